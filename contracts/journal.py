@@ -1,0 +1,208 @@
+"""The journal: every event with its body, what was handled and asked, and the dead letters."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from contracts.base import Caller, Command, Event, Question, Reason, Shape
+
+EntryKind = Literal["command", "event", "ask", "question", "retry", "timer", "dead_letter", "operator"]
+DeadLetterStatus = Literal["DEAD", "REPLAYED", "DISCARDED"]
+
+
+class Recorded(Shape):
+    """How many entries were kept."""
+
+    entries: int
+
+
+class Handled(Shape):
+    """One message as a runtime handled it, or one ask as it ended."""
+
+    kind: EntryKind
+    context: str
+    """Who handled it, or who asked."""
+    message_id: UUID
+    topic: str
+    outcome: str
+    """`done`, `unavailable`, `unknown`, `retry`, `dead`, `duplicate`, or a refusal's code."""
+    story_id: UUID
+    causation_id: UUID | None
+    actor: str
+    at: AwareDatetime
+    took_ms: float
+    attempt: int = 1
+
+
+class RecordHandled(Command[Recorded]):
+    """A runtime's report, in batches, best effort: losing one loses a line of a story, nothing else."""
+
+    topic = "journal.record_handled"
+
+    entries: list[Handled]
+
+
+class FileDeadLetter(Command[None]):
+    """A context gave a message up."""
+
+    topic = "journal.file_dead_letter"
+
+    context: str
+    message_id: UUID
+    message_topic: str
+    body: str
+    error: str
+    attempts: int
+    story_id: UUID
+    causation_id: UUID | None
+    actor: str
+
+
+class CloseDeadLetter(Command[None]):
+    """A context replayed a dead letter with success, or discarded it."""
+
+    topic = "journal.close_dead_letter"
+
+    context: str
+    message_id: UUID
+    status: DeadLetterStatus
+
+
+class DeadLetter(Shape):
+    """A message that nobody could handle, with the reason."""
+
+    dead_letter_id: UUID
+    status: DeadLetterStatus
+    source: Literal["retries", "broker"]
+    """`retries`: its context gave it up; `broker`: unreadable, or a crash loop."""
+    context: str
+    queue: str | None
+    message_id: str | None
+    topic: str | None
+    body: str
+    error: str
+    attempts: int
+    story_id: UUID | None
+    died_at: AwareDatetime
+    closed_by: str | None
+    closed_reason: str | None
+    closed_at: AwareDatetime | None
+
+
+class DeadLetters(Shape):
+    items: list[DeadLetter]
+    next_cursor: str | None
+
+
+class ListDeadLetters(Question[DeadLetters]):
+    topic = "journal.list_dead_letters"
+
+    status: DeadLetterStatus | None = "DEAD"
+    context: str | None = None
+    message_topic: str | None = None
+    error: str | None = None
+    """A part of the error's text."""
+    limit: int = 50
+    cursor: str | None = None
+
+
+class ShowDeadLetter(Question[DeadLetter]):
+    topic = "journal.show_dead_letter"
+
+    dead_letter_id: UUID
+
+
+class ResolveDeadLetter(Command[DeadLetter]):
+    """Handle a dead letter again, or give it up for good; refused with `wrong_state` or `not_replayable`."""
+
+    topic = "journal.resolve_dead_letter"
+
+    dead_letter_id: UUID
+    action: Literal["replay", "discard"]
+    reason: Reason
+    caller: Caller
+
+
+class StoryEntry(Shape):
+    """One line of a story."""
+
+    at: AwareDatetime
+    kind: EntryKind
+    context: str
+    topic: str
+    outcome: str
+    message_id: UUID | None
+    causation_id: UUID | None
+    actor: str
+    took_ms: float | None
+    attempt: int
+    body: str | None
+
+
+class Story(Shape):
+    """What happened to one thing, oldest first."""
+
+    story_ids: list[UUID]
+    entries: list[StoryEntry]
+
+
+class TellStory(Question[Story]):
+    """The story of anything that has an id: a rental, a payment, a message."""
+
+    topic = "journal.tell_story"
+
+    id: UUID
+
+
+class KeptEvent(Shape):
+    """An event as it was said."""
+
+    position: int
+    message_id: UUID
+    topic: str
+    body: str
+    at: AwareDatetime
+
+
+class KeptEvents(Shape):
+    events: list[KeptEvent]
+
+
+class ReadEvents(Question[KeptEvents]):
+    """Events of some topics after a position of the journal, in its order."""
+
+    topic = "journal.read_events"
+
+    topics: list[str]
+    after: int = 0
+    limit: int = 1000
+
+
+class Marked(Shape):
+    position: int | None
+
+
+class FindMark(Question[Marked]):
+    """Where the journal keeps a mark; None until it has read that far."""
+
+    topic = "journal.find_mark"
+
+    mark_id: UUID
+
+
+class MarkSet(Event):
+    """A mark in the stream of events: what was said before it lies before it."""
+
+    topic = "journal.mark_set"
+
+    mark_id: UUID
+
+
+class ResumeDeadLetter(Shape):
+    """What a context is told about a dead letter of its own: topic `<context>.replay` or `<context>.discard`."""
+
+    message_id: UUID
+    reason: str

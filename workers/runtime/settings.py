@@ -1,0 +1,111 @@
+"""Every setting of the town, from the environment (`YEYAK_...`), a settings file, or files of secrets."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "YEYAK_"
+OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR"}
+"""Read before the settings are, by whoever finds the files."""
+
+
+class Settings(BaseSettings):
+    """Defaults fit a local run; `*_ms` are milliseconds, `*_seconds`, `*_hours` and `*_days` may be fractions."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # servers
+    amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    database_url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/yeyak")
+    context_database_urls: dict[str, SecretStr] = {}
+    """A context's own database, by its name, where it is not `database_url` (JSON)."""
+    provider_database_url: SecretStr | None = None
+    """The payment simulator's database; None: `database_url` with `_provider` behind the name."""
+    rabbitmq_api: SecretStr | None = None
+    """The management console with its user, for `yeyak status` and `yeyak topology`."""
+    pool_size: int = Field(12, ge=2)
+    asked_queue_type: Literal["classic", "quorum"] = "classic"
+
+    # this process
+    process: str = ""
+    health_port: int = Field(0, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    failpoints: str = ""
+    """For tests: `name=action,...`; see `workers.runtime.failpoints`."""
+    delay_ms: str = ""
+    """For drills: `cafe.menu=400-620` slows a context down."""
+
+    # the gateway
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(8088, ge=0, le=65535)
+    gateway_rate: float = Field(50, ge=0)
+    """Requests per second and member, with bursts of four times as many; 0 = off."""
+    gateway_in_flight: int = Field(400, ge=1)
+    """Requests at once per context before 503."""
+    gateway_body_limit: int = Field(65_536, ge=1)
+    gateway_cors_origins: list[str] = []
+    jwt_key: SecretStr | None = None
+    """The local signing key (HS256), for runs without an issuer."""
+    jwt_issuer: str = "yeyak.local"
+    jwt_audience: str = "yeyak"
+    jwt_jwks_url: str | None = None
+    """Where an issuer publishes its keys; with it, the local key is not accepted."""
+
+    # the runtime
+    prefetch: int = Field(48, ge=1)
+    batch: int = Field(200, ge=1)
+    """Events that a view applies at once, at most."""
+    keep_answers_days: float = Field(14, ge=1)
+    retry_seconds: tuple[float, ...] = (1, 10, 60, 300)
+    sweep_after_seconds: float = Field(2, gt=0)
+    tick_seconds: float = Field(0.25, gt=0)
+    """How often a context looks for what is due."""
+    check_queues_seconds: float = Field(30, gt=0)
+    breaker_rest_seconds: float = Field(5, gt=0)
+    backlog_limit: int = Field(600, ge=1)
+    gate_patience_seconds: float = Field(600, gt=0)
+    drain_seconds: float = Field(15, gt=0)
+
+    # payments
+    payments_slow_seconds: float = Field(10, ge=0)
+    payments_provider_ms: int = Field(2000, ge=10)
+    """The longest that a call to the provider may take."""
+    payments_provider_calls: int = Field(32, ge=1)
+    payments_refund_log: Path = Path(".local/refunds.jsonl")
+
+    # video rental
+    video_rental_payment_ms: int = Field(3000, ge=10)
+    video_rental_pickup_hours: float = Field(48, gt=0)
+
+    @property
+    def pickup_time(self) -> timedelta:
+        return timedelta(hours=self.video_rental_pickup_hours)
+
+    def database_of(self, context: str) -> str:
+        """The database URL of a context."""
+        return self.context_database_urls.get(context, self.database_url).get_secret_value()
+
+    @property
+    def provider_database(self) -> str:
+        if self.provider_database_url:
+            return self.provider_database_url.get_secret_value()
+        return self.database_url.get_secret_value() + "_provider"
+
+
+def unknown_names() -> list[str]:
+    """Names in the environment that look like settings and are none."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | OUTSIDE
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once; raises `pydantic.ValidationError` with the setting's name."""
+    return Settings(_env_file=os.environ.get("YEYAK_SETTINGS_FILE"), _secrets_dir=os.environ.get("YEYAK_SECRETS_DIR"))  # type: ignore[call-arg]
