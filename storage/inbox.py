@@ -1,0 +1,304 @@
+"""The inbox of a context: claim, lease, pending timer, retry, dead letter and stored answer in one row per message.
+
+started  a two-function step is between its functions; `due_at` is the ask's limit and a margin. Due: the second
+         function runs with an unknown outcome.
+waiting  a told message that failed, a timer, or a step that starts again. Due: it runs from the start.
+done     the answer is kept, the body forgotten.
+dead     given up; a person looks.
+
+The claim is the last statement of a step. It matches nothing when the row belongs to another handling (`owner`,
+a random token per handling): then all rolls back and the row answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from storage.database import Row, Session, Statement
+
+
+def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
+    """The inbox and the outbox of a schema, for migrations."""
+    instant = TIMESTAMP(timezone=True)
+    inbox = sa.Table(
+        "inbox",
+        metadata,
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("owner", sa.Uuid, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("body", sa.Text),
+        sa.Column("answer", sa.Text),
+        sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("story_id", sa.Uuid, nullable=False),
+        sa.Column("causation_id", sa.Uuid),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("error", sa.Text),
+        sa.Column("due_at", instant),
+        sa.Column("received_at", instant, nullable=False, server_default=sa.func.now()),
+        sa.Index("inbox_due", "due_at", postgresql_where=sa.text("state in ('started', 'waiting')")),
+        sa.Index("inbox_received", "received_at"),
+        schema=schema,
+    )
+    outbox = sa.Table(
+        "outbox",
+        metadata,
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("story_id", sa.Uuid, nullable=False),
+        sa.Column("causation_id", sa.Uuid),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("next_at", instant),
+        sa.Column("created_at", instant, nullable=False, server_default=sa.func.clock_timestamp()),
+        schema=schema,
+    )
+    return inbox, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message in the outbox."""
+
+    id: UUID
+    topic: str
+    body: str
+    story_id: UUID
+    causation_id: UUID | None
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A message to oneself: due `after` from now, or `at` an instant, by the database's clock."""
+
+    id: UUID
+    topic: str
+    body: str
+    after: timedelta
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the last statement of a step writes for its own message."""
+
+    id: UUID
+    topic: str
+    digest: str
+    owner: UUID
+    state: str
+    body: str | None
+    answer: str | None
+    refused: bool
+    after: timedelta | None
+    story_id: UUID
+    causation_id: UUID | None
+    actor: str
+
+
+class Inbox:
+    """Inbox and outbox of one schema, one method per statement."""
+
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
+
+    def _statement(self, source: str) -> Statement:
+        return Statement(source.replace("{s}", self.schema))
+
+    @cached_property
+    def _finish(self) -> Statement:
+        return self._statement("""
+            with mine as (
+              insert into {s}.inbox as mine
+                (id, topic, digest, owner, state, body, answer, refused, due_at, story_id, causation_id, actor)
+              values (:id, :topic, :digest, :owner, :state, :body, :answer, :refused,
+                now() + cast(:after as interval), :story_id, :causation_id, :actor)
+              on conflict (id) do update set state = excluded.state, body = excluded.body, answer = excluded.answer,
+                refused = excluded.refused, due_at = excluded.due_at, error = null
+                where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
+              returning 1),
+            told as (
+              insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
+              select i, t, b, :story_id, :id, :actor
+              from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]), cast(:told_bodies as text[])) u(i, t, b)
+              where exists (select from mine)),
+            timers as (
+              insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)
+              select i, t, '', :owner, 'waiting', b, coalesce(at, now() + later), :story_id, :id, :actor
+              from unnest(cast(:timer_ids as uuid[]), cast(:timer_topics as text[]), cast(:timer_bodies as text[]),
+                cast(:timer_afters as interval[]), cast(:timer_ats as timestamptz[])) u(i, t, b, later, at)
+              where exists (select from mine) on conflict do nothing)
+            select count(*) from mine""")
+
+    async def finish(self, session: Session, claim: Claim, told: list[Told], timers: list[Timer]) -> bool:
+        """Claim the message and post what the step says; False when the row belongs to another handling."""
+        return bool(
+            await session.value(
+                self._finish,
+                id=claim.id,
+                topic=claim.topic,
+                digest=claim.digest,
+                owner=claim.owner,
+                state=claim.state,
+                body=claim.body,
+                answer=claim.answer,
+                refused=claim.refused,
+                after=claim.after,
+                story_id=claim.story_id,
+                causation_id=claim.causation_id,
+                actor=claim.actor,
+                told_ids=[row.id for row in told],
+                told_topics=[row.topic for row in told],
+                told_bodies=[row.body for row in told],
+                timer_ids=[timer.id for timer in timers],
+                timer_topics=[timer.topic for timer in timers],
+                timer_bodies=[timer.body for timer in timers],
+                timer_afters=[timer.after for timer in timers],
+                timer_ats=[timer.at for timer in timers],
+            )
+        )
+
+    @cached_property
+    def _post(self) -> Statement:
+        return self._statement("""
+            insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
+            values (:id, :topic, :body, :story_id, :causation_id, :actor)""")
+
+    async def post(self, session: Session, told: Told) -> None:
+        """Put one message into the outbox, within a transaction."""
+        await session.value(
+            self._post,
+            id=told.id,
+            topic=told.topic,
+            body=told.body,
+            story_id=told.story_id,
+            causation_id=told.causation_id,
+            actor=told.actor,
+        )
+
+    @cached_property
+    def _look(self) -> Statement:
+        return self._statement("select * from {s}.inbox where id = :id")
+
+    async def look(self, session: Session, message_id: UUID) -> Row | None:
+        return await session.one(self._look, id=message_id)
+
+    @cached_property
+    def _take_due(self) -> Statement:
+        return self._statement("""
+            update {s}.inbox set owner = :owner, attempts = attempts + 1, due_at = now() + cast(:lease as interval)
+            where id in (select id from {s}.inbox where state in ('started', 'waiting') and due_at <= now()
+              order by due_at limit :most for update skip locked)
+            returning *""")
+
+    async def take_due(self, session: Session, owner: UUID, lease: timedelta, most: int) -> list[Row]:
+        """Lease what is due to a new handling; if that dies too, it is due again after the lease."""
+        return await session.all(self._take_due, owner=owner, lease=lease, most=most)
+
+    @cached_property
+    def _later(self) -> Statement:
+        return self._statement("""
+            insert into {s}.inbox as mine
+              (id, topic, digest, owner, state, body, error, attempts, due_at, story_id, causation_id, actor)
+            values (:id, :topic, :digest, :owner, :state, :body, :error, 1, now() + cast(:after as interval),
+              :story_id, :causation_id, :actor)
+            on conflict (id) do update set error = excluded.error, due_at = excluded.due_at, state = excluded.state
+              where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
+            returning 1""")
+
+    async def later(self, session: Session, claim: Claim, error: str) -> bool:
+        """Keep a told message that failed, to be tried `claim.after`, or as dead; False when another has it."""
+        return bool(
+            await session.value(
+                self._later,
+                id=claim.id,
+                topic=claim.topic,
+                digest=claim.digest,
+                owner=claim.owner,
+                state=claim.state,
+                body=claim.body,
+                error=error[:2000],
+                after=claim.after,
+                story_id=claim.story_id,
+                causation_id=claim.causation_id,
+                actor=claim.actor,
+            )
+        )
+
+    @cached_property
+    def _revive(self) -> Statement:
+        return self._statement("""
+            update {s}.inbox set state = 'waiting', due_at = now(), attempts = 0
+            where id = :id and state = 'dead' returning id""")
+
+    async def revive(self, session: Session, message_id: UUID) -> bool:
+        """A dead letter is due again; False when there is none under this id."""
+        return await session.value(self._revive, id=message_id) is not None
+
+    @cached_property
+    def _bury(self) -> Statement:
+        return self._statement("""
+            update {s}.inbox set state = 'done', due_at = null, body = null, error = 'discarded: ' || :reason
+            where id = :id and state = 'dead' returning id""")
+
+    async def bury(self, session: Session, message_id: UUID, reason: str) -> bool:
+        """A dead letter is given up for good; False when there is none under this id."""
+        return await session.value(self._bury, id=message_id, reason=reason) is not None
+
+    @cached_property
+    def _sent(self) -> Statement:
+        return self._statement("delete from {s}.outbox where id = any(cast(:ids as uuid[]))")
+
+    async def sent(self, session: Session, ids: list[UUID]) -> None:
+        """Forget messages that the broker has confirmed."""
+        await session.value(self._sent, ids=ids)
+
+    @cached_property
+    def _sweep(self) -> Statement:
+        return self._statement("""
+            update {s}.outbox set attempts = attempts + 1,
+              next_at = now() + least(interval '5 minutes', cast(:lease as interval) * power(2, least(attempts, 10)))
+            where id in (select id from {s}.outbox
+              where created_at < now() - cast(:older as interval) and (next_at is null or next_at <= now())
+              order by created_at limit :most for update skip locked)
+            returning id, topic, body, story_id, causation_id, actor""")
+
+    async def sweep(self, session: Session, older: timedelta, lease: timedelta, most: int) -> list[Told]:
+        """Lease messages that nobody has sent; one that fails waits with growing delay and holds up no other."""
+        return [Told(**row) for row in await session.all(self._sweep, older=older, lease=lease, most=most)]
+
+    @cached_property
+    def _forget(self) -> Statement:
+        return self._statement("""
+            delete from {s}.inbox where id in (select id from {s}.inbox
+              where received_at < now() - cast(:older as interval) and state = 'done' limit 5000)""")
+
+    async def forget(self, session: Session, older: timedelta) -> None:
+        """Forget answers that nobody will ask for again, some thousand at a time."""
+        await session.value(self._forget, older=older)
+
+    @cached_property
+    def _standing(self) -> Statement:
+        return self._statement("""
+            select (select count(*) from {s}.outbox) as outbox,
+              (select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {s}.outbox) as outbox_age,
+              (select count(*) from {s}.inbox where state = 'started') as started,
+              (select count(*) from {s}.inbox where state = 'waiting') as waiting,
+              (select count(*) from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) as due,
+              (select count(*) from {s}.inbox where state = 'dead') as dead""")
+
+    async def standing(self, session: Session) -> Row:
+        """Counts for an operator: outbox and its age in seconds, rows by state, and how many are due."""
+        row = await session.one(self._standing)
+        assert row is not None
+        return row

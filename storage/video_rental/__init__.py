@@ -1,0 +1,1 @@
+"""Video rental: what its contexts remember."""

@@ -1,0 +1,67 @@
+"""A circuit breaker at the caller, one for each callee."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+
+
+class Breaker:
+    """Opens when half of the last 20 asks were unknown; admits a single probe when its rest is over."""
+
+    def __init__(self, rest: float, *, window: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._recent: deque[bool] = deque(maxlen=window)
+        self._opened_at: float | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open` or `half_open`."""
+        if self._opened_at is None:
+            return "closed"
+        return "open" if self._remaining() > 0 else "half_open"
+
+    def _remaining(self) -> float:
+        return 0.0 if self._opened_at is None else self._opened_at + self._rest - self._clock()
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds until asking may be worth it."""
+        return max(1, math.ceil(self._remaining()))
+
+    def is_shut(self) -> bool:
+        """Whether an ask would be refused now; takes no probe."""
+        return self._opened_at is not None and (self._remaining() > 0 or self._probing)
+
+    def admit(self) -> bool:
+        """Let an ask through; when half open only one, until it is told how that went."""
+        if self._opened_at is None:
+            return True
+        if self._remaining() > 0 or self._probing:
+            return False
+        self._probing = True
+        return True
+
+    def heard(self) -> None:
+        """The callee answered."""
+        if self._opened_at is not None and self._probing:
+            self._opened_at = None
+            self._recent.clear()
+        self._probing = False
+        self._recent.append(True)
+
+    def silence(self) -> None:
+        """The callee was asked and nothing is known."""
+        self._recent.append(False)
+        failed_probe, self._probing = self._probing, False
+        half = self._recent.maxlen is not None and self._recent.count(False) * 2 >= self._recent.maxlen
+        if failed_probe or (self._opened_at is None and half):
+            self._opened_at = self._clock()
+
+    def not_asked(self) -> None:
+        """An admitted ask was never published; a probe is free again."""
+        self._probing = False

@@ -1,0 +1,127 @@
+"""One process's way to say things: confirmed, as an ask, or as a reply.
+
+FastStream consumes; what is said goes through here, on a connection of its own, so that an alarm of the broker
+never blocks the consumers. `broker.request` holds one lock for a whole round trip and is never used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
+from aiormq.exceptions import ChannelNotFoundEntity
+from pamqp.commands import Basic
+
+from workers.runtime import envelope
+
+log = structlog.get_logger()
+
+COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
+REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
+CONFIRM_SECONDS = 5.0
+
+BROKEN = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
+"""What a publication raises when the broker is away; the message may have been stored."""
+
+
+class Unroutable(Exception):  # noqa: N818 - the broker's verdict
+    """No queue wants this message now."""
+
+
+class Bus:
+    """A process's connection to RabbitMQ for publishing, asking and answering."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self.name = name
+        self._connection: AbstractRobustConnection | None = None
+        self._told: dict[str, AbstractExchange] = {}
+        self._asks: dict[str, AbstractExchange] = {}
+        self._replies: AbstractExchange | None = None
+        self._look: AbstractRobustChannel | None = None
+        self.reply_queue = f"{name}.{uuid4()}@replies"
+        self.on_reply: Callable[[AbstractIncomingMessage], None] = lambda _: None
+        self.on_return: Callable[[str], None] = lambda _: None
+
+    async def start(self) -> None:
+        """Connect; raises an AMQP error or OSError when the broker cannot be reached."""
+        connection = await aio_pika.connect_robust(
+            self._url, timeout=10, reconnect_interval=0.5, client_properties={"connection_name": f"{self.name}: says"}
+        )
+        self._connection = connection
+        confirmed = await connection.channel(publisher_confirms=True)
+        asking = await connection.channel(publisher_confirms=False)
+        replying = await connection.channel(publisher_confirms=False)
+        self._look = await connection.channel(publisher_confirms=False)  # type: ignore[assignment]
+        for exchange in (COMMANDS, EVENTS, DEAD):
+            self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
+        for exchange in (COMMANDS, QUESTIONS):
+            self._asks[exchange] = await asking.get_exchange(exchange, ensure=False)
+        self._replies = await replying.get_exchange(REPLIES, ensure=False)
+        asking.return_callbacks.add(lambda _, returned: self.on_return(returned.correlation_id or ""))
+        await self._listen(connection)
+
+    async def _listen(self, connection: AbstractRobustConnection) -> None:
+        channel = await connection.channel(publisher_confirms=False)
+        queue = await channel.declare_queue(self.reply_queue, exclusive=True, auto_delete=True)
+        await queue.bind(REPLIES, routing_key=self.reply_queue)
+
+        async def on_reply(message: AbstractIncomingMessage) -> None:
+            self.on_reply(message)
+
+        await queue.consume(on_reply, no_ack=True)
+
+    async def stop(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    @property
+    def connected(self) -> bool:
+        """Connected, and not blocked by an alarm of the broker."""
+        connection = self._connection
+        if connection is None or connection.is_closed or not connection.connected.is_set():
+            return False
+        transport: Any = connection.transport
+        # aiormq keeps this to itself; without it an ask would lie in its buffer and be begun after we had said it was not
+        unblocked = getattr(transport.connection, "_Connection__connection_unblocked", None) if transport else None
+        return unblocked is None or unblocked.is_set()
+
+    async def tell(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
+        """Publish and wait for the confirm; raises Unroutable, or one of BROKEN."""
+        if not self.connected:
+            raise ConnectionError("the broker is away")
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            result = await self._told[exchange].publish(message, routing_key=topic, mandatory=True)
+        if isinstance(getattr(result, "delivery", result), Basic.Return):
+            raise Unroutable(topic)
+
+    async def ask(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
+        """Publish without a confirm; `on_return` hears of it when no queue wants it."""
+        await self._asks[exchange].publish(message, routing_key=topic, mandatory=True)
+
+    async def note(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
+        """Publish, best effort."""
+        await self._asks[exchange].publish(message, routing_key=topic, mandatory=False)
+
+    async def reply(self, envelope_: envelope.Envelope, message: aio_pika.Message) -> None:
+        """Answer an ask; an asker that is gone is no error."""
+        assert self._replies is not None
+        queue = envelope_.reply_to.partition("|")[0]
+        await self._replies.publish(message, routing_key=queue, mandatory=False)
+
+    async def look(self, queue: str) -> tuple[int, int] | None:
+        """How many messages wait in a queue and how many consumers it has; None when there is no such queue."""
+        assert self._look is not None
+        async with asyncio.timeout(3):
+            channel = await self._look.get_underlay_channel()
+            try:
+                found = await channel.queue_declare(queue, passive=True)
+            except ChannelNotFoundEntity:
+                return None
+        return found.message_count or 0, found.consumer_count or 0

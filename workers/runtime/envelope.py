@@ -1,0 +1,139 @@
+"""What travels beside a body: AMQP properties and headers, where the management console shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractIncomingMessage
+
+
+class Unreadable(Exception):  # noqa: N818 - a verdict on a message
+    """A message that no handler can be given; its text is the dead letter's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message with what it came from."""
+
+    id: UUID
+    topic: str
+    body: bytes
+    story_id: UUID
+    causation_id: UUID | None
+    actor: str
+    digest: str = ""
+    budget: float = 0.0
+    """Seconds that the responder may spend; 0: not asked."""
+    expires_after: float | None = None
+    """Seconds from delivery after which an asked message must not be started any more."""
+    reply_to: str = ""
+    correlation_id: str = ""
+    redelivered: bool = False
+    attempt: int = 1
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.reply_to)
+
+
+def read(raw: AbstractIncomingMessage, topic: str) -> Envelope:
+    """The envelope of a delivery from a queue of `topic`; raises Unreadable."""
+    if not raw.message_id:
+        raise Unreadable("the message has no message_id")
+    message_id = _uuid(raw.message_id, "message_id")
+    if raw.type and raw.type != topic:
+        raise Unreadable(f"a message of type {raw.type!r} in a queue of {topic}")
+    headers = raw.headers
+    expiration = raw.expiration
+    return Envelope(
+        id=message_id,
+        topic=topic,
+        body=raw.body,
+        story_id=_uuid(headers["story_id"], "story_id") if headers.get("story_id") else message_id,
+        causation_id=_uuid(headers["causation_id"], "causation_id") if headers.get("causation_id") else None,
+        actor=str(headers.get("actor") or raw.app_id or "unknown"),
+        digest=str(headers.get("request_digest") or ""),
+        budget=_number(headers.get("budget_ms")) / 1000,
+        expires_after=_number(expiration) if expiration is not None else None,
+        reply_to=raw.reply_to or "",
+        correlation_id=str(raw.correlation_id or ""),
+        redelivered=bool(raw.redelivered),
+    )
+
+
+def told(message_id: UUID, body: bytes, topic: str, app_id: str, story_id: UUID, cause: UUID | None, actor: str) -> Message:
+    """A persistent message to be confirmed."""
+    return Message(
+        body,
+        message_id=str(message_id),
+        type=topic,
+        app_id=app_id,
+        timestamp=datetime.now(UTC),
+        content_type="application/json",
+        delivery_mode=DeliveryMode.PERSISTENT,
+        headers=_headers(story_id, cause, actor),
+    )
+
+
+def _headers(story_id: UUID, cause: UUID | None, actor: str) -> dict[str, Any]:
+    headers: dict[str, Any] = {"story_id": str(story_id), "actor": actor}
+    if cause is not None:
+        headers["causation_id"] = str(cause)
+    return headers
+
+
+def asked(
+    request: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float
+) -> Message:
+    """A transient message that is worth nothing once `expires` seconds are over."""
+    headers = _headers(request.story_id, request.causation_id, request.actor)
+    headers["budget_ms"] = int(budget * 1000)
+    if request.digest:
+        headers["request_digest"] = request.digest
+    if request.traceparent:
+        headers["traceparent"] = request.traceparent
+    return Message(
+        request.body,
+        message_id=str(request.message_id),
+        type=request.topic,
+        app_id=app_id,
+        timestamp=datetime.now(UTC),
+        content_type="application/json",
+        delivery_mode=DeliveryMode.NOT_PERSISTENT,
+        expiration=expires,
+        reply_to=reply_to,
+        correlation_id=correlation_id,
+        headers=headers,
+    )
+
+
+def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed: bool) -> Message:
+    """An answer; its type says of which kind."""
+    return Message(
+        body,
+        message_id=str(uuid4()),
+        type=kind,
+        app_id=app_id,
+        correlation_id=correlation_id,
+        content_type="application/json",
+        delivery_mode=DeliveryMode.NOT_PERSISTENT,
+        headers={"replayed": True} if replayed else {},
+    )
+
+
+def _uuid(value: Any, name: str) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise Unreadable(f"{name} is not a UUID") from None
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value or 0)
+    except (TypeError, ValueError):
+        return 0.0
