@@ -1,0 +1,57 @@
+"""Ports on 127.0.0.1 that stay the same over restarts."""
+
+import json
+import random
+import socket
+from pathlib import Path
+
+from ops.stack.files import write_atomically
+
+# Below the kernel's ephemeral range: no outgoing connection takes such a port while its server restarts.
+_OWN_RANGE = range(18_000, 32_000)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port(preferred: int | None = None) -> int:
+    """The preferred port if nobody listens on it, otherwise a random free one."""
+    if preferred and is_free(preferred):
+        return preferred
+    for port in random.sample(_OWN_RANGE, 500):
+        if is_free(port):
+            return port
+    raise RuntimeError("no free port on 127.0.0.1")
+
+
+def kept_ports(file: Path, names: list[str], preferred: dict[str, int]) -> dict[str, int]:
+    """The ports written in `file`; those that are missing, or that somebody else took, are chosen anew and written down.
+
+    Call it only while the server is down: its own listener would look like somebody else.
+    """
+    kept = read_ports(file)
+    ports: dict[str, int] = {}
+    for name in names:
+        port = kept.get(name) or free_port(preferred.get(name))
+        while not is_free(port) or port in ports.values():
+            port = free_port()
+        ports[name] = port
+    if ports != kept:
+        write_atomically(file, json.dumps(ports))
+    return ports
+
+
+def read_ports(file: Path) -> dict[str, int]:
+    """Nothing when the file is missing or damaged."""
+    try:
+        ports = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): int(port) for name, port in ports.items()} if isinstance(ports, dict) else {}

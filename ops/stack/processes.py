@@ -1,0 +1,74 @@
+"""Processes that we started: recognised by a mark that only we set, ended by pid."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+import psutil
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def dying_with_parent(parent: int, signum: int = signal.SIGKILL) -> Callable[[], None]:
+    """A `preexec_fn`: the kernel sends `signum` to the child when the *thread* that started it is gone."""
+
+    def set_death_signal() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return set_death_signal
+
+
+def raise_file_limit() -> None:
+    """RabbitMQ takes a descriptor per connection; the soft limit is often 1024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def marked(name: str, value: str) -> list[psutil.Process]:
+    """Living processes that carry the environment variable `name=value`: a reused pid never does."""
+    return _living(lambda process: process.environ().get(name) == value)
+
+
+def titled(executable: str, text: str) -> list[psutil.Process]:
+    """Living processes of that executable with `text` in their command line, which every user may read."""
+    return _living(lambda process: process.name() == executable and text in " ".join(process.cmdline()))
+
+
+def _living(belongs: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and belongs(process) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def is_alive(process: psutil.Process | None) -> bool:
+    """False for a zombie and for a pid that now belongs to another process."""
+    try:
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def send(processes: Iterable[psutil.Process], signum: int) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signum)
+
+
+def wait_gone(processes: Iterable[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Those that are still alive after `timeout` seconds."""
+    left = list(processes)
+    deadline = time.monotonic() + timeout
+    while (left := [process for process in left if is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
