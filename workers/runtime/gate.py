@@ -1,0 +1,58 @@
+"""Where handlers wait with the messages they hold while the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+
+from storage.database import Database
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """Open while the database answers; when shut, it tries until the database is back."""
+
+    def __init__(self, name: str, database: Database) -> None:
+        self._name = name
+        self._database = database
+        self._open = asyncio.Event()
+        self._open.set()
+        self._probe: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    def shut(self, error: BaseException) -> None:
+        """The database is away: nobody may pass until it has answered."""
+        if self._probe is None or self._probe.done():
+            log.warning("the database is away", context=self._name, error=repr(error))
+            self._open.clear()
+            self._probe = asyncio.create_task(self._until_back())
+
+    async def _until_back(self) -> None:
+        delay = 0.05
+        while True:
+            try:
+                await self._database.ping()
+            except Exception:  # noqa: BLE001 - whatever it is, it is not back
+                await asyncio.sleep(delay)
+                delay = min(1.0, delay * 2)
+            else:
+                break
+        self._open.set()
+        log.info("the database is back", context=self._name)
+
+    async def passed(self, patience: float) -> bool:
+        """Wait until the gate is open; False when `patience` seconds were not enough."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._open.wait()
+        return self._open.is_set()
+
+    def stop(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()

@@ -1,0 +1,100 @@
+"""A context's handlers, declared.
+
+    rentals = Worker("video_rental.rentals")
+
+    @rentals.on(CancelBooking)
+    async def cancel_booking(command: CancelBooking, tx: Tx) -> Rental: ...
+
+    @rentals.on(BookVideo, asks=RequestPayment)
+    async def book_video(command: BookVideo, tx: Tx) -> Ask: ...
+
+    @book_video.then
+    async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | Silence, tx: Tx) -> Rental | Refused: ...
+
+A handler is called with a message that was read, in a transaction that the runtime commits. `raise Refused` undoes
+the step and keeps the refusal, `return Refused` keeps both.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from contracts.base import Event, Message, Question
+from workers.runtime.settings import Settings
+
+First = Callable[..., Awaitable[Any]]
+Opener = Callable[[Settings], AsyncIterator[Any]]
+
+
+class Handler:
+    """One message's handler: a function, or two around an ask."""
+
+    def __init__(self, message: type[Message], first: First, asks: type[Message] | None, looks: bool) -> None:
+        self.message = message
+        self.first = first
+        self.asks = asks
+        self.looks = looks
+        """The first function writes nothing: the ask is only a look, and nothing is to be taken up again."""
+        self.second: First | None = None
+
+    def then(self, second: First) -> First:
+        """The function that settles: called with the message, the outcome and a new transaction."""
+        self.second = second
+        return second
+
+    @property
+    def name(self) -> str:
+        return self.first.__name__
+
+    @property
+    def is_question(self) -> bool:
+        return issubclass(self.message, Question)
+
+
+class Worker:
+    """The handlers of one bounded context, named like its schema and its wire names."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.handlers: dict[str, Handler] = {}
+        self.openers: dict[type, Opener] = {}
+        self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
+
+    @property
+    def schema(self) -> str:
+        """The PostgreSQL schema of this context."""
+        return self.name.replace(".", "_")
+
+    def on(self, message: type[Message], *, asks: type[Message] | None = None, looks: bool = False) -> Callable[[First], Handler]:
+        """Handle a message; `asks` names what the step asks between its two functions."""
+        if not issubclass(message, Event) and message.owner() != self.name:
+            raise TypeError(f"{message.topic} belongs to {message.owner()}, not to {self.name}")
+        if message.topic in self.handlers:
+            raise TypeError(f"{self.name} handles {message.topic} twice")
+
+        def register(first: First) -> Handler:
+            handler = self.handlers[message.topic] = Handler(message, first, asks, looks)
+            return handler
+
+        return register
+
+    def resource(self, opener: Opener) -> Opener:
+        """Something that handlers use, opened when the context starts and closed when it stops; see `tx.resource`."""
+        (kind,) = typing.get_args(typing.get_type_hints(opener)["return"])
+        self.openers[kind] = opener
+        return opener
+
+    def every(self, seconds: float) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
+        """Run `function(context)` again and again while the context runs."""
+
+        def register(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+            self.loops.append((seconds, function))
+            return function
+
+        return register
+
+    def queues(self) -> dict[str, type[Message]]:
+        """The queues that this context reads, with what travels in each."""
+        return {f"{topic}@{self.name}": handler.message for topic, handler in self.handlers.items()}
