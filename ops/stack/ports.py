@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from ops.stack.files import write_atomically
@@ -31,8 +32,8 @@ def free_port(preferred: int | None = None) -> int:
     raise RuntimeError("no free port on 127.0.0.1")
 
 
-def kept_ports(file: Path, names: list[str], preferred: dict[str, int]) -> dict[str, int]:
-    """The ports written in `file`; those that are missing, or that somebody else took, are chosen anew and written down.
+def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int]) -> dict[str, int]:
+    """The ports written in `file`; those missing, or taken by somebody else, are chosen anew and written down.
 
     Call it only while the server is down: its own listener would look like somebody else.
     """

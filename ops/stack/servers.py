@@ -24,6 +24,7 @@ import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -32,7 +33,7 @@ from ops.stack import processes
 from ops.stack.files import kept_secret, last_line, rotate, write_atomically
 from ops.stack.ports import kept_ports, read_ports
 
-MARK = "YEYAK_SERVER_OF"
+MARK = "TOWN_SERVER_OF"  # not a YEYAK_ name: those are settings, and unknown ones are refused
 
 
 class ServerFailed(Exception):
@@ -287,7 +288,9 @@ class RabbitServer(Server):
             "RABBITMQ_CONFIG_FILE": str(self.home / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(self.home / "env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.home / "enabled_plugins"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"
+            # some part of it waits 5 s for nothing at the end; what was confirmed is on disk long before
+            " -kernel shutdown_timeout 2000",
         }
 
     def _answers(self) -> bool:
@@ -308,7 +311,7 @@ class RabbitServer(Server):
 
 
 class PostgresServer(Server):
-    """PostgreSQL with a superuser for administration and the role `yeyak`, which owns its databases and may create more."""
+    """PostgreSQL with the role `yeyak`, which owns its databases and may create more; `postgres` is the superuser."""
 
     name = "postgres"
     port_names = ("sql",)
@@ -369,8 +372,14 @@ class PostgresServer(Server):
             shutil.chown(words, "postgres", "postgres")
         try:
             self._as_postgres(
-                [_postgres_binary("initdb"), "--pgdata", str(self.data), "--username=postgres", f"--pwfile={words}"]
-                + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
+                _postgres_binary("initdb"),
+                f"--pgdata={self.data}",
+                "--username=postgres",
+                f"--pwfile={words}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--no-instructions",
             )
         finally:
             words.unlink()
@@ -443,9 +452,16 @@ class PostgresServer(Server):
     def _psql(self, database: str, statement: str) -> str | None:
         """What it printed; None when it failed."""
         result = subprocess.run(
-            [_postgres_binary("psql"), "-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-p", str(self.ports["sql"])]
-            + ["-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-c", statement],
-            env={"PGPASSWORD": self.password, "PGCONNECT_TIMEOUT": "5", "PATH": os.environ.get("PATH", os.defpath)},
+            [_postgres_binary("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement],
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "PGHOST": "127.0.0.1",
+                "PGPORT": str(self.ports["sql"]),
+                "PGUSER": "postgres",
+                "PGPASSWORD": self.password,
+                "PGDATABASE": database,
+                "PGCONNECT_TIMEOUT": "5",
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -453,7 +469,7 @@ class PostgresServer(Server):
         )
         return result.stdout if result.returncode == 0 else None
 
-    def _as_postgres(self, command: list[str]) -> None:
+    def _as_postgres(self, *command: str) -> None:
         result = subprocess.run(
             [*self._prefix(), *command],
             cwd=self.data.parent,
@@ -510,5 +526,5 @@ def start_all(*servers: Server, timeout: float = 60.0) -> None:
 
 
 def stop_all(*servers: Server) -> None:
-    for server in servers:
-        server.stop()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda server: server.stop(), servers))

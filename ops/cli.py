@@ -1,0 +1,61 @@
+"""The `yeyak` command: one function, one command.
+
+Commands of the stack are in `ops.stack.commands`. Each module of `ops.commands` adds its own in `register(app)`.
+"""
+
+import importlib
+import os
+import pkgutil
+import sys
+
+import typer
+
+from ops.stack import commands as stack
+from ops.stack.local import local
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+STACK_COMMANDS = (stack.up, stack.down, stack.run, stack.start, stack.stop, stack.restart, stack.logs, stack.reset)
+
+for command in STACK_COMMANDS:
+    app.command()(command)
+
+
+@app.callback()
+def yeyak(context: typer.Context) -> None:
+    """Run, watch and repair a Yeyak town."""
+    if context.invoked_subcommand not in {command.__name__ for command in STACK_COMMANDS}:
+        talk_to_the_local_town()
+
+
+def talk_to_the_local_town() -> None:
+    """The running town's addresses, where the environment does not name others."""
+    if os.environ.get("YEYAK_AMQP_URL") and os.environ.get("YEYAK_DATABASE_URL"):
+        return
+    for name, value in local().read_env().items():
+        os.environ.setdefault(name, value)
+
+
+def add_commands() -> None:
+    """`register(app)` of every module in `ops.commands`, in the order of their names."""
+    try:
+        package = importlib.import_module("ops.commands")
+    except ModuleNotFoundError as missing:
+        if missing.name != "ops.commands":
+            raise
+        return
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
+        register = getattr(importlib.import_module(f"ops.commands.{module.name}"), "register", None)
+        if register:
+            register(app)
+
+
+def main() -> None:
+    if sys.argv[1:2] and sys.argv[1] in {command.__name__ for command in STACK_COMMANDS}:
+        app()  # the stack starts without importing the town, also when that does not import
+    add_commands()
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Starting, stopping and watching the town from a terminal."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import psutil
+import typer
+
+from ops.stack import control, processes
+from ops.stack.files import last_line, rotate
+from ops.stack.local import REPOSITORY, Local, local
+from ops.stack.servers import PostgresServer, RabbitServer, stop_all
+from ops.stack.supervisor import ALREADY_SUPERVISED, addresses, end_leftovers
+from ops.stack.supervisor import main as supervise
+
+UP_TIMEOUT = 180.0
+HOPELESS_AFTER = 4  # crashes in a row of one process
+
+
+def up() -> None:
+    """Start the town and return when all of it is ready; start whatever is missing of one that is up."""
+    here = local()
+    was_up = _answers(here)
+    if not was_up:
+        _launch(here)
+    else:
+        control.tell(here.root, "ensure")
+    state = _until_ready(here)
+    typer.echo("The town was up already." if was_up else "The town is up.")
+    typer.echo(addresses(state))
+
+
+def run() -> None:
+    """Run the town in the foreground; Ctrl-C ends it."""
+    here = local()
+    _answers(here)
+    raise typer.Exit(supervise())
+
+
+def down() -> None:
+    """Stop gateway, workers and servers; the data stays."""
+    here = local()
+    _end_supervisor(here)
+    end_leftovers(here)
+    stop_all(RabbitServer(here.root), PostgresServer(here.root))
+    typer.echo("The town is down.")
+
+
+def reset() -> None:
+    """Stop the town and delete its data, keys and logs."""
+    here = local()
+    down()
+    PostgresServer(here.root).destroy()
+    shutil.rmtree(here.root, ignore_errors=True)
+    typer.echo(f"{here.root} is gone.")
+
+
+def start(name: str) -> None:
+    """Start a context, `gateway`, `rabbitmq` or `postgres` that was stopped."""
+    _order("start", name)
+
+
+def stop(name: str) -> None:
+    """Stop a context, `gateway`, `rabbitmq` or `postgres`, and keep it down."""
+    _order("stop", name)
+
+
+def restart(name: str) -> None:
+    """Stop and start a context, `gateway`, `rabbitmq` or `postgres`."""
+    _order("restart", name)
+
+
+def logs(
+    of: str = typer.Argument("", help="A context, `gateway`, `rabbitmq`, `postgres`, `supervisor`; or all."),
+) -> None:
+    """Follow the logs; Ctrl-C ends it."""
+    files = sorted(local().logs.glob(f"{of or '*'}.log"))
+    if not files:
+        known = ", ".join(file.stem for file in sorted(local().logs.glob("*.log")))
+        _fail(
+            f"there is no log of {of or 'anything'}" + (f"; there are: {known}" if known else ": start the town first")
+        )
+    os.execvp("tail", ["tail", "-n", "40", "-F", *map(str, files)])
+
+
+def _launch(here: Local) -> None:
+    """A supervisor of its own session that holds no descriptor of ours: a pipe behind us sees our end."""
+    log = here.log_of("supervisor")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    rotate(log)
+    with log.open("ab") as stream:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "ops.stack.supervisor"],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    _wait(30.0, lambda: here.read_state().get("supervisor") == supervisor.pid or supervisor.poll() is not None)
+    if supervisor.returncode not in (None, ALREADY_SUPERVISED) and here.read_state().get("phase") != "failed":
+        _fail(f"the supervisor does not start ({last_line(log)}): read {log}")
+
+
+def _until_ready(here: Local) -> dict[str, Any]:
+    deadline = time.monotonic() + UP_TIMEOUT
+    while time.monotonic() < deadline:
+        state = here.read_state()
+        if state.get("phase") == "failed":
+            _fail(state.get("problem") or f"the town does not start: read {here.log_of('supervisor')}")
+        if state.get("phase") == "up" and all(process["ready"] for process in state["processes"]):
+            return state
+        if state.get("phase") != "stopping" and here.supervisor_pid() is None:
+            _fail(f"the supervisor is gone: read {here.log_of('supervisor')}")
+        for process in state.get("processes", []):
+            if process["failures_in_a_row"] >= HOPELESS_AFTER:
+                log = here.log_of(process["name"])
+                _fail(f"{process['name']} ends again and again ({last_line(log)}): read {log}")
+        time.sleep(0.1)
+    waiting = [process["name"] for process in here.read_state().get("processes", []) if not process["ready"]]
+    where = ", ".join(str(here.log_of(name)) for name in waiting) or str(here.log_of("supervisor"))
+    _fail(f"not ready after {UP_TIMEOUT:.0f} s: {', '.join(waiting) or 'the servers'}; read {where}")
+
+
+def _answers(here: Local) -> bool:
+    """Whether a supervisor holds the town and listens; one that holds it and does not is ended."""
+    deadline = time.monotonic() + 15.0
+    while here.supervisor_pid():
+        state = control.tell(here.root, "ping", timeout=5.0)
+        if state and state["state"]["phase"] in ("servers", "preparing", "up"):
+            return True
+        if time.monotonic() > deadline and not state:
+            _kill_supervisor(here)
+        time.sleep(0.1)
+    return False
+
+
+def _end_supervisor(here: Local) -> None:
+    if here.supervisor_pid() is None:
+        return
+    control.tell(here.root, "shutdown", timeout=5.0)
+    if not _wait(60.0, lambda: here.supervisor_pid() is None):
+        _kill_supervisor(here)
+
+
+def _kill_supervisor(here: Local) -> None:
+    """The holder of the lock is alive and ours; its children end with it."""
+    if pid := here.supervisor_pid():
+        supervisor = psutil.Process(pid)
+        processes.send([supervisor], signal.SIGKILL)
+        processes.wait_gone([supervisor], 5.0)
+
+
+def _order(do: str, name: str) -> None:
+    name = {"gateway_api": "gateway", "postgresql": "postgres"}.get(name, name)
+    answer = control.tell(local().root, do, name)
+    if answer is None:
+        _fail("the town is not up: `yeyak up` starts it")
+    if not answer["ok"]:
+        _fail(answer["error"])
+    typer.echo(f"{name}: {do} done.")
+
+
+def _wait(seconds: float, happened: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(f"yeyak: {sentence}", err=True)
+    raise typer.Exit(1)

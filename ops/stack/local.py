@@ -1,0 +1,100 @@
+"""The folder `.local`: where a running town keeps its servers, state, keys and logs."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ops.stack.files import kept_secret, write_atomically
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROCESS_MARK = "TOWN_PROCESS_OF"
+
+
+@dataclass(frozen=True)
+class Local:
+    root: Path
+
+    @property
+    def state_file(self) -> Path:
+        return self.root / "town.json"
+
+    @property
+    def env_file(self) -> Path:
+        return self.root / "town.env"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def log_of(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    @property
+    def jwt_key(self) -> str:
+        """Signs the tokens of local runs."""
+        return kept_secret(self.root / "jwt.key", n_bytes=48)
+
+    def read_state(self) -> dict[str, Any]:
+        """What the last supervisor wrote; empty when there was none."""
+        try:
+            state = json.loads(self.state_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        write_atomically(self.state_file, json.dumps(state, indent=1))
+
+    def read_env(self) -> dict[str, str]:
+        """What a command needs in its environment to talk to this town."""
+        try:
+            lines = self.env_file.read_text().splitlines()
+        except OSError:
+            return {}
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def write_env(self, env: Mapping[str, str]) -> None:
+        write_atomically(self.env_file, "".join(f"{name}={value}\n" for name, value in env.items()))
+
+    @contextlib.contextmanager
+    def only_supervisor(self) -> Iterator[None]:
+        """Hold the town; raises AlreadySupervised. The kernel lets go when the holder dies, however it dies."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._lock_file() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadySupervised from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    def supervisor_pid(self) -> int | None:
+        """The process that holds the town now."""
+        if not self.root.exists():
+            return None
+        with self._lock_file() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                return int(lock.read() or 0) or None
+            return None
+
+    def _lock_file(self) -> IO[str]:
+        return (self.root / "supervisor.lock").open("a+")
+
+
+class AlreadySupervised(Exception):
+    """Another supervisor holds this town."""
+
+
+def local() -> Local:
+    """`YEYAK_LOCAL`, or `.local` in the checkout."""
+    return Local(Path(os.environ.get("YEYAK_LOCAL") or REPOSITORY / ".local").absolute())
