@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 from uuid import UUID
 
@@ -59,16 +60,6 @@ class FileDeadLetter(Command[None]):
     story_id: UUID
     causation_id: UUID | None
     actor: str
-
-
-class CloseDeadLetter(Command[None]):
-    """A context replayed a dead letter with success, or discarded it."""
-
-    topic = "journal.close_dead_letter"
-
-    context: str
-    message_id: UUID
-    status: DeadLetterStatus
 
 
 class DeadLetter(Shape):
@@ -201,8 +192,15 @@ class MarkSet(Event):
     mark_id: UUID
 
 
-class ResumeDeadLetter(Shape):
-    """What a context is told about a dead letter of its own: topic `<context>.replay` or `<context>.discard`."""
+class TakeUpDeadLetter(Command[None]):
+    """A context is told to handle a dead letter of its own again, or to give it up; each context has its own topic."""
 
     message_id: UUID
+    action: Literal["replay", "discard"]
     reason: str
+
+
+@cache
+def take_up_dead_letter(context: str) -> type[TakeUpDeadLetter]:
+    """The command by which `context` is told about its dead letters."""
+    return type("TakeUpDeadLetter", (TakeUpDeadLetter,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__})

@@ -115,6 +115,13 @@ class Bus:
         queue = envelope_.reply_to.partition("|")[0]
         await self._replies.publish(message, routing_key=queue, mandatory=False)
 
+    async def bind(self, queue: str, exchange: str, topic: str) -> None:
+        """Bind a queue, which changes nothing when it is bound already."""
+        assert self._look is not None
+        async with asyncio.timeout(3):
+            channel = await self._look.get_underlay_channel()
+            await channel.queue_bind(queue, exchange, routing_key=topic)
+
     async def look(self, queue: str) -> tuple[int, int] | None:
         """How many messages wait in a queue and how many consumers it has; None when there is no such queue."""
         assert self._look is not None

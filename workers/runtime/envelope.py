@@ -125,6 +125,19 @@ def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed:
     )
 
 
+def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
+    """A copy for the dead letters, with the reason and where it was found."""
+    return Message(
+        raw.body,
+        message_id=raw.message_id,
+        type=raw.type,
+        app_id=raw.app_id,
+        content_type=raw.content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        headers={**raw.headers, "x-reason": reason[:1000], "x-queue": queue},
+    )
+
+
 def _uuid(value: Any, name: str) -> UUID:
     try:
         return UUID(str(value))

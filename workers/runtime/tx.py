@@ -13,7 +13,7 @@ from uuid import UUID, uuid4, uuid5
 
 from contracts.base import Command, Event, Message, Question, Refused
 from storage.database import Session
-from storage.inbox import Timer, Told
+from storage.inbox import Inbox, Timer, Told
 
 if TYPE_CHECKING:
     from workers.runtime.context import Context
@@ -36,6 +36,14 @@ class NotKnownYet(Refused):
 
     def __init__(self, **details: Any) -> None:
         super().__init__("not_found", **details)
+
+
+class Behind(Exception):  # noqa: N818 - a finding
+    """A view has not seen what was asked for: look again for a second, then answer with what there is."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,10 @@ class Tx(Session):
     def derived(self, name: str) -> UUID:
         """The id of something asked for on behalf of this message: the same at each handling."""
         return uuid5(self.envelope.id, name)
+
+    @property
+    def inbox(self) -> Inbox:
+        return self._context.inbox
 
     def resource(self, kind: type[Resource]) -> Resource:
         """What the worker's `@worker.resource` of this type opened."""

@@ -22,7 +22,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from contracts.base import Event, Message, Question
+from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
 from workers.runtime.settings import Settings
+from workers.runtime.tx import Tx
 
 First = Callable[..., Awaitable[Any]]
 Opener = Callable[[Settings], AsyncIterator[Any]]
@@ -53,6 +55,13 @@ class Handler:
         return issubclass(self.message, Question)
 
 
+async def _take_up_dead_letter(command: TakeUpDeadLetter, tx: Tx) -> None:
+    if command.action == "replay":
+        await tx.inbox.revive(tx, command.message_id)
+    else:
+        await tx.inbox.bury(tx, command.message_id, command.reason)
+
+
 class Worker:
     """The handlers of one bounded context, named like its schema and its wire names."""
 
@@ -61,6 +70,7 @@ class Worker:
         self.handlers: dict[str, Handler] = {}
         self.openers: dict[type, Opener] = {}
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
+        self.on(take_up_dead_letter(name))(_take_up_dead_letter)
 
     @property
     def schema(self) -> str:

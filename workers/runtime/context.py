@@ -1,0 +1,471 @@
+"""A worker at work: its queues, its database, its loops.
+
+Deliveries come from FastStream; acknowledgement is decided here and nowhere else. In this order, each only after the
+commit: reply, say, acknowledge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
+from pydantic import ValidationError
+
+from contracts.base import Event, Message, Refused
+from contracts.journal import EntryKind, FileDeadLetter, RecordHandled
+from storage.database import AWAY, TRANSIENT, CommitInDoubt, Database, Row
+from storage.inbox import Claim, Inbox, Told
+from workers.runtime import envelope as envelopes
+from workers.runtime import failpoints
+from workers.runtime.asking import Asker
+from workers.runtime.bus import BROKEN, DEAD, Bus
+from workers.runtime.envelope import Envelope, Unreadable
+from workers.runtime.gate import Gate
+from workers.runtime.handling import (
+    BEHIND_FOR_SECONDS,
+    LOOK_AGAIN_SECONDS,
+    SILENCE,
+    UNAVAILABLE,
+    GiveBack,
+    Handling,
+    Verdict,
+    answered,
+    refused,
+)
+from workers.runtime.outgoing import Outgoing
+from workers.runtime.reports import Reports
+from workers.runtime.settings import Settings
+from workers.runtime.tx import Behind, NotKnownYet
+from workers.runtime.worker import Handler, Worker
+
+log = structlog.get_logger()
+
+Resource = TypeVar("Resource")
+BODY_LIMIT = 1_000_000
+DUE_AT_ONCE = 16
+LEASE = timedelta(seconds=30)
+
+
+async def _undecoded(message: Any) -> Any:
+    """FastStream hands the message through: this runtime reads bodies itself, once, by their contract."""
+    return message
+
+
+class Context:
+    """One worker's handlers, running."""
+
+    def __init__(self, worker: Worker, settings: Settings) -> None:
+        self.worker = worker
+        self.name = worker.name
+        self.settings = settings
+        self.database = Database(settings.database_of(worker.name), size=settings.pool_size)
+        self.inbox = Inbox(worker.schema)
+        self.bus = Bus(settings.amqp_url.get_secret_value(), worker.name)
+        self.asker = Asker(self.bus, worker.name, settings)
+        self.gate = Gate(worker.name, self.database)
+        self.reports = Reports(worker.name, self.bus)
+        self.outgoing = Outgoing(worker.name, self.database, self.inbox, self.bus, settings)
+        self.asker.on_outcome = self.reports.asked
+        self.missing: list[str] = []
+        """Queues of this context that the broker does not have."""
+        self.on_handled: Callable[[Envelope, Verdict, float], None] = lambda envelope, verdict, took: None
+        self._resources: dict[type, Any] = {}
+        self._stack = AsyncExitStack()
+        self._broker: RabbitBroker | None = None
+        self._at_work: dict[UUID, str] = {}
+        self._handlings: set[asyncio.Task[Any]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    # -- life
+
+    async def start(self) -> None:
+        """Connect, open resources, run the loops, and only then consume."""
+        await self.bus.start()
+        await self.asker.start()
+        await self.database.start()
+        for kind, opener in self.worker.openers.items():
+            self._resources[kind] = await self._stack.enter_async_context(asynccontextmanager(opener)(self.settings))
+        await self._consume()
+        settings = self.settings
+        self._every(settings.tick_seconds, self.run_due)
+        self._every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
+        self._every(0.05, self.outgoing.flush)
+        self._every(0.25, self.reports.flush)
+        self._every(600, self._forget)
+        self._every(settings.check_queues_seconds, self.check_queues)
+        for seconds, function in self.worker.loops:
+            self._every(seconds, lambda function=function: function(self))
+
+    async def _consume(self) -> None:
+        broker = RabbitBroker(
+            self.settings.amqp_url.get_secret_value(),
+            logger=None,
+            apply_types=False,
+            decoder=_undecoded,
+            graceful_timeout=self.settings.drain_seconds,
+            reconnect_interval=0.5,
+            client_properties={"connection_name": f"{self.name}: hears"},
+        )
+        channel = Channel(prefetch_count=self.settings.prefetch)
+        for queue, message in self.worker.queues().items():
+            subscribe = broker.subscriber(
+                RabbitQueue(queue, declare=False), channel=channel, ack_policy=AckPolicy.MANUAL, no_reply=True
+            )
+            subscribe(self._subscriber(self.worker.handlers[message.topic]))
+        await broker.start()
+        self._broker = broker
+
+    def _subscriber(self, handler: Handler) -> Callable[[Any], Awaitable[None]]:
+        async def deliver(message: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._handlings.add(task)
+            try:
+                await self.deliver(message.raw_message, handler)
+            finally:
+                self._handlings.discard(task)
+
+        return deliver
+
+    async def stop(self) -> None:
+        """Stop consuming, finish what was begun, say what is left to say, and go."""
+        self._stopping = True
+        for loop in self._loops:
+            loop.cancel()
+        if self._broker is not None:
+            for subscriber in self._broker.subscribers:
+                await subscriber.stop()
+        if self._handlings:
+            await asyncio.wait(set(self._handlings), timeout=self.settings.drain_seconds)
+        for last in (self.outgoing.drain, self.reports.flush):
+            with contextlib.suppress(*AWAY, *BROKEN):
+                await last()
+        if self._broker is not None:
+            await self._broker.stop()
+        await self.asker.stop()
+        self.gate.stop()
+        await self._stack.aclose()
+        await self.bus.stop()
+        await self.database.close()
+
+    def resource(self, kind: type[Resource]) -> Resource:
+        """What a `@worker.resource` of this type opened; raises KeyError when there is none."""
+        opened: Resource = self._resources[kind]
+        return opened
+
+    def readiness(self) -> dict[str, bool]:
+        """What must hold before this context can serve."""
+        return {
+            "broker": self.bus.connected,
+            "database": self.gate.is_open,
+            "consumers": self._broker is not None and not self.missing,
+            "not_draining": not self._stopping,
+        }
+
+    def _every(self, seconds: float, function: Callable[[], Awaitable[Any]]) -> None:
+        async def loop() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    if await self.gate.passed(3600):
+                        await function()
+                except AWAY as error:
+                    self.gate.shut(error)
+                except BROKEN as error:
+                    log.warning("the broker is away", context=self.name, error=repr(error))
+                except Exception:
+                    log.exception("a loop failed; it goes on", context=self.name)
+
+        self._loops.append(asyncio.create_task(loop()))
+
+    async def _forget(self) -> None:
+        async with self.database.session() as session:
+            await self.inbox.forget(session, timedelta(days=self.settings.keep_answers_days))
+
+    async def check_queues(self) -> None:
+        """See whether a queue of ours is gone, and bind those of events again: nobody can see a missing binding."""
+        missing = []
+        for queue, message in self.worker.queues().items():
+            if await self.bus.look(queue) is None:
+                missing.append(queue)
+            else:
+                await self.bus.bind(queue, message.exchange, message.topic)
+        if missing:
+            log.error("queues are missing: run `yeyak topology apply`", context=self.name, queues=missing)
+        if self.missing and not missing:
+            log.warning("the queues are back: consuming anew", context=self.name)
+            await self._consume_anew()
+        self.missing = missing
+
+    async def _consume_anew(self) -> None:
+        old, self._broker = self._broker, None
+        await self._consume()
+        if old is not None:
+            await old.stop()
+
+    # -- deliveries
+
+    async def deliver(self, raw: AbstractIncomingMessage, handler: Handler) -> None:
+        """One delivery, from the queue to its acknowledgement."""
+        received = time.monotonic()
+        try:
+            envelope, message = self._read(raw, handler)
+        except Unreadable as reason:
+            await self._bury(raw, handler, reason)
+            return
+        if self.settings.delay_ms:
+            await self._drill_delay()
+        if envelope.asked and (verdict := self._repeat(envelope)):
+            await self._answer(envelope, verdict)
+            await raw.ack()
+            return
+        self._at_work[envelope.id] = envelope.digest
+        try:
+            await self._handle(raw, Handling(self, handler, message, envelope, received))
+        finally:
+            self._at_work.pop(envelope.id, None)
+
+    def _read(self, raw: AbstractIncomingMessage, handler: Handler) -> tuple[Envelope, Message]:
+        envelope = envelopes.read(raw, handler.message.topic)
+        if len(raw.body) > BODY_LIMIT:
+            raise Unreadable(f"the body has {len(raw.body)} bytes, more than {BODY_LIMIT}")
+        return envelope, read_body(handler.message, raw.body)
+
+    def _repeat(self, envelope: Envelope) -> Verdict | None:
+        """The same request is at work in this very process."""
+        digest = self._at_work.get(envelope.id)
+        if digest is None:
+            return None
+        return Verdict("still_running") if digest == envelope.digest else refused(Refused("idempotency_key_reused"))
+
+    async def _handle(self, raw: AbstractIncomingMessage, handling: Handling) -> None:
+        envelope = handling.envelope
+        try:
+            verdict = await self._verdict(handling)
+        except GiveBack:
+            await raw.nack(requeue=True)
+            return
+        if failpoints.hook:
+            await failpoints.hook(self.name, "committed")
+        if envelope.asked:
+            await self._answer(envelope, verdict)
+        if failpoints.hook:
+            await failpoints.hook(self.name, "replied")
+        self.outgoing.say(handling.told)
+        if failpoints.hook:
+            await failpoints.hook(self.name, "said")
+        await raw.ack()
+        self._note(handling, verdict)
+
+    async def _verdict(self, handling: Handling) -> Verdict:
+        if handling.handler.is_question:
+            return await self._look_up(handling)
+        if handling.is_too_late():
+            return SILENCE
+        try:
+            return await handling.run()
+        except GiveBack:
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure is kept with its error
+            return await self._failed(handling, error)
+
+    async def _look_up(self, handling: Handling) -> Verdict:
+        """A question: look until it is known, half a second at most; nothing is kept."""
+        try:
+            while True:
+                try:
+                    answer = await self.read(handling)
+                except Behind as behind:
+                    if not handling.may_look_again(BEHIND_FOR_SECONDS):
+                        return answered(behind.answer)
+                except Refused as refusal:
+                    if not (isinstance(refusal, NotKnownYet) and handling.may_look_again()):
+                        return refused(refusal)
+                else:
+                    return answered(answer)
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        except (*AWAY, *TRANSIENT, TimeoutError) as error:
+            if isinstance(error, AWAY):
+                self.gate.shut(error)
+            return UNAVAILABLE
+        except Exception as error:
+            log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
+            return UNAVAILABLE
+
+    async def read(self, handling: Handling) -> Any:
+        """Run a question's handler."""
+        async with self.database.session() as session:
+            return await handling.handler.first(handling.message, session)
+
+    async def _answer(self, envelope: Envelope, verdict: Verdict) -> None:
+        if verdict.kind is None:
+            return
+        message = envelopes.reply(verdict.kind, verdict.body, envelope.correlation_id, self.name, replayed=verdict.replayed)
+        with contextlib.suppress(*BROKEN):
+            await self.bus.reply(envelope, message)
+
+    def _note(self, handling: Handling, verdict: Verdict, kind: EntryKind | None = None) -> None:
+        took = time.monotonic() - handling.received
+        self.on_handled(handling.envelope, verdict, took)
+        if handling.handler.message is not RecordHandled:
+            self.reports.handled(kind or _kind(handling.handler), handling.envelope, verdict.outcome, took)
+
+    async def _drill_delay(self) -> None:
+        for part in self.settings.delay_ms.split(","):
+            name, _, span = part.partition("=")
+            if name == self.name:
+                low, _, high = span.partition("-")
+                await asyncio.sleep(random.uniform(float(low), float(high or low)) / 1000)  # noqa: S311
+
+    async def _bury(self, raw: AbstractIncomingMessage, handler: Handler, reason: Unreadable) -> None:
+        """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""
+        topic = handler.message.topic
+        log.error("unreadable", context=self.name, topic=topic, reason=str(reason))
+        message = envelopes.buried(raw, f"{topic}@{self.name}", str(reason))
+        try:
+            await self.bus.tell(DEAD, topic, message)
+        except BROKEN:
+            await raw.nack(requeue=True)
+            return
+        if raw.reply_to and raw.correlation_id:
+            asker = Envelope(uuid4(), topic, b"", uuid4(), None, "", reply_to=raw.reply_to, correlation_id=str(raw.correlation_id))
+            await self._answer(asker, refused(Refused("invalid", reason=str(reason)[:300])))
+        await raw.ack()
+
+    # -- failures
+
+    async def _failed(self, handling: Handling, error: Exception) -> Verdict:
+        """Asked: say so if nothing was begun, else be silent. Told: keep the message with its error, for later."""
+        envelope = handling.envelope
+        log.warning("a step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
+        if envelope.asked:
+            return SILENCE if handling.committed else UNAVAILABLE
+        await self.keep_for_later(handling, "waiting", repr(error), attempts=1)
+        return Verdict(None, code="retry")
+
+    async def keep_for_later(self, handling: Handling, state: str, error: str, attempts: int) -> None:
+        """Keep a message that failed for the `attempts`-th time; after the last delay it is a dead letter."""
+        delays = self.settings.retry_seconds
+        dead = attempts > len(delays)
+        after = timedelta() if dead else timedelta(seconds=delays[attempts - 1] * random.uniform(0.8, 1.2))  # noqa: S311
+        envelope = handling.envelope
+        claim = Claim(
+            id=envelope.id,
+            topic=envelope.topic,
+            digest=envelope.digest,
+            owner=handling.owner,
+            state="dead" if dead else state,
+            body=envelope.body.decode(),
+            answer=None,
+            refused=False,
+            after=after,
+            story_id=envelope.story_id,
+            causation_id=envelope.causation_id,
+            actor=envelope.actor,
+        )
+        filed = self._dead_letter(envelope, error, attempts) if dead else None
+        while True:
+            try:
+                async with self.database.transaction() as session:
+                    kept = await self.inbox.later(session, claim, error)
+                    if kept and filed:
+                        await self.inbox.post(session, filed)
+            except (*AWAY, CommitInDoubt) as away:
+                self.gate.shut(away)
+                if not await self.gate.passed(self.settings.gate_patience_seconds):
+                    raise GiveBack from away
+            else:
+                break
+        if kept and filed:
+            self.outgoing.say([filed])
+
+    def _dead_letter(self, envelope: Envelope, error: str, attempts: int) -> Told:
+        letter = FileDeadLetter(
+            context=self.name,
+            message_id=envelope.id,
+            message_topic=envelope.topic,
+            body=envelope.body.decode(),
+            error=error[:2000],
+            attempts=attempts,
+            story_id=envelope.story_id,
+            causation_id=envelope.causation_id,
+            actor=envelope.actor,
+        )
+        return Told(uuid4(), letter.topic, letter.model_dump_json(), envelope.story_id, envelope.id, envelope.actor)
+
+    # -- what is due
+
+    async def run_due(self) -> None:
+        """Take up what is due: lost steps, retries, timers."""
+        while True:
+            owner = uuid4()
+            async with self.database.session() as session:
+                rows = await self.inbox.take_due(session, owner, LEASE, DUE_AT_ONCE)
+            if rows:
+                await asyncio.gather(*(self._take_up(row, owner) for row in rows))
+            if len(rows) < DUE_AT_ONCE:
+                return
+
+    async def _take_up(self, row: Row, owner: UUID) -> None:
+        if failpoints.hook:
+            await failpoints.hook(self.name, "due")
+        envelope = _kept(row)
+        handler = self.worker.handlers[row["topic"]]
+        message = read_body(handler.message, envelope.body)
+        handling = Handling(self, handler, message, envelope, time.monotonic())
+        handling.owner = owner
+        started = row["state"] == "started"
+        try:
+            verdict = await handling.run(resume=started)
+        except GiveBack:
+            return
+        except Exception as error:  # noqa: BLE001 - kept with its error, and at last a dead letter
+            log.warning("a due step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
+            await self.keep_for_later(handling, row["state"], repr(error), attempts=row["attempts"])
+            verdict = Verdict(None, code="retry")
+        self.outgoing.say(handling.told)
+        kind: EntryKind = "timer" if not row["error"] and not started else "retry"
+        self._note(handling, verdict, kind)
+
+
+def read_body(message: type[Message], body: bytes) -> Message:
+    """A body by its contract; raises Unreadable with the fields that do not fit, never with their values."""
+    try:
+        return message.model_validate_json(body)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)[:5]
+        )
+        raise Unreadable(f"not a {message.topic}: {problems}") from None
+
+
+def _kind(handler: Handler) -> EntryKind:
+    if handler.is_question:
+        return "question"
+    return "event" if issubclass(handler.message, Event) else "command"
+
+
+def _kept(row: Row) -> Envelope:
+    return Envelope(
+        id=row["id"],
+        topic=row["topic"],
+        body=row["body"].encode(),
+        story_id=row["story_id"],
+        causation_id=row["causation_id"],
+        actor=row["actor"],
+        digest=row["digest"],
+        attempt=row["attempts"],
+    )

@@ -1,0 +1,85 @@
+"""What a runtime tells the journal of its work: small batches, best effort."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from aio_pika import DeliveryMode, Message
+
+from contracts.journal import EntryKind, Handled, RecordHandled
+from workers.runtime.asking import Reply, Request
+from workers.runtime.bus import BROKEN, Bus
+from workers.runtime.envelope import Envelope
+
+BATCH = 200
+WAITING_AT_MOST = 5_000
+
+
+class Reports:
+    """Collects entries and sends them; when nobody listens, the oldest are dropped."""
+
+    def __init__(self, context: str, bus: Bus) -> None:
+        self._context = context
+        self._bus = bus
+        self._entries: deque[Handled] = deque(maxlen=WAITING_AT_MOST)
+
+    def handled(self, kind: EntryKind, envelope: Envelope, outcome: str, took: float) -> None:
+        """Note how one message was handled; `took` in seconds."""
+        self._note(
+            kind, envelope.id, envelope.topic, outcome, envelope.story_id, envelope.causation_id, envelope.actor, took, envelope.attempt
+        )
+
+    def asked(self, request: Request, reply: Reply, took: float) -> None:
+        """Note how one ask ended."""
+        self._note(
+            "ask", request.message_id, request.topic, reply.kind, request.story_id, request.causation_id, request.actor, took, 1
+        )
+
+    def _note(
+        self,
+        kind: EntryKind,
+        message_id: UUID,
+        topic: str,
+        outcome: str,
+        story_id: UUID,
+        causation_id: UUID | None,
+        actor: str,
+        took: float,
+        attempt: int,
+    ) -> None:
+        self._entries.append(
+            Handled.model_construct(
+                kind=kind,
+                context=self._context,
+                message_id=message_id,
+                topic=topic,
+                outcome=outcome,
+                story_id=story_id,
+                causation_id=causation_id,
+                actor=actor,
+                at=datetime.now(UTC),
+                took_ms=round(took * 1000, 3),
+                attempt=attempt,
+            )
+        )
+
+    async def flush(self) -> None:
+        """Send what was noted."""
+        while self._entries and self._bus.connected:
+            batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+            report = RecordHandled.model_construct(entries=batch)
+            message = Message(
+                report.model_dump_json().encode(),
+                message_id=str(uuid4()),
+                type=report.topic,
+                app_id=self._context,
+                content_type="application/json",
+                delivery_mode=DeliveryMode.NOT_PERSISTENT,
+                expiration=600,
+            )
+            try:
+                await self._bus.note(report.exchange, report.topic, message)
+            except BROKEN:
+                return
