@@ -76,16 +76,12 @@ def restart(name: str) -> None:
     _order("restart", name)
 
 
-def logs(
-    of: str = typer.Argument("", help="A context, `gateway`, `rabbitmq`, `postgres`, `supervisor`; or all."),
-) -> None:
-    """Follow the logs; Ctrl-C ends it."""
+def logs(of: str = typer.Argument("")) -> None:
+    """Follow the log of a context, `gateway`, `rabbitmq`, `postgres`, `supervisor`; or all. Ctrl-C ends it."""
     files = sorted(local().logs.glob(f"{of or '*'}.log"))
     if not files:
         known = ", ".join(file.stem for file in sorted(local().logs.glob("*.log")))
-        _fail(
-            f"there is no log of {of or 'anything'}" + (f"; there are: {known}" if known else ": start the town first")
-        )
+        _fail(f"there is no log of {of or 'the town'}; there are: {known or 'none before the first `yeyak up`'}")
     os.execvp("tail", ["tail", "-n", "40", "-F", *map(str, files)])
 
 
@@ -110,22 +106,28 @@ def _launch(here: Local) -> None:
 
 def _until_ready(here: Local) -> dict[str, Any]:
     deadline = time.monotonic() + UP_TIMEOUT
-    while time.monotonic() < deadline:
+    while True:
         state = here.read_state()
-        if state.get("phase") == "failed":
-            _fail(state.get("problem") or f"the town does not start: read {here.log_of('supervisor')}")
         if state.get("phase") == "up" and all(process["ready"] for process in state["processes"]):
             return state
-        if state.get("phase") != "stopping" and here.supervisor_pid() is None:
-            _fail(f"the supervisor is gone: read {here.log_of('supervisor')}")
-        for process in state.get("processes", []):
-            if process["failures_in_a_row"] >= HOPELESS_AFTER:
-                log = here.log_of(process["name"])
-                _fail(f"{process['name']} ends again and again ({last_line(log)}): read {log}")
+        _give_up_if_hopeless(here, state, late=time.monotonic() > deadline)
         time.sleep(0.1)
-    waiting = [process["name"] for process in here.read_state().get("processes", []) if not process["ready"]]
-    where = ", ".join(str(here.log_of(name)) for name in waiting) or str(here.log_of("supervisor"))
-    _fail(f"not ready after {UP_TIMEOUT:.0f} s: {', '.join(waiting) or 'the servers'}; read {where}")
+
+
+def _give_up_if_hopeless(here: Local, state: dict[str, Any], late: bool) -> None:
+    if state.get("phase") == "failed":
+        _fail(state.get("problem") or f"the town does not start: read {here.log_of('supervisor')}")
+    if here.supervisor_pid() is None:
+        _fail(f"the supervisor is gone: read {here.log_of('supervisor')}")
+    waiting = [process for process in state.get("processes", []) if not process["ready"]]
+    for process in waiting:
+        log = here.log_of(process["name"])
+        if process["failures_in_a_row"] >= HOPELESS_AFTER:
+            _fail(f"{process['name']} ends again and again ({last_line(log)}): read {log}")
+        if late:
+            _fail(f"{process['name']} is not ready after {UP_TIMEOUT:.0f} s: read {log}")
+    if late:
+        _fail(f"the town is not ready after {UP_TIMEOUT:.0f} s: read {here.log_of('supervisor')}")
 
 
 def _answers(here: Local) -> bool:
