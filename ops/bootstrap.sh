@@ -94,7 +94,7 @@ make_venv() {
 }
 
 install_packages() {
-  local pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
+  local pip="$venv/bin/python -m pip --disable-pip-version-check --quiet --quiet"
   $pip install --require-hashes --no-deps --only-binary :all: -r requirements/lock.txt </dev/null &&
     $pip install --no-deps --no-build-isolation --no-index --editable . </dev/null
 }

@@ -165,7 +165,7 @@ class Supervisor:
         await asyncio.to_thread(start_all, *self.servers.all)
         self._take_addresses()
         self._enter("preparing")
-        commands = self._commands or await asyncio.to_thread(real_commands)
+        commands = self._commands if self._commands is not None else await asyncio.to_thread(real_commands)
         for command in commands.prepare:
             if not self._stopping.is_set():
                 await self._prepare(command)
