@@ -1,0 +1,38 @@
+"""Alembic's entry: one schema per run, its version table inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+SCHEMA: str = context.config.attributes["schema"]
+
+
+def run(connection: Connection) -> None:
+    """Apply the revisions in one transaction, one migration at a time per schema."""
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"migrate {SCHEMA}".encode())})
+        connection.execute(text(f"create schema if not exists {SCHEMA}"))
+        connection.execute(text(f"set local search_path to {SCHEMA}"))
+    options: dict[str, Any] = {"version_table_schema": SCHEMA} if on_postgresql else {"version_table": f"{SCHEMA}_version"}
+    context.configure(connection=connection, transactional_ddl=True, **options)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main() -> None:
+    url: str = context.config.attributes["url"]
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+asyncio.run(main())
