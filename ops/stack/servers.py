@@ -71,6 +71,11 @@ class Server(ABC):
         return kept_secret(self.home / "password")
 
     @property
+    def url(self) -> str | None:
+        """Where clients connect; None before the first start."""
+        return self._url() if self.ports else None
+
+    @property
     def pid(self) -> int | None:
         """The main process; None while the server is down."""
         if self._child:
@@ -172,6 +177,9 @@ class Server(ABC):
     _stop_signal: int
 
     @abstractmethod
+    def _url(self) -> str: ...
+
+    @abstractmethod
     def _find_main(self) -> psutil.Process | None: ...
 
     @abstractmethod
@@ -208,6 +216,9 @@ class RabbitServer(Server):
     @property
     def nodename(self) -> str:
         return f"{self.identity}@localhost"
+
+    def _url(self) -> str:
+        return self.amqp_url
 
     def _all(self) -> list[psutil.Process]:
         return processes.marked(MARK, self.identity)
@@ -339,6 +350,9 @@ class PostgresServer(Server):
     def data(self) -> Path:
         """Resolved: the home is a link where PostgreSQL's user cannot follow the root's own path."""
         return self.home.resolve() / "data"
+
+    def _url(self) -> str:
+        return self.database_url
 
     def _all(self) -> list[psutil.Process]:
         return processes.titled("postgres", self.identity)

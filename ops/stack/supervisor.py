@@ -69,10 +69,9 @@ class Servers:
                 "state": "running" if server.pid else "stopped",
                 "restarts": self.restarts.get(server.name, 0),
                 "ports": server.ports,
-                "url": server.amqp_url if isinstance(server, RabbitServer) else server.url_of("yeyak"),
+                "url": server.url,
             }
             for server in self.all
-            if isinstance(server, RabbitServer | PostgresServer)
         ]
 
 
