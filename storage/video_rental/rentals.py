@@ -1,0 +1,324 @@
+"""Video rental: bookings and loans, and a copy of the catalogue.
+
+`held` lies in a table of rentals' own, not in the copied row, which a newer event replaces.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from contracts.base import Page
+from contracts.payments import PaymentPart, PaymentState, RefundPart, RefundState
+from contracts.video_rental.rentals import (
+    BookVideo,
+    LateFeeStatus,
+    ListRentals,
+    ListShelf,
+    Rental,
+    RentalStatus,
+    VideoOnShelf,
+)
+from contracts.video_rental.videos import VideoState
+from storage import paging
+from storage.database import Row, Session, Statement
+
+ONE_ACTIVE = "rentals_one_active"
+
+
+def rental_of(row: Row) -> Rental:
+    """A rental from its row, with the parts that payments told of."""
+    fields = dict(row)
+    payment_status, refund_id = fields.pop("payment_status"), fields.pop("refund_id")
+    refund_status, refund_amount = fields.pop("refund_status"), fields.pop("refund_amount")
+    del fields["refunded"], fields["payment_version"], fields["refund_version"]
+    if payment_status is not None:
+        fields["payment"] = PaymentPart.model_construct(
+            payment_id=fields["payment_id"], status=payment_status, amount=fields["price"]
+        )
+    if refund_id is not None:
+        fields["refund"] = RefundPart.model_construct(refund_id=refund_id, status=refund_status, amount=refund_amount)
+    return Rental.model_validate(fields)
+
+
+# -- booking
+
+_HOLD = Statement("""
+    with video as (
+      select v.video_id, v.daily_price, v.copies, v.status from video_rental_rentals.videos v where v.video_id = :video_id),
+    owing as (
+      select 1 from video_rental_rentals.rentals where member_id = :member_id and late_fee_status in ('OWED', 'PAYING') limit 1),
+    active as (
+      select 1 from video_rental_rentals.rentals where member_id = :member_id and video_id = :video_id
+        and status in ('AWAITING_PAYMENT', 'BOOKED', 'RENTED') limit 1),
+    held as (
+      update video_rental_rentals.holds h set held = held + 1 from video v
+      where h.video_id = v.video_id and v.status = 'AVAILABLE' and h.held < v.copies
+        and not exists (select from owing) and not exists (select from active)
+      returning v.daily_price),
+    made as (
+      insert into video_rental_rentals.rentals
+        (rental_id, video_id, member_id, days, daily_price, price, status, payment_id)
+      select :rental_id, :video_id, :member_id, :days, daily_price, daily_price * :days, 'AWAITING_PAYMENT', :payment_id
+      from held returning *)
+    select made.*, exists (select from video) as known, exists (select from owing) as owing,
+      exists (select from active) as active
+    from (select 1) one left join made on true""")
+
+
+class Held:
+    """What came of the wish to hold a copy: a rental, or why there is none."""
+
+    __slots__ = ("active", "known", "owing", "rental")
+
+    def __init__(self, row: Row) -> None:
+        fields = dict(row)
+        self.known: bool = fields.pop("known")
+        self.owing: bool = fields.pop("owing")
+        self.active: bool = fields.pop("active")
+        self.rental = rental_of(fields) if fields["rental_id"] else None
+
+
+async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command: BookVideo) -> Held:
+    """Hold a free copy and write the rental that awaits payment; two members never hold the same copy.
+
+    Raises asyncpg.UniqueViolationError (ONE_ACTIVE) when the member books the same video at the same instant.
+    """
+    row = await session.one(
+        _HOLD,
+        rental_id=rental_id,
+        payment_id=payment_id,
+        video_id=command.video_id,
+        member_id=command.caller.member_id,
+        days=command.days,
+    )
+    assert row is not None
+    return Held(row)
+
+
+def is_second_booking(error: asyncpg.UniqueViolationError) -> bool:
+    """Whether two bookings of one video by one member met."""
+    return bool(error.constraint_name == ONE_ACTIVE)
+
+
+_SETTLE = Statement("""
+    with settled as (
+      update video_rental_rentals.rentals set status = :to, reason = :reason, payment_status = :payment_status,
+        pickup_until = case when :to = 'BOOKED' then now() + cast(:pickup as interval) end,
+        modified_at = now(), version = version + 1
+      where rental_id = :rental_id and status = 'AWAITING_PAYMENT' returning *),
+    freed as (
+      update video_rental_rentals.holds h set held = h.held - 1 from settled s
+      where h.video_id = s.video_id and s.status <> 'BOOKED')
+    select * from settled""")
+
+
+async def settle(
+    session: Session, rental_id: UUID, to: RentalStatus, payment_status: str, reason: str | None, pickup: timedelta
+) -> Rental | None:
+    """Close a rental that awaits payment, and free its copy unless it is BOOKED; None when it was settled before."""
+    row = await session.one(
+        _SETTLE, rental_id=rental_id, to=to, payment_status=payment_status, reason=reason, pickup=pickup
+    )
+    return rental_of(row) if row else None
+
+
+# -- after booking
+
+_CANCEL = Statement("""
+    with cancelled as (
+      update video_rental_rentals.rentals set status = 'CANCELLED', reason = :reason,
+        refund_id = :refund_id, refund_status = 'PENDING', refund_amount = greatest(0, price - refunded),
+        modified_at = now(), version = version + 1
+      where rental_id = :rental_id and status = 'BOOKED' returning *),
+    freed as (
+      update video_rental_rentals.holds h set held = h.held - 1 from cancelled c where h.video_id = c.video_id)
+    select * from cancelled""")
+
+
+async def cancel(session: Session, rental_id: UUID, refund_id: UUID, reason: str) -> Rental | None:
+    """Cancel a booking, free its copy and note the refund that is owed; None when it is not BOOKED."""
+    row = await session.one(_CANCEL, rental_id=rental_id, refund_id=refund_id, reason=reason)
+    return rental_of(row) if row else None
+
+
+_PICK_UP = Statement("""
+    update video_rental_rentals.rentals set status = 'RENTED', picked_up_at = :now, due_at = :due_at, modified_at = now(),
+      version = version + 1
+    where rental_id = :rental_id and status = 'BOOKED' returning *""")
+
+
+async def pick_up(session: Session, rental_id: UUID, now: datetime, due_at: datetime) -> Rental | None:
+    """Hand the video out; None when it is not BOOKED."""
+    row = await session.one(_PICK_UP, rental_id=rental_id, now=now, due_at=due_at)
+    return rental_of(row) if row else None
+
+
+_LOCK = Statement("select *, now() as now from video_rental_rentals.rentals where rental_id = :rental_id for update")
+
+
+async def lock(session: Session, rental_id: UUID) -> tuple[Rental, datetime] | None:
+    """A rental that nobody else changes until this transaction ends, and the database's clock."""
+    row = await session.one(_LOCK, rental_id=rental_id)
+    if row is None:
+        return None
+    fields = dict(row)
+    now = fields.pop("now")
+    return rental_of(fields), now
+
+
+_TAKE_BACK = Statement("""
+    with returned as (
+      update video_rental_rentals.rentals set status = 'RETURNED', returned_at = :now, late_fee = :late_fee,
+        late_fee_status = case when :late_fee > 0 then 'OWED' else 'NONE' end, modified_at = now(), version = version + 1
+      where rental_id = :rental_id and status = 'RENTED' returning *),
+    freed as (
+      update video_rental_rentals.holds h set held = h.held - 1 from returned r where h.video_id = r.video_id)
+    select * from returned""")
+
+
+async def take_back(session: Session, rental_id: UUID, now: datetime, late_fee: int) -> Rental | None:
+    """Take the video back with its late fee in won; None when it is not RENTED."""
+    row = await session.one(_TAKE_BACK, rental_id=rental_id, now=now, late_fee=late_fee)
+    return rental_of(row) if row else None
+
+
+_LATE_FEE = Statement("""
+    update video_rental_rentals.rentals set late_fee_status = :to,
+      late_fee_payment_id = coalesce(cast(:payment_id as uuid), late_fee_payment_id),
+      reason = coalesce(cast(:reason as text), reason), modified_at = now(), version = version + 1
+    where rental_id = :rental_id and late_fee_status = :since
+      and (cast(:paying as uuid) is null or late_fee_payment_id = :paying) returning *""")
+
+
+async def move_late_fee(
+    session: Session,
+    rental_id: UUID,
+    since: LateFeeStatus,
+    to: LateFeeStatus,
+    *,
+    payment_id: UUID | None = None,
+    paying: UUID | None = None,
+    reason: str | None = None,
+) -> Rental | None:
+    """Move a late fee from one status to another, if it stands there (and is being paid by `paying`)."""
+    row = await session.one(
+        _LATE_FEE, rental_id=rental_id, since=since, to=to, payment_id=payment_id, paying=paying, reason=reason
+    )
+    return rental_of(row) if row else None
+
+
+# -- looking
+
+_FIND = Statement("select * from video_rental_rentals.rentals where rental_id = :rental_id")
+
+
+async def find(session: Session, rental_id: UUID) -> Rental | None:
+    row = await session.one(_FIND, rental_id=rental_id)
+    return rental_of(row) if row else None
+
+
+_NEWEST = """
+    select * from video_rental_rentals.rentals
+    where {whose} (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, rental_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, rental_id desc limit :most"""
+_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
+_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+
+
+async def newest(session: Session, question: ListRentals) -> Page[Rental]:
+    at, id = paging.decode(question.cursor)
+    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
+    if question.member_id is None:
+        rows = await session.all(_NEWEST_OF_ALL, **place)
+    else:
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
+    items, cursor = paging.page(rows, question.limit, rental_of, lambda rental: (rental.created_at, rental.rental_id))
+    return Page[Rental](items=items, next_cursor=cursor)
+
+
+# -- the copy of the catalogue
+
+_COPY = Statement("""
+    with copied as (
+      insert into video_rental_rentals.videos as mine
+        (video_id, title, daily_price, copies, status, registered_by, created_at, modified_at, version)
+      values (:video_id, :title, :daily_price, :copies, :status, :registered_by, :created_at, :modified_at, :version)
+      on conflict (video_id) do update set title = excluded.title, daily_price = excluded.daily_price,
+        copies = excluded.copies, status = excluded.status, modified_at = excluded.modified_at, version = excluded.version
+        where mine.version < excluded.version)
+    insert into video_rental_rentals.holds (video_id) values (:video_id) on conflict do nothing""")
+
+
+async def copy_video(session: Session, video: VideoState) -> None:
+    """Keep the newest state of a video; an older one never replaces it."""
+    fields = {name: getattr(video, name) for name in VideoState.model_fields}
+    await session.one(_COPY, **fields)
+
+
+_SHELF = """
+    select v.*, greatest(0, v.copies - coalesce(h.held, 0)) * (v.status = 'AVAILABLE')::int as available
+    from video_rental_rentals.videos v left join video_rental_rentals.holds h using (video_id) where {which}"""
+_ON_SHELF = Statement(_SHELF.format(which="v.video_id = :video_id"))
+_SHELF_NEWEST = Statement(
+    _SHELF.format(
+        which="""(cast(:status as text) is null or v.status = :status)
+      and (cast(:at as timestamptz) is null or (v.created_at, v.video_id) < (:at, cast(:id as uuid)))
+    order by v.created_at desc, v.video_id desc limit :most"""
+    )
+)
+
+
+async def on_shelf(session: Session, video_id: UUID) -> VideoOnShelf | None:
+    row = await session.one(_ON_SHELF, video_id=video_id)
+    return VideoOnShelf.model_validate(dict(row)) if row else None
+
+
+async def shelf(session: Session, question: ListShelf) -> Page[VideoOnShelf]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(_SHELF_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
+    items, cursor = paging.page(
+        rows, question.limit, lambda row: VideoOnShelf.model_validate(dict(row)), lambda video: (video.created_at, video.video_id)
+    )
+    return Page[VideoOnShelf](items=items, next_cursor=cursor)
+
+
+# -- what payments told
+
+_NOTE_PAYMENT = Statement("""
+    update video_rental_rentals.rentals
+    set payment_status = :status, refunded = :refunded, payment_version = :version
+    where payment_id = :payment_id and payment_version < :version""")
+
+
+async def note_payment(session: Session, payment: PaymentState) -> None:
+    """Keep how the payment of a rental stands; nothing to do for payments of others."""
+    await session.one(
+        _NOTE_PAYMENT,
+        payment_id=payment.payment_id,
+        status=payment.status,
+        refunded=payment.refunded,
+        version=payment.version,
+    )
+
+
+_NOTE_REFUND = Statement("""
+    update video_rental_rentals.rentals
+    set refund_status = :status, refund_amount = :amount, refund_version = :version
+    where payment_id = :payment_id and refund_id = :refund_id and refund_version < :version""")
+
+
+async def note_refund(session: Session, refund: RefundState) -> None:
+    """Keep how the refund of a cancelled rental stands."""
+    await session.one(
+        _NOTE_REFUND,
+        payment_id=refund.payment_id,
+        refund_id=refund.refund_id,
+        status=refund.status,
+        amount=refund.amount,
+        version=refund.version,
+    )

@@ -1,0 +1,71 @@
+"""Video rental: the catalogue."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from contracts.base import Page
+from contracts.video_rental.videos import ChangeVideo, ListVideos, RegisterVideo, VideoState
+from storage import paging
+from storage.database import Session, Statement
+
+_REGISTER = Statement("""
+    insert into video_rental_videos.videos (video_id, title, daily_price, copies, status, registered_by)
+    values (:video_id, :title, :daily_price, :copies, 'AVAILABLE', :registered_by) returning *""")
+
+
+async def register(session: Session, video_id: UUID, command: RegisterVideo) -> VideoState:
+    row = await session.one(
+        _REGISTER,
+        video_id=video_id,
+        title=command.title,
+        daily_price=command.daily_price,
+        copies=command.copies,
+        registered_by=command.caller.member_id,
+    )
+    return VideoState.model_validate(dict(row or {}))
+
+
+_CHANGE = Statement("""
+    update video_rental_videos.videos set title = coalesce(cast(:title as text), title),
+      daily_price = coalesce(cast(:daily_price as bigint), daily_price),
+      copies = coalesce(cast(:copies as integer), copies), status = coalesce(cast(:status as text), status),
+      modified_at = now(), version = version + 1
+    where video_id = :video_id returning *""")
+
+
+async def change(session: Session, command: ChangeVideo) -> VideoState | None:
+    """Change what is given; None when there is no such video."""
+    row = await session.one(
+        _CHANGE,
+        video_id=command.video_id,
+        title=command.title,
+        daily_price=command.daily_price,
+        copies=command.copies,
+        status=command.status,
+    )
+    return VideoState.model_validate(dict(row)) if row else None
+
+
+_FIND = Statement("select * from video_rental_videos.videos where video_id = :video_id")
+
+
+async def find(session: Session, video_id: UUID) -> VideoState | None:
+    row = await session.one(_FIND, video_id=video_id)
+    return VideoState.model_validate(dict(row)) if row else None
+
+
+_NEWEST = Statement("""
+    select * from video_rental_videos.videos
+    where (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, video_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, video_id desc limit :most""")
+
+
+async def newest(session: Session, question: ListVideos) -> Page[VideoState]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
+    items, cursor = paging.page(
+        rows, question.limit, lambda row: VideoState.model_validate(dict(row)), lambda video: (video.created_at, video.video_id)
+    )
+    return Page[VideoState](items=items, next_cursor=cursor)

@@ -1,0 +1,338 @@
+"""Video rental: hold a copy, get it paid, hand it over, take it back.
+
+BookVideo -> BookingStarted -> RequestPayment -> VideoBooked
+                                              -> BookingRejected                 (declined)
+                                              -> BookingCancelled, VoidPayment   (no answer in time)
+CancelBooking, GiveUpBooking -> BookingCancelled, RefundRest
+PickUpVideo -> VideoRented
+ReturnVideo -> VideoReturned -> PayLateFee -> LateFeePaying -> RequestPayment -> LateFeePaid
+                             -> WaiveLateFee -> LateFeeWaived
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from contracts.base import Caller, Page, Refused
+from contracts.payments import (
+    PaymentRefunded,
+    PaymentState,
+    PaymentStatus,
+    PaymentVoided,
+    PaymentVoiding,
+    RefundFailed,
+    RefundRest,
+    RefundStarted,
+    RefundSucceeded,
+    RequestPayment,
+    VoidPayment,
+)
+from contracts.video_rental.rentals import (
+    BookingCancelled,
+    BookingRejected,
+    BookingStarted,
+    BookVideo,
+    CancelBooking,
+    GiveUpBooking,
+    LateFeePaid,
+    LateFeePaying,
+    LateFeeStatus,
+    LateFeeWaived,
+    ListRentals,
+    ListShelf,
+    PayLateFee,
+    PickUpVideo,
+    Rental,
+    RentalStatus,
+    ReturnVideo,
+    ShowRental,
+    ShowShelf,
+    VideoBooked,
+    VideoOnShelf,
+    VideoRented,
+    VideoReturned,
+    WaiveLateFee,
+)
+from contracts.video_rental.videos import VideoChanged, VideoRegistered
+from storage.database import Session
+from storage.video_rental import rentals as store
+from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.worker import Worker
+from workers.video_rental.rentals import rules
+
+worker = rentals = Worker("video_rental.rentals")
+
+ACTIONS = {
+    RentalStatus.BOOKED: ["cancellation", "pickup"],
+    RentalStatus.RENTED: ["return"],
+    RentalStatus.RETURNED: ["late-fee-payment", "late-fee-waiver"],
+}
+
+
+def wrong_state(rental: Rental) -> Refused:
+    return Refused("wrong_state", current_status=rental.status, allowed_actions=ACTIONS.get(rental.status, []))
+
+
+async def locked(tx: Tx, rental_id: UUID, caller: Caller) -> tuple[Rental, datetime]:
+    """The caller's rental, held until the step ends, and the database's clock; raises Refused (`not_found`)."""
+    found = await store.lock(tx, rental_id)
+    if found is None or not caller.may_see(found[0].member_id):
+        raise Refused("not_found")
+    return found
+
+
+# -- the catalogue's news
+
+
+@rentals.on(VideoRegistered)
+async def note_registered(event: VideoRegistered, tx: Tx) -> None:
+    await store.copy_video(tx, event)
+
+
+@rentals.on(VideoChanged)
+async def note_changed(event: VideoChanged, tx: Tx) -> None:
+    await store.copy_video(tx, event)
+
+
+# -- booking
+
+
+@rentals.on(BookVideo, asks=RequestPayment)
+async def book_video(command: BookVideo, tx: Tx) -> Ask:
+    payment_id = tx.derived("payment")
+    try:
+        held = await store.hold_copy(tx, tx.id, payment_id, command)
+    except asyncpg.UniqueViolationError as error:
+        if store.is_second_booking(error):
+            raise Refused("already_booked") from None
+        raise
+    if held.rental is None:
+        raise _why_not(held)
+    tx.publish(BookingStarted.of(held.rental))
+    request = RequestPayment(
+        payment_id=payment_id,
+        payer=command.caller.member_id,
+        amount=held.rental.price,
+        method=command.payment,
+        purpose=worker.name,
+    )
+    return tx.ask(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+
+
+def _why_not(held: store.Held) -> Refused:
+    if not held.known:
+        return NotKnownYet()
+    if held.owing:
+        return Refused("late_fee_owed")
+    return Refused("already_booked" if held.active else "video_not_available")
+
+
+@book_video.then
+async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | Silence, tx: Tx) -> Rental | Refused:
+    pickup = tx.settings.pickup_time
+    match outcome:
+        case PaymentState():
+            to, payment, reason = RentalStatus.BOOKED, PaymentStatus.APPROVED, None
+        case Refused(code="declined"):
+            to, payment, reason = RentalStatus.REJECTED, PaymentStatus.DECLINED, outcome.details.get("reason", "declined")
+        case _:
+            to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
+    rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
+    if rental is None:
+        return _as_it_is(await store.find(tx, tx.id))
+    if to is RentalStatus.BOOKED:
+        tx.publish(VideoBooked.of(rental))
+        tx.later(GiveUpBooking(rental_id=rental.rental_id), after=pickup)
+    elif to is RentalStatus.REJECTED:
+        tx.publish(BookingRejected.of(rental))
+    else:
+        tx.publish(BookingCancelled.of(rental))
+        tx.publish(VoidPayment(payment_id=rental.payment_id))
+    return _as_it_is(rental)
+
+
+def _as_it_is(rental: Rental | None) -> Rental | Refused:
+    """The answer to a booking, from the row that is there."""
+    if rental is None:
+        return Refused("not_found")
+    known: dict[str, Any] = {"rental_id": str(rental.rental_id), "current_status": rental.status, "reason": rental.reason}
+    if rental.status is RentalStatus.REJECTED:
+        return Refused("payment_declined", **known)
+    if rental.status is RentalStatus.CANCELLED and rental.pickup_until is None:
+        return Refused("payment_unavailable", **known)
+    return rental
+
+
+# -- cancelling
+
+
+@rentals.on(CancelBooking)
+async def cancel_booking(command: CancelBooking, tx: Tx) -> Rental:
+    rental, _ = await locked(tx, command.rental_id, command.caller)
+    if rental.status is RentalStatus.CANCELLED:
+        return rental
+    by = "cancelled_by_staff" if command.caller.is_staff else "cancelled_by_member"
+    cancelled = await _cancel(tx, rental, command.reason or by)
+    if cancelled is None:
+        raise wrong_state(rental)
+    return cancelled
+
+
+@rentals.on(GiveUpBooking)
+async def give_up_booking(command: GiveUpBooking, tx: Tx) -> None:
+    found = await store.lock(tx, command.rental_id)
+    if found is not None:
+        await _cancel(tx, found[0], "not_picked_up")
+
+
+async def _cancel(tx: Tx, rental: Rental, reason: str) -> Rental | None:
+    refund_id = uuid5(rental.rental_id, "refund")
+    cancelled = await store.cancel(tx, rental.rental_id, refund_id, reason)
+    if cancelled is not None:
+        tx.publish(BookingCancelled.of(cancelled))
+        tx.publish(RefundRest(payment_id=cancelled.payment_id, refund_id=refund_id, reason=reason))
+    return cancelled
+
+
+# -- handing out and taking back
+
+
+@rentals.on(PickUpVideo)
+async def pick_up_video(command: PickUpVideo, tx: Tx) -> Rental:
+    rental, now = await locked(tx, command.rental_id, command.caller)
+    if rental.status is RentalStatus.RENTED:
+        return rental
+    rented = await store.pick_up(tx, rental.rental_id, now, rules.due_at(now, rental.days))
+    if rented is None:
+        raise wrong_state(rental)
+    tx.publish(VideoRented.of(rented))
+    return rented
+
+
+@rentals.on(ReturnVideo)
+async def return_video(command: ReturnVideo, tx: Tx) -> Rental:
+    rental, now = await locked(tx, command.rental_id, command.caller)
+    if rental.status is RentalStatus.RETURNED:
+        return rental
+    if rental.due_at is None:
+        raise wrong_state(rental)
+    fee = rules.late_fee(rental.due_at, now, rental.daily_price)
+    returned = await store.take_back(tx, rental.rental_id, now, fee)
+    if returned is None:
+        raise wrong_state(rental)
+    tx.publish(VideoReturned.of(returned))
+    return returned
+
+
+# -- late fees
+
+
+@rentals.on(PayLateFee, asks=RequestPayment)
+async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Ask:
+    rental, _ = await locked(tx, command.rental_id, command.caller)
+    if rental.late_fee_status is LateFeeStatus.PAID:
+        return rental
+    payment_id = tx.derived("payment")
+    paying = await store.move_late_fee(
+        tx, rental.rental_id, LateFeeStatus.OWED, LateFeeStatus.PAYING, payment_id=payment_id
+    )
+    if paying is None:
+        raise _late_fee_wrong_state(rental)
+    tx.publish(LateFeePaying.of(paying))
+    request = RequestPayment(
+        payment_id=payment_id, payer=rental.member_id, amount=rental.late_fee, method=command.payment, purpose=worker.name
+    )
+    return tx.ask(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+
+
+def _late_fee_wrong_state(rental: Rental) -> Refused:
+    return Refused("wrong_state", current_status=rental.status, late_fee_status=rental.late_fee_status, allowed_actions=[])
+
+
+@pay_late_fee.then
+async def settle_late_fee(command: PayLateFee, outcome: PaymentState | Refused | Silence, tx: Tx) -> Rental | Refused:
+    payment_id = tx.derived("payment")
+    to = LateFeeStatus.PAID if isinstance(outcome, PaymentState) else LateFeeStatus.OWED
+    rental = await store.move_late_fee(tx, command.rental_id, LateFeeStatus.PAYING, to, paying=payment_id)
+    if rental is None:
+        return await _late_fee_as_it_is(tx, command.rental_id, payment_id)
+    if to is LateFeeStatus.PAID:
+        tx.publish(LateFeePaid.of(rental))
+        return rental
+    tx.publish(LateFeePaying.of(rental))
+    known = {"rental_id": str(rental.rental_id), "late_fee_status": rental.late_fee_status}
+    if isinstance(outcome, Refused) and outcome.code == "declined":
+        return Refused("payment_declined", reason=outcome.details.get("reason"), **known)
+    tx.publish(VoidPayment(payment_id=payment_id))
+    return Refused("payment_unavailable", **known)
+
+
+async def _late_fee_as_it_is(tx: Tx, rental_id: UUID, payment_id: UUID) -> Rental | Refused:
+    rental = await store.find(tx, rental_id)
+    if rental is not None and rental.late_fee_status is LateFeeStatus.PAID and rental.late_fee_payment_id == payment_id:
+        return rental
+    return Refused("payment_unavailable", rental_id=str(rental_id))
+
+
+@rentals.on(WaiveLateFee)
+async def waive_late_fee(command: WaiveLateFee, tx: Tx) -> Rental:
+    rental, _ = await locked(tx, command.rental_id, command.caller)
+    if rental.late_fee_status is LateFeeStatus.WAIVED:
+        return rental
+    waived = await store.move_late_fee(
+        tx, rental.rental_id, LateFeeStatus.OWED, LateFeeStatus.WAIVED, reason=command.reason
+    )
+    if waived is None:
+        raise _late_fee_wrong_state(rental)
+    tx.publish(LateFeeWaived.of(waived))
+    return waived
+
+
+# -- payments' news
+
+
+async def note_payment(event: Any, tx: Tx) -> None:
+    await store.note_payment(tx, event)
+
+
+async def note_refund(event: Any, tx: Tx) -> None:
+    await store.note_refund(tx, event)
+
+
+for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
+    rentals.on(payment_event)(note_payment)
+for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
+    rentals.on(refund_event)(note_refund)
+
+
+# -- looking
+
+
+@rentals.on(ShowRental)
+async def show_rental(question: ShowRental, session: Session) -> Rental:
+    rental = await store.find(session, question.rental_id)
+    if rental is None or not question.caller.may_see(rental.member_id):
+        raise Refused("not_found")
+    return rental
+
+
+@rentals.on(ListRentals)
+async def list_rentals(question: ListRentals, session: Session) -> Page[Rental]:
+    return await store.newest(session, question)
+
+
+@rentals.on(ShowShelf)
+async def show_shelf(question: ShowShelf, session: Session) -> VideoOnShelf:
+    video = await store.on_shelf(session, question.video_id)
+    if video is None:
+        raise NotKnownYet
+    return video
+
+
+@rentals.on(ListShelf)
+async def list_shelf(question: ListShelf, session: Session) -> Page[VideoOnShelf]:
+    return await store.shelf(session, question)
