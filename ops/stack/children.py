@@ -58,6 +58,7 @@ class Child:
     def start(self, env: dict[str, str]) -> None:
         """Does nothing while it runs; cuts a pause after a crash short."""
         self._env = env
+        self.failures_in_a_row = 0
         self._unwanted.clear()
         self._hurry.set()
         if self._keeping is None or self._keeping.done():

@@ -107,11 +107,17 @@ def _launch(here: Local) -> None:
 def _until_ready(here: Local) -> dict[str, Any]:
     deadline = time.monotonic() + UP_TIMEOUT
     while True:
-        state = here.read_state()
-        if state.get("phase") == "up" and all(process["ready"] for process in state["processes"]):
+        answer = control.tell(here.root, "state", timeout=5.0)
+        state = answer["state"] if answer else here.read_state()
+        if answer and _is_complete(state):
             return state
         _give_up_if_hopeless(here, state, late=time.monotonic() > deadline)
         time.sleep(0.1)
+
+
+def _is_complete(state: dict[str, Any]) -> bool:
+    servers = all(server["state"] == "running" for server in state["servers"])
+    return state["phase"] == "up" and servers and all(process["ready"] for process in state["processes"])
 
 
 def _give_up_if_hopeless(here: Local, state: dict[str, Any], late: bool) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from ops.stack import processes
 from ops.stack.children import Child, Plan
 from ops.stack.control import Answer, listening
-from ops.stack.files import last_line
+from ops.stack.files import last_line, rotate
 from ops.stack.local import PROCESS_MARK, REPOSITORY, AlreadySupervised, Local, local
 from ops.stack.ports import is_free, kept_ports
 from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
@@ -40,6 +40,7 @@ class Servers:
     def __init__(self, root: Local) -> None:
         self.all: list[Server] = []
         self.down_on_purpose: set[str] = set()
+        self.starting: set[str] = set()
         self.restarts: dict[str, int] = {}
         if not (os.environ.get("YEYAK_AMQP_URL") and os.environ.get("YEYAK_DATABASE_URL")):
             self.rabbit = RabbitServer(root.root, preferred_ports={"amqp": 5672, "console": 15672, "metrics": 15692})
@@ -61,12 +62,17 @@ class Servers:
         names = ["AMQP_URL", "RABBITMQ_API", "DATABASE_URL", "PROVIDER_DATABASE_URL"]
         return {name: os.environ[name] for name in (f"YEYAK_{name}" for name in names) if os.environ.get(name)}
 
+    def _state_of(self, server: Server) -> str:
+        if server.name in self.starting:
+            return "starting"
+        return "running" if server.pid else "stopped"
+
     def described(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": server.name,
                 "pid": server.pid,
-                "state": "running" if server.pid else "stopped",
+                "state": self._state_of(server),
                 "restarts": self.restarts.get(server.name, 0),
                 "ports": server.ports,
                 "url": server.url,
@@ -129,7 +135,8 @@ class Supervisor:
             except (TownFailed, ServerFailed) as failure:
                 self.problem = str(failure)
                 say(self.problem)
-            await self._end()
+            finally:
+                await self._end()
         return 1 if self.problem else 0
 
     async def obey(self, do: str, name: str) -> Answer:
@@ -138,6 +145,7 @@ class Supervisor:
             self._stopping.set()
         elif do == "ensure":
             self._ensure()
+            await asyncio.gather(*(self._probe(child) for child in self.children))
         elif do in ("stop", "start", "restart"):
             return await self._command(do, name)
         elif do not in ("ping", "state"):
@@ -184,6 +192,8 @@ class Supervisor:
 
     async def _prepare(self, command: list[str]) -> None:
         log = self.local.log_of("prepare")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        rotate(log)
         with log.open("ab") as stream:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -257,16 +267,23 @@ class Supervisor:
             child.note_ready(await answers_ready(child.plan.ready_url))
 
     async def _revive_servers(self) -> None:
-        for server in self.servers.all:
-            if server.name in self.servers.down_on_purpose or server.is_running():
-                continue
-            say(f"{server.name} is gone; starting it again")
-            self.servers.restarts[server.name] = self.servers.restarts.get(server.name, 0) + 1
-            try:
-                await asyncio.to_thread(server.start)
-            except ServerFailed as failure:
-                say(str(failure))
+        gone = [server for server in self.servers.all if not self._is_fine(server)]
+        if gone:
+            await asyncio.gather(*(self._revive(server) for server in gone))
             await self._follow_addresses()
+
+    def _is_fine(self, server: Server) -> bool:
+        return server.is_running() or server.name in self.servers.down_on_purpose
+
+    async def _revive(self, server: Server) -> None:
+        say(f"{server.name} is gone; starting it again")
+        self.servers.restarts[server.name] = self.servers.restarts.get(server.name, 0) + 1
+        self.servers.starting.add(server.name)
+        try:
+            await asyncio.to_thread(server.start)
+        except ServerFailed as failure:
+            say(str(failure))
+        self.servers.starting.discard(server.name)
 
     async def _follow_addresses(self) -> None:
         """Somebody may have taken a port while the server was down: then it is elsewhere now."""
