@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 
 from contracts.base import Event, Message, Refused
 from contracts.journal import EntryKind, FileDeadLetter, RecordHandled
-from storage.database import AWAY, TRANSIENT, CommitInDoubt, Database, Row
+from storage.database import AWAY, CommitInDoubt, Database, Row
 from storage.inbox import Claim, Inbox, Told
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
@@ -65,6 +66,9 @@ async def _undecoded(message: Any) -> Any:
 class Context:
     """One worker's handlers, running."""
 
+    away: tuple[type[Exception], ...] = AWAY
+    """What reading raises when the database is away."""
+
     def __init__(self, worker: Worker, settings: Settings) -> None:
         self.worker = worker
         self.name = worker.name
@@ -80,6 +84,7 @@ class Context:
         self.missing: list[str] = []
         """Queues of this context that the broker does not have."""
         self.on_handled: Callable[[Envelope, Verdict, float], None] = lambda envelope, verdict, took: None
+        self.prefetch = settings.prefetch
         self._resources: dict[type, Any] = {}
         self._stack = AsyncExitStack()
         self._broker: RabbitBroker | None = None
@@ -91,22 +96,30 @@ class Context:
     # -- life
 
     async def start(self) -> None:
-        """Connect, open resources, run the loops, and only then consume."""
+        """Connect, open resources, consume, and run the loops."""
         await self.bus.start()
         await self.asker.start()
+        await self.open()
+        await self._consume()
+        self.loops()
+
+    async def open(self) -> None:
+        """Open the database and what the handlers use."""
         await self.database.start()
         for kind, opener in self.worker.openers.items():
             self._resources[kind] = await self._stack.enter_async_context(asynccontextmanager(opener)(self.settings))
-        await self._consume()
+
+    def loops(self) -> None:
+        """What runs beside the deliveries."""
         settings = self.settings
-        self._every(settings.tick_seconds, self.run_due)
-        self._every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
-        self._every(0.05, self.outgoing.flush)
-        self._every(0.25, self.reports.flush)
-        self._every(600, self._forget)
-        self._every(settings.check_queues_seconds, self.check_queues)
+        self.every(settings.tick_seconds, self.run_due)
+        self.every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
+        self.every(0.05, self.outgoing.flush)
+        self.every(0.25, self.reports.flush)
+        self.every(600, self._forget)
+        self.every(settings.check_queues_seconds, self.check_queues)
         for seconds, function in self.worker.loops:
-            self._every(seconds, lambda function=function: function(self))
+            self.every(seconds, partial(function, self))
 
     async def _consume(self) -> None:
         broker = RabbitBroker(
@@ -118,7 +131,7 @@ class Context:
             reconnect_interval=0.5,
             client_properties={"connection_name": f"{self.name}: hears"},
         )
-        channel = Channel(prefetch_count=self.settings.prefetch)
+        channel = Channel(prefetch_count=self.prefetch)
         for queue, message in self.worker.queues().items():
             subscribe = broker.subscriber(
                 RabbitQueue(queue, declare=False), channel=channel, ack_policy=AckPolicy.MANUAL, no_reply=True
@@ -149,15 +162,23 @@ class Context:
                 await subscriber.stop()
         if self._handlings:
             await asyncio.wait(set(self._handlings), timeout=self.settings.drain_seconds)
-        for last in (self.outgoing.drain, self.reports.flush):
-            with contextlib.suppress(*AWAY, *BROKEN):
-                await last()
+        await self.drain()
         if self._broker is not None:
             await self._broker.stop()
         await self.asker.stop()
         self.gate.stop()
-        await self._stack.aclose()
         await self.bus.stop()
+        await self.close()
+
+    async def drain(self) -> None:
+        """Say what is left to say."""
+        for last in (self.outgoing.drain, self.reports.flush):
+            with contextlib.suppress(*AWAY, *BROKEN):
+                await last()
+
+    async def close(self) -> None:
+        """Close what `open` opened."""
+        await self._stack.aclose()
         await self.database.close()
 
     def resource(self, kind: type[Resource]) -> Resource:
@@ -174,7 +195,9 @@ class Context:
             "not_draining": not self._stopping,
         }
 
-    def _every(self, seconds: float, function: Callable[[], Awaitable[Any]]) -> None:
+    def every(self, seconds: float, function: Callable[[], Awaitable[Any]]) -> None:
+        """Run a function again and again while the database is there; what it raises is logged, and it goes on."""
+
         async def loop() -> None:
             while True:
                 await asyncio.sleep(seconds)
@@ -189,6 +212,11 @@ class Context:
                     log.exception("a loop failed; it goes on", context=self.name)
 
         self._loops.append(asyncio.create_task(loop()))
+
+    async def standing(self) -> dict[str, Any]:
+        """Counts of outbox and inbox rows, for operators."""
+        async with self.database.session() as session:
+            return dict(await self.inbox.standing(session))
 
     async def _forget(self) -> None:
         async with self.database.session() as session:
@@ -223,7 +251,7 @@ class Context:
         try:
             envelope, message = self._read(raw, handler)
         except Unreadable as reason:
-            await self._bury(raw, handler, reason)
+            await self.bury(raw, handler.message.topic, reason)
             return
         if self.settings.delay_ms:
             await self._drill_delay()
@@ -296,9 +324,8 @@ class Context:
                 else:
                     return answered(answer)
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        except (*AWAY, *TRANSIENT, TimeoutError) as error:
-            if isinstance(error, AWAY):
-                self.gate.shut(error)
+        except self.away as error:
+            self.gate.shut(error)
             return UNAVAILABLE
         except Exception as error:
             log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
@@ -329,9 +356,8 @@ class Context:
                 low, _, high = span.partition("-")
                 await asyncio.sleep(random.uniform(float(low), float(high or low)) / 1000)  # noqa: S311
 
-    async def _bury(self, raw: AbstractIncomingMessage, handler: Handler, reason: Unreadable) -> None:
+    async def bury(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
         """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""
-        topic = handler.message.topic
         log.error("unreadable", context=self.name, topic=topic, reason=str(reason))
         message = envelopes.buried(raw, f"{topic}@{self.name}", str(reason))
         try:

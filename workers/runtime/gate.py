@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Protocol
 
 import structlog
 
-from storage.database import Database
-
 log = structlog.get_logger()
+
+
+class Pingable(Protocol):
+    """A database that can be asked whether it is there."""
+
+    async def ping(self) -> None: ...
 
 
 class Gate:
     """Open while the database answers; when shut, it tries until the database is back."""
 
-    def __init__(self, name: str, database: Database) -> None:
+    def __init__(self, name: str, database: Pingable) -> None:
         self._name = name
         self._database = database
         self._open = asyncio.Event()

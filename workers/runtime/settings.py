@@ -35,7 +35,9 @@ class Settings(BaseSettings):
 
     # this process
     process: str = ""
+    health_host: str = "127.0.0.1"
     health_port: int = Field(0, ge=0, le=65535)
+    """Where a process of workers serves /live, /ready and /metrics; 0: nowhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     failpoints: str = ""
     """For tests: `name=action,...`; see `workers.runtime.failpoints`."""

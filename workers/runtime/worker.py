@@ -19,12 +19,15 @@ from __future__ import annotations
 
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts.base import Event, Message, Question
 from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
 from workers.runtime.settings import Settings
 from workers.runtime.tx import Tx
+
+if TYPE_CHECKING:
+    from workers.runtime.context import Context
 
 First = Callable[..., Awaitable[Any]]
 Opener = Callable[[Settings], AsyncIterator[Any]]
@@ -65,12 +68,13 @@ async def _take_up_dead_letter(command: TakeUpDeadLetter, tx: Tx) -> None:
 class Worker:
     """The handlers of one bounded context, named like its schema and its wire names."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, takes_up: bool = True) -> None:
         self.name = name
         self.handlers: dict[str, Handler] = {}
         self.openers: dict[type, Opener] = {}
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
-        self.on(take_up_dead_letter(name))(_take_up_dead_letter)
+        if takes_up:
+            self.on(take_up_dead_letter(name))(_take_up_dead_letter)
 
     @property
     def schema(self) -> str:
@@ -104,6 +108,12 @@ class Worker:
             return function
 
         return register
+
+    def context(self, settings: Settings) -> Context:
+        """This worker, ready to be started."""
+        from workers.runtime.context import Context  # noqa: PLC0415 - a context knows its worker's type
+
+        return Context(self, settings)
 
     def queues(self) -> dict[str, type[Message]]:
         """The queues that this context reads, with what travels in each."""

@@ -1,0 +1,177 @@
+"""Views: tables that only events feed, and that any replica may feed in any order.
+
+Each source's columns are guarded by that source's `version`: a newer state replaces, an older one never does. A view has
+generations, so that it can be rebuilt while it answers: `current` is read, `building` (if any) is written as well.
+Portable SQL through SQLAlchemy: a view may live on PostgreSQL or SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An aware instant, kept in UTC also where the database knows no zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def copy_table(metadata: sa.MetaData, name: str, key: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
+    """A table of what one kind of source last told: its key, its version, and some of its fields."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column(key, sa.Uuid, primary_key=True),
+        sa.Column("version", sa.Integer, nullable=False),
+        *columns,
+    )
+
+
+def timeline_table(metadata: sa.MetaData) -> sa.Table:
+    """One row for every (source, version) that was told, in whatever order they came."""
+    return sa.Table(
+        "timeline",
+        metadata,
+        sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("subject", sa.Uuid, primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("what", sa.String(200), primary_key=True),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("status", sa.String(40), nullable=False),
+        sa.Column("reason", sa.Text),
+    )
+
+
+def generations_table(metadata: sa.MetaData) -> sa.Table:
+    """One row: which generation is read, and which is being built."""
+    return sa.Table(
+        "generations",
+        metadata,
+        sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("current", sa.Integer, nullable=False),
+        sa.Column("building", sa.Integer),
+    )
+
+
+@dataclass(frozen=True)
+class TimelineRow:
+    """Something that happened to a subject."""
+
+    subject: Any
+    version: int
+    what: str
+    at: datetime
+    status: str
+    reason: str | None
+
+
+class ViewStore:
+    """One view's database."""
+
+    def __init__(self, metadata: sa.MetaData, schema: str) -> None:
+        self.metadata = metadata
+        self.schema = schema
+        self.generations = metadata.tables["generations"]
+        self.timeline = metadata.tables["timeline"]
+        self._engine: AsyncEngine | None = None
+        self._upserts: dict[str, Any] = {}
+
+    def open(self, url: str, *, size: int = 8) -> None:
+        """Prepare to connect; `url` is `postgresql://...` or any SQLAlchemy URL."""
+        if url.startswith("postgresql://"):
+            settings = {"search_path": self.schema, "application_name": "yeyak", "statement_timeout": "15s", "jit": "off"}
+            self._engine = create_async_engine(
+                url.replace("postgresql://", "postgresql+asyncpg://", 1),
+                pool_size=size,
+                max_overflow=0,
+                pool_timeout=10,
+                connect_args={"server_settings": settings, "timeout": 5, "command_timeout": 20},
+            )
+        else:
+            self._engine = create_async_engine(url)
+        self._upserts.clear()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        if self._engine is None:
+            raise ConnectionError("the view's database was not opened")
+        return self._engine
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    async def ping(self) -> None:
+        """Raises when the database does not answer."""
+        async with self.read() as connection:
+            await connection.execute(sa.text("select 1"))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for looking."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    def current(self) -> sa.ScalarSelect[int]:
+        """The generation that readers see."""
+        return sa.select(self.generations.c.current).scalar_subquery()
+
+    async def written_generations(self, connection: AsyncConnection) -> list[int]:
+        """The generations that a batch must write, held until its transaction ends."""
+        row = (await connection.execute(sa.select(self.generations).with_for_update(read=True))).one()
+        return [row.current] if row.building is None else [row.current, row.building]
+
+    async def put(self, connection: AsyncConnection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Keep the newest state of each key; `rows` must hold each key once, in the order of keys."""
+        if rows:
+            await connection.execute(self._upsert(table), rows)
+
+    def _upsert(self, table: sa.Table) -> Any:
+        if table.name not in self._upserts:
+            insert = self._insert(table)
+            keys = [column.name for column in table.primary_key]
+            new = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+            self._upserts[table.name] = insert.on_conflict_do_update(
+                index_elements=keys, set_=new, where=table.c.version < insert.excluded.version
+            )
+        return self._upserts[table.name]
+
+    def _insert(self, table: sa.Table) -> Any:
+        module = postgresql if self.engine.dialect.name == "postgresql" else sqlite
+        return module.insert(table)
+
+    async def note(self, connection: AsyncConnection, rows: Iterable[tuple[int, TimelineRow]]) -> None:
+        """Add rows to the timeline, for (generation, row) pairs; what is there stays."""
+        values = [{"generation": generation, **row.__dict__} for generation, row in rows]
+        if values:
+            await connection.execute(self._insert(self.timeline).on_conflict_do_nothing(), values)
+
+    async def clear(self, connection: AsyncConnection, generation: int) -> None:
+        """Forget a generation."""
+        for table in self.metadata.sorted_tables:
+            if "generation" in table.c:
+                await connection.execute(sa.delete(table).where(table.c.generation == generation))

@@ -1,0 +1,202 @@
+"""A view: fed by events in batches, read by questions.
+
+    my_page = View("video_rental.my_page", store, [Copy(rentals, "rental_id", RENTAL_EVENTS), ...])
+
+A batch is folded to the newest state per key and written in one transaction, sorted by key; when it fails it is
+halved, until the one event that cannot be applied stands alone and becomes a dead letter. There is no inbox: versions
+make repeats, reordering and replicas harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from sqlalchemy import Table
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from contracts.base import Event
+from storage.views import TimelineRow, ViewStore
+from workers.runtime import envelope as envelopes
+from workers.runtime import failpoints
+from workers.runtime.context import Context, read_body
+from workers.runtime.envelope import Unreadable
+from workers.runtime.handling import Handling
+from workers.runtime.settings import Settings
+from workers.runtime.worker import Handler, Worker
+
+log = structlog.get_logger()
+
+AWAY = (OSError, InterfaceError, OperationalError, TimeoutError)
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What one kind of source tells, and the table that keeps its newest state."""
+
+    table: Table
+    key: str
+    events: tuple[type[Event], ...]
+
+    def row(self, event: Event) -> dict[str, Any]:
+        """The table's columns, from the state that the event carries."""
+        return {column.name: getattr(event, column.name) for column in self.table.columns if column.name != "generation"}
+
+    def happened(self, event: Any) -> TimelineRow:
+        """The event's line in the timeline."""
+        return TimelineRow(
+            subject=getattr(event, self.key),
+            version=event.version,
+            what=type(event).__name__,
+            at=event.modified_at,
+            status=str(getattr(event, "status", "")),
+            reason=getattr(event, "reason", None),
+        )
+
+
+class View(Worker):
+    """A reading context: copies of what others tell, and the questions that they answer."""
+
+    def __init__(self, name: str, store: ViewStore, copies: list[Copy]) -> None:
+        super().__init__(name, takes_up=False)
+        self.store = store
+        self.copies = {event.topic: copy for copy in copies for event in copy.events}
+        for copy in copies:
+            for event in copy.events:
+                self.handlers[event.topic] = Handler(event, _never, None, looks=True)
+
+    def context(self, settings: Settings) -> Context:
+        return ViewContext(self, settings)
+
+
+async def _never(*_: Any) -> None:
+    raise NotImplementedError("a view applies events in batches")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    raw: AbstractIncomingMessage
+    event: Event
+
+
+class ViewContext(Context):
+    """A view, running."""
+
+    worker: View
+
+    def __init__(self, view: View, settings: Settings) -> None:
+        super().__init__(view, settings)
+        self.store = view.store
+        self.gate = type(self.gate)(self.name, self.store)
+        self._arrived: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._applying: asyncio.Task[None] | None = None
+        self.prefetch = settings.batch
+
+    async def open(self) -> None:
+        self.store.open(self.settings.database_of(self.name))
+        self._applying = asyncio.create_task(self._apply_all())
+
+    def loops(self) -> None:
+        self.every(0.25, self.reports.flush)
+        self.every(self.settings.check_queues_seconds, self.check_queues)
+
+    async def drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_seconds):
+                await self._arrived.join()
+        if self._applying is not None:
+            self._applying.cancel()
+
+    async def close(self) -> None:
+        await self.store.close()
+
+    async def standing(self) -> dict[str, Any]:
+        return {"outbox": 0, "outbox_age": 0.0, "started": 0, "waiting": self._arrived.qsize(), "due": 0, "dead": 0}
+
+    async def read(self, handling: Handling) -> Any:
+        async with self.store.read() as connection:
+            return await handling.handler.first(handling.message, connection)
+
+    away = AWAY
+
+    async def deliver(self, raw: AbstractIncomingMessage, handler: Handler) -> None:
+        if handler.is_question:
+            await super().deliver(raw, handler)
+            return
+        try:
+            envelopes.read(raw, handler.message.topic)
+            event = read_body(handler.message, raw.body)
+            assert isinstance(event, Event)
+        except Unreadable as reason:
+            await self.bury(raw, handler.message.topic, reason)
+            return
+        self._arrived.put_nowait(_Waiting(raw, event))
+
+    async def _apply_all(self) -> None:
+        while True:
+            batch = [await self._arrived.get()]
+            while len(batch) < self.settings.batch and not self._arrived.empty():
+                batch.append(self._arrived.get_nowait())
+            try:
+                await self._apply(batch)
+            finally:
+                for _ in batch:
+                    self._arrived.task_done()
+
+    async def _apply(self, batch: list[_Waiting], tries: int = 0) -> None:
+        """Apply, and acknowledge what was applied."""
+        try:
+            await apply(self.worker, [waiting.event for waiting in batch])
+            if failpoints.hook:
+                await failpoints.hook(self.name, "applied")
+        except AWAY as error:
+            self.gate.shut(error)
+            await self.gate.passed(self.settings.gate_patience_seconds)
+            await self._apply(batch, tries)
+        except Exception as error:  # noqa: BLE001 - halved until the culprit stands alone
+            if len(batch) > 1:
+                half = len(batch) // 2
+                await self._apply(batch[:half])
+                await self._apply(batch[half:])
+            elif tries + 1 < TRIES and isinstance(error, DBAPIError):
+                await self._apply(batch, tries + 1)
+            else:
+                await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
+        else:
+            await self._acknowledge(batch)
+
+    async def _acknowledge(self, batch: list[_Waiting]) -> None:
+        for waiting in batch:
+            with contextlib.suppress(Exception):  # the channel is gone: it comes again, which is harmless
+                await waiting.raw.ack()
+
+
+async def apply(view: View, events: Iterable[Any], *, only: int | None = None) -> None:
+    """Write a batch in one transaction, into each generation that is written, or into `only` one."""
+    newest: dict[str, dict[Any, Any]] = {}
+    lines: dict[tuple[Any, int, str], TimelineRow] = {}
+    for event in events:
+        copy = view.copies[event.topic]
+        key = getattr(event, copy.key)
+        states = newest.setdefault(copy.table.name, {})
+        if key not in states or states[key].version < event.version:
+            states[key] = event
+        line = copy.happened(event)
+        lines[line.subject, line.version, line.what] = line
+    store = view.store
+    async with store.change() as connection:
+        generations = [only] if only is not None else await store.written_generations(connection)
+        for states in newest.values():
+            copy = view.copies[next(iter(states.values())).topic]
+            rows = [copy.row(states[key]) for key in sorted(states)]
+            for generation in generations:
+                await store.put(connection, copy.table, [{"generation": generation, **row} for row in rows])
+        ordered = [lines[key] for key in sorted(lines)]
+        await store.note(connection, ((generation, line) for generation in generations for line in ordered))
+

@@ -1,0 +1,71 @@
+"""Video rental: My Page answers while videos, rentals and payments are all down."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.payments import (
+    PaymentApproved,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    PaymentVoiding,
+    RefundFailed,
+    RefundStarted,
+    RefundSucceeded,
+)
+from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry, ShowMyPage
+from contracts.video_rental.rentals import (
+    BookingCancelled,
+    BookingRejected,
+    BookingStarted,
+    LateFeePaid,
+    LateFeePaying,
+    LateFeeWaived,
+    VideoBooked,
+    VideoRented,
+    VideoReturned,
+)
+from contracts.video_rental.videos import VideoChanged, VideoRegistered
+from storage.video_rental import my_page as tables
+from workers.runtime.tx import Behind, NotKnownYet
+from workers.runtime.view import Copy, View
+
+RENTAL_EVENTS = (
+    BookingStarted,
+    VideoBooked,
+    BookingRejected,
+    BookingCancelled,
+    VideoRented,
+    VideoReturned,
+    LateFeePaying,
+    LateFeePaid,
+    LateFeeWaived,
+)
+PAYMENT_EVENTS = (PaymentApproved, PaymentDeclined, PaymentVoiding, PaymentVoided, PaymentRefunded)
+
+worker = my_page = View(
+    "video_rental.my_page",
+    tables.store,
+    [
+        Copy(tables.rentals, "rental_id", RENTAL_EVENTS),
+        Copy(tables.videos, "video_id", (VideoRegistered, VideoChanged)),
+        Copy(tables.payments, "payment_id", PAYMENT_EVENTS),
+        Copy(tables.refunds, "refund_id", (RefundStarted, RefundFailed, RefundSucceeded)),
+    ],
+)
+
+
+@my_page.on(ListMyPage)
+async def list_my_page(question: ListMyPage, connection: AsyncConnection) -> MyPage:
+    return await tables.newest(connection, question)
+
+
+@my_page.on(ShowMyPage)
+async def show_my_page(question: ShowMyPage, connection: AsyncConnection) -> MyPageEntry:
+    entry = await tables.find(connection, question.rental_id)
+    if entry is None or not question.caller.may_see(entry.member_id):
+        raise NotKnownYet
+    if entry.version < question.min_version:
+        raise Behind(entry)
+    return entry
