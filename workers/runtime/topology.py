@@ -12,6 +12,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika import ExchangeType
+from aio_pika.exceptions import AMQPError
 
 from workers.runtime.bus import COMMANDS, DEAD, EVENTS, QUESTIONS, REPLIES
 from workers.runtime.worker import Worker
@@ -97,3 +98,5 @@ def definitions(queues: list[Queue]) -> dict[str, Any]:
             for queue in queues
         ],
     }
+
+__all__ = ["AMQPError", "Queue", "apply", "definitions", "plan"]

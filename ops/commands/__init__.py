@@ -1,0 +1,1 @@
+"""Commands that speak with the town; each module adds its own in `register(app)`."""
