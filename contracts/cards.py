@@ -13,9 +13,9 @@ _GROUP = re.compile(r"\d+")
 
 
 def holds_card_number(text: str) -> bool:
-    """Whether 13 to 19 digits that touch no other letter or digit pass Luhn; spaces or hyphens may lie between, UUIDs are skipped.
+    """Whether 13 to 19 digits that touch no other letter or digit pass Luhn.
 
-    Digits, spaces and hyphens of any script count.
+    Spaces or hyphens may lie between them, UUIDs are skipped; digits, spaces and hyphens of any script count.
     """
     text = _UUID.sub("|", text)
     return any(_card_in_run(text, run.start(), run.end()) for run in _RUN.finditer(text) if len(run[0]) >= SHORTEST)

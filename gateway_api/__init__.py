@@ -1,0 +1,1 @@
+"""The HTTP door: checks the token, builds a message, asks, and turns the outcome into HTTP. Has no database."""

@@ -1,0 +1,105 @@
+"""`python -m gateway_api`: the door on its port, until SIGTERM; then it finishes what it began and exits with 0."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from gateway_api.app import State, build
+from workers.runtime.asking import Asker
+from workers.runtime.bus import Bus
+from workers.runtime.settings import settings, unknown_names
+
+NAME = "gateway"
+FINISH_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+
+log = structlog.get_logger()
+
+
+class Server(uvicorn.Server):
+    """uvicorn raises the signal again once it has shut down; a door that closed in good order exits with 0."""
+
+    state: State
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self.state.draining = True
+        super().handle_exit(sig, None)
+
+
+def main() -> int:
+    """Serve; 2 when the settings are wrong, 1 when the port cannot be had."""
+    try:
+        chosen = settings()
+        configure_logs(chosen.log_level)
+        bus = Bus(chosen.amqp_url.get_secret_value(), NAME)
+        app = build(Asker(bus, NAME, chosen), chosen, bus=bus)
+    except ValidationError as error:
+        named = ", ".join("YEYAK_" + str(detail["loc"][0]).upper() + ": " + detail["msg"] for detail in error.errors())
+        print(named, file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for name in unknown_names():
+        log.warning("unknown setting", name=name)
+    server = Server(
+        uvicorn.Config(
+            app,
+            host=chosen.gateway_host,
+            port=chosen.gateway_port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+        )
+    )
+    server.state = app.state.gateway
+    server.run()
+    return 0 if server.started else 1
+
+
+def configure_logs(level: str) -> None:
+    """One JSON line per entry on standard error; no line per request."""
+    number = logging.getLevelNamesMapping()[level]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

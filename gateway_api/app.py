@@ -1,0 +1,144 @@
+"""The door, put together: every system's routes, the pages for people, and what probes look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from gateway_api import operations, pages, payments, video_rental
+from gateway_api.door import Asks, Door, Route, Routes
+from gateway_api.edge import Edge, methods
+from gateway_api.language import preferred
+from gateway_api.openapi import described
+from gateway_api.problems import Problem
+from gateway_api.tokens import Verifier
+from workers.runtime.asking import Asker
+from workers.runtime.bus import BROKEN, Bus
+from workers.runtime.settings import Settings
+
+log = structlog.get_logger()
+
+SYSTEMS: list[Routes] = [video_rental.routes, payments.routes, operations.routes]
+"""The routes of the town, in the order of its pages."""
+
+CONNECT_AGAIN_SECONDS = 0.5
+
+
+class State:
+    """Whether this gateway can serve."""
+
+    def __init__(self, door: Door, bus: Bus | None = None) -> None:
+        self.door = door
+        self.bus = bus
+        self.draining = False
+
+    def parts(self) -> dict[str, bool]:
+        published = self.door.verifier.published
+        return {
+            "broker": self.bus is None or self.bus.connected,
+            "keys": published is None or published.known,
+            "accepting": not self.draining,
+        }
+
+    def breakers(self) -> dict[str, str]:
+        """The asker's breakers, `closed`, `open` or `half_open`, by context."""
+        known = getattr(self.door.asker, "breakers", {})
+        return {context: breaker.state for context, breaker in sorted(known.items())}
+
+
+def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None) -> FastAPI:
+    """The gateway over an asking client; `bus` is what `/ready` looks at, and is started and stopped with the app."""
+    door = Door(asker, settings, verifier)
+    state = State(door, bus)
+    app = FastAPI(
+        title="Yeyak",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        middleware=_middleware(settings, lambda: app.routes),
+        exception_handlers={HTTPException: _http_problem},
+        lifespan=_lifespan(state),
+    )
+    app.state.gateway = state
+    for route in all_routes():
+        app.add_api_route(
+            route.path,
+            door.endpoint(route),
+            methods=[route.method],
+            name=route.handler.__name__,
+            include_in_schema=False,
+        )
+    pages.add_to(app, state, described(all_routes()))
+    return app
+
+
+def all_routes() -> list[Route]:
+    return [route for system in SYSTEMS for route in system.table]
+
+
+def _middleware(settings: Settings, routes: Callable[[], list[Any]]) -> list[Middleware]:
+    layers = [Middleware(Edge, routes=routes)]
+    if settings.gateway_cors_origins:
+        origins = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.gateway_cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Accept-Language", "Traceparent"],
+            expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Content-Language"],
+            max_age=600,
+        )
+        layers.insert(0, origins)
+    return layers
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """What the router refuses: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    language = preferred(request.headers.get("accept-language", ""))
+    if error.status_code == 405:
+        allowed = ", ".join(methods(request.scope, request.app.routes))
+        return Problem("method_not_allowed", headers={"allow": allowed}).response(language)
+    return Problem("not_found" if error.status_code == 404 else "invalid").response(language)
+
+
+def _lifespan(state: State) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        coming = asyncio.create_task(_connect(state))
+        try:
+            yield
+        finally:
+            coming.cancel()
+            if isinstance(state.door.asker, Asker):
+                await state.door.asker.stop()
+            if state.bus is not None:
+                await state.bus.stop()
+
+    return lifespan
+
+
+async def _connect(state: State) -> None:
+    """Fetch the issuer's keys and reach the broker, however long it takes; until then `/ready` says no."""
+    if state.door.verifier.published is not None:
+        await state.door.verifier.published.refresh()
+    while state.bus is not None:
+        try:
+            await state.bus.start()
+            if isinstance(state.door.asker, Asker):
+                await state.door.asker.start()
+            return
+        except (*BROKEN, OSError) as error:
+            log.warning("the broker cannot be reached yet", error=type(error).__name__)
+            await state.bus.stop()
+            await asyncio.sleep(CONNECT_AGAIN_SECONDS)

@@ -1,0 +1,147 @@
+"""The AsyncAPI 3 document: every message of the town, from the catalogue of contracts."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+import contracts
+from contracts.base import CATALOGUE, Event, Message, Question
+
+REF = "#/components/schemas/{model}"
+REPLIES = "yeyak.replies"
+
+_DOES = {"event": "says", "command": "obeys", "question": "answers"}
+
+HEADERS = {
+    "type": "object",
+    "description": "What travels beside the body, in AMQP properties and headers.",
+    "properties": {
+        "message_id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "property; the same id again is the same message",
+        },
+        "type": {"type": "string", "description": "property; the topic"},
+        "app_id": {"type": "string", "description": "property; the context that sends"},
+        "correlation_id": {"type": "string", "description": "property; fresh for each ask"},
+        "story_id": {"type": "string", "format": "uuid", "description": "the whole business story"},
+        "causation_id": {"type": "string", "format": "uuid", "description": "the message that led to this one"},
+        "actor": {"type": "string", "examples": ["customer:kim"]},
+        "budget_ms": {"type": "integer", "description": "asked only: what the responder may spend"},
+        "request_digest": {"type": "string"},
+        "traceparent": {"type": "string"},
+    },
+}
+
+
+def catalogue() -> dict[str, type[Message]]:
+    """Every message by its wire name, all contracts imported."""
+    for module in pkgutil.walk_packages(contracts.__path__, "contracts."):
+        importlib.import_module(module.name)
+    return dict(sorted(CATALOGUE.items()))
+
+
+def kind(message: type[Message]) -> str:
+    """`event`, `question` or `command`."""
+    if issubclass(message, Event):
+        return "event"
+    return "question" if issubclass(message, Question) else "command"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document."""
+    messages = catalogue()
+    asked = {topic: message for topic, message in messages.items() if message.answer is not None}
+    shapes: list[type[BaseModel]] = [*messages.values(), *(message.answer for message in asked.values())]
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shape, "serialization") for shape in dict.fromkeys(shapes)]
+    refs, defined = models_json_schema(wanted, ref_template=REF)
+
+    described = {topic: _message(topic, message, refs[message, "serialization"]) for topic, message in messages.items()}
+    answers = {
+        _answer(topic): _reply(topic, message, refs[message.answer, "serialization"])
+        for topic, message in asked.items()
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Yeyak",
+            "version": "1",
+            "description": "What may be said in the town: commands are obeyed by one context, questions answered by "
+            "one, events heard by any number. Events and commands without an answer are told, the others asked.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            **{topic: _channel(topic, message.exchange, [topic]) for topic, message in messages.items()},
+            REPLIES: {
+                **_channel(None, REPLIES, list(answers)),
+                "description": "Routed by the asker's own reply queue.",
+            },
+        },
+        "operations": {topic: _operation(topic, message) for topic, message in messages.items()},
+        "components": {
+            "messages": described | answers,
+            "schemas": {**defined.get("$defs", {}), "Headers": HEADERS},
+        },
+    }
+
+
+def _answer(topic: str) -> str:
+    return f"{topic}.answer"
+
+
+def _message(topic: str, message: type[Message], payload: Any) -> dict[str, Any]:
+    return {
+        "name": topic,
+        "title": message.__name__,
+        "summary": summary(message),
+        "contentType": "application/json",
+        "headers": {"$ref": REF.format(model="Headers")},
+        "correlationId": {"location": "$message.header#/correlation_id"},
+        "tags": [{"name": kind(message)}, {"name": message.travel()}],
+        "payload": payload,
+    }
+
+
+def summary(message: type[Message]) -> str:
+    """The first line of its docstring, where it has one of its own."""
+    own = message.__dict__.get("__doc__") or ""
+    return own.strip().partition("\n")[0]
+
+
+def _reply(topic: str, message: type[Message], payload: Any) -> dict[str, Any]:
+    title = f"Answer to {message.__name__}"
+    return {"name": _answer(topic), "title": title, "contentType": "application/json", "payload": payload}
+
+
+def _channel(address: str | None, exchange: str, messages: list[str]) -> dict[str, Any]:
+    kind = "direct" if exchange == REPLIES else "topic"
+    properties = {"name": exchange, "type": kind, "durable": True, "autoDelete": False, "vhost": "/"}
+    return {
+        "address": address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"amqp": {"is": "routingKey", "exchange": properties, "bindingVersion": "0.3.0"}},
+    }
+
+
+def _operation(topic: str, message: type[Message]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "action": "send" if kind(message) == "event" else "receive",
+        "summary": f"{message.owner()} {_DOES[kind(message)]}",
+        "channel": {"$ref": f"#/channels/{topic}"},
+        "messages": [{"$ref": f"#/channels/{topic}/messages/{topic}"}],
+        "tags": [{"name": message.owner()}],
+    }
+    if message.answer is not None:
+        operation["reply"] = {
+            "address": {"location": "$message.header#/reply_to"},
+            "channel": {"$ref": f"#/channels/{REPLIES}"},
+            "messages": [{"$ref": f"#/channels/{REPLIES}/messages/{_answer(topic)}"}],
+        }
+    return operation

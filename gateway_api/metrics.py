@@ -1,0 +1,23 @@
+"""What the door counts. Labels hold route templates and codes, never ids."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Histogram(
+    "yeyak_gateway_request_seconds",
+    "Requests by route, method and status",
+    ("route", "method", "status"),
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+REFUSALS = Counter("yeyak_gateway_refusals", "Answers that are problems, by code", ("route", "code"))
+IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests at once, by context", ("context",))
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@lru_cache(maxsize=4096)
+def requests(route: str, method: str, status: int) -> Histogram:
+    return REQUESTS.labels(route, method if method in METHODS else "other", str(status))

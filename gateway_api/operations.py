@@ -1,0 +1,58 @@
+"""Operations, for operators only: what happened to a thing, and the messages that nobody could handle."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from contracts.journal import (
+    DeadLetterStatus,
+    ListDeadLetters,
+    ResolveDeadLetter,
+    ShowDeadLetter,
+    TellStory,
+)
+from gateway_api.bodies import Form, GivenReason, Paging
+from gateway_api.door import OPERATOR, Routes, Visit
+
+routes = Routes("/v1/operations", "operations")
+
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class DeadLetterFilters(Paging):
+    status: DeadLetterStatus = "DEAD"
+    context: Text | None = None
+    message_topic: Text | None = None
+    error: Text | None = None
+    """A part of the error's text."""
+
+
+class Resolution(Form):
+    action: Literal["replay", "discard"]
+    reason: GivenReason
+
+
+@routes.get("/stories/{id}", OPERATOR, TellStory)
+async def tell_story(visit: Visit) -> Response:
+    """The story of anything that has an id: a rental, a payment, a message."""
+    return await visit.ask(TellStory(id=visit.id("id")))
+
+
+@routes.get("/dead-letters", OPERATOR, ListDeadLetters, DeadLetterFilters)
+async def list_dead_letters(visit: Visit, filters: DeadLetterFilters) -> Response:
+    return await visit.ask(ListDeadLetters(**vars(filters)))
+
+
+@routes.get("/dead-letters/{dead_letter_id}", OPERATOR, ShowDeadLetter)
+async def show_dead_letter(visit: Visit) -> Response:
+    return await visit.ask(ShowDeadLetter(dead_letter_id=visit.id("dead_letter_id")))
+
+
+@routes.post("/dead-letters/{dead_letter_id}/resolution", OPERATOR, ResolveDeadLetter, Resolution)
+async def resolve_dead_letter(visit: Visit, form: Resolution) -> Response:
+    """Handle it again, or give it up for good."""
+    letter = visit.id("dead_letter_id")
+    return await visit.ask(ResolveDeadLetter(dead_letter_id=letter, **vars(form), caller=visit.caller))

@@ -1,0 +1,179 @@
+"""What needs no token: probes, metrics, and pages that load nothing from anywhere else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any, Protocol
+
+from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from contracts.base import Message
+from gateway_api import asyncapi, metrics
+from gateway_api.door import Door
+from gateway_api.language import preferred
+from gateway_api.problems import CODES, Problem
+
+STATIC = Path(__file__).parent / "static"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Inline styles are how the vendored OpenAPI page draws its arrows."""
+
+
+class Ready(Protocol):
+    door: Door
+
+    def parts(self) -> dict[str, bool]: ...
+
+    def breakers(self) -> dict[str, str]: ...
+
+
+def add_to(app: FastAPI, state: Ready, openapi: dict[str, Any]) -> None:
+    """Add every page, probe and file."""
+    described = to_json(openapi)
+
+    async def live(request: Request) -> Response:
+        return _json(b'{"live":true}')
+
+    async def ready(request: Request) -> Response:
+        parts = state.parts()
+        content = {"ready": all(parts.values()), "parts": parts, "breakers": state.breakers()}
+        return _json(to_json(content), 200 if content["ready"] else 503)
+
+    async def numbers(request: Request) -> Response:
+        for context, inside in state.door.bulkheads.inside.items():
+            metrics.IN_FLIGHT.labels(context).set(inside)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def docs(request: Request) -> Response:
+        return _page("Yeyak · OpenAPI", '<div id="openapi"></div>', vendor="swagger-ui-dist")
+
+    async def openapi_document(request: Request) -> Response:
+        return _json(described)
+
+    async def asyncapi_page(request: Request) -> Response:
+        return _page("Yeyak · AsyncAPI", _town())
+
+    async def asyncapi_document(request: Request) -> Response:
+        return _json(to_json(asyncapi.document()))
+
+    async def problem(request: Request) -> Response:
+        code = request.path_params["code"]
+        if code not in CODES:
+            return Problem("not_found").response(preferred(request.headers.get("accept-language", "")))
+        if "text/html" in request.headers.get("accept", ""):
+            return _page(code, _problem_text(code))
+        found = CODES[code]
+        return _json(
+            to_json({"code": code, "status": found.status, "ko": found.ko._asdict(), "en": found.en._asdict()})
+        )
+
+    async def home(request: Request) -> Response:
+        return Response(status_code=302, headers={"location": "/docs"})
+
+    for path, endpoint in {
+        "/": home,
+        "/live": live,
+        "/ready": ready,
+        "/metrics": numbers,
+        "/docs": docs,
+        "/openapi.json": openapi_document,
+        "/asyncapi": asyncapi_page,
+        "/asyncapi.json": asyncapi_document,
+        "/problems/{code}": problem,
+    }.items():
+        app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status, {"cache-control": "no-store"}, "application/json")
+
+
+def _page(title: str, body: str, vendor: str = "") -> Response:
+    head = ""
+    if vendor:
+        head = (
+            f'<link rel="stylesheet" href="/static/vendor/{vendor}/swagger-ui.css">'
+            f'<script src="/static/vendor/{vendor}/swagger-ui-bundle.js" defer></script>'
+            '<script src="/static/openapi.js" defer></script>'
+        )
+    text = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f'<link rel="stylesheet" href="/static/page.css">{head}</head><body>{body}</body></html>'
+    )
+    return Response(text, headers={"content-security-policy": POLICY}, media_type="text/html")
+
+
+def _problem_text(code: str) -> str:
+    found = CODES[code]
+    told = "".join(
+        f'<section lang="{language}"><h2>{escape(words.title)}</h2><p>{escape(words.detail)}</p></section>'
+        for language, words in (("ko", found.ko), ("en", found.en))
+    )
+    return f"<main><h1>{found.status} <code>{escape(code)}</code></h1>{told}</main>"
+
+
+@cache
+def _town() -> str:
+    """Every context with what it obeys, answers and says."""
+    contexts: dict[str, list[tuple[str, type[Message]]]] = defaultdict(list)
+    for topic, message in asyncapi.catalogue().items():
+        contexts[message.owner()].append((topic, message))
+    links = "".join(f'<li><a href="#{escape(name)}">{escape(name)}</a></li>' for name in contexts)
+    sections = "".join(_context(name, messages) for name, messages in contexts.items())
+    return (
+        "<main><h1>What may be said</h1><p>Commands are obeyed by one context, questions answered by one, events heard "
+        f'by any number. <a href="/asyncapi.json">AsyncAPI document</a></p><nav><ul>{links}</ul></nav>{sections}</main>'
+    )
+
+
+def _context(name: str, messages: list[tuple[str, type[Message]]]) -> str:
+    order = ["command", "question", "event"]
+    told = "".join(
+        _message(topic, message)
+        for topic, message in sorted(messages, key=lambda pair: order.index(asyncapi.kind(pair[1])))
+    )
+    return f'<section id="{escape(name)}"><h2>{escape(name)}</h2>{told}</section>'
+
+
+def _message(topic: str, message: type[Message]) -> str:
+    kind = asyncapi.kind(message)
+    answer = f"<h4>Answer: {escape(message.answer.__name__)}</h4>{_fields(message.answer)}" if message.answer else ""
+    return (
+        f'<details id="{escape(topic)}"><summary><span class="{kind}">{kind}</span> <b>{escape(message.__name__)}</b> '
+        f"<code>{escape(topic)}</code> <i>{message.travel()}, {escape(message.exchange)}</i></summary>"
+        f"<p>{escape(asyncapi.summary(message))}</p>{_fields(message)}{answer}</details>"
+    )
+
+
+def _fields(shape: Any) -> str:
+    schema = shape.model_json_schema(mode="serialization")
+    required = set(schema.get("required", []))
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(field))}</td>"
+        f"<td>{'' if name in required else 'optional'}</td></tr>"
+        for name, field in schema.get("properties", {}).items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " | ".join(_type(part) for part in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        return " | ".join(map(repr, schema.get("enum", [schema.get("const")])))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "any")

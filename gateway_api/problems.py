@@ -1,0 +1,265 @@
+"""Every `code` of the door: its status, its words in both languages, and the answer itself (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from gateway_api.language import Language
+
+
+class Words(NamedTuple):
+    title: str
+    detail: str
+
+
+class Code(NamedTuple):
+    status: int
+    ko: Words
+    en: Words
+
+
+def _code(status: int, title_ko: str, detail_ko: str, title_en: str, detail_en: str) -> Code:
+    return Code(status, Words(title_ko, detail_ko), Words(title_en, detail_en))
+
+
+CODES: dict[str, Code] = {
+    # the door's own, in the order of its checks
+    "not_signed_in": _code(
+        401,
+        "로그인이 필요합니다",
+        "유효한 토큰을 Authorization: Bearer 헤더로 보내 주세요.",
+        "Not signed in",
+        "Send a valid token in the Authorization: Bearer header.",
+    ),
+    "wrong_role": _code(
+        403,
+        "권한이 없습니다",
+        "이 요청은 다른 권한을 가진 사람만 할 수 있습니다.",
+        "Not allowed",
+        "This request needs another role.",
+    ),
+    "too_many_requests": _code(
+        429,
+        "요청이 너무 많습니다",
+        "Retry-After에 적힌 시간 뒤에 다시 시도해 주세요.",
+        "Too many requests",
+        "Try again after the time in Retry-After.",
+    ),
+    "too_large": _code(
+        413,
+        "요청 본문이 너무 큽니다",
+        "본문의 크기를 줄여 주세요.",
+        "Body too large",
+        "Send a smaller body.",
+    ),
+    "bad_json": _code(
+        400,
+        "JSON이 아닙니다",
+        "본문은 UTF-8로 쓴 올바른 JSON이어야 합니다.",
+        "Not JSON",
+        "The body must be valid JSON in UTF-8.",
+    ),
+    "card_number_refused": _code(
+        422,
+        "카드 번호는 받지 않습니다",
+        "카드 번호 대신 결제 토큰을 보내 주세요. 보낸 내용은 저장하지 않았습니다.",
+        "Card numbers are not accepted",
+        "Send a payment token instead of a card number. Nothing was stored.",
+    ),
+    "invalid": _code(
+        422,
+        "요청이 올바르지 않습니다",
+        "errors에 적힌 항목을 고쳐 주세요.",
+        "Invalid request",
+        "Correct what is listed in errors.",
+    ),
+    "not_found": _code(
+        404,
+        "찾을 수 없습니다",
+        "이 주소에는 볼 수 있는 것이 없습니다.",
+        "Not found",
+        "There is nothing here that you may see.",
+    ),
+    "method_not_allowed": _code(
+        405,
+        "허용되지 않는 메서드입니다",
+        "Allow 헤더에 적힌 메서드만 쓸 수 있습니다.",
+        "Method not allowed",
+        "Use one of the methods in the Allow header.",
+    ),
+    # repeating
+    "idempotency_key_reused": _code(
+        422,
+        "이미 다른 요청에 쓰인 키입니다",
+        "다른 내용에는 새 Idempotency-Key를 쓰세요.",
+        "Idempotency key used before",
+        "This key belongs to another request; use a new one.",
+    ),
+    "still_running": _code(
+        409,
+        "같은 요청을 처리하고 있습니다",
+        "잠시 뒤 같은 Idempotency-Key로 다시 보내면 결과를 알 수 있습니다.",
+        "The same request is at work",
+        "Repeat it shortly with the same Idempotency-Key to get its outcome.",
+    ),
+    # not now
+    "unavailable": _code(
+        503,
+        "잠시 이용할 수 없습니다",
+        "이 요청으로 바뀐 것은 없습니다. Retry-After 뒤에 다시 시도해 주세요.",
+        "Not available now",
+        "This request changed nothing. Try again after the time in Retry-After.",
+    ),
+    "outcome_unknown": _code(
+        504,
+        "결과를 아직 알 수 없습니다",
+        "status_url에서 확인하거나 같은 Idempotency-Key로 다시 보내 주세요.",
+        "Outcome not known yet",
+        "Look at status_url, or repeat with the same Idempotency-Key.",
+    ),
+    "payment_unavailable": _code(
+        503,
+        "결제를 할 수 없습니다",
+        "결제 응답이 없어 취소했고 받은 돈은 없습니다. 새 Idempotency-Key로 다시 시도해 주세요.",
+        "Payment not available",
+        "Payment did not answer; this was cancelled and no money is kept. Try again with a new Idempotency-Key.",
+    ),
+    "ticket_unavailable": _code(
+        503,
+        "티켓을 확인할 수 없습니다",
+        "예약하지 않았습니다. 새 Idempotency-Key로 다시 시도해 주세요.",
+        "Tickets not available",
+        "Nothing was reserved. Try again with a new Idempotency-Key.",
+    ),
+    "bike_unavailable": _code(
+        503,
+        "자전거를 확인할 수 없습니다",
+        "대여를 시작하지 않았습니다. 새 Idempotency-Key로 다시 시도해 주세요.",
+        "Bikes not available",
+        "No ride was started. Try again with a new Idempotency-Key.",
+    ),
+    "still_confirming": _code(
+        503,
+        "아직 확인하고 있습니다",
+        "처리가 계속되고 있습니다. 다시 보내도 괜찮습니다.",
+        "Still being confirmed",
+        "It goes on by itself; repeating is harmless.",
+    ),
+    # business refusals
+    "payment_declined": _code(
+        402,
+        "결제가 거절되었습니다",
+        "다른 결제 수단을 써 주세요.",
+        "Payment declined",
+        "Use another means of payment.",
+    ),
+    "wrong_state": _code(
+        409,
+        "지금 상태에서는 할 수 없습니다",
+        "current_status를 확인해 주세요.",
+        "Not possible in this state",
+        "See current_status.",
+    ),
+    "late_fee_owed": _code(
+        409,
+        "내지 않은 연체료가 있습니다",
+        "연체료를 낸 뒤에 예약할 수 있습니다.",
+        "A late fee is owed",
+        "Pay the late fee before booking again.",
+    ),
+    "already_booked": _code(
+        409,
+        "이미 예약한 비디오입니다",
+        "같은 비디오는 한 번에 하나만 예약할 수 있습니다.",
+        "Already booked",
+        "You already have a booking of this video.",
+    ),
+    "video_not_available": _code(
+        409,
+        "지금 빌릴 수 없는 비디오입니다",
+        "남은 비디오가 없거나 더 이상 빌려주지 않습니다.",
+        "Video not available",
+        "No copy is free, or the video is no longer lent.",
+    ),
+    "refund_too_large": _code(
+        409,
+        "환불할 수 있는 금액을 넘었습니다",
+        "남은 금액까지만 환불할 수 있습니다.",
+        "Refund too large",
+        "No more than what is left can be refunded.",
+    ),
+    "not_replayable": _code(
+        409,
+        "다시 처리할 수 없는 메시지입니다",
+        "읽을 수 없는 메시지는 버리는 것만 가능합니다.",
+        "Cannot be replayed",
+        "A message that cannot be read can only be discarded.",
+    ),
+    "internal_error": _code(
+        500,
+        "서버에 문제가 생겼습니다",
+        "trace_id를 알려 주시면 원인을 찾을 수 있습니다.",
+        "Something went wrong",
+        "Tell us the trace_id and we can find the cause.",
+    ),
+}
+
+OTHER_REFUSAL = _code(
+    409,
+    "지금은 할 수 없습니다",
+    "업무 규칙에 따라 거절되었습니다.",
+    "Not possible now",
+    "A rule of the business refuses this.",
+)
+"""Words for a context's code that is not in the table."""
+
+RETRY_AFTER = {
+    "unavailable": 1,
+    "still_running": 1,
+    "still_confirming": 1,
+    "payment_unavailable": 5,
+    "ticket_unavailable": 5,
+    "bike_unavailable": 5,
+}
+"""Whole seconds, where nobody knows better."""
+
+_OURS = {"type", "title", "status", "detail", "code"}
+
+
+class Problem(Exception):
+    """An answer that is not what the caller hoped for; `details` are shown beside the code."""
+
+    def __init__(self, code: str, *, headers: Mapping[str, str] | None = None, **details: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.headers = dict(headers or {})
+        self.details = details
+
+    @property
+    def status(self) -> int:
+        return CODES.get(self.code, OTHER_REFUSAL).status
+
+    def response(self, language: Language) -> Response:
+        """The answer in one language."""
+        words = words_for(self.code, language)
+        content: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": words.title,
+            "status": self.status,
+            "detail": words.detail,
+            "code": self.code,
+        }
+        content |= {key: value for key, value in self.details.items() if key not in _OURS}
+        headers = {"content-language": language, "vary": "Accept-Language", "cache-control": "no-store", **self.headers}
+        if self.code in RETRY_AFTER:
+            headers.setdefault("retry-after", str(RETRY_AFTER[self.code]))
+        return Response(to_json(content), self.status, headers, "application/problem+json")
+
+
+def words_for(code: str, language: Language) -> Words:
+    found = CODES.get(code, OTHER_REFUSAL)
+    return found.en if language == "en" else found.ko

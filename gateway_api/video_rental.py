@@ -1,0 +1,207 @@
+"""Video rental (비디오 예약 & 대여): staff register videos; a member books, cancels, picks up, returns, looks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+from pydantic_core import from_json, to_json
+from starlette.responses import Response
+
+from contracts.payments import Card
+from contracts.video_rental.my_page import ListMyPage, ShowMyPage
+from contracts.video_rental.rentals import (
+    BookVideo,
+    CancelBooking,
+    Days,
+    ListRentals,
+    ListShelf,
+    PayLateFee,
+    PickUpVideo,
+    RentalStatus,
+    ReturnVideo,
+    ShowRental,
+    ShowShelf,
+    WaiveLateFee,
+)
+from contracts.video_rental.videos import (
+    ChangeVideo,
+    Copies,
+    DailyPrice,
+    ListVideos,
+    RegisterVideo,
+    ShowVideo,
+    VideoStatus,
+)
+from gateway_api.bodies import Filters, Form, GivenName, GivenReason, Paging, Whole
+from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from workers.runtime.asking import Reply
+from workers.runtime.settings import Settings
+
+
+def paying(settings: Settings) -> float:
+    """A step that asks payments may take as long as they may, and a second."""
+    return settings.video_rental_payment_ms / 1000 + 1
+
+
+routes = Routes(
+    "/v1/video-rental",
+    "video rental",
+    budgets={
+        BookVideo: paying,
+        PayLateFee: paying,
+        ShowMyPage: lambda _: 2.5,  # it may wait for `min_version`
+        ShowShelf: lambda _: 1.0,  # the catalogue is asked after it
+        ListShelf: lambda _: 1.0,
+    },
+)
+
+
+def not_given() -> Any:
+    """What is not sent is None; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
+class CardPayment(Card):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewVideo(Form):
+    title: GivenName
+    daily_price: DailyPrice
+    copies: Copies = 1
+
+
+class VideoChanges(Form):
+    """What is not given stays."""
+
+    title: GivenName = not_given()
+    daily_price: DailyPrice = not_given()
+    copies: Copies = not_given()
+    status: VideoStatus = not_given()
+
+
+class VideoFilters(Paging):
+    status: VideoStatus | None = None
+
+
+class Booking(Form):
+    video_id: UUID
+    days: Days = 1
+    payment: CardPayment
+
+
+class Cancellation(Form):
+    reason: GivenReason | None = None
+
+
+class LateFeePayment(Form):
+    payment: CardPayment
+
+
+class Waiver(Form):
+    reason: GivenReason
+
+
+class RentalFilters(Paging):
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    status: RentalStatus | None = None
+
+
+class Seen(Filters):
+    min_version: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    """Wait briefly until the view has seen this version of the rental."""
+
+
+@routes.post("/videos", STAFF, RegisterVideo, NewVideo, creates="/videos/{video_id}")
+async def register_video(visit: Visit, form: NewVideo) -> Response:
+    return await visit.ask(RegisterVideo(**vars(form), caller=visit.caller))
+
+
+@routes.get("/videos", ANY, ListShelf, VideoFilters)
+async def list_videos(visit: Visit, filters: VideoFilters) -> Response:
+    """The catalogue with live `available`, which is null while rentals cannot be asked."""
+    reply = await visit.hear(ListShelf(**vars(filters)))
+    if reply.kind in ("unavailable", "unknown"):
+        reply = _without_shelf(await visit.hear(ListVideos(**vars(filters))))
+    return visit.answer(reply)
+
+
+@routes.get("/videos/{video_id}", ANY, ShowShelf)
+async def show_video(visit: Visit) -> Response:
+    """One video with live `available`, which is null while rentals cannot be asked, or has not heard of it."""
+    video_id = visit.id("video_id")
+    reply = await visit.hear(ShowShelf(video_id=video_id))
+    if reply.kind != "done":
+        reply = _without_shelf(await visit.hear(ShowVideo(video_id=video_id)))
+    return visit.answer(reply)
+
+
+@routes.patch("/videos/{video_id}", STAFF, ChangeVideo, VideoChanges)
+async def change_video(visit: Visit, form: VideoChanges) -> Response:
+    return await visit.ask(ChangeVideo(video_id=visit.id("video_id"), **vars(form)))
+
+
+@routes.post("/rentals", CUSTOMER, BookVideo, Booking, creates="/rentals/{rental_id}", look="/my-page/{rental_id}")
+async def book_video(visit: Visit, form: Booking) -> Response:
+    return await visit.ask(BookVideo(**vars(form), caller=visit.caller))
+
+
+@routes.post("/rentals/{rental_id}/cancellation", ANY, CancelBooking, Cancellation)
+async def cancel_booking(visit: Visit, form: Cancellation) -> Response:
+    return await visit.ask(CancelBooking(rental_id=visit.id("rental_id"), reason=form.reason, caller=visit.caller))
+
+
+@routes.post("/rentals/{rental_id}/pickup", ANY, PickUpVideo)
+async def pick_up_video(visit: Visit) -> Response:
+    return await visit.ask(PickUpVideo(rental_id=visit.id("rental_id"), caller=visit.caller))
+
+
+@routes.post("/rentals/{rental_id}/return", ANY, ReturnVideo)
+async def return_video(visit: Visit) -> Response:
+    return await visit.ask(ReturnVideo(rental_id=visit.id("rental_id"), caller=visit.caller))
+
+
+@routes.post("/rentals/{rental_id}/late-fee-payment", CUSTOMER, PayLateFee, LateFeePayment)
+async def pay_late_fee(visit: Visit, form: LateFeePayment) -> Response:
+    return await visit.ask(PayLateFee(rental_id=visit.id("rental_id"), payment=form.payment, caller=visit.caller))
+
+
+@routes.post("/rentals/{rental_id}/late-fee-waiver", STAFF, WaiveLateFee, Waiver)
+async def waive_late_fee(visit: Visit, form: Waiver) -> Response:
+    return await visit.ask(WaiveLateFee(rental_id=visit.id("rental_id"), reason=form.reason, caller=visit.caller))
+
+
+@routes.get("/rentals", ANY, ListRentals, RentalFilters)
+async def list_rentals(visit: Visit, filters: RentalFilters) -> Response:
+    """Rentals as their writer sees them; staff may name a `member_id`."""
+    return await visit.ask(ListRentals(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/rentals/{rental_id}", ANY, ShowRental)
+async def show_rental(visit: Visit) -> Response:
+    return await visit.ask(ShowRental(rental_id=visit.id("rental_id"), caller=visit.caller))
+
+
+@routes.get("/my-page", ANY, ListMyPage, RentalFilters)
+async def list_my_page(visit: Visit, filters: RentalFilters) -> Response:
+    """Everything a member did; staff may name a `member_id`."""
+    return await visit.ask(ListMyPage(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/my-page/{rental_id}", ANY, ShowMyPage, Seen)
+async def show_my_page(visit: Visit, seen: Seen) -> Response:
+    """One rental with its timeline."""
+    rental_id = visit.id("rental_id")
+    return await visit.ask(ShowMyPage(rental_id=rental_id, min_version=seen.min_version, caller=visit.caller))
+
+
+def _without_shelf(reply: Reply) -> Reply:
+    """A catalogue's answer in the shape of the shelf's, with nothing known of free copies."""
+    if reply.kind != "done":
+        return reply
+    answer = from_json(reply.body)
+    for video in answer.get("items", [answer]):
+        video["available"] = None
+    return Reply("done", to_json(answer))
