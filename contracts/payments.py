@@ -2,7 +2,11 @@
 
 RequestPayment -> PaymentApproved | PaymentDeclined | PaymentVoiding -> PaymentVoided
 VoidPayment    -> PaymentVoiding -> PaymentVoided         (at once when there was nothing to undo)
-RefundRest     -> RefundStarted -> PaymentRefunded        (RefundFailed between the tries)
+RefundRest     -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
+               -> RefundSucceeded                         (amount 0: there was nothing left to give back)
+
+A compensation ends in its event at each repetition. The event of a state that did not change carries that state's
+version again: a view has it already, a saga that waits for the topic hears it.
 """
 
 from __future__ import annotations
@@ -42,11 +46,14 @@ class Card(Shape):
 
 
 class PaymentState(Shape):
-    """A payment as the town may know it; `version` counts from 1 with the first outcome."""
+    """A payment as the town may know it; `version` counts from 1 with the first outcome, and is 0 before it.
+
+    A void that comes before its request leaves a VOIDED payment with no payer (`""`), no purpose and amount 0.
+    """
 
     payment_id: UUID
     status: PaymentStatus
-    payer: MemberId
+    payer: str
     amount: Won
     purpose: str
     """The context that asked for it, e.g. `video_rental.rentals`."""
@@ -54,7 +61,9 @@ class PaymentState(Shape):
     last4: str | None
     brand: str | None
     captured: Won
+    """What the provider took and did not void: `captured - refunded` is kept."""
     refunding: Won
+    """Reserved for refunds that are not through."""
     refunded: Won
     reason: str | None
     created_at: AwareDatetime
@@ -67,7 +76,8 @@ class RefundState(Shape):
 
     refund_id: UUID
     payment_id: UUID
-    payer: MemberId
+    payer: str
+    """Empty when nobody has asked for that payment."""
     amount: Won
     status: RefundStatus
     reason: str | None
@@ -94,7 +104,11 @@ class RefundPart(Shape):
 
 
 class RequestPayment(Command[PaymentState]):
-    """Charge a card once; refused with `declined`, `voided` or `provider_unavailable`."""
+    """Charge a card once. Asked again under the same id: the same answer.
+
+    Refused with `declined` (and `reason`), `provider_unavailable` (the payment is being voided), `voided`,
+    `payment_mismatch` (the id stands for another payer or amount) or `still_running` (another message asked for it).
+    """
 
     topic = "payments.request_payment"
 
@@ -124,7 +138,11 @@ class RefundRest(Command[None]):
 
 
 class RefundPayment(Command[RefundState]):
-    """A refund by hand, of a part or of the rest; refused with `refund_too_large`."""
+    """A refund by hand, of a part or of the rest; it takes the message's id as its own.
+
+    Refused with `not_found`, `wrong_state` (nothing was captured, or it is being voided) or `refund_too_large` (and
+    `left`).
+    """
 
     topic = "payments.refund_payment"
 
@@ -132,6 +150,30 @@ class RefundPayment(Command[RefundState]):
     amount: Annotated[Won, Field(gt=0)]
     reason: Reason
     caller: Caller
+
+
+class DriveVoid(Command[None]):
+    """Try to end a void: payments tells itself."""
+
+    topic = "payments.drive_void"
+
+    payment_id: UUID
+
+
+class LookForCharge(Command[None]):
+    """See whether a charge turned up after its payment was voided, and void it: payments tells itself."""
+
+    topic = "payments.look_for_charge"
+
+    payment_id: UUID
+
+
+class DriveRefund(Command[None]):
+    """Try to end a refund: payments tells itself."""
+
+    topic = "payments.drive_refund"
+
+    refund_id: UUID
 
 
 class PaymentEvent(PaymentState, Event):
@@ -153,11 +195,13 @@ class PaymentVoiding(PaymentEvent):
 
 
 class PaymentVoided(PaymentEvent):
+    """Nothing is kept of this payment; one that was DECLINED or REFUNDED before stays so."""
+
     topic = "payments.payment_voided"
 
 
 class PaymentRefunded(PaymentEvent):
-    """A refund is through, or there was nothing left to refund."""
+    """A refund is through; the payment is PARTIALLY_REFUNDED or REFUNDED."""
 
     topic = "payments.payment_refunded"
 

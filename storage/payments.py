@@ -52,19 +52,22 @@ async def ask(session: Session, command: RequestPayment) -> bool:
     return inserted is not None
 
 
-_ENTRY = """
-    entry as (
-      insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
-      select payment_id, version, payment_id, status, {amount}, reason from changed)
-    select * from changed"""
+def _noted(change: str, amount: str) -> Statement:
+    """A change of a payment, its entry, and the row as it is then, in one statement; `amount` is what it was about."""
+    return Statement(f"""
+        with changed as ({change} returning *),
+        entry as (
+          insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
+          select payment_id, version, payment_id, status, {amount}, reason from changed)
+        select * from changed""")  # noqa: S608 - both parts are constants of this module
 
-_SETTLE = Statement(
+
+_SETTLE = _noted(
     """
-    with changed as (
       update payments.payments set status = :status, captured = :captured, reason = :reason,
         version = version + 1, modified_at = now()
-      where payment_id = :payment_id and status = 'REQUESTED' returning *),"""
-    + _ENTRY.format(amount="captured")
+      where payment_id = :payment_id and status = 'REQUESTED'""",
+    amount="captured",
 )
 
 
@@ -84,13 +87,12 @@ async def find(session: Session, payment_id: UUID) -> PaymentState | None:
     return payment_of(row) if row else None
 
 
-_BEGIN_VOID = Statement(
+_BEGIN_VOID = _noted(
     """
-    with changed as (
       update payments.payments set status = 'VOIDING', reason = coalesce(reason, 'cancelled'),
         version = version + 1, modified_at = now()
-      where payment_id = :payment_id and status in ('REQUESTED', 'APPROVED', 'PARTIALLY_REFUNDED') returning *),"""
-    + _ENTRY.format(amount="0")
+      where payment_id = :payment_id and status in ('REQUESTED', 'APPROVED', 'PARTIALLY_REFUNDED')""",
+    amount="0",
 )
 
 
@@ -100,12 +102,11 @@ async def begin_void(session: Session, payment_id: UUID) -> PaymentState | None:
     return payment_of(row) if row else None
 
 
-_BURY = Statement(
+_BURY = _noted(
     """
-    with changed as (
       insert into payments.payments (payment_id, status, payer, amount, purpose, method, reason, version)
-      values (:payment_id, 'VOIDED', '', 0, '', '', 'cancelled', 1) on conflict do nothing returning *),"""
-    + _ENTRY.format(amount="0")
+      values (:payment_id, 'VOIDED', '', 0, '', '', 'cancelled', 1) on conflict do nothing""",
+    amount="0",
 )
 
 
@@ -126,14 +127,13 @@ async def voiding(session: Session, payment_id: UUID) -> Voiding | None:
     return Voiding(payment_of(row), row["voided"], row["since_asked"]) if row else None
 
 
-_END_VOID = Statement(
+_END_VOID = _noted(
     """
-    with changed as (
       update payments.payments set status = 'VOIDED', captured = refunded, voided = :voided,
         version = version + 1, modified_at = now()
       where payment_id = :payment_id and refunding = 0
-        and (status = 'VOIDING' or (status = 'VOIDED' and voided < :voided)) returning *),"""
-    + _ENTRY.format(amount="voided")
+        and (status = 'VOIDING' or (status = 'VOIDED' and voided < :voided))""",
+    amount="voided",
 )
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 
-class ProviderFailed(Exception):  # noqa: N818 - an outage
+class ProviderFailed(Exception):
     """The provider said nothing that can be relied on."""
 
 

@@ -45,9 +45,9 @@ class Simulator:
         await asyncio.gather(*self._slow, return_exceptions=True)
 
     async def charge(self, key: UUID, amount: int, token: str) -> Approved | Declined:
-        if token == "tok_error":  # noqa: S105 - the name of a behaviour
+        if token == "tok_error":
             raise ProviderFailed("the provider is out of order")
-        if token != "tok_slow":  # noqa: S105
+        if token != "tok_slow":
             return await self._charge(key, amount, token)
         task = asyncio.create_task(self._charge_later(key, amount, token))
         self._slow.add(task)

@@ -1,6 +1,7 @@
 """Payments, refunds, and what was appended about them."""
 
 from alembic import op
+
 from storage.migrations.common import create_inbox_and_outbox
 
 revision = "0001"

@@ -1,0 +1,29 @@
+"""The worker, and the provider that it calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from storage.database import Database
+from workers.payments.provider import ProviderClient
+from workers.payments.simulator import Simulator
+from workers.runtime.settings import Settings
+from workers.runtime.worker import Worker
+
+worker = payments = Worker("payments")
+
+LEDGER_CONNECTIONS = 12
+
+
+@payments.resource
+async def open_provider(settings: Settings) -> AsyncIterator[ProviderClient]:
+    """The built-in provider; a real one takes its place here."""
+    calls = settings.payments_provider_calls
+    database = Database(settings.provider_database, size=min(calls, LEDGER_CONNECTIONS))
+    await database.start()
+    simulator = Simulator(database, slow_seconds=settings.payments_slow_seconds)
+    try:
+        yield ProviderClient(simulator, calls=calls, limit=settings.payments_provider_ms / 1000)
+    finally:
+        await simulator.stop()
+        await database.close()

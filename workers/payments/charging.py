@@ -1,0 +1,147 @@
+"""Charge once, and undo whatever became of it.
+
+RequestPayment -> (provider) -> PaymentApproved
+                             -> PaymentDeclined
+                             -> PaymentVoiding, DriveVoid      (silence)
+VoidPayment    -> PaymentVoiding, DriveVoid                    (something may have been charged)
+               -> PaymentVoided                                (nothing to undo; a tombstone when it is unknown)
+DriveVoid      -> (provider) -> PaymentVoided, LookForCharge after an hour and after a day
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from contracts.base import Refused
+from contracts.payments import (
+    DriveVoid,
+    LookForCharge,
+    PaymentApproved,
+    PaymentDeclined,
+    PaymentState,
+    PaymentStatus,
+    PaymentVoided,
+    PaymentVoiding,
+    RequestPayment,
+    VoidPayment,
+)
+from storage import payments as store
+from workers.payments import rules
+from workers.payments.base import payments
+from workers.payments.provider import Approved, Declined, NoCharge, ProviderClient, Voided
+from workers.runtime.tx import Again, Call, Silence, Tx
+
+LOOK_AGAIN_AFTER = (timedelta(hours=1), timedelta(hours=24))
+FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
+
+
+@payments.on(RequestPayment)
+async def request_payment(command: RequestPayment, tx: Tx) -> Call | PaymentState:
+    provider = tx.resource(ProviderClient)
+    seconds = rules.time_for_provider(provider.limit, tx.budget_left() if tx.envelope.asked else None)
+    if seconds <= 0:
+        raise Refused("provider_unavailable")
+    deadline = time.monotonic() + seconds
+    if await store.ask(tx, command):
+        charge = (command.payment_id, command.amount, command.method.token)
+        return Call(lambda: provider.charge(*charge, deadline=deadline), within=seconds)
+    known = await store.find(tx, command.payment_id)
+    assert known is not None
+    answer = rules.same_answer(known, command)
+    if isinstance(answer, Refused):
+        raise answer
+    return answer
+
+
+@request_payment.then
+async def settle_payment(
+    command: RequestPayment, outcome: Approved | Declined | Silence, tx: Tx
+) -> PaymentState | Refused:
+    match outcome:
+        case Approved(captured):
+            payment = await store.settle(tx, command.payment_id, PaymentStatus.APPROVED, captured=captured)
+            if payment:
+                tx.publish(PaymentApproved.of(payment))
+                return payment
+            tx.later(LookForCharge(payment_id=command.payment_id))
+        case Declined(reason):
+            payment = await store.settle(tx, command.payment_id, PaymentStatus.DECLINED, reason=reason)
+            if payment:
+                tx.publish(PaymentDeclined.of(payment))
+                return Refused("declined", reason=reason)
+        case _:
+            silent = "provider_unavailable"
+            payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=silent)
+            if payment:
+                tx.publish(PaymentVoiding.of(payment))
+                tx.later(DriveVoid(payment_id=command.payment_id))
+                return Refused("provider_unavailable")
+    return Refused("voided")
+
+
+@payments.on(VoidPayment)
+async def void_payment(command: VoidPayment, tx: Tx) -> None:
+    while True:
+        if payment := await store.begin_void(tx, command.payment_id):
+            tx.publish(PaymentVoiding.of(payment))
+            tx.later(DriveVoid(payment_id=command.payment_id))
+            return
+        payment = await store.bury(tx, command.payment_id) or await store.find(tx, command.payment_id)
+        assert payment is not None
+        if payment.status is PaymentStatus.VOIDING:  # it ends by itself, and says so
+            return
+        if payment.status in (PaymentStatus.VOIDED, PaymentStatus.DECLINED, PaymentStatus.REFUNDED):
+            tx.publish(PaymentVoided.of(payment))
+            return
+        # asked for since the first look
+
+
+@payments.on(DriveVoid)
+async def drive_void(command: DriveVoid, tx: Tx) -> Call | Again | None:
+    provider = tx.resource(ProviderClient)
+    void = await store.voiding(tx, command.payment_id)
+    if void is None or void.payment.status is PaymentStatus.VOIDED:
+        return None
+    if void.payment.refunding:  # a refund under way ends first; no other begins
+        return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
+    return Call(lambda: provider.void(command.payment_id), within=provider.limit)
+
+
+@drive_void.then
+async def end_void(command: DriveVoid, outcome: Voided | NoCharge | Silence, tx: Tx) -> Again | None:
+    void = await store.voiding(tx, command.payment_id)
+    if void is None or void.payment.status is PaymentStatus.VOIDED:
+        return None
+    match outcome:
+        case Voided(amount):
+            voided = amount
+        case NoCharge() if void.since_asked.total_seconds() > tx.resource(ProviderClient).longest:
+            voided = 0
+        case _:
+            return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
+    if payment := await store.end_void(tx, command.payment_id, voided):
+        tx.publish(PaymentVoided.of(payment))
+        for after in LOOK_AGAIN_AFTER:
+            tx.later(LookForCharge(payment_id=command.payment_id), after=after, name=f"look after {after}")
+    return None
+
+
+@payments.on(LookForCharge)
+async def look_for_charge(command: LookForCharge, tx: Tx) -> Call | None:
+    provider = tx.resource(ProviderClient)
+    void = await store.voiding(tx, command.payment_id)
+    if void is None or void.payment.status is not PaymentStatus.VOIDED:
+        return None
+    return Call(lambda: provider.void(command.payment_id), within=provider.limit)
+
+
+@look_for_charge.then
+async def void_late_charge(command: LookForCharge, outcome: Voided | NoCharge | Silence, tx: Tx) -> Again | None:
+    match outcome:
+        case Voided(amount):
+            if payment := await store.end_void(tx, command.payment_id, amount):
+                tx.publish(PaymentVoided.of(payment))
+        case Silence():
+            return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
+    return None
