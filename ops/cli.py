@@ -11,7 +11,7 @@ import sys
 import typer
 
 from ops.stack import commands as stack
-from ops.stack.local import local
+from ops.stack.local import SERVER_ADDRESSES, local
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -30,10 +30,10 @@ def yeyak(context: typer.Context) -> None:
 
 def talk_to_the_local_town() -> None:
     """The running town's addresses, where the environment does not name others."""
-    if os.environ.get("YEYAK_AMQP_URL") and os.environ.get("YEYAK_DATABASE_URL"):
-        return
+    elsewhere = os.environ.get("YEYAK_AMQP_URL") or os.environ.get("YEYAK_DATABASE_URL")
     for name, value in local().read_env().items():
-        os.environ.setdefault(name, value)
+        if not (elsewhere and name in SERVER_ADDRESSES):
+            os.environ.setdefault(name, value)
 
 
 def add_commands() -> None:

@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when left out")] = None) -> None:
     """Bring every schema up to date; run as often as you like."""
     configuration = settings()
-    databases = {name: configuration.database_of(name) for name in CONTEXTS} | {"provider": configuration.provider_database}
+    databases = {name: configuration.database_of(name) for name in CONTEXTS} | {
+        "provider": configuration.provider_database
+    }
     if of is not None and of not in databases:
         sys.exit(f"no context is called {of}; there are {', '.join(databases)}")
     chosen = databases if of is None else {of: databases[of]}

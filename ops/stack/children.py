@@ -116,7 +116,11 @@ class Child:
         self._become("stopped")
 
     async def _run_once(self) -> None:
-        self._process = await self._spawn()
+        try:
+            self._process = await self._spawn()
+        except OSError as error:
+            print(f"{self.plan.name} cannot be started: {error}", flush=True)
+            return
         self.started_at = datetime.now(UTC)
         self._become("starting")
         if self._unwanted.is_set():

@@ -13,6 +13,7 @@ from ops.stack.files import kept_secret, write_atomically
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROCESS_MARK = "TOWN_PROCESS_OF"
+SERVER_ADDRESSES = ("YEYAK_AMQP_URL", "YEYAK_RABBITMQ_API", "YEYAK_DATABASE_URL", "YEYAK_PROVIDER_DATABASE_URL")
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,7 @@ class RabbitServer(Server):
             "RABBITMQ_NODENAME": self.nodename,
             "RABBITMQ_DIST_PORT": str(ports["dist"]),
             "RABBITMQ_MNESIA_BASE": str(self.home / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self.log.parent),
+            "RABBITMQ_LOG_BASE": str(self.home / "log"),
             "RABBITMQ_CONFIG_FILE": str(self.home / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(self.home / "env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.home / "enabled_plugins"),
@@ -386,7 +386,7 @@ class PostgresServer(Server):
             shutil.chown(words, "postgres", "postgres")
         try:
             self._as_postgres(
-                _postgres_binary("initdb"),
+                self._binary("initdb"),
                 f"--pgdata={self.data}",
                 "--username=postgres",
                 f"--pwfile={words}",
@@ -408,7 +408,7 @@ class PostgresServer(Server):
         pid_file.unlink(missing_ok=True)
 
     def _spawn(self, ports: dict[str, int]) -> subprocess.Popen[bytes]:
-        command = [_postgres_binary("postgres"), "-D", str(self.data)]
+        command = [self._binary("postgres"), "-D", str(self.data)]
         for name, value in self._settings(ports).items():
             command += ["-c", f"{name}={value}"]
         tie = ["setpriv", "--pdeathsig", "INT"] if self._die_with_parent else []
@@ -466,7 +466,7 @@ class PostgresServer(Server):
     def _psql(self, database: str, statement: str) -> str | None:
         """What it printed; None when it failed."""
         result = subprocess.run(
-            [_postgres_binary("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement],
+            [self._binary("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement],
             env={
                 "PATH": os.environ.get("PATH", os.defpath),
                 "PGHOST": "127.0.0.1",
@@ -496,6 +496,11 @@ class PostgresServer(Server):
         if result.returncode:
             raise ServerFailed(f"{Path(command[0]).name} failed: {result.stderr.strip()[-400:]}")
 
+    def _binary(self, name: str) -> str:
+        """Of the version that made the data: a newer server refuses it."""
+        made_by = self.data / "PG_VERSION"
+        return _postgres_binary(name, made_by.read_text().strip() if made_by.exists() else None)
+
     def _prefix(self) -> list[str]:
         """PostgreSQL refuses root. A checkout that its user cannot enter needs one capability, if we may lend it."""
         if os.geteuid() != 0:
@@ -520,11 +525,12 @@ def _rabbitmq_script() -> str:
     return found
 
 
-def _postgres_binary(name: str) -> str:
-    """The newest server that the distribution installed."""
-    versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin/postgres") if path.parts[4].isdigit()]
-    if versions:
-        return str(max(versions, key=lambda path: int(path.parts[4])).with_name(name))
+def _postgres_binary(name: str, version: str | None) -> str:
+    """Of that version if it is installed, otherwise of the newest that is."""
+    found_servers = Path("/usr/lib/postgresql").glob("[0-9]*/bin/postgres")
+    folders = {path.parts[4]: path.parent for path in found_servers}
+    if folders:
+        return str(folders.get(version or "", folders[max(folders, key=float)]) / name)
     found = shutil.which(name)
     if not found:
         raise ServerFailed("PostgreSQL is not installed: run ops/bootstrap.sh as root, or install postgresql")

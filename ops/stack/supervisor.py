@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
+
 from ops.stack import processes
 from ops.stack.children import Child, Plan
 from ops.stack.control import Answer, listening
 from ops.stack.files import last_line, rotate
-from ops.stack.local import PROCESS_MARK, REPOSITORY, AlreadySupervised, Local, local
+from ops.stack.local import PROCESS_MARK, REPOSITORY, SERVER_ADDRESSES, AlreadySupervised, Local, local
 from ops.stack.ports import is_free, kept_ports
 from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
 
@@ -59,8 +61,7 @@ class Servers:
                 "YEYAK_DATABASE_URL": self.postgres.database_url,
                 "YEYAK_PROVIDER_DATABASE_URL": self.postgres.provider_database_url,
             }
-        names = ["AMQP_URL", "RABBITMQ_API", "DATABASE_URL", "PROVIDER_DATABASE_URL"]
-        return {name: os.environ[name] for name in (f"YEYAK_{name}" for name in names) if os.environ.get(name)}
+        return {name: os.environ[name] for name in SERVER_ADDRESSES if os.environ.get(name)}
 
     def _state_of(self, server: Server) -> str:
         if server.name in self.starting:
@@ -281,8 +282,8 @@ class Supervisor:
         self.servers.starting.add(server.name)
         try:
             await asyncio.to_thread(server.start)
-        except ServerFailed as failure:
-            say(str(failure))
+        except (ServerFailed, OSError, psutil.Error) as failure:
+            say(f"{server.name} does not come back yet: {failure}")
         self.servers.starting.discard(server.name)
 
     async def _follow_addresses(self) -> None:
@@ -346,7 +347,10 @@ class Supervisor:
         self._changed()
 
     def _changed(self) -> None:
-        self.local.write_state(self.described())
+        try:
+            self.local.write_state(self.described())
+        except OSError as error:  # a full disk must not end the town
+            say(f"{self.local.state_file} cannot be written: {error}")
 
 
 def is_gateway(child: Child) -> bool:
