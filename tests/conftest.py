@@ -1,0 +1,82 @@
+"""What every test may use: the suite's own servers, and a town on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from tests.support import servers as support
+from tests.support.servers import Servers
+from tests.support.town import Town
+from workers.runtime.settings import Settings
+
+for name in [name for name in os.environ if name.startswith("YEYAK_")]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A private RabbitMQ and PostgreSQL on free ports, ended with the suite."""
+    running = support.start(Path(tmp_path_factory.mktemp("servers")))
+    try:
+        yield running
+    finally:
+        running.rabbit.destroy()
+        running.postgres.destroy()
+
+
+@pytest.fixture(scope="session")
+async def templates(servers: Servers) -> None:
+    """Migrated databases, to be copied."""
+    import asyncio
+
+    for template in (support.TEMPLATE, support.PROVIDER_TEMPLATE):
+        await support.create_database(servers, template)
+    await asyncio.to_thread(support.make_templates, servers)
+
+
+MakeSettings = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.TempPathFactory) -> MakeSettings:
+    """Settings for a town of one's own: an own virtual host, own databases, short times."""
+
+    async def make(**more: Any) -> Settings:
+        name = f"town_{uuid4().hex[:12]}"
+        database = await support.create_database(servers, name, support.TEMPLATE)
+        provider = await support.create_database(servers, f"{name}_provider", support.PROVIDER_TEMPLATE)
+        quick: dict[str, Any] = {
+            "amqp_url": SecretStr(await support.create_vhost(servers)),
+            "database_url": SecretStr(database),
+            "provider_database_url": SecretStr(provider),
+            "rabbitmq_api": SecretStr(servers.rabbit.api_url),
+            "tick_seconds": 0.05,
+            "sweep_after_seconds": 0.3,
+            "check_queues_seconds": 1,
+            "breaker_rest_seconds": 0.5,
+            "payments_slow_seconds": 0.8,
+            "payments_provider_ms": 300,
+            "video_rental_payment_ms": 700,
+            "payments_refund_log": tmp_path_factory.mktemp("refunds") / "refunds.jsonl",
+        }
+        return Settings(**(quick | more))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+    """All contexts at work, shared by the tests of a module."""
+    from workers.town import CONTEXTS
+
+    running = await Town(await make_settings()).open()
+    await running.start(*CONTEXTS)
+    yield running
+    await running.close()

@@ -1,0 +1,69 @@
+"""The suite's own RabbitMQ and PostgreSQL, and a piece of each for whoever wants to be alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from ops.stack.servers import PostgresServer, RabbitServer
+from storage.migrations import migrate
+from workers.town import CONTEXTS
+
+TEMPLATE, PROVIDER_TEMPLATE = "town_template", "provider_template"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A private broker and database on free ports."""
+
+    rabbit: RabbitServer
+    postgres: PostgresServer
+
+    def url_of(self, database: str) -> str:
+        return self.postgres.url_of(database)
+
+
+def make_templates(servers: Servers) -> None:
+    """Migrate once; every town's database is a copy of the result."""
+    for context in CONTEXTS:
+        migrate(context, servers.url_of(TEMPLATE))
+    migrate("provider", servers.url_of(PROVIDER_TEMPLATE))
+
+
+async def create_database(servers: Servers, name: str, template: str = "template1") -> str:
+    """A new database; returns its URL."""
+    connection = await asyncpg.connect(servers.url_of("postgres"))
+    try:
+        await connection.execute(f'create database "{name}" template "{template}"')
+    finally:
+        await connection.close()
+    return servers.url_of(name)
+
+
+async def create_vhost(servers: Servers) -> str:
+    """A new virtual host, empty; returns its AMQP URL."""
+    name = f"test-{uuid4().hex[:12]}"
+    async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False) as api:
+        (await api.put(f"/api/vhosts/{name}")).raise_for_status()
+        permissions = {"configure": ".*", "write": ".*", "read": ".*"}
+        (await api.put(f"/api/permissions/{name}/{servers.rabbit.user}", json=permissions)).raise_for_status()
+    return servers.rabbit.amqp_url + name
+
+
+async def delete_vhost(servers: Servers, amqp_url: str) -> None:
+    """Forget a virtual host with everything in it."""
+    async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False) as api:
+        await api.delete(f"/api/vhosts/{amqp_url.rpartition('/')[2]}")
+
+
+def start(root: Path) -> Servers:
+    """Start both; they end with the process that starts them."""
+    from ops.stack.servers import start_all  # noqa: PLC0415
+
+    servers = Servers(RabbitServer(root, die_with_parent=True), PostgresServer(root, die_with_parent=True))
+    start_all(servers.rabbit, servers.postgres)
+    return servers
