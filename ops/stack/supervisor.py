@@ -213,7 +213,7 @@ class Supervisor:
         if not end.done():
             process.terminate()
         elif end.result():
-            what = " ".join(word for word in command if not word.startswith(("/", "-")))
+            what = " ".join(word for word in command if not word.startswith(("/", "-"))).replace("ops.cli", "yeyak")
             raise TownFailed(f"{what} failed ({last_line(log)}): read {log}")
 
     def _plans(self, commands: Commands) -> list[Plan]:
