@@ -62,6 +62,15 @@ class FileDeadLetter(Command[None]):
     actor: str
 
 
+class Resolution(Shape):
+    """What a person decided about a dead letter."""
+
+    action: Literal["replay", "discard"]
+    by: str
+    reason: str
+    at: AwareDatetime
+
+
 class DeadLetter(Shape):
     """A message that nobody could handle, with the reason."""
 
@@ -81,6 +90,12 @@ class DeadLetter(Shape):
     closed_by: str | None
     closed_reason: str | None
     closed_at: AwareDatetime | None
+    times: int = 1
+    """How often it died: it may die again after a replay."""
+    headers: str = "{}"
+    """JSON; what the broker had beside the body."""
+    resolutions: list[Resolution] = []
+    """What was decided so far, oldest first; only where a single one is shown."""
 
 
 class DeadLetters(Shape):

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     batch: int = Field(200, ge=1)
     """Events that a view applies at once, at most."""
     keep_answers_days: float = Field(14, ge=1)
+    keep_journal_days: float = Field(400, ge=31)
+    """Events and what was handled are dropped by the month; dead letters stay."""
     retry_seconds: tuple[float, ...] = (1, 10, 60, 300)
     sweep_after_seconds: float = Field(2, gt=0)
     tick_seconds: float = Field(0.25, gt=0)
