@@ -147,7 +147,7 @@ async def _refunds_of(connection: AsyncConnection, payment_ids: Sequence[UUID]) 
         return {}
     rows = (await connection.execute(_REFUNDS, {"ids": list(payment_ids)})).mappings().all()
     return {
-        row["payment_id"]: RefundPart.model_construct(refund_id=row["refund_id"], status=row["status"], amount=row["amount"])
+        row["payment_id"]: RefundPart(refund_id=row["refund_id"], status=row["status"], amount=row["amount"])
         for row in rows
     }
 
@@ -157,5 +157,5 @@ def _item(row: Any, parts: dict[UUID, RefundPart]) -> MyPageItem:
     del fields["generation"]
     status, amount = fields.pop("payment_status"), fields.pop("payment_amount")
     payment_id = fields["payment_id"]
-    payment = PaymentPart.model_construct(payment_id=payment_id, status=status, amount=amount) if status else None
-    return MyPageItem.model_construct(**fields, payment=payment, refund=parts.get(payment_id))
+    payment = PaymentPart(payment_id=payment_id, status=status, amount=amount) if status else None
+    return MyPageItem(**fields, payment=payment, refund=parts.get(payment_id))

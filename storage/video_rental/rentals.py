@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.base import Page
-from contracts.payments import PaymentPart, PaymentState, RefundPart, RefundState
+from contracts.payments import PaymentState, RefundState
 from contracts.video_rental.rentals import (
     BookVideo,
     LateFeeStatus,
@@ -36,11 +36,9 @@ def rental_of(row: Row) -> Rental:
     refund_status, refund_amount = fields.pop("refund_status"), fields.pop("refund_amount")
     del fields["refunded"], fields["payment_version"], fields["refund_version"]
     if payment_status is not None:
-        fields["payment"] = PaymentPart.model_construct(
-            payment_id=fields["payment_id"], status=payment_status, amount=fields["price"]
-        )
+        fields["payment"] = {"payment_id": fields["payment_id"], "status": payment_status, "amount": fields["price"]}
     if refund_id is not None:
-        fields["refund"] = RefundPart.model_construct(refund_id=refund_id, status=refund_status, amount=refund_amount)
+        fields["refund"] = {"refund_id": refund_id, "status": refund_status, "amount": refund_amount}
     return Rental.model_validate(fields)
 
 
@@ -62,7 +60,8 @@ _HOLD = Statement("""
     made as (
       insert into video_rental_rentals.rentals
         (rental_id, video_id, member_id, days, daily_price, price, status, payment_id)
-      select :rental_id, :video_id, :member_id, :days, daily_price, daily_price * :days, 'AWAITING_PAYMENT', :payment_id
+      select :rental_id, :video_id, :member_id, cast(:days as integer), daily_price,
+        daily_price * cast(:days as integer), 'AWAITING_PAYMENT', :payment_id
       from held returning *)
     select made.*, exists (select from video) as known, exists (select from owing) as owing,
       exists (select from active) as active
@@ -106,8 +105,8 @@ def is_second_booking(error: asyncpg.UniqueViolationError) -> bool:
 
 _SETTLE = Statement("""
     with settled as (
-      update video_rental_rentals.rentals set status = :to, reason = :reason, payment_status = :payment_status,
-        pickup_until = case when :to = 'BOOKED' then now() + cast(:pickup as interval) end,
+      update video_rental_rentals.rentals set status = cast(:to as text), reason = :reason, payment_status = :payment_status,
+        pickup_until = case when cast(:to as text) = 'BOOKED' then now() + cast(:pickup as interval) end,
         modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'AWAITING_PAYMENT' returning *),
     freed as (
@@ -172,8 +171,8 @@ async def lock(session: Session, rental_id: UUID) -> tuple[Rental, datetime] | N
 
 _TAKE_BACK = Statement("""
     with returned as (
-      update video_rental_rentals.rentals set status = 'RETURNED', returned_at = :now, late_fee = :late_fee,
-        late_fee_status = case when :late_fee > 0 then 'OWED' else 'NONE' end, modified_at = now(), version = version + 1
+      update video_rental_rentals.rentals set status = 'RETURNED', returned_at = :now, late_fee = cast(:late_fee as bigint),
+        late_fee_status = case when cast(:late_fee as bigint) > 0 then 'OWED' else 'NONE' end, modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'RENTED' returning *),
     freed as (
       update video_rental_rentals.holds h set held = h.held - 1 from returned r where h.video_id = r.video_id)
