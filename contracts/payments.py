@@ -81,6 +81,8 @@ class RefundState(Shape):
     amount: Won
     status: RefundStatus
     reason: str | None
+    failure: str | None = None
+    """Why the last try came to nothing."""
     requested_by: str
     created_at: AwareDatetime
     modified_at: AwareDatetime
@@ -128,7 +130,11 @@ class VoidPayment(Command[None]):
 
 
 class RefundRest(Command[None]):
-    """Give back what is captured and not yet refunded; `refund_id` is its id for its whole life."""
+    """Give back what is captured and not yet refunded; `refund_id` is its id for its whole life.
+
+    It ends in `RefundSucceeded`, with amount 0 for a payment that is not approved (any more) or has nothing left: one
+    that is still at work is for `VoidPayment` to undo.
+    """
 
     topic = "payments.refund_rest"
 

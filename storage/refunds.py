@@ -76,7 +76,8 @@ async def begin_try(session: Session, refund_id: UUID) -> tuple[RefundState, int
 
 _FAIL = Statement("""
     with changed as (
-      update payments.refunds set status = 'REFUND_FAILED', failure = :failure, modified_at = now(), version = version + 1
+      update payments.refunds set status = 'REFUND_FAILED', failure = :failure,
+        modified_at = now(), version = version + 1
       where refund_id = :refund_id
         and (status = 'PENDING' or status = 'REFUND_FAILED' and failure is distinct from :failure) returning *),
     entry as (

@@ -29,11 +29,18 @@ def same_answer(known: PaymentState, command: RequestPayment) -> PaymentState | 
     return known
 
 
+def left_of(payment: PaymentState | None) -> int:
+    """What could still be given back, in won: 0 unless the payment stands."""
+    if payment is None or payment.status not in REFUNDABLE:
+        return 0
+    return payment.captured - payment.refunding - payment.refunded
+
+
 def may_refund(payment: PaymentState, amount: int) -> Refused | None:
     """Why a refund by hand cannot be: None when it can."""
     if payment.status not in REFUNDABLE:
         return Refused("wrong_state", current_status=payment.status)
-    left = payment.captured - payment.refunding - payment.refunded
+    left = left_of(payment)
     if amount > left:
         return Refused("refund_too_large", left=left, current_status=payment.status)
     return None
