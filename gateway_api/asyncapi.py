@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 import contracts
 from contracts.base import CATALOGUE, Event, Message, Question
+from contracts.journal import take_up_dead_letter
 
 REF = "#/components/schemas/{model}"
 REPLIES = "yeyak.replies"
@@ -44,6 +45,8 @@ def catalogue() -> dict[str, type[Message]]:
     """Every message by its wire name, all contracts imported."""
     for module in pkgutil.walk_packages(contracts.__path__, "contracts."):
         importlib.import_module(module.name)
+    for context in {message.owner() for message in CATALOGUE.values()}:
+        take_up_dead_letter(context)
     return dict(sorted(CATALOGUE.items()))
 
 

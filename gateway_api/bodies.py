@@ -48,14 +48,14 @@ def _whole(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+DIGITS = BeforeValidator(_whole)
 """A whole number in a query: digits, nothing else."""
 
 
 class Paging(Filters):
     """A list's page."""
 
-    limit: Annotated[Whole, Field(ge=1, le=200)] = 50
+    limit: Annotated[int, Field(ge=1, le=200), DIGITS] = 50
     cursor: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
 

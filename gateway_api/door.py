@@ -235,6 +235,8 @@ class Visit:
     def _refused(self, reply: asking.Reply) -> Problem:
         details: dict[str, Any] = from_json(reply.body)
         code = str(details.pop("code"))
+        if code == "invalid":  # what a context says about a shape may repeat what was sent
+            details = {}
         headers = {"idempotency-replayed": "true"} if reply.replayed else {}
         after = details.pop("retry_after", reply.retry_after)
         if after is not None and code in CODES and CODES[code].status == 503:

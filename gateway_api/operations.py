@@ -30,7 +30,7 @@ class DeadLetterFilters(Paging):
     """A part of the error's text."""
 
 
-class Resolution(Form):
+class Decision(Form):
     action: Literal["replay", "discard"]
     reason: GivenReason
 
@@ -51,8 +51,8 @@ async def show_dead_letter(visit: Visit) -> Response:
     return await visit.ask(ShowDeadLetter(dead_letter_id=visit.id("dead_letter_id")))
 
 
-@routes.post("/dead-letters/{dead_letter_id}/resolution", OPERATOR, ResolveDeadLetter, Resolution)
-async def resolve_dead_letter(visit: Visit, form: Resolution) -> Response:
+@routes.post("/dead-letters/{dead_letter_id}/resolution", OPERATOR, ResolveDeadLetter, Decision)
+async def resolve_dead_letter(visit: Visit, form: Decision) -> Response:
     """Handle it again, or give it up for good."""
     letter = visit.id("dead_letter_id")
     return await visit.ask(ResolveDeadLetter(dead_letter_id=letter, **vars(form), caller=visit.caller))

@@ -34,7 +34,7 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import Filters, Form, GivenName, GivenReason, Paging, Whole
+from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 from workers.runtime.asking import Reply
 from workers.runtime.settings import Settings
@@ -110,7 +110,7 @@ class RentalFilters(Paging):
 
 
 class Seen(Filters):
-    min_version: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
     """Wait briefly until the view has seen this version of the rental."""
 
 

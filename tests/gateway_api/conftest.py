@@ -1,0 +1,98 @@
+"""A door over an asking client that answers as the test says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway_api import tokens
+from gateway_api.app import build
+from workers.runtime.asking import Reply, Request
+from workers.runtime.settings import Settings
+
+KEY = "a-key-for-tests-that-has-at-least-32-bytes"
+
+
+@dataclass
+class FakeAsker:
+    """Remembers what was asked; answers with what the test put under a topic."""
+
+    answers: dict[str, Reply] = field(default_factory=dict)
+    asked: list[Request] = field(default_factory=list)
+    waits: list[tuple[float, float]] = field(default_factory=list)
+
+    async def call(self, request: Request, *, within: float, budget: float) -> Reply:
+        self.asked.append(request)
+        self.waits.append((within, budget))
+        return self.answers.get(request.topic, Reply("unavailable", retry_after=2))
+
+    def says(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:
+        self.answers[topic] = Reply("done", json.dumps(answer).encode(), replayed=replayed)
+
+    def refuses(self, topic: str, code: str, *, replayed: bool = False, **details: Any) -> None:
+        self.answers[topic] = Reply("refused", json.dumps({"code": code, **details}).encode(), replayed=replayed)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What was asked last."""
+        found: dict[str, Any] = json.loads(self.asked[-1].body)
+        return found
+
+
+class Client(httpx.AsyncClient):
+    """Sends as anybody: `as_="customer:kim"`."""
+
+    async def request(self, method: str, url: Any, *, as_: str = "", **more: Any) -> httpx.Response:  # type: ignore[override]
+        headers = dict(more.pop("headers", None) or {})
+        if as_:
+            headers["authorization"] = bearer(as_)
+        return await super().request(method, url, headers=headers, **more)
+
+    async def get(self, url: Any, **more: Any) -> httpx.Response:
+        return await self.request("GET", url, **more)
+
+    async def post(self, url: Any, **more: Any) -> httpx.Response:
+        return await self.request("POST", url, **more)
+
+    async def patch(self, url: Any, **more: Any) -> httpx.Response:
+        return await self.request("PATCH", url, **more)
+
+
+def bearer(who: str) -> str:
+    role, _, subject = who.partition(":")
+    return f"Bearer {tokens.issue(subject, role, key=KEY)}"  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def asker() -> FakeAsker:
+    return FakeAsker()
+
+
+@pytest.fixture
+def make_settings() -> Callable[..., Settings]:
+    return lambda **changes: Settings(**{"jwt_key": KEY, "gateway_rate": 0, **changes})
+
+
+@pytest.fixture
+async def open_door(asker, make_settings) -> AsyncIterator[Callable[..., Client]]:
+    """Makes clients of doors with other settings."""
+    clients: list[Client] = []
+
+    def make(**changes: Any) -> Client:
+        transport = httpx.ASGITransport(build(asker, make_settings(**changes)), raise_app_exceptions=False)
+        clients.append(Client(transport=transport, base_url="http://door"))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+def door(open_door) -> Client:
+    return open_door()

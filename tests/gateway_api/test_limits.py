@@ -1,0 +1,118 @@
+"""Not too much at once."""
+
+import asyncio
+
+import pytest
+
+from gateway_api import limits
+from gateway_api.limits import Buckets, Bulkheads
+from gateway_api.problems import Problem
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def taken(buckets: Buckets, member: str, tries: int) -> int:
+    done = 0
+    for _ in range(tries):
+        try:
+            buckets.take(member)
+        except Problem:
+            break
+        done += 1
+    return done
+
+
+def test_a_burst_of_four_seconds_then_the_rate():
+    clock = Clock()
+    buckets = Buckets(50, clock)
+
+    assert taken(buckets, "kim", 1000) == 200
+
+    clock.now = 1.0
+    assert taken(buckets, "kim", 1000) == 50
+
+
+def test_one_member_does_not_take_from_another():
+    buckets = Buckets(50, Clock())
+    taken(buckets, "kim", 1000)
+
+    assert taken(buckets, "lee", 1000) == 200
+
+
+def test_it_says_in_whole_seconds_when_to_come_back():
+    buckets = Buckets(0.25, Clock())
+    taken(buckets, "kim", 10)
+
+    with pytest.raises(Problem) as refused:
+        buckets.take("kim")
+
+    assert refused.value.headers["retry-after"] == "4"
+
+
+def test_off_means_off():
+    assert taken(Buckets(0), "kim", 10_000) == 10_000
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "MEMBERS", 5)
+    buckets = Buckets(50, Clock())
+
+    for number in range(20):
+        buckets.take(f"member {number}")
+
+    assert len(buckets) == 5
+
+
+def test_a_full_context_refuses_and_its_neighbour_does_not():
+    bulkheads = Bulkheads(2)
+
+    with bulkheads.room("cafe.menu"), bulkheads.room("cafe.menu"):
+        with pytest.raises(Problem, match="unavailable"), bulkheads.room("cafe.menu"):
+            pass
+        with bulkheads.room("shop.orders"):
+            pass
+
+    with bulkheads.room("cafe.menu"):
+        assert bulkheads.inside["cafe.menu"] == 1
+
+
+async def test_too_many_requests_of_one_member(open_door):
+    client = open_door(gateway_rate=0.5)
+
+    answers = [(await client.get("/v1/video-rental/rentals", as_="customer:kim")) for _ in range(3)]
+    other = await client.get("/v1/video-rental/rentals", as_="customer:lee")
+
+    assert [answer.status_code for answer in answers] == [503, 503, 429]
+    assert answers[-1].json()["code"] == "too_many_requests"
+    assert answers[-1].headers["retry-after"] == "2"
+    assert other.status_code == 503
+
+
+async def test_a_slow_context_does_not_take_the_whole_door(open_door, asker):
+    client = open_door(gateway_in_flight=2)
+    asker.says("payments.list_payments", {"items": [], "next_cursor": None})
+    held = asyncio.Event()
+    answer = asker.call
+
+    async def slow(request, **limits_):
+        if request.topic.startswith("video_rental.rentals"):
+            await held.wait()
+        return await answer(request, **limits_)
+
+    asker.call = slow
+    waiting = [asyncio.create_task(client.get("/v1/video-rental/rentals", as_="staff:lee")) for _ in range(2)]
+    while len(waiting) and sum(client._transport.app.state.gateway.door.bulkheads.inside.values()) < 2:
+        await asyncio.sleep(0)
+
+    third = await client.get("/v1/video-rental/rentals", as_="staff:lee")
+    neighbour = await client.get("/v1/payments", as_="staff:lee")
+    held.set()
+    await asyncio.gather(*waiting)
+
+    assert (third.status_code, third.json()["code"], third.headers["retry-after"]) == (503, "unavailable", "1")
+    assert neighbour.status_code == 200

@@ -1,0 +1,267 @@
+"""Outcomes as HTTP, and what a key does."""
+
+import json
+from uuid import UUID, uuid4
+
+import pytest
+
+from gateway_api.problems import CODES
+from workers.runtime.asking import Reply
+
+BASE = "/v1/video-rental"
+BOOK = "video_rental.rentals.book_video"
+CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
+BOOKING = {"video_id": "9d3c3c1e-7a57-4b2c-8a6e-0d5f6f3c2b11", "days": 2, "payment": CARD}
+
+
+async def book(door, key: str | None = None, *, as_: str = "customer:kim", **changes):
+    headers = {"idempotency-key": key} if key is not None else {}
+    return await door.post(f"{BASE}/rentals", json=BOOKING | changes, as_=as_, headers=headers)
+
+
+async def test_a_booking_is_asked_for_and_passed_through_untouched(door, asker):
+    rental_id = str(uuid4())
+    answer = f'{{"rental_id": "{rental_id}",  "status" : "BOOKED"}}'.encode()
+    asker.answers[BOOK] = Reply("done", answer)
+
+    response = await book(door)
+
+    assert response.status_code == 201
+    assert response.headers["location"] == f"{BASE}/rentals/{rental_id}"
+    assert response.headers["cache-control"] == "no-store"
+    assert "idempotency-replayed" not in response.headers
+    assert response.content == answer
+    assert asker.body == {
+        "video_id": BOOKING["video_id"],
+        "days": 2,
+        "payment": CARD,
+        "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"},
+    }
+    asked = asker.asked[0]
+    assert (asked.exchange, asked.actor) == ("yeyak.commands", "customer:kim")
+    assert asked.story_id == asked.message_id
+
+
+async def test_the_wait_covers_the_payment_below(open_door, asker):
+    client = open_door(video_rental_payment_ms=3000)
+
+    await book(client)
+    await client.get(f"{BASE}/rentals", as_="customer:kim")
+    await client.get(f"{BASE}/my-page/{uuid4()}?min_version=3", as_="customer:kim")
+
+    assert asker.waits == [(5.5, 4.0), (3.5, 2.0), (4.0, 2.5)]
+
+
+async def test_a_thing_that_exists_is_its_own_story(door, asker):
+    rental_id = uuid4()
+
+    await door.post(f"{BASE}/rentals/{rental_id}/pickup", as_="staff:lee")
+
+    assert asker.asked[0].story_id == rental_id
+    assert asker.asked[0].actor == "staff:lee"
+
+
+async def test_a_trace_goes_on_and_nonsense_does_not(door, asker):
+    trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
+    await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": trace})
+    await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": "nonsense\t1"})
+
+    assert [asked.traceparent for asked in asker.asked] == [trace, None]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("payment_declined", 402),
+        ("not_found", 404),
+        ("late_fee_owed", 409),
+        ("already_booked", 409),
+        ("video_not_available", 409),
+        ("wrong_state", 409),
+        ("some_rule_of_a_later_system", 409),
+        ("idempotency_key_reused", 422),
+        ("payment_unavailable", 503),
+        ("ticket_unavailable", 503),
+        ("bike_unavailable", 503),
+        ("still_confirming", 503),
+        ("still_running", 409),
+    ],
+)
+async def test_a_refusal_has_its_status(door, asker, code, status):
+    asker.refuses(BOOK, code, current_status="X", rental_id="an id", status=418, detail="no")
+
+    answer = await book(door)
+
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.json()["code"] == code
+    assert answer.json()["current_status"] == "X"
+    assert answer.json()["rental_id"] == "an id"
+    assert answer.json()["detail"] != "no"
+    assert (status == 503) <= answer.headers.get("retry-after", "").isdigit()
+
+
+async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, asker):
+    asker.refuses(BOOK, "invalid", reason="input_value='secret'")
+
+    answer = await book(door)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert "secret" not in answer.text
+
+
+async def test_a_refusals_own_delay_is_told(door, asker):
+    asker.refuses(BOOK, "payment_unavailable", retry_after=9)
+
+    assert (await book(door)).headers["retry-after"] == "9"
+
+
+async def test_nothing_was_done(door, asker):
+    asker.answers[BOOK] = Reply("unavailable", retry_after=4)
+
+    answer = await book(door)
+
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "4")
+
+
+async def test_an_unknown_outcome_says_where_to_look(door, asker):
+    asker.answers = dict.fromkeys(
+        (BOOK, "video_rental.rentals.pick_up_video", "payments.refund_payment"), Reply("unknown")
+    )
+    asker.answers["video_rental.videos.register_video"] = asker.answers["video_rental.videos.change_video"] = Reply(
+        "unknown"
+    )
+    thing = uuid4()
+
+    booked = await book(door)
+    picked_up = await door.post(f"{BASE}/rentals/{thing}/pickup", as_="customer:kim")
+    registered = await door.post(f"{BASE}/videos", json={"title": "Up", "daily_price": 1000}, as_="staff:lee")
+    changed = await door.patch(f"{BASE}/videos/{thing}", json={}, as_="staff:lee")
+    refunded = await door.post(
+        f"/v1/payments/{thing}/refunds", json={"amount": 1, "reason": "scratched"}, as_="staff:lee"
+    )
+
+    ids = [asked.message_id for asked in asker.asked]
+    assert [answer.status_code for answer in (booked, picked_up, registered, changed, refunded)] == [504] * 5
+    assert booked.json()["code"] == "outcome_unknown"
+    assert booked.json()["status_url"] == f"{BASE}/my-page/{ids[0]}"
+    assert picked_up.json()["status_url"] == f"{BASE}/rentals/{thing}"
+    assert registered.json()["status_url"] == f"{BASE}/videos/{ids[2]}"
+    assert changed.json()["status_url"] == f"{BASE}/videos/{thing}"
+    assert refunded.json()["status_url"] == f"/v1/refunds/{ids[4]}"
+
+
+async def test_a_look_that_is_not_answered_changed_nothing(door, asker):
+    asker.answers["video_rental.rentals.show_rental"] = Reply("unknown")
+
+    answer = await door.get(f"{BASE}/rentals/{uuid4()}", as_="customer:kim")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"].isdigit()
+
+
+async def test_the_same_request_at_work(door, asker):
+    asker.answers[BOOK] = Reply("still_running")
+
+    answer = await book(door, "key")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "still_running")
+
+
+# --- keys
+
+
+async def test_the_same_key_is_the_same_message(door, asker):
+    for _ in range(3):
+        await book(door, "key")
+
+    assert len({asked.message_id for asked in asker.asked}) == 1
+    assert len({asked.digest for asked in asker.asked}) == 1
+
+
+async def test_without_a_key_every_request_is_another(door, asker):
+    for _ in range(3):
+        await book(door)
+
+    assert len({asked.message_id for asked in asker.asked}) == 3
+
+
+async def test_a_key_belongs_to_its_caller_and_route(door, asker):
+    thing = uuid4()
+    await book(door, "key")
+    await book(door, "key", as_="customer:lee")
+    for action in ("pickup", "return"):
+        await door.post(f"{BASE}/rentals/{thing}/{action}", as_="customer:kim", headers={"idempotency-key": "key"})
+    await door.post(f"{BASE}/rentals/{thing}/return", as_="staff:kim", headers={"idempotency-key": "key"})
+
+    assert len({asked.message_id for asked in asker.asked}) == 5
+
+
+async def test_another_body_or_path_has_another_digest_under_the_same_id(door, asker):
+    await book(door, "key")
+    await book(door, "key", days=3)
+    for _ in range(2):
+        await door.post(f"{BASE}/rentals/{uuid4()}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
+
+    ids, digests = ([getattr(asked, name) for asked in asker.asked] for name in ("message_id", "digest"))
+    assert ids[0] == ids[1]
+    assert ids[2] == ids[3]
+    assert len(set(digests)) == 4
+
+
+async def test_an_id_is_the_same_in_capitals(door, asker):
+    thing = str(uuid4())
+    for name in (thing, thing.upper()):
+        await door.post(f"{BASE}/rentals/{name}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
+
+    assert asker.asked[0].digest == asker.asked[1].digest
+    assert asker.asked[0].body == asker.asked[1].body
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "키".encode(), "a\tb"])
+async def test_keys_that_are_invalid(door, asker, key):
+    answer = await book(door, key)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+    assert not asker.asked
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "!~;,=", str(UUID(int=5))])
+async def test_keys_that_are_valid(door, asker, key):
+    await book(door, key)
+
+    assert asker.asked
+
+
+async def test_a_first_answer_is_marked_as_such(door, asker):
+    asker.says(BOOK, {"rental_id": str(uuid4())}, replayed=True)
+    again = await book(door, "key")
+    asker.refuses(BOOK, "already_booked", replayed=True)
+    refused_again = await book(door, "key")
+
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+    assert again.headers["location"]
+    assert (refused_again.status_code, refused_again.headers["idempotency-replayed"]) == (409, "true")
+
+
+def test_every_code_has_words_in_both_languages():
+    for code, found in CODES.items():
+        assert all(found.ko), code
+        assert all(found.en), code
+        assert not any("가" <= letter <= "힣" for text in found.en for letter in text), code
+        assert any("가" <= letter <= "힣" for letter in found.ko.detail), code
+
+
+async def test_the_digest_does_not_depend_on_how_json_is_sent(door, asker):
+    body = json.dumps(BOOKING).encode()
+    headers = {"idempotency-key": "key"}
+    await door.post(f"{BASE}/rentals", content=body, as_="customer:kim", headers=headers)
+    await door.post(f"{BASE}/rentals", content=aiter_of(body), as_="customer:kim", headers=headers)
+
+    assert asker.asked[0].digest == asker.asked[1].digest
+
+
+async def aiter_of(body: bytes):
+    for start in range(0, len(body), 11):
+        yield body[start : start + 11]

@@ -1,0 +1,222 @@
+"""What needs no token, and loads nothing from anywhere else."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+import gateway_api
+from gateway_api.app import all_routes, build
+from gateway_api.pages import STATIC
+from gateway_api.problems import CODES
+
+VENDOR = STATIC / "vendor"
+
+
+@pytest.mark.parametrize(
+    "path", ["/live", "/ready", "/metrics", "/docs", "/openapi.json", "/asyncapi", "/asyncapi.json"]
+)
+async def test_a_page_needs_no_token(door, path):
+    assert (await door.get(path)).status_code == 200
+
+
+class Bus:
+    connected = False
+
+
+async def test_ready_says_which_part_is_not(door, asker, make_settings, open_door):
+    client = open_door()
+    state = client._transport.app.state.gateway
+    state.bus = Bus()
+    away = await client.get("/ready")
+    state.bus.connected = True
+    back = await client.get("/ready")
+    state.draining = True
+    leaving = await client.get("/ready")
+
+    assert (away.status_code, away.json()["parts"]["broker"]) == (503, False)
+    assert (back.status_code, back.json()["ready"]) == (200, True)
+    assert (leaving.status_code, leaving.json()["parts"]["accepting"]) == (503, False)
+
+
+async def test_metrics_count_by_template_never_by_id(door):
+    await door.get("/v1/video-rental/rentals/7", as_="customer:kim")
+
+    text = (await door.get("/metrics")).text
+
+    assert 'route="/v1/video-rental/rentals/{rental_id}",status="404"' in text
+    assert re.search(r'refusals_total{code="not_found",route="/v1/video-rental/rentals/{rental_id}"}', text)
+    assert "kim" not in text
+
+
+def test_every_vendored_file_is_what_it_was():
+    folders = [folder for folder in VENDOR.iterdir() if folder.is_dir()]
+    assert folders
+    for folder in folders:
+        assert (folder / "VERSION").read_text().strip()
+        assert (folder / "LICENSE").exists()
+        sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+        names = {path.name for path in folder.iterdir()} - {"VERSION", "SHA256SUMS"}
+        assert set(sums) == names
+        for name, expected in sums.items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected, name
+
+
+@pytest.mark.parametrize("path", ["/docs", "/asyncapi", "/problems/invalid"])
+async def test_a_page_refers_to_no_other_host(door, path):
+    page = await door.get(path, headers={"accept": "text/html"})
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert not re.search(r"""(?:src|href|action)\s*=\s*["']?(?:[a-z]+:)?//""", page.text)
+    assert not re.search(r"https?://", page.text)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "://" not in policy
+    for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
+        assert (await door.get(file)).status_code == 200
+
+
+def test_our_own_files_refer_to_no_other_host():
+    ours = [path for path in STATIC.rglob("*") if path.is_file() and VENDOR not in path.parents]
+    assert ours
+    for path in ours:
+        assert not re.search(r"(?:https?:)?//[a-z]", path.read_text()), path
+    assert "validatorUrl: null" in (STATIC / "openapi.js").read_text()
+    assert not re.search(r"url\((?!['\"]?data:)", next(VENDOR.rglob("*.css")).read_text())
+
+
+def references(node):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
+async def test_every_reference_in_a_document_leads_somewhere(door, path):
+    document = (await door.get(path)).json()
+
+    for reference in set(references(document)):
+        found = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+
+
+async def test_openapi_describes_every_route(door):
+    document = (await door.get("/openapi.json")).json()
+
+    for route in all_routes():
+        operation = document["paths"][route.path][route.method.lower()]
+        assert str(route.status) in operation["responses"]
+        assert {name["name"] for name in operation["parameters"]} >= set(re.findall(r"\{(\w+)\}", route.path))
+    booking = document["paths"]["/v1/video-rental/rentals"]["post"]
+    assert booking["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Booking"}
+    assert booking["responses"]["201"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/Rental"
+    }
+
+
+async def test_asyncapi_describes_every_message(door):
+    document = (await door.get("/asyncapi.json")).json()
+    page = (await door.get("/asyncapi")).text
+
+    assert document["asyncapi"] == "3.0.0"
+    for topic in ("video_rental.rentals.book_video", "video_rental.rentals.video_booked", "payments.void_payment"):
+        assert document["channels"][topic]["address"] == topic
+        assert topic in page
+    asked = document["operations"]["video_rental.rentals.book_video"]
+    assert asked["action"] == "receive"
+    assert asked["reply"]["channel"] == {"$ref": "#/channels/yeyak.replies"}
+    assert document["operations"]["video_rental.rentals.video_booked"]["action"] == "send"
+
+
+@pytest.mark.parametrize("code", CODES)
+async def test_every_problem_has_a_page(door, code):
+    answer = await door.get(f"/problems/{code}")
+    page = await door.get(f"/problems/{code}", headers={"accept": "text/html"})
+
+    assert answer.json()["status"] == CODES[code].status
+    assert CODES[code].ko.title in page.text
+
+
+async def test_an_unknown_problem_has_none(door):
+    assert (await door.get("/problems/<script>")).json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/video-rental", "/v1/video-rental/rentals/", "/static/../app.py", "/nothing"]
+)
+async def test_unknown_paths_are_problems(door, path):
+    answer = await door.get(path)
+
+    if path == "/":
+        assert answer.headers["location"] == "/docs"
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_other_methods_name_the_ones_that_work(door):
+    answer = await door.request("DELETE", "/v1/video-rental/rentals")
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+async def test_options_and_head(door):
+    options = await door.request("OPTIONS", "/v1/video-rental/rentals")
+    head = await door.request("HEAD", "/live")
+    closed = await door.request("HEAD", "/v1/video-rental/rentals")
+
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "13")
+    assert (closed.status_code, closed.content) == (401, b"")
+    assert (await door.request("OPTIONS", "/nothing")).status_code == 404
+
+
+async def test_only_listed_origins_may_read(open_door):
+    client = open_door(gateway_cors_origins=["https://shop.example"])
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,idempotency-key"}
+
+    friend = await client.request(
+        "OPTIONS", "/v1/video-rental/rentals", headers={"origin": "https://shop.example", **asks}
+    )
+    stranger = await client.request(
+        "OPTIONS", "/v1/video-rental/rentals", headers={"origin": "https://evil.example", **asks}
+    )
+    refused = await client.get("/v1/video-rental/rentals", headers={"origin": "https://shop.example"})
+
+    assert friend.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "access-control-allow-origin" not in stranger.headers
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "Location" in refused.headers["access-control-expose-headers"]
+
+
+async def test_no_origin_may_read_unless_one_is_listed(door):
+    answer = await door.get("/live", headers={"origin": "https://shop.example"})
+
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_every_answer_has_the_headers_of_safety(door):
+    for path in ("/live", "/docs", "/nothing", "/v1/video-rental/rentals", "/static/page.css"):
+        headers = (await door.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_no_source_file_names_a_foreign_page():
+    for path in Path(gateway_api.__file__).parent.glob("*.py"):
+        for link in re.findall(r"https?://[^\"'\s)]+", path.read_text()):
+            raise AssertionError(f"{path.name}: {link}")
+
+
+def test_the_door_needs_no_broker_to_be_built(asker, make_settings):
+    assert build(asker, make_settings()).state.gateway.parts()["broker"]
