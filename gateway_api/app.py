@@ -79,7 +79,7 @@ def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: 
             name=route.handler.__name__,
             include_in_schema=False,
         )
-    pages.add_to(app, state, described(all_routes()))
+    pages.add_to(app, state, described(tuple(all_routes())))
     return app
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -49,7 +50,8 @@ KEY = {
 }
 
 
-def described(routes: list[Route]) -> dict[str, Any]:
+@cache
+def described(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The whole document."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = []
     for route in routes:
