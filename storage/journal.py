@@ -154,8 +154,9 @@ _RECORD = Statement("""
     with kept as (
       insert into journal.handled
       select kind, context, message_id, topic, outcome, story_id, causation_id, actor, at, took_ms, attempt
-      from json_to_recordset(cast(:report as json) -> 'entries') as e(kind text, context text, message_id uuid, topic text,
-        outcome text, story_id uuid, causation_id uuid, actor text, at timestamptz, took_ms float, attempt integer)
+      from json_to_recordset(cast(:report as json) -> 'entries') as e(kind text, context text, message_id uuid,
+        topic text, outcome text, story_id uuid, causation_id uuid, actor text, at timestamptz, took_ms float,
+        attempt integer)
       returning 1)
     select count(*) from kept""")
 
@@ -206,7 +207,8 @@ _ENTRIES = Statement("""
         took_ms, attempt, null
       from journal.handled where story_id = any(cast(:stories as uuid[]))
       union all
-      select died_at, 'dead_letter', context, coalesce(topic, queue, ''), error, null, causation_id, actor, null, attempts, null
+      select died_at, 'dead_letter', context, coalesce(topic, queue, ''), error, null, causation_id, actor, null,
+        attempts, null
       from journal.dead_letters where story_id = any(cast(:stories as uuid[]))
       union all
       select r.at, 'operator', 'journal', r.action || ' ' || coalesce(d.topic, d.queue, ''), r.reason, null, null, r.by,
@@ -270,7 +272,8 @@ async def file(session: Session, letters: list[Dead]) -> None:
 _LIST = Statement("""
     select * from journal.dead_letters
     where (cast(:status as text) is null or status = :status) and (cast(:context as text) is null or context = :context)
-      and (cast(:topic as text) is null or topic = :topic) and (cast(:error as text) is null or strpos(error, :error) > 0)
+      and (cast(:topic as text) is null or topic = :topic)
+      and (cast(:error as text) is null or strpos(error, :error) > 0)
       and (cast(:at as timestamptz) is null or (died_at, dead_letter_id) < (:at, cast(:id as uuid)))
     order by died_at desc, dead_letter_id desc limit cast(:limit as integer) + 1""")
 
@@ -297,7 +300,8 @@ def dead_letter_of(row: Row, resolutions: tuple[Resolution, ...] = ()) -> DeadLe
 
 
 _LOOK = Statement("select * from journal.dead_letters where dead_letter_id = :id")
-_RESOLUTIONS = Statement("select action, by, reason, at from journal.resolutions where dead_letter_id = :id order by at")
+_RESOLUTIONS = Statement("""
+    select action, by, reason, at from journal.resolutions where dead_letter_id = :id order by at""")
 
 
 async def look(session: Session, dead_letter_id: UUID) -> Row | None:
@@ -319,7 +323,9 @@ _CLOSE = Statement("""
     select * from closed""")
 
 
-async def close(session: Session, id: UUID, dead_letter_id: UUID, status: str, action: str, by: str, reason: str) -> Row | None:
+async def close(
+    session: Session, id: UUID, dead_letter_id: UUID, status: str, action: str, by: str, reason: str
+) -> Row | None:
     """Close a dead letter and note who did it and why; None when it is not open. `id` is the resolution's own."""
     return await session.one(
         _CLOSE, id=id, dead_letter_id=dead_letter_id, status=status, action=action, by=by, reason=reason

@@ -1,6 +1,7 @@
 """Events and what was handled, by month; where the reader of the stream is; dead letters."""
 
 from alembic import op
+
 from storage.migrations.common import create_inbox_and_outbox
 
 revision = "0001"
