@@ -81,31 +81,51 @@ class TimelineRow:
     reason: str | None
 
 
-class ViewStore:
-    """One view's database."""
+class ViewTables:
+    """One view's tables: its copies, its timeline, its generations."""
 
     def __init__(self, metadata: sa.MetaData, schema: str) -> None:
         self.metadata = metadata
         self.schema = schema
         self.generations = metadata.tables["generations"]
         self.timeline = metadata.tables["timeline"]
+
+    def current(self) -> sa.ScalarSelect[int]:
+        """The generation that readers see."""
+        return sa.select(self.generations.c.current).scalar_subquery()
+
+
+class ViewDatabase:
+    """The database in which a view's tables lie."""
+
+    def __init__(self, tables: ViewTables, url: str, *, size: int = 8) -> None:
+        self.tables = tables
+        self._url = url
+        self._size = size
         self._engine: AsyncEngine | None = None
         self._upserts: dict[str, Any] = {}
 
-    def open(self, url: str, *, size: int = 8) -> None:
-        """Prepare to connect; `url` is `postgresql://...` or any SQLAlchemy URL."""
-        if url.startswith("postgresql://"):
-            settings = {"search_path": self.schema, "application_name": "yeyak", "statement_timeout": "15s", "jit": "off"}
-            self._engine = create_async_engine(
-                url.replace("postgresql://", "postgresql+asyncpg://", 1),
-                pool_size=size,
-                max_overflow=0,
-                pool_timeout=10,
-                connect_args={"server_settings": settings, "timeout": 5, "command_timeout": 20},
-            )
-        else:
-            self._engine = create_async_engine(url)
-        self._upserts.clear()
+    def open(self) -> None:
+        """Prepare to connect; the URL is `postgresql://...` or any that SQLAlchemy knows."""
+        if not self._url.startswith("postgresql://"):
+            self._engine = create_async_engine(self._url)
+            return
+        self._engine = create_async_engine(
+            self._url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=self._size,
+            max_overflow=0,
+            pool_timeout=10,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": 20,
+                "server_settings": {
+                    "search_path": self.tables.schema,
+                    "application_name": "yeyak",
+                    "statement_timeout": "15s",
+                    "jit": "off",
+                },
+            },
+        )
 
     @property
     def engine(self) -> AsyncEngine:
@@ -136,13 +156,9 @@ class ViewStore:
         async with self.engine.begin() as connection:
             yield connection
 
-    def current(self) -> sa.ScalarSelect[int]:
-        """The generation that readers see."""
-        return sa.select(self.generations.c.current).scalar_subquery()
-
     async def written_generations(self, connection: AsyncConnection) -> list[int]:
         """The generations that a batch must write, held until its transaction ends."""
-        row = (await connection.execute(sa.select(self.generations).with_for_update(read=True))).one()
+        row = (await connection.execute(sa.select(self.tables.generations).with_for_update(read=True))).one()
         return [row.current] if row.building is None else [row.current, row.building]
 
     async def put(self, connection: AsyncConnection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -168,10 +184,10 @@ class ViewStore:
         """Add rows to the timeline, for (generation, row) pairs; what is there stays."""
         values = [{"generation": generation, **row.__dict__} for generation, row in rows]
         if values:
-            await connection.execute(self._insert(self.timeline).on_conflict_do_nothing(), values)
+            await connection.execute(self._insert(self.tables.timeline).on_conflict_do_nothing(), values)
 
     async def clear(self, connection: AsyncConnection, generation: int) -> None:
         """Forget a generation."""
-        for table in self.metadata.sorted_tables:
+        for table in self.tables.metadata.sorted_tables:
             if "generation" in table.c:
                 await connection.execute(sa.delete(table).where(table.c.generation == generation))

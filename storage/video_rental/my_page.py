@@ -14,7 +14,7 @@ from contracts.base import TimelineEntry
 from contracts.payments import PaymentPart, RefundPart
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry, MyPageItem
 from storage import paging
-from storage.views import Instant, ViewStore, copy_table, generations_table, timeline_table
+from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
 
 metadata = sa.MetaData()
 generations_table(metadata)
@@ -63,7 +63,7 @@ refunds = copy_table(
     sa.Index("refunds_of_payment", "generation", "payment_id"),
 )
 
-store = ViewStore(metadata, "video_rental_my_page")
+tables = ViewTables(metadata, "video_rental_my_page")
 
 
 def _select() -> sa.Select[Any]:
@@ -81,7 +81,7 @@ def _select() -> sa.Select[Any]:
                 payments, (payments.c.generation == rentals.c.generation) & (payments.c.payment_id == rentals.c.payment_id)
             )
         )
-        .where(rentals.c.generation == store.current())
+        .where(rentals.c.generation == tables.current())
     )
 
 
@@ -90,12 +90,12 @@ _NEWEST = _select().order_by(rentals.c.created_at.desc(), rentals.c.rental_id.de
 _ONE = _select().where(rentals.c.rental_id == sa.bindparam("id"))
 _REFUNDS = (
     sa.select(refunds)
-    .where(refunds.c.generation == store.current(), refunds.c.payment_id.in_(sa.bindparam("ids", expanding=True)))
+    .where(refunds.c.generation == tables.current(), refunds.c.payment_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(refunds.c.created_at, refunds.c.refund_id)
 )
 _TIMELINE = (
     sa.select(timeline)
-    .where(timeline.c.generation == store.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
+    .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
     .order_by(timeline.c.at, timeline.c.version)
 )
 

@@ -200,24 +200,30 @@ class Town:
         """What was said under a topic."""
         return [body for said, body in self.news if said == topic]
 
-    async def is_quiet(self) -> bool:
-        """Nothing is under way: no row started or due soon, no outbox row, no message in a queue."""
-        for name in ("payments", "video_rental.videos", "video_rental.rentals", "journal"):
-            schema = name.replace(".", "_")
-            left = await self.rows(
-                name,
-                f"""select 1 from {schema}.outbox union all select 1 from {schema}.inbox
-                where state in ('started', 'waiting') and due_at < now() + interval '5 minutes' limit 1""",
-            )
-            if left:
-                return False
-        for queue in topology.plan(workers()):
-            if queue.arguments.get("x-queue-type") != "stream":
-                found = await self._bus.look(queue.name)
-                if found and found[0]:
-                    return False
-        return True
+    async def unrest(self) -> list[str]:
+        """What is still under way among the contexts that run: inbox and outbox rows, messages in queues."""
+        left = []
+        for context in {context.name: context for context in self.contexts.values()}.values():
+            schema = context.worker.schema
+            if context._handlings or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
+                left.append(f"{context.name} is at work")
+            if not hasattr(context, "store"):
+                rows = await self.rows(
+                    context.name,
+                    f"""select 'said not yet: ' || topic as what from {schema}.outbox union all
+                    select state || ': ' || topic || coalesce(' ' || error, '') from {schema}.inbox
+                    where state in ('started', 'waiting') and due_at < now() + interval '5 minutes' limit 5""",
+                )
+                left += [row["what"] for row in rows]
+            for queue in context.worker.queues():
+                found = await self._bus.look(queue)
+                left += [f"{found[0]} messages in {queue}"] if found and found[0] else []
+        return left
 
     async def quiet(self, within: float = 20.0) -> None:
         """Wait until nothing is under way."""
-        await eventually(self.is_quiet, within=within, every=0.1)
+        deadline = time.monotonic() + within
+        while left := await self.unrest():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not quiet within {within} s: {left}")
+            await asyncio.sleep(0.1)

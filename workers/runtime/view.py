@@ -1,6 +1,6 @@
 """A view: fed by events in batches, read by questions.
 
-    my_page = View("video_rental.my_page", store, [Copy(rentals, "rental_id", RENTAL_EVENTS), ...])
+    my_page = View("video_rental.my_page", tables, [Copy(rentals, "rental_id", RENTAL_EVENTS), ...])
 
 A batch is folded to the newest state per key and written in one transaction, sorted by key; when it fails it is
 halved, until the one event that cannot be applied stands alone and becomes a dead letter. There is no inbox: versions
@@ -21,11 +21,12 @@ from sqlalchemy import Table
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from contracts.base import Event
-from storage.views import TimelineRow, ViewStore
+from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
 from workers.runtime.context import Context, read_body
 from workers.runtime.envelope import Unreadable
+from workers.runtime.gate import Gate
 from workers.runtime.handling import Handling
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Handler, Worker
@@ -63,9 +64,9 @@ class Copy:
 class View(Worker):
     """A reading context: copies of what others tell, and the questions that they answer."""
 
-    def __init__(self, name: str, store: ViewStore, copies: list[Copy]) -> None:
+    def __init__(self, name: str, tables: ViewTables, copies: list[Copy]) -> None:
         super().__init__(name, takes_up=False)
-        self.store = store
+        self.tables = tables
         self.copies = {event.topic: copy for copy in copies for event in copy.events}
         for copy in copies:
             for event in copy.events:
@@ -92,14 +93,14 @@ class ViewContext(Context):
 
     def __init__(self, view: View, settings: Settings) -> None:
         super().__init__(view, settings)
-        self.store = view.store
-        self.gate = type(self.gate)(self.name, self.store)
+        self.store = ViewDatabase(view.tables, settings.database_of(view.name))
+        self.gate = Gate(self.name, self.store)
         self._arrived: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._applying: asyncio.Task[None] | None = None
         self.prefetch = settings.batch
 
     async def open(self) -> None:
-        self.store.open(self.settings.database_of(self.name))
+        self.store.open()
         self._applying = asyncio.create_task(self._apply_all())
 
     def loops(self) -> None:
@@ -152,7 +153,7 @@ class ViewContext(Context):
     async def _apply(self, batch: list[_Waiting], tries: int = 0) -> None:
         """Apply, and acknowledge what was applied."""
         try:
-            await apply(self.worker, [waiting.event for waiting in batch])
+            await apply(self.worker, self.store, [waiting.event for waiting in batch])
             if failpoints.hook:
                 await failpoints.hook(self.name, "applied")
         except AWAY as error:
@@ -177,7 +178,7 @@ class ViewContext(Context):
                 await waiting.raw.ack()
 
 
-async def apply(view: View, events: Iterable[Any], *, only: int | None = None) -> None:
+async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only: int | None = None) -> None:
     """Write a batch in one transaction, into each generation that is written, or into `only` one."""
     newest: dict[str, dict[Any, Any]] = {}
     lines: dict[tuple[Any, int, str], TimelineRow] = {}
@@ -189,7 +190,6 @@ async def apply(view: View, events: Iterable[Any], *, only: int | None = None) -
             states[key] = event
         line = copy.happened(event)
         lines[line.subject, line.version, line.what] = line
-    store = view.store
     async with store.change() as connection:
         generations = [only] if only is not None else await store.written_generations(connection)
         for states in newest.values():

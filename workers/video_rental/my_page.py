@@ -27,7 +27,7 @@ from contracts.video_rental.rentals import (
     VideoReturned,
 )
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
-from storage.video_rental import my_page as tables
+from storage.video_rental import my_page as store
 from workers.runtime.tx import Behind, NotKnownYet
 from workers.runtime.view import Copy, View
 
@@ -46,24 +46,24 @@ PAYMENT_EVENTS = (PaymentApproved, PaymentDeclined, PaymentVoiding, PaymentVoide
 
 worker = my_page = View(
     "video_rental.my_page",
-    tables.store,
+    store.tables,
     [
-        Copy(tables.rentals, "rental_id", RENTAL_EVENTS),
-        Copy(tables.videos, "video_id", (VideoRegistered, VideoChanged)),
-        Copy(tables.payments, "payment_id", PAYMENT_EVENTS),
-        Copy(tables.refunds, "refund_id", (RefundStarted, RefundFailed, RefundSucceeded)),
+        Copy(store.rentals, "rental_id", RENTAL_EVENTS),
+        Copy(store.videos, "video_id", (VideoRegistered, VideoChanged)),
+        Copy(store.payments, "payment_id", PAYMENT_EVENTS),
+        Copy(store.refunds, "refund_id", (RefundStarted, RefundFailed, RefundSucceeded)),
     ],
 )
 
 
 @my_page.on(ListMyPage)
 async def list_my_page(question: ListMyPage, connection: AsyncConnection) -> MyPage:
-    return await tables.newest(connection, question)
+    return await store.newest(connection, question)
 
 
 @my_page.on(ShowMyPage)
 async def show_my_page(question: ShowMyPage, connection: AsyncConnection) -> MyPageEntry:
-    entry = await tables.find(connection, question.rental_id)
+    entry = await store.find(connection, question.rental_id)
     if entry is None or not question.caller.may_see(entry.member_id):
         raise NotKnownYet
     if entry.version < question.min_version:

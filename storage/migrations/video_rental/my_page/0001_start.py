@@ -21,7 +21,7 @@ def upgrade() -> None:
     op.bulk_insert(generations, [{"one": 1, "current": 1, "building": None}])
     op.create_table(
         "timeline",
-        generation.copy(),
+        generation._copy(),
         sa.Column("subject", sa.Uuid, primary_key=True),
         sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("what", sa.String(200), primary_key=True),
@@ -31,9 +31,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "rentals",
-        generation.copy(),
+        generation._copy(),
         sa.Column("rental_id", sa.Uuid, primary_key=True),
-        version.copy(),
+        version._copy(),
         sa.Column("video_id", sa.Uuid, nullable=False),
         sa.Column("member_id", sa.String(128), nullable=False),
         sa.Column("days", sa.Integer, nullable=False),
@@ -56,24 +56,24 @@ def upgrade() -> None:
     op.create_index("rentals_of_member", "rentals", ["generation", "member_id", "created_at", "rental_id"])
     op.create_table(
         "videos",
-        generation.copy(),
+        generation._copy(),
         sa.Column("video_id", sa.Uuid, primary_key=True),
-        version.copy(),
+        version._copy(),
         sa.Column("title", sa.Text, nullable=False),
     )
     op.create_table(
         "payments",
-        generation.copy(),
+        generation._copy(),
         sa.Column("payment_id", sa.Uuid, primary_key=True),
-        version.copy(),
+        version._copy(),
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("amount", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "refunds",
-        generation.copy(),
+        generation._copy(),
         sa.Column("refund_id", sa.Uuid, primary_key=True),
-        version.copy(),
+        version._copy(),
         sa.Column("payment_id", sa.Uuid, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("amount", sa.BigInteger, nullable=False),

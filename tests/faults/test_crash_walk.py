@@ -1,0 +1,174 @@
+"""A kill, and a lost COMMIT answer, at every await of both handler forms, over the real runtime.
+
+After each, the customer has an answer, the row agrees with it, the money agrees with the row, and everything was said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+
+from tests.conftest import MakeSettings
+from tests.support.crash import COMMIT, Plan, follow
+from tests.support.town import Town, customer, eventually
+from workers.runtime import failpoints
+from workers.runtime.asking import Reply
+
+TOWNS = int(os.environ.get("CRASH_TOWNS", "4"))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Some members who want one video at the same instant; each posts the same request `posts` times."""
+
+    copies: int
+    tokens: tuple[str, ...]
+    posts: int = 1
+
+
+SCENARIOS = {
+    "approved": Scenario(1, ("tok_visa",)),
+    "declined": Scenario(1, ("tok_declined",)),
+    "silent": Scenario(1, ("tok_slow",)),
+    "nothing free": Scenario(0, ("tok_visa",)),
+    "posted four times": Scenario(1, ("tok_visa",), posts=4),
+    "two rivals": Scenario(1, ("tok_visa", "tok_visa")),
+}
+
+
+@dataclass
+class Run:
+    """What one run left behind."""
+
+    video_id: UUID
+    copies: int
+    answers: list[tuple[UUID, Reply]]
+    plan: Plan
+
+
+async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
+    """Book under a plan of crashes, and wait until the town is quiet."""
+    video_id = await town.video(copies=scenario.copies)
+    plans.append(plan)
+    wishes = [(uuid4(), town.booking(video_id, customer(), token)) for token in scenario.tokens]
+    posts = [(id, wish) for id, wish in wishes for _ in range(scenario.posts)]
+    replies = await asyncio.gather(*(town.until_done(wish, id=id) for id, wish in posts))
+    await asyncio.gather(*plan.crashes)
+    await town.quiet(within=40)
+    return Run(video_id, scenario.copies, [(id, reply) for (id, _), reply in zip(posts, replies, strict=True)], plan)
+
+
+async def discrepancies(town: Town, run: Run) -> list[str]:
+    """Everything that is wrong after a run."""
+    rentals = await town.rows("video_rental.rentals", "select * from video_rental_rentals.rentals where video_id=$1", run.video_id)
+    hold = await town.one("video_rental.rentals", "select held from video_rental_rentals.holds where video_id=$1", run.video_id)
+    active = sum(row["status"] in ("AWAITING_PAYMENT", "BOOKED") for row in rentals)
+    wrong = []
+    if hold["held"] != active or active > run.copies:
+        wrong.append(f"held {hold['held']}, active {active}, copies {run.copies}")
+    for row in rentals:
+        wrong += [f"left {row['status']}"] if row["status"] == "AWAITING_PAYMENT" else []
+        wrong += await _money(town, row) + await _unsaid(town, row)
+    by_id = {row["rental_id"]: row for row in rentals}
+    return wrong + [problem for id, reply in run.answers if (problem := _untrue(reply, by_id.get(id)))]
+
+
+async def _money(town: Town, row: Any) -> list[str]:
+    payment_id = uuid5(row["rental_id"], "payment")
+    charges = await town.rows("provider", "select captured - voided - refunded as net from provider.charges where key = $1::text::uuid", str(payment_id))
+    net = sum(charge["net"] for charge in charges)
+    should = row["price"] if row["status"] == "BOOKED" else 0
+    return [] if net == should else [f"the provider keeps {net} for a rental that is {row['status']}"]
+
+
+async def _unsaid(town: Town, row: Any) -> list[str]:
+    heard = {(body.get("rental_id"), body.get("version")) for _, body in town.news}
+    missing = [version for version in range(1, row["version"] + 1) if (str(row["rental_id"]), version) not in heard]
+    view = await town.rows("video_rental.my_page", "select version from video_rental_my_page.rentals where rental_id=$1", row["rental_id"])
+    seen = [shown["version"] for shown in view]
+    return ([f"versions {missing} were never said"] if missing else []) + (
+        [] if seen == [row["version"]] else [f"My Page shows {seen}, rentals has {row['version']}"]
+    )
+
+
+def _untrue(reply: Reply, row: Any) -> str | None:
+    """An answer that does not agree with the row."""
+    code = json.loads(reply.body).get("code") if reply.kind == "refused" else reply.kind
+    status = row["status"] if row else None
+    true = {
+        "BOOKED": {"done"},
+        "REJECTED": {"payment_declined"},
+        "CANCELLED": {"payment_unavailable"},
+        None: {"video_not_available", "already_booked"},
+    }[status]
+    return None if code in true else f"answered {code}, but the rental is {status}"
+
+
+async def walk(make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]) -> None:
+    """One town works through the plans that are left."""
+    town = await Town(await make_settings()).open()
+    plans = follow(town)
+    await town.start("payments", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
+    try:
+        while not work.empty():
+            name, plan = work.get_nowait()
+            run = await play(town, plans, SCENARIOS[name], plan)
+            seen[name] += 1
+            if problems := await discrepancies(town, run):
+                found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {problems}")
+    finally:
+        plans.append(Plan())
+        await town.close()
+
+
+async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
+    """The places that a scenario reaches when nothing crashes."""
+    found: list[str] = []
+    plan = Plan()
+    work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
+    work.put_nowait((name, plan))
+    await walk(make_settings, work, found, Counter())
+    assert not found
+    return plan.trace
+
+
+@pytest.fixture(autouse=True)
+def _no_failpoints_afterwards() -> Any:
+    yield
+    failpoints.hook = None
+
+
+async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_well(make_settings: MakeSettings) -> None:
+    traces = dict(zip(SCENARIOS, await asyncio.gather(*(trace_of(make_settings, name) for name in SCENARIOS)), strict=True))
+    work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
+    for name, trace in traces.items():
+        for at, (_, place) in enumerate(trace, start=1):
+            work.put_nowait((name, Plan(at)))
+            if place == COMMIT:
+                work.put_nowait((name, Plan(at, lost=True)))
+    found: list[str] = []
+    seen: Counter[str] = Counter()
+
+    await asyncio.gather(*(asyncio.create_task(walk(make_settings, work, found, seen)) for _ in range(TOWNS)))
+
+    assert found == []
+    assert seen.total() > 100
+    assert {place for trace in traces.values() for _, place in trace} >= {
+        "written",
+        "claimed",
+        COMMIT,
+        "started",
+        "heard",
+        "committed",
+        "replied",
+        "said",
+        "publish",
+        "confirmed",
+    }
