@@ -105,7 +105,8 @@ def is_second_booking(error: asyncpg.UniqueViolationError) -> bool:
 
 _SETTLE = Statement("""
     with settled as (
-      update video_rental_rentals.rentals set status = cast(:to as text), reason = :reason, payment_status = :payment_status,
+      update video_rental_rentals.rentals set status = cast(:to as text), reason = :reason,
+        payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
         pickup_until = case when cast(:to as text) = 'BOOKED' then now() + cast(:pickup as interval) end,
         modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'AWAITING_PAYMENT' returning *),
