@@ -1,0 +1,82 @@
+"""What rentals keeps of payments' news: the newest, of its own payment and refund, in whatever order they come."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from contracts.payments import PaymentStatus, RefundStatus
+from contracts.video_rental.rentals import Rental, RentalStatus
+from tests.video_rental.conftest import Desk, payment_state, refund_state
+
+
+def parts(rental: Rental) -> tuple[str | None, str | None]:
+    """The statuses of payment and refund."""
+    return rental.payment and rental.payment.status, rental.refund and rental.refund.status
+
+
+async def test_news_of_a_payment_never_goes_back(desk: Desk) -> None:
+    rental = await desk.booked(await desk.video())
+
+    await desk.note_payment(payment_state(rental.payment_id, PaymentStatus.REFUNDED, version=3))
+    await desk.note_payment(payment_state(rental.payment_id, PaymentStatus.PARTIALLY_REFUNDED, version=2))
+
+    assert parts(await desk.find(rental)) == ("REFUNDED", None)
+
+
+async def test_news_of_another_payment_changes_nothing(desk: Desk) -> None:
+    rental = await desk.booked(await desk.video())
+
+    await desk.note_payment(payment_state(uuid4(), PaymentStatus.REFUNDED, version=9))
+
+    assert parts(await desk.find(rental)) == ("APPROVED", None)
+
+
+async def test_what_was_refunded_by_hand_is_not_promised_again(desk: Desk) -> None:
+    rental = await desk.booked(await desk.video(daily_price=1000))
+    await desk.note_payment(payment_state(rental.payment_id, PaymentStatus.PARTIALLY_REFUNDED, version=2, refunded=300))
+
+    cancelled = await desk.cancel(rental)
+
+    assert cancelled is not None
+    assert cancelled.refund is not None
+    assert (cancelled.refund.status, cancelled.refund.amount) == (RefundStatus.PENDING, 700)
+
+
+async def test_news_of_a_refund_never_goes_back(desk: Desk) -> None:
+    rental = await desk.booked(await desk.video())
+    refund_id = uuid4()
+    await desk.cancel(rental, refund_id)
+
+    await desk.note_refund(refund_state(rental, refund_id, RefundStatus.REFUNDED, version=3))
+    await desk.note_refund(refund_state(rental, refund_id, RefundStatus.REFUND_FAILED, version=2))
+
+    assert parts(await desk.find(rental)) == ("APPROVED", "REFUNDED")
+
+
+async def test_a_refund_by_hand_is_not_taken_for_the_refund_of_the_cancellation(desk: Desk) -> None:
+    rental = await desk.booked(await desk.video())
+    await desk.cancel(rental)
+
+    await desk.note_refund(refund_state(rental, uuid4(), RefundStatus.REFUNDED, version=2))
+
+    assert parts(await desk.find(rental)) == ("APPROVED", "PENDING")
+
+
+@pytest.mark.parametrize(
+    ("to", "expected", "news"),
+    [
+        (RentalStatus.CANCELLED, PaymentStatus.VOIDING, PaymentStatus.VOIDED),
+        (RentalStatus.BOOKED, PaymentStatus.APPROVED, PaymentStatus.PARTIALLY_REFUNDED),
+    ],
+)
+async def test_news_that_comes_before_the_booking_is_settled_is_kept(
+    desk: Desk, to: RentalStatus, expected: PaymentStatus, news: PaymentStatus
+) -> None:
+    rental = await desk.held(await desk.video())
+    await desk.note_payment(payment_state(rental.payment_id, news, version=2))
+
+    await desk.settle(rental, to, expected)
+
+    assert parts(await desk.find(rental)) == (news, None)
