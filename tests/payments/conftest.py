@@ -1,0 +1,206 @@
+"""Payments without a broker: its handlers on a real PostgreSQL, its timers run by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from contracts.base import CATALOGUE, Caller, Command, Message
+from contracts.payments import (
+    Card,
+    PaymentState,
+    PaymentStatus,
+    RefundPayment,
+    RefundRest,
+    RefundState,
+    RequestPayment,
+    VoidPayment,
+)
+from storage import payments as store
+from storage import refunds
+from storage.migrations import migrate
+from tests.support.servers import Servers
+from workers.payments import worker
+from workers.runtime.context import Context
+from workers.runtime.envelope import Envelope
+from workers.runtime.handling import Handling, Verdict
+from workers.runtime.settings import Settings
+
+KIM = Caller(member_id="kim", role="customer")
+STAFF = Caller(member_id="boss", role="staff")
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def migrated(servers: Servers) -> str:
+    """A database with the tables of payments; beside it, `.._provider` with the simulator's."""
+    name = f"payments_{uuid4().hex[:8]}"
+    await _execute(servers.url_of("postgres"), f"create database {name}", f"create database {name}_provider")
+    await asyncio.to_thread(migrate, "payments", servers.url_of(name))
+    await asyncio.to_thread(migrate, "provider", servers.url_of(f"{name}_provider"))
+    return servers.url_of(name)
+
+
+@pytest.fixture
+async def database_url(migrated: str) -> str:
+    """The same, empty again."""
+    tables = ("inbox", "outbox", "payments", "refunds", "entries")
+    await _execute(migrated, "truncate " + ", ".join(f"payments.{table}" for table in tables))
+    await _execute(f"{migrated}_provider", "truncate provider.charges, provider.refunds")
+    return migrated
+
+
+class Desk:
+    """Payments at work: tell it something, ask it something, let time pass, look at the books."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def handle(self, message: Message, *, id: UUID | None = None, budget: float = 2.4) -> Verdict:
+        """One delivery; told messages have no budget."""
+        asked = message.travel() == "asked"
+        envelope = Envelope(
+            id=id or uuid4(),
+            topic=message.topic,
+            body=message.model_dump_json().encode(),
+            story_id=uuid4(),
+            causation_id=None,
+            actor="video_rental.rentals",
+            budget=budget if asked else 0.0,
+            reply_to="replies|yeyak.replies" if asked else "",
+        )
+        handler = worker.handlers[message.topic]
+        handling = Handling(self.context, handler, message, envelope, time.monotonic())
+        return await (self.context._look_up(handling) if handler.is_question else handling.run())
+
+    async def asked(self, message: Command[Any], **more: Any) -> str:
+        """The status in the answer, or the code of the refusal."""
+        verdict = await self.handle(message, **more)
+        return verdict.code or json.loads(verdict.body)["status"]
+
+    async def tell(self, message: Command[None]) -> None:
+        await self.handle(message)
+
+    async def due(self, hours: float = 0.001) -> None:
+        """Let time pass for the timers, and run what is due."""
+        await self.execute(
+            f"update payments.inbox set due_at = due_at - interval '{hours} hours' where state = 'waiting'"
+        )
+        await self.context.run_due()
+
+    async def until(self, payment_id: UUID, *statuses: PaymentStatus) -> PaymentState:
+        """Drive the timers until a payment is one of these; fails when it does not become so."""
+        for _ in range(60):
+            payment = await self.payment(payment_id)
+            if payment.status in statuses:
+                return payment
+            await self.due()
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{payment.status}, not one of {statuses}")
+
+    async def payment(self, payment_id: UUID) -> PaymentState:
+        async with self.context.database.session() as session:
+            payment = await store.find(session, payment_id)
+        assert payment is not None
+        return payment
+
+    async def refund(self, refund_id: UUID) -> RefundState:
+        async with self.context.database.session() as session:
+            refund = await refunds.find(session, refund_id)
+        assert refund is not None
+        return refund
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        async with self.context.database.session() as session:
+            await session.connection.execute(statement, *values)
+
+    async def rows(self, statement: str) -> list[dict[str, Any]]:
+        async with self.context.database.session() as session:
+            return [dict(row) for row in await session.connection.fetch(statement)]
+
+    async def news(self) -> list[Any]:
+        """All events so far, in the order in which they were written."""
+        rows = await self.rows("select topic, body from payments.outbox order by created_at")
+        return [CATALOGUE[row["topic"]].model_validate_json(row["body"]) for row in rows]
+
+    async def titles(self) -> list[str]:
+        return [type(event).__name__ for event in await self.news()]
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """The provider's charges."""
+        connection = await asyncpg.connect(self.context.settings.provider_database)
+        try:
+            return [dict(row) for row in await connection.fetch("select * from provider.charges order by created_at")]
+        finally:
+            await connection.close()
+
+    async def kept(self) -> int:
+        """What the provider has taken and not given back, in all."""
+        return sum(row["captured"] - row["voided"] - row["refunded"] for row in await self.ledger())
+
+    async def has_captured(self, amount: int) -> None:
+        """Wait until the provider has taken an amount in all."""
+        async with asyncio.timeout(10):
+            while await self.kept() != amount:
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    """One replica of payments; a slow charge takes 1 s, a call to the provider 0.6 s at most."""
+    settings = Settings(
+        database_url=database_url,
+        payments_slow_seconds=1.0,
+        payments_provider_ms=600,
+        payments_refund_log=tmp_path / "refunds" / "log.jsonl",
+    )
+    async with replica(settings) as one:
+        yield one
+
+
+@asynccontextmanager
+async def replica(settings: Settings) -> AsyncIterator[Desk]:
+    """Payments with its database and its provider, and no broker."""
+    context = Context(worker, settings)
+    await context.database.start()
+    for kind, opener in worker.openers.items():
+        context._resources[kind] = await context._stack.enter_async_context(asynccontextmanager(opener)(settings))
+    yield Desk(context)
+    await context._stack.aclose()
+    await context.database.close()
+
+
+def request(token: str = "tok_visa", *, amount: int = 9000, payment_id: UUID | None = None) -> RequestPayment:
+    card = Card(method="card", token=token, last4="4242", brand="visa")
+    return RequestPayment(
+        payment_id=payment_id or uuid4(), payer="kim", amount=amount, method=card, purpose="video_rental.rentals"
+    )
+
+
+def void(payment: RequestPayment) -> VoidPayment:
+    return VoidPayment(payment_id=payment.payment_id)
+
+
+def rest_of(payment: RequestPayment, refund_id: UUID | None = None) -> RefundRest:
+    return RefundRest(payment_id=payment.payment_id, refund_id=refund_id or uuid4(), reason="cancelled")
+
+
+def part_of(payment: RequestPayment, amount: int) -> RefundPayment:
+    return RefundPayment(payment_id=payment.payment_id, amount=amount, reason="scratched", caller=STAFF)
