@@ -1,0 +1,115 @@
+"""The paid booking: bookings/s, latencies, and CPU by process, the floor and the town in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.cpu import Meter
+from bench.stage import BenchFailed, Load, Stage
+from bench.systems import System, quiet
+
+LOAD, OTHERS = "(load)", "(others)"
+
+
+@dataclass
+class Rounds:
+    """What one system did at one number of clients."""
+
+    rates: list[float] = field(default_factory=list)
+    micros: list[int] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, str] = field(default_factory=dict)
+    """One body of each status that was not expected."""
+    cpu: Counter[str] = field(default_factory=Counter)
+    """CPU seconds from the first request until nothing was on its way."""
+    trailing: list[float] = field(default_factory=list)
+    """Seconds from the last answer until nothing was on its way."""
+
+    @property
+    def done(self) -> int:
+        return len(self.micros)
+
+    def add(self, result: dict[str, Any]) -> None:
+        self.rates.append(len(result["micros"]) / result["seconds"])
+        self.micros += result["micros"]
+        self.statuses.update(result["statuses"])
+        self.answers |= result.get("samples", {})
+
+    def summary(self) -> dict[str, Any]:
+        each = {name: round(seconds * 1000 / self.done, 3) for name, seconds in self.cpu.most_common()}
+        return {
+            "rate": round(median(self.rates), 1),
+            "rates": [round(rate, 1) for rate in self.rates],
+            **percentiles(self.micros),
+            "statuses": dict(self.statuses),
+            "unexpected": self.answers,
+            "cpu_ms": {name: ms for name, ms in each.items() if name not in (LOAD, OTHERS)},
+            "cpu_ms_all": round(sum(ms for name, ms in each.items() if name not in (LOAD, OTHERS)), 3),
+            "cpu_ms_load": each.get(LOAD),
+            "cpu_ms_others": each.get(OTHERS),
+            "trailing_seconds": [round(seconds, 2) for seconds in self.trailing],
+        }
+
+
+def percentiles(micros: list[int]) -> dict[str, float]:
+    """In milliseconds."""
+    ordered = sorted(micros)
+    if not ordered:
+        return {}
+    return {f"p{p}": round(ordered[min(len(ordered) - 1, len(ordered) * p // 100)] / 1000, 2) for p in (50, 95, 99)}
+
+
+async def book(stage: Stage, load: Load, system: System, clients: int, seconds: float, rounds: Rounds) -> None:
+    """One round of bookings, and the time until all of them are everywhere."""
+    meter = Meter({**system.pids, **stage.pids, LOAD: load.pid})
+    result = load.do(
+        "book",
+        port=system.port,
+        heads=system.heads,
+        bodies=system.bodies,
+        keys=True,
+        first=system.sent,
+        clients=clients,
+        seconds=seconds,
+        expect=201,
+    )
+    system.sent += result["sent"]
+    system.booked += len(result["micros"])
+    if not result["micros"]:
+        raise BenchFailed(f"the {system.name} took no booking: {result['statuses']} {result['samples']}")
+    rounds.trailing.append(await quiet(system))
+    rounds.cpu.update(meter.read())
+    rounds.add(result)
+
+
+async def compare(
+    stage: Stage, load: Load, systems: list[System], plan: list[tuple[int, int, float]]
+) -> dict[str, Any]:
+    """Floor, town, floor, town ... for each (clients, rounds, seconds)."""
+    for system in systems:
+        await book(stage, load, system, 32, 1.5, Rounds())  # connections, plans and caches; not counted
+    results = {}
+    for clients, n_rounds, seconds in plan:
+        rounds = {system.name: Rounds() for system in systems}
+        for _ in range(n_rounds):
+            for system in systems:
+                await book(stage, load, system, clients, seconds, rounds[system.name])
+        found: dict[str, Any] = {name: each.summary() for name, each in rounds.items()}
+        if len(systems) == 2:
+            pairs = zip(rounds["town"].rates, rounds["floor"].rates, strict=True)
+            found["ratio"] = round(median(town / floor for town, floor in pairs), 3)
+            found["ratio_cpu"] = round(found["floor"]["cpu_ms_all"] / found["town"]["cpu_ms_all"], 3)
+        results[str(clients)] = found
+    return results
+
+
+async def idle(stage: Stage, system: System, seconds: float) -> dict[str, float]:
+    """CPU percent of one core by process while nothing is asked."""
+    meter = Meter({**system.pids, **stage.pids})
+    await asyncio.sleep(seconds)
+    spent = {name: cpu for name, cpu in meter.read().items() if name != OTHERS}
+    return {name: round(cpu / seconds * 100, 2) for name, cpu in spent.items()}

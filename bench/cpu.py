@@ -1,0 +1,42 @@
+"""Who spent how much CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psutil
+
+
+class Meter:
+    """CPU seconds of named processes, each with its children, the dead ones included."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = dict(pids)
+        self._spent = self._all()
+        self._busy = _busy()
+
+    def read(self) -> dict[str, float]:
+        """Since the meter was made; `(others)` is what the rest of the machine took."""
+        now = self._all()
+        spent = {name: now[name] - self._spent[name] for name in now}
+        return spent | {"(others)": max(0.0, _busy() - self._busy - sum(spent.values()))}
+
+    def _all(self) -> dict[str, float]:
+        return {name: _seconds(pid) for name, pid in self._pids.items()}
+
+
+def _seconds(pid: int) -> float:
+    process = psutil.Process(pid)
+    total = 0.0
+    for member in [process, *process.children(recursive=True)]:
+        try:
+            times = member.cpu_times()
+        except psutil.NoSuchProcess:
+            continue  # its parent has its time from now on
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
