@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from contracts.journal import RecordHandled
 from storage import journal as store
-from storage.database import AWAY, Session
+from storage.database import Session
 from storage.journal import Place, Said
 from workers.journal.declared import journal
 from workers.journal.feed import Ended, Feed, listen
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 AT_ONCE = 500
 LINGER_SECONDS = 0.1
 """How long a batch is collected: ten transactions a second, however many events."""
-RESUME_SECONDS = 10.0
+RESUME_SECONDS = 5.0
 THINGS_AT_MOST = 16
 ON_TIME = timedelta(seconds=2)
 
@@ -53,10 +53,16 @@ async def _locked(session: Session) -> AsyncIterator[bool]:
         yield alone
     finally:
         if alone:
-            try:
-                await store.unlock_reader(session)
-            except AWAY:
-                session.connection.terminate()
+            await _unlock(session)
+
+
+async def _unlock(session: Session) -> None:
+    """Raises nothing: it runs when the reader is cancelled, too, and must not hide that."""
+    try:
+        await store.unlock_reader(session)
+    except Exception:  # without its connection the lock is free
+        with suppress(Exception):
+            session.connection.terminate()
 
 
 async def _read(context: Context, session: Session) -> None:
