@@ -56,7 +56,8 @@ class Simulator:
 
     async def _charge_later(self, key: UUID, amount: int, token: str) -> Approved | Declined:
         await asyncio.sleep(self._slow_seconds)
-        return await self._charge(key, amount, token)
+        async with asyncio.timeout(CAPTURE_MARGIN):
+            return await self._charge(key, amount, token)
 
     async def _charge(self, key: UUID, amount: int, token: str) -> Approved | Declined:
         async with self._database.session() as session:
