@@ -6,18 +6,18 @@ After each, the customer has an answer, the row agrees with it, the money agrees
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.conftest import MakeSettings
+from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town, customer, eventually
+from tests.support.town import Town, customer
 from workers.runtime import failpoints
 from workers.runtime.asking import Reply
 
@@ -67,48 +67,10 @@ async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) ->
 
 async def discrepancies(town: Town, run: Run) -> list[str]:
     """Everything that is wrong after a run."""
-    rentals = await town.rows("video_rental.rentals", "select * from video_rental_rentals.rentals where video_id=$1", run.video_id)
-    hold = await town.one("video_rental.rentals", "select held from video_rental_rentals.holds where video_id=$1", run.video_id)
-    active = sum(row["status"] in ("AWAITING_PAYMENT", "BOOKED") for row in rentals)
-    wrong = []
-    if hold["held"] != active or active > run.copies:
-        wrong.append(f"held {hold['held']}, active {active}, copies {run.copies}")
-    for row in rentals:
-        wrong += [f"left {row['status']}"] if row["status"] == "AWAITING_PAYMENT" else []
-        wrong += await _money(town, row) + await _unsaid(town, row)
+    rentals = await checks.rentals_of(town, run.video_id)
+    wrong = await checks.discrepancies(town, run.video_id)
     by_id = {row["rental_id"]: row for row in rentals}
-    return wrong + [problem for id, reply in run.answers if (problem := _untrue(reply, by_id.get(id)))]
-
-
-async def _money(town: Town, row: Any) -> list[str]:
-    payment_id = uuid5(row["rental_id"], "payment")
-    charges = await town.rows("provider", "select captured - voided - refunded as net from provider.charges where key = $1::text::uuid", str(payment_id))
-    net = sum(charge["net"] for charge in charges)
-    should = row["price"] if row["status"] == "BOOKED" else 0
-    return [] if net == should else [f"the provider keeps {net} for a rental that is {row['status']}"]
-
-
-async def _unsaid(town: Town, row: Any) -> list[str]:
-    heard = {(body.get("rental_id"), body.get("version")) for _, body in town.news}
-    missing = [version for version in range(1, row["version"] + 1) if (str(row["rental_id"]), version) not in heard]
-    view = await town.rows("video_rental.my_page", "select version from video_rental_my_page.rentals where rental_id=$1", row["rental_id"])
-    seen = [shown["version"] for shown in view]
-    return ([f"versions {missing} were never said"] if missing else []) + (
-        [] if seen == [row["version"]] else [f"My Page shows {seen}, rentals has {row['version']}"]
-    )
-
-
-def _untrue(reply: Reply, row: Any) -> str | None:
-    """An answer that does not agree with the row."""
-    code = json.loads(reply.body).get("code") if reply.kind == "refused" else reply.kind
-    status = row["status"] if row else None
-    true = {
-        "BOOKED": {"done"},
-        "REJECTED": {"payment_declined"},
-        "CANCELLED": {"payment_unavailable"},
-        None: {"video_not_available", "already_booked"},
-    }[status]
-    return None if code in true else f"answered {code}, but the rental is {status}"
+    return wrong + [problem for id, reply in run.answers if (problem := checks.untrue(reply, by_id.get(id)))]
 
 
 async def walk(make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]) -> None:

@@ -102,11 +102,12 @@ async def test_a_refusal_has_its_status(door, asker, code, status):
 
 
 async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, asker):
-    asker.refuses(BOOK, "invalid", reason="input_value='secret'")
+    asker.refuses(BOOK, "invalid", reason="input_value='secret'", errors=[{"field": "cursor", "message": "secret"}])
 
     answer = await book(door)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert [error["field"] for error in answer.json()["errors"]] == ["cursor"]
     assert "secret" not in answer.text
 
 
