@@ -59,6 +59,7 @@ def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.Te
             "rabbitmq_api": SecretStr(servers.rabbit.api_url),
             "tick_seconds": 0.05,
             "sweep_after_seconds": 0.3,
+            "lease_seconds": 2,
             "check_queues_seconds": 1,
             "breaker_rest_seconds": 0.5,
             "payments_slow_seconds": 0.8,

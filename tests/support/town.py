@@ -55,6 +55,8 @@ class Town:
         self.contexts: dict[str, Context] = {}
         self.news: list[tuple[str, dict[str, Any]]] = []
         """Every event that was said since the start: (topic, body)."""
+        self.expected: set[str] = set()
+        """Contexts that are meant to run: a killed one is missed until it is started again."""
         self._bus = Bus(settings.amqp_url.get_secret_value(), "test")
         self._asker = Asker(self._bus, "test", settings)
         self._listener: Any = None
@@ -94,10 +96,12 @@ class Town:
         for name in names:
             context = worker(name).context(settings or self.settings)
             self.contexts[name + replica] = context
+            self.expected.add(name + replica)
             await context.start()
 
     async def stop(self, *names: str) -> None:
         """Stop contexts as SIGTERM would."""
+        self.expected -= set(names)
         await asyncio.gather(*(self.contexts.pop(name).stop() for name in names))
 
     async def kill(self, name: str) -> None:
@@ -202,7 +206,7 @@ class Town:
 
     async def unrest(self) -> list[str]:
         """What is still under way among the contexts that run: inbox and outbox rows, messages in queues."""
-        left = []
+        left = [f"{name} is down" for name in self.expected - set(self.contexts)]
         for context in {context.name: context for context in self.contexts.values()}.values():
             schema = context.worker.schema
             if context._handlings or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):

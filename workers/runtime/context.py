@@ -55,7 +55,6 @@ log = structlog.get_logger()
 Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
 DUE_AT_ONCE = 16
-LEASE = timedelta(seconds=30)
 
 
 async def _undecoded(message: Any) -> Any:
@@ -437,8 +436,9 @@ class Context:
         """Take up what is due: lost steps, retries, timers."""
         while True:
             owner = uuid4()
+            lease = timedelta(seconds=self.settings.lease_seconds)
             async with self.database.session() as session:
-                rows = await self.inbox.take_due(session, owner, LEASE, DUE_AT_ONCE)
+                rows = await self.inbox.take_due(session, owner, lease, DUE_AT_ONCE)
             if rows:
                 await asyncio.gather(*(self._take_up(row, owner) for row in rows))
             if len(rows) < DUE_AT_ONCE:

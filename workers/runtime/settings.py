@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     sweep_after_seconds: float = Field(2, gt=0)
     tick_seconds: float = Field(0.25, gt=0)
     """How often a context looks for what is due."""
+    lease_seconds: float = Field(30, gt=0)
+    """How long a due step has before another process may take it up; longer than the longest step."""
     check_queues_seconds: float = Field(30, gt=0)
     breaker_rest_seconds: float = Field(5, gt=0)
     backlog_limit: int = Field(600, ge=1)

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from sqlalchemy import Table
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from contracts.base import Event
 from storage.views import TimelineRow, ViewDatabase, ViewTables
@@ -33,8 +33,10 @@ from workers.runtime.worker import Handler, Worker
 
 log = structlog.get_logger()
 
-AWAY = (OSError, InterfaceError, OperationalError, TimeoutError)
-TRIES = 3
+AWAY = (OSError, DBAPIError, TimeoutError)
+CULPRITS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What the database says of an event that it cannot keep; anything else it says is about itself."""
+LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -150,27 +152,37 @@ class ViewContext(Context):
                 for _ in batch:
                     self._arrived.task_done()
 
-    async def _apply(self, batch: list[_Waiting], tries: int = 0) -> None:
-        """Apply, and acknowledge what was applied."""
-        try:
-            await apply(self.worker, self.store, [waiting.event for waiting in batch])
-            if failpoints.hook:
-                await failpoints.hook(self.name, "applied")
-        except AWAY as error:
-            self.gate.shut(error)
-            await self.gate.passed(self.settings.gate_patience_seconds)
-            await self._apply(batch, tries)
-        except Exception as error:  # noqa: BLE001 - halved until the culprit stands alone
-            if len(batch) > 1:
-                half = len(batch) // 2
-                await self._apply(batch[:half])
-                await self._apply(batch[half:])
-            elif tries + 1 < TRIES and isinstance(error, DBAPIError):
-                await self._apply(batch, tries + 1)
+    async def _apply(self, batch: list[_Waiting]) -> None:
+        """Apply, and acknowledge what was applied; while the database is away, wait."""
+        pause = 0.02
+        while True:
+            try:
+                await apply(self.worker, self.store, [waiting.event for waiting in batch])
+            except AWAY as error:
+                if isinstance(error, CULPRITS):
+                    await self._divide(batch, error)
+                    return
+                self.gate.shut(error)
+                await self.gate.passed(self.settings.gate_patience_seconds)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+            except Exception as error:  # noqa: BLE001 - halved until the culprit stands alone
+                await self._divide(batch, error)
+                return
             else:
-                await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
+                break
+        if failpoints.hook:
+            await failpoints.hook(self.name, "applied")
+        await self._acknowledge(batch)
+
+    async def _divide(self, batch: list[_Waiting], error: Exception) -> None:
+        """Find the event that cannot be applied; its neighbours are."""
+        if len(batch) > 1:
+            half = len(batch) // 2
+            await self._apply(batch[:half])
+            await self._apply(batch[half:])
         else:
-            await self._acknowledge(batch)
+            await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
 
     async def _acknowledge(self, batch: list[_Waiting]) -> None:
         for waiting in batch:
