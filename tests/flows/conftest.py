@@ -21,14 +21,8 @@ def lee() -> Caller:
     return customer()
 
 
-@pytest.fixture(scope="module", autouse=True)
-async def books_balance(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """After the last story of a file that was played in `town`: copies, money and My Page agree."""
-    town: Town | None = request.getfixturevalue("town") if "town" in _fixtures(request) else None
+@pytest.fixture(scope="module")
+async def books_balance(town: Town) -> AsyncIterator[None]:
+    """After the last story of a file: copies, money and My Page agree."""
     yield
-    if town is not None:
-        assert await discrepancies(town) == []
-
-
-def _fixtures(request: pytest.FixtureRequest) -> set[str]:
-    return {name for item in request.session.items if item.path == request.path for name in item.fixturenames}  # type: ignore[attr-defined]
+    assert await discrepancies(town) == []

@@ -63,8 +63,8 @@ async def make_due(town: Town, rental: Thing, days_ago: float) -> None:
     """Turn the clock of one rental."""
     await town.rows(
         RENTALS,
-        "update video_rental_rentals.rentals set due_at = now() - $2 * interval '1 day' where rental_id = $1::text::uuid",
-        rental["rental_id"],
+        "update video_rental_rentals.rentals set due_at = now() - $2 * interval '1 day' where rental_id = $1",
+        UUID(rental["rental_id"]),
         days_ago,
     )
 
@@ -153,8 +153,8 @@ async def kept_of(town: Town, payment_id: object) -> int:
     """What the provider keeps of a payment, in won."""
     rows = await town.rows(
         "provider",
-        "select captured - voided - refunded as net from provider.charges where key = $1::text::uuid",
-        str(payment_id),
+        "select captured - voided - refunded as net from provider.charges where key = $1",
+        UUID(str(payment_id)),
     )
     return sum(row["net"] for row in rows)
 
