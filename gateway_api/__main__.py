@@ -98,7 +98,15 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+    line = '{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}'
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format=line)
+    # a lost connection shows in /ready, and what a stranger sends that is no HTTP is no news
+    for noisy, level_of in (
+        ("aio_pika", logging.CRITICAL),
+        ("aiormq", logging.CRITICAL),
+        ("uvicorn.error", logging.ERROR),
+    ):
+        logging.getLogger(noisy).setLevel(level_of)
 
 
 if __name__ == "__main__":

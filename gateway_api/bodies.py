@@ -86,7 +86,8 @@ async def receive_body(receive: Receive, content_length: bytes | None, limit: in
 
 
 def too_large(limit: int) -> Problem:
-    return Problem("too_large", headers={"connection": "close"}, limit=limit)
+    """The connection stays open: closing it while the caller still sends would lose this answer."""
+    return Problem("too_large", limit=limit)
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------

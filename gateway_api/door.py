@@ -201,7 +201,9 @@ class Visit:
         )
         budget = self._door.budget(self.route, kind)
         with self._door.bulkheads.room(kind.owner()):
-            return await self._door.asker.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
+            reply = await self._door.asker.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
+        metrics.asks(kind.owner(), reply.kind).inc()
+        return reply
 
     def _story(self) -> UUID:
         """The id of what the path names; a new thing takes the message's id."""
@@ -235,8 +237,8 @@ class Visit:
     def _refused(self, reply: asking.Reply) -> Problem:
         details: dict[str, Any] = from_json(reply.body)
         code = str(details.pop("code"))
-        if code == "invalid":  # what a context says about a shape may repeat what was sent
-            details = {}
+        if code == "invalid":  # only the fields: a context's words about a shape may repeat what was sent
+            return bodies.invalid((str(error.get("field")), "value") for error in details.get("errors", []))
         headers = {"idempotency-replayed": "true"} if reply.replayed else {}
         after = details.pop("retry_after", reply.retry_after)
         if after is not None and code in CODES and CODES[code].status == 503:

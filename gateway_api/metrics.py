@@ -15,9 +15,16 @@ REQUESTS = Histogram(
 REFUSALS = Counter("yeyak_gateway_refusals", "Answers that are problems, by code", ("route", "code"))
 IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests at once, by context", ("context",))
 
+ASKS = Counter("yeyak_gateway_asks", "Asks by context and outcome", ("context", "outcome"))
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 @lru_cache(maxsize=4096)
 def requests(route: str, method: str, status: int) -> Histogram:
     return REQUESTS.labels(route, method if method in METHODS else "other", str(status))
+
+
+@lru_cache(maxsize=1024)
+def asks(context: str, outcome: str) -> Counter:
+    return ASKS.labels(context, outcome)
