@@ -101,15 +101,16 @@ def died(message: AbstractIncomingMessage) -> Dead:
     headers: dict[str, Any] = dict(message.headers)
     queue = str(headers.get("x-queue") or headers.get("x-first-death-queue") or "") or None
     topic, _, context = (queue or "").rpartition("@")
+    message_id = str(headers.get("x-message-id", message.message_id) or "")
     digest = sha256(message.body).hexdigest()
     body, whole = _kept(readable(message.body))
     shown = _text(json.dumps(headers, default=_plain, ensure_ascii=False, sort_keys=True))
     return Dead(
-        dead_letter_id=uuid5(NAMESPACE_OID, f"dead letter {queue} {message.message_id or digest}"),
+        dead_letter_id=uuid5(NAMESPACE_OID, f"dead letter {queue} {message_id or digest}"),
         source="broker",
         context=context or "unknown",
         queue=queue,
-        message_id=_text(message.message_id) if message.message_id else None,
+        message_id=_text(message_id) or None,
         topic=_text(topic or message.type or message.routing_key or "") or None,
         body=body,
         whole=whole and body.encode() == message.body,

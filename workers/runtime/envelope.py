@@ -126,7 +126,8 @@ def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed:
 
 
 def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
-    """A copy for the dead letters, with the reason and where it was found."""
+    """A copy for the dead letters, with the reason, where it was found, and its id: the client invents one for none."""
+    found = {"x-reason": reason[:1000], "x-queue": queue, "x-message-id": raw.message_id or ""}
     return Message(
         raw.body,
         message_id=raw.message_id,
@@ -134,7 +135,7 @@ def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
         app_id=raw.app_id,
         content_type=raw.content_type,
         delivery_mode=DeliveryMode.PERSISTENT,
-        headers={**raw.headers, "x-reason": reason[:1000], "x-queue": queue},
+        headers={**raw.headers, **found},
     )
 
 
