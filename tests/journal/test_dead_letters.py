@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
+import httpx
 import pytest
 
 from contracts.base import Caller
@@ -29,9 +31,16 @@ CARD = "4242 4242 4242 4242"
 
 async def put(town: Town, queue: str, body: bytes, **properties: Any) -> None:
     """Put a message into a queue by hand, as the management console does."""
-    channel = await town._listener.channel()
-    await channel.default_exchange.publish(aio_pika.Message(body, **properties), queue)
-    await channel.close()
+    vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+    message = {
+        "routing_key": queue,
+        "properties": properties,
+        "payload": base64.b64encode(body).decode(),
+        "payload_encoding": "base64",
+    }
+    async with httpx.AsyncClient(base_url=town.settings.rabbitmq_api.get_secret_value(), trust_env=False) as console:
+        answer = await console.post(f"/api/exchanges/{vhost}/amq.default/publish", json=message)
+    assert answer.json() == {"routed": True}
 
 
 async def letters(town: Town, **filters: Any) -> list[dict[str, Any]]:
