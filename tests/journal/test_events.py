@@ -156,9 +156,12 @@ async def test_the_reader_comes_back_when_its_connections_are_cut(journal):
     await say(journal, first)
     await until_kept(journal, first)
 
-    await journal.rows("journal", """
+    await journal.rows(
+        "journal",
+        """
         select pg_terminate_backend(pid) from pg_stat_activity
-        where application_name = 'yeyak' and datname = current_database()""")
+        where application_name = 'yeyak' and datname = current_database()""",
+    )
     await say(journal, second)
 
     await until_kept(journal, first, second)
