@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 import uvicorn
+import uvloop
 from pydantic import ValidationError
 
 from gateway_api.app import State, build
@@ -47,7 +48,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve; 2 when the settings are wrong, 1 when the port cannot be had."""
+    """Serve; 2 when the settings are wrong, uvicorn's 3 when the port cannot be had."""
     try:
         chosen = settings()
         configure_logs(chosen.log_level)
@@ -62,25 +63,24 @@ def main() -> int:
         return 2
     for name in unknown_names():
         log.warning("unknown setting", name=name)
-    server = Server(
-        uvicorn.Config(
-            app,
-            host=chosen.gateway_host,
-            port=chosen.gateway_port,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=FINISH_SECONDS,
-        )
+    config = uvicorn.Config(
+        app,
+        host=chosen.gateway_host,
+        port=chosen.gateway_port,
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=FINISH_SECONDS,
     )
+    server = Server(config)
     server.state = app.state.gateway
-    server.run()
-    return 0 if server.started else 1
+    # no asyncio.run: it would wait without end for a task that a broken connection left behind
+    uvloop.new_event_loop().run_until_complete(server.serve(sockets=[config.bind_socket()]))
+    return 0
 
 
 def configure_logs(level: str) -> None:

@@ -31,6 +31,8 @@ SYSTEMS: list[Routes] = [video_rental.routes, payments.routes, operations.routes
 """The routes of the town, in the order of its pages."""
 
 CONNECT_AGAIN_SECONDS = 0.5
+LEAVE_SECONDS = 2.0
+"""For a connection that is just being opened: cancelled half-way it leaves a task behind that never ends."""
 
 
 class State:
@@ -40,6 +42,7 @@ class State:
         self.door = door
         self.bus = bus
         self.draining = False
+        self.closed = False
 
     def parts(self) -> dict[str, bool]:
         published = self.door.verifier.published
@@ -119,6 +122,8 @@ def _lifespan(state: State) -> Callable[[FastAPI], Any]:
         try:
             yield
         finally:
+            state.closed = True
+            await asyncio.wait({coming}, timeout=LEAVE_SECONDS)
             coming.cancel()
             if isinstance(state.door.asker, Asker):
                 await state.door.asker.stop()
@@ -132,13 +137,15 @@ async def _connect(state: State) -> None:
     """Fetch the issuer's keys and reach the broker, however long it takes; until then `/ready` says no."""
     if state.door.verifier.published is not None:
         await state.door.verifier.published.refresh()
-    while state.bus is not None:
+    told = ""
+    while state.bus is not None and not state.closed:
         try:
             await state.bus.start()
             if isinstance(state.door.asker, Asker):
                 await state.door.asker.start()
             return
         except (*BROKEN, OSError) as error:
-            log.warning("the broker cannot be reached yet", error=type(error).__name__)
+            if told != (told := type(error).__name__):
+                log.warning("the broker cannot be reached yet", error=told)
             await state.bus.stop()
             await asyncio.sleep(CONNECT_AGAIN_SECONDS)
