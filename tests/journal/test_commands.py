@@ -1,0 +1,99 @@
+"""`yeyak story` and `yeyak dead-letters`, as a person at a terminal runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from ops.commands import dead_letters, story
+from tests.journal.test_dead_letters import given_up, put, until_filed
+from tests.support.town import Town
+from workers.runtime import settings
+
+Yeyak = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def yeyak(house: Town, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
+    """Run a command against the journal's town; its asks need an event loop of their own."""
+    monkeypatch.setenv("YEYAK_AMQP_URL", house.settings.amqp_url.get_secret_value())
+    settings.settings.cache_clear()
+    app = typer.Typer()
+    story.register(app)
+    dead_letters.register(app)
+
+    async def run(*arguments: str, answer: str | None = None) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments), answer)
+
+    yield run
+    settings.settings.cache_clear()
+
+
+async def test_dead_letters_are_listed_shown_and_given_up(journal, yeyak):
+    await given_up(journal, uuid4(), body='{"a": 1}')
+    (letter,) = await until_filed(journal)
+    id = letter["dead_letter_id"]
+
+    listed = await yeyak("dead-letters", "list")
+    shown = await yeyak("dead-letters", "show", id)
+    first = await yeyak("dead-letters", "discard", id, "--reason", "too old")
+    second = await yeyak("dead-letters", "discard", id, "--reason", "once more")
+    left = await yeyak("dead-letters", "list", "--json")
+    discarded = await yeyak("dead-letters", "list", "--status", "DISCARDED", "--json")
+
+    assert "1 dead letters" in listed.output
+    assert '{"a": 1}' in shown.output
+    assert (first.exit_code, "DISCARDED" in first.output) == (0, True)
+    assert (second.exit_code, "wrong_state" in second.output) == (1, True)
+    assert json.loads(left.output)["items"] == []
+    assert json.loads(discarded.output)["items"][0]["closed_reason"] == "too old"
+
+
+async def test_many_are_replayed_by_filter_once_a_person_has_agreed(journal, yeyak):
+    for _ in range(3):
+        await given_up(journal, uuid4())
+    await put(journal, "journal.file_dead_letter@journal", b"hello")
+    await until_filed(journal, 4)
+
+    without = await yeyak("dead-letters", "replay", "--reason", "repaired")
+    declined = await yeyak("dead-letters", "replay", "--context", "payments", "--reason", "repaired", answer="n\n")
+    await until_filed(journal, 4)
+    agreed = await yeyak("dead-letters", "replay", "--context", "payments", "--reason", "repaired", "--yes")
+    refused = await yeyak("dead-letters", "replay", "--error", "no message_id", "--reason", "try")
+
+    assert (without.exit_code, "a filter" in without.output) == (1, True)
+    assert (declined.exit_code, "nothing was done" in declined.output) == (1, True)
+    assert (agreed.exit_code, agreed.output.count("REPLAYED")) == (0, 3)
+    assert (refused.exit_code, "not_replayable" in refused.output) == (1, True)
+
+
+async def test_a_story_is_a_table_a_diagram_or_json(journal, yeyak):
+    id = uuid4()
+    await given_up(journal, id)
+    await until_filed(journal)
+
+    table = await yeyak("story", str(id))
+    diagram = await yeyak("story", str(id), "--mermaid")
+    entries = await yeyak("story", str(id), "--json")
+    unknown = await yeyak("story", str(uuid4()))
+
+    assert "void_payment" in table.output
+    assert diagram.output.startswith("sequenceDiagram\n    participant p0 as payments\n")
+    assert json.loads(entries.output)["story_ids"] == [str(id)]
+    assert (unknown.exit_code, "not_found" in unknown.output) == (1, True)
+
+
+async def test_where_no_journal_runs_it_says_so_in_one_sentence(house, yeyak, monkeypatch):
+    stopped = await yeyak("story", str(uuid4()))
+    monkeypatch.setenv("YEYAK_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")
+    settings.settings.cache_clear()
+    gone = await yeyak("story", str(uuid4()))
+
+    assert (stopped.exit_code, "journal cannot be asked now" in stopped.output) == (1, True)
+    assert (gone.exit_code, "the broker cannot be reached" in gone.output) == (1, True)
