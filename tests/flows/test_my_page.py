@@ -1,0 +1,294 @@
+"""My Page never goes back, whatever comes late, twice or in the wrong order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.base import Caller, Event
+from contracts.payments import (
+    PaymentApproved,
+    PaymentRefunded,
+    PaymentStatus,
+    RefundStarted,
+    RefundStatus,
+    RefundSucceeded,
+)
+from contracts.video_rental.my_page import ListMyPage
+from contracts.video_rental.rentals import (
+    BookingCancelled,
+    BookingStarted,
+    LateFeeStatus,
+    RentalStatus,
+    VideoBooked,
+)
+from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoStatus
+from tests.flows.renting import Thing, cancel, entry, kept, page_of, shown, tell
+from tests.support.town import STAFF, Town, customer, eventually
+
+NOW = datetime.now(UTC)
+
+
+class Tale:
+    """A booking and its cancellation, told by hand: contexts never heard of it."""
+
+    def __init__(self) -> None:
+        self.video_id, self.rental_id, self.payment_id, self.refund_id = (uuid4() for _ in range(4))
+        self.member = customer()
+
+    def _rental(self, kind: type[Event], status: RentalStatus, version: int, **more: Any) -> Event:
+        known: Thing = {
+            "rental_id": self.rental_id,
+            "video_id": self.video_id,
+            "member_id": self.member.member_id,
+            "days": 1,
+            "daily_price": 1000,
+            "price": 1000,
+            "status": status,
+            "reason": None,
+            "payment_id": self.payment_id,
+            "pickup_until": None,
+            "picked_up_at": None,
+            "due_at": None,
+            "returned_at": None,
+            "late_fee": 0,
+            "late_fee_status": LateFeeStatus.NONE,
+            "late_fee_payment_id": None,
+            "created_at": NOW,
+            "modified_at": NOW + timedelta(seconds=version),
+            "version": version,
+        }
+        return kind(**(known | more))
+
+    def _payment(self, kind: type[Event], status: PaymentStatus, version: int, refunded: int = 0) -> Event:
+        return kind(
+            payment_id=self.payment_id,
+            status=status,
+            payer=self.member.member_id,
+            amount=1000,
+            purpose="video_rental.rentals",
+            method="card",
+            last4="4242",
+            brand="visa",
+            captured=1000,
+            refunding=0,
+            refunded=refunded,
+            reason=None,
+            created_at=NOW,
+            modified_at=NOW + timedelta(seconds=1.5 if version == 1 else 9),
+            version=version,
+        )
+
+    def _refund(self, kind: type[Event], status: RefundStatus, version: int) -> Event:
+        return kind(
+            refund_id=self.refund_id,
+            payment_id=self.payment_id,
+            payer=self.member.member_id,
+            amount=1000,
+            status=status,
+            reason=None,
+            requested_by="video_rental.rentals",
+            created_at=NOW,
+            modified_at=NOW + timedelta(seconds=3 + version),
+            version=version,
+        )
+
+    def started(self) -> Event:
+        return self._rental(BookingStarted, RentalStatus.AWAITING_PAYMENT, 1)
+
+    def booked(self) -> Event:
+        return self._rental(VideoBooked, RentalStatus.BOOKED, 2)
+
+    def cancelled(self) -> Event:
+        return self._rental(BookingCancelled, RentalStatus.CANCELLED, 3, reason="no time")
+
+    def events(self) -> list[Event]:
+        """All of it, in the order in which it happened."""
+        return [
+            self.started(),
+            self._payment(PaymentApproved, PaymentStatus.APPROVED, 1),
+            self.booked(),
+            self.cancelled(),
+            self._refund(RefundStarted, RefundStatus.PENDING, 1),
+            self._refund(RefundSucceeded, RefundStatus.REFUNDED, 2),
+            self._payment(PaymentRefunded, PaymentStatus.REFUNDED, 2, refunded=1000),
+        ]
+
+
+ENDED: Thing = {
+    "status": "CANCELLED",
+    "reason": "no time",
+    "version": 3,
+    "payment": {"status": "REFUNDED"},
+    "refund": {"status": "REFUNDED", "amount": 1000},
+}
+
+
+async def all_seen(town: Town, rental_id: UUID, lines: int) -> Thing:
+    """The entry, once its timeline has so many lines and nothing waits in a queue."""
+
+    async def seen() -> bool:
+        query = "select count(*) from video_rental_my_page.timeline where subject in (select $1::uuid union select"
+        query += " payment_id from video_rental_my_page.rentals where rental_id = $1 union select refund_id from"
+        query += " video_rental_my_page.refunds f join video_rental_my_page.rentals r using (payment_id)"
+        query += " where r.rental_id = $1)"
+        row = await town.one("video_rental.my_page", query, rental_id)
+        return bool(row["count"] >= lines)
+
+    await eventually(seen)
+    await town.quiet()
+    return await entry(town, rental_id)
+
+
+async def test_a_cancellation_that_comes_before_the_booked_event_does_not_leave_my_page_at_booked(town: Town) -> None:
+    tale = Tale()
+    await tell(town, tale.cancelled())
+    await shown(town, tale.rental_id, status="CANCELLED")
+
+    await tell(town, tale.booked(), tale.started())
+
+    seen = await all_seen(town, tale.rental_id, lines=3)
+    assert (seen["status"], seen["version"]) == ("CANCELLED", 3)
+    assert [line["what"] for line in seen["timeline"]] == ["BookingStarted", "VideoBooked", "BookingCancelled"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_same(town: Town, seed: int) -> None:
+    tale = Tale()
+    events = tale.events() * 2
+    random.Random(seed).shuffle(events)
+
+    await tell(town, *events)
+
+    seen = await all_seen(town, tale.rental_id, lines=7)
+    assert {name: seen[name] for name in ("status", "reason", "version")} == {
+        name: ENDED[name] for name in ("status", "reason", "version")
+    }
+    assert (seen["payment"]["status"], seen["refund"]["status"]) == ("REFUNDED", "REFUNDED")
+    assert [line["what"] for line in seen["timeline"]] == [type(event).__name__ for event in tale.events()]
+
+
+async def test_every_order_of_three_events_ends_alike(town: Town) -> None:
+    tales = [Tale() for _ in range(6)]
+    orders = list(itertools.permutations(("started", "booked", "cancelled")))
+
+    for tale, order in zip(tales, orders, strict=True):
+        await tell(town, *(getattr(tale, name)() for name in order))
+
+    for tale in tales:
+        seen = await all_seen(town, tale.rental_id, lines=3)
+        assert seen["status"] == "CANCELLED"
+
+
+async def test_the_same_message_delivered_twice_is_one_line_of_the_timeline(town: Town) -> None:
+    tale = Tale()
+
+    await tell(town, tale.started(), tale.started(), id=uuid4())
+
+    assert len((await all_seen(town, tale.rental_id, lines=1))["timeline"]) == 1
+
+
+async def test_a_title_that_comes_late_or_changes_is_shown(town: Town) -> None:
+    tale = Tale()
+    video: Thing = {
+        "video_id": tale.video_id,
+        "daily_price": 1000,
+        "copies": 1,
+        "status": VideoStatus.AVAILABLE,
+        "registered_by": "staff",
+        "created_at": NOW,
+        "modified_at": NOW,
+    }
+    await tell(town, tale.started())
+    untitled = await shown(town, tale.rental_id, status="AWAITING_PAYMENT")
+
+    await tell(
+        town, VideoChanged(title="Vertigo", version=2, **video), VideoRegistered(title="Vetrigo", version=1, **video)
+    )
+
+    assert untitled["title"] is None
+    await shown(town, tale.rental_id, title="Vertigo")
+    await town.quiet()
+    assert (await entry(town, tale.rental_id))["title"] == "Vertigo"
+
+
+async def test_a_row_is_there_from_the_moment_a_booking_starts(town: Town, kim: Caller) -> None:
+    booking = asyncio.create_task(town.refused(town.booking(await town.video(), kim, "tok_slow")))
+
+    async def row() -> list[Thing]:
+        return await page_of(town, kim)
+
+    (item,) = await eventually(row)
+
+    assert (item["status"], item["payment"]) == ("AWAITING_PAYMENT", None)
+    refusal = await booking
+    await shown(town, refusal["rental_id"], status="CANCELLED", reason="payment_unavailable")
+
+
+async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(town: Town, kim: Caller) -> None:
+    for _ in range(5):
+        rental = await town.done(town.booking(await town.video(), kim))
+        seen_booked = await entry(town, rental["rental_id"], min_version=rental["version"], caller=kim)
+        cancelled = await town.done(cancel(rental, kim))
+        seen_cancelled = await entry(town, rental["rental_id"], min_version=cancelled["version"], caller=kim)
+
+        assert (seen_booked["status"], seen_cancelled["status"]) == ("BOOKED", "CANCELLED")
+
+
+async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second_with_what_there_is(
+    town: Town, kim: Caller
+) -> None:
+    rental = await town.done(town.booking(await town.video(), kim))
+    started = time.monotonic()
+
+    seen = await entry(town, rental["rental_id"], min_version=99, caller=kim)
+
+    assert seen["status"] == "BOOKED"
+    assert 0.9 < time.monotonic() - started < 2.5
+
+
+async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
+    ids = [(await town.done(town.booking(await town.video(), kim)))["rental_id"] for _ in range(5)]
+    await town.quiet()
+    seen, cursor = [], None
+
+    while True:
+        page = await town.done(ListMyPage(member_id=kim.member_id, limit=2, cursor=cursor))
+        seen += [item["rental_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    assert seen == ids[::-1]
+
+
+async def test_a_list_can_be_narrowed_to_a_status(town: Town, kim: Caller) -> None:
+    rentals = [await town.done(town.booking(await town.video(), kim)) for _ in range(2)]
+    await town.done(cancel(rentals[0], kim))
+    await shown(town, rentals[0]["rental_id"], status="CANCELLED")
+
+    page = await town.done(ListMyPage(member_id=kim.member_id, status=RentalStatus.CANCELLED))
+
+    assert [item["rental_id"] for item in page["items"]] == [rentals[0]["rental_id"]]
+
+
+async def test_a_cursor_that_is_none_is_refused(town: Town) -> None:
+    assert (await town.refused(ListMyPage(cursor="not-a-cursor")))["code"] == "invalid"
+
+
+async def test_staff_see_everybodys_rentals(town: Town, kim: Caller, lee: Caller) -> None:
+    mine, theirs = [await town.done(town.booking(await town.video(), member)) for member in (kim, lee)]
+    await town.quiet()
+
+    page = await town.done(ListMyPage(member_id=None, limit=200))
+
+    assert {mine["rental_id"], theirs["rental_id"]} <= {item["rental_id"] for item in page["items"]}
+    assert (await entry(town, mine["rental_id"], caller=STAFF))["member_id"] == kim.member_id
+    assert await kept(town, mine) == 1000

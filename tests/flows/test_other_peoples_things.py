@@ -1,0 +1,91 @@
+"""What is another customer's does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from contracts.base import Caller, Message
+from contracts.payments import ShowPayment, ShowRefund
+from contracts.video_rental.my_page import ShowMyPage
+from contracts.video_rental.rentals import ShowRental, WaiveLateFee
+from tests.flows.renting import (
+    Thing,
+    cancel,
+    entry,
+    give_back,
+    page_of,
+    pay_late_fee,
+    pick_up,
+    rental_of,
+    shown,
+)
+from tests.support.town import STAFF, Town
+
+pytestmark = pytest.mark.usefixtures("books_balance")
+
+Wish = Callable[[Thing, Caller], Message]
+
+WISHES: dict[str, Wish] = {
+    "cancel": cancel,
+    "pick up": pick_up,
+    "return": give_back,
+    "pay the late fee of": pay_late_fee,
+    "waive the late fee of": lambda rental, caller: WaiveLateFee(
+        rental_id=rental["rental_id"], reason="please", caller=caller
+    ),
+    "look at": lambda rental, caller: ShowRental(rental_id=rental["rental_id"], caller=caller),
+    "see on My Page": lambda rental, caller: ShowMyPage(rental_id=rental["rental_id"], caller=caller),
+    "see the payment of": lambda rental, caller: ShowPayment(payment_id=rental["payment_id"], caller=caller),
+}
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+async def test_nobody_may_have_a_hand_in_another_customers_rental(
+    town: Town, kim: Caller, lee: Caller, wish: Wish
+) -> None:
+    rental = await town.done(town.booking(await town.video(), kim))
+
+    refusal = await town.refused(wish(rental, lee))
+
+    assert refusal == {"code": "not_found"}
+    assert (await rental_of(town, rental["rental_id"]))["version"] == rental["version"]
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+async def test_what_does_not_exist_and_what_is_not_yours_look_alike(town: Town, kim: Caller, wish: Wish) -> None:
+    nothing = {"rental_id": uuid4(), "payment_id": uuid4()}
+
+    assert await town.refused(wish(nothing, kim)) == {"code": "not_found"}
+
+
+async def test_another_customers_refund_does_not_exist(town: Town, kim: Caller, lee: Caller) -> None:
+    rental = await town.done(town.booking(await town.video(), kim))
+    cancelled = await town.done(cancel(rental, kim))
+    await shown(town, rental["rental_id"], refund={"status": "REFUNDED"})
+    refund_id = cancelled["refund"]["refund_id"]
+
+    refusal = await town.refused(ShowRefund(refund_id=refund_id, caller=lee))
+    mine = await town.done(ShowRefund(refund_id=refund_id, caller=kim))
+
+    assert (refusal, mine["amount"]) == ({"code": "not_found"}, 1000)
+
+
+async def test_staff_may_do_everything_for_a_member(town: Town, kim: Caller) -> None:
+    rental = await town.done(town.booking(await town.video(), kim))
+
+    await town.done(pick_up(rental, STAFF))
+    returned = await town.done(give_back(rental, STAFF))
+
+    assert (returned["status"], returned["member_id"]) == ("RETURNED", kim.member_id)
+    assert (await entry(town, rental["rental_id"], min_version=4, caller=kim))["status"] == "RETURNED"
+
+
+async def test_my_page_shows_only_what_is_ones_own(town: Town, kim: Caller, lee: Caller) -> None:
+    mine = await town.done(town.booking(await town.video(), kim))
+    await town.done(town.booking(await town.video(), lee))
+    await town.quiet()
+
+    assert [item["rental_id"] for item in await page_of(town, kim)] == [mine["rental_id"]]
