@@ -31,7 +31,8 @@ LINGER_SECONDS = 0.1
 """How long a batch is collected: ten transactions a second, however many events."""
 RESUME_SECONDS = 5.0
 THINGS_AT_MOST = 16
-ON_TIME = timedelta(seconds=2)
+LATEST_MS = 4_102_444_800_000
+"""The year 2100."""
 
 
 @journal.every(1)
@@ -136,18 +137,17 @@ def said(message: AbstractIncomingMessage) -> Said:
         story_id=_uuid(headers.get("story_id")) or message_id,
         causation_id=_uuid(headers.get("causation_id")),
         actor=str(headers.get("actor") or message.app_id or "unknown"),
-        at=_said_at(message.timestamp, datetime.now(UTC)),
+        at=_said_at(headers.get("at_ms"), message.timestamp),
         body=readable(message.body),
         things=things_in(message.body),
     )
 
 
-def _said_at(stamp: datetime | None, now: datetime) -> datetime:
-    """AMQP stamps whole seconds: what has just arrived was said now."""
-    if stamp is None:
-        return now
-    stamp = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-    return now if timedelta() <= now - stamp < ON_TIME else stamp
+def _said_at(at_ms: Any, stamp: datetime | None) -> datetime:
+    """When its sender said it; AMQP's own stamp has whole seconds."""
+    if isinstance(at_ms, int) and 0 < at_ms < LATEST_MS:
+        return datetime.fromtimestamp(at_ms / 1000, UTC)
+    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) if stamp else datetime.now(UTC)
 
 
 def things_in(body: bytes) -> list[UUID]:

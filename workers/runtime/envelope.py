@@ -66,16 +66,19 @@ def read(raw: AbstractIncomingMessage, topic: str) -> Envelope:
 
 
 def told(message_id: UUID, body: bytes, topic: str, app_id: str, story_id: UUID, cause: UUID | None, actor: str) -> Message:
-    """A persistent message to be confirmed."""
+    """A persistent message to be confirmed; `at_ms` says when more finely than AMQP's timestamp of whole seconds."""
+    now = datetime.now(UTC)
+    headers = _headers(story_id, cause, actor)
+    headers["at_ms"] = int(now.timestamp() * 1000)
     return Message(
         body,
         message_id=str(message_id),
         type=topic,
         app_id=app_id,
-        timestamp=datetime.now(UTC),
+        timestamp=now,
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
-        headers=_headers(story_id, cause, actor),
+        headers=headers,
     )
 
 
