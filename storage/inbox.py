@@ -41,6 +41,7 @@ def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
         sa.Column("causation_id", sa.Uuid),
         sa.Column("actor", sa.Text, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
         sa.Column("error", sa.Text),
         sa.Column("due_at", instant),
         sa.Column("received_at", instant, nullable=False, server_default=sa.func.now()),
@@ -124,7 +125,7 @@ class Inbox:
               values (:id, :topic, :digest, :owner, :state, :body, :answer, :refused,
                 now() + cast(:after as interval), :story_id, :causation_id, :actor)
               on conflict (id) do update set state = excluded.state, body = excluded.body, answer = excluded.answer,
-                refused = excluded.refused, due_at = excluded.due_at, error = null
+                refused = excluded.refused, due_at = excluded.due_at, error = null, failures = 0
                 where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
               returning 1),
             told as (
@@ -209,10 +210,11 @@ class Inbox:
     def _later(self) -> Statement:
         return self._statement("""
             insert into {s}.inbox as mine
-              (id, topic, digest, owner, state, body, error, attempts, due_at, story_id, causation_id, actor)
-            values (:id, :topic, :digest, :owner, :state, :body, :error, 1, now() + cast(:after as interval),
+              (id, topic, digest, owner, state, body, error, attempts, failures, due_at, story_id, causation_id, actor)
+            values (:id, :topic, :digest, :owner, :state, :body, :error, 1, 1, now() + cast(:after as interval),
               :story_id, :causation_id, :actor)
-            on conflict (id) do update set error = excluded.error, due_at = excluded.due_at, state = excluded.state
+            on conflict (id) do update set error = excluded.error, due_at = excluded.due_at, state = excluded.state,
+              failures = mine.failures + 1
               where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
             returning 1""")
 
@@ -238,7 +240,7 @@ class Inbox:
     @cached_property
     def _revive(self) -> Statement:
         return self._statement("""
-            update {s}.inbox set state = 'waiting', due_at = now(), attempts = 0
+            update {s}.inbox set state = 'waiting', due_at = now(), attempts = 0, failures = 0
             where id = :id and state = 'dead' returning id""")
 
     async def revive(self, session: Session, message_id: UUID) -> bool:

@@ -21,6 +21,7 @@ def create_inbox_and_outbox() -> None:
           causation_id uuid,
           actor text not null,
           attempts integer not null default 0,
+          failures integer not null default 0,
           error text,
           due_at timestamptz,
           received_at timestamptz not null default now()

@@ -7,13 +7,14 @@ never blocks the consumers. `broker.request` holds one lock for a whole round tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Basic
 
@@ -43,7 +44,8 @@ class Bus:
         self._told: dict[str, AbstractExchange] = {}
         self._asks: dict[str, AbstractExchange] = {}
         self._replies: AbstractExchange | None = None
-        self._look: AbstractRobustChannel | None = None
+        self._looking = asyncio.Lock()
+        self._looks: Any = None
         self.reply_queue = f"{name}.{uuid4()}@replies"
         self.on_reply: Callable[[AbstractIncomingMessage], None] = lambda _: None
         self.on_return: Callable[[str], None] = lambda _: None
@@ -57,7 +59,6 @@ class Bus:
         confirmed = await connection.channel(publisher_confirms=True)
         asking = await connection.channel(publisher_confirms=False)
         replying = await connection.channel(publisher_confirms=False)
-        self._look = await connection.channel(publisher_confirms=False)  # type: ignore[assignment]
         for exchange in (COMMANDS, EVENTS, DEAD):
             self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
         for exchange in (COMMANDS, QUESTIONS):
@@ -115,18 +116,25 @@ class Bus:
         queue = envelope_.reply_to.partition("|")[0]
         await self._replies.publish(message, routing_key=queue, mandatory=False)
 
+    @asynccontextmanager
+    async def _looking_glass(self) -> AsyncIterator[Any]:
+        """A plain channel for one call at a time: the broker closes it when a queue is not there, and a new one is opened."""
+        if not self.connected:
+            raise ConnectionError("the broker is away")
+        async with asyncio.timeout(3), self._looking:
+            if self._looks is None or self._looks.is_closed:
+                transport: Any = self._connection.transport if self._connection else None
+                self._looks = await transport.connection.channel()
+            yield self._looks
+
     async def bind(self, queue: str, exchange: str, topic: str) -> None:
         """Bind a queue, which changes nothing when it is bound already."""
-        assert self._look is not None
-        async with asyncio.timeout(3):
-            channel = await self._look.get_underlay_channel()
+        async with self._looking_glass() as channel:
             await channel.queue_bind(queue, exchange, routing_key=topic)
 
     async def look(self, queue: str) -> tuple[int, int] | None:
         """How many messages wait in a queue and how many consumers it has; None when there is no such queue."""
-        assert self._look is not None
-        async with asyncio.timeout(3):
-            channel = await self._look.get_underlay_channel()
+        async with self._looking_glass() as channel:
             try:
                 found = await channel.queue_declare(queue, passive=True)
             except ChannelNotFoundEntity:

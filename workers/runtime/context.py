@@ -377,14 +377,14 @@ class Context:
         log.warning("a step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
         if envelope.asked:
             return SILENCE if handling.committed else UNAVAILABLE
-        await self.keep_for_later(handling, "waiting", repr(error), attempts=1)
+        await self.keep_for_later(handling, "waiting", repr(error), failures=1)
         return Verdict(None, code="retry")
 
-    async def keep_for_later(self, handling: Handling, state: str, error: str, attempts: int) -> None:
-        """Keep a message that failed for the `attempts`-th time; after the last delay it is a dead letter."""
+    async def keep_for_later(self, handling: Handling, state: str, error: str, failures: int) -> None:
+        """Keep a message that failed `failures` times in a row; after the last delay it is a dead letter."""
         delays = self.settings.retry_seconds
-        dead = attempts > len(delays)
-        after = timedelta() if dead else timedelta(seconds=delays[attempts - 1] * random.uniform(0.8, 1.2))  # noqa: S311
+        dead = failures > len(delays)
+        after = timedelta() if dead else timedelta(seconds=delays[failures - 1] * random.uniform(0.8, 1.2))  # noqa: S311
         envelope = handling.envelope
         claim = Claim(
             id=envelope.id,
@@ -400,7 +400,7 @@ class Context:
             causation_id=envelope.causation_id,
             actor=envelope.actor,
         )
-        filed = self._dead_letter(envelope, error, attempts) if dead else None
+        filed = self._dead_letter(envelope, error, failures) if dead else None
         while True:
             try:
                 async with self.database.transaction() as session:
@@ -459,7 +459,7 @@ class Context:
             return
         except Exception as error:  # noqa: BLE001 - kept with its error, and at last a dead letter
             log.warning("a due step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
-            await self.keep_for_later(handling, row["state"], repr(error), attempts=row["attempts"])
+            await self.keep_for_later(handling, row["state"], repr(error), failures=row["failures"] + 1)
             verdict = Verdict(None, code="retry")
         self.outgoing.say(handling.told)
         kind: EntryKind = "timer" if not row["error"] and not started else "retry"

@@ -1,0 +1,230 @@
+"""What the broker may do to messages: twice, to two at once, unreadable, unroutable."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import aio_pika
+import httpx
+import pytest
+
+from contracts.journal import ListDeadLetters, ResolveDeadLetter
+from contracts.payments import VoidPayment
+from contracts.video_rental.rentals import CancelBooking
+from contracts.video_rental.videos import ListVideos, VideoRegistered
+from tests.conftest import MakeSettings
+from tests.support import checks
+from tests.support.town import OPERATOR, Town, customer, eventually
+from workers.runtime import topology
+from workers.town import CONTEXTS, workers
+
+
+@pytest.fixture
+async def own_town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+    """A town that a test may break, with time enough for a busy machine."""
+    patient = {"video_rental_payment_ms": 8000, "payments_provider_ms": 5000}
+    town = await Town(await make_settings(retry_seconds=(0.05, 0.05), **patient)).open()
+    await town.start(*CONTEXTS)
+    yield town
+    await town.close()
+
+
+@asynccontextmanager
+async def channel_of(town: Town) -> AsyncIterator[Any]:
+    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    async with connection:
+        yield await connection.channel()
+
+
+@asynccontextmanager
+async def everything_twice(town: Town) -> AsyncIterator[list[str]]:
+    """Publish a copy of each command and event as soon as it is said; yields the topics that were doubled."""
+    doubled: list[str] = []
+    async with channel_of(town) as channel:
+        queue = await channel.declare_queue(exclusive=True)
+        exchanges = {name: await channel.get_exchange(name) for name in ("yeyak.commands", "yeyak.events")}
+        for exchange in exchanges:
+            await queue.bind(exchange, "#")
+
+        async def double(message: Any) -> None:
+            if message.headers.get("x-doubled"):
+                return
+            copy = aio_pika.Message(
+                message.body,
+                message_id=message.message_id,
+                type=message.type,
+                app_id=message.app_id,
+                reply_to=message.reply_to,
+                correlation_id=message.correlation_id,
+                delivery_mode=message.delivery_mode,
+                headers={**message.headers, "x-doubled": True},
+            )
+            await exchanges[message.exchange].publish(copy, routing_key=message.routing_key)
+            doubled.append(message.routing_key)
+
+        await queue.consume(double, no_ack=True)
+        yield doubled
+
+
+async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effect_once(own_town: Town) -> None:
+    town = own_town
+    await town.start(*CONTEXTS, replica=" (second)")
+    video_id = await town.video(copies=10)
+
+    async with everything_twice(town) as doubled:
+        tokens = ["tok_visa"] * 16 + ["tok_declined"] * 4
+        wishes = [(uuid4(), customer(), token) for token in tokens]
+        replies = await asyncio.gather(
+            *(town.until_done(town.booking(video_id, member, token), id=id) for id, member, token in wishes)
+        )
+        booked = [(id, who) for (id, who, _), reply in zip(wishes, replies, strict=True) if reply.kind == "done"]
+        await asyncio.gather(*(town.done(CancelBooking(rental_id=id, caller=who)) for id, who in booked[:5]))
+        await town.quiet()
+
+    assert len(booked) == 10
+    assert {"payments.request_payment", "payments.refund_rest", "video_rental.rentals.video_booked"} <= set(doubled)
+    assert await checks.discrepancies(town, video_id) == []
+    refunds = await town.rows("provider", "select charge_key, count(*) as times from provider.refunds group by 1")
+    assert [row["times"] for row in refunds] == [1] * 5
+
+
+async def dead(town: Town, part: str) -> dict[str, Any]:
+    """The dead letter whose error holds `part`."""
+
+    async def filed() -> Any:
+        found = await town.done(ListDeadLetters(error=part))
+        return found["items"]
+
+    return dict((await eventually(filed))[0])
+
+
+async def put_by_hand(town: Town, queue: str, body: bytes, properties: dict[str, Any]) -> None:
+    """Put a message into a queue as the management console does; None leaves a property out."""
+    assert town.settings.rabbitmq_api is not None
+    vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+    message = {
+        "routing_key": queue,
+        "payload": b64encode(body).decode(),
+        "payload_encoding": "base64",
+        "properties": {name: value for name, value in properties.items() if value is not None},
+    }
+    async with httpx.AsyncClient(base_url=town.settings.rabbitmq_api.get_secret_value(), trust_env=False) as api:
+        answer = await api.post(f"/api/exchanges/{vhost}/amq.default/publish", json=message)
+    assert answer.json() == {"routed": True}
+
+
+POISON = {
+    "without a message id": ({"message_id": None}, b"{}", "no message_id"),
+    "of another type": ({"type": "something.else"}, b"{}", "of type"),
+    "that is no JSON": ({}, b"{{{", "Invalid JSON"),
+    "with a field of the wrong type": ({}, b'{"version": 1, "video_id": "x"}', "video_id"),
+    "that is too long": ({}, b'"' + b"x" * 1_100_000 + b'"', "bytes, more than"),
+}
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
+async def test_a_message_is_a_dead_letter_with_its_reason_and_its_neighbours_go_on(
+    town: Town, poison: tuple[dict[str, Any], bytes, str]
+) -> None:
+    properties, body, reason = poison
+    queue = f"{VideoRegistered.topic}@video_rental.rentals"
+
+    await put_by_hand(town, queue, body, {"message_id": str(uuid4()), "type": VideoRegistered.topic} | properties)
+    video_id = await town.video()
+
+    letter = await dead(town, reason)
+    assert letter["queue"] == queue
+    assert await checks.discrepancies(town, video_id) == []
+
+
+async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is_mended(
+    own_town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = own_town
+    handler = town.contexts["payments"].worker.handlers[VoidPayment.topic]
+    healthy = handler.first
+
+    async def buggy(command: VoidPayment, tx: Any) -> None:
+        raise ZeroDivisionError("a bug in the handler")
+
+    monkeypatch.setattr(handler, "first", buggy)
+    await town.done(town.booking(await town.video()))
+    await tell(town, VoidPayment(payment_id=(payment_id := uuid4())))
+    letter = await dead(town, "a bug in the handler")
+    assert letter["attempts"] == 3
+    assert letter["context"] == "payments"
+
+    monkeypatch.setattr(handler, "first", healthy)
+    await town.done(
+        ResolveDeadLetter(dead_letter_id=UUID(letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR)
+    )
+
+    async def tombstone() -> Any:
+        return await town.rows("payments", "select 1 from payments.payments where payment_id=$1", payment_id)
+
+    await eventually(tombstone)
+
+
+async def tell(town: Town, message: Any) -> None:
+    """Tell a command as a context's outbox would."""
+    async with channel_of(town) as channel:
+        exchange = await channel.get_exchange(message.exchange)
+        body = aio_pika.Message(message.model_dump_json().encode(), message_id=str(uuid4()), type=message.topic, delivery_mode=2)
+        await exchange.publish(body, routing_key=message.topic)
+
+
+async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_town: Town) -> None:
+    town = own_town
+    queue = f"{VoidPayment.topic}@payments"
+    video_id = await town.video()
+    async with channel_of(town) as channel:
+        await channel.queue_delete(queue)
+
+    id = uuid4()
+    reply = await town.until_done(town.booking(video_id, token="tok_error"), id=id)
+    assert b"payment_unavailable" in reply.body
+    await eventually(lambda: _only_void_is_unsaid(town))
+    await eventually(lambda: _missing(town, "payments", queue))
+
+    await topology.apply(town.settings.amqp_url.get_secret_value(), topology.plan(workers()))
+    await town.quiet()
+
+    assert town.contexts["payments"].missing == []
+    assert await checks.discrepancies(town, video_id) == []
+
+
+async def _only_void_is_unsaid(town: Town) -> bool:
+    left = await town.rows("video_rental.rentals", "select topic from video_rental_rentals.outbox")
+    return [row["topic"] for row in left] == [VoidPayment.topic]
+
+
+async def _missing(town: Town, context: str, queue: str) -> bool:
+    return queue in town.contexts[context].missing
+
+
+async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_town: Town) -> None:
+    town = own_town
+    queue = f"{VoidPayment.topic}@payments"
+    video_id = await town.video()
+    async with channel_of(town) as channel:
+        held = await channel.get_queue(queue)
+        await held.unbind("yeyak.commands", VoidPayment.topic)
+
+    await town.until_done(town.booking(video_id, token="tok_error"), id=uuid4())
+    await town.quiet()
+
+    assert await checks.discrepancies(town, video_id) == []
+
+
+async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_town: Town) -> None:
+    async with channel_of(own_town) as channel:
+        await channel.queue_delete(f"{ListVideos.topic}@video_rental.videos")
+
+    reply = await own_town.ask(ListVideos())
+
+    assert reply.kind == "unavailable"
