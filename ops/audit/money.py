@@ -1,0 +1,188 @@
+"""I2, I4: nobody is charged twice, and what is kept is what things cost.
+
+Counted in the payment provider's own ledger. What is being voided or refunded is under way: that it ends is I1's.
+"""
+# ruff: noqa: S608 - statements are put together from constants of this package
+
+from __future__ import annotations
+
+from uuid import uuid5
+
+from contracts.payments import RequestPayment
+from ops.audit.stores import DERIVED, Row, Stores
+
+CLAIMS = """
+    select rental_id as thing, 'rental' as kind, payment_id, price as cost, status,
+      case when status in ('BOOKED', 'RENTED', 'RETURNED') then 'stands'
+        when status = 'AWAITING_PAYMENT' then 'open' else 'off' end as standing
+    from <video_rental_rentals.rentals>
+    union all
+    select rental_id, 'late fee of rental', late_fee_payment_id, late_fee, late_fee_status,
+      case late_fee_status when 'PAID' then 'stands' when 'PAYING' then 'open' else 'off' end
+    from <video_rental_rentals.rentals> where late_fee_payment_id is not null"""
+"""Which payments the businesses asked for, what each should bring, and whether that stands; one `select` for each."""
+
+PURPOSES = ["video_rental.rentals"]
+"""The businesses whose claims are in CLAIMS, as payments names them."""
+
+# What was claimed, what payments has written down, and what the provider did, side by side.
+DERIVED["money"] = (
+    """payment_id uuid, kind text, thing uuid, cost bigint, thing_status text, standing text,
+    status text, payer text, purpose text,
+    amount bigint, captured bigint, voided bigint, refunded bigint, refunding bigint,
+    key uuid, c_amount bigint, c_captured bigint, c_voided bigint, c_refunded bigint""",
+    f"""
+    select coalesce(p.payment_id, c.key, b.payment_id), b.kind, b.thing, b.cost, b.status, b.standing,
+      p.status, p.payer, p.purpose, p.amount, p.captured, p.voided, p.refunded, p.refunding,
+      c.key, c.amount, c.captured, c.voided, c.refunded
+    from <payments.payments> p full join <provider.charges> c on c.key = p.payment_id
+    full join ({CLAIMS}) b on b.payment_id = coalesce(p.payment_id, c.key)""",
+)
+
+# -- I2
+
+# A charge that no booking names (any more) belongs to the booking that asked for it: RequestPayment has the payment's
+# id, its cause is the booking's message, its story the rental.
+CHARGED_TWICE = """
+    with beside as (
+      select m.key, i.story_id as thing,
+        case when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end as kind
+      from <audit.money> m join <payments.inbox> i on i.id = m.key and i.topic = $1
+      where m.thing is null and m.c_captured > m.c_voided),
+    owned as (
+      select key, kind, thing from beside
+      union
+      select m.key, kind, thing from <audit.money> m join beside using (kind, thing) where m.c_captured > m.c_voided)
+    select kind, thing, array_agg(key order by key) as keys from owned
+    group by kind, thing having count(*) > 1 order by thing"""
+
+PAYS_TWICE = """
+    with shared as (select payment_id from <audit.money> where thing is not null group by 1 having count(*) > 1)
+    select payment_id, array_agg(kind || ' ' || thing order by thing) as things
+    from <audit.money> join shared using (payment_id) group by payment_id order by payment_id"""
+
+CHARGED_FOR_NOTHING = """
+    select key, c_captured - c_voided as amount from <audit.money> where status is null and c_captured > c_voided
+    order by key"""
+
+
+async def i2_no_double_charge(stores: Stores) -> list[str]:
+    """At most one charge per booking that was captured and not voided."""
+    twice = await stores.rows(CHARGED_TWICE, RequestPayment.topic)
+    shared = await stores.rows(PAYS_TWICE)
+    found = [
+        f"{row['kind']} {row['thing']} was charged {len(row['keys'])} times: {_listed(row['keys'])}" for row in twice
+    ]
+    found += [f"payment {row['payment_id']} pays for more than one thing: {_listed(row['things'])}" for row in shared]
+    found += [
+        f"charge {row['key']} of {row['amount']} won stands, and payments knows nothing of it"
+        for row in await stores.rows(CHARGED_FOR_NOTHING)
+    ]
+    return found
+
+
+# -- I4
+
+UNLIKE = """
+    select * from <audit.money>
+    where (status not in ('REQUESTED', 'VOIDING') and captured <> coalesce(c_captured - c_voided, 0))
+      or (refunding = 0 and refunded <> coalesce(c_refunded, 0))
+      or (status = 'VOIDED' and voided <> coalesce(c_voided, 0))
+      or (payer <> '' and amount <> c_amount)
+    order by payment_id"""
+
+REFUNDS = """
+    with sums as (
+      select payment_id, sum(amount) filter (where status = 'REFUNDED') as refunded,
+        sum(amount) filter (where status <> 'REFUNDED') as refunding
+      from <payments.refunds> group by payment_id)
+    select coalesce(p.payment_id, s.payment_id) as payment_id, coalesce(p.refunded, 0) as refunded,
+      coalesce(p.refunding, 0) as refunding, coalesce(s.refunded, 0) as sum_refunded,
+      coalesce(s.refunding, 0) as sum_refunding
+    from <payments.payments> p full join sums s on s.payment_id = p.payment_id
+    where coalesce(p.refunded, 0) <> coalesce(s.refunded, 0) or coalesce(p.refunding, 0) <> coalesce(s.refunding, 0)
+    order by 1"""
+
+UNPAID = """
+    select * from <audit.money>
+    where standing = 'stands' and (status is null or status not in ('APPROVED', 'PARTIALLY_REFUNDED', 'REFUNDED')
+      or c_captured - c_voided is distinct from cost)
+    order by thing"""
+
+KEPT = """
+    select *, c_captured - c_voided - c_refunded as kept from <audit.money>
+    where c_captured > c_voided + c_refunded and status not in ('REQUESTED', 'VOIDING')
+      and refunding < c_captured - c_voided - c_refunded
+      and (standing = 'off' or (thing is null and purpose = any($1::text[])))
+    order by key"""
+
+COMPENSATED = """
+    select thing, thing_status, refund_id from <audit.money> join <payments.refunds> using (payment_id)
+    where standing = 'stands' and kind = 'rental' order by thing"""
+
+# What is under way counts on neither side.
+TOTALS = """
+    select coalesce(sum(c_captured - c_voided - c_refunded), 0) as kept,
+      coalesce(sum(cost - refunded) filter (where standing = 'stands'), 0) as due
+    from <audit.money>
+    where (status is null or (status not in ('REQUESTED', 'VOIDING') and refunding = 0))
+      and standing is distinct from 'open' and (thing is not null or purpose is null or purpose = any($1::text[]))"""
+
+
+async def i4_money_balance(stores: Stores) -> list[str]:
+    """What the provider keeps is what standing bookings and paid late fees cost, less what staff gave back."""
+    found = [_unlike_the_provider(row) for row in await stores.rows(UNLIKE)]
+    found += [
+        f"payment {row['payment_id']}: {row['refunded']} won are refunded and {row['refunding']} under way, "
+        f"its refunds say {row['sum_refunded']} and {row['sum_refunding']}"
+        for row in await stores.rows(REFUNDS)
+    ]
+    found += [_unpaid(row) for row in await stores.rows(UNPAID)]
+    found += [_kept_for_nothing(row) for row in await stores.rows(KEPT, PURPOSES)]
+    found += [
+        f"rental {row['thing']} is {row['thing_status']}, and was refunded ({row['refund_id']}) as if cancelled"
+        for row in await stores.rows(COMPENSATED)
+        if row["refund_id"] == uuid5(row["thing"], "refund")
+    ]
+    totals = (await stores.rows(TOTALS, PURPOSES))[0]
+    if totals["kept"] != totals["due"]:
+        found.append(f"in all {totals['kept']} won are kept, and {totals['due']} are due")
+    return found
+
+
+def _unlike_the_provider(row: Row) -> str:
+    """Where a payment's row and its charge part."""
+    payment = f"payment {row['payment_id']} ({row['status']})"
+    if row["key"] is None:
+        return f"{payment}: {row['captured']} won captured, {row['refunded']} refunded, and there is no charge"
+    charged = row["c_captured"] - row["c_voided"]
+    pairs = [
+        ("amount", row["amount"], row["c_amount"]),
+        ("captured and not voided", row["captured"], charged),
+        ("refunded", row["refunded"], row["c_refunded"]),
+        ("voided", row["voided"], row["c_voided"]),
+    ]
+    told = [
+        f"{what} {ours}, at the provider {theirs}"
+        for what, ours, theirs in pairs
+        if ours != theirs and (what != "voided" or row["status"] == "VOIDED")
+    ]
+    return f"{payment}: {'; '.join(told)}"
+
+
+def _unpaid(row: Row) -> str:
+    charged = (row["c_captured"] or 0) - (row["c_voided"] or 0)
+    return (
+        f"{row['kind']} {row['thing']} is {row['thing_status']} for {row['cost']} won, "
+        f"and payment {row['payment_id']} is {row['status'] or 'not there'}, {charged} won charged"
+    )
+
+
+def _kept_for_nothing(row: Row) -> str:
+    if row["thing"] is None:
+        return f"{row['kept']} won are kept of charge {row['key']}, which no booking of {row['purpose']} names"
+    return f"{row['kept']} won are kept of charge {row['key']}: {row['kind']} {row['thing']} is {row['thing_status']}"
+
+
+def _listed(things: list[object]) -> str:
+    return ", ".join(map(str, things))

@@ -1,0 +1,71 @@
+"""`yeyak audit`: whether the town kept its promises."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from ops.audit import Finding, findings, unrest
+from ops.configured import configuration
+from workers.runtime.settings import Settings
+
+SHOWN = 20
+"""Discrepancies of one invariant that a person is shown."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(audit)
+
+
+def audit(
+    as_json: Annotated[bool, typer.Option("--json", help="the findings as JSON")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for the town to be quiet")] = 0,
+) -> None:
+    """Check the invariants over all stores; ends with 1 when anything is wrong, and names it."""
+    at_work, found = asyncio.run(_look(configuration(), wait))
+    well = all(finding.well for finding in found)
+    if as_json:
+        described = {"well": well, "under_way": at_work, "invariants": [_described(finding) for finding in found]}
+        typer.echo(json.dumps(described, indent=1))
+    else:
+        for line in [*(f"under way: {sentence}" for sentence in at_work), *printed(found)]:
+            typer.echo(line)
+    if not well:
+        raise typer.Exit(1)
+
+
+async def _look(settings: Settings, wait: float) -> tuple[list[str], list[Finding]]:
+    at_work = await unrest(settings, wait) if wait else []
+    return at_work, await findings(settings)
+
+
+def _described(finding: Finding) -> dict[str, object]:
+    return {
+        "invariant": finding.invariant,
+        "title": finding.title,
+        "well": finding.well,
+        "discrepancies": finding.discrepancies,
+        "not_checkable": finding.not_checkable,
+    }
+
+
+def printed(found: list[Finding]) -> list[str]:
+    """One line for each invariant, and its discrepancies below it."""
+    lines = []
+    for finding in found:
+        lines.append(f"{finding.invariant}  {finding.title:<24} {_verdict(finding)}")
+        lines += [f"      {sentence}" for sentence in finding.discrepancies[:SHOWN]]
+        if (more := len(finding.discrepancies) - SHOWN) > 0:
+            lines.append(f"      and {more} more: `yeyak audit --json` names them all")
+    return lines
+
+
+def _verdict(finding: Finding) -> str:
+    count = len(finding.discrepancies)
+    verdict = "" if count == 0 else f"{count} discrepanc{'y' if count == 1 else 'ies'}"
+    if finding.not_checkable:
+        return f"{verdict}{', ' if verdict else ''}not checkable: {finding.not_checkable}"
+    return verdict or "ok"

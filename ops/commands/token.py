@@ -1,0 +1,52 @@
+"""`yeyak token`: a token for a local run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gateway_api.tokens import issue
+from ops.configured import configuration, fail
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    OPERATOR = "operator"
+
+
+class Grade(StrEnum):
+    STANDARD = "STANDARD"
+    VIP = "VIP"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(token)
+
+
+def token(
+    role: Annotated[Role, typer.Option(help="who it is for")],
+    subject: Annotated[str, typer.Option(help="the member id")],
+    grade: Annotated[Grade | None, typer.Option(help="the member's grade")] = None,
+    hours: Annotated[float, typer.Option(min=0.001, max=24 * 365, help="how long it is valid")] = 12,
+) -> None:
+    """Print a bearer token for a local run, and nothing else."""
+    configured = configuration()
+    if configured.jwt_key is None:
+        fail("there is no key to sign with: start the town (`yeyak up`), or set YEYAK_JWT_KEY")
+    try:
+        signed = issue(
+            subject,
+            role.value,
+            grade.value if grade else None,
+            key=configured.jwt_key.get_secret_value(),
+            issuer=configured.jwt_issuer,
+            audience=configured.jwt_audience,
+            lifetime=timedelta(hours=hours),
+        )
+    except ValueError as error:
+        fail(f"the door would not accept this token: {error}")
+    typer.echo(signed)

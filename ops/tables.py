@@ -1,0 +1,27 @@
+"""Plain tables that fit a terminal of 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 100
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Print rows below their columns' names; numbers stand on the right."""
+    lines = [["" if value is None else str(value) for value in row] for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=title or None)
+    table.title_justify, table.title_style = "left", "bold"
+    for index, column in enumerate(columns):
+        numbers = bool(lines) and all(line[index].replace(".", "", 1).isdigit() or not line[index] for line in lines)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold", header_style="dim")
+    for line in lines:
+        table.add_row(*line)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal or console.width > WIDTH:
+        console.width = WIDTH
+    console.print(table)
