@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -59,9 +60,9 @@ async def all_at_work(town: Town) -> None:
 async def away(town: Town, *names: str) -> None:
     """Stop contexts, until the doors are seen to be shut."""
     await town.stop(*names)
-    looks = {RENTALS: ListRentals(), VIDEOS: ListVideos(), "payments": ListPayments()}
+    looks: dict[str, Message] = {RENTALS: ListRentals(), VIDEOS: ListVideos(), "payments": ListPayments()}
     for name in names:
-        await eventually(lambda name=name: _answers(town, looks[name], "unavailable"))
+        await eventually(partial(_answers, town, looks[name], "unavailable"))
 
 
 async def _answers(town: Town, wish: Message, kind: str) -> bool:
@@ -97,9 +98,9 @@ async def test_my_page_answers_while_videos_rentals_and_payments_are_all_down(to
 async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun(town: Town, kim: Caller) -> None:
     rental = await town.done(town.booking(await town.video(), kim))
     await town.stop(RENTALS)
-    wishes = [town.booking(uuid4(), kim), cancel(rental, kim), ListRentals(member_id=kim.member_id)]
+    wishes: list[Message] = [town.booking(uuid4(), kim), cancel(rental, kim), ListRentals(member_id=kim.member_id)]
     for wish in wishes:
-        await eventually(lambda wish=wish: _answers(town, wish, "unavailable"))
+        await eventually(partial(_answers, town, wish, "unavailable"))
     started = time.monotonic()
 
     replies = [await town.ask(wish) for wish in wishes]

@@ -13,7 +13,7 @@ from tests.video_rental.conftest import Desk, payment_state, refund_state
 
 def parts(rental: Rental) -> tuple[str | None, str | None]:
     """The statuses of payment and refund."""
-    return rental.payment and rental.payment.status, rental.refund and rental.refund.status
+    return rental.payment.status if rental.payment else None, rental.refund.status if rental.refund else None
 
 
 async def test_news_of_a_payment_never_goes_back(desk: Desk) -> None:
