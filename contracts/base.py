@@ -100,10 +100,11 @@ class Event(Message):
     @classmethod
     def of(cls, state: Shape, **more: Any) -> Self:
         """The event that tells `state`, a validated shape with this event's fields."""
-        return cls.model_construct(**{**state.__dict__, **more})
+        event: Self = cls.model_construct(**{**state.__dict__, **more})
+        return event
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refused(Exception):
     """No, with a reason: `raise` it to undo the step, `return` it to keep what was written."""
 
     def __init__(self, code: str, **details: Any) -> None:

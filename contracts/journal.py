@@ -218,4 +218,6 @@ class TakeUpDeadLetter(Command[None]):
 @cache
 def take_up_dead_letter(context: str) -> type[TakeUpDeadLetter]:
     """The command by which `context` is told about its dead letters."""
-    return type("TakeUpDeadLetter", (TakeUpDeadLetter,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__})
+    return type(
+        "TakeUpDeadLetter", (TakeUpDeadLetter,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__}
+    )

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 Row = Mapping[str, Any]
 
-_DIALECT = PGDialect_asyncpg()
+_DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 AWAY = (
     OSError,
@@ -35,7 +35,7 @@ TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.
 """The same step may well succeed at once."""
 
 
-class CommitInDoubt(Exception):  # noqa: N818 - a doubt
+class CommitInDoubt(Exception):
     """The connection broke between COMMIT and its answer: only the rows can tell what became of it."""
 
 

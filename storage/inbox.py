@@ -131,7 +131,8 @@ class Inbox:
             told as (
               insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
               select i, t, b, :story_id, :id, :actor
-              from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]), cast(:told_bodies as text[])) u(i, t, b)
+              from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]),
+                cast(:told_bodies as text[])) u(i, t, b)
               where exists (select from mine)),
             timers as (
               insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)

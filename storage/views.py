@@ -1,7 +1,7 @@
 """Views: tables that only events feed, and that any replica may feed in any order.
 
-Each source's columns are guarded by that source's `version`: a newer state replaces, an older one never does. A view has
-generations, so that it can be rebuilt while it answers: `current` is read, `building` (if any) is written as well.
+Each source's columns are guarded by that source's `version`: a newer state replaces, an older one never does. A view
+has generations, so that it can be rebuilt while it answers: `current` is read, `building` (if any) is written as well.
 Portable SQL through SQLAlchemy: a view may live on PostgreSQL or SQLite.
 """
 

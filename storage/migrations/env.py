@@ -18,10 +18,14 @@ def run(connection: Connection) -> None:
     """Apply the revisions in one transaction, one migration at a time per schema."""
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
-        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"migrate {SCHEMA}".encode())})
+        connection.execute(
+            text("select pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"migrate {SCHEMA}".encode())}
+        )
         connection.execute(text(f"create schema if not exists {SCHEMA}"))
         connection.execute(text(f"set local search_path to {SCHEMA}"))
-    options: dict[str, Any] = {"version_table_schema": SCHEMA} if on_postgresql else {"version_table": f"{SCHEMA}_version"}
+    options: dict[str, Any] = (
+        {"version_table_schema": SCHEMA} if on_postgresql else {"version_table": f"{SCHEMA}_version"}
+    )
     context.configure(connection=connection, transactional_ddl=True, **options)
     with context.begin_transaction():
         context.run_migrations()

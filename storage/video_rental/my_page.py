@@ -78,7 +78,8 @@ def _select() -> sa.Select[Any]:
             rentals.outerjoin(
                 videos, (videos.c.generation == rentals.c.generation) & (videos.c.video_id == rentals.c.video_id)
             ).outerjoin(
-                payments, (payments.c.generation == rentals.c.generation) & (payments.c.payment_id == rentals.c.payment_id)
+                payments,
+                (payments.c.generation == rentals.c.generation) & (payments.c.payment_id == rentals.c.payment_id),
             )
         )
         .where(rentals.c.generation == tables.current())
@@ -109,7 +110,7 @@ async def newest(connection: AsyncConnection, question: ListMyPage) -> MyPage:
     if question.status is not None:
         select = select.where(rentals.c.status == question.status)
     if at is not None:
-        select = select.where(_PLACE < sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)))
+        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
     rows = (await connection.execute(select)).mappings().all()
     parts = await _refunds_of(connection, [row["payment_id"] for row in rows])
     items, cursor = paging.page(

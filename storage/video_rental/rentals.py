@@ -46,9 +46,11 @@ def rental_of(row: Row) -> Rental:
 
 _HOLD = Statement("""
     with video as (
-      select v.video_id, v.daily_price, v.copies, v.status from video_rental_rentals.videos v where v.video_id = :video_id),
+      select v.video_id, v.daily_price, v.copies, v.status from video_rental_rentals.videos v
+      where v.video_id = :video_id),
     owing as (
-      select 1 from video_rental_rentals.rentals where member_id = :member_id and late_fee_status in ('OWED', 'PAYING') limit 1),
+      select 1 from video_rental_rentals.rentals
+      where member_id = :member_id and late_fee_status in ('OWED', 'PAYING') limit 1),
     active as (
       select 1 from video_rental_rentals.rentals where member_id = :member_id and video_id = :video_id
         and status in ('AWAITING_PAYMENT', 'BOOKED', 'RENTED') limit 1),
@@ -146,8 +148,8 @@ async def cancel(session: Session, rental_id: UUID, refund_id: UUID, reason: str
 
 
 _PICK_UP = Statement("""
-    update video_rental_rentals.rentals set status = 'RENTED', picked_up_at = :now, due_at = :due_at, modified_at = now(),
-      version = version + 1
+    update video_rental_rentals.rentals set status = 'RENTED', picked_up_at = :now, due_at = :due_at,
+      modified_at = now(), version = version + 1
     where rental_id = :rental_id and status = 'BOOKED' returning *""")
 
 
@@ -172,8 +174,10 @@ async def lock(session: Session, rental_id: UUID) -> tuple[Rental, datetime] | N
 
 _TAKE_BACK = Statement("""
     with returned as (
-      update video_rental_rentals.rentals set status = 'RETURNED', returned_at = :now, late_fee = cast(:late_fee as bigint),
-        late_fee_status = case when cast(:late_fee as bigint) > 0 then 'OWED' else 'NONE' end, modified_at = now(), version = version + 1
+      update video_rental_rentals.rentals set status = 'RETURNED', returned_at = :now,
+        late_fee = cast(:late_fee as bigint),
+        late_fee_status = case when cast(:late_fee as bigint) > 0 then 'OWED' else 'NONE' end,
+        modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'RENTED' returning *),
     freed as (
       update video_rental_rentals.holds h set held = h.held - 1 from returned r where h.video_id = r.video_id)
@@ -249,7 +253,8 @@ _COPY = Statement("""
         (video_id, title, daily_price, copies, status, registered_by, created_at, modified_at, version)
       values (:video_id, :title, :daily_price, :copies, :status, :registered_by, :created_at, :modified_at, :version)
       on conflict (video_id) do update set title = excluded.title, daily_price = excluded.daily_price,
-        copies = excluded.copies, status = excluded.status, modified_at = excluded.modified_at, version = excluded.version
+        copies = excluded.copies, status = excluded.status,
+        modified_at = excluded.modified_at, version = excluded.version
         where mine.version < excluded.version)
     insert into video_rental_rentals.holds (video_id) values (:video_id) on conflict do nothing""")
 
@@ -282,7 +287,10 @@ async def shelf(session: Session, question: ListShelf) -> Page[VideoOnShelf]:
     at, id = paging.decode(question.cursor)
     rows = await session.all(_SHELF_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
     items, cursor = paging.page(
-        rows, question.limit, lambda row: VideoOnShelf.model_validate(dict(row)), lambda video: (video.created_at, video.video_id)
+        rows,
+        question.limit,
+        lambda row: VideoOnShelf.model_validate(dict(row)),
+        lambda video: (video.created_at, video.video_id),
     )
     return Page[VideoOnShelf](items=items, next_cursor=cursor)
 

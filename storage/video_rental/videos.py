@@ -66,6 +66,9 @@ async def newest(session: Session, question: ListVideos) -> Page[VideoState]:
     at, id = paging.decode(question.cursor)
     rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
     items, cursor = paging.page(
-        rows, question.limit, lambda row: VideoState.model_validate(dict(row)), lambda video: (video.created_at, video.video_id)
+        rows,
+        question.limit,
+        lambda row: VideoState.model_validate(dict(row)),
+        lambda video: (video.created_at, video.video_id),
     )
     return Page[VideoState](items=items, next_cursor=cursor)

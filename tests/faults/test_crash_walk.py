@@ -75,7 +75,9 @@ async def discrepancies(town: Town, run: Run) -> list[str]:
     return wrong + [problem for id, reply in run.answers if (problem := checks.untrue(reply, by_id.get(id)))]
 
 
-async def walk(make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]) -> None:
+async def walk(
+    make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
+) -> None:
     """One town works through the plans that are left."""
     town = await Town(await make_settings()).open()
     plans = follow(town)
@@ -110,7 +112,9 @@ def _no_failpoints_afterwards() -> Any:
 
 
 async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_well(make_settings: MakeSettings) -> None:
-    traces = dict(zip(SCENARIOS, await asyncio.gather(*(trace_of(make_settings, name) for name in SCENARIOS)), strict=True))
+    traces = dict(
+        zip(SCENARIOS, await asyncio.gather(*(trace_of(make_settings, name) for name in SCENARIOS)), strict=True)
+    )
     work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
     for name, trace in traces.items():
         met: Counter[tuple[str, str]] = Counter()

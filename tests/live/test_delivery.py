@@ -161,7 +161,9 @@ async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is
 
     monkeypatch.setattr(handler, "first", healthy)
     await town.done(
-        ResolveDeadLetter(dead_letter_id=UUID(letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR)
+        ResolveDeadLetter(
+            dead_letter_id=UUID(letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR
+        )
     )
 
     async def tombstone() -> Any:
@@ -174,7 +176,9 @@ async def tell(town: Town, message: Any) -> None:
     """Tell a command as a context's outbox would."""
     async with channel_of(town) as channel:
         exchange = await channel.get_exchange(message.exchange)
-        body = aio_pika.Message(message.model_dump_json().encode(), message_id=str(uuid4()), type=message.topic, delivery_mode=2)
+        body = aio_pika.Message(
+            message.model_dump_json().encode(), message_id=str(uuid4()), type=message.topic, delivery_mode=2
+        )
         await exchange.publish(body, routing_key=message.topic)
 
 

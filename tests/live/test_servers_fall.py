@@ -1,4 +1,4 @@
-"""The broker and the database restarted, killed, and cut off under load: nothing is lost, nothing doubled, and it comes back."""
+"""The broker and the database restarted, killed, and cut off under load: nothing lost or doubled, and it comes back."""
 
 from __future__ import annotations
 

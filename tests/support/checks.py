@@ -24,7 +24,8 @@ async def discrepancies(town: Town, video_id: UUID) -> list[str]:
     rentals = await rentals_of(town, video_id)
     shelf = await town.one(
         "video_rental.rentals",
-        "select held, copies from video_rental_rentals.holds join video_rental_rentals.videos using (video_id) where video_id=$1",
+        "select held, copies from video_rental_rentals.holds join video_rental_rentals.videos using (video_id) "
+        "where video_id=$1",
         video_id,
     )
     active = sum(row["status"] in HOLDING for row in rentals)
@@ -51,8 +52,12 @@ async def _money(town: Town, row: Any) -> list[str]:
 async def _unsaid(town: Town, row: Any) -> list[str]:
     """Versions that the view never heard of, or a view that shows another one than the writer has."""
     rental_id = row["rental_id"]
-    heard = await town.rows("video_rental.my_page", "select version from video_rental_my_page.timeline where subject=$1", rental_id)
-    shown = await town.rows("video_rental.my_page", "select version from video_rental_my_page.rentals where rental_id=$1", rental_id)
+    heard = await town.rows(
+        "video_rental.my_page", "select version from video_rental_my_page.timeline where subject=$1", rental_id
+    )
+    shown = await town.rows(
+        "video_rental.my_page", "select version from video_rental_my_page.rentals where rental_id=$1", rental_id
+    )
     missing = set(range(1, row["version"] + 1)) - {line["version"] for line in heard}
     seen = [line["version"] for line in shown]
     return ([f"versions {missing} were never heard"] if missing else []) + (

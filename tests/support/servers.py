@@ -62,7 +62,7 @@ async def delete_vhost(servers: Servers, amqp_url: str) -> None:
 
 def start(root: Path) -> Servers:
     """Start both; they end with the process that starts them."""
-    from ops.stack.servers import start_all  # noqa: PLC0415
+    from ops.stack.servers import start_all
 
     servers = Servers(RabbitServer(root, die_with_parent=True), PostgresServer(root, die_with_parent=True))
     start_all(servers.rabbit, servers.postgres)

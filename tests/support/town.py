@@ -25,6 +25,7 @@ from workers.runtime.settings import Settings
 from workers.town import worker, workers
 
 STAFF = Caller(member_id="staff", role="staff")
+OPERATOR = Caller(member_id="operator", role="operator")
 
 
 def customer(name: str | None = None) -> Caller:
@@ -176,14 +177,18 @@ class Town:
         video_id = UUID(video["video_id"])
 
         async def known() -> bool:
-            rows = await self.rows("video_rental.rentals", "select 1 from video_rental_rentals.videos where video_id=$1", video_id)
+            rows = await self.rows(
+                "video_rental.rentals", "select 1 from video_rental_rentals.videos where video_id=$1", video_id
+            )
             return bool(rows)
 
         if "video_rental.rentals" in self.contexts:
             await eventually(known)
         return video_id
 
-    def booking(self, video_id: UUID, member: Caller | None = None, token: str = "tok_visa", days: int = 1) -> BookVideo:
+    def booking(
+        self, video_id: UUID, member: Caller | None = None, token: str = "tok_visa", days: int = 1
+    ) -> BookVideo:
         return BookVideo(video_id=video_id, days=days, payment=card(token), caller=member or customer())
 
     # -- looking behind the scenes

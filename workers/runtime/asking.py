@@ -122,7 +122,9 @@ class Asker:
         if future is None or future.done():
             return
         kind: Kind = message.type if message.type in ("done", "refused", "still_running") else "unavailable"  # type: ignore[assignment]
-        future.set_result(Reply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None))
+        future.set_result(
+            Reply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None)
+        )
 
     def _returned(self, correlation_id: str) -> None:
         future = self._waiting.get(correlation_id)

@@ -30,7 +30,7 @@ BROKEN = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeE
 """What a publication raises when the broker is away; the message may have been stored."""
 
 
-class Unroutable(Exception):  # noqa: N818 - the broker's verdict
+class Unroutable(Exception):
     """No queue wants this message now."""
 
 
@@ -89,7 +89,7 @@ class Bus:
         if connection is None or connection.is_closed or not connection.connected.is_set():
             return False
         transport: Any = connection.transport
-        # aiormq keeps this to itself; without it an ask would lie in its buffer and be begun after we had said it was not
+        # aiormq keeps this to itself; an ask would lie in its buffer and be begun after we had said that it was not
         unblocked = getattr(transport.connection, "_Connection__connection_unblocked", None) if transport else None
         return unblocked is None or unblocked.is_set()
 
@@ -118,7 +118,7 @@ class Bus:
 
     @asynccontextmanager
     async def _looking_glass(self) -> AsyncIterator[Any]:
-        """A plain channel for one call at a time: the broker closes it when a queue is not there, and a new one is opened."""
+        """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is opened anew."""
         if not self.connected:
             raise ConnectionError("the broker is away")
         async with asyncio.timeout(3), self._looking:

@@ -21,6 +21,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
+from faststream.rabbit.utils import RabbitClientProperties
 from pydantic import ValidationError
 
 from contracts.base import Event, Message, Refused
@@ -128,7 +129,7 @@ class Context:
             decoder=_undecoded,
             graceful_timeout=self.settings.drain_seconds,
             reconnect_interval=0.5,
-            client_properties={"connection_name": f"{self.name}: hears"},
+            client_properties=RabbitClientProperties(connection_name=f"{self.name}: hears"),
         )
         channel = Channel(prefetch_count=self.prefetch)
         for queue, message in self.worker.queues().items():
@@ -305,7 +306,7 @@ class Context:
             return await handling.run()
         except GiveBack:
             raise
-        except Exception as error:  # noqa: BLE001 - every failure is kept with its error
+        except Exception as error:
             return await self._failed(handling, error)
 
     async def _look_up(self, handling: Handling) -> Verdict:
@@ -338,7 +339,9 @@ class Context:
     async def _answer(self, envelope: Envelope, verdict: Verdict) -> None:
         if verdict.kind is None:
             return
-        message = envelopes.reply(verdict.kind, verdict.body, envelope.correlation_id, self.name, replayed=verdict.replayed)
+        message = envelopes.reply(
+            verdict.kind, verdict.body, envelope.correlation_id, self.name, replayed=verdict.replayed
+        )
         with contextlib.suppress(*BROKEN):
             await self.bus.reply(envelope, message)
 
@@ -353,7 +356,7 @@ class Context:
             name, _, span = part.partition("=")
             if name == self.name:
                 low, _, high = span.partition("-")
-                await asyncio.sleep(random.uniform(float(low), float(high or low)) / 1000)  # noqa: S311
+                await asyncio.sleep(random.uniform(float(low), float(high or low)) / 1000)
 
     async def bury(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
         """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""
@@ -365,7 +368,9 @@ class Context:
             await raw.nack(requeue=True)
             return
         if raw.reply_to and raw.correlation_id:
-            asker = Envelope(uuid4(), topic, b"", uuid4(), None, "", reply_to=raw.reply_to, correlation_id=str(raw.correlation_id))
+            asker = Envelope(
+                uuid4(), topic, b"", uuid4(), None, "", reply_to=raw.reply_to, correlation_id=str(raw.correlation_id)
+            )
             await self._answer(asker, refused(Refused("invalid", reason=str(reason)[:300])))
         await raw.ack()
 
@@ -384,7 +389,7 @@ class Context:
         """Keep a message that failed `failures` times in a row; after the last delay it is a dead letter."""
         delays = self.settings.retry_seconds
         dead = failures > len(delays)
-        after = timedelta() if dead else timedelta(seconds=delays[failures - 1] * random.uniform(0.8, 1.2))  # noqa: S311
+        after = timedelta() if dead else timedelta(seconds=delays[failures - 1] * random.uniform(0.8, 1.2))
         envelope = handling.envelope
         claim = Claim(
             id=envelope.id,
@@ -457,8 +462,10 @@ class Context:
             verdict = await handling.run(resume=started)
         except GiveBack:
             return
-        except Exception as error:  # noqa: BLE001 - kept with its error, and at last a dead letter
-            log.warning("a due step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
+        except Exception as error:
+            log.warning(
+                "a due step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error)
+            )
             await self.keep_for_later(handling, row["state"], repr(error), failures=row["failures"] + 1)
             verdict = Verdict(None, code="retry")
         self.outgoing.say(handling.told)

@@ -11,7 +11,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
 
-class Unreadable(Exception):  # noqa: N818 - a verdict on a message
+class Unreadable(Exception):
     """A message that no handler can be given; its text is the dead letter's reason."""
 
 
@@ -65,7 +65,9 @@ def read(raw: AbstractIncomingMessage, topic: str) -> Envelope:
     )
 
 
-def told(message_id: UUID, body: bytes, topic: str, app_id: str, story_id: UUID, cause: UUID | None, actor: str) -> Message:
+def told(
+    message_id: UUID, body: bytes, topic: str, app_id: str, story_id: UUID, cause: UUID | None, actor: str
+) -> Message:
     """A persistent message to be confirmed; `at_ms` says when more finely than AMQP's timestamp of whole seconds."""
     now = datetime.now(UTC)
     headers = _headers(story_id, cause, actor)
@@ -89,9 +91,7 @@ def _headers(story_id: UUID, cause: UUID | None, actor: str) -> dict[str, Any]:
     return headers
 
 
-def asked(
-    request: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float
-) -> Message:
+def asked(request: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float) -> Message:
     """A transient message that is worth nothing once `expires` seconds are over."""
     headers = _headers(request.story_id, request.causation_id, request.actor)
     headers["budget_ms"] = int(budget * 1000)

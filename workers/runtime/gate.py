@@ -43,7 +43,7 @@ class Gate:
         while True:
             try:
                 await self._database.ping()
-            except Exception:  # noqa: BLE001 - whatever it is, it is not back
+            except Exception:
                 await asyncio.sleep(delay)
                 delay = min(1.0, delay * 2)
             else:

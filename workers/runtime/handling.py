@@ -49,7 +49,7 @@ LOOK_AGAIN_SECONDS, LOOK_AGAIN_FOR_SECONDS, BEHIND_FOR_SECONDS = 0.1, 0.5, 1.0
 TRIES = 3
 
 
-class Taken(Exception):  # noqa: N818 - a finding
+class Taken(Exception):
     """The inbox row belongs to another handling."""
 
     def __init__(self, row: Row) -> None:
@@ -57,15 +57,15 @@ class Taken(Exception):  # noqa: N818 - a finding
         self.row = row
 
 
-class NotBegun(Exception):  # noqa: N818 - a finding
+class NotBegun(Exception):
     """The database is away and nothing was committed: an asker can be told so."""
 
 
-class TooLate(Exception):  # noqa: N818 - a finding
+class TooLate(Exception):
     """Nobody waits for this ask any more, and nothing was begun."""
 
 
-class GiveBack(Exception):  # noqa: N818 - a finding
+class GiveBack(Exception):
     """The database was away for too long: the message goes back to its queue."""
 
 
@@ -95,7 +95,9 @@ def refused(refusal: Refused) -> Verdict:
 class Handling:
     """A message, the handler for it, and a fence: `owner`, a random token."""
 
-    def __init__(self, context: Context, handler: Handler, message: Message, envelope: Envelope, received: float) -> None:
+    def __init__(
+        self, context: Context, handler: Handler, message: Message, envelope: Envelope, received: float
+    ) -> None:
         self.context = context
         self.handler = handler
         self.message = message
@@ -278,7 +280,7 @@ class Handling:
             try:
                 async with asyncio.timeout(wish.within):
                     return await wish.make()
-            except Exception as error:  # noqa: BLE001 - whatever failed, the outcome is not known
+            except Exception as error:
                 log.warning("no outcome", context=self.context.name, topic=self.envelope.topic, error=repr(error))
                 return Silence.UNKNOWN
         reply = await self.context.asker.call(self._request(wish), within=wish.within, budget=budget_of(wish.within))

@@ -34,7 +34,12 @@ async def serve(contexts: list[Context], settings: Settings, stop: asyncio.Event
         yield
         return
     config = uvicorn.Config(
-        _application(contexts, stop), host=settings.health_host, port=settings.health_port, log_level="warning", access_log=False, lifespan="off"
+        _application(contexts, stop),
+        host=settings.health_host,
+        port=settings.health_port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
@@ -87,7 +92,8 @@ def _application(contexts: list[Context], stop: asyncio.Event) -> Any:
 
 def _breakers(contexts: list[Context]) -> dict[str, dict[str, str]]:
     return {
-        context.name: {callee: breaker.state for callee, breaker in context.asker.breakers.items()} for context in contexts
+        context.name: {callee: breaker.state for callee, breaker in context.asker.breakers.items()}
+        for context in contexts
     }
 
 

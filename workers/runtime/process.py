@@ -37,7 +37,7 @@ async def running(contexts: list[Context]) -> AsyncIterator[None]:
 
 async def run(names: list[str], configuration: Settings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
-    from workers.town import worker  # noqa: PLC0415 - the town imports every worker, and they import the runtime
+    from workers.town import worker
 
     contexts = [worker(name).context(configuration) for name in names]
     stop = asyncio.Event()
@@ -52,7 +52,7 @@ async def run(names: list[str], configuration: Settings) -> None:
 
 def main() -> None:
     """The entry point; ends with 1 and one sentence when it cannot start."""
-    from workers.town import CONTEXTS  # noqa: PLC0415
+    from workers.town import CONTEXTS
 
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run contexts of the town.")
     parser.add_argument("contexts", nargs="+", choices=[*CONTEXTS, "all"], metavar="CONTEXT", help=", ".join(CONTEXTS))

@@ -16,7 +16,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from contracts.base import CATALOGUE, Question
-from contracts.journal import FindMark, KeptEvents, MarkSet, Marked, ReadEvents
+from contracts.journal import FindMark, KeptEvents, Marked, MarkSet, ReadEvents
 from storage.views import ViewDatabase
 from workers.runtime import envelope
 from workers.runtime.asking import Asker, Request

@@ -28,13 +28,29 @@ class Reports:
     def handled(self, kind: EntryKind, envelope: Envelope, outcome: str, took: float) -> None:
         """Note how one message was handled; `took` in seconds."""
         self._note(
-            kind, envelope.id, envelope.topic, outcome, envelope.story_id, envelope.causation_id, envelope.actor, took, envelope.attempt
+            kind,
+            envelope.id,
+            envelope.topic,
+            outcome,
+            envelope.story_id,
+            envelope.causation_id,
+            envelope.actor,
+            took,
+            envelope.attempt,
         )
 
     def asked(self, request: Request, reply: Reply, took: float) -> None:
         """Note how one ask ended."""
         self._note(
-            "ask", request.message_id, request.topic, reply.kind, request.story_id, request.causation_id, request.actor, took, 1
+            "ask",
+            request.message_id,
+            request.topic,
+            reply.kind,
+            request.story_id,
+            request.causation_id,
+            request.actor,
+            took,
+            1,
         )
 
     def _note(

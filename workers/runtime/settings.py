@@ -114,4 +114,4 @@ def unknown_names() -> list[str]:
 @lru_cache
 def settings() -> Settings:
     """The settings of this process, read once; raises `pydantic.ValidationError` with the setting's name."""
-    return Settings(_env_file=os.environ.get("YEYAK_SETTINGS_FILE"), _secrets_dir=os.environ.get("YEYAK_SECRETS_DIR"))  # type: ignore[call-arg]
+    return Settings(_env_file=os.environ.get("YEYAK_SETTINGS_FILE"), _secrets_dir=os.environ.get("YEYAK_SECRETS_DIR"))

@@ -24,7 +24,9 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), format='{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}')
+    logging.basicConfig(
+        level=max(number, logging.WARNING), format='{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}'
+    )
     # a lost connection is reported once, by the runtime, not with a traceback for each channel
     for noisy in ("aio_pika", "aiormq"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
@@ -32,7 +34,10 @@ def configure_logs(level: str) -> None:
 
 HANDLED = Counter("yeyak_handled_total", "Messages handled, by outcome", ["context", "topic", "outcome"])
 TOOK = Histogram(
-    "yeyak_handling_seconds", "From delivery to the answer", ["context"], buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 3, 10)
+    "yeyak_handling_seconds",
+    "From delivery to the answer",
+    ["context"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 3, 10),
 )
 ASKED = Counter("yeyak_asked_total", "Asks, by outcome", ["context", "callee", "outcome"])
 BREAKER = Gauge("yeyak_breaker_open", "1 while the breaker is not closed", ["context", "callee"])

@@ -80,11 +80,20 @@ def definitions(queues: list[Queue]) -> dict[str, Any]:
     """The same as RabbitMQ's `definitions.json`."""
     return {
         "exchanges": [
-            {"name": name, "vhost": "/", "type": kind.value, "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+            {
+                "name": name,
+                "vhost": "/",
+                "type": kind.value,
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
             for name, kind in EXCHANGES.items()
         ],
         "queues": [
-            {"name": queue.name, "vhost": "/", "durable": True, "auto_delete": False, "arguments": queue.arguments} for queue in queues
+            {"name": queue.name, "vhost": "/", "durable": True, "auto_delete": False, "arguments": queue.arguments}
+            for queue in queues
         ],
         "bindings": [
             {
@@ -98,5 +107,6 @@ def definitions(queues: list[Queue]) -> dict[str, Any]:
             for queue in queues
         ],
     }
+
 
 __all__ = ["AMQPError", "Queue", "apply", "definitions", "plan"]

@@ -38,7 +38,7 @@ class NotKnownYet(Refused):
         super().__init__("not_found", **details)
 
 
-class Behind(Exception):  # noqa: N818 - a finding
+class Behind(Exception):
     """A view has not seen what was asked for: look again for a second, then answer with what there is."""
 
     def __init__(self, answer: Any) -> None:

@@ -49,7 +49,9 @@ class Copy:
 
     def row(self, event: Event) -> dict[str, Any]:
         """The table's columns, from the state that the event carries."""
-        return {column.name: getattr(event, column.name) for column in self.table.columns if column.name != "generation"}
+        return {
+            column.name: getattr(event, column.name) for column in self.table.columns if column.name != "generation"
+        }
 
     def happened(self, event: Any) -> TimelineRow:
         """The event's line in the timeline."""
@@ -166,7 +168,7 @@ class ViewContext(Context):
                 await self.gate.passed(self.settings.gate_patience_seconds)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
-            except Exception as error:  # noqa: BLE001 - halved until the culprit stands alone
+            except Exception as error:
                 await self._divide(batch, error)
                 return
             else:
@@ -211,4 +213,3 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
                 await store.put(connection, copy.table, [{"generation": generation, **row} for row in rows])
         ordered = [lines[key] for key in sorted(lines)]
         await store.note(connection, ((generation, line) for generation in generations for line in ordered))
-

@@ -9,7 +9,7 @@
     async def book_video(command: BookVideo, tx: Tx) -> Ask: ...
 
     @book_video.then
-    async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | Silence, tx: Tx) -> Rental | Refused: ...
+    async def settle_booking(command: BookVideo, outcome: Outcome, tx: Tx) -> Rental | Refused: ...
 
 A handler is called with a message that was read, in a transaction that the runtime commits. `raise Refused` undoes
 the step and keeps the refusal, `return Refused` keeps both.
@@ -81,7 +81,9 @@ class Worker:
         """The PostgreSQL schema of this context."""
         return self.name.replace(".", "_")
 
-    def on(self, message: type[Message], *, asks: type[Message] | None = None, looks: bool = False) -> Callable[[First], Handler]:
+    def on(
+        self, message: type[Message], *, asks: type[Message] | None = None, looks: bool = False
+    ) -> Callable[[First], Handler]:
         """Handle a message; `asks` names what the step asks between its two functions."""
         if not issubclass(message, Event) and message.owner() != self.name:
             raise TypeError(f"{message.topic} belongs to {message.owner()}, not to {self.name}")
@@ -111,7 +113,7 @@ class Worker:
 
     def context(self, settings: Settings) -> Context:
         """This worker, ready to be started."""
-        from workers.runtime.context import Context  # noqa: PLC0415 - a context knows its worker's type
+        from workers.runtime.context import Context
 
         return Context(self, settings)
 

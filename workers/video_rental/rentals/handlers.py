@@ -138,7 +138,11 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | S
         case PaymentState():
             to, payment, reason = RentalStatus.BOOKED, PaymentStatus.APPROVED, None
         case Refused(code="declined"):
-            to, payment, reason = RentalStatus.REJECTED, PaymentStatus.DECLINED, outcome.details.get("reason", "declined")
+            to, payment, reason = (
+                RentalStatus.REJECTED,
+                PaymentStatus.DECLINED,
+                outcome.details.get("reason", "declined"),
+            )
         case _:
             to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
     rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
@@ -159,7 +163,11 @@ def _as_it_is(rental: Rental | None) -> Rental | Refused:
     """The answer to a booking, from the row that is there."""
     if rental is None:
         return Refused("not_found")
-    known: dict[str, Any] = {"rental_id": str(rental.rental_id), "current_status": rental.status, "reason": rental.reason}
+    known: dict[str, Any] = {
+        "rental_id": str(rental.rental_id),
+        "current_status": rental.status,
+        "reason": rental.reason,
+    }
     if rental.status is RentalStatus.REJECTED:
         return Refused("payment_declined", **known)
     if rental.status is RentalStatus.CANCELLED and rental.pickup_until is None:
@@ -244,13 +252,19 @@ async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Ask:
         raise _late_fee_wrong_state(rental)
     tx.publish(LateFeePaying.of(paying))
     request = RequestPayment(
-        payment_id=payment_id, payer=rental.member_id, amount=rental.late_fee, method=command.payment, purpose=worker.name
+        payment_id=payment_id,
+        payer=rental.member_id,
+        amount=rental.late_fee,
+        method=command.payment,
+        purpose=worker.name,
     )
     return tx.ask(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
 
 
 def _late_fee_wrong_state(rental: Rental) -> Refused:
-    return Refused("wrong_state", current_status=rental.status, late_fee_status=rental.late_fee_status, allowed_actions=[])
+    return Refused(
+        "wrong_state", current_status=rental.status, late_fee_status=rental.late_fee_status, allowed_actions=[]
+    )
 
 
 @pay_late_fee.then

@@ -1,6 +1,7 @@
 """Rentals, and rentals' copy of the catalogue."""
 
 from alembic import op
+
 from storage.migrations.common import create_inbox_and_outbox
 
 revision = "0001"

@@ -1,6 +1,7 @@
 """The catalogue."""
 
 from alembic import op
+
 from storage.migrations.common import create_inbox_and_outbox
 
 revision = "0001"
