@@ -100,8 +100,7 @@ class Event(Message):
     @classmethod
     def of(cls, state: Shape, **more: Any) -> Self:
         """The event that tells `state`, a validated shape with this event's fields."""
-        event: Self = cls.model_construct(**{**state.__dict__, **more})
-        return event
+        return cls.model_construct(**{**state.__dict__, **more})  # type: ignore[return-value]
 
 
 class Refused(Exception):

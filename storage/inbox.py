@@ -130,9 +130,9 @@ class Inbox:
               returning 1),
             told as (
               insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
-              select i, t, b, :story_id, :id, :actor
+              select i, t, b, s, :id, :actor
               from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]),
-                cast(:told_bodies as text[])) u(i, t, b)
+                cast(:told_bodies as text[]), cast(:told_stories as uuid[])) u(i, t, b, s)
               where exists (select from mine)),
             timers as (
               insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)
@@ -162,6 +162,7 @@ class Inbox:
                 told_ids=[row.id for row in told],
                 told_topics=[row.topic for row in told],
                 told_bodies=[row.body for row in told],
+                told_stories=[row.story_id for row in told],
                 timer_ids=[timer.id for timer in timers],
                 timer_topics=[timer.topic for timer in timers],
                 timer_bodies=[timer.body for timer in timers],
@@ -283,12 +284,13 @@ class Inbox:
     @cached_property
     def _forget(self) -> Statement:
         return self._statement("""
-            delete from {s}.inbox where id in (select id from {s}.inbox
-              where received_at < now() - cast(:older as interval) and state = 'done' limit 5000)""")
+            with gone as (delete from {s}.inbox where id in (select id from {s}.inbox
+              where received_at < now() - cast(:older as interval) and state = 'done' limit 5000) returning 1)
+            select count(*) from gone""")
 
-    async def forget(self, session: Session, older: timedelta) -> None:
-        """Forget answers that nobody will ask for again, some thousand at a time."""
-        await session.value(self._forget, older=older)
+    async def forget(self, session: Session, older: timedelta) -> int:
+        """Forget answers that nobody will ask for again, some thousand at a time; returns how many."""
+        return int(await session.value(self._forget, older=older))
 
     @cached_property
     def _standing(self) -> Statement:

@@ -103,7 +103,7 @@ class Desk:
         await self.execute(
             f"update payments.inbox set due_at = due_at - interval '{hours} hours' where state = 'waiting'"
         )
-        await self.context.run_due()
+        await self.context.due.run()
 
     async def until(self, payment_id: UUID, *statuses: PaymentStatus) -> PaymentState:
         """Drive the timers until a payment is one of these; fails when it does not become so."""

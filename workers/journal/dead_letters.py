@@ -27,8 +27,8 @@ from storage.journal import Dead
 from workers.journal.declared import journal
 from workers.journal.feed import Ended, listen
 from workers.journal.masking import mask_cards, readable
-from workers.runtime.context import Context, read_body
-from workers.runtime.envelope import Unreadable
+from workers.runtime.context import Context
+from workers.runtime.envelope import Unreadable, read_body
 from workers.runtime.topology import DEAD_QUEUE
 from workers.runtime.tx import NotKnownYet, Tx
 

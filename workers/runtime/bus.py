@@ -118,7 +118,7 @@ class Bus:
 
     @asynccontextmanager
     async def _looking_glass(self) -> AsyncIterator[Any]:
-        """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is opened anew."""
+        """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is made anew."""
         if not self.connected:
             raise ConnectionError("the broker is away")
         async with asyncio.timeout(3), self._looking:

@@ -19,20 +19,20 @@ from uuid import UUID, uuid4
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
-from faststream.rabbit.utils import RabbitClientProperties
-from pydantic import ValidationError
 
 from contracts.base import Event, Message, Refused
-from contracts.journal import EntryKind, FileDeadLetter, RecordHandled
-from storage.database import AWAY, CommitInDoubt, Database, Row
-from storage.inbox import Claim, Inbox, Told
+from contracts.journal import EntryKind, RecordHandled
+from storage.database import AWAY, Database
+from storage.inbox import Inbox
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
 from workers.runtime.asking import Asker
 from workers.runtime.bus import BROKEN, DEAD, Bus
-from workers.runtime.envelope import Envelope, Unreadable
+from workers.runtime.due import Due
+from workers.runtime.envelope import Envelope, Unreadable, read_body
 from workers.runtime.gate import Gate
 from workers.runtime.handling import (
     BEHIND_FOR_SECONDS,
@@ -55,7 +55,6 @@ log = structlog.get_logger()
 
 Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
-DUE_AT_ONCE = 16
 
 
 async def _undecoded(message: Any) -> Any:
@@ -80,6 +79,7 @@ class Context:
         self.gate = Gate(worker.name, self.database)
         self.reports = Reports(worker.name, self.bus)
         self.outgoing = Outgoing(worker.name, self.database, self.inbox, self.bus, settings)
+        self.due = Due(self)
         self.asker.on_outcome = self.reports.asked
         self.missing: list[str] = []
         """Queues of this context that the broker does not have."""
@@ -112,7 +112,7 @@ class Context:
     def loops(self) -> None:
         """What runs beside the deliveries."""
         settings = self.settings
-        self.every(settings.tick_seconds, self.run_due)
+        self.every(settings.tick_seconds, self.due.run)
         self.every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
         self.every(0.05, self.outgoing.flush)
         self.every(0.25, self.reports.flush)
@@ -129,7 +129,7 @@ class Context:
             decoder=_undecoded,
             graceful_timeout=self.settings.drain_seconds,
             reconnect_interval=0.5,
-            client_properties=RabbitClientProperties(connection_name=f"{self.name}: hears"),
+            client_properties={"connection_name": f"{self.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
         )
         channel = Channel(prefetch_count=self.prefetch)
         for queue, message in self.worker.queues().items():
@@ -199,15 +199,15 @@ class Context:
         """Run a function again and again while the database is there; what it raises is logged, and it goes on."""
 
         async def loop() -> None:
-            while True:
+            while not self._stopping:
                 await asyncio.sleep(seconds)
                 try:
                     if await self.gate.passed(3600):
                         await function()
-                except AWAY as error:
+                except (AMQPError, TimeoutError) as error:
+                    log.warning("a loop waits for the broker", context=self.name, error=repr(error))
+                except self.away as error:
                     self.gate.shut(error)
-                except BROKEN as error:
-                    log.warning("the broker is away", context=self.name, error=repr(error))
                 except Exception:
                     log.exception("a loop failed; it goes on", context=self.name)
 
@@ -220,7 +220,8 @@ class Context:
 
     async def _forget(self) -> None:
         async with self.database.session() as session:
-            await self.inbox.forget(session, timedelta(days=self.settings.keep_answers_days))
+            while await self.inbox.forget(session, timedelta(days=self.settings.keep_answers_days)):
+                pass
 
     async def check_queues(self) -> None:
         """See whether a queue of ours is gone, and bind those of events again: nobody can see a missing binding."""
@@ -295,7 +296,7 @@ class Context:
         if failpoints.hook:
             await failpoints.hook(self.name, "said")
         await raw.ack()
-        self._note(handling, verdict)
+        self.note(handling, verdict)
 
     async def _verdict(self, handling: Handling) -> Verdict:
         if handling.handler.is_question:
@@ -345,7 +346,8 @@ class Context:
         with contextlib.suppress(*BROKEN):
             await self.bus.reply(envelope, message)
 
-    def _note(self, handling: Handling, verdict: Verdict, kind: EntryKind | None = None) -> None:
+    def note(self, handling: Handling, verdict: Verdict, kind: EntryKind | None = None) -> None:
+        """Count a handling, and report it to the journal."""
         took = time.monotonic() - handling.received
         self.on_handled(handling.envelope, verdict, took)
         if handling.handler.message is not RecordHandled:
@@ -382,123 +384,11 @@ class Context:
         log.warning("a step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
         if envelope.asked:
             return SILENCE if handling.committed else UNAVAILABLE
-        await self.keep_for_later(handling, "waiting", repr(error), failures=1)
+        await self.due.keep(handling, "waiting", repr(error), failures=1)
         return Verdict(None, code="retry")
-
-    async def keep_for_later(self, handling: Handling, state: str, error: str, failures: int) -> None:
-        """Keep a message that failed `failures` times in a row; after the last delay it is a dead letter."""
-        delays = self.settings.retry_seconds
-        dead = failures > len(delays)
-        after = timedelta() if dead else timedelta(seconds=delays[failures - 1] * random.uniform(0.8, 1.2))
-        envelope = handling.envelope
-        claim = Claim(
-            id=envelope.id,
-            topic=envelope.topic,
-            digest=envelope.digest,
-            owner=handling.owner,
-            state="dead" if dead else state,
-            body=envelope.body.decode(),
-            answer=None,
-            refused=False,
-            after=after,
-            story_id=envelope.story_id,
-            causation_id=envelope.causation_id,
-            actor=envelope.actor,
-        )
-        filed = self._dead_letter(envelope, error, failures) if dead else None
-        while True:
-            try:
-                async with self.database.transaction() as session:
-                    kept = await self.inbox.later(session, claim, error)
-                    if kept and filed:
-                        await self.inbox.post(session, filed)
-            except (*AWAY, CommitInDoubt) as away:
-                self.gate.shut(away)
-                if not await self.gate.passed(self.settings.gate_patience_seconds):
-                    raise GiveBack from away
-            else:
-                break
-        if kept and filed:
-            self.outgoing.say([filed])
-
-    def _dead_letter(self, envelope: Envelope, error: str, attempts: int) -> Told:
-        letter = FileDeadLetter(
-            context=self.name,
-            message_id=envelope.id,
-            message_topic=envelope.topic,
-            body=envelope.body.decode(),
-            error=error[:2000],
-            attempts=attempts,
-            story_id=envelope.story_id,
-            causation_id=envelope.causation_id,
-            actor=envelope.actor,
-        )
-        return Told(uuid4(), letter.topic, letter.model_dump_json(), envelope.story_id, envelope.id, envelope.actor)
-
-    # -- what is due
-
-    async def run_due(self) -> None:
-        """Take up what is due: lost steps, retries, timers."""
-        while True:
-            owner = uuid4()
-            lease = timedelta(seconds=self.settings.lease_seconds)
-            async with self.database.session() as session:
-                rows = await self.inbox.take_due(session, owner, lease, DUE_AT_ONCE)
-            if rows:
-                await asyncio.gather(*(self._take_up(row, owner) for row in rows))
-            if len(rows) < DUE_AT_ONCE:
-                return
-
-    async def _take_up(self, row: Row, owner: UUID) -> None:
-        if failpoints.hook:
-            await failpoints.hook(self.name, "due")
-        envelope = _kept(row)
-        handler = self.worker.handlers[row["topic"]]
-        message = read_body(handler.message, envelope.body)
-        handling = Handling(self, handler, message, envelope, time.monotonic())
-        handling.owner = owner
-        started = row["state"] == "started"
-        try:
-            verdict = await handling.run(resume=started)
-        except GiveBack:
-            return
-        except Exception as error:
-            log.warning(
-                "a due step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error)
-            )
-            await self.keep_for_later(handling, row["state"], repr(error), failures=row["failures"] + 1)
-            verdict = Verdict(None, code="retry")
-        self.outgoing.say(handling.told)
-        kind: EntryKind = "timer" if not row["error"] and not started else "retry"
-        self._note(handling, verdict, kind)
-
-
-def read_body(message: type[Message], body: bytes) -> Message:
-    """A body by its contract; raises Unreadable with the fields that do not fit, never with their values."""
-    try:
-        return message.model_validate_json(body)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)[:5]
-        )
-        raise Unreadable(f"not a {message.topic}: {problems}") from None
 
 
 def _kind(handler: Handler) -> EntryKind:
     if handler.is_question:
         return "question"
     return "event" if issubclass(handler.message, Event) else "command"
-
-
-def _kept(row: Row) -> Envelope:
-    return Envelope(
-        id=row["id"],
-        topic=row["topic"],
-        body=row["body"].encode(),
-        story_id=row["story_id"],
-        causation_id=row["causation_id"],
-        actor=row["actor"],
-        digest=row["digest"],
-        attempt=row["attempts"],
-    )

@@ -9,6 +9,9 @@ from uuid import UUID, uuid4
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
+from pydantic import ValidationError
+
+from contracts.base import Message as Contract
 
 
 class Unreadable(Exception):
@@ -63,6 +66,18 @@ def read(raw: AbstractIncomingMessage, topic: str) -> Envelope:
         correlation_id=str(raw.correlation_id or ""),
         redelivered=bool(raw.redelivered),
     )
+
+
+def read_body(message: type[Contract], body: bytes) -> Contract:
+    """A body by its contract; raises Unreadable with the fields that do not fit, never with their values."""
+    try:
+        return message.model_validate_json(body)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)[:5]
+        )
+        raise Unreadable(f"not a {message.topic}: {problems}") from None
 
 
 def told(

@@ -96,7 +96,7 @@ class Handling:
     """A message, the handler for it, and a fence: `owner`, a random token."""
 
     def __init__(
-        self, context: Context, handler: Handler, message: Message, envelope: Envelope, received: float
+        self, context: Context, handler: Handler, message: Message | None, envelope: Envelope, received: float
     ) -> None:
         self.context = context
         self.handler = handler
@@ -182,13 +182,13 @@ class Handling:
                 if row is not None and row["owner"] == self.owner and row["state"] == _state(result):
                     self.committed = True
                     return result
-            except AWAY as error:
-                self.context.gate.shut(error)
-                await self._wait_at_gate()
             except (*TRANSIENT, TimeoutError):
                 tries += 1
                 if tries == TRIES:
                     raise
+            except AWAY as error:
+                self.context.gate.shut(error)
+                await self._wait_at_gate()
             except Exception:
                 # a repeated message may trip over its own rows: look before calling it a failure
                 row = await self._look()

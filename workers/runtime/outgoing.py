@@ -44,13 +44,17 @@ class Outgoing:
                 task.add_done_callback(self._tasks.discard)
 
     async def _publish(self, row: Told) -> bool:
+        contract = CATALOGUE.get(row.topic)
+        if contract is None:
+            log.error("no contract has this name; it waits for one", context=self._context, topic=row.topic)
+            return False
         message = envelope.told(
             row.id, row.body.encode(), row.topic, self._context, row.story_id, row.causation_id, row.actor
         )
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")
         try:
-            await self._bus.tell(CATALOGUE[row.topic].exchange, row.topic, message)
+            await self._bus.tell(contract.exchange, row.topic, message)
         except (Unroutable, *BROKEN) as error:
             self.failed += 1
             log.warning("not published yet", context=self._context, topic=row.topic, id=str(row.id), error=repr(error))

@@ -34,7 +34,7 @@ TOLD = {
     "x-overflow": "reject-publish",
     "x-max-length-bytes": 512 * 2**20,
 }
-KEPT_DEAD = {"x-queue-type": "quorum"}
+KEPT_DEAD = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 JOURNAL = {
     "x-queue-type": "stream",
     "x-max-age": "7D",

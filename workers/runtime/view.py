@@ -24,8 +24,8 @@ from contracts.base import Event
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
-from workers.runtime.context import Context, read_body
-from workers.runtime.envelope import Unreadable
+from workers.runtime.context import Context
+from workers.runtime.envelope import Unreadable, read_body
 from workers.runtime.gate import Gate
 from workers.runtime.handling import Handling
 from workers.runtime.settings import Settings
