@@ -49,7 +49,8 @@ def _alternatives(old: Json, new: Json, at: str) -> list[str]:
     for alternative in old.get("anyOf", [old]):
         tries = [narrowed(alternative, other, at) for other in new.get("anyOf", [new])]
         if all(tries):
-            wrong += sorted(tries, key=len)[0]
+            closest = min(tries, key=len)
+            wrong += closest
     return wrong
 
 

@@ -1,0 +1,92 @@
+"""`lint-imports` passes over the house, bites over one with a wrong import, and knows every context."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.listing import ROOT
+from workers.town import CONTEXTS
+
+CONFIGURATION = ROOT / ".importlinter"
+MODULES = (
+    "contracts.base",
+    "storage.database",
+    "workers.town",
+    "workers.runtime.bus",
+    "workers.runtime.process",
+    "gateway_api.door",
+    "ops.cli",
+    "bench.floor",
+    *(f"{layer}.{context}" for layer in ("storage", "workers") for context in CONTEXTS),
+)
+EXPECTED = {"workers/runtime/process.py": "import workers.town"}
+
+
+def linted(root: Path) -> tuple[int, str]:
+    """Exit code and output, with `root` as the place of all packages."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-c", program, "--no-cache"]
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def small_house(tmp_path: Path) -> Path:
+    """The same packages and contexts, with nothing in them."""
+    shutil.copy(CONFIGURATION, tmp_path)
+    for module in MODULES:
+        path = tmp_path / f"{module.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(EXPECTED.get(path.relative_to(tmp_path).as_posix(), ""))
+        for parent in path.relative_to(tmp_path).parents[:-1]:
+            (tmp_path / parent / "__init__.py").touch()
+    return tmp_path
+
+
+def test_the_house_passes() -> None:
+    code, output = linted(ROOT)
+
+    assert code == 0, output
+
+
+def test_a_small_house_in_good_order_passes(small_house: Path) -> None:
+    code, output = linted(small_house)
+
+    assert code == 0, output
+
+
+def test_each_kind_of_wrong_import_is_noticed(small_house: Path) -> None:
+    wrong = {
+        "contracts/base.py": "import storage.database",
+        "storage/database.py": "import workers.runtime.bus",
+        "workers/runtime/bus.py": "import storage.database, workers.payments",
+        "gateway_api/door.py": "import workers.runtime.bus",
+        "workers/payments.py": "import workers.journal, bench.floor",
+        "storage/payments.py": "import storage.journal",
+    }
+    for path, text in wrong.items():
+        (small_house / path).write_text(text)
+
+    code, output = linted(small_house)
+
+    assert code == 1, output
+    assert "Contracts: 0 kept, 7 broken." in output
+
+
+def test_every_context_stands_in_its_lists() -> None:
+    text = CONFIGURATION.read_text()
+
+    listed = {
+        layer: set(re.findall(rf"^    {layer}\.([a-z_.]+)$", text, re.MULTILINE)) for layer in ("workers", "storage")
+    }
+
+    assert set(CONTEXTS) <= listed["workers"]
+    assert set(CONTEXTS) <= listed["storage"]
