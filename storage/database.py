@@ -118,6 +118,7 @@ class Database:
                 "idle_in_transaction_session_timeout": "20s",
                 "timezone": "UTC",
                 "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
             },
         )
 

@@ -123,6 +123,7 @@ class ViewDatabase:
                     "application_name": "yeyak",
                     "statement_timeout": "15s",
                     "jit": "off",
+                    "synchronous_commit": "off",
                 },
             },
         )

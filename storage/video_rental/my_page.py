@@ -97,7 +97,7 @@ _REFUNDS = (
 _TIMELINE = (
     sa.select(timeline)
     .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(timeline.c.at, timeline.c.version)
+    .order_by(timeline.c.at, timeline.c.version, timeline.c.what)
 )
 
 

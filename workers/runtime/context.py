@@ -114,7 +114,7 @@ class Context:
         settings = self.settings
         self.every(settings.tick_seconds, self.due.run)
         self.every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
-        self.every(0.05, self.outgoing.flush)
+        self.every(0.2, self.outgoing.flush)
         self.every(0.25, self.reports.flush)
         self.every(600, self._forget)
         self.every(settings.check_queues_seconds, self.check_queues)
@@ -131,10 +131,13 @@ class Context:
             reconnect_interval=0.5,
             client_properties={"connection_name": f"{self.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
         )
-        channel = Channel(prefetch_count=self.prefetch)
+        asked, told = Channel(prefetch_count=self.prefetch), Channel(prefetch_count=self.prefetch)
         for queue, message in self.worker.queues().items():
             subscribe = broker.subscriber(
-                RabbitQueue(queue, declare=False), channel=channel, ack_policy=AckPolicy.MANUAL, no_reply=True
+                RabbitQueue(queue, declare=False),
+                channel=told if message.travel() == "told" else asked,
+                ack_policy=AckPolicy.MANUAL,
+                no_reply=True,
             )
             subscribe(self._subscriber(self.worker.handlers[message.topic]))
         await broker.start()

@@ -37,6 +37,7 @@ AWAY = (OSError, DBAPIError, TimeoutError)
 CULPRITS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What the database says of an event that it cannot keep; anything else it says is about itself."""
 LONGEST_PAUSE = 5.0
+LINGER_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class ViewContext(Context):
         super().__init__(view, settings)
         self.store = ViewDatabase(view.tables, settings.database_of(view.name))
         self.gate = Gate(self.name, self.store)
-        self._arrived: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
+        self._busy = False
         self._applying: asyncio.Task[None] | None = None
         self.prefetch = settings.batch
 
@@ -133,26 +135,35 @@ class ViewContext(Context):
     async def deliver(self, raw: AbstractIncomingMessage, handler: Handler) -> None:
         if handler.is_question:
             await super().deliver(raw, handler)
-            return
+        else:
+            self._arrived.put_nowait((raw, handler))
+
+    async def _apply_all(self) -> None:
+        """Apply what arrived, in that order; under load a short linger makes a batch worth its transaction."""
+        while True:
+            arrived = [await self._arrived.get()]
+            if self._busy:
+                await asyncio.sleep(LINGER_SECONDS)
+            while len(arrived) < self.settings.batch and not self._arrived.empty():
+                arrived.append(self._arrived.get_nowait())
+            self._busy = len(arrived) > 1
+            try:
+                batch = [waiting for one in arrived if (waiting := await self._event(*one))]
+                if batch:
+                    await self._apply(batch)
+            finally:
+                for _ in arrived:
+                    self._arrived.task_done()
+
+    async def _event(self, raw: AbstractIncomingMessage, handler: Handler) -> _Waiting | None:
         try:
             envelopes.read(raw, handler.message.topic)
             event = read_body(handler.message, raw.body)
-            assert isinstance(event, Event)
         except Unreadable as reason:
             await self.bury(raw, handler.message.topic, reason)
-            return
-        self._arrived.put_nowait(_Waiting(raw, event))
-
-    async def _apply_all(self) -> None:
-        while True:
-            batch = [await self._arrived.get()]
-            while len(batch) < self.settings.batch and not self._arrived.empty():
-                batch.append(self._arrived.get_nowait())
-            try:
-                await self._apply(batch)
-            finally:
-                for _ in batch:
-                    self._arrived.task_done()
+            return None
+        assert isinstance(event, Event)
+        return _Waiting(raw, event)
 
     async def _apply(self, batch: list[_Waiting]) -> None:
         """Apply, and acknowledge what was applied; while the database is away, wait."""
@@ -175,7 +186,7 @@ class ViewContext(Context):
                 break
         if failpoints.hook:
             await failpoints.hook(self.name, "applied")
-        await self._acknowledge(batch)
+        await _acknowledge(batch)
 
     async def _divide(self, batch: list[_Waiting], error: Exception) -> None:
         """Find the event that cannot be applied; its neighbours are."""
@@ -186,10 +197,13 @@ class ViewContext(Context):
         else:
             await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
 
-    async def _acknowledge(self, batch: list[_Waiting]) -> None:
-        for waiting in batch:
-            with contextlib.suppress(Exception):  # the channel is gone: it comes again, which is harmless
-                await waiting.raw.ack()
+
+async def _acknowledge(batch: list[_Waiting]) -> None:
+    """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
+    last = {id(waiting.raw.channel): waiting.raw for waiting in batch}
+    for raw in last.values():
+        with contextlib.suppress(Exception):  # the channel is gone: its messages come again, which is harmless
+            await raw.ack(multiple=True)
 
 
 async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only: int | None = None) -> None:
@@ -206,7 +220,8 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
         lines[line.subject, line.version, line.what] = line
     async with store.change() as connection:
         generations = [only] if only is not None else await store.written_generations(connection)
-        for states in newest.values():
+        for name in sorted(newest):  # tables and rows in one order: two replicas never wait for each other
+            states = newest[name]
             copy = view.copies[next(iter(states.values())).topic]
             rows = [copy.row(states[key]) for key in sorted(states)]
             for generation in generations:
