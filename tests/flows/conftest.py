@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from contracts.base import Caller
-from tests.flows.renting import discrepancies
+from tests.conftest import MakeSettings
+from tests.flows.renting import attempt, discrepancies
 from tests.support.town import Town, customer
+from workers.town import CONTEXTS
+
+PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "video_rental_payment_ms": 1500}
+"""Short enough to wait for, long enough that a busy machine does not make an approval look like silence."""
+
+
+@asynccontextmanager
+async def town_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Town]:
+    """A town at work, in which a booking has gone through; its books must balance in the end."""
+    town = await Town(await make_settings(**PATIENT, **settings)).open()
+    await town.start(*CONTEXTS)
+    while (await attempt(town, town.booking(await town.video()), id=uuid4()))[0] != "done":
+        pass
+    yield town
+    assert await discrepancies(town) == []
+    await town.close()
+
+
+@pytest.fixture(scope="module")
+async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+    """All contexts at work, shared by the stories of a file."""
+    async with town_with(make_settings) as running:
+        yield running
 
 
 @pytest.fixture
@@ -19,10 +46,3 @@ def kim() -> Caller:
 @pytest.fixture
 def lee() -> Caller:
     return customer()
-
-
-@pytest.fixture(scope="module")
-async def books_balance(town: Town) -> AsyncIterator[None]:
-    """After the last story of a file: copies, money and My Page agree."""
-    yield
-    assert await discrepancies(town) == []

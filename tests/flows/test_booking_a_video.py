@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID, uuid4
 
-import pytest
-
 from contracts.base import Caller
 from contracts.video_rental.rentals import BookingStarted, VideoBooked
 from contracts.video_rental.videos import ChangeVideo, RegisterVideo, VideoStatus
 from tests.flows.renting import attempt, cancel, free_copies, kept, page_of, pick_up, rental_of, shown, told_of
 from tests.support.town import STAFF, Town, customer, eventually
-
-pytestmark = pytest.mark.usefixtures("books_balance")
 
 
 async def test_a_paid_booking_holds_a_copy_and_is_on_my_page(town: Town, kim: Caller) -> None:

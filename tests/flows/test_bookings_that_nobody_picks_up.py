@@ -9,9 +9,9 @@ import pytest
 
 from contracts.base import Caller
 from tests.conftest import MakeSettings
-from tests.flows.renting import RENTALS, cancel, discrepancies, free_copies, kept, pick_up, rental_of, shown, told_of
+from tests.flows.conftest import town_with
+from tests.flows.renting import RENTALS, cancel, free_copies, kept, pick_up, rental_of, shown, told_of
 from tests.support.town import Town
-from workers.town import CONTEXTS
 
 SECONDS = 1.0
 
@@ -19,11 +19,8 @@ SECONDS = 1.0
 @pytest.fixture(scope="module")
 async def impatient(make_settings: MakeSettings) -> AsyncIterator[Town]:
     """A town where a booking is kept for a second."""
-    town = await Town(await make_settings(video_rental_pickup_hours=SECONDS / 3600)).open()
-    await town.start(*CONTEXTS)
-    yield town
-    assert await discrepancies(town) == []
-    await town.close()
+    async with town_with(make_settings, video_rental_pickup_hours=SECONDS / 3600) as running:
+        yield running
 
 
 async def test_a_booking_that_is_not_picked_up_in_time_is_cancelled_and_refunded(impatient: Town, kim: Caller) -> None:

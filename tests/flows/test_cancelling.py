@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-import pytest
-
 from contracts.base import Caller
 from contracts.payments import RefundPayment
 from tests.flows.renting import Thing, cancel, free_copies, give_back, kept, pick_up, rental_of, rented, shown, told_of
 from tests.support.town import STAFF, Town, eventually
-
-pytestmark = pytest.mark.usefixtures("books_balance")
 
 
 async def test_a_cancelled_booking_is_refunded_and_the_next_member_gets_the_copy(
@@ -36,8 +32,8 @@ async def test_a_cancelled_booking_is_refunded_and_the_next_member_gets_the_copy
         "VideoBooked",
         "BookingCancelled",
         "RefundStarted",
-        "RefundSucceeded",
         "PaymentRefunded",
+        "RefundSucceeded",
     ]
     assert await kept(town, rental) == 0
 
@@ -108,13 +104,15 @@ async def test_after_pickup_a_booking_cannot_be_cancelled(town: Town, kim: Calle
 async def test_of_a_cancellation_and_a_pickup_at_once_one_happens_and_the_other_is_refused(
     town: Town, kim: Caller
 ) -> None:
-    for _ in range(5):
-        rental = await town.done(town.booking(await town.video(), kim))
+    rentals = [await town.done(town.booking(await town.video(), kim)) for _ in range(5)]
 
-        cancelled, picked_up = await asyncio.gather(town.ask(cancel(rental, kim)), town.ask(pick_up(rental, kim)))
+    outcomes = await asyncio.gather(
+        *(asyncio.gather(town.ask(cancel(rental, kim)), town.ask(pick_up(rental, kim))) for rental in rentals)
+    )
+    await town.quiet()
 
+    for rental, (cancelled, picked_up) in zip(rentals, outcomes, strict=True):
         assert sorted([cancelled.kind, picked_up.kind]) == ["done", "refused"]
-        await town.quiet()
         assert await kept(town, rental) == (0 if cancelled.kind == "done" else 1000)
 
 

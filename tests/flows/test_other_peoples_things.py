@@ -24,8 +24,6 @@ from tests.flows.renting import (
 )
 from tests.support.town import STAFF, Town
 
-pytestmark = pytest.mark.usefixtures("books_balance")
-
 Wish = Callable[[Thing, Caller], Message]
 
 WISHES: dict[str, Wish] = {

@@ -13,8 +13,6 @@ from contracts.video_rental.videos import RegisterVideo
 from tests.flows.renting import attempt, cancel, free_copies, give_back, kept, pick_up, told_of
 from tests.support.town import STAFF, Town, customer
 
-pytestmark = pytest.mark.usefixtures("books_balance")
-
 
 async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer(town: Town, kim: Caller) -> None:
     video_id, request_id = await town.video(copies=50), uuid4()

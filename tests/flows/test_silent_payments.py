@@ -12,8 +12,6 @@ from contracts.base import Caller
 from tests.flows.renting import attempt, free_copies, kept, rental_of, shown, told_of
 from tests.support.town import Town, eventually
 
-pytestmark = pytest.mark.usefixtures("books_balance")
-
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
 async def test_a_silent_or_failing_provider_cancels_the_booking_and_frees_the_copy(
