@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from aio_pika.abc import AbstractIncomingMessage
 
 from workers.runtime import envelope
-from workers.runtime.breaker import Breaker
+from workers.runtime.breaker import Admitted, Breaker
 from workers.runtime.bus import BROKEN, REPLIES, Bus
 from workers.runtime.settings import Settings
 
@@ -164,9 +164,12 @@ class Asker:
         while True:
             if refusal := await self.shut(request.callee, request.queue):
                 return running or refusal
-            if not breaker.admit():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return running or Reply("unavailable", retry_after=1)
+            if not (admitted := breaker.admit()):
                 return running or Reply("unavailable", retry_after=breaker.retry_after)
-            reply = await self._once(request, breaker, deadline - time.monotonic(), within, budget)
+            reply = await self._once(request, breaker, admitted, left, within, budget)
             if reply.kind != "still_running":
                 return reply
             running = reply
@@ -174,7 +177,9 @@ class Asker:
                 return running
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
-    async def _once(self, request: Request, breaker: Breaker, left: float, within: float, budget: float) -> Reply:
+    async def _once(
+        self, request: Request, breaker: Breaker, admitted: Admitted, left: float, within: float, budget: float
+    ) -> Reply:
         correlation_id = str(uuid4())
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future
@@ -192,15 +197,15 @@ class Asker:
                 await self._bus.ask(request.exchange, request.topic, message)
                 reply = await future
         except BROKEN:
-            breaker.silence()
+            breaker.silence(admitted)
             return UNKNOWN
-        except asyncio.CancelledError:
-            breaker.not_asked()
+        except BaseException:
+            breaker.not_asked(admitted)
             raise
         finally:
             del self._waiting[correlation_id]
         if reply.kind == "unavailable":
-            breaker.not_asked()
+            breaker.not_asked(admitted)
         else:
-            breaker.heard()
+            breaker.heard(admitted)
         return reply

@@ -6,6 +6,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Leave to ask once; given back with how that went."""
+
+    probe: bool
 
 
 class Breaker:
@@ -14,6 +22,7 @@ class Breaker:
     def __init__(self, rest: float, *, window: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest
         self._clock = clock
+        self._window = window
         self._recent: deque[bool] = deque(maxlen=window)
         self._opened_at: float | None = None
         self._probing = False
@@ -37,31 +46,30 @@ class Breaker:
         """Whether an ask would be refused now; takes no probe."""
         return self._opened_at is not None and (self._remaining() > 0 or self._probing)
 
-    def admit(self) -> bool:
+    def admit(self) -> Admitted | None:
         """Let an ask through; when half open only one, until it is told how that went."""
-        if self._opened_at is None:
-            return True
-        if self._remaining() > 0 or self._probing:
-            return False
-        self._probing = True
-        return True
+        if self.is_shut():
+            return None
+        self._probing = self._opened_at is not None
+        return Admitted(probe=self._probing)
 
-    def heard(self) -> None:
+    def heard(self, admitted: Admitted) -> None:
         """The callee answered."""
-        if self._opened_at is not None and self._probing:
+        if admitted.probe:
             self._opened_at = None
+            self._probing = False
             self._recent.clear()
-        self._probing = False
         self._recent.append(True)
 
-    def silence(self) -> None:
+    def silence(self, admitted: Admitted) -> None:
         """The callee was asked and nothing is known."""
         self._recent.append(False)
-        failed_probe, self._probing = self._probing, False
-        half = self._recent.maxlen is not None and self._recent.count(False) * 2 >= self._recent.maxlen
-        if failed_probe or (self._opened_at is None and half):
+        half = self._recent.count(False) * 2 >= self._window
+        if admitted.probe or (self._opened_at is None and half):
             self._opened_at = self._clock()
+            self._probing = False
 
-    def not_asked(self) -> None:
-        """An admitted ask was never published; a probe is free again."""
-        self._probing = False
+    def not_asked(self, admitted: Admitted) -> None:
+        """The ask was never published; a probe is free again."""
+        if admitted.probe:
+            self._probing = False

@@ -1,0 +1,63 @@
+"""A bus without a broker: it remembers what was asked, and answers as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+from tests.support.town import eventually
+from workers.runtime.asking import Request
+
+
+class FakeBus:
+    """What an `Asker` needs of a bus."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.reply_queue = "test@replies"
+        self.on_reply: Callable[[Any], None] = lambda _: None
+        self.on_return: Callable[[str], None] = lambda _: None
+        self.found: tuple[int, int] | None = (0, 1)
+        """Messages and consumers of every queue; None: there is no such queue."""
+        self.look_takes = 0.0
+        self.look_fails: Exception | None = None
+        self.ask_fails: Exception | None = None
+        self.looked: list[str] = []
+        self.asked: list[Any] = []
+        self.answers: list[tuple[str, bytes]] = []
+        """Kinds and bodies of the next replies; the last one again and again, none at all: silence."""
+
+    async def look(self, queue: str) -> tuple[int, int] | None:
+        self.looked.append(queue)
+        await asyncio.sleep(self.look_takes)
+        if self.look_fails:
+            raise self.look_fails
+        return self.found
+
+    async def ask(self, exchange: str, topic: str, message: Any) -> None:
+        self.asked.append(message)
+        if self.ask_fails:
+            raise self.ask_fails
+        if self.answers:
+            kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            self.reply(message.correlation_id, kind, body)
+
+    async def published(self, number: int) -> None:
+        """Wait until so many asks were published."""
+
+        async def enough() -> bool:
+            return len(self.asked) >= number
+
+        await eventually(enough, every=0)
+
+    def reply(self, correlation_id: str, kind: str, body: bytes = b"{}", **headers: Any) -> None:
+        """A message in the reply queue."""
+        self.on_reply(SimpleNamespace(correlation_id=correlation_id, type=kind, body=body, headers=headers))
+
+
+def request(topic: str = "lab.decide") -> Request:
+    id = uuid4()
+    return Request(topic, "yeyak.commands", b"{}", id, "customer:kim", id)

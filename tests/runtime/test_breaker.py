@@ -1,0 +1,143 @@
+"""The breaker: when it opens, and that only one ask finds out whether it may close."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.runtime.breaker import Breaker
+
+REST = 5.0
+
+
+class Clock:
+    """Stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker(REST, clock=clock)
+
+
+def ask(breaker: Breaker, outcome: str) -> None:
+    admitted = breaker.admit()
+    assert admitted
+    getattr(breaker, outcome)(admitted)
+
+
+def opened(breaker: Breaker) -> Breaker:
+    for _ in range(10):
+        ask(breaker, "silence")
+    assert breaker.state == "open"
+    return breaker
+
+
+def test_nine_silent_asks_of_the_last_twenty_leave_it_closed(breaker: Breaker) -> None:
+    for number in range(40):
+        ask(breaker, "silence" if number % 20 < 9 else "heard")
+
+    assert breaker.state == "closed"
+
+
+def test_the_tenth_silent_ask_of_the_last_twenty_opens_it(breaker: Breaker) -> None:
+    for number in range(19):
+        ask(breaker, "silence" if number % 2 else "heard")
+    assert breaker.state == "closed"
+
+    ask(breaker, "silence")
+
+    assert breaker.state == "open"
+    assert breaker.is_shut()
+    assert not breaker.admit()
+
+
+def test_asks_that_were_never_published_count_neither_way(breaker: Breaker) -> None:
+    for _ in range(9):
+        ask(breaker, "silence")
+    for _ in range(100):
+        ask(breaker, "not_asked")
+    ask(breaker, "silence")
+
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize(("passed", "retry_after"), [(0.0, 5), (0.2, 5), (3.9, 2), (4.5, 1), (60.0, 1)])
+def test_its_remaining_rest_is_what_the_caller_is_told_to_wait(
+    breaker: Breaker, clock: Clock, passed: float, retry_after: int
+) -> None:
+    opened(breaker)
+
+    clock.now += passed
+
+    assert breaker.retry_after == retry_after
+
+
+def test_half_open_it_admits_one_probe_and_no_other(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += REST
+
+    assert breaker.state == "half_open"
+    assert not breaker.is_shut()
+    assert sum(bool(breaker.admit()) for _ in range(50)) == 1
+    assert breaker.is_shut()
+
+
+def test_an_answered_probe_closes_it_with_a_clean_slate(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += REST
+    ask(breaker, "heard")
+    assert breaker.state == "closed"
+
+    for _ in range(9):
+        ask(breaker, "silence")
+
+    assert breaker.state == "closed"
+
+
+def test_a_silent_probe_opens_it_for_another_whole_rest(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += REST
+    ask(breaker, "silence")
+
+    assert breaker.state == "open"
+    clock.now += REST - 0.1
+    assert not breaker.admit()
+    clock.now += 0.1
+    assert breaker.admit()
+
+
+def test_a_probe_that_was_never_published_leaves_its_place_to_another(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += REST
+    ask(breaker, "not_asked")
+
+    assert breaker.state == "half_open"
+    assert breaker.admit()
+
+
+@pytest.mark.parametrize("outcome", ["heard", "silence", "not_asked"])
+def test_an_ask_from_before_it_opened_says_nothing_about_the_probe(
+    breaker: Breaker, clock: Clock, outcome: str
+) -> None:
+    early = breaker.admit()
+    assert early
+    opened(breaker)
+    clock.now += REST
+    probe = breaker.admit()
+    assert probe
+
+    getattr(breaker, outcome)(early)
+
+    assert not breaker.admit()
+    breaker.heard(probe)
+    assert breaker.state == "closed"
