@@ -150,7 +150,8 @@ class _Watch:
         bus, self._bus = self._bus, None
         if bus is not None:
             with contextlib.suppress(*AWAY):
-                await bus.stop()
+                async with asyncio.timeout(2):
+                    await bus.stop()
 
 
 def _first_line(error: BaseException) -> str:

@@ -240,7 +240,7 @@ async def _connect(stack: AsyncExitStack, url: str) -> asyncpg.Connection:
             "timezone": "UTC",
         },
     )
-    stack.push_async_callback(connection.close)
+    stack.callback(connection.terminate)
     return connection
 
 

@@ -1,0 +1,64 @@
+"""`yeyak demo`: the stories of the town, played over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from types import ModuleType
+from typing import Annotated
+
+import httpx
+import typer
+
+from ops.configured import configuration, fail
+from ops.stack.local import local
+from ops.stories import video_rental
+from ops.stories.stage import PATIENCE, Line, Stage, StoryFailedError, issuer
+from workers.runtime.settings import Settings
+
+STORIES: list[ModuleType] = [video_rental]
+STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    url: Annotated[str, typer.Option(help="the gateway; the local town's when left out")] = "",
+) -> None:
+    """Play the stories of the town over HTTP and print what happens; ends with 1 at the first step that goes wrong."""
+    configured = configuration()
+    try:
+        asyncio.run(play(configured, url or gateway_url(configured)))
+    except (StoryFailedError, ValueError) as failure:
+        fail(f"the demo failed: {failure}")
+
+
+def gateway_url(settings: Settings) -> str:
+    """Where the running town's gateway is."""
+    running = local().read_state().get("gateway_url") if local().supervisor_pid() else None
+    host = settings.gateway_host if settings.gateway_host not in ("0.0.0.0", "::") else "127.0.0.1"
+    return running or f"http://{host}:{settings.gateway_port}"
+
+
+async def play(settings: Settings, url: str) -> None:
+    """Every story, one after another; raises StoryFailedError."""
+    sign = issuer(settings)
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as http:
+        try:
+            ready = (await http.get("/ready")).status_code == 200
+        except httpx.HTTPError as error:
+            raise StoryFailedError(f"nobody answers at {url}: is the town up? (`yeyak up`)") from error
+        if not ready:
+            raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` says why")
+        for story in STORIES:
+            typer.echo(f"{story.TITLE}, at {url}")
+            typer.echo(printed(Line("step", "HTTP", "outcome", -1)))
+            await story.play(Stage(http, settings, sign, lambda line: typer.echo(printed(line))))
+    typer.echo("everything happened as it must")
+
+
+def printed(line: Line) -> str:
+    """A row of the table, 100 columns wide at most."""
+    took = "took ms" if line.took_ms < 0 else f"{line.took_ms:.0f}" if line.took_ms else ""
+    return f"{line.step:<{STEP}}  {line.http:<{HTTP}}  {line.outcome:<{OUTCOME}}  {took:>{TOOK}}".rstrip()

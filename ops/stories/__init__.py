@@ -1,0 +1,1 @@
+"""The stories that `yeyak demo` plays over HTTP: one module per business, each with `play(stage)`."""

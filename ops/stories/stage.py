@@ -1,0 +1,196 @@
+"""The stage for stories: people at the gateway's door, and a table of what came of each request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from contracts.base import Role
+from gateway_api.tokens import issue
+from workers.runtime.settings import Settings
+
+Json = dict[str, Any]
+Check = Callable[["Answer"], str | None]
+
+PATIENCE = 30.0
+"""Seconds for one request; the gateway answers long before."""
+
+
+TELL_AFTER = 3.0
+"""Seconds of looking after which the onlooker is told what there is so far."""
+
+
+class StoryFailedError(Exception):
+    """A step did not end as it must; its text says which and how."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    step: str
+    http: str
+    outcome: str
+    took_ms: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the gateway said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Json
+    took_ms: float
+
+    @property
+    def code(self) -> str:
+        """The `code` of a problem, the `status` of a thing."""
+        return str(self.body.get("code") or self.body.get("status") or "")
+
+
+def issuer(settings: Settings) -> Callable[[str, Role], str]:
+    """Signs tokens as the town's door accepts them; raises ValueError without a local key."""
+    if settings.jwt_key is None:
+        raise ValueError("there is no key to sign with: start the town (`yeyak up`), or set YEYAK_JWT_KEY")
+    key = settings.jwt_key.get_secret_value()
+
+    def sign(subject: str, role: Role) -> str:
+        return issue(
+            subject,
+            role,
+            key=key,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            lifetime=timedelta(hours=1),
+        )
+
+    return sign
+
+
+class Person:
+    """Somebody with a token."""
+
+    def __init__(self, stage: Stage, name: str, role: Role) -> None:
+        self.name = name
+        self._stage = stage
+        self._headers = {"authorization": f"Bearer {stage.sign(name, role)}", "accept-language": "en"}
+
+    async def ask(self, method: str, path: str, body: Json | None = None, *, key: str | None = None) -> Answer:
+        """One request, whatever comes of it; raises StoryFailedError when nobody answers."""
+        headers = self._headers | ({"idempotency-key": key} if key else {})
+        started = time.perf_counter()
+        try:
+            response = await self._stage.http.request(method, path, json=body, headers=headers)
+            content = response.json() if response.content else {}
+        except (httpx.HTTPError, ValueError) as error:
+            raise StoryFailedError(f"{method} {path} was not answered: {error or type(error).__name__}") from error
+        return Answer(response.status_code, response.headers, content, (time.perf_counter() - started) * 1000)
+
+
+class Stage:
+    """Plays steps, checks them, and shows each as a line."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        settings: Settings,
+        sign: Callable[[str, Role], str],
+        show: Callable[[Line], None],
+    ) -> None:
+        self.http = http
+        self.settings = settings
+        self.sign = sign
+        self.run = uuid4().hex[:6]
+        """Tells the people and things of this run from those of others."""
+        self._show = show
+
+    def staff(self, name: str) -> Person:
+        return Person(self, f"{name}-{self.run}", "staff")
+
+    def customer(self, name: str) -> Person:
+        return Person(self, f"{name}-{self.run}", "customer")
+
+    async def step(
+        self,
+        text: str,
+        person: Person,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        expect: int = 200,
+        code: str | None = None,
+        key: str | None = None,
+        shows: Callable[[Answer], str] = lambda answer: answer.code,
+        must: Check | None = None,
+    ) -> Answer:
+        """One request that must end with a status and, if given, with a `code` (of a problem) or `status` (of a thing)."""
+        answer = await person.ask(method, path, body, key=key)
+        self.check(text, method, answer, expect=expect, code=code, must=must)
+        self.note(text, f"{method} {answer.status}", shows(answer), answer.took_ms)
+        return answer
+
+    def check(
+        self, text: str, method: str, answer: Answer, *, expect: int, code: str | None = None, must: Check | None = None
+    ) -> None:
+        """Raises StoryFailedError, after a line that shows what came instead."""
+        problem = None
+        if answer.status != expect:
+            problem = f"expected {expect}"
+        elif code is not None and answer.code != code:
+            problem = f"expected {code}"
+        elif must is not None:
+            problem = must(answer)
+        if problem:
+            self.note(text, f"{method} {answer.status}", f"{answer.code} ({problem})", answer.took_ms)
+            raise StoryFailedError(f"{text}: {answer.status} {answer.code}, {problem}")
+
+    async def until(
+        self,
+        text: str,
+        look: Callable[[], Awaitable[Answer]],
+        reached: Callable[[Answer], bool],
+        *,
+        within: float,
+        shows: Callable[[Answer], str] = lambda answer: answer.code,
+    ) -> Answer:
+        """Look again and again until it is so; raises StoryFailedError when that takes too long."""
+        started = time.perf_counter()
+        told = False
+        while True:
+            answer = await look()
+            took = time.perf_counter() - started
+            if answer.status == 200 and reached(answer):
+                self.note(text, f"GET {answer.status}", shows(answer), took * 1000)
+                return answer
+            if took > within:
+                self.note(text, f"GET {answer.status}", f"{shows(answer)} (still)", took * 1000)
+                raise StoryFailedError(f"{text}: not within {within:.0f} s, it is {answer.status} {shows(answer)}")
+            if took > TELL_AFTER and not told:
+                told = True
+                self.note(text, "", f"not yet: {shows(answer)}", 0)
+            await asyncio.sleep(min(0.25, 0.02 + took / 10))
+
+    def note(self, text: str, http: str, outcome: str, took_ms: float) -> None:
+        self._show(Line(text, http, outcome, took_ms))
+
+    def must(self, is_so: bool, text: str, otherwise: str) -> None:
+        """Raises StoryFailedError when it is not so."""
+        if not is_so:
+            raise StoryFailedError(f"{text}: {otherwise}")
+
+
+def counted(words: Iterable[object]) -> str:
+    """`2 x BOOKED, CANCELLED`."""
+    seen: dict[str, int] = {}
+    for word in words:
+        seen[str(word)] = seen.get(str(word), 0) + 1
+    return ", ".join(word if count == 1 else f"{count} x {word}" for word, count in seen.items())
