@@ -1,0 +1,69 @@
+"""`YEYAK_FAILPOINTS`: which places end a process, and when."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from workers.runtime import failpoints
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
+    kills: list[tuple[int, int]] = []
+    monkeypatch.setattr(failpoints, "hook", None)
+    monkeypatch.setattr(os, "kill", lambda pid, number: kills.append((pid, number)))
+    return kills  # type: ignore[return-value]
+
+
+async def reach(*places: str) -> None:
+    for place in places:
+        context, _, name = place.partition(":")
+        assert failpoints.hook is not None
+        await failpoints.hook(context, name)
+
+
+ONCE = [(os.getpid(), signal.SIGKILL)]
+
+
+def test_nothing_is_watched_unless_it_is_asked_for(killed: list[tuple[int, int]]) -> None:
+    failpoints.install("")
+
+    assert failpoints.hook is None
+
+
+async def test_a_process_ends_the_first_time_it_gets_there(killed: list[tuple[int, int]]) -> None:
+    failpoints.install("payments:heard=kill")
+
+    await reach("payments:written", "video_rental.rentals:heard")
+    assert killed == []
+    await reach("payments:heard")
+    assert killed == ONCE
+
+
+async def test_a_count_says_which_time(killed: list[tuple[int, int]]) -> None:
+    failpoints.install("payments:heard=kill@3")
+
+    await reach("payments:heard", "payments:heard")
+    assert killed == []
+    await reach("payments:heard")
+    assert killed == ONCE
+
+
+async def test_several_places_each_have_their_own_count(killed: list[tuple[int, int]]) -> None:
+    failpoints.install("payments:heard=kill@2, payments:commit lost?=kill")
+
+    await reach("payments:heard")
+    assert killed == []
+    await reach("payments:commit lost?")
+    assert killed == ONCE
+
+
+@pytest.mark.parametrize("wrong", ["payments:heard", "payments:heard=stop", "payments:heard=kill@x", "=", "a=kill,,"])
+def test_what_cannot_be_read_is_refused(killed: list[tuple[int, int]], wrong: str) -> None:
+    with pytest.raises(ValueError, match="YEYAK_FAILPOINTS"):
+        failpoints.install(wrong)
+    assert failpoints.hook is None

@@ -1,0 +1,99 @@
+"""Settings: defaults fit, wrong and unknown ones are named, secrets stay secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from workers.runtime.settings import Settings, settings, unknown_names
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.env"
+    path.write_text(text)
+    monkeypatch.setenv("YEYAK_SETTINGS_FILE", str(path))
+
+
+def test_nothing_needs_to_be_set() -> None:
+    assert settings() == Settings()
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YEYAK_PREFETCH", "7")
+
+    assert settings().prefetch == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PREFETCH", "0"),
+        ("PREFETCH", "many"),
+        ("LOG_LEVEL", "LOUD"),
+        ("RETRY_SECONDS", "soon"),
+        ("TICK_SECONDS", "0"),
+        ("HEALTH_PORT", "65536"),
+    ],
+)
+def test_a_wrong_value_fails_with_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"YEYAK_{name}", value)
+
+    with pytest.raises(ValueError, match=name.lower()):
+        settings()
+
+
+def test_an_unknown_name_in_a_settings_file_fails_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    in_a_file(monkeypatch, tmp_path, "YEYAK_PREFTECH=7\n")
+
+    with pytest.raises(ValidationError, match="(?i)preftech"):
+        settings()
+
+
+def test_a_settings_file_is_read_and_the_environment_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    in_a_file(monkeypatch, tmp_path, "YEYAK_PREFETCH=7\nYEYAK_BATCH=9\n")
+    monkeypatch.setenv("YEYAK_PREFETCH", "8")
+
+    assert (settings().prefetch, settings().batch) == (8, 9)
+
+
+def test_an_unknown_name_in_the_environment_is_only_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YEYAK_PREFTECH", "7")
+    monkeypatch.setenv("YEYAK_LOCAL", "/tmp/x")
+
+    assert settings() == Settings()
+    assert unknown_names() == ["YEYAK_PREFTECH"]
+
+
+def test_a_secret_may_lie_in_a_file_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "YEYAK_AMQP_URL").write_text("amqp://kim:hush@broker/\n")
+    monkeypatch.setenv("YEYAK_SECRETS_DIR", str(tmp_path))
+
+    assert settings().amqp_url.get_secret_value() == "amqp://kim:hush@broker/"
+    assert "hush" not in repr(settings())
+
+
+def test_a_context_has_the_common_database_or_its_own() -> None:
+    chosen = Settings(
+        database_url="postgresql://common/yeyak",
+        context_database_urls={"video_rental.my_page": "sqlite+aiosqlite:///x"},
+    )
+
+    assert chosen.database_of("payments") == "postgresql://common/yeyak"
+    assert chosen.database_of("video_rental.my_page") == "sqlite+aiosqlite:///x"
+    assert chosen.provider_database == "postgresql://common/yeyak_provider"

@@ -1,0 +1,154 @@
+"""Declaring handlers: what is refused at once, and not when the first message comes."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+
+from contracts.base import Refused
+from contracts.payments import DriveVoid, PaymentState, PaymentVoided, RequestPayment, ShowPayment, VoidPayment
+from contracts.video_rental.videos import VideoRegistered
+from storage.database import Session
+from workers.runtime.envelope import Envelope
+from workers.runtime.handling import Handling
+from workers.runtime.settings import Settings
+from workers.runtime.tx import Silence, Tx, decode_answer, decode_refusal, encode_refusal
+from workers.runtime.worker import Handler, Worker
+
+
+async def handler(message: Any, tx: Any) -> None: ...
+
+
+def test_a_command_belongs_to_its_own_context() -> None:
+    with pytest.raises(TypeError, match=r"payments.void_payment belongs to payments, not to video_rental.rentals"):
+        Worker("video_rental.rentals").on(VoidPayment)
+
+
+def test_a_question_belongs_to_its_own_context() -> None:
+    with pytest.raises(TypeError, match="belongs to payments"):
+        Worker("video_rental.rentals").on(ShowPayment)
+
+
+def test_anybody_may_listen_to_an_event() -> None:
+    worker = Worker("video_rental.rentals")
+
+    worker.on(VideoRegistered)(handler)
+
+    assert "video_rental.videos.video_registered@video_rental.rentals" in worker.queues()
+
+
+def test_a_message_has_one_handler() -> None:
+    worker = Worker("payments")
+    worker.on(VoidPayment)(handler)
+
+    with pytest.raises(TypeError, match=r"payments handles payments.void_payment twice"):
+        worker.on(VoidPayment)
+
+
+async def test_a_step_that_asks_needs_a_second_function() -> None:
+    asking: Any = Handler(RequestPayment, handler, None, looks=False)
+
+    with pytest.raises(TypeError, match="handler asks, but has no second function"):
+        await Handling(None, asking, None, envelope(), 0.0)._settle(Silence.UNKNOWN)  # type: ignore[arg-type]
+
+
+def test_each_context_takes_up_its_dead_letters_and_a_queue_is_named_like_an_address() -> None:
+    queues = Worker("payments").queues()
+
+    assert list(queues) == ["payments.take_up_dead_letter@payments"]
+
+
+# -- what a step may say
+
+
+def envelope(**more: Any) -> Envelope:
+    given = {"id": uuid4(), "topic": "payments.void_payment", "body": b"{}", "story_id": uuid4()}
+    return Envelope(**{**given, "causation_id": None, "actor": "customer:kim", **more})
+
+
+@pytest.fixture
+def tx() -> Tx:
+    context: Any = Worker("payments").context(Settings())
+    return Tx(Session(None), envelope(budget=2.0), context, time.monotonic())
+
+
+def test_what_is_said_carries_the_story_its_cause_and_the_actor(tx: Tx) -> None:
+    tx.publish(VoidPayment(payment_id=UUID(int=1)))
+
+    (told,) = tx.told
+    assert (told.story_id, told.causation_id, told.actor) == (tx.envelope.story_id, tx.id, "customer:kim")
+
+
+def test_what_is_asked_cannot_be_told(tx: Tx) -> None:
+    with pytest.raises(TypeError, match=r"payments.show_payment is asked, not told"):
+        tx.publish(ShowPayment.model_construct())  # type: ignore[arg-type]
+
+
+def test_a_timer_is_a_message_to_oneself(tx: Tx) -> None:
+    from contracts.video_rental.rentals import GiveUpBooking
+
+    with pytest.raises(TypeError, match="is not for payments"):
+        tx.later(GiveUpBooking(rental_id=UUID(int=1)))
+
+
+def test_a_timer_has_one_id_per_message_and_name(tx: Tx) -> None:
+    for name in ("", "", "other"):
+        tx.later(DriveVoid(payment_id=UUID(int=1)), name=name)
+
+    first, again, other = tx.timers
+    assert first.id == again.id != other.id
+
+
+def test_ids_asked_for_are_derived_from_the_message(tx: Tx) -> None:
+    assert tx.derived("payment") == tx.derived("payment") == uuid5(tx.id, "payment")
+
+
+def test_a_budget_is_spent_from_the_delivery_on() -> None:
+    context: Any = Worker("payments").context(Settings())
+
+    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 1.5).budget_left() == pytest.approx(
+        0.5, abs=0.1
+    )
+    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 9).budget_left() == 0.0
+    assert Tx(Session(None), envelope(), context, time.monotonic()).budget_left() == 0.0
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(0, 0.25), (1, 0.5), (2, 1), (4, 4), (8, 60), (10_000, 60)])
+def test_a_growing_delay_doubles_up_to_its_limit(attempt: int, seconds: float) -> None:
+    context: Any = Worker("payments").context(Settings())
+    tx = Tx(Session(None), envelope(attempt=attempt), context, 0.0)
+
+    assert tx.growing(0.5, 60) == timedelta(seconds=seconds)
+
+
+# -- refusals and answers on the wire
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("sold_out"), Refused("wrong_state", current_status="BOOKED", allowed_actions=["pickup"])]
+)
+def test_a_refusal_arrives_as_it_was_sent(refusal: Refused) -> None:
+    assert decode_refusal(encode_refusal(refusal)) == refusal
+
+
+def test_a_refusal_may_name_an_id() -> None:
+    assert decode_refusal(encode_refusal(Refused("no", rental_id=UUID(int=7)))).details == {
+        "rental_id": str(UUID(int=7))
+    }
+
+
+@pytest.mark.parametrize("body", [b"", "", b"{}"])
+def test_a_refusal_without_words_is_one_all_the_same(body: bytes | str) -> None:
+    assert decode_refusal(body) == Refused("refused")
+
+
+def test_an_answer_has_the_shape_that_its_contract_promises() -> None:
+    state = PaymentVoided.model_construct(payment_id=UUID(int=1))
+
+    with pytest.raises(ValueError, match="payer"):
+        decode_answer(RequestPayment.model_construct(), state.model_dump_json(exclude_unset=True).encode())
+    assert RequestPayment.answer is PaymentState
