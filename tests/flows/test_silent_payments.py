@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import pytest
 
 from contracts.base import Caller
-from tests.flows.renting import attempt, free_copies, kept, rental_of, shown, told_of
+from tests.flows.renting import (
+    attempt,
+    free_copies,
+    kept,
+    kept_of,
+    pay_late_fee,
+    rental_of,
+    returned_late,
+    shown,
+    told_of,
+)
 from tests.support.town import Town, eventually
+from workers.runtime import failpoints
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
@@ -57,6 +70,59 @@ async def test_a_charge_that_turns_up_after_all_is_voided(town: Town, kim: Calle
 async def _payment_id(town: Town, refusal: dict[str, str]) -> str:
     payment_id: str = (await rental_of(town, refusal["rental_id"]))["payment_id"]
     return payment_id
+
+
+@contextmanager
+def first_answer_of_payments_is_held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Payments does its work, and its answer comes when nobody waits any more."""
+    released, held = asyncio.Event(), list[str]()
+
+    async def hold(context: str, place: str) -> None:
+        if (context, place) == ("payments", "committed") and not held:
+            held.append(place)
+            await released.wait()
+
+    monkeypatch.setattr(failpoints, "hook", hold)
+    try:
+        yield
+    finally:
+        released.set()
+    assert held
+
+
+async def test_an_approval_that_nobody_heard_is_voided(
+    town: Town, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video_id = await town.video(copies=1)
+    await town.quiet()
+
+    with first_answer_of_payments_is_held_back(monkeypatch):
+        refusal = await town.refused(town.booking(video_id, kim))
+
+    assert refusal["code"] == "payment_unavailable"
+    assert (await town.done(town.booking(video_id, lee)))["status"] == "BOOKED"
+    entry = await shown(town, refusal["rental_id"], status="CANCELLED", payment={"status": "VOIDED"})
+    assert "PaymentApproved" in [line["what"] for line in entry["timeline"]]
+    assert await kept(town, UUID(refusal["rental_id"])) == 0
+
+
+async def test_a_late_fee_whose_approval_nobody_heard_is_still_owed_and_voided(
+    town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned = await returned_late(town, kim, await town.video(), 0.5)
+    await town.quiet()
+
+    with first_answer_of_payments_is_held_back(monkeypatch):
+        refusal = await town.refused(pay_late_fee(returned, kim))
+
+    owed = await rental_of(town, returned["rental_id"])
+    assert (refusal["code"], owed["late_fee_status"]) == ("payment_unavailable", "OWED")
+
+    async def nothing_kept() -> bool:
+        return await kept_of(town, owed["late_fee_payment_id"]) == 0
+
+    await eventually(nothing_kept)
+    assert await kept(town, returned) == 1000
 
 
 async def test_repeating_a_request_that_came_to_nothing_changes_nothing(town: Town, kim: Caller) -> None:
