@@ -19,6 +19,8 @@ class Plan:
 
     at: int = 0
     lost: bool = False
+    place: str = ""
+    """Only this place counts."""
     only: frozenset[str] = frozenset({"payments", "video_rental.rentals"})
     trace: list[tuple[str, str]] = field(default_factory=list)
     crashes: list[asyncio.Task[None]] = field(default_factory=list)
@@ -44,6 +46,8 @@ async def _reached(context: str, place: str) -> None:
     if not plans or context not in plans[-1].only:
         return
     plan = plans[-1]
+    if plan.place not in ("", place):
+        return
     plan.trace.append((context, place))
     if len(plan.trace) != plan.at:
         return

@@ -1,0 +1,275 @@
+"""A test must bite: each fault is survived, and a runtime with a known mistake is found out by the same scenario.
+
+fault  what happens                                          the mistake
+F04    killed between delivery and commit                    a message is acknowledged before the commit
+F06    killed after the provider charged, before the commit  a charge has no key of its own
+F09    killed before a message was confirmed                 an outbox row is forgotten before the confirm
+F21    the answer to a COMMIT is lost                        a commit in doubt is tried again under a new id
+F26    a request is delivered again                          a claim always succeeds, as without an inbox
+F34    two relays, and a transaction that stays open         a relay asks for what is newer than the last it saw
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.video_rental.rentals import CancelBooking
+from ops.audit import audit
+from storage import provider as ledger
+from storage.database import Row, Session
+from storage.inbox import Claim, Inbox, Timer, Told
+from tests.conftest import MakeSettings
+from tests.support import checks
+from tests.support.crash import COMMIT, Plan, follow
+from tests.support.town import Town, customer, eventually
+from workers.runtime import failpoints
+from workers.runtime.asking import Reply
+from workers.runtime.context import Context
+from workers.runtime.handling import Handling
+from workers.runtime.outgoing import Outgoing
+
+RENTALS, PAYMENTS, MY_PAGE = "video_rental.rentals", "payments", "video_rental.my_page"
+
+Answers = list[tuple[UUID, Reply]]
+
+
+class Stage(Town):
+    """A town whose contexts crash when the last plan says so."""
+
+    plans: list[Plan]
+
+
+@pytest.fixture
+async def town(make_settings: MakeSettings) -> AsyncIterator[Stage]:
+    """A town of one's own, without a journal."""
+    own = Stage(await make_settings())
+    await own.open()
+    own.plans = follow(own)
+    await own.start(PAYMENTS, "video_rental.videos", RENTALS, MY_PAGE)
+    yield own
+    failpoints.hook = None
+    await own.close()
+
+
+async def discrepancies(town: Stage, answers: Answers) -> list[str]:
+    """What the suite finds once the town is quiet, or has had its time."""
+    with contextlib.suppress(AssertionError):
+        await town.quiet(within=6)
+    found = [line for lines in (await audit(town.settings, without=["journal"])).values() for line in lines]
+    query = "select * from video_rental_rentals.rentals where rental_id = $1"
+    for id, reply in answers:
+        rows = await town.rows(RENTALS, query, id)
+        found += [problem] if (problem := checks.untrue(reply, rows[0] if rows else None)) else []
+    return found
+
+
+# -- the scenarios
+
+
+async def crash(town: Stage, context: str, place: str, doing: Callable[[], Awaitable[Answers]], **more: Any) -> Answers:
+    """Do something while a context crashes at a place, once; it is started again."""
+    plan = Plan(1, place=place, only=frozenset({context}), **more)
+    town.plans.append(plan)
+    answers = await doing()
+
+    async def crashed() -> bool:
+        return plan.where is not None
+
+    await eventually(crashed)
+    await asyncio.gather(*plan.crashes)
+    return answers
+
+
+async def booked(town: Stage, posts: int = 1) -> Answers:
+    id, wish = uuid4(), town.booking(await town.video(), customer())
+    return [(id, await town.until_done(wish, id=id)) for _ in range(posts)]
+
+
+async def a_refund_is_asked_for(town: Stage) -> Answers:
+    id, member = uuid4(), customer()
+    await town.done(town.booking(await town.video(), member), id=id)
+
+    async def cancel() -> Answers:
+        await town.done(CancelBooking(rental_id=id, caller=member))
+        return []
+
+    return await crash(town, PAYMENTS, "written", cancel)
+
+
+async def a_charge_is_made(town: Stage) -> Answers:
+    return await crash(town, PAYMENTS, "heard", lambda: booked(town))
+
+
+async def something_is_said(town: Stage) -> Answers:
+    await town.video()
+    return await crash(town, RENTALS, "publish", lambda: booked(town))
+
+
+async def a_commit_gets_no_answer(town: Stage) -> Answers:
+    video_id, id = await town.video(), uuid4()
+
+    async def book() -> Answers:
+        return [(id, await town.until_done(town.booking(video_id), id=id))]
+
+    return await crash(town, RENTALS, COMMIT, book, lost=True)
+
+
+async def a_request_comes_again(town: Stage) -> Answers:
+    return await booked(town, posts=3)
+
+
+async def a_transaction_stays_open(town: Stage) -> Answers:
+    """Whoever writes dies before it speaks: the relays alone do, of two replicas, while one booking is held open."""
+    await town.start(RENTALS, replica=" (second)")
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold(context: str, place: str) -> None:
+        if (context, place) == (RENTALS, "claimed") and not held.is_set():
+            held.set()
+            await let_go.wait()
+
+    with pytest.MonkeyPatch.context() as writers:
+        slow_video = await town.video()
+        await town.quiet()
+        writers.setattr(Outgoing, "say", lambda self, rows: None)
+        writers.setattr(failpoints, "hook", hold)
+        slow = asyncio.create_task(book_and_show(town, slow_video, shown=False))
+        await held.wait()
+        quick = await book_and_show(town, await town.video())
+        let_go.set()
+        answers = [await slow, quick, await book_and_show(town, await town.video())]
+    await town.stop(f"{RENTALS} (second)")
+    return answers
+
+
+async def book_and_show(town: Stage, video_id: UUID, shown: bool = True) -> tuple[UUID, Reply]:
+    """Book, and wait until My Page shows it."""
+    id = uuid4()
+    reply = await town.until_done(town.booking(video_id), id=id)
+    query = "select 1 from video_rental_my_page.rentals where rental_id = $1"
+    if shown:
+        await eventually(lambda: town.rows(MY_PAGE, query, id))
+    return id, reply
+
+
+# -- the mistakes
+
+
+def acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:
+    handle = Context._handle
+
+    async def early(self: Context, raw: Any, handling: Handling) -> None:
+        await raw.ack()
+        await handle(self, SimpleNamespace(ack=_nothing, nack=_nothing), handling)  # type: ignore[arg-type]
+
+    patch.setattr(Context, "_handle", early)
+
+
+async def _nothing(**_: Any) -> None: ...
+
+
+def charge_without_a_key(patch: pytest.MonkeyPatch) -> None:
+    charge = ledger.charge
+
+    async def keyless(session: Session, key: UUID, *more: Any, **named: Any) -> Any:
+        return await charge(session, uuid4(), *more, **named)
+
+    patch.setattr(ledger, "charge", keyless)
+
+
+def forget_before_the_confirm(patch: pytest.MonkeyPatch) -> None:
+    publish = Outgoing._publish
+
+    async def forgetful(self: Outgoing, row: Told) -> bool:
+        self._sent.append(row.id)
+        await self.flush()
+        return await publish(self, row)
+
+    patch.setattr(Outgoing, "_publish", forgetful)
+
+
+def commit_again_under_a_new_id(patch: pytest.MonkeyPatch) -> None:
+    look = Handling._look
+
+    async def careless(self: Handling) -> Row | None:
+        if not self._in_doubt:
+            return await look(self)
+        self.envelope = replace(self.envelope, id=uuid4())
+        return None
+
+    patch.setattr(Handling, "_look", careless)
+
+
+def claim_always(patch: pytest.MonkeyPatch) -> None:
+    finish = Inbox.finish
+
+    async def always(self: Inbox, session: Session, claim: Claim, told: list[Told], timers: list[Timer]) -> bool:
+        if not await finish(self, session, claim, told, timers):
+            for row in told:
+                await self.post(session, row)
+        return True
+
+    patch.setattr(Inbox, "finish", always)
+
+
+def poll_for_what_is_newer(patch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, datetime] = {}
+
+    async def newer(self: Inbox, session: Session, older: timedelta, lease: timedelta, most: int) -> list[Told]:
+        columns = "id, topic, body, story_id, causation_id, actor"
+        rows = await session.connection.fetch(
+            f"""select {columns}, created_at from {self.schema}.outbox
+            where ($1::timestamptz is null or created_at > $1) and created_at < now() - $2::interval
+            order by created_at limit $3""",
+            seen.get(self.schema),
+            older,
+            most,
+        )
+        for row in rows:
+            seen[self.schema] = row["created_at"]
+        return [Told(**{name: row[name] for name in columns.split(", ")}) for row in rows]
+
+    patch.setattr(Inbox, "sweep", newer)
+
+
+# -- the bite
+
+
+@dataclass(frozen=True)
+class Bite:
+    """A fault, the mistake that it punishes, and a word of what is found then."""
+
+    scenario: Callable[[Stage], Awaitable[Answers]]
+    mistake: Callable[[pytest.MonkeyPatch], None]
+    found: str
+
+
+BITES = {
+    "F04": Bite(a_refund_is_asked_for, acknowledge_before_commit, "won are kept of charge"),
+    "F06": Bite(a_charge_is_made, charge_without_a_key, "payments knows nothing of it"),
+    "F09": Bite(something_is_said, forget_before_the_confirm, "version"),
+    "F21": Bite(a_commit_gets_no_answer, commit_again_under_a_new_id, "answered already_booked"),
+    "F26": Bite(a_request_comes_again, claim_always, "answered already_booked"),
+    "F34": Bite(a_transaction_stays_open, poll_for_what_is_newer, "version"),
+}
+
+
+@pytest.mark.parametrize("bite", BITES.values(), ids=BITES)
+async def test_the_fault_is_survived_and_a_mistake_is_found_out(
+    town: Stage, bite: Bite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await discrepancies(town, await bite.scenario(town)) == []
+
+    bite.mistake(monkeypatch)
+    found = await discrepancies(town, await bite.scenario(town))
+
+    assert [line for line in found if bite.found in line], found
