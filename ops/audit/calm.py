@@ -31,7 +31,8 @@ AT_WORK = """
     select (select count(*) from {s}.outbox) as outbox,
       (select max(received_at) from {s}.inbox) as newest,
       (select string_agg(distinct topic, ', ') from {s}.inbox
-        where state = 'started' or (state = 'waiting' and (due_at <= now() + interval '5 seconds' or attempts > 0))) as steps"""
+        where state = 'started' or (state = 'waiting' and attempts > 0)
+          or (state = 'waiting' and due_at <= now() + interval '5 seconds')) as steps"""
 READ = "select coalesce(max(last_offset), -1) from journal.reader"
 
 

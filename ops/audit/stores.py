@@ -192,8 +192,8 @@ class _PgCopy(Copy):
     async def fill(self, home: asyncpg.Connection) -> None:
         kept: IO[bytes]
         with tempfile.SpooledTemporaryFile(64 * 2**20) as kept:
-            schema, _, table = self.table.partition(".")
-            await self._connection.copy_from_table(table, schema_name=schema, output=kept, format="binary")
+            rows = f"table {self.table}"  # a partitioned table can be copied only so
+            await self._connection.copy_from_query(rows, output=kept, format="binary")
             kept.seek(0)
             await home.copy_to_table(self.name, schema_name="pg_temp", source=kept, format="binary")
 

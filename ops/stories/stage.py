@@ -132,7 +132,7 @@ class Stage:
         shows: Callable[[Answer], str] = lambda answer: answer.code,
         must: Check | None = None,
     ) -> Answer:
-        """One request that must end with a status and, if given, with a `code` (of a problem) or `status` (of a thing)."""
+        """One request that must end with a status and, if given, with a `code`: a problem's, or a thing's `status`."""
         answer = await person.ask(method, path, body, key=key)
         self.check(text, method, answer, expect=expect, code=code, must=must)
         self.note(text, f"{method} {answer.status}", shows(answer), answer.took_ms)
