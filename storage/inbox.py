@@ -12,6 +12,7 @@ a random token per handling): then all rolls back and the row answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -107,6 +108,15 @@ class Claim:
     actor: str
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A step that has done its work: its claim, and what it says."""
+
+    claim: Claim
+    told: Sequence[Told] = ()
+    timers: Sequence[Timer] = ()
+
+
 class Inbox:
     """Inbox and outbox of one schema, one method per statement."""
 
@@ -122,54 +132,68 @@ class Inbox:
             with mine as (
               insert into {s}.inbox as mine
                 (id, topic, digest, owner, state, body, answer, refused, due_at, story_id, causation_id, actor)
-              values (:id, :topic, :digest, :owner, :state, :body, :answer, :refused,
-                now() + cast(:after as interval), :story_id, :causation_id, :actor)
+              select id, topic, digest, owner, state, body, answer, refused, now() + after, story_id, causation_id,
+                actor
+              from unnest(cast(:ids as uuid[]), cast(:topics as text[]), cast(:digests as text[]),
+                cast(:owners as uuid[]), cast(:states as text[]), cast(:bodies as text[]), cast(:answers as text[]),
+                cast(:refusals as boolean[]), cast(:afters as interval[]), cast(:stories as uuid[]),
+                cast(:causes as uuid[]), cast(:actors as text[]))
+                claim(id, topic, digest, owner, state, body, answer, refused, after, story_id, causation_id, actor)
               on conflict (id) do update set state = excluded.state, body = excluded.body, answer = excluded.answer,
                 refused = excluded.refused, due_at = excluded.due_at, error = null, failures = 0
                 where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
-              returning 1),
+              returning id, owner, story_id, actor),
             told as (
               insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
-              select i, t, b, s, :id, :actor
-              from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]),
-                cast(:told_bodies as text[]), cast(:told_stories as uuid[])) u(i, t, b, s)
-              where exists (select from mine)),
+              select said.id, topic, body, said.story_id, cause, mine.actor
+              from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]), cast(:told_bodies as text[]),
+                cast(:told_stories as uuid[]), cast(:told_causes as uuid[]))
+                with ordinality said(id, topic, body, story_id, cause, place)
+              join mine on mine.id = cause order by place),
             timers as (
               insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)
-              select i, t, '', :owner, 'waiting', b, coalesce(at, now() + later), :story_id, :id, :actor
+              select timer.id, topic, '', owner, 'waiting', body, coalesce(at, now() + after), story_id, cause, actor
               from unnest(cast(:timer_ids as uuid[]), cast(:timer_topics as text[]), cast(:timer_bodies as text[]),
-                cast(:timer_afters as interval[]), cast(:timer_ats as timestamptz[])) u(i, t, b, later, at)
-              where exists (select from mine) on conflict do nothing)
+                cast(:timer_afters as interval[]), cast(:timer_ats as timestamptz[]), cast(:timer_causes as uuid[]))
+                timer(id, topic, body, after, at, cause)
+              join mine on mine.id = cause on conflict do nothing)
             select count(*) from mine""")
 
-    async def finish(self, session: Session, claim: Claim, told: list[Told], timers: list[Timer]) -> bool:
-        """Claim the message and post what the step says; False when the row belongs to another handling."""
-        return bool(
-            await session.value(
-                self._finish,
-                id=claim.id,
-                topic=claim.topic,
-                digest=claim.digest,
-                owner=claim.owner,
-                state=claim.state,
-                body=claim.body,
-                answer=claim.answer,
-                refused=claim.refused,
-                after=claim.after,
-                story_id=claim.story_id,
-                causation_id=claim.causation_id,
-                actor=claim.actor,
-                told_ids=[row.id for row in told],
-                told_topics=[row.topic for row in told],
-                told_bodies=[row.body for row in told],
-                told_stories=[row.story_id for row in told],
-                timer_ids=[timer.id for timer in timers],
-                timer_topics=[timer.topic for timer in timers],
-                timer_bodies=[timer.body for timer in timers],
-                timer_afters=[timer.after for timer in timers],
-                timer_ats=[timer.at for timer in timers],
-            )
+    async def finish(self, session: Session, steps: Sequence[Finished]) -> bool:
+        """Claim the messages and post what their steps say; False when a row belongs to another handling.
+
+        What such a step says is not posted; whoever ran it rolls back.
+        """
+        claims = [step.claim for step in steps]
+        told = [row for step in steps for row in step.told]
+        timers = [(timer, step.claim.id) for step in steps for timer in step.timers]
+        claimed: int = await session.value(
+            self._finish,
+            ids=[claim.id for claim in claims],
+            topics=[claim.topic for claim in claims],
+            digests=[claim.digest for claim in claims],
+            owners=[claim.owner for claim in claims],
+            states=[claim.state for claim in claims],
+            bodies=[claim.body for claim in claims],
+            answers=[claim.answer for claim in claims],
+            refusals=[claim.refused for claim in claims],
+            afters=[claim.after for claim in claims],
+            stories=[claim.story_id for claim in claims],
+            causes=[claim.causation_id for claim in claims],
+            actors=[claim.actor for claim in claims],
+            told_ids=[row.id for row in told],
+            told_topics=[row.topic for row in told],
+            told_bodies=[row.body for row in told],
+            told_stories=[row.story_id for row in told],
+            told_causes=[row.causation_id for row in told],
+            timer_ids=[timer.id for timer, _ in timers],
+            timer_topics=[timer.topic for timer, _ in timers],
+            timer_bodies=[timer.body for timer, _ in timers],
+            timer_afters=[timer.after for timer, _ in timers],
+            timer_ats=[timer.at for timer, _ in timers],
+            timer_causes=[cause for _, cause in timers],
         )
+        return claimed == len(claims)
 
     @cached_property
     def _post(self) -> Statement:

@@ -48,6 +48,7 @@ from workers.runtime.handling import (
 from workers.runtime.outgoing import Outgoing
 from workers.runtime.reports import Reports
 from workers.runtime.settings import Settings
+from workers.runtime.steps import Steps
 from workers.runtime.tx import Behind, NotKnownYet
 from workers.runtime.worker import Handler, Worker
 
@@ -79,6 +80,7 @@ class Context:
         self.gate = Gate(worker.name, self.database)
         self.reports = Reports(worker.name, self.bus)
         self.outgoing = Outgoing(worker.name, self.database, self.inbox, self.bus, settings)
+        self.steps = Steps(self)
         self.due = Due(self)
         self.asker.on_outcome = self.reports.asked
         self.missing: list[str] = []

@@ -20,8 +20,8 @@ import structlog
 from pydantic import BaseModel
 
 from contracts.base import Message, Refused
-from storage.database import AWAY, TRANSIENT, CommitInDoubt, Row
-from storage.inbox import Claim, Told
+from storage.database import AWAY, TRANSIENT, CommitInDoubt, Row, Session
+from storage.inbox import Claim, Finished, Told
 from workers.runtime import failpoints
 from workers.runtime.asking import Reply, Request
 from workers.runtime.envelope import Envelope
@@ -83,6 +83,18 @@ class Verdict:
         return self.code or self.kind or "silence"
 
 
+Step = Callable[..., Awaitable[Any]]
+"""A handler's first or second function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A step that has run and is not claimed yet."""
+
+    result: Any
+    finished: Finished
+
+
 SILENCE = Verdict(None)
 UNAVAILABLE = Verdict("unavailable")
 STILL_RUNNING = Verdict("still_running")
@@ -130,9 +142,9 @@ class Handling:
         if not isinstance(result, Ask | Call):
             return _verdict(result)
         self.context.outgoing.say(self._take_told())
-        await self._reach("started")
+        await self.reach("started")
         outcome = await self._outcome(result)
-        await self._reach("heard")
+        await self.reach("heard")
         return await self._settle(outcome)
 
     async def _settle(self, outcome: Any) -> Verdict:
@@ -152,7 +164,7 @@ class Handling:
             return UNAVAILABLE
         raise ConnectionError(f"nobody is behind {queue}")
 
-    async def _step(self, function: Callable[..., Awaitable[Any]], *outcome: Any) -> Any:
+    async def _step(self, function: Step, *outcome: Any) -> Any:
         try:
             return await self._commit(function, *outcome)
         except Refused as refusal:
@@ -168,11 +180,11 @@ class Handling:
 
             return await self._commit(keep)
 
-    async def _commit(self, function: Callable[..., Awaitable[Any]], *outcome: Any) -> Any:
+    async def _commit(self, function: Step, *outcome: Any) -> Any:
         tries = 0
         while True:
             try:
-                return await self._transaction(function, *outcome)
+                return await self.context.steps.run(self, function, *outcome)
             except (Taken, Refused):
                 raise
             except CommitInDoubt as doubt:
@@ -196,26 +208,23 @@ class Handling:
                     raise Taken(row) from None
                 raise
 
-    async def _transaction(self, function: Callable[..., Awaitable[Any]], *outcome: Any) -> Any:
-        context = self.context
-        result: Any = None
-        try:
-            async with context.database.transaction() as session:
-                tx = Tx(session, self.envelope, context, self.received)
-                result = await function(self.message, *outcome, tx)
-                await self._reach("written")
-                only_looks = self.handler.looks and isinstance(result, Ask | Call)
-                if not only_looks and not await context.inbox.finish(session, self._claim(result), tx.told, tx.timers):
-                    row = await context.inbox.look(session, self.envelope.id)
-                    assert row is not None
-                    raise Taken(row)
-                await self._reach("claimed")
-            await self._reach("commit lost?")
-        except CommitInDoubt as doubt:
-            raise CommitInDoubt(result) from doubt
-        self.committed = self.committed or not only_looks
-        self.told += tx.told
-        return result
+    async def attempt(self, session: Session, function: Step, *outcome: Any) -> Attempt:
+        """Run a step within a transaction; its claim is still to be made."""
+        tx = Tx(session, self.envelope, self.context, self.received)
+        result = await function(self.message, *outcome, tx)
+        await self.reach("written")
+        return Attempt(result, Finished(self._claim(result), tx.told, tx.timers))
+
+    def only_looks(self, result: Any) -> bool:
+        """Whether nothing is to be kept of a step: it wrote nothing, and asks for a look."""
+        return self.handler.looks and isinstance(result, Ask | Call)
+
+    def has_committed(self, attempt: Attempt) -> Any:
+        """Note what may be said now; returns the step's result."""
+        if not self.only_looks(attempt.result):
+            self.committed = True
+            self.told += attempt.finished.told
+        return attempt.result
 
     def _claim(self, result: Any) -> Claim:
         envelope = self.envelope
@@ -310,7 +319,8 @@ class Handling:
         rows, self.told = self.told, []
         return rows
 
-    async def _reach(self, place: str) -> None:
+    async def reach(self, place: str) -> None:
+        """A place where a test may kill this process."""
         if failpoints.hook:
             await failpoints.hook(self.context.name, place)
 
