@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -80,8 +80,7 @@ async def _tries(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Tr
 
 def place(url: str) -> str:
     """A URL without user, password and options."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return re.sub("//[^/]*@", "//", url).partition("?")[0]
 
 
 async def _broker(url: str) -> str | None:

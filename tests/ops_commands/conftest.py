@@ -52,9 +52,9 @@ class Seeded:
 async def original(make_settings: Callable[..., Awaitable[Settings]]) -> Seeded:
     """Never to be changed: it is what others are copied from."""
     settings = await make_settings()
-    town = Seeded(settings, await seed(settings))
-    write_refund_log(settings.payments_refund_log, await town.rows("select refund_id, amount from payments.refunds"))
-    return town
+    stores = Seeded(settings, await seed(settings))
+    write_refund_log(settings.payments_refund_log, await stores.rows("select refund_id, amount from payments.refunds"))
+    return stores
 
 
 def write_refund_log(path: Path, refunds: list[Any]) -> None:
@@ -64,7 +64,7 @@ def write_refund_log(path: Path, refunds: list[Any]) -> None:
 
 
 @pytest.fixture
-async def town(servers: Servers, original: Seeded, tmp_path: Path) -> AsyncIterator[Seeded]:
+async def stores(servers: Servers, original: Seeded, tmp_path: Path) -> AsyncIterator[Seeded]:
     """A copy of the seeded town, with databases of its own."""
     name = f"copy_{uuid4().hex[:12]}"
     urls = {"database_url": original.settings.database_url.get_secret_value()}

@@ -1,0 +1,140 @@
+"""The stage checks what it is told to check; the story is played on a real town, which keeps its promises after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from gateway_api.app import build
+from ops.audit import audit, unrest
+from ops.commands.demo import printed
+from ops.stories import stage as stages
+from ops.stories import video_rental
+from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
+from tests.support.town import Town
+from workers.runtime.settings import Settings
+from workers.town import CONTEXTS
+
+KEY = SecretStr("a key of more than thirty-two bytes, for tests")
+
+Answering = Callable[[httpx.Request], httpx.Response]
+
+
+class Played:
+    """A stage before a door that says what a test wants."""
+
+    def __init__(self, answering: Answering) -> None:
+        self.lines: list[Line] = []
+        settings = Settings(jwt_key=KEY)
+        http = httpx.AsyncClient(base_url="http://door", transport=httpx.MockTransport(answering))
+        self.stage = Stage(http, settings, issuer(settings), self.lines.append)
+        self.kim = self.stage.staff("kim")
+
+
+def saying(status: int, body: dict[str, Any], **headers: str) -> Answering:
+    return lambda request: httpx.Response(status, json=body, headers=headers)
+
+
+async def test_a_step_that_ends_as_it_must_is_a_line() -> None:
+    played = Played(saying(201, {"status": "BOOKED"}))
+
+    answer = await played.stage.step("kim books", played.kim, "POST", "/x", {}, expect=201, code="BOOKED")
+
+    assert answer.body == {"status": "BOOKED"}
+    assert [(line.step, line.http, line.outcome) for line in played.lines] == [("kim books", "POST 201", "BOOKED")]
+
+
+@pytest.mark.parametrize(
+    ("wish", "problem"),
+    [
+        ({"expect": 200}, "expected 200"),
+        ({"expect": 409, "code": "already_booked"}, "expected already_booked"),
+        ({"expect": 409, "must": lambda answer: "it is too warm"}, "it is too warm"),
+    ],
+)
+async def test_a_step_that_ends_otherwise_is_named(wish: dict[str, Any], problem: str) -> None:
+    played = Played(saying(409, {"code": "wrong_state", "status": 409}))
+
+    with pytest.raises(StoryFailedError, match=f"kim books: 409 wrong_state, {problem}"):
+        await played.stage.step("kim books", played.kim, "POST", "/x", {}, **wish)
+
+    assert played.lines[-1].outcome == f"wrong_state ({problem})"
+
+
+async def test_silence_at_the_door_is_named() -> None:
+    def silence(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("timed out")
+
+    with pytest.raises(StoryFailedError, match="POST /x was not answered: timed out"):
+        await (played := Played(silence)).stage.step("kim books", played.kim, "POST", "/x", {})
+
+
+async def test_looking_ends_when_it_is_so_or_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "TELL_AFTER", 0.05)
+    states = iter(["PENDING"] * 4 + ["REFUNDED"])
+    played = Played(lambda request: httpx.Response(200, json={"status": next(states, "REFUNDED")}))
+
+    async def look() -> Answer:
+        return await played.kim.ask("GET", "/x")
+
+    await played.stage.until("the money is back", look, lambda answer: answer.code == "REFUNDED", within=5)
+    assert [line.outcome for line in played.lines] == ["not yet: PENDING", "REFUNDED"]
+
+    with pytest.raises(StoryFailedError, match="it rains: not within 0 s, it is 200 REFUNDED"):
+        await played.stage.until("it rains", look, lambda answer: False, within=0.1)
+
+
+async def test_each_run_has_people_of_its_own() -> None:
+    names = {Played(saying(200, {})).stage.customer("minji").name for _ in range(5)}
+
+    assert len(names) == 5
+
+
+def test_without_a_key_nobody_can_sign_in() -> None:
+    with pytest.raises(ValueError, match="there is no key to sign with"):
+        issuer(Settings())
+
+
+def test_lines_are_aligned() -> None:
+    rows = [
+        Line("step", "HTTP", "outcome", -1),
+        Line("kim books", "POST 201", "BOOKED", 12.3),
+        Line("and", "", "waits", 0),
+    ]
+
+    head, first, second = map(printed, rows)
+
+    assert head.index("outcome") == first.index("BOOKED") == second.index("waits")
+    assert len(head) == len(first) <= 100
+    assert first.endswith(" 12")
+
+
+def test_words_are_counted() -> None:
+    assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
+
+
+async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Settings]]) -> None:
+    settings = await make_settings(jwt_key=KEY, gateway_rate=0)
+    town = await Town(settings).open()
+    await town.start(*CONTEXTS)
+    lines: list[Line] = []
+    try:
+        door = httpx.ASGITransport(build(town._asker, settings))
+        async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+            # twice, and at once: it may be played again and again
+            stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
+            await asyncio.gather(*map(video_rental.play, stories))
+
+        assert await unrest(settings, within=20) == []
+        assert not any((await audit(settings)).values())
+    finally:
+        await town.close()
+    assert {line.http for line in lines} >= {"POST 201", "POST 402", "POST 409", "POST 503", "GET 200"}
+    assert [line.outcome for line in lines if line.step == "the silent payment: nothing is kept"][
+        -1
+    ] == "VOIDED, 0 won kept"

@@ -1,0 +1,136 @@
+"""The town is called quiet when nothing is under way, and what is under way is named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from contracts.payments import VoidPayment
+from ops.audit import quiet, unrest
+from tests.support.town import Town, eventually
+from workers.runtime import topology
+from workers.runtime.bus import COMMANDS
+from workers.runtime.envelope import told
+from workers.runtime.settings import Settings
+from workers.town import workers
+
+AsSql = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+async def empty(make_settings: Callable[..., Awaitable[Settings]]) -> Settings:
+    """Servers with all their queues, and nobody at work."""
+    settings = await make_settings()
+    await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
+    return settings
+
+
+@pytest.fixture
+async def sql(empty: Settings) -> AsyncIterator[AsSql]:
+    connection = await asyncpg.connect(empty.database_url.get_secret_value())
+
+    async def run(statement: str) -> None:
+        await connection.execute(statement)
+
+    yield run
+    await connection.execute("delete from payments.inbox; delete from payments.outbox")
+    await connection.close()
+
+
+def step(state: str, due: str, attempts: int = 0) -> str:
+    return f"""
+        insert into payments.inbox (id, topic, digest, owner, state, body, due_at, attempts, story_id, actor)
+        values (gen_random_uuid(), 'payments.drive_void', '', gen_random_uuid(), '{state}', '{{}}', {due}, {attempts},
+          gen_random_uuid(), 'kim')"""
+
+
+async def test_with_nothing_under_way_it_is_quiet(empty: Settings) -> None:
+    assert await quiet(empty, within=5)
+
+
+async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> None:
+    await sql("""
+        insert into payments.outbox (id, topic, body, story_id, actor)
+        values (gen_random_uuid(), 'payments.payment_voided', '{}', gen_random_uuid(), 'kim')""")
+
+    assert not await quiet(empty, within=0.5)
+    assert await unrest(empty, within=0) == ["payments has 1 messages to say"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        step("started", "now() + interval '1 minute'"),
+        step("waiting", "now() - interval '1 second'"),
+        step("waiting", "now() + interval '5 minutes'", attempts=1),
+    ],
+    ids=["started", "due", "to be tried again"],
+)
+async def test_a_step_is_under_way(empty: Settings, sql: AsSql, row: str) -> None:
+    await sql(row)
+
+    assert await unrest(empty, within=0) == ["payments is at work on payments.drive_void"]
+
+
+async def test_a_timer_of_hours_is_not_under_way(empty: Settings, sql: AsSql) -> None:
+    await sql(step("waiting", "now() + interval '1 hour'"))
+
+    assert await quiet(empty, within=5)
+
+
+async def test_a_dead_letter_is_not_under_way(empty: Settings, sql: AsSql) -> None:
+    await sql(step("dead", "now()"))
+
+    assert await quiet(empty, within=5)
+
+
+async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
+    make_settings: Callable[..., Awaitable[Settings]],
+) -> None:
+    town = await Town(await make_settings()).open()
+    try:
+        command = VoidPayment(payment_id=uuid4())
+        message = told(uuid4(), command.model_dump_json().encode(), command.topic, "test", uuid4(), None, "kim")
+        await town._bus.tell(COMMANDS, command.topic, message)
+        assert await unrest(town.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
+
+        await town.start("payments")
+        await eventually(lambda: heard_of_the_void(town))
+        assert "the journal has 1 events to read" in await unrest(town.settings, within=0.5)
+
+        await town.start("video_rental.videos", "video_rental.rentals", "video_rental.my_page", "journal")
+        assert await unrest(town.settings, within=20) == []
+    finally:
+        await town.close()
+
+
+async def heard_of_the_void(town: Town) -> bool:
+    return bool(town.said("payments.payment_voided"))
+
+
+async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql) -> None:
+    await sql(step("started", "now()"))
+
+    assert await quiet(empty, within=5, without={"payments"})
+
+
+@pytest.mark.parametrize(
+    ("away", "said"),
+    [
+        ({"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")}, "the database of payments cannot be read"),
+        ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be asked"),
+    ],
+)
+async def test_what_cannot_be_reached_is_not_quiet(empty: Settings, away: dict[str, Any], said: str) -> None:
+    started = time.monotonic()
+
+    left = await unrest(empty.model_copy(update=away), within=0.5)
+
+    assert said in " ".join(left)
+    assert time.monotonic() - started < 10

@@ -1,0 +1,180 @@
+"""How the town stands, with a supervisor's file and without; and a town that is down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from ops.commands.status import breakers, span
+from ops.stack.local import Local
+from ops.standing import Standing, TownIsDownError, queue_of, standing, uptime
+from tests.support.town import Town
+from workers.runtime import topology
+from workers.runtime.settings import Settings
+from workers.town import CONTEXTS
+
+
+class Supervised:
+    """What a supervisor leaves in `.local`."""
+
+    def __init__(self, state: dict[str, Any] | None) -> None:
+        self._state = state
+
+    def supervisor_pid(self) -> int | None:
+        return 1 if self._state else None
+
+    def read_state(self) -> dict[str, Any]:
+        return self._state or {"phase": "up", "processes": [{"name": "of a supervisor that is gone"}]}
+
+
+def here(state: dict[str, Any] | None) -> Local:
+    return cast(Local, Supervised(state))
+
+
+def process(name: str, url: str | None, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "pid": 4711,
+        "contexts": [name],
+        "state": "running",
+        "restarts": 2,
+        "started_at": datetime.now(UTC).isoformat(),
+        "health_url": url,
+        **more,
+    }
+
+
+async def answering(status: int, body: dict[str, Any]) -> tuple[asyncio.Server, str]:
+    """A health page."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        content = json.dumps(body).encode()
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(content)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_each_process_is_asked_whether_it_is_ready(town: Town) -> None:
+    well, well_url = await answering(200, {"ready": True, "breakers": {"payments": {}}})
+    unwell, unwell_url = await answering(503, {"ready": False, "breakers": {"cafe.orders": {"cafe.menu": "open"}}})
+    state = {
+        "phase": "up",
+        "servers": [{"name": "rabbitmq", "pid": 1, "state": "running", "restarts": 0}],
+        "processes": [
+            process("payments", well_url),
+            process("cafe.orders", unwell_url),
+            process("shop.orders", "http://127.0.0.1:1", pid=None, state="backoff"),
+            process("gateway", well_url, contexts=[]),
+        ],
+    }
+    async with well, unwell:
+        stands = await standing(town.settings, here(state))
+
+    assert [(one["name"], one["ready"]) for one in stands.processes] == [
+        ("payments", True),
+        ("cafe.orders", False),
+        ("shop.orders", False),
+        ("gateway", True),
+    ]
+    first = stands.processes[0]
+    assert (first["pid"], first["contexts"], first["restarts"], first["state"]) == (4711, ["payments"], 2, "running")
+    assert 0 <= first["uptime_seconds"] < 60
+    assert stands.processes[2]["uptime_seconds"] is None
+    assert stands.breakers["cafe.orders"] == {"cafe.menu": "open"}
+    assert stands.problems == ["cafe.orders is not ready", "shop.orders is not ready"]
+    assert not stands.ready
+
+
+async def test_a_town_that_is_well(town: Town) -> None:
+    stands = await standing(town.settings, here({"phase": "up", "servers": [], "processes": []}))
+
+    writers = {"payments", "video_rental.videos", "video_rental.rentals", "journal"}
+    assert stands.ready
+    assert set(stands.outbox) == set(stands.timers) == writers
+    assert stands.outbox["payments"] == {"rows": 0, "age_seconds": 0.0}
+    assert set(stands.timers["payments"]) == {"waiting", "started", "due", "dead"}
+    assert stands.dead_letters == {"open": 0, "contexts": {}}
+    names = [queue["name"] for queue in stands.queues]
+    assert "video_rental.rentals.book_video@video_rental.rentals" in names
+    assert not [name for name in names if name.endswith("@replies")]
+
+
+async def test_without_a_supervisor_the_broker_knows_who_is_there(town: Town) -> None:
+    deadline = asyncio.get_running_loop().time() + 15
+    stands = Standing(problems=["not looked yet"])
+    while not stands.ready and asyncio.get_running_loop().time() < deadline:  # the broker counts every 5 s
+        stands = await standing(town.settings, here(None))
+        await asyncio.sleep(0.25)
+
+    assert stands.problems == []
+    assert {context for one in stands.processes for context in one["contexts"]} == set(CONTEXTS)
+    assert all(one["ready"] and one["pid"] is None for one in stands.processes)
+
+
+async def test_a_town_that_is_down_is_said_to_be_so(town: Town) -> None:
+    away = town.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
+
+    with pytest.raises(TownIsDownError, match="the town is down: `yeyak up` starts it") as down:
+        await standing(away, here(None))
+
+    assert "pass" not in str(down.value)
+
+
+async def test_a_missing_queue_and_a_database_that_is_away_are_problems(
+    make_settings: Callable[..., Awaitable[Settings]],
+) -> None:
+    settings = await make_settings()  # the topology was never applied
+    settings = settings.model_copy(
+        update={"context_database_urls": {"payments": SecretStr("postgresql://nobody@127.0.0.1:1/x")}}
+    )
+
+    stands = await standing(settings, here({"phase": "preparing", "servers": [], "processes": []}))
+
+    assert stands.problems[0] == "the town is preparing"
+    assert any(problem.startswith("the database of payments cannot be read") for problem in stands.problems)
+    assert "queue yeyak.dead is missing: run `yeyak topology apply`" in stands.problems
+
+
+def test_a_queue_has_a_backlog_of_what_waits_and_what_is_at_work() -> None:
+    told = {"messages": 5, "messages_ready": 3, "messages_unacknowledged": 2, "consumers": 1}
+
+    assert queue_of("a@b", told, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
+
+
+@pytest.mark.parametrize(("read_to", "backlog"), [(9, 0), (4, 5), (-1, 10), (None, 0)])
+def test_the_streams_backlog_is_what_the_journal_has_not_read(read_to: int | None, backlog: int) -> None:
+    told = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
+
+    assert queue_of(topology.STREAM, told, read_to)["backlog"] == backlog
+
+
+def test_uptime_counts_from_the_last_start() -> None:
+    now = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+
+    assert uptime({"started_at": "2026-03-01T12:00:00+00:00"}, now) == 30.0
+    assert uptime({"started_at": None}, now) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, ""), (0, ""), (3.4, "3 s"), (119, "119 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d")],
+)
+def test_spans_are_short(seconds: float | None, shown: str) -> None:
+    assert span(seconds) == shown
+
+
+def test_only_breakers_that_are_not_closed_are_shown() -> None:
+    assert breakers({"payments": "closed", "cafe.menu": "half_open", "shop.products": "open"}) == (
+        "cafe.menu half open, shop.products open"
+    )
