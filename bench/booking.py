@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.cpu import Meter
+from bench.cpu import LOAD, MACHINE, OTHERS, Meter
 from bench.stage import BenchFailed, Load, Stage
 from bench.systems import System, quiet
-
-LOAD, OTHERS = "(load)", "(others)"
 
 
 @dataclass
@@ -41,16 +39,17 @@ class Rounds:
 
     def summary(self) -> dict[str, Any]:
         each = {name: round(seconds * 1000 / self.done, 3) for name, seconds in self.cpu.most_common()}
+        ours = {name: ms for name, ms in each.items() if name not in (LOAD, OTHERS, MACHINE)}
         return {
             "rate": round(median(self.rates), 1),
             "rates": [round(rate, 1) for rate in self.rates],
             **percentiles(self.micros),
             "statuses": dict(self.statuses),
             "unexpected": self.answers,
-            "cpu_ms": {name: ms for name, ms in each.items() if name not in (LOAD, OTHERS)},
-            "cpu_ms_all": round(sum(ms for name, ms in each.items() if name not in (LOAD, OTHERS)), 3),
-            "cpu_ms_load": each.get(LOAD),
-            "cpu_ms_others": each.get(OTHERS),
+            "cpu_ms": ours,
+            "cpu_ms_all": round(sum(ours.values()), 3),
+            "cpu_ms_load": each[LOAD],
+            "others_percent": round(self.cpu[OTHERS] / self.cpu[MACHINE] * 100, 1),
             "trailing_seconds": [round(seconds, 2) for seconds in self.trailing],
         }
 
@@ -111,5 +110,5 @@ async def idle(stage: Stage, system: System, seconds: float) -> dict[str, float]
     """CPU percent of one core by process while nothing is asked."""
     meter = Meter({**system.pids, **stage.pids})
     await asyncio.sleep(seconds)
-    spent = {name: cpu for name, cpu in meter.read().items() if name != OTHERS}
+    spent = {name: cpu for name, cpu in meter.read().items() if name not in (OTHERS, MACHINE)}
     return {name: round(cpu / seconds * 100, 2) for name, cpu in spent.items()}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 
 import psutil
+
+LOAD, OTHERS, MACHINE = "(load)", "(others)", "(machine)"
+"""The load generator, what the rest of the machine took, and what all its cores had to give."""
 
 
 class Meter:
@@ -14,12 +19,14 @@ class Meter:
         self._pids = dict(pids)
         self._spent = self._all()
         self._busy = _busy()
+        self._began = time.perf_counter()
 
     def read(self) -> dict[str, float]:
-        """Since the meter was made; `(others)` is what the rest of the machine took."""
+        """Since the meter was made, with OTHERS and MACHINE."""
         now = self._all()
         spent = {name: now[name] - self._spent[name] for name in now}
-        return spent | {"(others)": max(0.0, _busy() - self._busy - sum(spent.values()))}
+        others = max(0.0, _busy() - self._busy - sum(spent.values()))
+        return spent | {OTHERS: others, MACHINE: (time.perf_counter() - self._began) * (os.cpu_count() or 1)}
 
     def _all(self) -> dict[str, float]:
         return {name: _seconds(pid) for name, pid in self._pids.items()}

@@ -22,7 +22,7 @@ from ops.stack.files import last_line
 from ops.stack.ports import free_port
 from workers.town import CONTEXTS
 
-QUIET_WITHIN = 120.0
+QUIET_WITHIN = AUDITED_WITHIN = 120.0
 PRICE = 5000
 
 
@@ -217,7 +217,13 @@ class Town:
         ledger = await self._provider.fetchrow("""
             select count(*) filter (where captured = amount and voided = 0 and refunded = 0) as "charges in the ledger",
               sum(captured) / 5000 as "times the price in the ledger" from provider.charges""")
-        return _differing(self, dict(row) | dict(ledger))
+        return _differing(self, dict(row) | dict(ledger)) + self._audit()
+
+    def _audit(self) -> list[str]:
+        audit = self._stage.start("audit", ["ops.cli", "audit", "--json", "--wait", "10"], self.env)
+        if audit.wait(timeout=AUDITED_WITHIN) == 0:
+            return []
+        return [f"town: an invariant is broken: read {self._stage.log_of('audit')}"]
 
 
 async def quiet(system: System) -> float:

@@ -10,8 +10,8 @@ import random
 from statistics import mean, median
 from typing import Any
 
-from bench.booking import LOAD, percentiles
-from bench.cpu import Meter
+from bench.booking import percentiles
+from bench.cpu import LOAD, Meter
 from bench.stage import BenchFailed, Load, Stage
 from bench.systems import Town, quiet
 
