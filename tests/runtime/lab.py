@@ -1,0 +1,152 @@
+"""A context of one's own on real servers: it knows four messages, and does with them what the test says."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import aio_pika
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from pydantic import SecretStr
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from contracts.base import Command, Event, Message, Question, Shape
+from storage.database import Statement
+from storage.migrations.common import create_inbox_and_outbox
+from tests.support.proxy import Proxy
+from tests.support.town import Town
+from workers.runtime import envelope, topology
+from workers.runtime.context import Context
+from workers.runtime.settings import Settings
+from workers.runtime.tx import Tx
+from workers.runtime.worker import Worker
+
+
+class Done(Shape):
+    """What an answer says."""
+
+    text: str = ""
+
+
+class Do(Command[Done]):
+    topic = "lab.do"
+
+    text: str = ""
+
+
+class Look(Question[Done]):
+    topic = "lab.look"
+
+    text: str = ""
+
+
+class Remember(Command[None]):
+    topic = "lab.remember"
+
+    text: str = ""
+
+
+class Happened(Event):
+    topic = "lab.happened"
+
+    text: str = ""
+
+
+class Decide(Command[Done]):
+    """Asked of a neighbour."""
+
+    topic = "neighbour.decide"
+
+
+_EFFECT = Statement("insert into lab.effects (message_id, what) values (:message_id, :what)")
+
+
+async def effect(tx: Tx, what: str) -> None:
+    """Something that can be counted."""
+    await tx.value(_EFFECT, message_id=tx.id, what=what)
+
+
+def _create(connection: Connection) -> None:
+    connection.execute(text("create schema lab"))
+    connection.execute(text("set local search_path to lab"))
+    with Operations.context(MigrationContext.configure(connection)):
+        create_inbox_and_outbox()
+    columns = "message_id uuid, what text, at timestamptz default clock_timestamp()"
+    connection.execute(text(f"create table effects ({columns})"))
+
+
+class Lab(Town):
+    """Contexts of a test: `await lab.run(worker)`; its database can be cut off."""
+
+    database: Proxy
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._channels: list[Any] = []
+
+    async def open(self) -> Lab:
+        url = self.settings.database_of("lab")
+        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+        async with engine.begin() as connection:
+            await connection.run_sync(_create)
+        await engine.dispose()
+        self.database = await Proxy(url).mend()
+        self._connection = await aio_pika.connect(self.amqp_url)
+        self._through = {"lab": SecretStr(self.database.url), "neighbour": SecretStr(self.database.url)}
+        await topology.apply(self.amqp_url, topology.plan([]))
+        await self._bus.start()
+        await self._asker.start()
+        return self
+
+    @property
+    def amqp_url(self) -> str:
+        return self.settings.amqp_url.get_secret_value()
+
+    async def channel(self) -> Any:
+        """A channel that is closed with the test."""
+        self._channels.append(await self._connection.channel())
+        return self._channels[-1]
+
+    async def run(self, worker: Worker, replica: str = "", **settings: Any) -> Context:
+        """Start a worker with its queues; it reaches its database through the proxy."""
+        await topology.apply(self.amqp_url, topology.plan([worker]))
+        changed = self.settings.model_copy(update={"context_database_urls": self._through, **settings})
+        context = worker.context(changed)
+        self.contexts[worker.name + replica] = context
+        await context.start()
+        self._asker._doors.clear()  # what was seen of an earlier test's consumers
+        return context
+
+    async def close(self) -> None:
+        await super().close()
+        await self._connection.close()
+        await self.database.cut()
+
+    async def tell(self, message: Message, id: UUID | None = None) -> UUID:
+        """Tell a message as an outbox would; returns its id."""
+        id = id or uuid4()
+        told = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
+        await self._bus.tell(message.exchange, message.topic, told)
+        return id
+
+    async def effects(self, id: UUID | None = None) -> list[str]:
+        """What was done, of one message or of all, in its order."""
+        query = "select what from lab.effects where $1::uuid is null or message_id = $1 order by at"
+        return [row["what"] for row in await self.rows("lab", query, id)]
+
+    async def row(self, id: UUID) -> Any:
+        """A message's inbox row, or None."""
+        rows = await self.rows("lab", "select * from lab.inbox where id = $1", id)
+        return rows[0] if rows else None
+
+    async def rest(self) -> None:
+        """Stop the contexts, and forget what they did."""
+        await self.database.mend()
+        for channel in self._channels:
+            await channel.close()
+        self._channels.clear()
+        await self.stop(*self.contexts)
+        await self.rows("lab", "truncate lab.inbox, lab.outbox, lab.effects")

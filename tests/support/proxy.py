@@ -1,0 +1,63 @@
+"""A way to a server that a test can cut and mend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """Passes bytes on to a server on this machine; cut off, it closes what is open and refuses what comes."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._url = url
+        self._from = parts.netloc.rpartition("@")[2]
+        self._target = (parts.hostname or "127.0.0.1", parts.port or 0)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._passing: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The server's URL, through here."""
+        return self._url.replace(self._from, f"127.0.0.1:{self._port}", 1)
+
+    async def mend(self) -> Proxy:
+        """Let through what comes from now on."""
+        if self._server is not None:
+            return self
+        self._server = await asyncio.start_server(self._come, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def cut(self) -> None:
+        """Close everything, and listen no more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._open:
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _come(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._open |= {writer, inner_writer}
+        for source, sink in ((reader, inner_writer), (inner_reader, writer)):
+            task = asyncio.create_task(self._pass(source, sink))
+            self._passing.add(task)
+            task.add_done_callback(self._passing.discard)
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65_536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+        self._open.discard(sink)
