@@ -35,6 +35,10 @@ TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.
 """The same step may well succeed at once."""
 
 
+AMBIGUOUS = (OSError, asyncpg.InterfaceError)
+"""Those of AWAY that a mistake in a handler raises as well: `Session.is_broken` tells them apart."""
+
+
 class CommitInDoubt(Exception):
     """The connection broke between COMMIT and its answer: only the rows can tell what became of it."""
 
@@ -67,6 +71,11 @@ class Session:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection
+
+    @property
+    def is_broken(self) -> bool:
+        """The connection is gone."""
+        return bool(self.connection.is_closed())
 
     async def one(self, statement: Statement, **values: Any) -> Row | None:
         """The first row, or None."""

@@ -7,15 +7,18 @@ Portable SQL through SQLAlchemy: a view may live on PostgreSQL or SQLite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic import AwareDatetime
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from contracts.base import Shape
 
 
 class Instant(sa.TypeDecorator[datetime]):
@@ -69,14 +72,13 @@ def generations_table(metadata: sa.MetaData) -> sa.Table:
     )
 
 
-@dataclass(frozen=True)
-class TimelineRow:
+class TimelineRow(Shape):
     """Something that happened to a subject."""
 
-    subject: Any
+    subject: UUID
     version: int
     what: str
-    at: datetime
+    at: AwareDatetime
     status: str
     reason: str | None
 
@@ -103,7 +105,7 @@ class ViewDatabase:
         self._url = url
         self._size = size
         self._engine: AsyncEngine | None = None
-        self._upserts: dict[str, Any] = {}
+        self._statements: dict[str, Any] = {}
 
     def open(self) -> None:
         """Prepare to connect; the URL is `postgresql://...` or any that SQLAlchemy knows."""
@@ -162,33 +164,62 @@ class ViewDatabase:
         row = (await connection.execute(sa.select(self.tables.generations).with_for_update(read=True))).one()
         return [row.current] if row.building is None else [row.current, row.building]
 
-    async def put(self, connection: AsyncConnection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-        """Keep the newest state of each key; `rows` must hold each key once, in the order of keys."""
-        if rows:
+    async def put(
+        self, connection: AsyncConnection, table: sa.Table, generations: Sequence[int], states: Sequence[Shape]
+    ) -> None:
+        """Keep the newest state of each key; `states` holds each key once, in the order of keys.
+
+        A row of the timeline, whose version is part of its key, stays as it is.
+        """
+        if self.engine.dialect.name == "postgresql":
+            body = "[" + ",".join(state.model_dump_json() for state in states) + "]"
+            await connection.execute(self._put_json(table), {"generations": list(generations), "states": body})
+        else:
+            rows = [{"generation": generation, **_row(table, state)} for generation in generations for state in states]
             await connection.execute(self._upsert(table), rows)
 
-    def _upsert(self, table: sa.Table) -> Any:
-        if table.name not in self._upserts:
-            insert = self._insert(table)
-            keys = [column.name for column in table.primary_key]
-            new = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-            self._upserts[table.name] = insert.on_conflict_do_update(
-                index_elements=keys, set_=new, where=table.c.version < insert.excluded.version
+    def _put_json(self, table: sa.Table) -> Any:
+        """All rows in one statement from one document: a tenth of the cost of a row at a time."""
+        if table.name not in self._statements:
+            dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+            names = _names(table)
+            types = ", ".join(f"{name} {table.c[name].type.compile(dialect)}" for name in names)
+            columns, keys = ", ".join(names), ", ".join(column.name for column in table.primary_key)
+            updates = ", ".join(f"{name} = excluded.{name}" for name in names if not table.c[name].primary_key)
+            newer = f"do update set {updates} where {table.name}.version < excluded.version"
+            self._statements[table.name] = sa.text(
+                f"insert into {table.name} (generation, {columns}) "  # noqa: S608 - names of our own tables
+                f"select generation, {columns} from unnest(cast(:generations as integer[])) as generation "
+                f"cross join json_to_recordset(cast(:states as json)) as state({types}) "
+                f"on conflict ({keys}) {'do nothing' if table.c.version.primary_key else newer}"
             )
-        return self._upserts[table.name]
+        return self._statements[table.name]
 
-    def _insert(self, table: sa.Table) -> Any:
-        module = postgresql if self.engine.dialect.name == "postgresql" else sqlite
-        return module.insert(table)
-
-    async def note(self, connection: AsyncConnection, rows: Iterable[tuple[int, TimelineRow]]) -> None:
-        """Add rows to the timeline, for (generation, row) pairs; what is there stays."""
-        values = [{"generation": generation, **row.__dict__} for generation, row in rows]
-        if values:
-            await connection.execute(self._insert(self.tables.timeline).on_conflict_do_nothing(), values)
+    def _upsert(self, table: sa.Table) -> Any:
+        if table.name not in self._statements:
+            insert = sqlite.insert(table)
+            new = {name: insert.excluded[name] for name in _names(table) if not table.c[name].primary_key}
+            self._statements[table.name] = (
+                insert.on_conflict_do_nothing()
+                if table.c.version.primary_key
+                else insert.on_conflict_do_update(
+                    index_elements=[column.name for column in table.primary_key],
+                    set_=new,
+                    where=table.c.version < insert.excluded.version,
+                )
+            )
+        return self._statements[table.name]
 
     async def clear(self, connection: AsyncConnection, generation: int) -> None:
         """Forget a generation."""
         for table in self.tables.metadata.sorted_tables:
             if "generation" in table.c:
                 await connection.execute(sa.delete(table).where(table.c.generation == generation))
+
+
+def _names(table: sa.Table) -> list[str]:
+    return [column.name for column in table.columns if column.name != "generation"]
+
+
+def _row(table: sa.Table, state: Shape) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in _names(table)}

@@ -388,7 +388,7 @@ class Context:
         envelope = handling.envelope
         log.warning("a step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
         if envelope.asked:
-            return SILENCE if handling.committed else UNAVAILABLE
+            return SILENCE if handling.may_have_begun else UNAVAILABLE
         await self.due.keep(handling, "waiting", repr(error), failures=1)
         return Verdict(None, code="retry")
 

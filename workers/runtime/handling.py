@@ -20,7 +20,7 @@ import structlog
 from pydantic import BaseModel
 
 from contracts.base import Message, Refused
-from storage.database import AWAY, TRANSIENT, CommitInDoubt, Row, Session
+from storage.database import AMBIGUOUS, AWAY, TRANSIENT, CommitInDoubt, Row, Session
 from storage.inbox import Claim, Finished, Told
 from workers.runtime import failpoints
 from workers.runtime.asking import Reply, Request
@@ -63,6 +63,10 @@ class NotBegun(Exception):
 
 class TooLate(Exception):
     """Nobody waits for this ask any more, and nothing was begun."""
+
+
+class Mistake(Exception):
+    """A handler raised what a broken connection raises, and its connection is well."""
 
 
 class GiveBack(Exception):
@@ -120,6 +124,11 @@ class Handling:
         """Committed and not yet said."""
         self.committed = False
         self._in_doubt = False
+
+    @property
+    def may_have_begun(self) -> bool:
+        """Something was committed, or a COMMIT got no answer: an asker cannot be told that nothing was begun."""
+        return self.committed or self._in_doubt
 
     async def run(self, *, resume: bool = False) -> Verdict:
         """Handle from the start, or from the second function with an unknown outcome."""
@@ -194,6 +203,8 @@ class Handling:
                 if row is not None and row["owner"] == self.owner and row["state"] == _state(result):
                     self.committed = True
                     return result
+                if row is None:
+                    self.owner = uuid4()  # that COMMIT may still land: then its row answers, and is not taken for ours
             except (*TRANSIENT, TimeoutError):
                 tries += 1
                 if tries == TRIES:
@@ -211,7 +222,14 @@ class Handling:
     async def attempt(self, session: Session, function: Step, *outcome: Any) -> Attempt:
         """Run a step within a transaction; its claim is still to be made."""
         tx = Tx(session, self.envelope, self.context, self.received)
-        result = await function(self.message, *outcome, tx)
+        try:
+            result = await function(self.message, *outcome, tx)
+        except TimeoutError:
+            raise
+        except AMBIGUOUS as error:
+            if session.is_broken:
+                raise
+            raise Mistake(f"{self.handler.name} raised {error!r}") from error
         await self.reach("written")
         return Attempt(result, Finished(self._claim(result), tx.told, tx.timers))
 
@@ -265,11 +283,11 @@ class Handling:
                 await self._wait_at_gate()
 
     async def _wait_at_gate(self) -> None:
-        if self.envelope.asked and not (self.committed or self._in_doubt or self.envelope.redelivered):
+        if self.envelope.asked and not (self.may_have_begun or self.envelope.redelivered):
             raise NotBegun
         if not await self.context.gate.passed(self.context.settings.gate_patience_seconds):
             raise GiveBack
-        if self.is_too_late() and not (self.committed or self._in_doubt):
+        if self.is_too_late() and not self.may_have_begun:
             raise TooLate
 
     def _stored(self, row: Row) -> Verdict:

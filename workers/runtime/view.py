@@ -48,15 +48,9 @@ class Copy:
     key: str
     events: tuple[type[Event], ...]
 
-    def row(self, event: Event) -> dict[str, Any]:
-        """The table's columns, from the state that the event carries."""
-        return {
-            column.name: getattr(event, column.name) for column in self.table.columns if column.name != "generation"
-        }
-
     def happened(self, event: Any) -> TimelineRow:
         """The event's line in the timeline."""
-        return TimelineRow(
+        return TimelineRow.model_construct(
             subject=getattr(event, self.key),
             version=event.version,
             what=type(event).__name__,
@@ -223,8 +217,5 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
         for name in sorted(newest):  # tables and rows in one order: two replicas never wait for each other
             states = newest[name]
             copy = view.copies[next(iter(states.values())).topic]
-            rows = [copy.row(states[key]) for key in sorted(states)]
-            for generation in generations:
-                await store.put(connection, copy.table, [{"generation": generation, **row} for row in rows])
-        ordered = [lines[key] for key in sorted(lines)]
-        await store.note(connection, ((generation, line) for generation in generations for line in ordered))
+            await store.put(connection, copy.table, generations, [states[key] for key in sorted(states)])
+        await store.put(connection, store.tables.timeline, generations, [lines[key] for key in sorted(lines)])
