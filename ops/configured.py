@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NoReturn
 
 import typer
@@ -18,6 +19,8 @@ def fail(sentence: str) -> NoReturn:
 
 def configuration() -> Settings:
     """The settings; ends the command with the names of those that are wrong."""
+    for chatty in ("aio_pika", "aiormq"):  # what they would log, the command says in its own words
+        logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
     try:
         return settings()
     except ValidationError as error:

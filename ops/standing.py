@@ -68,7 +68,8 @@ async def standing(settings: Settings, here: Local) -> Standing:
     )
     seen = await _broker(settings, stands, read_to)
     if not state and seen is None:
-        raise TownIsDownError(f"the town is down: `yeyak up` starts it ({stands.problems[-1]})")
+        why = here.read_state().get("problem") or stands.problems[-1]
+        raise TownIsDownError(f"the town is down: `yeyak up` starts it ({why})")
     stands.processes = processes if state else _connected(seen or [], stands.queues)
     stands.problems += [
         f"{server['name']} is {server['state']}" for server in stands.servers if server["state"] != "running"

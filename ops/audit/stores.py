@@ -118,11 +118,12 @@ class Stores:
         """Temporary tables may be filled in a transaction that only reads."""
         if name in self._derived:
             return
-        source = await self._ready(DERIVED[name][1])
+        columns, source = DERIVED[name]
+        source = await self._ready(source)
         try:
             async with self._open.transaction():
                 await self._open.execute(f"insert into pg_temp.audit__{name} {source}")
-                await self._open.execute(f"analyze pg_temp.audit__{name}")
+                await _count_rows(self._open, f"audit__{name}", columns)
         except AWAY as error:
             raise NotCheckableError(_reason(error)) from error
         self._derived.add(name)
@@ -157,7 +158,7 @@ class Stores:
         for copy in copies:
             try:
                 await copy.fill(home)
-                await home.execute(f"analyze pg_temp.{copy.name}")
+                await _count_rows(home, copy.name, copy.columns)
             except AWAY as error:
                 self._away[copy.table.partition(".")[0]] = _reason(error)
 
@@ -216,6 +217,11 @@ class _ViewCopy(Copy):
         finally:
             await engine.dispose()
         await home.copy_records_to_table(self.name, schema_name="pg_temp", records=[tuple(row) for row in rows])
+
+
+async def _count_rows(home: asyncpg.Connection, table: str, columns: str) -> None:
+    """Let the planner know how many there are; one column's statistics will do."""
+    await home.execute(f"analyze pg_temp.{table} ({columns.split()[0]})")
 
 
 async def _pg_copy(connection: asyncpg.Connection, schema: str, table: str) -> _PgCopy:
