@@ -150,10 +150,15 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Outside a transaction: each statement is its own."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise asyncpg.InterfaceError("the database was stopped")
-        async with self._pool.acquire(timeout=10) as connection:
+        connection = await pool.acquire(timeout=10)
+        try:
             yield Session(connection)
+        finally:
+            with contextlib.suppress(*AWAY):  # the pool has closed what it could not take back; no error is hidden
+                await pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
