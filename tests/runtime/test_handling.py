@@ -407,6 +407,45 @@ async def test_a_handler_that_misuses_its_connection_ends_as_a_dead_letter_and_i
     assert sorted(await lab.effects()) == ["one", "three", "two"]
 
 
+# -- in company
+
+
+async def test_a_crowd_in_which_some_fail_and_all_come_twice_has_each_effect_once(lab: Lab, worker: Worker) -> None:
+    async def every_fifth_fails(command: Remember, tx: Tx) -> None:
+        await effect(tx, command.text)
+        if int(command.text) % 5 == 0:
+            raise ZeroDivisionError("a bug")
+
+    worker.handlers[Remember.topic].first = every_fifth_fails
+    await lab.run(worker, retry_seconds=(0.05,))
+    await lab.run(worker, replica=" (second)", retry_seconds=(0.05,))
+
+    ids = [uuid4() for _ in range(60)]
+    await asyncio.gather(*(lab.tell(Remember(text=str(number)), id) for number, id in enumerate(ids) for _ in range(2)))
+
+    for number, id in enumerate(ids):
+        await eventually(lambda: _state(lab, id, "done" if number % 5 else "dead"))  # noqa: B023
+    assert sorted(map(int, await lab.effects())) == [number for number in range(60) if number % 5]
+
+
+async def test_a_crowd_of_whom_some_are_refused_has_the_others_served(lab: Lab, worker: Worker) -> None:
+    async def three_are_served(command: Do, tx: Tx) -> Done:
+        await tx.connection.execute("select pg_advisory_xact_lock(1)")
+        if await tx.value(KNOWN, what="served") >= 3:
+            raise Refused("sold_out")
+        await effect(tx, "served")
+        return Done()
+
+    worker.handlers[Do.topic].first = three_are_served
+    await lab.run(worker)
+    await lab.run(worker, replica=" (second)")
+
+    replies = await asyncio.gather(*(lab.until_done(Do(), id=uuid4()) for _ in range(50)))
+
+    assert sorted(reply.kind for reply in replies) == ["done"] * 3 + ["refused"] * 47
+    assert len(await lab.effects()) == 3
+
+
 # -- a commit in doubt
 
 
