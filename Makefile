@@ -29,7 +29,7 @@ reset: python ## stop the town and delete its data
 	@$(YEYAK) reset
 
 test: bootstrap ## run the whole suite
-	@.venv/bin/python -m pytest $(args)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(args)
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)
