@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 
 from storage.inbox import Inbox
+from workers.journal.feed import Ended, listen
 from workers.runtime import topology
 from workers.runtime.bus import BROKEN, Bus
 from workers.runtime.settings import Settings
@@ -24,6 +25,7 @@ from workers.town import CONTEXTS, worker
 
 STILL_SECONDS = 0.7
 LOOK_SECONDS = 0.1
+AT_ONCE = 1000
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, *BROKEN)
 
 # What is to be done now. A timer of hours is not under way; what failed before, or has been taken up, is.
@@ -76,14 +78,19 @@ class _Watch:
         self._databases: dict[str, asyncpg.Connection] = {}
         self._bus: Bus | None = None
         self._queues = [queue for each in self._workers for queue in each.queues()]
-        self._journal = "journal" not in without
-        if self._journal:
+        self._stream: _Stream | None = None
+        if "journal" not in without:
             self._queues.append(topology.DEAD_QUEUE)
+            self._stream = _Stream(settings.amqp_url.get_secret_value())
 
     async def __aenter__(self) -> _Watch:
+        if self._stream is not None:
+            await self._stream.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._stream is not None:
+            await self._stream.stop()
         for connection in self._databases.values():
             connection.terminate()
         await self._drop_bus()
@@ -109,10 +116,16 @@ class _Watch:
                 seen.under_way.append(f"{each.name} has {row['outbox']} messages to say")
             if row["steps"]:
                 seen.under_way.append(f"{each.name} is at work on {row['steps']}")
-        await self._look_at_queues(seen, read)
+        await self._look_at_queues(seen)
+        if self._stream is not None:
+            seen.marks.append(self._stream.end)
+            if not self._stream.is_followed:
+                seen.under_way.append("the stream of events cannot be followed")
+            elif self._stream.end > read:
+                seen.under_way.append(f"the journal has {self._stream.end - read} events to read")
         return seen
 
-    async def _look_at_queues(self, seen: _Look, read: int) -> None:
+    async def _look_at_queues(self, seen: _Look) -> None:
         try:
             bus = await self._connected_bus()
             for queue in self._queues:
@@ -121,8 +134,6 @@ class _Watch:
                     seen.under_way.append(f"queue {queue} is missing")
                 elif found[0]:
                     seen.under_way.append(f"{found[0]} messages wait in {queue}")
-            if self._journal and (said := await bus.look(topology.STREAM)) and said[0] > read + 1:
-                seen.under_way.append(f"the journal has {said[0] - read - 1} events to read")
         except AWAY as error:
             await self._drop_bus()
             seen.under_way.append(f"the broker cannot be asked ({_first_line(error)})")
@@ -153,6 +164,39 @@ class _Watch:
             with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(2):
                     await bus.stop()
+
+
+class _Stream:
+    """Where the stream of events ends: the broker's own count of its messages is seconds old."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._following: asyncio.Task[None] | None = None
+        self.is_followed = False
+        self.end = -1
+        """The offset of the last event."""
+
+    async def start(self) -> None:
+        self._following = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(Ended):
+                last = {"x-stream-offset": "last"}
+                async with listen(self._url, "audit", topology.STREAM, prefetch=AT_ONCE, arguments=last) as feed:
+                    self.is_followed = True
+                    while True:
+                        messages = await feed.batch(AT_ONCE)
+                        self.end = int(str(messages[-1].headers["x-stream-offset"]))
+                        await feed.ack(messages[-1])
+            self.is_followed = False
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def _first_line(error: BaseException) -> str:

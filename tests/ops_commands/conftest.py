@@ -64,11 +64,15 @@ def write_refund_log(path: Path, refunds: list[Any]) -> None:
 
 
 @pytest.fixture
-async def stores(servers: Servers, original: Seeded, tmp_path: Path) -> AsyncIterator[Seeded]:
-    """A copy of the seeded town, with databases of its own."""
+async def stores(
+    request: pytest.FixtureRequest, servers: Servers, original: Seeded, tmp_path: Path
+) -> AsyncIterator[Seeded]:
+    """A copy of the seeded town, with databases of its own; a `case` spoils only one of them."""
     name = f"copy_{uuid4().hex[:12]}"
     urls = {"database_url": original.settings.database_url.get_secret_value()}
     urls["provider_database_url"] = original.settings.provider_database
+    if case := getattr(request.node, "callspec", None) and request.node.callspec.params.get("case"):
+        del urls["database_url" if case.at_provider else "provider_database_url"]
     copies = {
         setting: SecretStr(await support.create_database(servers, f"{name}_{setting}", url.rpartition("/")[2]))
         for setting, url in urls.items()
