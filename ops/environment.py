@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway_api.tokens import Verifier
 from ops import broker
-from ops.stack.local import Local
+from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import is_free, read_ports
 from workers.runtime import topology
 from workers.runtime.bus import BROKEN, Bus
@@ -67,7 +67,7 @@ async def _tries(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Tr
         yield f"database of {context} {place(url)}", _database(url, context.replace(".", "_"))
     yield f"the payment provider's database {place(provider)}", _database(provider, "provider")
     yield "signing key", lambda: _key(settings)
-    yield "refund log", lambda: _refund_log(settings.payments_refund_log)
+    yield "refund log", lambda: _refund_log(REPOSITORY / settings.payments_refund_log)
     if here.supervisor_pid():
         return  # the town is up: its ports are its own
     if settings.gateway_port:

@@ -15,6 +15,7 @@ from contracts.payments import PaymentEvent, RefundEvent
 from contracts.video_rental.rentals import RentalEvent
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
 from ops.audit.stores import CONTEXT_OF, DERIVED, NotCheckableError, Row, Stores
+from ops.stack.local import REPOSITORY
 from storage.video_rental import my_page
 
 CURRENT = "generation = (select current from <video_rental_my_page.generations>)"
@@ -246,7 +247,7 @@ async def _refund_log(stores: Stores) -> list[str]:
         where status = 'REFUNDED' and amount > 0 and logged_at is not null order by 1""")
     if not rows:
         return []
-    path = stores.settings.payments_refund_log
+    path = REPOSITORY / stores.settings.payments_refund_log  # where the town's processes run
     tally = await asyncio.to_thread(_lines_of_refunds, path)
     found = [
         f"refund {row['id']} has {tally[row['id']]} lines in the refund log" for row in rows if tally[row["id"]] != 1
