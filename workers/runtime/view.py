@@ -145,9 +145,18 @@ class ViewContext(Context):
                 batch = [waiting for one in arrived if (waiting := await self._event(*one))]
                 if batch:
                     await self._apply(batch)
+            except Exception:
+                log.exception("a batch failed; it comes again", context=self.name)
+                await self._give_back(raw for raw, _ in arrived)
             finally:
                 for _ in arrived:
                     self._arrived.task_done()
+
+    async def _give_back(self, deliveries: Iterable[AbstractIncomingMessage]) -> None:
+        await asyncio.sleep(LONGEST_PAUSE)
+        for raw in deliveries:
+            with contextlib.suppress(Exception):  # it was acknowledged, or its channel is gone
+                await raw.nack(requeue=True)
 
     async def _event(self, raw: AbstractIncomingMessage, handler: Handler) -> _Waiting | None:
         try:
@@ -194,9 +203,12 @@ class ViewContext(Context):
 
 async def _acknowledge(batch: list[_Waiting]) -> None:
     """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
-    last = {id(waiting.raw.channel): waiting.raw for waiting in batch}
+    last: dict[int, AbstractIncomingMessage] = {}
+    for waiting in batch:
+        with contextlib.suppress(Exception):  # a channel that is gone: its messages come again, which is harmless
+            last[id(waiting.raw.channel)] = waiting.raw
     for raw in last.values():
-        with contextlib.suppress(Exception):  # the channel is gone: its messages come again, which is harmless
+        with contextlib.suppress(Exception):
             await raw.ack(multiple=True)
 
 

@@ -1,0 +1,93 @@
+"""A view's loop: what happens to it while the broker comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aio_pika.exceptions import ChannelInvalidStateError
+
+from tests.support.town import eventually
+from workers.runtime import view as views
+from workers.runtime.settings import Settings
+from workers.runtime.view import ViewContext
+from workers.town import worker
+
+
+class Delivery:
+    """A message that came over a channel; None: one that is gone."""
+
+    def __init__(self, channel: object = "a channel") -> None:
+        self._channel = channel
+        self.said: list[str] = []
+
+    @property
+    def channel(self) -> object:
+        if self._channel is None:
+            raise ChannelInvalidStateError
+        return self._channel
+
+    async def ack(self, *, multiple: bool) -> None:
+        self.said.append("ack")
+
+    async def nack(self, *, requeue: bool) -> None:
+        self.said.append("nack")
+
+
+@pytest.fixture
+async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewContext]:
+    """My Page, applying what arrives to nothing."""
+
+    async def event(raw: Any, handler: Any) -> Any:
+        if handler == "unexpected":
+            raise LookupError("nobody expected this")
+        return views._Waiting(raw, handler)
+
+    async def apply(*_: Any) -> None: ...
+
+    context = worker("video_rental.my_page").context(Settings())
+    assert isinstance(context, ViewContext)
+    monkeypatch.setattr(context, "_event", event)
+    monkeypatch.setattr(views, "apply", apply)
+    monkeypatch.setattr(views, "LONGEST_PAUSE", 0)
+    applying = asyncio.create_task(context._apply_all())
+    yield context
+    applying.cancel()
+
+
+async def said(delivery: Delivery) -> list[str]:
+    return delivery.said
+
+
+async def test_what_came_over_a_channel_that_is_gone_is_no_reason_to_stop(view: ViewContext) -> None:
+    lost, next_one = Delivery(channel=None), Delivery()
+
+    view._arrived.put_nowait((lost, "event"))  # type: ignore[arg-type]
+    await view._arrived.join()
+    view._arrived.put_nowait((next_one, "event"))  # type: ignore[arg-type]
+
+    assert await eventually(lambda: said(next_one)) == ["ack"]
+    assert lost.said == []
+
+
+async def test_a_batch_is_acknowledged_by_its_last_message(view: ViewContext) -> None:
+    deliveries = [Delivery() for _ in range(3)]
+    for delivery in deliveries:
+        view._arrived.put_nowait((delivery, "event"))  # type: ignore[arg-type]
+
+    await view._arrived.join()
+
+    assert [delivery.said for delivery in deliveries] == [[], [], ["ack"]]
+
+
+async def test_a_batch_that_fails_as_nobody_expected_comes_again_and_the_view_goes_on(view: ViewContext) -> None:
+    unlucky, next_one = Delivery(), Delivery()
+
+    view._arrived.put_nowait((unlucky, "unexpected"))  # type: ignore[arg-type]
+    await view._arrived.join()
+    view._arrived.put_nowait((next_one, "event"))  # type: ignore[arg-type]
+
+    assert await eventually(lambda: said(next_one)) == ["ack"]
+    assert unlucky.said == ["nack"]
