@@ -108,6 +108,8 @@ class Town:
     async def kill(self, name: str) -> None:
         """End a context as `kill -9` would: nothing is finished, acknowledged or said any more."""
         context: Any = self.contexts.pop(name)
+        while context._broker is None:  # it is just being started, and has a message already
+            await asyncio.sleep(0.01)
         current = asyncio.current_task()
         tasks = [*context._handlings, *context._loops, *context.outgoing._tasks]
         for extra in (context.gate._probe, getattr(context, "_applying", None)):
