@@ -43,6 +43,16 @@ async def templates(servers: Servers) -> None:
 
 MakeSettings = Callable[..., Any]
 
+_vhosts: list[tuple[Servers, str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _no_crowd_on_the_broker() -> AsyncIterator[None]:
+    """The virtual hosts of a module go with it: thousands of queues would make the broker slow to come back."""
+    yield
+    while _vhosts:
+        await support.delete_vhost(*_vhosts.pop())
+
 
 @pytest.fixture(scope="session")
 def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.TempPathFactory) -> MakeSettings:
@@ -52,8 +62,10 @@ def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.Te
         name = f"town_{uuid4().hex[:12]}"
         database = await support.create_database(servers, name, support.TEMPLATE)
         provider = await support.create_database(servers, f"{name}_provider", support.PROVIDER_TEMPLATE)
+        vhost = await support.create_vhost(servers)
+        _vhosts.append((servers, vhost))
         quick: dict[str, Any] = {
-            "amqp_url": SecretStr(await support.create_vhost(servers)),
+            "amqp_url": SecretStr(vhost),
             "database_url": SecretStr(database),
             "provider_database_url": SecretStr(provider),
             "rabbitmq_api": SecretStr(servers.rabbit.api_url),

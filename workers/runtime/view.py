@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
 from sqlalchemy import Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
@@ -24,6 +25,7 @@ from contracts.base import Event
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
+from workers.runtime.bus import BROKEN
 from workers.runtime.context import Context
 from workers.runtime.envelope import Unreadable, read_body
 from workers.runtime.gate import Gate
@@ -205,10 +207,10 @@ async def _acknowledge(batch: list[_Waiting]) -> None:
     """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
     last: dict[int, AbstractIncomingMessage] = {}
     for waiting in batch:
-        with contextlib.suppress(Exception):  # a channel that is gone: its messages come again, which is harmless
+        with contextlib.suppress(AMQPError):  # the channel is gone: its messages come again, which is harmless
             last[id(waiting.raw.channel)] = waiting.raw
     for raw in last.values():
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(*BROKEN):
             await raw.ack(multiple=True)
 
 
