@@ -62,6 +62,11 @@ def apply() -> None:
     queues = topology.plan(workers(), configuration.asked_queue_type)
     try:
         asyncio.run(topology.apply(configuration.amqp_url.get_secret_value(), queues))
+    except topology.Different as queue:
+        sys.exit(
+            f"the queue {queue} is there, made of other stuff: let its messages be read and delete it in the console "
+            "(its readers and its binding come back with this command), or run `yeyak reset` on a local town"
+        )
     except (OSError, topology.AMQPError) as error:
         sys.exit(f"the topology could not be applied: {error}")
     typer.echo(f"{len(queues)} queues are there")

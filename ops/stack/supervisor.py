@@ -60,6 +60,7 @@ class Servers:
                 "YEYAK_RABBITMQ_API": self.rabbit.api_url,
                 "YEYAK_DATABASE_URL": self.postgres.database_url,
                 "YEYAK_PROVIDER_DATABASE_URL": self.postgres.provider_database_url,
+                "YEYAK_PAYMENTS_REFUND_LOG": str(self.postgres.root / "refunds.jsonl"),
             }
         return {name: os.environ[name] for name in SERVER_ADDRESSES if os.environ.get(name)}
 

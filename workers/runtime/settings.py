@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     """The longest that a call to the provider may take."""
     payments_provider_calls: int = Field(32, ge=1)
     payments_refund_log: Path = Path(".local/refunds.jsonl")
+    """One JSON line for each refund that succeeded; a mounted volume in deployment."""
 
     # video rental
     video_rental_payment_ms: int = Field(3000, ge=10)

@@ -12,7 +12,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika import ExchangeType
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
 from workers.runtime.bus import COMMANDS, DEAD, EVENTS, QUESTIONS, REPLIES
 from workers.runtime.worker import Worker
@@ -64,15 +64,22 @@ def plan(workers: Iterable[Worker], asked_queue_type: str = "classic") -> list[Q
     return queues
 
 
+class Different(Exception):
+    """A queue is there with other arguments; its text is the queue's name."""
+
+
 async def apply(url: str, queues: list[Queue]) -> None:
-    """Assert exchanges, queues and bindings; raises an AMQP error that names a queue which is made of other stuff."""
+    """Assert exchanges, queues and bindings; raises Different, or an AMQP error."""
     connection = await aio_pika.connect(url, timeout=10)
     async with connection:
         channel = await connection.channel()
         for name, kind in EXCHANGES.items():
             await channel.declare_exchange(name, kind, durable=True)
         for queue in queues:
-            declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+            try:
+                declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+            except ChannelPreconditionFailed:
+                raise Different(queue.name) from None
             await declared.bind(queue.exchange, routing_key=queue.topic)
 
 
@@ -109,4 +116,4 @@ def definitions(queues: list[Queue]) -> dict[str, Any]:
     }
 
 
-__all__ = ["AMQPError", "Queue", "apply", "definitions", "plan"]
+__all__ = ["AMQPError", "Different", "Queue", "apply", "definitions", "plan"]
