@@ -11,7 +11,7 @@ from tests.runtime.lab import Lab
 from workers.runtime.worker import Worker
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 async def own_lab(make_settings: MakeSettings) -> AsyncIterator[Lab]:
     lab = await Lab(await make_settings()).open()
     yield lab

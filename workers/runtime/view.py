@@ -17,7 +17,6 @@ from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
 from sqlalchemy import Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
@@ -207,7 +206,7 @@ async def _acknowledge(batch: list[_Waiting]) -> None:
     """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
     last: dict[int, AbstractIncomingMessage] = {}
     for waiting in batch:
-        with contextlib.suppress(AMQPError):  # the channel is gone: its messages come again, which is harmless
+        with contextlib.suppress(*BROKEN):  # the channel is gone: its messages come again, which is harmless
             last[id(waiting.raw.channel)] = waiting.raw
     for raw in last.values():
         with contextlib.suppress(*BROKEN):
