@@ -27,6 +27,7 @@ from workers.runtime.bus import COMMANDS, DEAD
 
 OPERATOR = Caller(member_id="olga", role="operator")
 CARD = "4242 4242 4242 4242"
+SOME_ID = "b039e8dd-fe85-49e9-adb1-911c066e46a3"
 
 
 async def put(town: Town, queue: str, body: bytes, **properties: Any) -> None:
@@ -137,11 +138,11 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
 @pytest.mark.parametrize(
     ("queue", "body", "message_id", "reason"),
     [
-        ("payments.void_payment@payments", b"not JSON", str(uuid4()), "not a payments.void_payment"),
-        ("payments.void_payment@payments", b'{"payment_id": "\xff"}', str(uuid4()), "UTF-8"),
+        ("payments.void_payment@payments", b"not JSON", SOME_ID, "not a payments.void_payment"),
+        ("payments.void_payment@payments", b'{"payment_id": "\xff"}', SOME_ID, "UTF-8"),
         ("payments.void_payment@payments", b"{}", "not-a-uuid", "no id"),
-        ("payments.no_such_thing@payments", b"{}", str(uuid4()), "nobody knows"),
-        ("journal.tell_story@journal", b"{}", str(uuid4()), "asked"),
+        ("payments.no_such_thing@payments", b"{}", SOME_ID, "nobody knows"),
+        ("journal.tell_story@journal", b"{}", SOME_ID, "asked"),
     ],
 )
 async def test_some_can_only_be_given_up(journal, queue, body, message_id, reason):
