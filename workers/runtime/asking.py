@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID, uuid4
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -23,6 +23,7 @@ from workers.runtime.bus import BROKEN, REPLIES, Bus
 from workers.runtime.settings import Settings
 
 Kind = Literal["done", "refused", "unavailable", "unknown", "still_running"]
+KINDS = get_args(Kind)
 
 ASK_AGAIN_SECONDS = 0.1
 FRESH_SECONDS = 0.25
@@ -121,7 +122,7 @@ class Asker:
         future = self._waiting.get(message.correlation_id or "")
         if future is None or future.done():
             return
-        kind: Kind = message.type if message.type in ("done", "refused", "still_running") else "unavailable"  # type: ignore[assignment]
+        kind: Kind = message.type if message.type in KINDS else "unknown"  # type: ignore[assignment]
         future.set_result(
             Reply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None)
         )

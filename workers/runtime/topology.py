@@ -28,7 +28,7 @@ DEAD_QUEUE, STREAM = "yeyak.dead", "yeyak.journal"
 
 TOLD = {
     "x-queue-type": "quorum",
-    "x-delivery-limit": 50,
+    "x-delivery-limit": 200,
     "x-dead-letter-exchange": DEAD,
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
