@@ -125,7 +125,6 @@ class ViewDatabase:
                     "application_name": "yeyak",
                     "statement_timeout": "15s",
                     "jit": "off",
-                    "synchronous_commit": "off",
                 },
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -232,3 +233,16 @@ async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_town: T
     reply = await own_town.ask(ListVideos())
 
     assert reply.kind == "unavailable"
+
+
+async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(own_town: Town) -> None:
+    queue = f"{ListVideos.topic}@video_rental.videos"
+    async with channel_of(own_town) as channel:
+        held = await channel.get_queue(queue)
+        await held.unbind("yeyak.questions", ListVideos.topic)
+        began = time.monotonic()
+
+        reply = await own_town.ask(ListVideos(), within=8.0)
+
+    assert reply.kind in ("unavailable", "done")  # it may have been bound again in between
+    assert time.monotonic() - began < 4

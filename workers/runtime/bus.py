@@ -43,6 +43,7 @@ class Bus:
         self._connection: AbstractRobustConnection | None = None
         self._told: dict[str, AbstractExchange] = {}
         self._asks: dict[str, AbstractExchange] = {}
+        self._notes: AbstractExchange | None = None
         self._replies: AbstractExchange | None = None
         self._looking = asyncio.Lock()
         self._looks: Any = None
@@ -57,14 +58,14 @@ class Bus:
         )
         self._connection = connection
         confirmed = await connection.channel(publisher_confirms=True)
-        asking = await connection.channel(publisher_confirms=False)
+        asking = await connection.channel(publisher_confirms=True)
         replying = await connection.channel(publisher_confirms=False)
         for exchange in (COMMANDS, EVENTS, DEAD):
             self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
         for exchange in (COMMANDS, QUESTIONS):
             self._asks[exchange] = await asking.get_exchange(exchange, ensure=False)
         self._replies = await replying.get_exchange(REPLIES, ensure=False)
-        asking.return_callbacks.add(lambda _, returned: self.on_return(returned.correlation_id or ""))
+        self._notes = await replying.get_exchange(COMMANDS, ensure=False)
         await self._listen(connection)
 
     async def _listen(self, connection: AbstractRobustConnection) -> None:
@@ -96,19 +97,25 @@ class Bus:
     async def tell(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
         """Publish and wait for the confirm; raises Unroutable, or one of BROKEN."""
         if not self.connected:
-            raise ConnectionError("the broker is away")
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
         async with asyncio.timeout(CONFIRM_SECONDS):
             result = await self._told[exchange].publish(message, routing_key=topic, mandatory=True)
         if isinstance(getattr(result, "delivery", result), Basic.Return):
             raise Unroutable(topic)
 
     async def ask(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
-        """Publish without a confirm; `on_return` hears of it when no queue wants it."""
-        await self._asks[exchange].publish(message, routing_key=topic, mandatory=True)
+        """Publish; `on_return` hears of it when no queue wants it. Raises one of BROKEN.
 
-    async def note(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
-        """Publish, best effort."""
-        await self._asks[exchange].publish(message, routing_key=topic, mandatory=False)
+        Only a channel with confirms tells of returned messages.
+        """
+        result = await self._asks[exchange].publish(message, routing_key=topic, mandatory=True)
+        if isinstance(getattr(result, "delivery", result), Basic.Return):
+            self.on_return(message.correlation_id or "")
+
+    async def note(self, topic: str, message: aio_pika.Message) -> None:
+        """Publish a command whose answer nobody awaits, best effort."""
+        assert self._notes is not None
+        await self._notes.publish(message, routing_key=topic, mandatory=False)
 
     async def reply(self, envelope_: envelope.Envelope, message: aio_pika.Message) -> None:
         """Answer an ask; an asker that is gone is no error."""
@@ -120,7 +127,7 @@ class Bus:
     async def _looking_glass(self) -> AsyncIterator[Any]:
         """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is made anew."""
         if not self.connected:
-            raise ConnectionError("the broker is away")
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
         async with asyncio.timeout(3), self._looking:
             if self._looks is None or self._looks.is_closed:
                 transport: Any = self._connection.transport if self._connection else None

@@ -96,6 +96,6 @@ class Reports:
                 expiration=600,
             )
             try:
-                await self._bus.note(report.exchange, report.topic, message)
+                await self._bus.note(report.topic, message)
             except BROKEN:
                 return

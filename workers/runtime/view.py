@@ -38,7 +38,7 @@ AWAY = (OSError, DBAPIError, TimeoutError)
 CULPRITS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What the database says of an event that it cannot keep; anything else it says is about itself."""
 LONGEST_PAUSE = 5.0
-LINGER_SECONDS = 0.01
+LINGER_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,6 @@ class ViewContext(Context):
         self.store = ViewDatabase(view.tables, settings.database_of(view.name))
         self.gate = Gate(self.name, self.store)
         self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
-        self._busy = False
         self._applying: asyncio.Task[None] | None = None
         self.prefetch = settings.batch
 
@@ -134,14 +133,12 @@ class ViewContext(Context):
             self._arrived.put_nowait((raw, handler))
 
     async def _apply_all(self) -> None:
-        """Apply what arrived, in that order; under load a short linger makes a batch worth its transaction."""
+        """Apply what arrived, in that order; a short linger lets what belongs together share a transaction."""
         while True:
             arrived = [await self._arrived.get()]
-            if self._busy:
-                await asyncio.sleep(LINGER_SECONDS)
+            await asyncio.sleep(LINGER_SECONDS)
             while len(arrived) < self.settings.batch and not self._arrived.empty():
                 arrived.append(self._arrived.get_nowait())
-            self._busy = len(arrived) > 1
             try:
                 batch = [waiting for one in arrived if (waiting := await self._event(*one))]
                 if batch:
