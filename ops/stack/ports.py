@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,12 +33,14 @@ def free_port(preferred: int | None = None) -> int:
     raise RuntimeError("no free port on 127.0.0.1")
 
 
-def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int]) -> dict[str, int]:
+def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int], patience: float = 5.0) -> dict[str, int]:
     """The ports written in `file`; those missing, or taken by somebody else, are chosen anew and written down.
 
-    Call it only while the server is down: its own listener would look like somebody else.
+    Call it only while the server is down: its own listener would look like somebody else. A killed process that is
+    still being taken apart may listen for a moment, so a kept port is given up after `patience` seconds only.
     """
     kept = read_ports(file)
+    _wait_free(list(kept.values()), patience)
     ports: dict[str, int] = {}
     for name in names:
         port = kept.get(name) or free_port(preferred.get(name))
@@ -47,6 +50,12 @@ def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int]) -> di
     if ports != kept:
         write_atomically(file, json.dumps(ports))
     return ports
+
+
+def _wait_free(ports: list[int], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while not all(is_free(port) for port in ports) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def read_ports(file: Path) -> dict[str, int]:

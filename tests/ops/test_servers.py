@@ -1,6 +1,7 @@
 """The private servers: same place and same data whatever ends them, and never anybody else's."""
 
 import socket
+import threading
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -119,6 +120,25 @@ def test_ports_are_kept_unless_taken_or_damaged(tmp_path):
     assert kept_ports(file, ["a", "b"], {}) == first
     file.write_text("{")
     assert set(kept_ports(file, ["a", "b"], {})) == {"a", "b"}
+
+
+def test_a_kept_port_is_waited_for(tmp_path):
+    """A process just killed may listen for a moment more: its clients know the server by that port."""
+    file = tmp_path / "ports.json"
+    port = kept_ports(file, ["a"], {})["a"]
+    listener = socket.create_server(("127.0.0.1", port))
+    ending = threading.Timer(0.2, listener.close)
+    ending.start()
+
+    assert kept_ports(file, ["a"], {}) == {"a": port}
+    ending.join()
+
+
+def test_a_kept_port_that_stays_taken_is_chosen_anew(tmp_path):
+    file = tmp_path / "ports.json"
+    port = kept_ports(file, ["a"], {})["a"]
+    with socket.create_server(("127.0.0.1", port)):
+        assert kept_ports(file, ["a"], {}, patience=0.05)["a"] != port
 
 
 def test_a_port_with_a_listener_is_not_free():
