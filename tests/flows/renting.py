@@ -19,6 +19,7 @@ from contracts.video_rental.rentals import (
     ShowRental,
     ShowShelf,
 )
+from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, eventually
 from workers.runtime import envelope
 
@@ -86,7 +87,7 @@ async def tell(town: Town, *events: Message, id: UUID | None = None) -> None:
             body = event.model_dump_json().encode()
             message_id = id or uuid4()
             message = envelope.told(message_id, body, event.topic, event.owner(), message_id, None, "test")
-            await exchange.publish(message, routing_key=event.topic)
+            await exchange.publish(as_message(message), routing_key=event.topic)
 
 
 # -- looking

@@ -147,7 +147,7 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
 )
 async def test_some_can_only_be_given_up(journal, queue, body, message_id, reason):
     message = aio_pika.Message(body, message_id=message_id, headers={"x-queue": queue, "x-reason": "drill"})
-    await journal._bus.tell(DEAD, "any.thing", message)
+    await journal._bus.bury("any.thing", message)
     (letter,) = await until_filed(journal)
 
     refusal = await journal.refused(resolve(letter, "replay"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from storage.database import Session, Statement
 from tests.runtime.lab import Decide, Do, Done, Happened, Lab, Look, Remember, effect
+from tests.support.messages import as_message
 from workers.runtime import envelope, topology
 from workers.runtime.bus import REPLIES
 from workers.runtime.tx import NotKnownYet, Tx
@@ -52,6 +53,6 @@ async def neighbour(lab: Lab, let_go: asyncio.Event, begun: asyncio.Event) -> No
         begun.set()
         await let_go.wait()
         answer = envelope.reply("done", b'{"text": "yes"}', question.correlation_id, "neighbour", replayed=False)
-        await replies.publish(answer, routing_key=question.reply_to.partition("|")[0])
+        await replies.publish(as_message(answer), routing_key=question.reply_to.partition("|")[0])
 
     await queue.consume(decide, no_ack=True)

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+from pamqp.commands import Basic
+
 from tests.support.town import eventually
 from workers.runtime.asking import Request
 
@@ -19,7 +21,6 @@ class FakeBus:
         self.connected = True
         self.reply_queue = "test@replies"
         self.on_reply: Callable[[Any], None] = lambda _: None
-        self.on_return: Callable[[str], None] = lambda _: None
         self.found: tuple[int, int] | None = (0, 1)
         """Messages and consumers of every queue; None: there is no such queue."""
         self.look_takes = 0.0
@@ -27,6 +28,7 @@ class FakeBus:
         self.ask_fails: Exception | None = None
         self.looked: list[str] = []
         self.asked: list[Any] = []
+        self.verdicts: list[asyncio.Future[Any]] = []
         self.answers: list[tuple[str, bytes]] = []
         """Kinds and bodies of the next replies; the last one again and again, none at all: silence."""
 
@@ -37,13 +39,19 @@ class FakeBus:
             raise self.look_fails
         return self.found
 
-    async def ask(self, exchange: str, topic: str, message: Any) -> None:
+    async def ask(self, exchange: str, topic: str, message: Any) -> asyncio.Future[Any]:
         self.asked.append(message)
+        self.verdicts.append(asyncio.get_running_loop().create_future())
         if self.ask_fails:
             raise self.ask_fails
         if self.answers:
             kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             self.reply(message.correlation_id, kind, body)
+        return self.verdicts[-1]
+
+    def return_the_last(self) -> None:
+        """The broker's word that no queue wants the last ask."""
+        self.verdicts[-1].set_result(Basic.Return())
 
     async def published(self, number: int) -> None:
         """Wait until so many asks were published."""

@@ -124,7 +124,7 @@ async def test_what_no_queue_wants_is_unavailable(bus: FakeBus, asker: Asker) ->
     asking = asyncio.create_task(ask(asker))
     await bus.published(1)
 
-    bus.on_return(bus.asked[0].correlation_id)
+    bus.return_the_last()
 
     assert (await asking).kind == "unavailable"
 

@@ -89,7 +89,7 @@ def test_an_ask_arrives_as_it_was_sent() -> None:
 
     assert (read.id, read.story_id, read.actor) == (wanted.message_id, wanted.story_id, "customer:kim")
     assert (read.budget, read.expires_after, read.correlation_id) == (1.5, 0.5, "c")
-    assert sent.delivery_mode == 1
+    assert not sent.persistent
 
 
 def test_what_is_told_arrives_as_it_was_sent_and_stays_on_disk() -> None:
@@ -99,7 +99,7 @@ def test_what_is_told_arrives_as_it_was_sent_and_stays_on_disk() -> None:
     read = envelope.read(delivery(**_properties_of(sent)), TOPIC)
 
     assert (read.id, read.story_id, read.causation_id, read.actor) == (id, story, cause, "system")
-    assert sent.delivery_mode == 2
+    assert sent.persistent
 
 
 def test_a_dead_copy_says_why_and_where_and_keeps_what_it_was() -> None:

@@ -12,7 +12,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import Any, Literal, get_args
 from uuid import UUID, uuid4
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -21,6 +22,7 @@ from workers.runtime import envelope
 from workers.runtime.breaker import Admitted, Breaker
 from workers.runtime.bus import BROKEN, REPLIES, Bus
 from workers.runtime.settings import Settings
+from workers.runtime.writing import is_returned
 
 Kind = Literal["done", "refused", "unavailable", "unknown", "still_running"]
 KINDS = get_args(Kind)
@@ -112,7 +114,6 @@ class Asker:
     async def start(self) -> None:
         """Listen for replies; the bus must have been started."""
         self._bus.on_reply = self._heard
-        self._bus.on_return = self._returned
 
     async def stop(self) -> None:
         for future in self._waiting.values():
@@ -127,9 +128,14 @@ class Asker:
             Reply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None)
         )
 
-    def _returned(self, correlation_id: str) -> None:
+    def _judged(self, correlation_id: str, verdict: asyncio.Future[Any]) -> None:
+        """The broker's word on an ask: taken, returned because no queue wants it, or nothing because it is gone."""
         future = self._waiting.get(correlation_id)
-        if future is not None and not future.done():
+        if future is None or future.done():
+            return
+        if verdict.cancelled() or verdict.exception() is not None:
+            future.set_exception(ConnectionError("the broker did not take the ask"))
+        elif is_returned(verdict.result()):
             future.set_result(Reply("unavailable", retry_after=2))
 
     def breaker(self, callee: str) -> Breaker:
@@ -195,7 +201,8 @@ class Asker:
         )
         try:
             async with asyncio.timeout(left):
-                await self._bus.ask(request.exchange, request.topic, message)
+                verdict = await self._bus.ask(request.exchange, request.topic, message)
+                verdict.add_done_callback(partial(self._judged, correlation_id))
                 reply = await future
         except BROKEN:
             breaker.silence(admitted)

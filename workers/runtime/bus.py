@@ -16,15 +16,18 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustConnection
 from aiormq.exceptions import ChannelNotFoundEntity
-from pamqp.commands import Basic
 
-from workers.runtime import envelope
+from workers.runtime.envelope import Envelope
+from workers.runtime.frames import Publishing
+from workers.runtime.writing import Pen, acknowledge, is_returned, publish, publish_unconfirmed
 
 log = structlog.get_logger()
 
 COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
 REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
 CONFIRM_SECONDS = 5.0
+TELL_LINGER, ACK_LINGER = 0.01, 0.005
+"""Seconds that what nobody waits for may wait for company."""
 
 BROKEN = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
 """What a publication raises when the broker is away; the message may have been stored."""
@@ -43,13 +46,13 @@ class Bus:
         self._connection: AbstractRobustConnection | None = None
         self._told: dict[str, AbstractExchange] = {}
         self._asks: dict[str, AbstractExchange] = {}
-        self._notes: AbstractExchange | None = None
-        self._replies: AbstractExchange | None = None
+        self._unconfirmed: dict[str, AbstractExchange] = {}
+        self._graves: AbstractExchange | None = None
+        self._telling, self._acknowledging, self._asking = Pen(TELL_LINGER), Pen(ACK_LINGER), Pen()
         self._looking = asyncio.Lock()
         self._looks: Any = None
         self.reply_queue = f"{name}.{uuid4()}@replies"
         self.on_reply: Callable[[AbstractIncomingMessage], None] = lambda _: None
-        self.on_return: Callable[[str], None] = lambda _: None
 
     async def start(self) -> None:
         """Connect; raises an AMQP error or OSError when the broker cannot be reached."""
@@ -60,12 +63,14 @@ class Bus:
         confirmed = await connection.channel(publisher_confirms=True)
         asking = await connection.channel(publisher_confirms=True)
         replying = await connection.channel(publisher_confirms=False)
+        burying = await connection.channel(publisher_confirms=True)
         for exchange in (COMMANDS, EVENTS, DEAD):
             self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
         for exchange in (COMMANDS, QUESTIONS):
             self._asks[exchange] = await asking.get_exchange(exchange, ensure=False)
-        self._replies = await replying.get_exchange(REPLIES, ensure=False)
-        self._notes = await replying.get_exchange(COMMANDS, ensure=False)
+        for exchange in (COMMANDS, REPLIES):
+            self._unconfirmed[exchange] = await replying.get_exchange(exchange, ensure=False)
+        self._graves = await burying.get_exchange(DEAD, ensure=False)
         await self._listen(connection)
 
     async def _listen(self, connection: AbstractRobustConnection) -> None:
@@ -94,34 +99,54 @@ class Bus:
         unblocked = getattr(transport.connection, "_Connection__connection_unblocked", None) if transport else None
         return unblocked is None or unblocked.is_set()
 
-    async def tell(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
+    async def tell(self, exchange: str, topic: str, message: Publishing) -> None:
         """Publish and wait for the confirm; raises Unroutable, or one of BROKEN."""
         if not self.connected:
             raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
         async with asyncio.timeout(CONFIRM_SECONDS):
-            result = await self._told[exchange].publish(message, routing_key=topic, mandatory=True)
-        if isinstance(getattr(result, "delivery", result), Basic.Return):
+            verdict = await publish(self._telling, self._told[exchange], topic, message)
+            try:
+                result = await verdict
+            except asyncio.CancelledError:
+                if verdict.cancelled():
+                    raise
+                raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from None
+        if is_returned(result):
             raise Unroutable(topic)
 
-    async def ask(self, exchange: str, topic: str, message: aio_pika.Message) -> None:
-        """Publish; `on_return` hears of it when no queue wants it. Raises one of BROKEN.
+    async def ask(self, exchange: str, topic: str, message: Publishing) -> asyncio.Future[Any]:
+        """Publish; the future is the broker's verdict, see `is_returned`. Raises one of BROKEN.
 
         Only a channel with confirms tells of returned messages.
         """
-        result = await self._asks[exchange].publish(message, routing_key=topic, mandatory=True)
-        if isinstance(getattr(result, "delivery", result), Basic.Return):
-            self.on_return(message.correlation_id or "")
+        return await publish(self._asking, self._asks[exchange], topic, message)
 
-    async def note(self, topic: str, message: aio_pika.Message) -> None:
+    async def note(self, topic: str, message: Publishing) -> None:
         """Publish a command whose answer nobody awaits, best effort."""
-        assert self._notes is not None
-        await self._notes.publish(message, routing_key=topic, mandatory=False)
+        await publish_unconfirmed(self._telling, self._unconfirmed[COMMANDS], topic, message)
 
-    async def reply(self, envelope_: envelope.Envelope, message: aio_pika.Message) -> None:
+    async def reply(self, envelope: Envelope, message: Publishing) -> None:
         """Answer an ask; an asker that is gone is no error."""
-        assert self._replies is not None
-        queue = envelope_.reply_to.partition("|")[0]
-        await self._replies.publish(message, routing_key=queue, mandatory=False)
+        queue = envelope.reply_to.partition("|")[0]
+        await publish_unconfirmed(self._asking, self._unconfirmed[REPLIES], queue, message)
+
+    async def bury(self, topic: str, message: aio_pika.Message) -> None:
+        """Publish a copy of somebody's message, whatever its headers, to the dead letters; raises as `tell` does."""
+        if not self.connected or self._graves is None:
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            result = await self._graves.publish(message, routing_key=topic, mandatory=True)
+        if is_returned(result):
+            raise Unroutable(topic)
+
+    def acknowledge(self, raw: AbstractIncomingMessage) -> None:
+        """Acknowledge a delivery, soon; over a channel that is gone it comes again."""
+        acknowledge(self._acknowledging, raw)
+
+    async def written(self) -> None:
+        """Wait until what was said and acknowledged is written to the sockets."""
+        for pen in (self._telling, self._asking, self._acknowledging):
+            await pen.empty()
 
     @asynccontextmanager
     async def _looking_glass(self) -> AsyncIterator[Any]:

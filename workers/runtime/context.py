@@ -30,7 +30,7 @@ from storage.inbox import Inbox
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
 from workers.runtime.asking import Asker
-from workers.runtime.bus import BROKEN, DEAD, Bus
+from workers.runtime.bus import BROKEN, Bus, Unroutable
 from workers.runtime.due import Due
 from workers.runtime.envelope import Envelope, Unreadable, read_body
 from workers.runtime.gate import Gate
@@ -56,6 +56,7 @@ log = structlog.get_logger()
 
 Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
+BURY_AGAIN_SECONDS = 0.5
 
 
 async def _undecoded(message: Any) -> Any:
@@ -168,6 +169,7 @@ class Context:
         if self._handlings:
             await asyncio.wait(set(self._handlings), timeout=self.settings.drain_seconds)
         await self.drain()
+        await self.bus.written()
         if self._broker is not None:
             await self._broker.stop()
         await self.asker.stop()
@@ -263,7 +265,7 @@ class Context:
             await self._drill_delay()
         if envelope.asked and (verdict := self._repeat(envelope)):
             await self._answer(envelope, verdict)
-            await raw.ack()
+            self.bus.acknowledge(raw)
             return
         self._at_work[envelope.id] = envelope.digest
         try:
@@ -300,7 +302,7 @@ class Context:
         self.outgoing.say(handling.told)
         if failpoints.hook:
             await failpoints.hook(self.name, "said")
-        await raw.ack()
+        self.bus.acknowledge(raw)
         self.note(handling, verdict)
 
     async def _verdict(self, handling: Handling) -> Verdict:
@@ -370,8 +372,9 @@ class Context:
         log.error("unreadable", context=self.name, topic=topic, reason=str(reason))
         message = envelopes.buried(raw, f"{topic}@{self.name}", str(reason))
         try:
-            await self.bus.tell(DEAD, topic, message)
-        except BROKEN:
+            await self.bus.bury(topic, message)
+        except (Unroutable, *BROKEN):
+            await asyncio.sleep(BURY_AGAIN_SECONDS)
             await raw.nack(requeue=True)
             return
         if raw.reply_to and raw.correlation_id:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
 from contracts.base import Message as Contract
+from workers.runtime.frames import Header, Publishing
 
 
 class Unreadable(Exception):
@@ -82,31 +83,23 @@ def read_body(message: type[Contract], body: bytes) -> Contract:
 
 def told(
     message_id: UUID, body: bytes, topic: str, app_id: str, story_id: UUID, cause: UUID | None, actor: str
-) -> Message:
+) -> Publishing:
     """A persistent message to be confirmed; `at_ms` says when more finely than AMQP's timestamp of whole seconds."""
-    now = datetime.now(UTC)
     headers = _headers(story_id, cause, actor)
-    headers["at_ms"] = int(now.timestamp() * 1000)
-    return Message(
-        body,
-        message_id=str(message_id),
-        type=topic,
-        app_id=app_id,
-        timestamp=now,
-        content_type="application/json",
-        delivery_mode=DeliveryMode.PERSISTENT,
-        headers=headers,
-    )
+    headers["at_ms"] = int(time.time() * 1000)
+    return Publishing(body, topic, app_id, persistent=True, headers=headers, message_id=str(message_id))
 
 
-def _headers(story_id: UUID, cause: UUID | None, actor: str) -> dict[str, Any]:
-    headers: dict[str, Any] = {"story_id": str(story_id), "actor": actor}
+def _headers(story_id: UUID, cause: UUID | None, actor: str) -> dict[str, Header]:
+    headers: dict[str, Header] = {"story_id": str(story_id), "actor": actor}
     if cause is not None:
         headers["causation_id"] = str(cause)
     return headers
 
 
-def asked(request: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float) -> Message:
+def asked(
+    request: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float
+) -> Publishing:
     """A transient message that is worth nothing once `expires` seconds are over."""
     headers = _headers(request.story_id, request.causation_id, request.actor)
     headers["budget_ms"] = int(budget * 1000)
@@ -114,33 +107,22 @@ def asked(request: Any, app_id: str, *, reply_to: str, correlation_id: str, expi
         headers["request_digest"] = request.digest
     if request.traceparent:
         headers["traceparent"] = request.traceparent
-    return Message(
+    return Publishing(
         request.body,
-        message_id=str(request.message_id),
-        type=request.topic,
-        app_id=app_id,
-        timestamp=datetime.now(UTC),
-        content_type="application/json",
-        delivery_mode=DeliveryMode.NOT_PERSISTENT,
-        expiration=expires,
-        reply_to=reply_to,
-        correlation_id=correlation_id,
+        request.topic,
+        app_id,
         headers=headers,
-    )
-
-
-def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed: bool) -> Message:
-    """An answer; its type says of which kind."""
-    return Message(
-        body,
-        message_id=str(uuid4()),
-        type=kind,
-        app_id=app_id,
         correlation_id=correlation_id,
-        content_type="application/json",
-        delivery_mode=DeliveryMode.NOT_PERSISTENT,
-        headers={"replayed": True} if replayed else {},
+        reply_to=reply_to,
+        expiration=expires,
+        message_id=str(request.message_id),
     )
+
+
+def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed: bool) -> Publishing:
+    """An answer; its type says of which kind."""
+    headers: dict[str, Header] = {"replayed": True} if replayed else {}
+    return Publishing(body, kind, app_id, headers=headers, correlation_id=correlation_id)
 
 
 def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
-
-from aio_pika import DeliveryMode, Message
+from uuid import UUID
 
 from contracts.journal import EntryKind, Handled, RecordHandled
 from workers.runtime.asking import Reply, Request
 from workers.runtime.bus import BROKEN, Bus
 from workers.runtime.envelope import Envelope
+from workers.runtime.frames import Publishing
 
 BATCH = 200
 WAITING_AT_MOST = 5_000
@@ -86,15 +85,7 @@ class Reports:
         while self._entries and self._bus.connected:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             report = RecordHandled.model_construct(entries=batch)
-            message = Message(
-                report.model_dump_json().encode(),
-                message_id=str(uuid4()),
-                type=report.topic,
-                app_id=self._context,
-                content_type="application/json",
-                delivery_mode=DeliveryMode.NOT_PERSISTENT,
-                expiration=600,
-            )
+            message = Publishing(report.model_dump_json().encode(), report.topic, self._context, expiration=600)
             try:
                 await self._bus.note(report.topic, message)
             except BROKEN:

@@ -1,0 +1,215 @@
+"""What is written together arrives, is confirmed one by one, and never counts for another: on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import pytest
+
+from tests.support import servers as support
+from tests.support.servers import Servers
+from workers.runtime import topology
+from workers.runtime.bus import BROKEN, COMMANDS, EVENTS, Bus, Unroutable
+from workers.runtime.frames import Publishing
+from workers.runtime.writing import Pen, is_returned
+
+
+@pytest.fixture
+async def url(servers: Servers) -> AsyncIterator[str]:
+    amqp_url = await support.create_vhost(servers)
+    await topology.apply(amqp_url, topology.plan([]))
+    yield amqp_url
+    await support.delete_vhost(servers, amqp_url)
+
+
+@pytest.fixture
+async def bus(url: str) -> AsyncIterator[Bus]:
+    bus = Bus(url, "test")
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+@pytest.fixture
+async def channel(url: str) -> AsyncIterator[Any]:
+    connection = await aio_pika.connect(url)
+    yield await connection.channel()
+    await connection.close()
+
+
+async def queue_of(channel: Any, topic: str, exchange: str = COMMANDS) -> Any:
+    queue = await channel.declare_queue(exclusive=True)
+    await queue.bind(exchange, routing_key=topic)
+    return queue
+
+
+def saying(body: bytes = b"{}", topic: str = "lab.do", **more: Any) -> Publishing:
+    return Publishing(body, topic, "test", **more)
+
+
+async def test_many_are_confirmed_and_arrive_in_their_order(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "lab.do")
+
+    await asyncio.gather(*(bus.tell(COMMANDS, "lab.do", saying(b"%d" % number)) for number in range(500)))
+
+    bodies = [int((await queue.get(no_ack=True)).body) for _ in range(500)]
+    assert bodies == list(range(500))
+
+
+async def test_a_body_of_many_frames_arrives_whole(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "lab.do")
+    body = bytes(range(256)) * 4000
+
+    await bus.tell(COMMANDS, "lab.do", saying(body))
+
+    assert (await queue.get(no_ack=True)).body == body
+
+
+async def test_only_the_one_that_no_queue_wants_is_returned(bus: Bus, channel: Any) -> None:
+    await queue_of(channel, "lab.do")
+    topics = ["lab.do", "lab.nobody", "lab.do", "lab.nobody", "lab.do"]
+
+    results = await asyncio.gather(
+        *(bus.tell(COMMANDS, topic, saying(topic=topic)) for topic in topics), return_exceptions=True
+    )
+
+    assert [isinstance(result, Unroutable) for result in results] == [topic == "lab.nobody" for topic in topics]
+
+
+async def test_the_same_id_twice_has_two_verdicts(bus: Bus, channel: Any) -> None:
+    await queue_of(channel, "lab.do")
+    id = str(uuid4())
+
+    first = await bus.ask(COMMANDS, "lab.do", saying(message_id=id))
+    second = await bus.ask(COMMANDS, "lab.nobody", saying(message_id=id))
+
+    assert not is_returned(await first)
+    assert is_returned(await second)
+
+
+async def test_a_broken_connection_is_an_error_and_the_next_is_told_over_a_new_one(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "lab.do")
+    telling = [asyncio.create_task(bus.tell(COMMANDS, "lab.do", saying())) for _ in range(20)]
+    await asyncio.sleep(0)
+    transport: Any = bus._connection
+    transport.transport.connection._reader_task.cancel()
+
+    results = await asyncio.gather(*telling, return_exceptions=True)
+    assert all(result is None or isinstance(result, BROKEN) for result in results)
+
+    await until_told(bus, saying(b"later"))
+    bodies = [message.body async for message in drained(queue)]
+    assert bodies[-1] == b"later"
+    assert len(bodies) > results.count(None)
+
+
+async def test_a_closed_channel_takes_what_waited_with_it(bus: Bus, channel: Any) -> None:
+    """What was meant for a channel must not count for the next one of its number."""
+    queue = await queue_of(channel, "lab.do")
+    exchange: Any = bus._told[COMMANDS]
+    telling = asyncio.create_task(bus.tell(COMMANDS, "lab.do", saying(b"lost")))
+    await asyncio.sleep(0)
+    underlay = await exchange.channel.get_underlay_channel()
+    await underlay.close(ConnectionError("closed by the test"))
+
+    with pytest.raises(BROKEN):
+        await telling
+    await until_told(bus, saying(b"next"))
+
+    assert [message.body async for message in drained(queue)] == [b"next"]
+
+
+async def test_whoever_stops_waiting_is_cancelled_as_ever(bus: Bus) -> None:
+    telling = asyncio.create_task(bus.tell(EVENTS, "lab.happened", saying()))
+    await asyncio.sleep(0)
+    telling.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+
+
+async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: str) -> None:
+    queue = await queue_of(channel, "lab.do")
+    await asyncio.gather(*(bus.tell(COMMANDS, "lab.do", saying()) for _ in range(30)))
+    deliveries = [await queue.get() for _ in range(30)]
+
+    for delivery in deliveries[:29]:
+        bus.acknowledge(delivery)
+    await bus.written()
+    await (await channel.get_underlay_channel()).basic_recover(requeue=True)
+
+    again = [message async for message in drained(queue)]
+    assert [message.message_id for message in again] == [deliveries[29].message_id]
+
+
+async def test_an_acknowledgement_over_a_closed_channel_is_forgotten(bus: Bus, url: str) -> None:
+    connection = await aio_pika.connect(url)
+    queue = await queue_of(await connection.channel(), "lab.do")
+    await bus.tell(COMMANDS, "lab.do", saying())
+    delivery = await queue.get()
+    await connection.close()
+
+    bus.acknowledge(delivery)
+    await bus.written()
+
+
+class Channel:
+    """What a pen needs of a channel."""
+
+    def __init__(self, room: int = 0) -> None:
+        self.write_queue: asyncio.Queue[Any] = asyncio.Queue(room)
+        self.is_closed = False
+
+
+async def test_a_pen_writes_together_and_waits_for_the_socket() -> None:
+    channel, pen = Channel(), Pen()
+    for letter in b"a", b"b":
+        pen.write(channel, letter)
+    first = await channel.write_queue.get()
+    pen.write(channel, b"c")
+    await asyncio.sleep(0)
+    assert (first.payload, channel.write_queue.empty()) == (b"ab", True)
+
+    first.drain()
+
+    assert (await channel.write_queue.get()).payload == b"c"
+
+
+async def test_a_pen_waits_while_the_writers_queue_is_full() -> None:
+    channel, pen = Channel(room=1), Pen()
+    channel.write_queue.put_nowait(None)
+    pen.write(channel, b"a")
+    await asyncio.sleep(0)
+
+    assert await channel.write_queue.get() is None
+    assert (await channel.write_queue.get()).payload == b"a"
+
+
+async def test_a_pen_forgets_what_was_meant_for_another_connection() -> None:
+    old, new, pen = Channel(), Channel(), Pen(linger=60)
+    pen.write(old, b"old")
+    pen.write(new, b"new")
+
+    await pen.empty(within=0)
+
+    assert old.write_queue.empty()
+    assert (await new.write_queue.get()).payload == b"new"
+
+
+async def until_told(bus: Bus, message: Publishing) -> None:
+    """Tell it again until it is confirmed."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await bus.tell(COMMANDS, "lab.do", message)
+            except BROKEN:
+                await asyncio.sleep(0.05)
+
+
+async def drained(queue: Any) -> AsyncIterator[Any]:
+    while message := await queue.get(no_ack=True, fail=False):
+        yield message
