@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +18,19 @@ from sqlalchemy import ClauseElement, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 Row = Mapping[str, Any]
+
+IDLE_SECONDS = 60.0
+"""A connection that nobody has needed for so long is closed."""
+
+_SETTINGS = {
+    "application_name": "yeyak",
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "20s",
+    "timezone": "UTC",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 _DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
@@ -95,87 +110,106 @@ class Session:
         await self.connection.executemany(statement.text, [statement.arguments(row) for row in rows])
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """Leaves nothing behind, so the pool need not spend a round trip on resetting it."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class Database:
-    """A pool of connections to one PostgreSQL database."""
+    """Connections to one PostgreSQL database, at most `size`; asyncpg's own pool costs twice as much per use."""
 
     def __init__(self, url: str, *, size: int = 12) -> None:
         self._url = url
         self._size = size
-        self._pool: asyncpg.Pool | None = None
+        self._idle: deque[tuple[asyncpg.Connection, float]] = deque()
+        self._open: set[asyncpg.Connection] = set()
+        self._slots = asyncio.Semaphore(size)
+        self._running = False
 
     async def start(self) -> None:
-        """Prepare the pool; connections are made when they are needed. Raises nothing if the database is away."""
-        self._pool = await asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=self._size,
-            max_inactive_connection_lifetime=60,
-            timeout=5,
-            command_timeout=20,
-            connection_class=_Connection,
-            server_settings={
-                "application_name": "yeyak",
-                "statement_timeout": "15s",
-                "lock_timeout": "5s",
-                "idle_in_transaction_session_timeout": "20s",
-                "timezone": "UTC",
-                "jit": "off",
-                "plan_cache_mode": "force_generic_plan",
-            },
-        )
+        """Connections are made when they are needed. Raises nothing if the database is away."""
+        self._running = True
 
     async def stop(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        """At once: what is under way breaks off."""
+        self._running = False
+        for connection in tuple(self._open):
+            self._drop(connection)
 
     async def close(self) -> None:
         """Stop after the connections in use were given back, at most two seconds later."""
-        if self._pool is None:
-            return
-        try:
+        self._running = False
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
-        self._pool = None
+                for _ in range(self._size):
+                    await self._slots.acquire()
+        await self.stop()
+        self._slots = asyncio.Semaphore(self._size)
+
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(self._url, timeout=5, command_timeout=20, server_settings=_SETTINGS)
+        self._open.add(connection)
+        if not self._running:
+            self._drop(connection)
+        return connection
+
+    def _drop(self, connection: asyncpg.Connection) -> None:
+        self._open.discard(connection)
+        connection.terminate()
+
+    async def _take(self) -> asyncpg.Connection:
+        while self._idle:
+            connection, _since = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+            self._open.discard(connection)
+        return await self._connect()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Outside a transaction: each statement is its own."""
-        pool = self._pool
-        if pool is None:
-            raise asyncpg.InterfaceError("the database was stopped")
-        connection = await pool.acquire(timeout=10)
+        """Outside a transaction: each statement is its own. Raises TimeoutError after 10 s without a connection."""
+        slots = self._slots
+        if slots.locked():
+            async with asyncio.timeout(10):
+                await slots.acquire()
+        else:
+            await slots.acquire()
         try:
-            yield Session(connection)
+            if not self._running:
+                raise asyncpg.InterfaceError("the database was stopped")
+            connection = await self._take()
+            try:
+                yield Session(connection)
+            except (asyncio.CancelledError, TimeoutError):
+                self._drop(connection)  # a statement may still be under way
+                raise
+            finally:
+                self._give_back(connection)
         finally:
-            with contextlib.suppress(*AWAY):  # the pool has closed what it could not take back; no error is hidden
-                await pool.release(connection)
+            slots.release()
+
+    def _give_back(self, connection: asyncpg.Connection) -> None:
+        if connection.is_closed() or connection.is_in_transaction():
+            self._drop(connection)
+        else:
+            now = time.monotonic()
+            self._idle.append((connection, now))
+            if now - self._idle[0][1] > IDLE_SECONDS:
+                self._drop(self._idle.popleft()[0])
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Commits at the end, rolls back on any exception; raises CommitInDoubt when COMMIT got no answer."""
         async with self.session() as session:
-            transaction = session.connection.transaction()
-            await transaction.start()
+            connection = session.connection
+            await connection.execute("begin")
             try:
                 yield session
             except BaseException:
                 with contextlib.suppress(*AWAY):  # a broken connection has rolled back, and hides no other error
-                    await transaction.rollback()
+                    await connection.execute("rollback")
                 raise
             try:
-                await transaction.commit()
+                ended = await connection.execute("commit")
             except (*AWAY, TimeoutError, asyncpg.QueryCanceledError) as error:
                 raise CommitInDoubt from error
+            if ended != "COMMIT":
+                raise asyncpg.InFailedSQLTransactionError("an error that was not passed on had ended the transaction")
 
     async def ping(self) -> None:
         """Raises one of AWAY, or TimeoutError, when the database does not answer within three seconds."""

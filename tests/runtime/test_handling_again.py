@@ -227,8 +227,7 @@ class LateCommit:
                 async with transaction(database) as session:
                     yield session
                 return
-            assert database._pool is not None
-            connection = await database._pool.acquire()
+            connection = await database._take()
             begun = connection.transaction()
             await begun.start()
             yield Session(connection)

@@ -117,8 +117,7 @@ class Town:
         for task in tasks:
             if task is not current:
                 task.cancel()
-        if context.database._pool is not None:
-            context.database._pool.terminate()
+        await context.database.stop()
         await context._broker._connection.close()
         await context.bus.stop()
         if hasattr(context, "store"):
