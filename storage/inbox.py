@@ -67,7 +67,7 @@ def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
     return inbox, outbox
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """A message in the outbox."""
 
@@ -79,7 +79,7 @@ class Told:
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timer:
     """A message to oneself: due `after` from now, or `at` an instant, by the database's clock."""
 
@@ -90,7 +90,7 @@ class Timer:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """What the last statement of a step writes for its own message."""
 
@@ -108,7 +108,7 @@ class Claim:
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """A step that has done its work: its claim, and what it says."""
 

@@ -44,7 +44,7 @@ async def test_nothing_says_booked_before_the_payment_is_approved(town: Town, ki
     (booked,) = [body for topic, body in news if topic == VideoBooked.topic]
     (approved,) = [body for topic, body in news if topic == "payments.payment_approved"]
     assert approved["modified_at"] < booked["modified_at"]
-    assert told_of(town, rental) == ["booking_started", "video_booked"]
+    assert await told_of(town, rental) == ["booking_started", "video_booked"]
 
 
 async def test_a_declined_payment_frees_the_copy_for_the_next_member(town: Town, kim: Caller, lee: Caller) -> None:
@@ -58,7 +58,7 @@ async def test_a_declined_payment_frees_the_copy_for_the_next_member(town: Town,
     await shown(
         town, refusal["rental_id"], status="REJECTED", reason="insufficient_funds", payment={"status": "DECLINED"}
     )
-    assert told_of(town, UUID(refusal["rental_id"])) == ["booking_started", "booking_rejected"]
+    assert await told_of(town, UUID(refusal["rental_id"])) == ["booking_started", "booking_rejected"]
 
 
 async def test_forty_members_want_three_copies_and_exactly_three_get_one(town: Town) -> None:

@@ -45,7 +45,7 @@ async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(impatient: 
 
     assert (await rental_of(impatient, picked_up["rental_id"]))["status"] == "RENTED"
     assert (await rental_of(impatient, cancelled["rental_id"]))["reason"] == "no time"
-    assert told_of(impatient, cancelled).count("booking_cancelled") == 1
+    assert (await told_of(impatient, cancelled)).count("booking_cancelled") == 1
 
 
 async def test_a_booking_whose_time_ran_out_while_rentals_was_away_ends_when_it_is_back(

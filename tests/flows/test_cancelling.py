@@ -75,7 +75,7 @@ async def test_cancelling_twice_is_cancelling_once(town: Town, kim: Caller) -> N
 
     assert (again["reason"], again["version"]) == ("first", first["version"])
     assert await free_copies(town, video_id) == 1
-    assert told_of(town, rental).count("booking_cancelled") == 1
+    assert (await told_of(town, rental)).count("booking_cancelled") == 1
 
 
 async def test_ten_cancellations_at_once_refund_once(town: Town, kim: Caller) -> None:

@@ -50,7 +50,7 @@ async def test_a_picked_up_video_is_due_at_midnight_in_seoul_and_goes_back_to_th
     assert (returned["status"], returned["late_fee"], returned["late_fee_status"]) == ("RETURNED", 0, "NONE")
     assert await free_copies(town, video_id) == 1
     await shown(town, rental["rental_id"], status="RETURNED")
-    assert told_of(town, rental)[-2:] == ["video_rented", "video_returned"]
+    assert (await told_of(town, rental))[-2:] == ["video_rented", "video_returned"]
 
 
 async def test_picking_up_and_returning_what_already_is_so_changes_nothing(town: Town, kim: Caller) -> None:
@@ -117,7 +117,7 @@ async def test_who_owes_a_late_fee_cannot_book_until_it_is_paid(town: Town, kim:
     assert await kept_of(town, paid["late_fee_payment_id"]) == 2000
     assert rental["status"] == "BOOKED"
     await shown(town, returned["rental_id"], late_fee_status="PAID", payment={"status": "APPROVED", "amount": 1000})
-    assert told_of(town, returned)[-2:] == ["late_fee_paying", "late_fee_paid"]
+    assert (await told_of(town, returned))[-2:] == ["late_fee_paying", "late_fee_paid"]
 
 
 async def test_a_late_fee_comes_before_the_other_reasons_not_to_book(town: Town, kim: Caller) -> None:

@@ -26,7 +26,7 @@ async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer
     assert await free_copies(town, video_id) == 49
     rental = answers[0][1]
     assert await kept(town, rental) == 1000
-    assert told_of(town, rental) == ["booking_started", "video_booked"]
+    assert await told_of(town, rental) == ["booking_started", "video_booked"]
     mine = await town.done(ListRentals(member_id=kim.member_id))
     assert [item["rental_id"] for item in mine["items"]] == [str(request_id)]
 
@@ -72,7 +72,7 @@ async def test_each_order_may_be_repeated(town: Town, kim: Caller) -> None:
         answers.append([(await town.ask(order, id=request_id)).body for _ in range(3)])
 
     assert [len(set(bodies)) for bodies in answers] == [1, 1]
-    assert told_of(town, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
+    assert await told_of(town, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
 
 
 async def test_a_video_that_is_registered_twice_with_one_key_is_one_video(town: Town) -> None:

@@ -38,7 +38,7 @@ async def test_a_silent_or_failing_provider_cancels_the_booking_and_frees_the_co
     assert (refusal["code"], refusal["current_status"]) == ("payment_unavailable", "CANCELLED")
     assert next_one["status"] == "BOOKED"
     await shown(town, refusal["rental_id"], status="CANCELLED", reason="payment_unavailable")
-    assert told_of(town, UUID(refusal["rental_id"])) == ["booking_started", "booking_cancelled"]
+    assert await told_of(town, UUID(refusal["rental_id"])) == ["booking_started", "booking_cancelled"]
 
 
 async def test_a_silent_payment_is_answered_within_its_time(town: Town, kim: Caller) -> None:

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from pamqp.commands import Basic
-
 from tests.support.town import eventually
 from workers.runtime.asking import Request
 
@@ -28,7 +26,11 @@ class FakeBus:
         self.ask_fails: Exception | None = None
         self.looked: list[str] = []
         self.asked: list[Any] = []
-        self.verdicts: list[asyncio.Future[Any]] = []
+        self.forgotten: list[Any] = []
+        """Asks for which no return is expected any more."""
+        self.return_the_last: Callable[[], None] = lambda: None
+        """The broker's word that no queue wants the last ask."""
+        self.on_lost: Callable[[], None] = lambda: None
         self.answers: list[tuple[str, bytes]] = []
         """Kinds and bodies of the next replies; the last one again and again, none at all: silence."""
 
@@ -39,19 +41,15 @@ class FakeBus:
             raise self.look_fails
         return self.found
 
-    async def ask(self, exchange: str, topic: str, message: Any) -> asyncio.Future[Any]:
+    async def ask(self, exchange: str, topic: str, message: Any, on_return: Callable[[], None]) -> Callable[[], None]:
         self.asked.append(message)
-        self.verdicts.append(asyncio.get_running_loop().create_future())
+        self.return_the_last = on_return
         if self.ask_fails:
             raise self.ask_fails
         if self.answers:
             kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             self.reply(message.correlation_id, kind, body)
-        return self.verdicts[-1]
-
-    def return_the_last(self) -> None:
-        """The broker's word that no queue wants the last ask."""
-        self.verdicts[-1].set_result(Basic.Return())
+        return lambda: self.forgotten.append(message)
 
     async def published(self, number: int) -> None:
         """Wait until so many asks were published."""

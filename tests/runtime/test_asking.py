@@ -127,6 +127,19 @@ async def test_what_no_queue_wants_is_unavailable(bus: FakeBus, asker: Asker) ->
     bus.return_the_last()
 
     assert (await asking).kind == "unavailable"
+    assert bus.forgotten == bus.asked
+
+
+async def test_when_the_connection_breaks_nobody_waits_for_an_answer(bus: FakeBus, asker: Asker) -> None:
+    asking = [asyncio.create_task(ask(asker, within=60)) for _ in range(3)]
+    await bus.published(3)
+
+    async with asyncio.timeout(1):
+        bus.on_lost()
+        replies = await asyncio.gather(*asking)
+
+    assert replies == [Reply("unknown")] * 3
+    assert len(bus.forgotten) == 3
 
 
 async def test_with_nobody_behind_the_door_nothing_is_published(bus: FakeBus, asker: Asker) -> None:

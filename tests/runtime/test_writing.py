@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from tests.support.servers import Servers
 from workers.runtime import topology
 from workers.runtime.bus import BROKEN, COMMANDS, EVENTS, Bus, Unroutable
 from workers.runtime.frames import Publishing
-from workers.runtime.writing import Pen, is_returned
+from workers.runtime.writing import Pen
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def queue_of(channel: Any, topic: str, exchange: str = COMMANDS) -> Any:
 
 
 def saying(body: bytes = b"{}", topic: str = "lab.do", **more: Any) -> Publishing:
-    return Publishing(body, topic, "test", **more)
+    return Publishing(body, topic, "test", message_id=str(uuid4()), **more)
 
 
 async def test_many_are_confirmed_and_arrive_in_their_order(bus: Bus, channel: Any) -> None:
@@ -80,15 +81,43 @@ async def test_only_the_one_that_no_queue_wants_is_returned(bus: Bus, channel: A
     assert [isinstance(result, Unroutable) for result in results] == [topic == "lab.nobody" for topic in topics]
 
 
-async def test_the_same_id_twice_has_two_verdicts(bus: Bus, channel: Any) -> None:
+async def test_only_the_ask_that_no_queue_wants_is_returned(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "lab.do")
+    returned: asyncio.Queue[str] = asyncio.Queue()
+    topics = ["lab.do", "lab.nobody", "lab.do", "lab.nobody too"]
+
+    for topic in topics:
+        await bus.ask(COMMANDS, topic, saying(topic=topic), partial(returned.put_nowait, topic))
+
+    async with asyncio.timeout(5):
+        assert {await returned.get(), await returned.get()} == {"lab.nobody", "lab.nobody too"}
+    assert len([message async for message in drained(queue)]) == 2
+    assert returned.empty()
+
+
+async def test_nothing_is_left_of_an_ask_that_has_ended(bus: Bus, channel: Any) -> None:
     await queue_of(channel, "lab.do")
-    id = str(uuid4())
+    forgets = [
+        await bus.ask(COMMANDS, topic, saying(), lambda: None) for topic in ("lab.do", "lab.nobody") for _ in range(5)
+    ]
+    exchange: Any = bus._asks[COMMANDS]
+    underlay = await exchange.channel.get_underlay_channel()
+    await bus.look("any")  # comes back after whatever was returned
 
-    first = await bus.ask(COMMANDS, "lab.do", saying(message_id=id))
-    second = await bus.ask(COMMANDS, "lab.nobody", saying(message_id=id))
+    for forget in forgets:
+        forget()
 
-    assert not is_returned(await first)
-    assert is_returned(await second)
+    assert (underlay.confirmations, underlay.message_id_delivery_tag) == ({}, {})
+
+
+async def test_a_lost_connection_is_noticed(bus: Bus) -> None:
+    lost = asyncio.Event()
+    bus.on_lost = lost.set
+    connection: Any = bus._connection
+    connection.transport.connection._reader_task.cancel()
+
+    async with asyncio.timeout(5):
+        await lost.wait()
 
 
 async def test_a_broken_connection_is_an_error_and_the_next_is_told_over_a_new_one(bus: Bus, channel: Any) -> None:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
-from uuid import UUID, uuid4
+from itertools import count
+from typing import Literal, get_args
+from uuid import UUID
 
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -22,7 +23,6 @@ from workers.runtime import envelope
 from workers.runtime.breaker import Admitted, Breaker
 from workers.runtime.bus import BROKEN, REPLIES, Bus
 from workers.runtime.settings import Settings
-from workers.runtime.writing import is_returned
 
 Kind = Literal["done", "refused", "unavailable", "unknown", "still_running"]
 KINDS = get_args(Kind)
@@ -31,7 +31,7 @@ ASK_AGAIN_SECONDS = 0.1
 FRESH_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """What is asked; the same `message_id` again is the same request."""
 
@@ -55,7 +55,7 @@ class Request:
         return f"{self.topic}@{self.callee}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """How an ask ended."""
 
@@ -106,6 +106,7 @@ class Asker:
         self._bus = bus
         self._name = name
         self._settings = settings
+        self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._doors: dict[str, Door] = {}
         self.breakers: dict[str, Breaker] = {}
@@ -114,6 +115,7 @@ class Asker:
     async def start(self) -> None:
         """Listen for replies; the bus must have been started."""
         self._bus.on_reply = self._heard
+        self._bus.on_lost = self._lost
 
     async def stop(self) -> None:
         for future in self._waiting.values():
@@ -128,15 +130,15 @@ class Asker:
             Reply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None)
         )
 
-    def _judged(self, correlation_id: str, verdict: asyncio.Future[Any]) -> None:
-        """The broker's word on an ask: taken, returned because no queue wants it, or nothing because it is gone."""
+    def _returned(self, correlation_id: str) -> None:
         future = self._waiting.get(correlation_id)
-        if future is None or future.done():
-            return
-        if verdict.cancelled() or verdict.exception() is not None:
-            future.set_exception(ConnectionError("the broker did not take the ask"))
-        elif is_returned(verdict.result()):
+        if future is not None and not future.done():
             future.set_result(Reply("unavailable", retry_after=2))
+
+    def _lost(self) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the connection broke while an answer was awaited"))
 
     def breaker(self, callee: str) -> Breaker:
         """The breaker that guards a context."""
@@ -187,7 +189,7 @@ class Asker:
     async def _once(
         self, request: Request, breaker: Breaker, admitted: Admitted, left: float, within: float, budget: float
     ) -> Reply:
-        correlation_id = str(uuid4())
+        correlation_id = str(next(self._numbers))
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future
         expires = min(max(0.05, within - budget - min(0.5, within / 10)), left)
@@ -199,10 +201,11 @@ class Asker:
             expires=expires,
             budget=min(budget, left),
         )
+        forget = None
         try:
             async with asyncio.timeout(left):
-                verdict = await self._bus.ask(request.exchange, request.topic, message)
-                verdict.add_done_callback(partial(self._judged, correlation_id))
+                on_return = partial(self._returned, correlation_id)
+                forget = await self._bus.ask(request.exchange, request.topic, message, on_return)
                 reply = await future
         except BROKEN:
             breaker.silence(admitted)
@@ -212,6 +215,8 @@ class Asker:
             raise
         finally:
             del self._waiting[correlation_id]
+            if forget is not None:
+                forget()
         if reply.kind == "unavailable":
             breaker.not_asked(admitted)
         else:

@@ -19,7 +19,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from workers.runtime.envelope import Envelope
 from workers.runtime.frames import Publishing
-from workers.runtime.writing import Pen, acknowledge, is_returned, publish, publish_unconfirmed
+from workers.runtime.writing import Pen, acknowledge, is_returned, publish, publish_returnable, publish_unconfirmed
 
 log = structlog.get_logger()
 
@@ -53,6 +53,8 @@ class Bus:
         self._looks: Any = None
         self.reply_queue = f"{name}.{uuid4()}@replies"
         self.on_reply: Callable[[AbstractIncomingMessage], None] = lambda _: None
+        self.on_lost: Callable[[], None] = lambda: None
+        """The connection broke: no reply to what was asked so far will come."""
 
     async def start(self) -> None:
         """Connect; raises an AMQP error or OSError when the broker cannot be reached."""
@@ -61,7 +63,7 @@ class Bus:
         )
         self._connection = connection
         confirmed = await connection.channel(publisher_confirms=True)
-        asking = await connection.channel(publisher_confirms=True)
+        asking = await connection.channel(publisher_confirms=False)
         replying = await connection.channel(publisher_confirms=False)
         burying = await connection.channel(publisher_confirms=True)
         for exchange in (COMMANDS, EVENTS, DEAD):
@@ -72,6 +74,7 @@ class Bus:
             self._unconfirmed[exchange] = await replying.get_exchange(exchange, ensure=False)
         self._graves = await burying.get_exchange(DEAD, ensure=False)
         await self._listen(connection)
+        connection.close_callbacks.add(lambda *_: self.on_lost())
 
     async def _listen(self, connection: AbstractRobustConnection) -> None:
         channel = await connection.channel(publisher_confirms=False)
@@ -114,12 +117,14 @@ class Bus:
         if is_returned(result):
             raise Unroutable(topic)
 
-    async def ask(self, exchange: str, topic: str, message: Publishing) -> asyncio.Future[Any]:
-        """Publish; the future is the broker's verdict, see `is_returned`. Raises one of BROKEN.
+    async def ask(
+        self, exchange: str, topic: str, message: Publishing, on_return: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Publish; `on_return` hears of it when no queue wants it, until what is returned is called.
 
-        Only a channel with confirms tells of returned messages.
+        Raises one of BROKEN.
         """
-        return await publish(self._asking, self._asks[exchange], topic, message)
+        return await publish_returnable(self._asking, self._asks[exchange], topic, message, on_return)
 
     async def note(self, topic: str, message: Publishing) -> None:
         """Publish a command whose answer nobody awaits, best effort."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
+from asyncpg.pgproto.pgproto import UUID as FastUUID
 from pydantic import ValidationError
 
 from contracts.base import Message as Contract
@@ -19,7 +20,7 @@ class Unreadable(Exception):
     """A message that no handler can be given; its text is the dead letter's reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """One message with what it came from."""
 
@@ -141,9 +142,10 @@ def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
 
 def _uuid(value: Any, name: str) -> UUID:
     try:
-        return UUID(str(value))
+        read: UUID = FastUUID(str(value))
     except ValueError:
         raise Unreadable(f"{name} is not a UUID") from None
+    return read
 
 
 def _number(value: Any) -> float:

@@ -9,7 +9,6 @@ import struct
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from uuid import uuid4
 
 Header = str | bool | int
 
@@ -25,7 +24,7 @@ _BASIC, _PUBLISH_METHOD, _ACK_METHOD = 60, b"\x00\x3c\x00\x28", 80
 
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _CORRELATION_ID = 0x8000, 0x2000, 0x1000, 0x0400
 _REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIME, _TYPE, _APP_ID = 0x0200, 0x0100, 0x0080, 0x0040, 0x0020, 0x0008
-_ALWAYS = _CONTENT_TYPE | _DELIVERY_MODE | _MESSAGE_ID | _TIME | _TYPE | _APP_ID
+_ALWAYS = _CONTENT_TYPE | _DELIVERY_MODE | _TIME | _TYPE | _APP_ID
 
 
 @dataclass(slots=True)
@@ -40,7 +39,7 @@ class Publishing:
     correlation_id: str = ""
     reply_to: str = ""
     expiration: float | None = None
-    message_id: str = field(default_factory=lambda: str(uuid4()))
+    message_id: str = ""
 
 
 def publication(
@@ -84,7 +83,10 @@ def _header(message: Publishing) -> bytes:
     if message.expiration is not None:
         flags |= _EXPIRATION
         parts.append(_short(str(int(message.expiration * 1000))))
-    parts += (_short(message.message_id), _TIMESTAMP(int(time.time())), _known(message.type), _known(message.app_id))
+    if message.message_id:
+        flags |= _MESSAGE_ID
+        parts.append(_short(message.message_id))
+    parts += (_TIMESTAMP(int(time.time())), _known(message.type), _known(message.app_id))
     return _CONTENT(_BASIC, 0, len(message.body), flags) + b"".join(parts)
 
 

@@ -73,7 +73,7 @@ class GiveBack(Exception):
     """The database was away for too long: the message goes back to its queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """How a handling ended; `kind` is None for silence."""
 
@@ -91,7 +91,7 @@ Step = Callable[..., Awaitable[Any]]
 """A handler's first or second function."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """A step that has run and is not claimed yet."""
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import uvicorn
@@ -56,8 +57,12 @@ def _count(context: Context) -> None:
     name = context.name
     took = telemetry.TOOK.labels(name)
 
+    @lru_cache(1024)
+    def counter(topic: str, outcome: str) -> Any:
+        return telemetry.HANDLED.labels(name, topic, outcome)
+
     def handled(envelope: Any, verdict: Any, seconds: float) -> None:
-        telemetry.HANDLED.labels(name, envelope.topic, verdict.outcome).inc()
+        counter(envelope.topic, verdict.outcome).inc()
         took.observe(seconds)
 
     context.on_handled = handled

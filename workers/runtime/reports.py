@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from contracts.journal import EntryKind, Handled, RecordHandled
 from workers.runtime.asking import Reply, Request
@@ -85,7 +85,8 @@ class Reports:
         while self._entries and self._bus.connected:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             report = RecordHandled.model_construct(entries=batch)
-            message = Publishing(report.model_dump_json().encode(), report.topic, self._context, expiration=600)
+            body = report.model_dump_json().encode()
+            message = Publishing(body, report.topic, self._context, expiration=600, message_id=str(uuid4()))
             try:
                 await self._bus.note(report.topic, message)
             except BROKEN:

@@ -8,6 +8,7 @@ into aiormq, whose version is pinned; `tests/runtime/test_writing.py` holds what
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from aiormq.abc import ChannelFrame
@@ -90,6 +91,28 @@ async def publish(pen: Pen, exchange: Any, routing_key: str, message: Publishing
     return verdict
 
 
+async def publish_returnable(
+    pen: Pen, exchange: Any, routing_key: str, message: Publishing, on_return: Callable[[], None]
+) -> Callable[[], None]:
+    """Write to an exchange of aio-pika whose channel has no confirms; returns what ends the listening for a return.
+
+    The library looks a returned message up among those that await a confirm: it is put there, and no confirm comes.
+    Raises ChannelInvalidStateError when the channel is closed.
+    """
+    channel = await _open_channel(exchange)
+    frames = _frames(channel, exchange.name, routing_key, message, mandatory=True)
+    returned = asyncio.get_running_loop().create_future()
+    returned.add_done_callback(lambda _: on_return())
+    tag = _register(channel, message.message_id, returned)
+    pen.write(channel, frames)
+
+    def forget() -> None:
+        channel.confirmations.pop(tag, None)
+        _unregister(channel, message.message_id, tag)
+
+    return forget
+
+
 async def publish_unconfirmed(pen: Pen, exchange: Any, routing_key: str, message: Publishing) -> None:
     """Write to an exchange of aio-pika and forget; raises ChannelInvalidStateError when the channel is closed."""
     channel = await _open_channel(exchange)
@@ -111,18 +134,23 @@ def _frames(channel: Any, exchange: str, routing_key: str, message: Publishing, 
 
 def _expect_verdict(channel: Any, message_id: str) -> asyncio.Future[Any]:
     """What the library does for a publication of its own, without its lock: nothing here gives way to another task."""
-    tag = channel.delivery_tag = channel.delivery_tag + 1
     verdict: asyncio.Future[Any] = channel.create_future()
-    returns = channel.message_id_delivery_tag
-    channel.confirmations[tag] = verdict
-    returns[message_id] = tag
-
-    def forget(_: object) -> None:
-        if returns.get(message_id) == tag:
-            del returns[message_id]
-
-    verdict.add_done_callback(forget)
+    tag = _register(channel, message_id, verdict)
+    verdict.add_done_callback(lambda _: _unregister(channel, message_id, tag))
     return verdict
+
+
+def _register(channel: Any, message_id: str, future: asyncio.Future[Any]) -> int:
+    tag: int = channel.delivery_tag + 1
+    channel.delivery_tag = tag
+    channel.confirmations[tag] = future
+    channel.message_id_delivery_tag[message_id] = tag
+    return tag
+
+
+def _unregister(channel: Any, message_id: str, tag: int) -> None:
+    if channel.message_id_delivery_tag.get(message_id) == tag:
+        del channel.message_id_delivery_tag[message_id]
 
 
 def is_returned(verdict: Any) -> bool:
