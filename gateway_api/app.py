@@ -75,7 +75,7 @@ def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: 
     )
     app.state.gateway = state
     for route in all_routes():
-        app.add_api_route(
+        app.router.add_route(
             route.path,
             door.endpoint(route),
             methods=[route.method],
