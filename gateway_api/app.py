@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway_api import operations, pages, payments, video_rental
@@ -58,24 +59,19 @@ class State:
         return {context: breaker.state for context, breaker in sorted(known.items())}
 
 
-def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None) -> FastAPI:
+def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None) -> Starlette:
     """The gateway over an asking client; `bus` is what `/ready` looks at, and is started and stopped with the app."""
     door = Door(asker, settings, verifier)
     state = State(door, bus)
-    app = FastAPI(
-        title="Yeyak",
-        version="1",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
+    app = Starlette(
         middleware=_middleware(settings, lambda: app.routes),
         exception_handlers={HTTPException: _http_problem},
         lifespan=_lifespan(state),
     )
+    app.router.redirect_slashes = False
     app.state.gateway = state
     for route in all_routes():
-        app.router.add_route(
+        app.add_route(
             route.path,
             door.endpoint(route),
             methods=[route.method],
@@ -115,9 +111,9 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     return Problem("not_found" if error.status_code == 404 else "invalid").response(language)
 
 
-def _lifespan(state: State) -> Callable[[FastAPI], Any]:
+def _lifespan(state: State) -> Callable[[Starlette], Any]:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         coming = asyncio.create_task(_connect(state))
         try:
             yield

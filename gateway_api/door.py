@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid4, uuid5
 
-from fastapi import Request
 from pydantic_core import from_json
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contracts.base import Caller, Message, Role
@@ -268,7 +267,7 @@ class Door:
         return route.budget(self.settings) if kind is route.asks else BUDGET_SECONDS
 
     def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
-        """A route as FastAPI calls it."""
+        """A route as Starlette calls it."""
 
         async def enter(request: Request) -> Response:
             headers: dict[bytes, bytes] = dict(request.scope["headers"])

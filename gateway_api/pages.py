@@ -8,9 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
-from fastapi import FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -36,7 +37,7 @@ class Ready(Protocol):
     def breakers(self) -> dict[str, str]: ...
 
 
-def add_to(app: FastAPI, state: Ready, openapi: dict[str, Any]) -> None:
+def add_to(app: Starlette, state: Ready, openapi: dict[str, Any]) -> None:
     """Add every page, probe and file."""
     described = to_json(openapi)
 
@@ -90,7 +91,7 @@ def add_to(app: FastAPI, state: Ready, openapi: dict[str, Any]) -> None:
         "/asyncapi.json": asyncapi_document,
         "/problems/{code}": problem,
     }.items():
-        app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
+        app.add_route(path, endpoint, methods=["GET"], include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
 
