@@ -17,7 +17,7 @@ from workers.runtime.handling import Attempt, Handling, Step, Taken
 if TYPE_CHECKING:
     from workers.runtime.context import Context
 
-AT_ONCE = 3
+AT_ONCE = 2
 """Transactions under way in one context; more would leave nobody to share one with."""
 TOGETHER = 16
 
