@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from gateway_api.app import State, build
 from workers.runtime.asking import Asker
 from workers.runtime.bus import Bus
+from workers.runtime.logs import configure_logs
 from workers.runtime.settings import settings, unknown_names
 
 NAME = "gateway"
@@ -51,7 +51,7 @@ def main() -> int:
     """Serve; 2 when the settings are wrong, uvicorn's 3 when the port cannot be had."""
     try:
         chosen = settings()
-        configure_logs(chosen.log_level)
+        configure_logs(chosen.log_level, sys.stderr)
         bus = Bus(chosen.amqp_url.get_secret_value(), NAME)
         app = build(Asker(bus, NAME, chosen), chosen, bus=bus)
     except ValidationError as error:
@@ -81,32 +81,6 @@ def main() -> int:
     # no asyncio.run: it would wait without end for a task that a broken connection left behind
     uvloop.new_event_loop().run_until_complete(server.serve(sockets=[config.bind_socket()]))
     return 0
-
-
-def configure_logs(level: str) -> None:
-    """One JSON line per entry on standard error; no line per request."""
-    number = logging.getLevelNamesMapping()[level]
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    line = '{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}'
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format=line)
-    # a lost connection shows in /ready, and what a stranger sends that is no HTTP is no news
-    for noisy, level_of in (
-        ("aio_pika", logging.CRITICAL),
-        ("aiormq", logging.CRITICAL),
-        ("uvicorn.error", logging.ERROR),
-    ):
-        logging.getLogger(noisy).setLevel(level_of)
 
 
 if __name__ == "__main__":

@@ -352,7 +352,9 @@ async def make_months(session: Session, today: date) -> None:
 async def _make_month(session: Session, table: str, month: date) -> None:
     if await session.connection.fetchval("select to_regclass($1)", f"journal.{table}_{month:%Y_%m}"):
         return
+    # nobody writes meanwhile: a row that came into the other partition after the move would forbid attaching
     source = """
+        lock table journal.{table} in access exclusive mode;
         create table journal.{table}_{name} (like journal.{table} including all);
         with early as (delete from journal.{table}_other where at >= '{first}' and at < '{next}' returning *)
           insert into journal.{table}_{name} select * from early;

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "tests": set(PACKAGES),
 }
 OF_THE_RUNTIME_FOR_THE_GATEWAY = {
-    f"workers.runtime.{name}" for name in ("asking", "breaker", "bus", "envelope", "settings", "telemetry")
+    f"workers.runtime.{name}" for name in ("asking", "breaker", "bus", "envelope", "logs", "settings", "telemetry")
 }
 OWNED = {"storage.refunds": "payments", "storage.provider": "payments"}
 """Modules of storage that a context has beside the one that is named like it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,6 +30,7 @@ from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints
 from workers.runtime.asking import Asker
 from workers.runtime.bus import BROKEN, Bus, Unroutable
+from workers.runtime.drills import delays
 from workers.runtime.due import Due
 from workers.runtime.envelope import Envelope, Unreadable, read_body
 from workers.runtime.gate import Gate
@@ -88,6 +88,7 @@ class Context:
         """Queues of this context that the broker does not have."""
         self.on_handled: Callable[[Envelope, Verdict, float], None] = lambda envelope, verdict, took: None
         self.prefetch = settings.prefetch
+        self._delay = delays(settings.delay_ms).get(worker.name)
         self._resources: dict[type, Any] = {}
         self._stack = AsyncExitStack()
         self._broker: RabbitBroker | None = None
@@ -261,8 +262,8 @@ class Context:
         except Unreadable as reason:
             await self.bury(raw, handler.message.topic, reason)
             return
-        if self.settings.delay_ms:
-            await self._drill_delay()
+        if self._delay is not None:
+            await self._delay.wait()
         if envelope.asked and (verdict := self._repeat(envelope)):
             await self._answer(envelope, verdict)
             self.bus.acknowledge(raw)
@@ -331,13 +332,17 @@ class Context:
                         return refused(refusal)
                 else:
                     return answered(answer)
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                await self.something_new()
         except self.away as error:
             self.gate.shut(error)
             return UNAVAILABLE
         except Exception as error:
             log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
             return UNAVAILABLE
+
+    async def something_new(self) -> None:
+        """Wait until another look at the same may show more."""
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def read(self, handling: Handling) -> Any:
         """Run a question's handler."""
@@ -359,13 +364,6 @@ class Context:
         self.on_handled(handling.envelope, verdict, took)
         if handling.handler.message is not RecordHandled:
             self.reports.handled(kind or _kind(handling.handler), handling.envelope, verdict.outcome, took)
-
-    async def _drill_delay(self) -> None:
-        for part in self.settings.delay_ms.split(","):
-            name, _, span = part.partition("=")
-            if name == self.name:
-                low, _, high = span.partition("-")
-                await asyncio.sleep(random.uniform(float(low), float(high or low)) / 1000)
 
     async def bury(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
         """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
-from asyncpg.pgproto.pgproto import UUID as FastUUID
 from pydantic import ValidationError
 
 from contracts.base import Message as Contract
@@ -87,7 +86,7 @@ def told(
 ) -> Publishing:
     """A persistent message to be confirmed; `at_ms` says when more finely than AMQP's timestamp of whole seconds."""
     headers = _headers(story_id, cause, actor)
-    headers["at_ms"] = int(time.time() * 1000)
+    headers["at_ms"] = int(datetime.now(UTC).timestamp() * 1000)
     return Publishing(body, topic, app_id, persistent=True, headers=headers, message_id=str(message_id))
 
 
@@ -142,10 +141,9 @@ def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
 
 def _uuid(value: Any, name: str) -> UUID:
     try:
-        read: UUID = FastUUID(str(value))
+        return UUID(str(value))
     except ValueError:
         raise Unreadable(f"{name} is not a UUID") from None
-    return read
 
 
 def _number(value: Any) -> float:

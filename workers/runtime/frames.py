@@ -6,8 +6,8 @@ The client library spends 0.17 ms of CPU on a confirmed publication, these and `
 from __future__ import annotations
 
 import struct
-import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 
 Header = str | bool | int
@@ -86,7 +86,7 @@ def _header(message: Publishing) -> bytes:
     if message.message_id:
         flags |= _MESSAGE_ID
         parts.append(_short(message.message_id))
-    parts += (_TIMESTAMP(int(time.time())), _known(message.type), _known(message.app_id))
+    parts += (_TIMESTAMP(int(datetime.now(UTC).timestamp())), _known(message.type), _known(message.app_id))
     return _CONTENT(_BASIC, 0, len(message.body), flags) + b"".join(parts)
 
 

@@ -16,8 +16,8 @@ import uvloop
 from workers.runtime import failpoints
 from workers.runtime.context import Context
 from workers.runtime.health import serve
+from workers.runtime.logs import configure_logs
 from workers.runtime.settings import Settings, settings, unknown_names
-from workers.runtime.telemetry import configure_logs
 
 log = structlog.get_logger()
 

@@ -8,8 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.runtime.drills import delays
 
 PREFIX = "YEYAK_"
 OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR"}
@@ -90,6 +92,12 @@ class Settings(BaseSettings):
     # video rental
     video_rental_payment_ms: int = Field(3000, ge=10)
     video_rental_pickup_hours: float = Field(48, gt=0)
+
+    @field_validator("delay_ms")
+    @classmethod
+    def _are_delays(cls, text: str) -> str:
+        delays(text)
+        return text
 
     @property
     def pickup_time(self) -> timedelta:

@@ -28,7 +28,7 @@ from workers.runtime.bus import BROKEN
 from workers.runtime.context import Context
 from workers.runtime.envelope import Unreadable, read_body
 from workers.runtime.gate import Gate
-from workers.runtime.handling import Handling
+from workers.runtime.handling import LOOK_AGAIN_SECONDS, Handling
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Handler, Worker
 
@@ -97,6 +97,7 @@ class ViewContext(Context):
         self.gate = Gate(self.name, self.store)
         self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
         self._applying: asyncio.Task[None] | None = None
+        self._applied = asyncio.Event()
         self.prefetch = settings.batch
 
     async def open(self) -> None:
@@ -123,6 +124,12 @@ class ViewContext(Context):
     async def read(self, handling: Handling) -> Any:
         async with self.store.read() as connection:
             return await handling.handler.first(handling.message, connection)
+
+    async def something_new(self) -> None:
+        """Another replica may apply what this one waits for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                await self._applied.wait()
 
     away = AWAY
 
@@ -185,6 +192,8 @@ class ViewContext(Context):
                 return
             else:
                 break
+        applied, self._applied = self._applied, asyncio.Event()
+        applied.set()
         if failpoints.hook:
             await failpoints.hook(self.name, "applied")
         await _acknowledge(batch)
