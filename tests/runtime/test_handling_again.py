@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -208,6 +209,31 @@ async def test_a_crowd_of_whom_some_are_refused_has_the_others_served(lab: Lab, 
 
     assert sorted(reply.kind for reply in replies) == ["done"] * 3 + ["refused"] * 47
     assert len(await lab.effects()) == 3
+
+
+async def test_who_only_looks_sends_nobody_back(lab: Lab, worker: Worker) -> None:
+    ran: Counter[str] = Counter()
+    let_go = asyncio.Event()
+    let_go.set()
+
+    async def look(command: Do, tx: Tx) -> Ask:
+        ran[command.text] += 1
+        return tx.ask(Decide(), within=3.0)
+
+    async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
+        await effect(tx, command.text)
+        return Done()
+
+    await neighbour(lab, let_go, asyncio.Event())
+    worker.handlers.pop(Do.topic)
+    worker.on(Do, asks=Decide, looks=True)(look).then(settle)
+    await lab.run(worker)
+
+    replies = await asyncio.gather(*(lab.ask(Do(text=str(number)), id=uuid4()) for number in range(40)))
+
+    assert [reply.kind for reply in replies] == ["done"] * 40
+    assert set(ran.values()) == {1}
+    assert len(await lab.effects()) == 40
 
 
 # -- a commit in doubt

@@ -87,12 +87,13 @@ class Steps:
         attempts: list[Attempt] = []
         try:
             async with self._context.database.transaction() as session:
-                for step in batch:
-                    attempt = await step.handling.attempt(session, step.function, *step.outcome)
-                    if step.handling.only_looks(attempt.result):
-                        raise _Unclaimed
-                    attempts.append(attempt)
-                if not await self._context.inbox.finish(session, [attempt.finished for attempt in attempts]):
+                attempts = [await step.handling.attempt(session, step.function, *step.outcome) for step in batch]
+                claims = [
+                    attempt.finished
+                    for step, attempt in zip(batch, attempts, strict=True)
+                    if not step.handling.only_looks(attempt.result)
+                ]
+                if claims and not await self._context.inbox.finish(session, claims):
                     raise _Unclaimed
                 await batch[0].handling.reach("claimed")
             await batch[0].handling.reach("commit lost?")
