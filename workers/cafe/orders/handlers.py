@@ -66,13 +66,11 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Ask:
 
 @place_order.then
 async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | Silence, tx: Tx) -> Order | Refused:
-    match outcome:
-        case MenuItem():
-            refusal = rules.why_not(outcome, command.expected_price)
-        case Refused():
-            refusal = outcome
-        case _:
-            raise NotBegun
+    if isinstance(outcome, Silence):
+        raise NotBegun
+    if isinstance(outcome, Refused):
+        return outcome
+    refusal = rules.why_not(outcome, command.expected_price)
     if refusal is not None:
         return refusal
     order = await store.place(tx, tx.id, command, outcome)
