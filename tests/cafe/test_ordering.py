@@ -207,7 +207,7 @@ async def test_a_late_older_event_brings_back_neither_available_nor_sold_out(
     await copied(town, changed)
     await shown(town, item, version=2, status=newer)
 
-    await tell(town, state(item, older, 1), MenuItemRegistered(**item), state(item, older, 2))
+    await tell(town, MenuItemRegistered(**item), state(item, older, 2), MenuItemRegistered(**item))
     await town.quiet()
 
     copy = await town.one(
