@@ -108,14 +108,11 @@ async def test_the_day_of_the_counter_is_the_day_of_the_order(database: Database
         pytest.param("2028-02-28T15:00:00+00:00", date(2028, 2, 29), id="a leap day"),
     ],
 )
-async def test_a_day_is_a_day_in_seoul(servers: Servers, templates: None, instant: str, day: date) -> None:
-    database = Database(servers.url_of(support.TEMPLATE), size=1)
-    await database.start()
+async def test_a_day_is_a_day_in_seoul(database: Database, instant: str, day: date) -> None:
     async with database.session() as session:
         found = await session.connection.fetchval(
             "select cafe_orders.seoul_day($1::timestamptz)", datetime.fromisoformat(instant)
         )
-    await database.close()
 
     assert found == day
 
