@@ -21,7 +21,7 @@ from tests.support.town import Town
 from workers.runtime import failpoints
 from workers.runtime.asking import Reply
 
-TOWNS, ROUNDS = 4, 2
+TOWNS, ROUNDS = 4, 1
 """How many towns walk at once, and how often the same place is crashed in one scenario."""
 
 POSTS = {"ordered": 1, "tapped four times": 4, "sold out": 1, "price changed": 1}
@@ -118,4 +118,4 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_an_order_ends_wel
     assert found == []
     places = {place for plan in first.values() for _, place in plan.trace}
     assert places >= {"written", "claimed", COMMIT, "started", "heard", "committed", "replied", "said", "publish"}
-    assert seen.total() > 40
+    assert seen.total() > 40, seen

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from uuid import UUID, uuid4
 
-from contracts.base import Caller
+from contracts.base import Caller, Message
 from contracts.cafe.menu import ListMenu
+from contracts.cafe.orders import ListOrders
 from tests.cafe.conftest import Door
 from tests.cafe.words import (
     ALL,
@@ -58,6 +60,9 @@ async def test_orders_that_is_down_is_said_to_be_and_nothing_is_begun(town: Town
     item = await town.done(new_item())
     order = await town.done(order_of(item, kim))
     await town.stop(ORDERS)
+    wishes = [order_of(item, kim), cancel(order, kim), accept(order), ListOrders()]
+    for wish in wishes:
+        await eventually(partial(_is_away, town, wish))
     requests = [
         (kim, "POST", "/orders", {"menu_item_id": item["menu_item_id"]}),
         (kim, "POST", f"/orders/{order['order_id']}/cancellation", None),
@@ -65,17 +70,17 @@ async def test_orders_that_is_down_is_said_to_be_and_nothing_is_begun(town: Town
         (kim, "GET", "/orders", None),
     ]
 
-    async def all_say_so() -> bool:
-        answers = await asyncio.gather(*(door(*request) for request in requests))
-        return all(
-            answer.status_code == 503 and answer.json()["code"] == "unavailable" and answer.headers["retry-after"]
-            for answer in answers
-        )
+    answers = [await door(*request) for request in requests]
 
-    await eventually(all_say_so)
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(503, "unavailable")] * 4
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
     await town.start(ORDERS)
     assert (await attempt(town, cancel(order, kim)))[1]["version"] == 2
     assert [one["status"] for one in await orders_of(town, kim)] == ["CANCELLED"]
+
+
+async def _is_away(town: Town, wish: Message) -> bool:
+    return (await town.ask(wish, within=0.3, budget=0.2)).kind == "unavailable"
 
 
 async def test_the_report_catches_up_when_it_was_away(town: Town) -> None:
