@@ -110,7 +110,7 @@ async def change_menu_item(visit: Visit, form: MenuItemChanges) -> Response:
 
 
 @routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}")
-async def place_order(visit: Visit, form: NewOrder) -> Response:
+async def place_cafe_order(visit: Visit, form: NewOrder) -> Response:
     return await visit.ask(PlaceOrder(**vars(form), caller=visit.caller))
 
 
@@ -135,18 +135,18 @@ async def collect_order(visit: Visit) -> Response:
 
 
 @routes.post("/orders/{order_id}/cancellation", CUSTOMER, CancelOrder)
-async def cancel_order(visit: Visit) -> Response:
+async def cancel_cafe_order(visit: Visit) -> Response:
     return await visit.ask(CancelOrder(order_id=visit.id("order_id"), caller=visit.caller))
 
 
 @routes.get("/orders", ANY, ListOrders, OrderFilters)
-async def list_orders(visit: Visit, filters: OrderFilters) -> Response:
+async def list_cafe_orders(visit: Visit, filters: OrderFilters) -> Response:
     """A customer's own orders; staff see all, and may name a `member_id`."""
     return await visit.ask(ListOrders(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
 
 
 @routes.get("/orders/{order_id}", ANY, ShowOrder)
-async def show_order(visit: Visit) -> Response:
+async def show_cafe_order(visit: Visit) -> Response:
     return await visit.ask(ShowOrder(order_id=visit.id("order_id"), caller=visit.caller))
 
 
