@@ -195,8 +195,8 @@ async def test_the_breaker_stays_shut_while_the_menu_takes_most_of_the_time_it_h
     slowed(town, WITHIN)
     codes: list[str] = []
 
-    for _ in range(4):
-        codes += [reply.kind for reply in await at_once(town, item, 6)]
+    for _ in range(8):
+        codes += [reply.kind for reply in await at_once(town, item, 3)]
         assert breaker(town).state == "closed"
 
     assert len(codes) > WINDOW
