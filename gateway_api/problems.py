@@ -110,9 +110,9 @@ CODES: dict[str, Code] = {
     "unavailable": _code(
         503,
         "잠시 이용할 수 없습니다",
-        "이 요청으로 바뀐 것은 없습니다. Retry-After 뒤에 다시 시도해 주세요.",
+        "이 요청으로 바뀐 것은 없습니다. 잠시 후 다시 시도해 주세요.",
         "Not available now",
-        "This request changed nothing. Try again after the time in Retry-After.",
+        "This request changed nothing. Try again shortly, after the time in Retry-After.",
     ),
     "outcome_unknown": _code(
         504,
@@ -184,6 +184,34 @@ CODES: dict[str, Code] = {
         "남은 비디오가 없거나 더 이상 빌려주지 않습니다.",
         "Video not available",
         "No copy is free, or the video is no longer lent.",
+    ),
+    "sold_out": _code(
+        409,
+        "품절되었습니다",
+        "다른 메뉴를 골라 주세요.",
+        "Sold out",
+        "Choose something else.",
+    ),
+    "not_for_sale": _code(
+        409,
+        "아직 판매하지 않는 메뉴입니다",
+        "가격이 정해지면 주문할 수 있습니다.",
+        "Not for sale yet",
+        "It can be ordered once it has a price.",
+    ),
+    "price_changed": _code(
+        409,
+        "가격이 바뀌었습니다",
+        "주문하지 않았습니다. 지금 가격은 price에 있습니다.",
+        "The price has changed",
+        "Nothing was ordered. The price now is in price.",
+    ),
+    "stale_version": _code(
+        409,
+        "그 사이에 다른 사람이 바꿨습니다",
+        "바꾸지 않았습니다. 지금 버전은 version에 있습니다. 다시 읽고 시도해 주세요.",
+        "Changed by somebody else since",
+        "Nothing was changed. The version now is in version: look again, then try again.",
     ),
     "refund_too_large": _code(
         409,

@@ -11,6 +11,9 @@ CONTEXTS = (
     "video_rental.videos",
     "video_rental.rentals",
     "video_rental.my_page",
+    "cafe.menu",
+    "cafe.orders",
+    "cafe.report",
     "journal",
 )
 

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts.cafe.menu import MenuItemChanged, MenuItemRegistered
+from contracts.cafe.orders import OrderEvent
 from contracts.payments import PaymentEvent, RefundEvent
 from contracts.video_rental.rentals import RentalEvent
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
-from ops.audit.stores import CONTEXT_OF, DERIVED, NotCheckableError, Row, Stores
+from ops.audit.stores import CONTEXT_OF, DERIVED, VIEWS, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
+from storage.cafe import report
 from storage.video_rental import my_page
 
-CURRENT = "generation = (select current from <video_rental_my_page.generations>)"
+
+def _current(view: str) -> str:
+    """What readers of a view see."""
+    return f"generation = (select current from <{view}.generations>)"
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,14 @@ class Copy:
     generation: str = "true"
 
     @property
+    def schema(self) -> str:
+        """The reader's."""
+        return self.reader.partition(".")[0]
+
+    @property
     def context(self) -> str:
         """The context that reads."""
-        return CONTEXT_OF[self.reader.partition(".")[0]]
+        return CONTEXT_OF[self.schema]
 
     @property
     def reading(self) -> str:
@@ -50,10 +61,11 @@ class Copy:
         return f"{self.what}_at_{self.reading}"
 
 
-def _shown(table: Any, key: str, writer: str, told: str = "true") -> Copy:
+def _shown(
+    table: Any, key: str, writer: str, told: str = "true", view: str = "video_rental_my_page", what: str = ""
+) -> Copy:
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
-    reader = f"video_rental_my_page.{table.name}"
-    return Copy(key.removesuffix("_id"), key, writer, reader, columns, told, CURRENT)
+    return Copy(what or key.removesuffix("_id"), key, writer, f"{view}.{table.name}", columns, told, _current(view))
 
 
 COPIES = (
@@ -68,6 +80,9 @@ COPIES = (
     _shown(my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
     _shown(my_page.payments, "payment_id", "payments.payments", told="version > 0"),
     _shown(my_page.refunds, "refund_id", "payments.refunds"),
+    Copy("menu_item", "menu_item_id", "cafe_menu.menu_items", "cafe_orders.menu_items", ["status"]),
+    _shown(report.menu_items, "menu_item_id", "cafe_menu.menu_items", view="cafe_report"),
+    _shown(report.orders, "order_id", "cafe_orders.orders", view="cafe_report", what="cafe_order"),
 )
 
 TELLING: dict[str, tuple[str, str, list[str]]] = {
@@ -79,6 +94,8 @@ TELLING: dict[str, tuple[str, str, list[str]]] = {
     ),
     "payment": ("payments.payments", "payment_id", sorted(kind.topic for kind in PaymentEvent.__subclasses__())),
     "refund": ("payments.refunds", "refund_id", sorted(kind.topic for kind in RefundEvent.__subclasses__())),
+    "menu_item": ("cafe_menu.menu_items", "menu_item_id", [MenuItemRegistered.topic, MenuItemChanged.topic]),
+    "cafe_order": ("cafe_orders.orders", "order_id", sorted(kind.topic for kind in OrderEvent.__subclasses__())),
 }
 """The events of each aggregate, of which there is one for every version."""
 
@@ -101,12 +118,15 @@ for copy in COPIES:
         where w.version is distinct from r.version or ({left}) is distinct from ({right})""",
     )
 
-# Which versions of each thing are in the timeline, as bits; those above 61 share one.
+# Which versions of each thing are in a view's timeline, as bits; those above 61 share one.
 DERIVED["heard"] = (
-    "subject uuid, times bigint, versions bigint, last integer",
-    f"""
-    select subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
-    from <video_rental_my_page.timeline> where {CURRENT} group by subject""",
+    "view text, subject uuid, times bigint, versions bigint, last integer",
+    " union all ".join(
+        f"""
+    select '{view}', subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
+    from <{view}.timeline> where {_current(view)} group by subject"""
+        for view in VIEWS
+    ),
 )
 DERIVED["said"] = ("topic text, events bigint", "select topic, count(*) from <journal.events> group by topic")
 
@@ -231,12 +251,14 @@ async def i6_effect_once(stores: Stores) -> list[str]:
 
 async def _told_twice(stores: Stores) -> list[str]:
     """Two events of one version; payments alone tells a state again when it is asked to undo what is undone."""
-    rows = await stores.rows(f"""
-        select subject, t.version, string_agg(what, ', ' order by what) as events
-        from <audit.heard> join <video_rental_my_page.timeline> t using (subject)
-        where times > bit_count(versions::bit(64)) and last < 61 and {CURRENT}
-          and not exists (select from <payments.payments> p where p.payment_id = subject)
-        group by subject, t.version having count(*) > 1 order by subject, t.version""")
+    rows: list[Row] = []
+    for view in VIEWS:
+        rows += await stores.rows(f"""
+            select subject, t.version, string_agg(what, ', ' order by what) as events
+            from <audit.heard> join <{view}.timeline> t using (subject)
+            where view = '{view}' and times > bit_count(versions::bit(64)) and last < 61 and {_current(view)}
+              and not exists (select from <payments.payments> p where p.payment_id = subject)
+            group by subject, t.version having count(*) > 1 order by subject, t.version""")
     return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in rows]
 
 
@@ -274,20 +296,20 @@ async def i7_order(stores: Stores) -> list[str]:
     """A view stands at the last version that it heard of, and has heard of each before it."""
     found = []
     for copy in _read(stores):
-        if copy.generation != CURRENT:
+        if copy.schema not in VIEWS:
             continue
         rows = await stores.rows(f"""
             select {copy.key} as id, version, coalesce(bit_count(versions::bit(64)), 0) as versions,
               coalesce(last, 0) as last
-            from <{copy.reader}> left join <audit.heard> on subject = {copy.key}
-            where {CURRENT} and (last is distinct from version
+            from <{copy.reader}> left join <audit.heard> on subject = {copy.key} and view = '{copy.schema}'
+            where {copy.generation} and (last is distinct from version
               or versions <> (1::bigint << (least(version, 61) + 1)) - 2) order by 1""")
         found += [_out_of_order(copy, row) for row in rows]
     return found
 
 
 def _out_of_order(copy: Copy, row: Row) -> str:
-    shown = f"my_page shows version {row['version']} of {copy.what} {row['id']}"
+    shown = f"{copy.reading} shows version {row['version']} of {copy.what} {row['id']}"
     if row["last"] > row["version"]:
         return f"{shown}, and has heard of version {row['last']}"
     return f"{shown}, and its timeline has {row['versions']} versions"

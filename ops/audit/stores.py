@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from storage.cafe import report
 from storage.video_rental import my_page
 from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
@@ -30,6 +31,9 @@ TABLES = {
     "video_rental_videos": ("videos", "inbox"),
     "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
     "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
+    "cafe_menu": ("menu_items", "inbox"),
+    "cafe_orders": ("orders", "pickup_numbers", "menu_items", "inbox"),
+    "cafe_report": ("generations", "menu_items", "orders", "timeline"),
     "journal": ("events",),
     "provider": ("charges", "refunds"),
 }
@@ -37,7 +41,7 @@ TABLES = {
 
 CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
 
-VIEWS = {"video_rental_my_page": my_page.metadata}
+VIEWS = {"video_rental_my_page": my_page.metadata, "cafe_report": report.metadata}
 """Those that may live in another kind of database."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60

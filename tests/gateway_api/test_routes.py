@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway_api import operations, payments, video_rental
+from gateway_api import cafe, operations, payments, video_rental
 from gateway_api.app import all_routes
 from gateway_api.door import STAFF
 from workers.runtime.asking import Reply
@@ -49,6 +49,20 @@ ROUTES = [
     ("GET", f"/v1/video-rental/rentals/{ID}", None, "cso", "video_rental.rentals.show_rental"),
     ("GET", "/v1/video-rental/my-page", None, "cso", "video_rental.my_page.list_my_page"),
     ("GET", f"/v1/video-rental/my-page/{ID}", None, "cso", "video_rental.my_page.show_my_page"),
+    ("POST", "/v1/cafe/menu", {"name": "Latte", "price": 4500}, "so", "cafe.menu.register_menu_item"),
+    ("GET", "/v1/cafe/menu", None, "cso", "cafe.menu.list_menu"),
+    ("GET", f"/v1/cafe/menu/{ID}", None, "cso", "cafe.menu.show_menu_item"),
+    ("PATCH", f"/v1/cafe/menu/{ID}", {"price": 0}, "so", "cafe.menu.change_menu_item"),
+    ("POST", "/v1/cafe/orders", {"menu_item_id": ID}, "c", "cafe.orders.place_order"),
+    ("POST", f"/v1/cafe/orders/{ID}/acceptance", None, "so", "cafe.orders.accept_order"),
+    ("POST", f"/v1/cafe/orders/{ID}/rejection", {"reason": "no milk"}, "so", "cafe.orders.reject_order"),
+    ("POST", f"/v1/cafe/orders/{ID}/ready", None, "so", "cafe.orders.mark_order_ready"),
+    ("POST", f"/v1/cafe/orders/{ID}/collection", None, "so", "cafe.orders.collect_order"),
+    ("POST", f"/v1/cafe/orders/{ID}/cancellation", None, "c", "cafe.orders.cancel_order"),
+    ("GET", "/v1/cafe/orders", None, "cso", "cafe.orders.list_orders"),
+    ("GET", f"/v1/cafe/orders/{ID}", None, "cso", "cafe.orders.show_order"),
+    ("GET", "/v1/cafe/report", None, "so", "cafe.report.list_report"),
+    ("GET", f"/v1/cafe/report/{ID}", None, "so", "cafe.report.show_report"),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
     ("GET", f"/v1/payments/{ID}", None, "cso", "payments.show_payment"),
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
@@ -69,8 +83,8 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
 async def test_a_route(door, asker, method, path, body, who, topic):
-    created = method == "POST" and path.endswith(("/videos", "/rentals", "/refunds"))
-    asker.says(topic, {"video_id": ID, "rental_id": ID, "refund_id": ID})
+    created = method == "POST" and path.endswith(("/videos", "/rentals", "/refunds", "/menu", "/orders"))
+    asker.says(topic, {"video_id": ID, "rental_id": ID, "refund_id": ID, "menu_item_id": ID, "order_id": ID})
 
     for role, letter in WHO.items():
         asker.asked.clear()
@@ -97,15 +111,15 @@ def test_the_table_above_is_complete():
 
 def test_whoever_staff_are_operators_may_too():
     assert {"staff", "operator"} == STAFF
-    for route in [*video_rental.routes.table, *payments.routes.table, *operations.routes.table]:
+    for route in [*video_rental.routes.table, *cafe.routes.table, *payments.routes.table, *operations.routes.table]:
         assert "staff" not in route.who or "operator" in route.who
 
 
 def test_every_wait_below_is_shorter_than_the_doors(make_settings):
-    settings = make_settings(video_rental_payment_ms=9000)
+    settings = make_settings(video_rental_payment_ms=9000, cafe_price_ms=9000)
 
     for route in all_routes():
-        if route.asks.topic.endswith(("book_video", "pay_late_fee")):
+        if route.asks.topic.endswith(("book_video", "pay_late_fee", "place_order")):
             assert route.budget(settings) > 9
 
 
@@ -114,6 +128,7 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
     [
         ("/v1/video-rental/rentals", "member_id"),
         ("/v1/video-rental/my-page", "member_id"),
+        ("/v1/cafe/orders", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],

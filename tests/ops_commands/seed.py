@@ -6,6 +6,7 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 
+from tests.ops_commands.seed_cafe import CAFE, NAMES
 from workers.runtime.settings import Settings
 
 KINDS = ("booked", "rented", "returned", "cancelled", "rejected", "unavailable", "late", "partly")
@@ -140,10 +141,13 @@ PROVIDER = """
 
 
 async def seed(settings: Settings, count: int = len(KINDS)) -> dict[str, UUID]:
-    """Write `count` rentals of all kinds, one of each video in ten; returns the first rental of each kind."""
+    """Write `count` rentals of all kinds, one of each video in ten, and a café; returns one rental of each kind."""
     videos = [uuid4() for _ in range(max(1, count // 10))]
     plan = [_row(i, videos) for i in range(count)]
-    for url, script in ((settings.database_url.get_secret_value(), HOME), (settings.provider_database, PROVIDER)):
+    for url, script in (
+        (settings.database_url.get_secret_value(), f"{HOME};{CAFE}"),
+        (settings.provider_database, PROVIDER),
+    ):
         for name, value in (("price", PRICE), ("late_fee", LATE_FEE), ("by_hand", BY_HAND)):
             script = script.replace(f":{name}", str(value))
         connection = await asyncpg.connect(url)
@@ -155,7 +159,7 @@ async def seed(settings: Settings, count: int = len(KINDS)) -> dict[str, UUID]:
             await connection.execute("drop table plan; analyze")
         finally:
             await connection.close()
-    return {row[1]: row[2] for row in reversed(plan)}
+    return {row[1]: row[2] for row in reversed(plan)} | NAMES
 
 
 def _row(i: int, videos: list[UUID]) -> tuple[int, str, UUID, UUID, UUID, UUID | None, UUID | None, UUID | None]:

@@ -14,6 +14,7 @@ from ops.audit import audit, findings
 from ops.commands.audit import printed
 from storage.migrations import migrate
 from storage.video_rental import my_page
+from tests.ops_commands import seed_cafe
 from tests.ops_commands.conftest import Seeded
 from tests.ops_commands.spoilt import CASES, Case, payment
 from tests.support import servers as support
@@ -30,7 +31,7 @@ async def test_a_town_that_is_well_has_no_discrepancies(stores: Seeded) -> None:
     assert await audit(stores.settings) == {f"I{number}": [] for number in range(1, 10)}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant} {case.said[:60]}")
+@pytest.mark.parametrize("case", [*CASES, *seed_cafe.SPOILT], ids=lambda case: f"{case.invariant} {case.said[:60]}")
 async def test_what_is_wrong_is_named(stores: Seeded, case: Case) -> None:
     await stores.run(case.spoil, provider=case.at_provider)
 

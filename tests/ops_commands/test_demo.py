@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -13,8 +14,8 @@ from pydantic import SecretStr
 from gateway_api.app import build
 from ops.audit import audit, unrest
 from ops.commands.demo import printed
+from ops.stories import cafe, video_rental
 from ops.stories import stage as stages
-from ops.stories import video_rental
 from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
 from tests.support.town import Town
 from workers.runtime.settings import Settings
@@ -118,8 +119,27 @@ def test_words_are_counted() -> None:
     assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
 
 
-async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Settings]]) -> None:
-    settings = await make_settings(jwt_key=KEY, gateway_rate=0)
+@pytest.mark.parametrize(
+    ("story", "answers", "end"),
+    [
+        pytest.param(
+            video_rental,
+            {"POST 201", "POST 402", "POST 409", "POST 503", "GET 200"},
+            ("the silent payment: nothing is kept", "VOIDED, 0 won kept"),
+            id="video rental",
+        ),
+        pytest.param(
+            cafe,
+            {"POST 201", "POST 200", "POST 409", "PATCH 200", "PATCH 409", "GET 200", "GET 404"},
+            ("the report has all of it", "SOLD_OUT, 2 orders, 3 events"),
+            id="cafe",
+        ),
+    ],
+)
+async def test_a_story_is_played_on_a_real_town_which_keeps_its_promises(
+    make_settings: Callable[..., Awaitable[Settings]], story: ModuleType, answers: set[str], end: tuple[str, str]
+) -> None:
+    settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
     town = await Town(settings).open()
     await town.start(*CONTEXTS)
     lines: list[Line] = []
@@ -128,13 +148,11 @@ async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Set
         async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
             # twice, and at once: it may be played again and again
             stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
-            await asyncio.gather(*map(video_rental.play, stories))
+            await asyncio.gather(*map(story.play, stories))
 
         assert await unrest(settings, within=20) == []
         assert not any((await audit(settings)).values())
     finally:
         await town.close()
-    assert {line.http for line in lines} >= {"POST 201", "POST 402", "POST 409", "POST 503", "GET 200"}
-    assert [line.outcome for line in lines if line.step == "the silent payment: nothing is kept"][
-        -1
-    ] == "VOIDED, 0 won kept"
+    assert {line.http for line in lines} >= answers
+    assert [line.outcome for line in lines if line.step == end[0]][-1] == end[1]

@@ -13,7 +13,7 @@ from contracts.base import Refused
 from tests.runtime.doing import KNOWN, does_it_all, neighbour
 from tests.runtime.lab import Decide, Do, Done, Lab, Look, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.tx import Ask, NotKnownYet, Tx
+from workers.runtime.tx import Ask, NotBegun, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
 
@@ -195,6 +195,33 @@ async def test_a_step_that_only_looks_writes_nothing_before_it_is_answered(lab: 
     assert before is None
     assert outcomes == [Done(text="yes")]
     assert (await lab.row(id))["state"] == "done"
+
+
+async def test_a_look_that_nobody_answers_leaves_nothing_and_may_be_asked_for_again(lab: Lab, worker: Worker) -> None:
+    let_go, begun = asyncio.Event(), asyncio.Event()
+
+    async def what_does_it_cost(command: Do, tx: Tx) -> Ask:
+        return tx.ask(Decide(), within=3.0 if let_go.is_set() else 0.2)
+
+    async def note(command: Do, outcome: Any, tx: Tx) -> Done:
+        await effect(tx, "noted")
+        if outcome is Silence.UNKNOWN:
+            raise NotBegun
+        return Done(text="noted")
+
+    await neighbour(lab, let_go, begun)
+    worker.handlers.pop(Do.topic)
+    worker.on(Do, asks=Decide, looks=True)(what_does_it_cost).then(note)
+    await lab.run(worker)
+    id = uuid4()
+
+    silent = await lab.ask(Do(), id=id)
+    left = await lab.row(id), await lab.effects(id)
+    let_go.set()
+    again = await lab.ask(Do(), id=id)
+
+    assert (silent.kind, left) == ("unavailable", (None, []))
+    assert (again.kind, again.replayed, await lab.effects(id)) == ("done", False, ["noted"])
 
 
 async def test_a_shut_door_is_seen_before_anything_is_written(lab: Lab, worker: Worker) -> None:

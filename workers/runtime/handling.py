@@ -29,6 +29,7 @@ from workers.runtime.tx import (
     Again,
     Ask,
     Call,
+    NotBegun,
     NotKnownYet,
     Silence,
     Tx,
@@ -55,10 +56,6 @@ class Taken(Exception):
     def __init__(self, row: Row) -> None:
         super().__init__()
         self.row = row
-
-
-class NotBegun(Exception):
-    """The database is away and nothing was committed: an asker can be told so."""
 
 
 class TooLate(Exception):

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     video_rental_payment_ms: int = Field(3000, ge=10)
     video_rental_pickup_hours: float = Field(48, gt=0)
 
+    # café
+    cafe_price_ms: int = Field(610, ge=10)
+    """How long an order waits for the menu to say the price."""
+
     @field_validator("delay_ms")
     @classmethod
     def _are_delays(cls, text: str) -> str:

@@ -46,6 +46,13 @@ class Behind(Exception):
         self.answer = answer
 
 
+class NotBegun(Exception):
+    """Nothing was committed, and nothing is kept: an asker is told *unavailable*, and may ask again under the same id.
+
+    A second function raises it when the ask was only a look (`looks=True`) and nobody answered.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A first function's wish: ask another context, then run the second function with the outcome."""

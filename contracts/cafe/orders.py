@@ -1,0 +1,143 @@
+"""Café: orders ahead, and what they tell the town.
+
+PlaceOrder -> QuotePrice -> OrderPlaced
+AcceptOrder, RejectOrder, MarkOrderReady, CollectOrder, CancelOrder -> the event of each
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from contracts.base import Caller, Command, Event, MemberId, Name, Page, Question, Reason, Shape, Won
+from contracts.cafe.menu import MenuPrice
+
+Quantity = Annotated[int, Field(ge=1, le=1000)]
+
+
+class OrderStatus(StrEnum):
+    ORDERED = "ORDERED"
+    ACCEPTED = "ACCEPTED"
+    READY = "READY"
+    COLLECTED = "COLLECTED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+
+
+class Order(Shape):
+    """An order with the item's name and price at that moment; `price` and `total` in won."""
+
+    order_id: UUID
+    menu_item_id: UUID
+    member_id: MemberId
+    name: Name
+    quantity: Quantity
+    expected_price: Won | None
+    price: Won
+    total: Won
+    pickup_number: int
+    """Counts the orders of a day in Seoul from 1."""
+    status: OrderStatus
+    reason: str | None
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+
+class PlaceOrder(Command[Order]):
+    """A customer orders ahead; the order takes the message's id.
+
+    Refused: `sold_out`, `not_for_sale`, `price_changed` (with `price`); unavailable when the menu does not answer.
+    """
+
+    topic = "cafe.orders.place_order"
+
+    menu_item_id: UUID
+    quantity: Quantity = 1
+    expected_price: MenuPrice | None = None
+    caller: Caller
+
+
+class AcceptOrder(Command[Order]):
+    topic = "cafe.orders.accept_order"
+
+    order_id: UUID
+    caller: Caller
+
+
+class RejectOrder(Command[Order]):
+    topic = "cafe.orders.reject_order"
+
+    order_id: UUID
+    reason: Reason
+    caller: Caller
+
+
+class MarkOrderReady(Command[Order]):
+    topic = "cafe.orders.mark_order_ready"
+
+    order_id: UUID
+    caller: Caller
+
+
+class CollectOrder(Command[Order]):
+    topic = "cafe.orders.collect_order"
+
+    order_id: UUID
+    caller: Caller
+
+
+class CancelOrder(Command[Order]):
+    topic = "cafe.orders.cancel_order"
+
+    order_id: UUID
+    caller: Caller
+
+
+class OrderEvent(Order, Event):
+    """What happened to an order, with its state afterwards."""
+
+
+class OrderPlaced(OrderEvent):
+    topic = "cafe.orders.order_placed"
+
+
+class OrderAccepted(OrderEvent):
+    topic = "cafe.orders.order_accepted"
+
+
+class OrderRejected(OrderEvent):
+    topic = "cafe.orders.order_rejected"
+
+
+class OrderMarkedReady(OrderEvent):
+    topic = "cafe.orders.order_marked_ready"
+
+
+class OrderCollected(OrderEvent):
+    topic = "cafe.orders.order_collected"
+
+
+class OrderCancelled(OrderEvent):
+    topic = "cafe.orders.order_cancelled"
+
+
+class ShowOrder(Question[Order]):
+    topic = "cafe.orders.show_order"
+
+    order_id: UUID
+    caller: Caller
+
+
+class ListOrders(Question[Page[Order]]):
+    """The orders of a member, or of all when `member_id` is None, newest first."""
+
+    topic = "cafe.orders.list_orders"
+
+    member_id: str | None = None
+    status: OrderStatus | None = None
+    limit: int = 50
+    cursor: str | None = None

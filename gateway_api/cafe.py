@@ -1,0 +1,162 @@
+"""Café (사이렌오더): clerks keep the menu; customers order ahead; a report shows the clerk the whole menu."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from starlette.responses import Response
+
+from contracts.cafe.menu import (
+    ChangeMenuItem,
+    ListMenu,
+    MenuItemStatus,
+    MenuPrice,
+    RegisterMenuItem,
+    ShowMenuItem,
+)
+from contracts.cafe.orders import (
+    AcceptOrder,
+    CancelOrder,
+    CollectOrder,
+    ListOrders,
+    MarkOrderReady,
+    OrderStatus,
+    PlaceOrder,
+    Quantity,
+    RejectOrder,
+    ShowOrder,
+)
+from contracts.cafe.report import ListReport, ShowReport
+from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+
+routes = Routes(
+    "/v1/cafe",
+    "café",
+    budgets={
+        PlaceOrder: lambda settings: settings.cafe_price_ms / 1000 + 1,
+        ShowReport: lambda _: 2.5,  # it may wait for `min_version`
+    },
+)
+
+
+def not_given() -> Any:
+    """What is not sent is None; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
+class NewMenuItem(Form):
+    name: GivenName
+    price: MenuPrice
+    status: MenuItemStatus = MenuItemStatus.AVAILABLE
+
+
+class MenuItemChanges(Form):
+    """What is not given stays."""
+
+    name: GivenName = not_given()
+    price: MenuPrice = not_given()
+    status: MenuItemStatus = not_given()
+    expected_version: Annotated[int, Field(ge=1, lt=2**31)] = not_given()
+    """Change it only if this version still stands."""
+
+
+class MenuFilters(Paging):
+    status: MenuItemStatus | None = None
+
+
+class NewOrder(Form):
+    menu_item_id: UUID
+    quantity: Quantity = 1
+    expected_price: MenuPrice | None = None
+    """The price that the customer saw; order only if it still stands."""
+
+
+class Rejection(Form):
+    reason: GivenReason
+
+
+class OrderFilters(Paging):
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    status: OrderStatus | None = None
+
+
+class SeenItem(Filters):
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
+    """Wait briefly until the view has seen this version of the item."""
+
+
+@routes.post("/menu", STAFF, RegisterMenuItem, NewMenuItem, creates="/menu/{menu_item_id}")
+async def register_menu_item(visit: Visit, form: NewMenuItem) -> Response:
+    return await visit.ask(RegisterMenuItem(**vars(form), caller=visit.caller))
+
+
+@routes.get("/menu", ANY, ListMenu, MenuFilters)
+async def list_menu(visit: Visit, filters: MenuFilters) -> Response:
+    """The menu; customers see what can be ordered."""
+    return await visit.ask(ListMenu(**vars(filters), on_offer=not visit.caller.is_staff))
+
+
+@routes.get("/menu/{menu_item_id}", ANY, ShowMenuItem)
+async def show_menu_item(visit: Visit) -> Response:
+    return await visit.ask(ShowMenuItem(menu_item_id=visit.id("menu_item_id"), caller=visit.caller))
+
+
+@routes.patch("/menu/{menu_item_id}", STAFF, ChangeMenuItem, MenuItemChanges)
+async def change_menu_item(visit: Visit, form: MenuItemChanges) -> Response:
+    return await visit.ask(ChangeMenuItem(menu_item_id=visit.id("menu_item_id"), **vars(form), caller=visit.caller))
+
+
+@routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}")
+async def place_cafe_order(visit: Visit, form: NewOrder) -> Response:
+    return await visit.ask(PlaceOrder(**vars(form), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/acceptance", STAFF, AcceptOrder)
+async def accept_order(visit: Visit) -> Response:
+    return await visit.ask(AcceptOrder(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/rejection", STAFF, RejectOrder, Rejection)
+async def reject_order(visit: Visit, form: Rejection) -> Response:
+    return await visit.ask(RejectOrder(order_id=visit.id("order_id"), reason=form.reason, caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/ready", STAFF, MarkOrderReady)
+async def mark_order_ready(visit: Visit) -> Response:
+    return await visit.ask(MarkOrderReady(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/collection", STAFF, CollectOrder)
+async def collect_order(visit: Visit) -> Response:
+    return await visit.ask(CollectOrder(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/cancellation", CUSTOMER, CancelOrder)
+async def cancel_cafe_order(visit: Visit) -> Response:
+    return await visit.ask(CancelOrder(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.get("/orders", ANY, ListOrders, OrderFilters)
+async def list_cafe_orders(visit: Visit, filters: OrderFilters) -> Response:
+    """A customer's own orders; staff see all, and may name a `member_id`."""
+    return await visit.ask(ListOrders(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/orders/{order_id}", ANY, ShowOrder)
+async def show_cafe_order(visit: Visit) -> Response:
+    return await visit.ask(ShowOrder(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.get("/report", STAFF, ListReport, MenuFilters)
+async def list_report(visit: Visit, filters: MenuFilters) -> Response:
+    """The whole menu with the orders of today, by the clock of Seoul."""
+    return await visit.ask(ListReport(**vars(filters)))
+
+
+@routes.get("/report/{menu_item_id}", STAFF, ShowReport, SeenItem)
+async def show_report(visit: Visit, seen: SeenItem) -> Response:
+    """One item with its timeline."""
+    return await visit.ask(ShowReport(menu_item_id=visit.id("menu_item_id"), min_version=seen.min_version))

@@ -1,0 +1,1 @@
+"""Café: what its contexts remember."""

@@ -1,0 +1,121 @@
+"""Café: orders, the pickup numbers of each day, and a copy of what the menu says is sold out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from contracts.base import Page
+from contracts.cafe.menu import MenuItem, MenuItemStatus
+from contracts.cafe.orders import ListOrders, Order, OrderStatus, PlaceOrder
+from storage import paging
+from storage.database import Row, Session, Statement
+
+
+def _order(row: Row) -> Order:
+    return Order.model_validate(dict(row))
+
+
+# -- ordering
+
+# The day's counter is locked until the order stands or falls: a number that was not used goes to the next one.
+_PLACE = Statement("""
+    with number as (
+      insert into cafe_orders.pickup_numbers as day (day, last) values (cafe_orders.seoul_day(now()), 1)
+      on conflict (day) do update set last = day.last + 1 returning day.last)
+    insert into cafe_orders.orders
+      (order_id, menu_item_id, member_id, name, quantity, expected_price, price, total, pickup_number, status)
+    select :order_id, :menu_item_id, :member_id, :name, cast(:quantity as integer), :expected_price,
+      cast(:price as bigint), cast(:price as bigint) * cast(:quantity as integer), number.last, 'ORDERED'
+    from number returning *""")
+
+
+async def place(session: Session, order_id: UUID, command: PlaceOrder, item: MenuItem) -> Order:
+    """Write the order with the next pickup number of the day in Seoul, at the price of `item`."""
+    row = await session.one(
+        _PLACE,
+        order_id=order_id,
+        menu_item_id=command.menu_item_id,
+        member_id=command.caller.member_id,
+        name=item.name,
+        quantity=command.quantity,
+        expected_price=command.expected_price,
+        price=item.price,
+    )
+    assert row is not None
+    return _order(row)
+
+
+# -- after ordering
+
+_MOVE = Statement("""
+    update cafe_orders.orders set status = :to, reason = :reason, modified_at = now(), version = version + 1
+    where order_id = :order_id and status = any(cast(:since as text[]))
+      and (cast(:owner as text) is null or member_id = :owner) returning *""")
+
+
+async def move(
+    session: Session,
+    order_id: UUID,
+    since: Collection[OrderStatus],
+    to: OrderStatus,
+    *,
+    owner: str | None = None,
+    reason: str | None = None,
+) -> Order | None:
+    """Change the status of an order (of `owner`); None when it stands at none of `since`."""
+    row = await session.one(_MOVE, order_id=order_id, since=list(since), to=to, owner=owner, reason=reason)
+    return _order(row) if row else None
+
+
+# -- looking
+
+_FIND = Statement("select * from cafe_orders.orders where order_id = :order_id")
+
+
+async def find(session: Session, order_id: UUID) -> Order | None:
+    row = await session.one(_FIND, order_id=order_id)
+    return _order(row) if row else None
+
+
+_NEWEST = """
+    select * from cafe_orders.orders
+    where {whose} (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, order_id desc limit :most"""
+_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
+_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+
+
+async def newest(session: Session, question: ListOrders) -> Page[Order]:
+    at, id = paging.decode(question.cursor)
+    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
+    if question.member_id is None:
+        rows = await session.all(_NEWEST_OF_ALL, **place)
+    else:
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
+    items, cursor = paging.page(rows, question.limit, _order, lambda order: (order.created_at, order.order_id))
+    return Page[Order](items=items, next_cursor=cursor)
+
+
+# -- the copy of the menu
+
+_COPY = Statement("""
+    insert into cafe_orders.menu_items as mine (menu_item_id, status, version)
+    values (:menu_item_id, :status, :version)
+    on conflict (menu_item_id) do update set status = excluded.status, version = excluded.version
+    where mine.version < excluded.version""")
+
+
+async def copy_item(session: Session, item: MenuItem) -> None:
+    """Keep the newest status of an item; an older one never replaces it."""
+    await session.one(_COPY, menu_item_id=item.menu_item_id, status=item.status, version=item.version)
+
+
+_STATUS = Statement("select status from cafe_orders.menu_items where menu_item_id = :menu_item_id")
+
+
+async def is_sold_out(session: Session, menu_item_id: UUID) -> bool:
+    """Whether the copy says so; what was never heard of is not."""
+    return bool(await session.value(_STATUS, menu_item_id=menu_item_id) == MenuItemStatus.SOLD_OUT)

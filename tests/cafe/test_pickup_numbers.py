@@ -1,0 +1,166 @@
+"""Pickup numbers: per day in Seoul, from 1, none twice and none left out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.cafe.menu import MenuItem
+from contracts.cafe.orders import Order, PlaceOrder
+from storage.cafe import orders as store
+from storage.database import Database
+from tests.cafe.words import AVAILABLE, ORDERS, SOLD_OUT, attempt, item_known_to_orders, new_item, order_of
+from tests.conftest import MakeSettings
+from tests.support import servers as support
+from tests.support.servers import Servers
+from tests.support.town import Town, customer
+
+AT_ONCE = 30
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATTE = MenuItem(
+    menu_item_id=UUID(int=1),
+    name="Latte",
+    price=4500,
+    status=AVAILABLE,
+    registered_by="staff",
+    changed_by="staff",
+    created_at=NOW,
+    modified_at=NOW,
+    version=1,
+)
+
+
+class GaveUpError(Exception):
+    """A step that fails after it took a number."""
+
+
+@pytest.fixture
+async def database(servers: Servers, templates: None) -> AsyncIterator[Database]:
+    """Orders' tables on a database of their own, without a broker."""
+    database = Database(await support.create_database(servers, f"orders_{uuid4().hex[:12]}", support.TEMPLATE), size=12)
+    await database.start()
+    yield database
+    await database.close()
+
+
+async def place(database: Database, *, fails: bool = False, id: UUID | None = None) -> Order:
+    async with database.transaction() as session:
+        command = PlaceOrder(menu_item_id=LATTE.menu_item_id, caller=customer())
+        order = await store.place(session, id or uuid4(), command, LATTE)
+        if fails:
+            raise GaveUpError
+    return order
+
+
+async def test_orders_at_once_have_numbers_without_gaps_or_doubles_also_when_some_fail(database: Database) -> None:
+    outcomes = await asyncio.gather(
+        *(place(database, fails=number % 3 == 0) for number in range(AT_ONCE * 3)), return_exceptions=True
+    )
+
+    placed = [outcome for outcome in outcomes if isinstance(outcome, Order)]
+    assert sorted(order.pickup_number for order in placed) == list(range(1, AT_ONCE * 2 + 1))
+    assert all(isinstance(outcome, Order | GaveUpError) for outcome in outcomes)
+
+
+async def test_an_order_that_is_written_twice_at_once_takes_one_number(database: Database) -> None:
+    id = uuid4()
+
+    outcomes = await asyncio.gather(*(place(database, id=id) for _ in range(10)), return_exceptions=True)
+
+    assert sum(isinstance(outcome, Order) for outcome in outcomes) == 1
+    assert (await place(database)).pickup_number == 2
+
+
+async def test_a_new_day_in_seoul_begins_with_1(database: Database) -> None:
+    yesterday = [(await place(database)).pickup_number for _ in range(3)]
+    async with database.session() as session:
+        await session.connection.execute("update cafe_orders.pickup_numbers set day = day - 1")
+        await session.connection.execute("update cafe_orders.orders set created_at = created_at - interval '1 day'")
+
+    today = [(await place(database)).pickup_number for _ in range(2)]
+
+    assert (yesterday, today) == ([1, 2, 3], [1, 2])
+
+
+async def test_the_day_of_the_counter_is_the_day_of_the_order(database: Database) -> None:
+    await place(database)
+    async with database.session() as session:
+        days = await session.connection.fetchrow(
+            """select day, pickup_day, created_at from cafe_orders.pickup_numbers, cafe_orders.orders"""
+        )
+        expected = await session.connection.fetchval("select ($1::timestamptz + interval '9 hours')::date", days[2])
+
+    assert days[0] == days[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("instant", "day"),
+    [
+        pytest.param("2026-03-01T14:59:59.999999+00:00", date(2026, 3, 1), id="the last moment of a day in Seoul"),
+        pytest.param("2026-03-01T15:00:00+00:00", date(2026, 3, 2), id="midnight in Seoul"),
+        pytest.param("2026-03-01T00:00:00+00:00", date(2026, 3, 1), id="midnight in UTC"),
+        pytest.param("2026-12-31T15:00:00+00:00", date(2027, 1, 1), id="New Year in Seoul"),
+        pytest.param("2026-12-31T23:59:59+00:00", date(2027, 1, 1), id="the last second of the year in UTC"),
+        pytest.param("2028-02-28T15:00:00+00:00", date(2028, 2, 29), id="a leap day"),
+    ],
+)
+async def test_a_day_is_a_day_in_seoul(database: Database, instant: str, day: date) -> None:
+    async with database.session() as session:
+        found = await session.connection.fetchval(
+            "select cafe_orders.seoul_day($1::timestamptz)", datetime.fromisoformat(instant)
+        )
+
+    assert found == day
+
+
+# -- over the broker
+
+
+async def numbers(town: Town) -> list[int]:
+    """Of all orders, one after another; all are of today."""
+    rows = await town.rows(ORDERS, "select pickup_number from cafe_orders.orders order by pickup_day, pickup_number")
+    return [row["pickup_number"] for row in rows]
+
+
+async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(town: Town) -> None:
+    latte, gone, unpriced = [
+        await item_known_to_orders(town, price=price, status=status)
+        for price, status in ((4500, AVAILABLE), (4500, SOLD_OUT), (0, AVAILABLE))
+    ]
+    wishes = [order_of(latte), order_of(gone), order_of(unpriced), order_of(latte, expected=1)] * 15
+
+    outcomes = await asyncio.gather(*(attempt(town, wish) for wish in wishes))
+
+    assert sorted({code for code, _ in outcomes}) == ["done", "not_for_sale", "price_changed", "sold_out"]
+    given = [body["pickup_number"] for code, body in outcomes if code == "done"]
+    assert sorted(given) == list(range(min(given), min(given) + 15))
+    found = await numbers(town)
+    assert found == list(range(1, len(found) + 1))
+
+
+async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer_is_true(
+    make_settings: MakeSettings,
+) -> None:
+    town = await Town(await make_settings(cafe_price_ms=3000)).open()
+    await town.start("cafe.menu", ORDERS)
+    await town.start(ORDERS, replica=" 2")
+    item = await town.done(new_item())
+    wishes = {uuid4(): order_of(item) for _ in range(40)}
+    crowd = [asyncio.create_task(attempt(town, wish, id=id)) for id, wish in wishes.items() for _ in range(2)]
+    await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
+
+    for name in (ORDERS, f"{ORDERS} 2"):
+        await town.kill(name)
+        await town.start(ORDERS, replica=name.removeprefix(ORDERS))
+
+    answers = await asyncio.gather(*crowd)
+    await town.quiet()
+    assert {code for code, _ in answers} == {"done"}
+    given = {body["order_id"]: body["pickup_number"] for _, body in answers}
+    assert set(given) == set(map(str, wishes))
+    assert sorted(given.values()) == await numbers(town) == list(range(1, 41))
+    await town.close()

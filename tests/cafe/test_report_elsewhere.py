@@ -1,0 +1,60 @@
+"""The report may live in another kind of database, by configuration alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from contracts.cafe.orders import OrderCancelled, OrderPlaced, OrderStatus
+from contracts.cafe.report import ListReport
+from storage.cafe import report as store
+from storage.migrations import migrate
+from storage.views import ViewDatabase
+from tests.cafe.test_report import item_told, order_told
+from tests.cafe.words import SOLD_OUT
+from workers.cafe.report import midnight, worker
+from workers.runtime.view import apply
+
+
+@pytest.fixture
+async def view(tmp_path: Path) -> AsyncIterator[ViewDatabase]:
+    """The report's tables in SQLite."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'report.db'}"
+    await asyncio.to_thread(migrate, worker.name, url)
+    database = ViewDatabase(worker.tables, url)
+    database.open()
+    yield database
+    await database.close()
+
+
+async def test_a_report_in_sqlite_shows_the_same(view: ViewDatabase) -> None:
+    item_id, other_id, order_id = uuid4(), uuid4(), uuid4()
+    began = midnight(datetime.now(UTC))
+    events = [
+        item_told(item_id, 2, status=SOLD_OUT),
+        item_told(item_id, 1),
+        item_told(other_id, 1, created_at=began),
+        order_told(item_id, OrderCancelled, OrderStatus.CANCELLED, 2, began, order_id),
+        order_told(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began, order_id),
+        order_told(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began - timedelta(seconds=1)),
+    ]
+
+    for event in events:
+        await apply(worker, view, [event])
+
+    async with view.read() as connection:
+        now = await store.now(connection)
+        entry = await store.find(connection, item_id, now, midnight(now))
+        first = await store.newest(connection, ListReport(limit=1), now, midnight(now))
+        rest = await store.newest(connection, ListReport(limit=1, cursor=first.next_cursor), now, midnight(now))
+    assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
+    assert entry is not None
+    assert (entry.version, entry.status, entry.orders_today) == (2, SOLD_OUT, 1)
+    assert [line.what for line in entry.timeline] == ["MenuItemRegistered", "MenuItemChanged"]
+    assert [item.menu_item_id for item in first.items + rest.items] == [item_id, other_id]
+    assert rest.next_cursor is None

@@ -1,0 +1,212 @@
+"""A menu that is slow or gone: try again shortly, never sold out, and nothing remains; the breaker opens and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from contracts.base import Caller
+from contracts.cafe.menu import ListMenu, QuotePrice
+from contracts.cafe.orders import ListOrders
+from tests.cafe.conftest import PATIENT, Door, cafe_with
+from tests.cafe.words import MENU, ORDERS, SOLD_OUT, Thing, attempt, item_known_to_orders, order_of, orders_of
+from tests.conftest import MakeSettings
+from tests.support.town import Town, eventually
+from workers.runtime.asking import Reply
+from workers.runtime.breaker import Breaker
+from workers.runtime.settings import Settings
+
+BEYOND, WITHIN = "cafe.menu=700", "cafe.menu=400-600"
+WINDOW = 20
+
+
+@pytest.fixture(scope="module")
+async def open_town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+    """The time for a price is what it is without any setting."""
+    as_ever = Settings.model_fields["cafe_price_ms"].default
+    async with cafe_with(make_settings, **(PATIENT | {"cafe_price_ms": as_ever})) as running:
+        yield running
+
+
+@pytest.fixture
+async def town(open_town: Town) -> AsyncIterator[Town]:
+    """A café in which the menu is there and quick, and is known to be, when a story begins."""
+    yield open_town
+    if MENU not in open_town.contexts:
+        await open_town.start(MENU)
+    slowed(open_town, "")
+    await eventually(lambda: _is_done(open_town, ListMenu()))
+    item = await item_known_to_orders(open_town)
+    assert (await attempt(open_town, order_of(item)))[0] == "done"
+    breaker(open_town)._recent.clear()
+
+
+async def _is_done(town: Town, wish: ListMenu) -> bool:
+    return (await town.ask(wish, within=1.0, budget=0.8)).kind == "done"
+
+
+def slowed(town: Town, delay_ms: str) -> None:
+    """What `YEYAK_DELAY_MS` does to a process."""
+    menu: Any = town.contexts[MENU]
+    menu.settings = menu.settings.model_copy(update={"delay_ms": delay_ms})
+
+
+def breaker(town: Town) -> Breaker:
+    """The breaker of orders for the menu."""
+    return town.contexts[ORDERS].asker.breaker(MENU)
+
+
+async def is_half_open(town: Town) -> bool:
+    return breaker(town).state == "half_open"
+
+
+class Quotes:
+    """Counts the prices that the menu was asked for, once it has dealt with them."""
+
+    def __init__(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(town.contexts[MENU], "on_handled", self._note)
+
+    def _note(self, envelope: Any, verdict: Any, took: float) -> None:
+        self.count += envelope.topic == QuotePrice.topic
+
+    async def are(self, count: int) -> bool:
+        return self.count == count
+
+
+async def traces(town: Town) -> tuple[int, int, int]:
+    """Order rows, inbox rows of orders, numbers given: what an order would leave."""
+    row = await town.one(
+        ORDERS,
+        """select (select count(*) from cafe_orders.orders) as orders,
+             (select count(*) from cafe_orders.inbox where topic = 'cafe.orders.place_order') as requests,
+             (select coalesce(sum(last), 0) from cafe_orders.pickup_numbers) as numbers""",
+    )
+    return tuple(row)  # type: ignore[return-value]
+
+
+async def at_once(town: Town, item: Thing, count: int) -> list[Reply]:
+    return list(await asyncio.gather(*(town.ask(order_of(item)) for _ in range(count))))
+
+
+def counted(replies: list[Reply]) -> dict[str, int]:
+    kinds = [reply.kind for reply in replies]
+    return {kind: kinds.count(kind) for kind in kinds}
+
+
+async def test_a_silent_menu_is_try_again_shortly_and_nothing_remains_and_the_same_key_orders_later(
+    town: Town, door: Door, kim: Caller
+) -> None:
+    item = await item_known_to_orders(town)
+    body, before = {"menu_item_id": item["menu_item_id"]}, await traces(town)
+    slowed(town, BEYOND)
+    started = time.monotonic()
+
+    korean, english = await asyncio.gather(
+        door(kim, "POST", "/orders", body, key="tap"), door(kim, "POST", "/orders", body, language="en")
+    )
+
+    took = time.monotonic() - started
+    assert [(answer.status_code, answer.json()["code"]) for answer in (korean, english)] == [(503, "unavailable")] * 2
+    assert "잠시 후 다시 시도해 주세요" in korean.json()["detail"]
+    assert "Try again shortly" in english.json()["detail"]
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in (korean, english))
+    assert 0.6 < took < 2.5
+    assert await traces(town) == before
+    assert await orders_of(town, kim) == []
+
+    slowed(town, "")
+    again = await door(kim, "POST", "/orders", body, key="tap")
+    assert (again.status_code, "idempotency-replayed" in again.headers) == (201, False)
+
+
+async def test_what_the_copy_calls_sold_out_is_refused_at_once_however_slow_the_menu_is(town: Town) -> None:
+    item = await item_known_to_orders(town, status=SOLD_OUT)
+    slowed(town, BEYOND)
+    started = time.monotonic()
+
+    refusal = await town.refused(order_of(item))
+
+    assert refusal == {"code": "sold_out"}
+    assert time.monotonic() - started < 0.6
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_a_menu_that_is_gone_is_try_again_shortly_and_never_sold_out(
+    town: Town, door: Door, kim: Caller, end: str
+) -> None:
+    item = await item_known_to_orders(town)
+    before = await traces(town)
+    await getattr(town, end)(MENU)
+    town.expected.discard(MENU)
+
+    async def refused_at_once() -> bool:
+        began = time.monotonic()
+        answer = await door(kim, "POST", "/orders", {"menu_item_id": item["menu_item_id"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        return time.monotonic() - began < 0.3
+
+    await eventually(refused_at_once)
+    assert await traces(town) == before
+    await town.start(MENU)
+    assert (await attempt(town, order_of(item, kim)))[0] == "done"
+
+
+async def test_the_breaker_opens_under_a_run_of_silences_and_one_probe_closes_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, quotes = await item_known_to_orders(town), Quotes(town, monkeypatch)
+    before = await traces(town)
+    slowed(town, BEYOND)
+
+    silent = await at_once(town, item, WINDOW // 2)
+
+    assert counted(silent) == {"unavailable": WINDOW // 2}
+    assert breaker(town).state == "open"
+    started = time.monotonic()
+    shut = await town.ask(order_of(item))
+    assert (shut.kind, time.monotonic() - started < 0.3) == ("unavailable", True)
+    assert (await town.done(ListOrders()))["items"] is not None  # the door of orders itself is open
+    await eventually(lambda: quotes.are(WINDOW // 2))
+
+    # a probe that hears nothing opens it again, and is the only one that asks
+    await eventually(lambda: is_half_open(town), every=0.01)
+    assert counted(await at_once(town, item, 10)) == {"unavailable": 10}
+    assert breaker(town).state in ("open", "half_open")
+    await eventually(lambda: quotes.are(WINDOW // 2 + 1))
+    assert await traces(town) == before
+
+    # a probe that is answered closes it, and is the only one that asks meanwhile
+    slowed(town, "cafe.menu=250")
+    await eventually(lambda: is_half_open(town), every=0.01)
+    assert counted(await at_once(town, item, 10)) == {"done": 1, "unavailable": 9}
+    assert quotes.count == WINDOW // 2 + 2
+    assert breaker(town).state == "closed"
+    assert counted(await at_once(town, item, 10)) == {"done": 10}
+
+
+async def test_the_breaker_stays_shut_while_the_menu_takes_most_of_the_time_it_has(town: Town) -> None:
+    item = await item_known_to_orders(town)
+    slowed(town, WITHIN)
+    codes: list[str] = []
+
+    for _ in range(8):
+        codes += [reply.kind for reply in await at_once(town, item, 3)]
+        assert breaker(town).state == "closed"
+
+    assert len(codes) > WINDOW
+    assert set(codes) <= {"done", "unavailable"}
+    assert codes.count("done") > len(codes) / 2
+
+
+def test_the_drill_is_a_setting_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YEYAK_DELAY_MS", WITHIN)
+    monkeypatch.setenv("YEYAK_CAFE_PRICE_MS", "900")
+
+    assert (Settings().delay_ms, Settings().cafe_price_ms) == (WITHIN, 900)
+    assert Settings.model_fields["cafe_price_ms"].default == 610

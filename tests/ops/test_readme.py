@@ -1,0 +1,43 @@
+"""What the README tells an operator is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from workers.runtime.settings import OUTSIDE, PREFIX, Settings
+from workers.town import CONTEXTS
+
+ROOT = Path(__file__).parents[2]
+OPERATING = {"README.md": "Operating", "README.ko.md": "운영"}
+
+
+def section(readme: str) -> str:
+    """The operating section of a README."""
+    text = (ROOT / readme).read_text()
+    return re.split(r"^## ", text.partition(f"\n## {OPERATING[readme]}\n")[2], flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("readme", OPERATING)
+def test_drills_are_documented_with_examples_that_slow_contexts_of_the_town(readme: str) -> None:
+    drills = re.findall(r'YEYAK_DELAY_MS="([^"]+)"', section(readme))
+
+    assert len(drills) >= 2
+    for drill in ",".join(drills).split(","):
+        context, _, span = drill.partition("=")
+        assert context in CONTEXTS
+        assert re.fullmatch(r"[0-9]+(-[0-9]+)?", span)
+    assert any("-" in drill for drill in drills)
+
+
+@pytest.mark.parametrize("readme", OPERATING)
+def test_each_setting_that_is_named_exists_and_has_the_default_that_is_told(readme: str) -> None:
+    named = re.findall(r"`(YEYAK_[A-Z_]+)`(?: ?\(([0-9.]+)\))?", section(readme))
+
+    fields = Settings.model_fields
+    assert {name for name, _ in named} <= {PREFIX + field.upper() for field in fields} | OUTSIDE
+    told = {name.removeprefix(PREFIX).lower(): float(value) for name, value in named if value}
+    assert told == {"cafe_price_ms": 610, "breaker_rest_seconds": 5}
+    assert all(float(fields[field].default) == value for field, value in told.items())

@@ -1,0 +1,70 @@
+"""Café: the menu.
+
+RegisterMenuItem -> MenuItemRegistered
+ChangeMenuItem   -> MenuItemChanged
+"""
+
+from __future__ import annotations
+
+from contracts.base import Page, Refused
+from contracts.cafe.menu import (
+    ChangeMenuItem,
+    ListMenu,
+    MenuItem,
+    MenuItemChanged,
+    MenuItemRegistered,
+    QuotePrice,
+    RegisterMenuItem,
+    ShowMenuItem,
+)
+from storage.cafe import menu as store
+from storage.database import Session
+from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.worker import Worker
+
+worker = menu = Worker("cafe.menu")
+
+
+@menu.on(RegisterMenuItem)
+async def register_menu_item(command: RegisterMenuItem, tx: Tx) -> MenuItem:
+    item = await store.register(tx, tx.id, command)
+    tx.publish(MenuItemRegistered.of(item))
+    return item
+
+
+@menu.on(ChangeMenuItem)
+async def change_menu_item(command: ChangeMenuItem, tx: Tx) -> MenuItem:
+    item = await store.change(tx, command)
+    if item is None:
+        raise await _why_not(command, tx)
+    tx.publish(MenuItemChanged.of(item))
+    return item
+
+
+async def _why_not(command: ChangeMenuItem, tx: Tx) -> Refused:
+    item = await store.find(tx, command.menu_item_id)
+    return NotKnownYet() if item is None else Refused("stale_version", version=item.version)
+
+
+@menu.on(ShowMenuItem)
+async def show_menu_item(question: ShowMenuItem, session: Session) -> MenuItem:
+    item = await store.find(session, question.menu_item_id)
+    if item is None:
+        raise NotKnownYet
+    if not (question.caller.is_staff or item.is_on_offer):
+        raise Refused("not_found")
+    return item
+
+
+@menu.on(ListMenu)
+async def list_menu(question: ListMenu, session: Session) -> Page[MenuItem]:
+    return await store.newest(session, question)
+
+
+@menu.on(QuotePrice)
+async def quote_price(question: QuotePrice, session: Session) -> MenuItem:
+    """Nobody knows an item before the menu does: what is not here is not on its way either."""
+    item = await store.find(session, question.menu_item_id)
+    if item is None:
+        raise Refused("not_found")
+    return item

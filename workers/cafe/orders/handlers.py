@@ -1,0 +1,145 @@
+"""Café: ask the price, order, accept, hand over.
+
+PlaceOrder -> QuotePrice -> OrderPlaced    (nothing is written before the menu has answered)
+AcceptOrder -> OrderAccepted -> MarkOrderReady -> OrderMarkedReady -> CollectOrder -> OrderCollected
+RejectOrder -> OrderRejected
+CancelOrder -> OrderCancelled
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from contracts.base import Caller, Page, Refused
+from contracts.cafe.menu import MenuItem, MenuItemChanged, MenuItemRegistered, QuotePrice
+from contracts.cafe.orders import (
+    AcceptOrder,
+    CancelOrder,
+    CollectOrder,
+    ListOrders,
+    MarkOrderReady,
+    Order,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCollected,
+    OrderEvent,
+    OrderMarkedReady,
+    OrderPlaced,
+    OrderRejected,
+    OrderStatus,
+    PlaceOrder,
+    RejectOrder,
+    ShowOrder,
+)
+from storage.cafe import orders as store
+from storage.database import Session
+from workers.cafe.orders import rules
+from workers.runtime.tx import Ask, NotBegun, Silence, Tx
+from workers.runtime.worker import Worker
+
+worker = orders = Worker("cafe.orders")
+
+
+# -- the menu's news
+
+
+@orders.on(MenuItemRegistered)
+async def note_registered(event: MenuItemRegistered, tx: Tx) -> None:
+    await store.copy_item(tx, event)
+
+
+@orders.on(MenuItemChanged)
+async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
+    await store.copy_item(tx, event)
+
+
+# -- ordering
+
+
+@orders.on(PlaceOrder, asks=QuotePrice, looks=True)
+async def place_order(command: PlaceOrder, tx: Tx) -> Ask:
+    """The copy may only refuse: what it does not know of, or calls available, the menu decides."""
+    if await store.is_sold_out(tx, command.menu_item_id):
+        raise Refused("sold_out")
+    return tx.ask(QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings.cafe_price_ms / 1000)
+
+
+@place_order.then
+async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | Silence, tx: Tx) -> Order | Refused:
+    if isinstance(outcome, Silence):
+        raise NotBegun
+    if isinstance(outcome, Refused):
+        return outcome
+    refusal = rules.why_not(outcome, command.expected_price)
+    if refusal is not None:
+        return refusal
+    order = await store.place(tx, tx.id, command, outcome)
+    tx.publish(OrderPlaced.of(order))
+    return order
+
+
+# -- after ordering
+
+
+@orders.on(AcceptOrder)
+async def accept_order(command: AcceptOrder, tx: Tx) -> Order:
+    return await _move(tx, command.order_id, command.caller, OrderStatus.ACCEPTED, OrderAccepted)
+
+
+@orders.on(RejectOrder)
+async def reject_order(command: RejectOrder, tx: Tx) -> Order:
+    return await _move(tx, command.order_id, command.caller, OrderStatus.REJECTED, OrderRejected, reason=command.reason)
+
+
+@orders.on(MarkOrderReady)
+async def mark_order_ready(command: MarkOrderReady, tx: Tx) -> Order:
+    return await _move(tx, command.order_id, command.caller, OrderStatus.READY, OrderMarkedReady)
+
+
+@orders.on(CollectOrder)
+async def collect_order(command: CollectOrder, tx: Tx) -> Order:
+    return await _move(tx, command.order_id, command.caller, OrderStatus.COLLECTED, OrderCollected)
+
+
+@orders.on(CancelOrder)
+async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
+    return await _move(
+        tx, command.order_id, command.caller, OrderStatus.CANCELLED, OrderCancelled, reason="cancelled_by_member"
+    )
+
+
+async def _move(
+    tx: Tx, order_id: UUID, caller: Caller, to: OrderStatus, event: type[OrderEvent], *, reason: str | None = None
+) -> Order:
+    """Move the caller's order; one that is there already is answered as it is."""
+    owner = None if caller.is_staff else caller.member_id
+    moved = await store.move(tx, order_id, rules.SINCE[to], to, owner=owner, reason=reason)
+    if moved is not None:
+        tx.publish(event.of(moved))
+        return moved
+    order = await store.find(tx, order_id)
+    if order is None or not caller.may_see(order.member_id):
+        raise Refused("not_found")
+    if order.status is to:
+        return order
+    raise Refused(
+        "wrong_state",
+        current_status=order.status,
+        allowed_actions=rules.allowed_actions(order.status, is_staff=caller.is_staff),
+    )
+
+
+# -- looking
+
+
+@orders.on(ShowOrder)
+async def show_order(question: ShowOrder, session: Session) -> Order:
+    order = await store.find(session, question.order_id)
+    if order is None or not question.caller.may_see(order.member_id):
+        raise Refused("not_found")
+    return order
+
+
+@orders.on(ListOrders)
+async def list_orders(question: ListOrders, session: Session) -> Page[Order]:
+    return await store.newest(session, question)
