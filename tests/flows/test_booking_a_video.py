@@ -64,9 +64,15 @@ async def test_a_declined_payment_frees_the_copy_for_the_next_member(town: Town,
 async def test_forty_members_want_three_copies_and_exactly_three_get_one(town: Town) -> None:
     video_id = await town.video(copies=3)
 
-    outcomes = await asyncio.gather(*(attempt(town, town.booking(video_id), id=uuid4()) for _ in range(40)))
+    async def insist() -> str:
+        """Whose payment took too long on a busy machine tries again."""
+        while True:
+            code, _ = await attempt(town, town.booking(video_id), id=uuid4())
+            if code != "payment_unavailable":
+                return code
 
-    codes = [code for code, _ in outcomes]
+    codes = await asyncio.gather(*(insist() for _ in range(40)))
+
     assert (codes.count("done"), codes.count("video_not_available")) == (3, 37)
     assert await free_copies(town, video_id) == 0
 

@@ -84,7 +84,8 @@ async def test_a_story_is_a_table_a_diagram_or_json(journal, yeyak):
     unknown = await yeyak("story", str(uuid4()))
 
     assert "void_payment" in table.output
-    assert diagram.output.startswith("sequenceDiagram\n    participant p0 as payments\n")
+    assert diagram.output.startswith("sequenceDiagram\n    participant p0 as ")
+    assert " as payments\n" in diagram.output
     assert json.loads(entries.output)["story_ids"] == [str(id)]
     assert (unknown.exit_code, "not_found" in unknown.output) == (1, True)
 
