@@ -1,12 +1,14 @@
-"""The café's part of I3 and I9: pickup numbers without gaps or doubles, answers that are true."""
+"""The café's part: pickup numbers without gaps or doubles, answers that are true."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from contracts.cafe.menu import RegisterMenuItem
-from contracts.cafe.orders import PlaceOrder
+from contracts.cafe.menu import MenuItemChanged, MenuItemRegistered, RegisterMenuItem
+from contracts.cafe.orders import OrderEvent, PlaceOrder
+from ops.audit.part import Copy, Part, Telling, shown, topics_of
 from ops.audit.stores import Stores
+from storage.cafe import report
 
 
 async def pickup_numbers(stores: Stores) -> list[str]:
@@ -64,3 +66,24 @@ async def answers(stores: Stores) -> list[str]:
             RegisterMenuItem.topic,
         )
     ]
+
+
+part = Part(
+    tables={
+        "cafe_menu": ("menu_items", "inbox"),
+        "cafe_orders": ("orders", "pickup_numbers", "menu_items", "inbox"),
+        "cafe_report": ("generations", "menu_items", "orders", "timeline"),
+    },
+    writers={"cafe.menu": "cafe_menu", "cafe.orders": "cafe_orders"},
+    views=[report.tables],
+    copies=[
+        Copy("menu item", "menu_item_id", "cafe_menu.menu_items", "cafe_orders.menu_items", ["status"]),
+        shown(report.tables, report.menu_items, "menu_item_id", "cafe_menu.menu_items", what="menu item"),
+        shown(report.tables, report.orders, "order_id", "cafe_orders.orders", what="cafe order"),
+    ],
+    telling=[
+        Telling("menu item", "cafe_menu.menu_items", "menu_item_id", [MenuItemRegistered.topic, MenuItemChanged.topic]),
+        Telling("cafe order", "cafe_orders.orders", "order_id", topics_of(OrderEvent)),
+    ],
+    checks={"I3": [pickup_numbers], "I9": [answers]},
+)

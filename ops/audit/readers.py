@@ -6,98 +6,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from contracts.cafe.menu import MenuItemChanged, MenuItemRegistered
-from contracts.cafe.orders import OrderEvent
-from contracts.payments import PaymentEvent, RefundEvent
-from contracts.video_rental.rentals import RentalEvent
-from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
-from ops.audit.stores import CONTEXT_OF, DERIVED, VIEWS, NotCheckableError, Row, Stores
+from ops.audit.part import Copy, Telling, current
+from ops.audit.parts import COPIES, RETOLD, TELLING, VIEWS
+from ops.audit.stores import DERIVED, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
-from storage.cafe import report
-from storage.video_rental import my_page
-
-
-def _current(view: str) -> str:
-    """What readers of a view see."""
-    return f"generation = (select current from <{view}.generations>)"
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A writer's table, and what a reader keeps of it."""
-
-    what: str
-    key: str
-    writer: str
-    reader: str
-    columns: Sequence[str]
-    """What both have and must agree on."""
-    told: str = "true"
-    """Which of the writer's rows were ever told of."""
-    generation: str = "true"
-
-    @property
-    def schema(self) -> str:
-        """The reader's."""
-        return self.reader.partition(".")[0]
-
-    @property
-    def context(self) -> str:
-        """The context that reads."""
-        return CONTEXT_OF[self.schema]
-
-    @property
-    def reading(self) -> str:
-        """Its short name."""
-        return self.context.rpartition(".")[2]
-
-    @property
-    def name(self) -> str:
-        return f"{self.what}_at_{self.reading}"
-
-
-def _shown(
-    table: Any, key: str, writer: str, told: str = "true", view: str = "video_rental_my_page", what: str = ""
-) -> Copy:
-    columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
-    return Copy(what or key.removesuffix("_id"), key, writer, f"{view}.{table.name}", columns, told, _current(view))
-
-
-COPIES = (
-    Copy(
-        "video",
-        "video_id",
-        "video_rental_videos.videos",
-        "video_rental_rentals.videos",
-        [name for name in VideoState.model_fields if name not in ("video_id", "version")],
-    ),
-    _shown(my_page.videos, "video_id", "video_rental_videos.videos"),
-    _shown(my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
-    _shown(my_page.payments, "payment_id", "payments.payments", told="version > 0"),
-    _shown(my_page.refunds, "refund_id", "payments.refunds"),
-    Copy("menu_item", "menu_item_id", "cafe_menu.menu_items", "cafe_orders.menu_items", ["status"]),
-    _shown(report.menu_items, "menu_item_id", "cafe_menu.menu_items", view="cafe_report"),
-    _shown(report.orders, "order_id", "cafe_orders.orders", view="cafe_report", what="cafe_order"),
-)
-
-TELLING: dict[str, tuple[str, str, list[str]]] = {
-    "video": ("video_rental_videos.videos", "video_id", [VideoRegistered.topic, VideoChanged.topic]),
-    "rental": (
-        "video_rental_rentals.rentals",
-        "rental_id",
-        sorted(kind.topic for kind in RentalEvent.__subclasses__()),
-    ),
-    "payment": ("payments.payments", "payment_id", sorted(kind.topic for kind in PaymentEvent.__subclasses__())),
-    "refund": ("payments.refunds", "refund_id", sorted(kind.topic for kind in RefundEvent.__subclasses__())),
-    "menu_item": ("cafe_menu.menu_items", "menu_item_id", [MenuItemRegistered.topic, MenuItemChanged.topic]),
-    "cafe_order": ("cafe_orders.orders", "order_id", sorted(kind.topic for kind in OrderEvent.__subclasses__())),
-}
-"""The events of each aggregate, of which there is one for every version."""
 
 
 def _read(stores: Stores) -> list[Copy]:
@@ -124,7 +38,7 @@ DERIVED["heard"] = (
     " union all ".join(
         f"""
     select '{view}', subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
-    from <{view}.timeline> where {_current(view)} group by subject"""
+    from <{view}.timeline> where {current(view)} group by subject"""
         for view in VIEWS
     ),
 )
@@ -140,11 +54,9 @@ async def i5_nothing_lost(stores: Stores) -> list[str]:
     for copy in _read(stores):
         rows = await stores.rows(f"select * from <audit.{copy.name}> where said is distinct from heard order by id")
         found += [_unheard(copy, row) for row in rows]
-    if "payments" not in stores.without:
-        found += await _never_begun(stores)
     if "journal" not in stores.without:
-        for what in TELLING:
-            found += await _not_in_the_journal(stores, what)
+        for telling in TELLING:
+            found += await _not_in_the_journal(stores, telling)
     return found
 
 
@@ -155,21 +67,6 @@ def _unheard(copy: Copy, row: Row) -> str:
     if row["said"] is None:
         return f"{copy.reading} has {thing}, which its writer does not know"
     return f"{copy.reading} has version {row['heard']} of {thing}, its writer version {row['said']}"
-
-
-async def _never_begun(stores: Stores) -> list[str]:
-    """Commands that rentals told payments, by what they leave there."""
-    refunds = await stores.rows("""
-        select rental_id, refund_id from <video_rental_rentals.rentals> r where refund_id is not null
-          and not exists (select from <payments.refunds> f where f.refund_id = r.refund_id) order by rental_id""")
-    voids = await stores.rows("""
-        select rental_id, r.payment_id from <video_rental_rentals.rentals> r
-        left join <payments.payments> p on p.payment_id = r.payment_id
-        where r.status = 'CANCELLED' and pickup_until is null
-          and coalesce(p.status, '') not in ('VOIDING', 'VOIDED', 'DECLINED', 'REFUNDED') order by rental_id""")
-    found = [f"rental {row['rental_id']}: payments has not heard of its refund {row['refund_id']}" for row in refunds]
-    found += [f"rental {row['rental_id']}: payments has not voided its payment {row['payment_id']}" for row in voids]
-    return found
 
 
 # Reading all bodies takes long: when there are as many events as versions, nothing is missing.
@@ -191,9 +88,9 @@ LOST = """
       and not exists (select from <{writer}> w where w.{key} = any(e.things)) order by e.message_id"""
 
 
-async def _not_in_the_journal(stores: Stores, what: str) -> list[str]:
+async def _not_in_the_journal(stores: Stores, telling: Telling) -> list[str]:
     """The journal has an event for each version, of nothing but what is there."""
-    writer, key, topics = TELLING[what]
+    what, writer, key, topics = telling.what, telling.writer, telling.key, list(telling.topics)
 
     async def rows(statement: str) -> list[Row]:
         return await stores.rows(statement.replace("{key}", key).replace("{writer}", writer), topics)
@@ -250,14 +147,16 @@ async def i6_effect_once(stores: Stores) -> list[str]:
 
 
 async def _told_twice(stores: Stores) -> list[str]:
-    """Two events of one version; payments alone tells a state again when it is asked to undo what is undone."""
+    """Two events of one version, but of things whose state is told again when what is undone is to be undone."""
     rows: list[Row] = []
+    once = " ".join(
+        f"and not exists (select from <{table}> again where again.{key} = subject)" for table, key in RETOLD.items()
+    )
     for view in VIEWS:
         rows += await stores.rows(f"""
             select subject, t.version, string_agg(what, ', ' order by what) as events
             from <audit.heard> join <{view}.timeline> t using (subject)
-            where view = '{view}' and times > bit_count(versions::bit(64)) and last < 61 and {_current(view)}
-              and not exists (select from <payments.payments> p where p.payment_id = subject)
+            where view = '{view}' and times > bit_count(versions::bit(64)) and last < 61 and {current(view)} {once}
             group by subject, t.version having count(*) > 1 order by subject, t.version""")
     return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in rows]
 
@@ -327,20 +226,4 @@ async def i8_views_equal_writers(stores: Stores) -> list[str]:
             f"{copy.what} {row['id']}: {copy.reading} does not have the {', '.join(row['columns'])} of its writer"
             for row in rows
         ]
-    found += [
-        f"rental {row['rental_id']} has its payment as {row['noted']}, and it is {row['status']}"
-        for row in await stores.rows("""
-            select rental_id, r.payment_status as noted, p.status from <video_rental_rentals.rentals> r
-            join <payments.payments> p using (payment_id)
-            where r.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED'
-              and (r.payment_status, r.refunded) is distinct from (p.status, p.refunded)
-            order by rental_id""")
-    ]
-    found += [
-        f"rental {row['rental_id']} has its refund as {row['noted']}, and it is {row['status']}"
-        for row in await stores.rows("""
-            select rental_id, r.refund_status || ' ' || r.refund_amount as noted, f.status || ' ' || f.amount as status
-            from <video_rental_rentals.rentals> r join <payments.refunds> f using (refund_id)
-            where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by rental_id""")
-    ]
     return found

@@ -19,30 +19,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from storage.cafe import report
-from storage.video_rental import my_page
+from ops.audit.part import CONTEXT_OF
+from storage.views import ViewTables
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS
 
 Row = Mapping[str, Any]
-
-TABLES = {
-    "payments": ("payments", "refunds", "entries", "inbox"),
-    "video_rental_videos": ("videos", "inbox"),
-    "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
-    "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
-    "cafe_menu": ("menu_items", "inbox"),
-    "cafe_orders": ("orders", "pickup_numbers", "menu_items", "inbox"),
-    "cafe_report": ("generations", "menu_items", "orders", "timeline"),
-    "journal": ("events",),
-    "provider": ("charges", "refunds"),
-}
-"""What the checks look at, by schema."""
-
-CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
-
-VIEWS = {"video_rental_my_page": my_page.metadata, "cafe_report": report.metadata}
-"""Those that may live in another kind of database."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60
 DERIVED: dict[str, tuple[str, str]] = {}
@@ -65,11 +46,19 @@ class NotCheckableError(Exception):
 class Stores:
     """The tables of the town, by `<schema.table>` in a statement."""
 
-    def __init__(self, settings: Settings, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tables: Mapping[str, Sequence[str]],
+        views: Mapping[str, ViewTables],
+        without: frozenset[str] = frozenset(),
+    ) -> None:
         self.settings = settings
         self.without = without
         """Contexts that do not run, by name; checks leave them out."""
-        self._databases = {schema: _database_of(schema, settings) for schema in TABLES}
+        self._tables = tables
+        self._views = views
+        self._databases = {schema: _database_of(schema, settings) for schema in tables}
         self._home = Counter(self._databases.values()).most_common(1)[0][0]
         self._places: dict[str, str] = {}
         self._away: dict[str, str] = {}
@@ -85,7 +74,7 @@ class Stores:
                 await self._take_up(stack, home)
                 self._connection = home
             except AWAY as error:
-                self._away = dict.fromkeys(TABLES, _reason(error))
+                self._away = dict.fromkeys(self._tables, _reason(error))
             yield self
             self._connection = None
 
@@ -170,8 +159,8 @@ class Stores:
         """The tables of a schema that is elsewhere; without a connection in a database of another kind."""
         if connection is None:
             url = self._databases[schema]
-            return [_ViewCopy(url, schema, table) for table in VIEWS[schema].sorted_tables]
-        return [await _pg_copy(connection, schema, table) for table in TABLES[schema]]
+            return [_ViewCopy(url, schema, table) for table in self._views[schema].metadata.sorted_tables]
+        return [await _pg_copy(connection, schema, table) for table in self._tables[schema]]
 
 
 class Copy:

@@ -60,22 +60,22 @@ SPOILT = [
     ),
     Case("I3", "update cafe_orders.pickup_numbers set last = 3", "from 1 to 2, and 3 were given"),
     Case("I3", "delete from cafe_orders.pickup_numbers", "from 1 to 2, and 0 were given"),
-    Case("I5", "delete from cafe_orders.menu_items", "orders has not heard of menu_item {item}, version 2"),
-    Case("I5", "delete from cafe_report.menu_items", "report has not heard of menu_item {item}, version 2"),
+    Case("I5", "delete from cafe_orders.menu_items", "orders has not heard of menu item {item}, version 2"),
+    Case("I5", "delete from cafe_report.menu_items", "report has not heard of menu item {item}, version 2"),
     Case(
         "I5",
         "delete from cafe_report.orders where order_id = '{ordered}'",
-        "report has not heard of cafe_order {ordered}, version 1",
+        "report has not heard of cafe order {ordered}, version 1",
     ),
     Case(
         "I5",
         "update cafe_orders.menu_items set version = 1",
-        "orders has version 1 of menu_item {item}, its writer version 2",
+        "orders has version 1 of menu item {item}, its writer version 2",
     ),
     Case(
         "I5",
         "delete from journal.events where topic = 'cafe.orders.order_placed' and story_id = '{order_cancelled}'",
-        "the journal knows 1 of 2 versions of cafe_order {order_cancelled}",
+        "the journal knows 1 of 2 versions of cafe order {order_cancelled}",
     ),
     Case(
         "I6",
@@ -87,22 +87,22 @@ SPOILT = [
     Case(
         "I7",
         "update cafe_report.menu_items set version = 1",
-        "report shows version 1 of menu_item {item}, and has heard of version 2",
+        "report shows version 1 of menu item {item}, and has heard of version 2",
     ),
     Case(
         "I7",
         "delete from cafe_report.timeline where subject = '{order_cancelled}' and version = 1",
-        "report shows version 2 of cafe_order {order_cancelled}, and its timeline has 1 versions",
+        "report shows version 2 of cafe order {order_cancelled}, and its timeline has 1 versions",
     ),
     Case(
         "I8",
         "update cafe_report.menu_items set price = 1, changed_by = 'kim'",
-        "menu_item {item}: report does not have the price, changed_by of its writer",
+        "menu item {item}: report does not have the price, changed_by of its writer",
     ),
     Case(
         "I8",
         "update cafe_orders.menu_items set status = 'AVAILABLE'",
-        "menu_item {item}: orders does not have the status of its writer",
+        "menu item {item}: orders does not have the status of its writer",
     ),
     Case(
         "I9",

@@ -1,0 +1,69 @@
+"""The part of payments: what it drives, what it tells, what it answered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from contracts.payments import DriveRefund, DriveVoid, PaymentEvent, RefundEvent, RequestPayment
+from ops.audit.part import OpenStep, Part, Telling, steps, topics_of
+from ops.audit.stores import Stores
+
+
+async def answers(stores: Stores) -> list[str]:
+    """The answer names the payment: whoever asked may have asked under another id."""
+    rows = await stores.rows(
+        """select id, answer from <payments.inbox> i
+        where topic = $1 and state = 'done' and not refused and answer is not null
+          and not exists (select from <payments.payments> p where p.payment_id = i.id) order by id""",
+        RequestPayment.topic,
+    )
+    named = {row["id"]: _payment_in(row["answer"]) for row in rows}
+    there = await stores.rows(
+        "select payment_id from <payments.payments> where payment_id = any($1::uuid[])",
+        [payment_id for payment_id in named.values() if payment_id],
+    )
+    known = {row["payment_id"] for row in there}
+    return [
+        f"payment {payment_id or id} was answered for, and is not there"
+        for id, payment_id in named.items()
+        if payment_id not in known
+    ]
+
+
+def _payment_in(answer: str) -> UUID | None:
+    fields: dict[str, Any] = json.loads(answer)
+    return UUID(fields["payment_id"]) if "payment_id" in fields else None
+
+
+part = Part(
+    tables={"payments": ("payments", "refunds", "entries", "inbox"), "provider": ("charges", "refunds")},
+    writers={"payments": "payments"},
+    telling=[
+        Telling("payment", "payments.payments", "payment_id", topics_of(PaymentEvent)),
+        Telling("refund", "payments.refunds", "refund_id", topics_of(RefundEvent)),
+    ],
+    retold={"payments.payments": "payment_id"},
+    open_steps=[
+        OpenStep(
+            "payment {} is REQUESTED, and no step settles it",
+            "select payment_id as id from <payments.payments> where status = 'REQUESTED'",
+            steps("payments", "payment_id"),
+            RequestPayment.topic,
+        ),
+        OpenStep(
+            "payment {} is VOIDING, and no step drives it",
+            "select payment_id as id from <payments.payments> where status = 'VOIDING'",
+            steps("payments", "payment_id"),
+            DriveVoid.topic,
+        ),
+        OpenStep(
+            "refund {} is not through, and no step drives it",
+            "select refund_id as id from <payments.refunds> where status <> 'REFUNDED'",
+            steps("payments", "refund_id"),
+            DriveRefund.topic,
+        ),
+    ],
+    checks={"I9": [answers]},
+)

@@ -1,0 +1,234 @@
+"""Video rental's part: copies and their holders, payments and late fees, answers, My Page."""
+# ruff: noqa: S608 - statements are put together from constants of this package
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid5
+
+from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee, RentalEvent
+from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered, VideoState
+from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.stores import Row, Stores
+from storage.video_rental import my_page
+
+ACTIVE = "status in ('AWAITING_PAYMENT', 'BOOKED', 'RENTED')"
+
+
+# -- I1
+
+
+async def late_fees_nobody_settles(stores: Stores) -> list[str]:
+    paying = await stores.rows("""
+        select rental_id, late_fee_payment_id from <video_rental_rentals.rentals> where late_fee_status = 'PAYING'
+        order by rental_id""")
+    started = await stores.rows(
+        "select id from <video_rental_rentals.inbox> where topic = $1 and state = 'started'", PayLateFee.topic
+    )
+    payments = {uuid5(row["id"], "payment") for row in started}
+    return [
+        f"the late fee of rental {row['rental_id']} is PAYING, and no step settles it"
+        for row in paying
+        if row["late_fee_payment_id"] not in payments
+    ]
+
+
+# -- I3
+
+
+async def capacity(stores: Stores) -> list[str]:
+    """The copies held of a video are those of its active rentals, and no more than there ever were."""
+    uneven = await stores.rows(f"""
+        with active as (
+          select video_id, count(*) as active from <video_rental_rentals.rentals> where {ACTIVE} group by video_id)
+        select coalesce(a.video_id, h.video_id) as id, coalesce(held, 0) as held, coalesce(active, 0) as active
+        from active a full join <video_rental_rentals.holds> h on h.video_id = a.video_id
+        where coalesce(held, 0) <> coalesce(active, 0) or held < 0 order by 1""")
+    twice = await stores.rows(f"""
+        select member_id, video_id, count(*) from <video_rental_rentals.rentals> where {ACTIVE}
+        group by member_id, video_id having count(*) > 1 order by member_id, video_id""")
+    found = [f"video {row['id']}: {row['held']} copies are held, {row['active']} rentals are active" for row in uneven]
+    found += [
+        f"member {row['member_id']} has {row['count']} active rentals of video {row['video_id']}" for row in twice
+    ]
+    return found + await _more_than_there_ever_were(stores)
+
+
+async def _more_than_there_ever_were(stores: Stores) -> list[str]:
+    """Copies may be taken away while they are out, so the journal is asked how many there were."""
+    over = await stores.rows(f"""
+        select video_id, copies, count(*) as active from <video_rental_rentals.videos>
+        join (select video_id from <video_rental_rentals.rentals> where {ACTIVE}) r using (video_id)
+        group by video_id, copies having count(*) > copies order by video_id""")
+    found = []
+    for row in over:
+        told = await stores.rows(
+            """select max((body::json ->> 'copies')::int) as copies from <journal.events>
+            where things @> array[$1::uuid] and topic = any($2::text[])""",
+            row["video_id"],
+            [VideoRegistered.topic, VideoChanged.topic],
+        )
+        most = max(row["copies"], told[0]["copies"] or 0)
+        if row["active"] > most:
+            found.append(f"video {row['video_id']}: {row['active']} rentals are active, of {most} copies at most")
+    return found
+
+
+# -- I5
+
+
+async def never_begun(stores: Stores) -> list[str]:
+    """Commands that rentals told payments, by what they leave there."""
+    if "payments" in stores.without:
+        return []
+    refunds = await stores.rows("""
+        select rental_id, refund_id from <video_rental_rentals.rentals> r where refund_id is not null
+          and not exists (select from <payments.refunds> f where f.refund_id = r.refund_id) order by rental_id""")
+    voids = await stores.rows("""
+        select rental_id, r.payment_id from <video_rental_rentals.rentals> r
+        left join <payments.payments> p on p.payment_id = r.payment_id
+        where r.status = 'CANCELLED' and pickup_until is null
+          and coalesce(p.status, '') not in ('VOIDING', 'VOIDED', 'DECLINED', 'REFUNDED') order by rental_id""")
+    found = [f"rental {row['rental_id']}: payments has not heard of its refund {row['refund_id']}" for row in refunds]
+    found += [f"rental {row['rental_id']}: payments has not voided its payment {row['payment_id']}" for row in voids]
+    return found
+
+
+# -- I8
+
+
+async def parts_equal(stores: Stores) -> list[str]:
+    """A rental knows how its payment and its refund stand."""
+    found = [
+        f"rental {row['rental_id']} has its payment as {row['noted']}, and it is {row['status']}"
+        for row in await stores.rows("""
+            select rental_id, r.payment_status as noted, p.status from <video_rental_rentals.rentals> r
+            join <payments.payments> p using (payment_id)
+            where r.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED'
+              and (r.payment_status, r.refunded) is distinct from (p.status, p.refunded)
+            order by rental_id""")
+    ]
+    found += [
+        f"rental {row['rental_id']} has its refund as {row['noted']}, and it is {row['status']}"
+        for row in await stores.rows("""
+            select rental_id, r.refund_status || ' ' || r.refund_amount as noted, f.status || ' ' || f.amount as status
+            from <video_rental_rentals.rentals> r join <payments.refunds> f using (refund_id)
+            where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by rental_id""")
+    ]
+    return found
+
+
+# -- I9
+
+BOOKED = """
+    select i.id, i.refused, r.rental_id, r.status,
+      case when i.refused then i.answer::json ->> 'code' end as code,
+      strpos(i.answer, i.id::text) > 0 as names_it
+    from <video_rental_rentals.inbox> i left join <video_rental_rentals.rentals> r on r.rental_id = i.id
+    where i.topic = $1 and i.state = 'done' and i.answer is not null
+      and (i.refused or r.rental_id is null or r.status = 'AWAITING_PAYMENT' or strpos(i.answer, i.id::text) = 0)
+    order by i.id"""
+ENDS = {"payment_declined": "REJECTED", "payment_unavailable": "CANCELLED"}
+"""The refusals that keep the rental, and how it ended."""
+
+
+async def answers(stores: Stores) -> list[str]:
+    """Each kept answer is true of the row that it speaks of, and each row came from a request that was kept."""
+    found = [sentence for row in await stores.rows(BOOKED, BookVideo.topic) if (sentence := _untrue(row)) is not None]
+    kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
+    found += [
+        f"rental {row['rental_id']} came from no request that was kept"
+        for row in await stores.rows(
+            """select rental_id from <video_rental_rentals.rentals> r where created_at > now() - $2::interval
+              and not exists (select from <video_rental_rentals.inbox> i where i.id = r.rental_id and i.topic = $1)
+            order by rental_id""",
+            BookVideo.topic,
+            kept,
+        )
+    ]
+    found += [
+        f"video {row['id']} was answered for, and is not there"
+        for row in await stores.rows(
+            """select id from <video_rental_videos.inbox> i
+            where topic = $1 and state = 'done' and not refused and answer is not null
+              and not exists (select from <video_rental_videos.videos> v where v.video_id = i.id) order by id""",
+            RegisterVideo.topic,
+        )
+    ]
+    return found
+
+
+def _untrue(row: Row) -> str | None:
+    """What is wrong with the answer to a booking; None when it fits its rental."""
+    if not row["refused"]:
+        if row["rental_id"] is None:
+            return f"booking {row['id']} was answered with a rental that is not there"
+        if row["status"] == "AWAITING_PAYMENT":
+            return f"booking {row['id']} was answered, and its rental still awaits payment"
+        return f"booking {row['id']} was answered with another rental"
+    expected = ENDS.get(row["code"])
+    if row["status"] != expected:
+        return f"booking {row['id']} was refused ({row['code']}), and its rental is {row['status'] or 'not there'}"
+    return None
+
+
+part = Part(
+    tables={
+        "video_rental_videos": ("videos", "inbox"),
+        "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
+        "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
+    },
+    writers={"video_rental.videos": "video_rental_videos", "video_rental.rentals": "video_rental_rentals"},
+    views=[my_page.tables],
+    copies=[
+        Copy(
+            "video",
+            "video_id",
+            "video_rental_videos.videos",
+            "video_rental_rentals.videos",
+            columns_of(VideoState, "video_id"),
+        ),
+        shown(my_page.tables, my_page.videos, "video_id", "video_rental_videos.videos"),
+        shown(my_page.tables, my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
+        shown(my_page.tables, my_page.payments, "payment_id", "payments.payments", told="version > 0"),
+        shown(my_page.tables, my_page.refunds, "refund_id", "payments.refunds"),
+    ],
+    telling=[
+        Telling("video", "video_rental_videos.videos", "video_id", [VideoRegistered.topic, VideoChanged.topic]),
+        Telling("rental", "video_rental_rentals.rentals", "rental_id", topics_of(RentalEvent)),
+    ],
+    open_steps=[
+        OpenStep(
+            "rental {} awaits its payment, and no step settles it",
+            "select rental_id as id from <video_rental_rentals.rentals> where status = 'AWAITING_PAYMENT'",
+            "select id from <video_rental_rentals.inbox> where topic = $1 and state = 'started'",
+            BookVideo.topic,
+        ),
+        OpenStep(
+            "rental {} is BOOKED, and no timer would give it up",
+            "select rental_id as id from <video_rental_rentals.rentals> where status = 'BOOKED'",
+            steps("video_rental_rentals", "rental_id"),
+            GiveUpBooking.topic,
+        ),
+    ],
+    claims=[
+        """
+        select rental_id as thing, 'rental' as kind, payment_id, price as cost, status,
+          case when status in ('BOOKED', 'RENTED', 'RETURNED') then 'stands'
+            when status = 'AWAITING_PAYMENT' then 'open' else 'off' end as standing
+        from <video_rental_rentals.rentals>""",
+        """
+        select rental_id, 'late fee of rental', late_fee_payment_id, late_fee, late_fee_status,
+          case late_fee_status when 'PAID' then 'stands' when 'PAYING' then 'open' else 'off' end
+        from <video_rental_rentals.rentals> where late_fee_payment_id is not null""",
+    ],
+    kinds={"video_rental.rentals": "case when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end"},
+    given_back_whole=["rental"],
+    checks={
+        "I1": [late_fees_nobody_settles],
+        "I3": [capacity],
+        "I5": [never_begun],
+        "I8": [parts_equal],
+        "I9": [answers],
+    },
+)
