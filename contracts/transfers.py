@@ -42,6 +42,8 @@ class TransferTerms(Shape):
     reference: str
     """What the buyer writes on the transfer."""
     deadline: AwareDatetime
+    refund_owed: bool
+    """The money came, and what it paid for is cancelled."""
     reason: str | None
 
 
@@ -49,8 +51,6 @@ class TransferState(TransferTerms):
     """A transfer as the town may know it; `version` counts from 1."""
 
     status: TransferStatus
-    refund_owed: bool
-    """The money came, and what it paid for is cancelled."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
@@ -71,9 +71,6 @@ class TransferPart(Shape):
 class TransferCommand(TransferTerms, Command[None]):
     """How a transfer is to stand from this version of its order on."""
 
-    money_came: bool = False
-    """The seller has seen the money, now or in an earlier round."""
-
 
 class AwaitTransfer(TransferCommand):
     topic = "payments.await_transfer"
@@ -84,7 +81,7 @@ class ConfirmTransfer(TransferCommand):
 
 
 class CancelTransfer(TransferCommand):
-    """The order is cancelled; what came of it is owed back."""
+    """The order is cancelled; the money is owed back if it came, now or in an earlier round."""
 
     topic = "payments.cancel_transfer"
 

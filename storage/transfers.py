@@ -16,10 +16,10 @@ def transfer_of(row: Row) -> TransferState:
 
 _FOLLOW = Statement(f"""
     with changed as (
-      insert into payments.transfers as mine ({", ".join(TERMS)}, status, refund_owed)
-      values ({", ".join(f":{name}" for name in TERMS)}, :status, :refund_owed)
+      insert into payments.transfers as mine ({", ".join(TERMS)}, status)
+      values ({", ".join(f":{name}" for name in TERMS)}, :status)
       on conflict (transfer_id) do update set
-        {", ".join(f"{name} = excluded.{name}" for name in (*TERMS, "status", "refund_owed"))},
+        {", ".join(f"{name} = excluded.{name}" for name in (*TERMS, "status"))},
         modified_at = now(), version = mine.version + 1
         where mine.order_version < excluded.order_version returning *),
     entry as (
@@ -32,9 +32,8 @@ _FIND = Statement("select * from payments.transfers where transfer_id = :transfe
 
 async def follow(session: Session, command: TransferCommand, status: TransferStatus) -> TransferState:
     """Bring a transfer to a status, unless a later version of its order was heard; the transfer as it is then."""
-    refund_owed = command.money_came and status is TransferStatus.TRANSFER_CANCELLED
     terms = {name: getattr(command, name) for name in TERMS}
-    row = await session.one(_FOLLOW, **terms, status=status.value, refund_owed=refund_owed)
+    row = await session.one(_FOLLOW, **terms, status=status.value)
     row = row or await session.one(_FIND, transfer_id=command.transfer_id)
     assert row is not None
     return transfer_of(row)

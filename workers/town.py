@@ -11,6 +11,10 @@ CONTEXTS = (
     "video_rental.videos",
     "video_rental.rentals",
     "video_rental.my_page",
+    "shop.products",
+    "shop.orders",
+    "shop.deliveries",
+    "shop.order_status",
     "journal",
 )
 

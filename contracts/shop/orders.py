@@ -32,8 +32,8 @@ class CancelledBy(StrEnum):
     STOCK = "STOCK"
 
 
-class OrderFacts(Shape):
-    """What an order is, without the parts that it shares with others; prices in won."""
+class OrderState(Shape):
+    """An order as the town may know it; prices in won."""
 
     order_id: UUID
     member_id: MemberId
@@ -47,6 +47,13 @@ class OrderFacts(Shape):
     cancelled_by: CancelledBy | None
     round: int
     """Counts the deadlines that the order was given: 1, and one more with each revival."""
+    transfer_id: UUID
+    bank_account: str
+    reference: str
+    """What the buyer writes on the transfer."""
+    transfer_deadline: AwareDatetime
+    refund_owed: bool
+    """The money came, and the order is cancelled."""
     reminded_at: AwareDatetime | None
     receipt_deadline: AwareDatetime | None
     """When the order is closed although nobody confirmed the receipt."""
@@ -55,20 +62,7 @@ class OrderFacts(Shape):
     version: int
 
 
-class OrderState(OrderFacts):
-    """An order as the town may know it."""
-
-    transfer_id: UUID
-    bank_account: str
-    reference: str
-    """What the buyer writes on the transfer."""
-    deadline: AwareDatetime
-    """Of the transfer."""
-    refund_owed: bool
-    """The money came, and the order is cancelled."""
-
-
-class Order(OrderFacts):
+class Order(OrderState):
     """An order with its transfer, and its delivery as orders last heard of it."""
 
     transfer: TransferPart

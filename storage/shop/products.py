@@ -27,7 +27,7 @@ def product_of(row: Row) -> ProductState:
 
 _REGISTER = Statement("""
     insert into shop_products.products (product_id, name, price, stock, supplied, status, registered_by)
-    values (:product_id, :name, :price, :stock, :stock, 'ON_SALE', :registered_by) returning *""")
+    values (:product_id, :name, :price, cast(:stock as bigint), cast(:stock as bigint), 'ON_SALE', :registered_by) returning *""")
 
 
 async def register(session: Session, product_id: UUID, command: RegisterProduct) -> ProductState:
@@ -59,7 +59,8 @@ async def change(session: Session, command: ChangeProduct) -> ProductState | Non
 
 
 _RESTOCK = Statement("""
-    update shop_products.products set stock = stock + :quantity, supplied = supplied + :quantity,
+    update shop_products.products set stock = stock + cast(:quantity as integer),
+      supplied = supplied + cast(:quantity as integer),
       modified_at = now(), version = version + 1
     where product_id = :product_id returning *""")
 
@@ -77,8 +78,8 @@ _TAKE = Statement("""
       select product_id, stock from shop_products.products where product_id = :product_id for update),
     made as (
       insert into shop_products.takes (order_id, round, product_id, quantity, state)
-      select :order_id, :round, product_id, :quantity,
-        case when stock >= cast(:quantity as bigint) then 'TAKEN' else 'OUT_OF_STOCK' end from product
+      select :order_id, :round, product_id, cast(:quantity as integer),
+        case when stock >= cast(:quantity as integer) then 'TAKEN' else 'OUT_OF_STOCK' end from product
       on conflict do nothing returning product_id, quantity, state),
     changed as (
       update shop_products.products p set stock = p.stock - made.quantity, modified_at = now(), version = version + 1
@@ -122,9 +123,7 @@ _RETURN = Statement("""
 
 async def give_back(session: Session, command: ReturnStock) -> tuple[int, ProductState | None]:
     """Close a round, and put back what it took: how much that was, and the product as it is then."""
-    row = await session.one(
-        _RETURN, product_id=command.product_id, order_id=command.order_id, round=command.round
-    )
+    row = await session.one(_RETURN, product_id=command.product_id, order_id=command.order_id, round=command.round)
     if row is None:
         return 0, await find(session, command.product_id)
     return row["returned"], product_of(row)

@@ -1,8 +1,8 @@
 """The private servers: same place and same data whatever ends them, and never anybody else's."""
 
 import socket
-import threading
 import subprocess
+import threading
 import urllib.request
 from pathlib import Path
 

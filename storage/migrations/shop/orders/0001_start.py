@@ -37,7 +37,7 @@ def upgrade() -> None:
           transfer_id uuid not null,
           bank_account text not null,
           reference text not null,
-          deadline timestamptz not null,
+          transfer_deadline timestamptz not null,
           money_came boolean not null default false,
           refund_owed boolean not null generated always as
             (money_came and status in ('ORDER_CANCELLED', 'PAYMENT_CANCELLED')) stored,
