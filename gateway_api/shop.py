@@ -1,4 +1,4 @@
-"""Shop (간이쇼핑몰): clients order and transfer, the seller confirms the deposit, and one screen shows where it stands."""
+"""Shop (간이쇼핑몰): clients order and transfer, the seller confirms the deposit, one screen shows where it stands."""
 
 from __future__ import annotations
 

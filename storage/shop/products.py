@@ -27,7 +27,8 @@ def product_of(row: Row) -> ProductState:
 
 _REGISTER = Statement("""
     insert into shop_products.products (product_id, name, price, stock, supplied, status, registered_by)
-    values (:product_id, :name, :price, cast(:stock as bigint), cast(:stock as bigint), 'ON_SALE', :registered_by) returning *""")
+    select :product_id, :name, :price, came, came, 'ON_SALE', :registered_by
+    from (select cast(:stock as bigint) as came) supply returning *""")
 
 
 async def register(session: Session, product_id: UUID, command: RegisterProduct) -> ProductState:
