@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
+from ops.audit import shop
 from ops.audit.bookings import i1_no_loss, i3_capacity, i9_idempotency
 from ops.audit.calm import quiet, unrest
 from ops.audit.money import i2_no_double_charge, i4_money_balance
@@ -21,16 +22,26 @@ __all__ = ["INVARIANTS", "Finding", "audit", "findings", "quiet", "unrest"]
 
 Check = Callable[[Stores], Awaitable[list[str]]]
 
+
+def all_of(*checks: Check) -> Check:
+    """One check after the other."""
+
+    async def check(stores: Stores) -> list[str]:
+        return [line for each in checks for line in await each(stores)]
+
+    return check
+
+
 INVARIANTS: dict[str, tuple[str, Check]] = {
     "I1": ("no loss", i1_no_loss),
     "I2": ("no double charge", i2_no_double_charge),
-    "I3": ("capacity", i3_capacity),
-    "I4": ("money balance", i4_money_balance),
-    "I5": ("nothing said is lost", i5_nothing_lost),
-    "I6": ("effect once", i6_effect_once),
+    "I3": ("capacity", all_of(i3_capacity, shop.capacity)),
+    "I4": ("money balance", all_of(i4_money_balance, shop.transfers)),
+    "I5": ("nothing said is lost", all_of(i5_nothing_lost, shop.nothing_lost)),
+    "I6": ("effect once", all_of(i6_effect_once, shop.effect_once)),
     "I7": ("order", i7_order),
-    "I8": ("views equal their writers", i8_views_equal_writers),
-    "I9": ("idempotency", i9_idempotency),
+    "I8": ("views equal their writers", all_of(i8_views_equal_writers, shop.copies_equal)),
+    "I9": ("idempotency", all_of(i9_idempotency, shop.answers)),
 }
 
 LOOK_AGAIN_SECONDS = 1.0

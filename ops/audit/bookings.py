@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from contracts.payments import DriveRefund, DriveVoid, RequestPayment
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered
+from ops.audit import shop
 from ops.audit.stores import Row, Stores
 
 LIVE = "state in ('started', 'waiting')"
@@ -23,6 +24,7 @@ WRITERS = {
     "payments": "payments",
     "video_rental.videos": "video_rental_videos",
     "video_rental.rentals": "video_rental_rentals",
+    **shop.WRITERS,
 }
 """Contexts with an inbox, and their schemas."""
 
@@ -63,6 +65,7 @@ OPEN_STEPS = (
         _steps("payments", "refund_id"),
         DriveRefund.topic,
     ),
+    *shop.OPEN_STEPS,
 )
 """What is said of a thing that nobody takes up, the things that are under way, and the steps that take them up."""
 

@@ -12,13 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from contracts.payments import PaymentEvent, RefundEvent
+from contracts.shop.deliveries import DeliveryEvent
+from contracts.shop.orders import OrderEvent
+from contracts.shop.products import ProductChanged, ProductRegistered, ProductRestocked, ProductState, StockEvent
+from contracts.transfers import TransferEvent
 from contracts.video_rental.rentals import RentalEvent
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
 from ops.audit.stores import CONTEXT_OF, DERIVED, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
+from storage.shop import order_status
 from storage.video_rental import my_page
+from storage.views import ViewTables
 
-CURRENT = "generation = (select current from <video_rental_my_page.generations>)"
+VIEWS = (my_page.tables, order_status.tables)
+
+
+def _current(view: ViewTables) -> str:
+    """The rows of a view that readers see."""
+    return f"generation = (select current from <{view.schema}.generations>)"
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Copy:
     @property
     def context(self) -> str:
         """The context that reads."""
-        return CONTEXT_OF[self.reader.partition(".")[0]]
+        return CONTEXT_OF[self.view]
 
     @property
     def reading(self) -> str:
@@ -46,14 +57,19 @@ class Copy:
         return self.context.rpartition(".")[2]
 
     @property
+    def view(self) -> str:
+        """The schema that reads."""
+        return self.reader.partition(".")[0]
+
+    @property
     def name(self) -> str:
         return f"{self.what}_at_{self.reading}"
 
 
-def _shown(table: Any, key: str, writer: str, told: str = "true") -> Copy:
+def _shown(table: Any, key: str, writer: str, told: str = "true", view: ViewTables = my_page.tables) -> Copy:
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
-    reader = f"video_rental_my_page.{table.name}"
-    return Copy(key.removesuffix("_id"), key, writer, reader, columns, told, CURRENT)
+    reader = f"{view.schema}.{table.name}"
+    return Copy(key.removesuffix("_id"), key, writer, reader, columns, told, _current(view))
 
 
 COPIES = (
@@ -68,6 +84,17 @@ COPIES = (
     _shown(my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
     _shown(my_page.payments, "payment_id", "payments.payments", told="version > 0"),
     _shown(my_page.refunds, "refund_id", "payments.refunds"),
+    Copy(
+        "product",
+        "product_id",
+        "shop_products.products",
+        "shop_orders.products",
+        [name for name in ProductState.model_fields if name not in ("product_id", "version")],
+    ),
+    _shown(order_status.products, "product_id", "shop_products.products", view=order_status.tables),
+    _shown(order_status.orders, "order_id", "shop_orders.orders", view=order_status.tables),
+    _shown(order_status.transfers, "transfer_id", "payments.transfers", view=order_status.tables),
+    _shown(order_status.deliveries, "delivery_id", "shop_deliveries.deliveries", view=order_status.tables),
 )
 
 TELLING: dict[str, tuple[str, str, list[str]]] = {
@@ -79,6 +106,18 @@ TELLING: dict[str, tuple[str, str, list[str]]] = {
     ),
     "payment": ("payments.payments", "payment_id", sorted(kind.topic for kind in PaymentEvent.__subclasses__())),
     "refund": ("payments.refunds", "refund_id", sorted(kind.topic for kind in RefundEvent.__subclasses__())),
+    "product": (
+        "shop_products.products",
+        "product_id",
+        [kind.topic for kind in (ProductRegistered, ProductChanged, ProductRestocked, *StockEvent.__subclasses__())],
+    ),
+    "order": ("shop_orders.orders", "order_id", [kind.topic for kind in OrderEvent.__subclasses__()]),
+    "transfer": ("payments.transfers", "transfer_id", [kind.topic for kind in TransferEvent.__subclasses__()]),
+    "delivery": (
+        "shop_deliveries.deliveries",
+        "delivery_id",
+        [kind.topic for kind in DeliveryEvent.__subclasses__()],
+    ),
 }
 """The events of each aggregate, of which there is one for every version."""
 
@@ -102,12 +141,13 @@ for copy in COPIES:
     )
 
 # Which versions of each thing are in the timeline, as bits; those above 61 share one.
-DERIVED["heard"] = (
-    "subject uuid, times bigint, versions bigint, last integer",
-    f"""
-    select subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
-    from <video_rental_my_page.timeline> where {CURRENT} group by subject""",
-)
+for view in VIEWS:
+    DERIVED[f"heard_{view.schema}"] = (
+        "subject uuid, times bigint, versions bigint, last integer",
+        f"""
+        select subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
+        from <{view.schema}.timeline> where {_current(view)} group by subject""",
+    )
 DERIVED["said"] = ("topic text, events bigint", "select topic, count(*) from <journal.events> group by topic")
 
 
@@ -230,13 +270,18 @@ async def i6_effect_once(stores: Stores) -> list[str]:
 
 
 async def _told_twice(stores: Stores) -> list[str]:
-    """Two events of one version; payments alone tells a state again when it is asked to undo what is undone."""
-    rows = await stores.rows(f"""
-        select subject, t.version, string_agg(what, ', ' order by what) as events
-        from <audit.heard> join <video_rental_my_page.timeline> t using (subject)
-        where times > bit_count(versions::bit(64)) and last < 61 and {CURRENT}
-          and not exists (select from <payments.payments> p where p.payment_id = subject)
-        group by subject, t.version having count(*) > 1 order by subject, t.version""")
+    """Two events of one version; who is asked to undo what is undone (payments, products) tells a state again."""
+    rows = [
+        row
+        for view in VIEWS
+        for row in await stores.rows(f"""
+            select subject, t.version, string_agg(what, ', ' order by what) as events
+            from <audit.heard_{view.schema}> join <{view.schema}.timeline> t using (subject)
+            where times > bit_count(versions::bit(64)) and last < 61 and {_current(view)}
+              and not exists (select from <payments.payments> p where p.payment_id = subject)
+              and not exists (select from <shop_products.products> p where p.product_id = subject)
+            group by subject, t.version having count(*) > 1 order by subject, t.version""")
+    ]
     return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in rows]
 
 
@@ -274,20 +319,20 @@ async def i7_order(stores: Stores) -> list[str]:
     """A view stands at the last version that it heard of, and has heard of each before it."""
     found = []
     for copy in _read(stores):
-        if copy.generation != CURRENT:
+        if copy.generation == "true":
             continue
         rows = await stores.rows(f"""
             select {copy.key} as id, version, coalesce(bit_count(versions::bit(64)), 0) as versions,
               coalesce(last, 0) as last
-            from <{copy.reader}> left join <audit.heard> on subject = {copy.key}
-            where {CURRENT} and (last is distinct from version
+            from <{copy.reader}> left join <audit.heard_{copy.view}> on subject = {copy.key}
+            where {copy.generation} and (last is distinct from version
               or versions <> (1::bigint << (least(version, 61) + 1)) - 2) order by 1""")
         found += [_out_of_order(copy, row) for row in rows]
     return found
 
 
 def _out_of_order(copy: Copy, row: Row) -> str:
-    shown = f"my_page shows version {row['version']} of {copy.what} {row['id']}"
+    shown = f"{copy.reading} shows version {row['version']} of {copy.what} {row['id']}"
     if row["last"] > row["version"]:
         return f"{shown}, and has heard of version {row['last']}"
     return f"{shown}, and its timeline has {row['versions']} versions"

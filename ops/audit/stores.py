@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from storage.shop import order_status
 from storage.video_rental import my_page
 from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
@@ -26,10 +27,14 @@ from workers.town import CONTEXTS
 Row = Mapping[str, Any]
 
 TABLES = {
-    "payments": ("payments", "refunds", "entries", "inbox"),
+    "payments": ("payments", "refunds", "transfers", "entries", "inbox"),
     "video_rental_videos": ("videos", "inbox"),
     "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
     "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
+    "shop_products": ("products", "takes", "inbox"),
+    "shop_orders": ("orders", "products", "inbox"),
+    "shop_deliveries": ("deliveries", "inbox"),
+    "shop_order_status": ("generations", "orders", "products", "transfers", "deliveries", "timeline"),
     "journal": ("events",),
     "provider": ("charges", "refunds"),
 }
@@ -37,7 +42,7 @@ TABLES = {
 
 CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
 
-VIEWS = {"video_rental_my_page": my_page.metadata}
+VIEWS = {"video_rental_my_page": my_page.metadata, "shop_order_status": order_status.metadata}
 """Those that may live in another kind of database."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60

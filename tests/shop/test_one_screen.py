@@ -255,16 +255,16 @@ async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after
 async def _made_up(town: Town) -> Thing:
     """Three events of an order that nobody has, told while its contexts are away."""
     (known, *_) = [body for topic, body in town.news if topic == "shop.orders.order_placed"]
-    order_id = str(uuid4())
+    ids = {"order_id": str(uuid4()), "transfer_id": str(uuid4())}
     states = (
         ("OrderPlaced", "ORDER_PLACED"),
         ("PaymentAwaited", "AWAITING_PAYMENT"),
         ("OrderCancelled", "ORDER_CANCELLED"),
     )
     kinds = {kind.__name__: kind for kind in CATALOGUE.values() if kind.owner() == ORDERS}
-    made: Thing = {"order_id": order_id}
+    made: Thing = dict(ids)
     for version, (name, status) in enumerate(states, start=1):
-        more = {"order_id": order_id, "status": status, "order_status": status, "version": version}
+        more = {**ids, "status": status, "order_status": status, "version": version}
         at = f"2026-03-01T10:00:0{version}Z"
         made[name] = kinds[name].model_validate({**known, **more, "modified_at": at})
     return made
