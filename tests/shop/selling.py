@@ -85,12 +85,15 @@ async def expired(town: Town, order: Thing) -> Thing:
     return await until(town, order, status="ORDER_CANCELLED", cancelled_by="DEADLINE")
 
 
-async def settled(town: Town, message: Message, within: float = 20.0) -> tuple[str, Thing]:
-    """Ask again and again until there is an outcome: its code (`done` or a refusal's) and its body."""
+async def settled(town: Town, message: Message, within: float = 20.0, id: UUID | None = None) -> tuple[str, Thing]:
+    """Ask again and again until there is an outcome: its code (`done` or a refusal's) and its body.
+
+    Under one `id` if it is given, as a patient client would; else each time as a new request.
+    """
     found: list[tuple[str, Thing]] = []
 
     async def outcome() -> bool:
-        reply = await town.ask(message, within=2.0, budget=1.5)
+        reply = await town.ask(message, id=id, within=2.0, budget=1.5)
         body: Thing = json.loads(reply.body or b"{}")
         code = str(body["code"]) if reply.kind == "refused" else reply.kind
         found[:] = [(code, body)]

@@ -89,7 +89,8 @@ CASES = {
     "nobody would close it": (
         "I1",
         "order {delivering} is DELIVERING, and no timer would close it",
-        "update shop_orders.inbox set state = 'dead' where topic = 'shop.orders.close_order' and body like '%{delivering}%'",
+        "update shop_orders.inbox set state = 'dead' "
+        "where topic = 'shop.orders.close_order' and body like '%{delivering}%'",
         "update shop_orders.inbox set state = 'waiting' where state = 'dead'",
     ),
     "a confirmation that stands still": (
