@@ -109,7 +109,10 @@ TELLING: dict[str, tuple[str, str, list[str]]] = {
     "product": (
         "shop_products.products",
         "product_id",
-        [kind.topic for kind in (ProductRegistered, ProductChanged, ProductRestocked, *StockEvent.__subclasses__())],
+        [
+            *(ProductRegistered.topic, ProductChanged.topic, ProductRestocked.topic),
+            *(kind.topic for kind in StockEvent.__subclasses__()),
+        ],
     ),
     "order": ("shop_orders.orders", "order_id", [kind.topic for kind in OrderEvent.__subclasses__()]),
     "transfer": ("payments.transfers", "transfer_id", [kind.topic for kind in TransferEvent.__subclasses__()]),

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+from contracts.shop.orders import CancelOrder
 from tests.conftest import MakeSettings
 from tests.shop.conftest import QUICK
 from tests.shop.selling import (
@@ -73,16 +74,18 @@ async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) ->
     left = scenario.stock - 2 * (ended["status"] in PAID)
     if await stock_of(town, product_id) != left:
         wrong.append(f"{await stock_of(town, product_id)} in stock, not {left}")
-    codes = [(code, body) for code, body in answers]
-    confirmations = codes[: 2 * scenario.sellers]
-    return wrong + [line for answer in confirmations if (line := _untrue(answer, ended))]
+    return wrong + [
+        line for (wish, _), (code, _) in zip(wishes, answers, strict=True) if (line := _untrue(wish, code, ended))
+    ]
 
 
-def _untrue(answer: tuple[str, Thing], ended: Thing) -> str | None:
-    """An answer to a confirmation that does not agree with its order."""
-    code, _ = answer
-    true = {"PAYMENT_CANCELLED": "out_of_stock", "ORDER_CANCELLED": "wrong_state"}.get(ended["status"], "done")
-    return None if code == true else f"answered {code}, but the order is {ended['status']}"
+def _untrue(wish: Any, code: str, ended: Thing) -> str | None:
+    """An answer that does not agree with its order."""
+    if isinstance(wish, CancelOrder):
+        true = "done" if ended["status"] == "ORDER_CANCELLED" else "wrong_state"
+    else:
+        true = {"PAYMENT_CANCELLED": "out_of_stock", "ORDER_CANCELLED": "wrong_state"}.get(ended["status"], "done")
+    return None if code == true else f"{type(wish).__name__} was answered {code}, but the order is {ended['status']}"
 
 
 async def walk(
