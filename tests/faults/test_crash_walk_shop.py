@@ -52,9 +52,8 @@ class Scenario:
 
 
 SCENARIOS = {
-    "in stock": Scenario(5),
+    "in stock": Scenario(5, sellers=2),
     "out of stock": Scenario(1),
-    "two sellers": Scenario(5, sellers=2),
     "cancelled as well": Scenario(5, cancelled=True),
 }
 
@@ -145,7 +144,7 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_order_ends_we
     await asyncio.gather(*(asyncio.create_task(walk(make_settings, work, found, seen)) for _ in range(TOWNS)))
 
     assert found == []
-    assert seen.total() > 60
+    assert seen.total() > 50
     for context in WALKED:
         places = {place for trace in traces.values() for reached, place in trace if reached == context}
         assert places >= {"written", "claimed", COMMIT, "committed", "replied", "said", "confirmed"}

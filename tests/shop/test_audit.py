@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 import ops.audit
-from contracts.base import Caller
-from ops.audit import audit
+from gateway_api.app import build
+from ops.audit import audit, unrest
+from ops.stories import shop as story
+from ops.stories.stage import Line, Stage, issuer
 from tests.conftest import MakeSettings
 from tests.shop.conftest import town_with
 from tests.shop.selling import (
@@ -27,6 +32,7 @@ from tests.shop.selling import (
 from tests.support.town import Town, customer
 from workers.town import CONTEXTS
 
+KEY = SecretStr("a key of more than thirty-two bytes, for tests")
 AWAY = [name for name in CONTEXTS if name.startswith("video_rental")]
 
 
@@ -62,9 +68,9 @@ async def one_of_each(town: Town) -> dict[str, Thing]:
 
 @pytest.fixture(scope="module")
 async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
-    async with town_with(make_settings, "journal") as town:
+    async with town_with(make_settings, "journal", jwt_key=KEY, gateway_rate=0) as town:
         orders = await one_of_each(town)
-        assert await ops.audit.unrest(town.settings, 20, without=AWAY) == []
+        assert await unrest(town.settings, 20, without=AWAY) == []
         yield Shop(town, orders)
 
 
@@ -226,5 +232,15 @@ async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
     assert [line for line in found[invariant] if said in line], found
 
 
-async def test_after_all_that_the_shop_is_well_again(shop: Shop, kim: Caller) -> None:
+async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
+    """Over HTTP, after all the mending; twice, and at once: it may be played again and again."""
+    lines: list[Line] = []
+    settings = shop.town.settings
+    door = httpx.ASGITransport(build(shop.town._asker, settings))
+    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+        stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
+        await asyncio.gather(*map(story.play, stories))
+
+    assert await unrest(settings, 20, without=AWAY) == []
     assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
+    assert {line.http for line in lines} >= {"POST 201", "POST 200", "POST 409", "GET 200"}
