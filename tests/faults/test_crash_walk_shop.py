@@ -34,7 +34,7 @@ from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer
 from workers.runtime import failpoints
 
-TOWNS = 5
+TOWNS = 4
 ROUNDS = 1
 """How often the same place of the same context is crashed in one scenario."""
 WALKED = frozenset({"shop.orders", "shop.products"})
@@ -49,12 +49,14 @@ class Scenario:
     sellers: int = 1
     cancelled: bool = False
     """The buyer cancels at that instant."""
+    walked: frozenset[str] = WALKED
+    """Whose places are walked."""
 
 
 SCENARIOS = {
     "in stock": Scenario(5, sellers=2),
     "out of stock": Scenario(1),
-    "cancelled as well": Scenario(5, cancelled=True),
+    "cancelled as well": Scenario(5, cancelled=True, walked=frozenset({"shop.orders"})),
 }
 
 
@@ -110,7 +112,7 @@ async def walk(
 async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
     """The places that a scenario reaches when nothing crashes."""
     found: list[str] = []
-    plan = Plan(only=WALKED)
+    plan = Plan(only=SCENARIOS[name].walked)
     work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
     work.put_nowait((name, plan))
     await walk(make_settings, work, found, Counter())
@@ -135,16 +137,17 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_order_ends_we
             met[reached] += 1
             if met[reached] > ROUNDS:
                 continue
-            work.put_nowait((name, Plan(at, only=WALKED)))
+            walked = SCENARIOS[name].walked
+            work.put_nowait((name, Plan(at, only=walked)))
             if reached[1] == COMMIT:
-                work.put_nowait((name, Plan(at, lost=True, only=WALKED)))
+                work.put_nowait((name, Plan(at, lost=True, only=walked)))
     found: list[str] = []
     seen: Counter[str] = Counter()
 
     await asyncio.gather(*(asyncio.create_task(walk(make_settings, work, found, seen)) for _ in range(TOWNS)))
 
     assert found == []
-    assert seen.total() > 50
+    assert seen.total() > 40
     for context in WALKED:
         places = {place for trace in traces.values() for reached, place in trace if reached == context}
         assert places >= {"written", "claimed", COMMIT, "committed", "replied", "said", "confirmed"}

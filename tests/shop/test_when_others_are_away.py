@@ -7,15 +7,23 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 
 from contracts.base import Caller, Message
-from contracts.shop.deliveries import ListDeliveries
+from contracts.shop.deliveries import (
+    DeliveryEvent,
+    DeliveryPrepared,
+    DeliveryStarted,
+    DeliveryStatus,
+    ListDeliveries,
+)
 from contracts.shop.order_status import ListOrderStatus
 from contracts.shop.orders import ListOrders
 from contracts.shop.products import ListProducts
+from contracts.shop.states import OrderStatus
+from tests.flows.renting import tell
 from tests.shop.selling import (
     DELIVERIES,
     ORDERS,
@@ -139,6 +147,36 @@ async def test_an_answer_of_products_that_nobody_heard_takes_the_stock_once(
     assert await stock_of(town, product_id) == 3
 
 
+async def test_stock_that_comes_for_a_round_that_is_over_is_put_back_and_the_round_is_closed(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product_id = await product(town, stock=5)
+    order = await ordered(town, product_id, 2)
+
+    async def end_the_round(context: str, at: str) -> None:
+        if (context, at) == (ORDERS, "heard"):
+            await _set_status(town, order, "ORDER_CANCELLED")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(failpoints, "hook", end_the_round)
+        refusal = await town.refused(confirm(order))
+    await eventually(partial(_has_stock, town, product_id, 5))
+    await _set_status(town, order, "CONFIRMING")
+    closed = await town.refused(confirm(order))
+
+    assert (refusal["code"], closed["code"], closed["reason"]) == ("wrong_state", "out_of_stock", "round_closed")
+    assert await stock_of(town, product_id) == 5
+
+
+async def _set_status(town: Town, order: Thing, status: str) -> None:
+    """As no handler would."""
+    await town.rows(ORDERS, "update shop_orders.orders set status = $2 where order_id = $1", order["order_id"], status)
+
+
+async def _has_stock(town: Town, product_id: UUID, stock: int) -> bool:
+    return await stock_of(town, product_id) == stock
+
+
 @pytest.mark.parametrize("place", ["started", "heard"])
 async def test_orders_that_dies_while_it_confirms_finishes_the_order_by_itself(
     town: Town, monkeypatch: pytest.MonkeyPatch, place: str
@@ -224,6 +262,43 @@ async def test_a_delivery_that_died_while_it_was_prepared_goes_on_by_itself(
 
     await until(town, order, status="DELIVERING")
     assert told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
+
+
+async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_on_once(town: Town, kim: Caller) -> None:
+    order = await ordered(town, await product(town), 1, kim)
+    await town.stop(DELIVERIES)
+    confirmed = await town.done(confirm(order))
+    prepared, started = (_news_of_delivery(kind, order, version) for kind, version in _DELIVERY)
+
+    await tell(town, started)
+    delivering = await until(town, order, status="DELIVERING", delivery={"status": "DELIVERING"})
+    await tell(town, prepared, started, prepared)
+    await town.quiet()
+    await town.start(DELIVERIES)
+    await town.quiet()
+
+    assert delivering["version"] == confirmed["version"] + 1
+    assert (await order_of(town, order)) == delivering
+
+
+_DELIVERY: list[tuple[type[DeliveryEvent], int]] = [(DeliveryPrepared, 1), (DeliveryStarted, 2)]
+
+
+def _news_of_delivery(kind: type[DeliveryEvent], order: Thing, version: int) -> DeliveryEvent:
+    """What deliveries will say of the order when it is back."""
+    status = "PREPARING" if version == 1 else "DELIVERING"
+    return kind(
+        delivery_id=uuid5(UUID(order["order_id"]), "delivery"),
+        order_id=order["order_id"],
+        order_status=OrderStatus(status),
+        member_id=order["member_id"],
+        product_id=order["product_id"],
+        quantity=order["quantity"],
+        status=DeliveryStatus(status),
+        created_at=order["created_at"],
+        modified_at=order["modified_at"],
+        version=version,
+    )
 
 
 async def test_the_one_screen_answers_while_all_its_writers_are_down(town: Town, kim: Caller) -> None:

@@ -198,19 +198,19 @@ async def settle_confirmation(
             if order is not None:
                 say(tx, PaymentCancelled, order)
                 tell_payments(tx, CancelTransfer, order)
-                tx.publish(_return_of(order))
+                tx.publish(_return_of(order, order.round))
                 return rules.settled(order)
     order = await store.find(tx, command.order_id)
     assert order is not None
+    if isinstance(outcome, StockTake) and order.status not in rules.PAID:
+        tx.publish(_return_of(order, outcome.round))
     if isinstance(outcome, Silence) and order.status is OrderStatus.CONFIRMING:
         return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY), meanwhile=rules.refusal("still_confirming", order))
     return rules.settled(order)
 
 
-def _return_of(order: Order) -> ReturnStock:
-    return ReturnStock(
-        product_id=order.product_id, order_id=order.order_id, order_status=order.status, round=order.round
-    )
+def _return_of(order: Order, round: int) -> ReturnStock:
+    return ReturnStock(product_id=order.product_id, order_id=order.order_id, order_status=order.status, round=round)
 
 
 # -- cancelling and reviving
