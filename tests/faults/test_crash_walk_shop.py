@@ -34,7 +34,7 @@ from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer
 from workers.runtime import failpoints
 
-TOWNS = 4
+TOWNS = 7
 ROUNDS = 1
 """How often the same place of the same context is crashed in one scenario."""
 WALKED = frozenset({"shop.orders", "shop.products"})
@@ -93,7 +93,7 @@ async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
     """One town works through the plans that are left."""
-    town = await Town(await make_settings(**QUICK)).open()
+    town = await Town(await make_settings(**{**QUICK, "shop_stock_ms": 600})).open()
     plans = follow(town)
     await town.start("payments", *SHOP)
     try:

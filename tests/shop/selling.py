@@ -93,7 +93,7 @@ async def settled(town: Town, message: Message, within: float = 20.0, id: UUID |
     found: list[tuple[str, Thing]] = []
 
     async def outcome() -> bool:
-        reply = await town.ask(message, id=id, within=2.0, budget=1.5)
+        reply = await town.ask(message, id=id, within=1.5, budget=1.2)
         body: Thing = json.loads(reply.body or b"{}")
         code = str(body["code"]) if reply.kind == "refused" else reply.kind
         found[:] = [(code, body)]
