@@ -14,6 +14,10 @@ CONTEXTS = (
     "cafe.menu",
     "cafe.orders",
     "cafe.report",
+    "shop.products",
+    "shop.orders",
+    "shop.deliveries",
+    "shop.order_status",
     "journal",
 )
 

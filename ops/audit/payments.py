@@ -38,7 +38,7 @@ def _payment_in(answer: str) -> UUID | None:
 
 
 part = Part(
-    tables={"payments": ("payments", "refunds", "entries", "inbox"), "provider": ("charges", "refunds")},
+    tables={"payments": ("payments", "refunds", "transfers", "entries", "inbox"), "provider": ("charges", "refunds")},
     writers={"payments": "payments"},
     telling=[
         Telling("payment", "payments.payments", "payment_id", topics_of(PaymentEvent)),

@@ -49,6 +49,26 @@ async def test_a_step_that_is_not_over_starts_again_with_growing_delay(lab: Lab,
     assert all(gap >= delay - 0.05 for gap, delay in zip(gaps, delays, strict=True)), gaps
 
 
+async def test_what_is_told_meanwhile_is_told_to_every_repeat_and_is_not_kept(lab: Lab, worker: Worker) -> None:
+    over = asyncio.Event()
+
+    async def once_over(command: Do, tx: Tx) -> Done | Again:
+        return Done(text="over") if over.is_set() else Again(timedelta(seconds=0.1), meanwhile=Refused("still_at_it"))
+
+    worker.handlers[Do.topic].first = once_over
+    await lab.run(worker)
+    id = uuid4()
+
+    meanwhile = [await lab.refused(Do(), id=id, digest="one") for _ in range(3)]
+    other = await lab.refused(Do(), id=id, digest="another")
+    over.set()
+    await eventually(lambda: _state(lab, id, "done"))
+
+    assert [refusal["code"] for refusal in meanwhile] == ["still_at_it"] * 3
+    assert other["code"] == "idempotency_key_reused"
+    assert (await lab.done(Do(), id=id, digest="one"))["text"] == "over"
+
+
 async def _state(lab: Lab, id: Any, state: str) -> bool:
     row = await lab.row(id)
     return row is not None and row["state"] == state

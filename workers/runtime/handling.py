@@ -252,6 +252,8 @@ class Handling:
         answer = None
         if isinstance(result, Refused):
             answer = encode_refusal(result)
+        elif isinstance(result, Again) and result.meanwhile:
+            answer = encode_refusal(result.meanwhile)
         elif state == "done" and isinstance(result, BaseModel):
             answer = result.model_dump_json()
         return Claim(
@@ -292,7 +294,7 @@ class Handling:
         if row["digest"] != self.envelope.digest:
             return refused(Refused("idempotency_key_reused"))
         if row["state"] != "done":
-            return STILL_RUNNING
+            return refused(decode_refusal(row["answer"])) if row["answer"] else STILL_RUNNING
         body = (row["answer"] or "{}").encode()
         if row["refused"]:
             return Verdict("refused", body, replayed=True, code=decode_refusal(body).code)
@@ -366,4 +368,6 @@ def answered(answer: Any) -> Verdict:
 def _verdict(result: Any) -> Verdict:
     if isinstance(result, Refused):
         return refused(result)
-    return STILL_RUNNING if isinstance(result, Again) else answered(result)
+    if isinstance(result, Again):
+        return refused(result.meanwhile) if result.meanwhile else STILL_RUNNING
+    return answered(result)

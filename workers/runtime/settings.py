@@ -97,6 +97,16 @@ class Settings(BaseSettings):
     cafe_price_ms: int = Field(610, ge=10)
     """How long an order waits for the menu to say the price."""
 
+    # shop
+    shop_bank_account: str = "Yeyak Bank 110-000-123456"
+    """Where clients transfer to."""
+    shop_transfer_hours: float = Field(72, gt=0)
+    """The time to transfer; at three quarters of it the client is reminded."""
+    shop_stock_ms: int = Field(3000, ge=10)
+    shop_preparing_seconds: float = Field(1, ge=0)
+    shop_receipt_days: float = Field(14, gt=0)
+    """An order is closed this long after its delivery began, although nobody confirmed the receipt."""
+
     @field_validator("delay_ms")
     @classmethod
     def _are_delays(cls, text: str) -> str:
@@ -106,6 +116,14 @@ class Settings(BaseSettings):
     @property
     def pickup_time(self) -> timedelta:
         return timedelta(hours=self.video_rental_pickup_hours)
+
+    @property
+    def transfer_time(self) -> timedelta:
+        return timedelta(hours=self.shop_transfer_hours)
+
+    @property
+    def receipt_time(self) -> timedelta:
+        return timedelta(days=self.shop_receipt_days)
 
     def database_of(self, context: str) -> str:
         """The database URL of a context."""

@@ -77,6 +77,8 @@ class Again:
     """A second function's verdict: not over yet, start this step again."""
 
     after: timedelta
+    meanwhile: Refused | None = None
+    """What whoever asks is told until then; without it, that the request is still running. It is not kept."""
 
 
 class Tx(Session):

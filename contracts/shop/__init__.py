@@ -1,0 +1,1 @@
+"""Shop: what its contexts say."""

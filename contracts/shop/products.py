@@ -1,0 +1,146 @@
+"""Shop: what is sold and how much of it there is.
+
+TakeStock -> StockTaken
+ReturnStock -> StockReturned   (also when there was nothing to return: then with the product's version again)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from contracts.base import Caller, Command, Event, Name, Page, Question, Shape, Won
+from contracts.shop.states import OrderStatus
+
+Price = Annotated[Won, Field(gt=0, le=10_000_000)]
+Stock = Annotated[int, Field(ge=0, le=1_000_000)]
+Supply = Annotated[int, Field(ge=1, le=1_000_000)]
+Quantity = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class ProductStatus(StrEnum):
+    ON_SALE = "ON_SALE"
+    RETIRED = "RETIRED"
+
+
+class ProductState(Shape):
+    """A product as its writer knows it; `price` in won, `stock` in pieces."""
+
+    product_id: UUID
+    name: Name
+    price: Won
+    stock: Annotated[int, Field(ge=0)]
+    status: ProductStatus
+    registered_by: str
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+
+class StockTake(Shape):
+    """The stock that an order took in one of its rounds."""
+
+    product_id: UUID
+    order_id: UUID
+    round: int
+    quantity: int
+
+
+class RegisterProduct(Command[ProductState]):
+    topic = "shop.products.register_product"
+
+    name: Name
+    price: Price
+    stock: Stock
+    caller: Caller
+
+
+class ChangeProduct(Command[ProductState]):
+    """Change what is given; orders that were taken keep their price."""
+
+    topic = "shop.products.change_product"
+
+    product_id: UUID
+    name: Name | None = None
+    price: Price | None = None
+    status: ProductStatus | None = None
+
+
+class RestockProduct(Command[ProductState]):
+    topic = "shop.products.restock_product"
+
+    product_id: UUID
+    quantity: Supply
+
+
+class TakeStock(Command[StockTake]):
+    """Take the whole quantity or nothing, once for each order and round; asked again: the same answer.
+
+    Refused with `out_of_stock`, `round_closed` (it was returned, maybe before it was taken) or `not_found`.
+    """
+
+    topic = "shop.products.take_stock"
+
+    product_id: UUID
+    order_id: UUID
+    round: int
+    quantity: Quantity
+
+
+class ReturnStock(Command[None]):
+    """Put back what a round may have taken, once; a take of that round that comes later is refused."""
+
+    topic = "shop.products.return_stock"
+
+    product_id: UUID
+    order_id: UUID
+    order_status: OrderStatus
+    round: int
+
+
+class ProductRegistered(ProductState, Event):
+    topic = "shop.products.product_registered"
+
+
+class ProductChanged(ProductState, Event):
+    topic = "shop.products.product_changed"
+
+
+class ProductRestocked(ProductState, Event):
+    topic = "shop.products.product_restocked"
+
+
+class StockEvent(ProductState, Event):
+    """What an order did to a product's stock."""
+
+    order_id: UUID
+    order_status: OrderStatus
+    round: int
+    quantity: int
+
+
+class StockTaken(StockEvent):
+    topic = "shop.products.stock_taken"
+
+
+class StockReturned(StockEvent):
+    """`quantity` is 0 when there was nothing to return."""
+
+    topic = "shop.products.stock_returned"
+
+
+class ShowProduct(Question[ProductState]):
+    topic = "shop.products.show_product"
+
+    product_id: UUID
+
+
+class ListProducts(Question[Page[ProductState]]):
+    topic = "shop.products.list_products"
+
+    status: ProductStatus | None = None
+    limit: int = 50
+    cursor: str | None = None

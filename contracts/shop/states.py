@@ -1,0 +1,17 @@
+"""Shop: where an order stands; every event about an order says it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class OrderStatus(StrEnum):
+    ORDER_PLACED = "ORDER_PLACED"
+    AWAITING_PAYMENT = "AWAITING_PAYMENT"
+    CONFIRMING = "CONFIRMING"
+    PAYMENT_CONFIRMED = "PAYMENT_CONFIRMED"
+    PREPARING = "PREPARING"
+    DELIVERING = "DELIVERING"
+    CLOSED = "CLOSED"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    PAYMENT_CANCELLED = "PAYMENT_CANCELLED"

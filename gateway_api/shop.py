@@ -1,0 +1,203 @@
+"""Shop (간이쇼핑몰): clients order and transfer, the seller confirms the deposit, one screen shows where it stands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+from starlette.responses import Response
+
+from contracts.base import Won
+from contracts.shop.deliveries import DeliveryStatus, ListDeliveries
+from contracts.shop.order_status import ListOrderStatus, ShowOrderStatus
+from contracts.shop.orders import (
+    CancelOrder,
+    ConfirmPayment,
+    ConfirmReceipt,
+    Depositor,
+    ListOrders,
+    PlaceOrder,
+    ReviveOrder,
+    ShowOrder,
+)
+from contracts.shop.products import (
+    ChangeProduct,
+    ListProducts,
+    Price,
+    ProductStatus,
+    Quantity,
+    RegisterProduct,
+    RestockProduct,
+    ShowProduct,
+    Stock,
+    Supply,
+)
+from contracts.shop.states import OrderStatus
+from contracts.transfers import ListTransfers, TransferStatus
+from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from workers.runtime.settings import Settings
+
+
+def taking_stock(settings: Settings) -> float:
+    """A confirmation may take as long as products may, and a second."""
+    return settings.shop_stock_ms / 1000 + 1
+
+
+routes = Routes(
+    "/v1/shop",
+    "shop",
+    budgets={
+        ConfirmPayment: taking_stock,
+        ShowOrderStatus: lambda _: 2.5,  # it may wait for `min_version`
+    },
+)
+
+
+def not_given() -> Any:
+    """What is not sent is None; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
+class NewProduct(Form):
+    name: GivenName
+    price: Price
+    stock: Stock
+
+
+class ProductChanges(Form):
+    """What is not given stays."""
+
+    name: GivenName = not_given()
+    price: Price = not_given()
+    status: ProductStatus = not_given()
+
+
+class Restocking(Form):
+    quantity: Supply
+
+
+class ProductFilters(Paging):
+    status: ProductStatus | None = None
+
+
+class NewOrder(Form):
+    product_id: UUID
+    quantity: Quantity
+
+
+class OrderCancellation(Form):
+    reason: GivenReason | None = None
+
+
+class Deposit(Form):
+    amount: Won | None = None
+    depositor: Annotated[Depositor, NOT_BLANK] | None = None
+
+
+class OrderFilters(Paging):
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    status: OrderStatus | None = None
+
+
+class DeliveryFilters(Paging):
+    status: DeliveryStatus | None = None
+
+
+class TransferFilters(Paging):
+    status: TransferStatus | None = None
+    refund_owed: Literal["true", "false"] | None = None
+
+
+class SeenOrder(Filters):
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
+    """Wait briefly until the view has seen this version of the order."""
+
+
+@routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
+async def register_shop_product(visit: Visit, form: NewProduct) -> Response:
+    return await visit.ask(RegisterProduct(**vars(form), caller=visit.caller))
+
+
+@routes.get("/products", ANY, ListProducts, ProductFilters)
+async def list_shop_products(visit: Visit, filters: ProductFilters) -> Response:
+    return await visit.ask(ListProducts(**vars(filters)))
+
+
+@routes.get("/products/{product_id}", ANY, ShowProduct)
+async def show_shop_product(visit: Visit) -> Response:
+    return await visit.ask(ShowProduct(product_id=visit.id("product_id")))
+
+
+@routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
+async def change_shop_product(visit: Visit, form: ProductChanges) -> Response:
+    return await visit.ask(ChangeProduct(product_id=visit.id("product_id"), **vars(form)))
+
+
+@routes.post("/products/{product_id}/restock", STAFF, RestockProduct, Restocking)
+async def restock_shop_product(visit: Visit, form: Restocking) -> Response:
+    return await visit.ask(RestockProduct(product_id=visit.id("product_id"), quantity=form.quantity))
+
+
+@routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}", look="/order-status/{order_id}")
+async def place_shop_order(visit: Visit, form: NewOrder) -> Response:
+    return await visit.ask(PlaceOrder(**vars(form), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/cancellation", ANY, CancelOrder, OrderCancellation)
+async def cancel_shop_order(visit: Visit, form: OrderCancellation) -> Response:
+    return await visit.ask(CancelOrder(order_id=visit.id("order_id"), reason=form.reason, caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/payment-confirmation", STAFF, ConfirmPayment, Deposit)
+async def confirm_shop_payment(visit: Visit, form: Deposit) -> Response:
+    """The seller has seen the money; takes the stock."""
+    return await visit.ask(ConfirmPayment(order_id=visit.id("order_id"), **vars(form), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/revival", STAFF, ReviveOrder)
+async def revive_shop_order(visit: Visit) -> Response:
+    """An order that its deadline or the stock has cancelled gets a new deadline."""
+    return await visit.ask(ReviveOrder(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.post("/orders/{order_id}/receipt-confirmation", CUSTOMER, ConfirmReceipt)
+async def confirm_shop_receipt(visit: Visit) -> Response:
+    return await visit.ask(ConfirmReceipt(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.get("/orders", ANY, ListOrders, OrderFilters)
+async def list_shop_orders(visit: Visit, filters: OrderFilters) -> Response:
+    """Orders as their writer sees them; staff may name a `member_id`."""
+    return await visit.ask(ListOrders(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/orders/{order_id}", ANY, ShowOrder)
+async def show_shop_order(visit: Visit) -> Response:
+    return await visit.ask(ShowOrder(order_id=visit.id("order_id"), caller=visit.caller))
+
+
+@routes.get("/deliveries", STAFF, ListDeliveries, DeliveryFilters)
+async def list_shop_deliveries(visit: Visit, filters: DeliveryFilters) -> Response:
+    return await visit.ask(ListDeliveries(**vars(filters)))
+
+
+@routes.get("/transfers", STAFF, ListTransfers, TransferFilters)
+async def list_shop_transfers(visit: Visit, filters: TransferFilters) -> Response:
+    """Bank transfers, as payments keeps them."""
+    owed = None if filters.refund_owed is None else filters.refund_owed == "true"
+    return await visit.ask(ListTransfers(**{**vars(filters), "refund_owed": owed}))
+
+
+@routes.get("/order-status", ANY, ListOrderStatus, OrderFilters)
+async def list_shop_order_status(visit: Visit, filters: OrderFilters) -> Response:
+    """Where each order stands; staff may name a `member_id`."""
+    return await visit.ask(ListOrderStatus(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/order-status/{order_id}", ANY, ShowOrderStatus, SeenOrder)
+async def show_shop_order_status(visit: Visit, seen: SeenOrder) -> Response:
+    """One order with everything that is known of it, what comes next, and its timeline."""
+    order_id = visit.id("order_id")
+    return await visit.ask(ShowOrderStatus(order_id=order_id, min_version=seen.min_version, caller=visit.caller))

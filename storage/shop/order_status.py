@@ -1,0 +1,188 @@
+"""Shop: the one screen, fed by the events of orders, products, deliveries and payments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.base import TimelineEntry
+from contracts.shop.deliveries import DeliveryPart
+from contracts.shop.order_status import (
+    ListOrderStatus,
+    NextAction,
+    OrderStatusEntry,
+    OrderStatusItem,
+    OrderStatusPage,
+    ProductPart,
+)
+from contracts.shop.states import OrderStatus
+from contracts.transfers import TransferPart
+from storage import paging
+from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
+
+metadata = sa.MetaData()
+generations_table(metadata)
+timeline = timeline_table(metadata)
+
+orders = copy_table(
+    metadata,
+    "orders",
+    "order_id",
+    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("product_id", sa.Uuid, nullable=False),
+    sa.Column("quantity", sa.Integer, nullable=False),
+    sa.Column("unit_price", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("cancelled_by", sa.String(40)),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("transfer_id", sa.Uuid, nullable=False),
+    sa.Column("bank_account", sa.Text, nullable=False),
+    sa.Column("reference", sa.Text, nullable=False),
+    sa.Column("transfer_deadline", Instant, nullable=False),
+    sa.Column("refund_owed", sa.Boolean, nullable=False),
+    sa.Column("reminded_at", Instant),
+    sa.Column("receipt_deadline", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("modified_at", Instant, nullable=False),
+    sa.Index("orders_newest", "generation", "created_at", "order_id"),
+    sa.Index("orders_of_member", "generation", "member_id", "created_at", "order_id"),
+)
+products = copy_table(
+    metadata,
+    "products",
+    "product_id",
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("price", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+)
+transfers = copy_table(metadata, "transfers", "transfer_id", sa.Column("status", sa.String(40), nullable=False))
+deliveries = copy_table(
+    metadata,
+    "deliveries",
+    "delivery_id",
+    sa.Column("order_id", sa.Uuid, nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+    sa.Index("deliveries_of_order", "generation", "order_id"),
+)
+
+tables = ViewTables(metadata, "shop_order_status")
+
+NEXT = {
+    OrderStatus.ORDER_PLACED: NextAction.TRANSFER,
+    OrderStatus.AWAITING_PAYMENT: NextAction.TRANSFER,
+    OrderStatus.CONFIRMING: NextAction.WAIT_FOR_STOCK,
+    OrderStatus.PAYMENT_CONFIRMED: NextAction.WAIT_FOR_DELIVERY,
+    OrderStatus.PREPARING: NextAction.WAIT_FOR_DELIVERY,
+    OrderStatus.DELIVERING: NextAction.CONFIRM_RECEIPT,
+}
+
+
+def _beside(table: sa.Table, key: str) -> sa.ColumnElement[bool]:
+    """A copy of the same generation that has the order's key."""
+    return (table.c.generation == orders.c.generation) & (table.c[key] == orders.c[key])
+
+
+def _select() -> sa.Select[Any]:
+    return (
+        sa.select(
+            orders,
+            products.c.name.label("product_name"),
+            products.c.price.label("product_price"),
+            products.c.status.label("product_status"),
+            transfers.c.status.label("transfer_status"),
+            deliveries.c.delivery_id,
+            deliveries.c.status.label("delivery_status"),
+        )
+        .select_from(
+            orders.outerjoin(products, _beside(products, "product_id"))
+            .outerjoin(transfers, _beside(transfers, "transfer_id"))
+            .outerjoin(deliveries, _beside(deliveries, "order_id"))
+        )
+        .where(orders.c.generation == tables.current())
+    )
+
+
+_PLACE = sa.tuple_(orders.c.created_at, orders.c.order_id)
+_NEWEST = _select().order_by(orders.c.created_at.desc(), orders.c.order_id.desc())
+_ONE = _select().where(orders.c.order_id == sa.bindparam("id"))
+_TIMELINE = (
+    sa.select(timeline)
+    .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(timeline.c.at, timeline.c.version, timeline.c.what)
+)
+
+
+async def newest(connection: AsyncConnection, question: ListOrderStatus) -> OrderStatusPage:
+    """A page of orders, newest first."""
+    at, id = paging.decode(question.cursor)
+    select = _NEWEST.limit(question.limit + 1)
+    if question.member_id is not None:
+        select = select.where(orders.c.member_id == question.member_id)
+    if question.status is not None:
+        select = select.where(orders.c.status == question.status)
+    if at is not None:
+        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
+    rows = (await connection.execute(select)).mappings().all()
+    items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.order_id))
+    return OrderStatusPage(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
+
+
+async def find(connection: AsyncConnection, order_id: UUID) -> OrderStatusEntry | None:
+    """One order with its timeline."""
+    row = (await connection.execute(_ONE, {"id": order_id})).mappings().one_or_none()
+    if row is None:
+        return None
+    subjects = [id for id in (row["order_id"], row["transfer_id"], row["delivery_id"]) if id]
+    happened = (await connection.execute(_TIMELINE, {"ids": subjects})).mappings().all()
+    return OrderStatusEntry(
+        **_item(row).__dict__,
+        as_of=datetime.now(UTC),
+        timeline=[
+            TimelineEntry(at=_rfc3339(line["at"]), what=line["what"], status=line["status"], reason=line["reason"])
+            for line in happened
+        ],
+    )
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def next_step(row: Any) -> tuple[NextAction | None, datetime | None]:
+    """What has to happen next with an order, and until when."""
+    status = OrderStatus(row["status"])
+    if row["refund_owed"]:
+        return NextAction.REFUND, None
+    deadlines = {NextAction.TRANSFER: row["transfer_deadline"], NextAction.CONFIRM_RECEIPT: row["receipt_deadline"]}
+    action = NEXT.get(status)
+    return action, deadlines.get(action) if action else None
+
+
+def _item(row: Any) -> OrderStatusItem:
+    fields = {name: row[name] for name in orders.c.keys() if name != "generation"}  # noqa: SIM118 - of the table
+    action, deadline = next_step(row)
+    product = row["product_name"] and ProductPart(
+        product_id=row["product_id"],
+        name=row["product_name"],
+        price=row["product_price"],
+        status=row["product_status"],
+    )
+    transfer = TransferPart(
+        transfer_id=row["transfer_id"],
+        status=row["transfer_status"],
+        amount=row["total"],
+        bank_account=row["bank_account"],
+        reference=row["reference"],
+        deadline=row["transfer_deadline"],
+        refund_owed=row["refund_owed"],
+    )
+    delivery = row["delivery_id"] and DeliveryPart(delivery_id=row["delivery_id"], status=row["delivery_status"])
+    return OrderStatusItem(
+        **fields, product=product, transfer=transfer, delivery=delivery, next_action=action, deadline=deadline
+    )

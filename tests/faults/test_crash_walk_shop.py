@@ -1,0 +1,154 @@
+"""A kill, and a lost COMMIT answer, at every await of the seller's confirmation and of the stock that it takes.
+
+After each the seller has an answer, the order agrees with it, stock, transfer and delivery agree with the order, and
+everything was said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from contracts.shop.orders import CancelOrder
+from tests.conftest import MakeSettings
+from tests.shop.conftest import QUICK
+from tests.shop.selling import (
+    SHOP,
+    Thing,
+    cancel,
+    confirm,
+    discrepancies,
+    order_of,
+    ordered,
+    product,
+    settled,
+    stock_of,
+)
+from tests.support.crash import COMMIT, Plan, follow
+from tests.support.town import Town, customer
+from workers.runtime import failpoints
+
+TOWNS = 7
+ROUNDS = 1
+"""How often the same place of the same context is crashed in one scenario."""
+WALKED = frozenset({"shop.orders", "shop.products"})
+PAID = {"PAYMENT_CONFIRMED", "PREPARING", "DELIVERING"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Sellers who confirm one order of two pieces at the same instant, each twice under the same key."""
+
+    stock: int
+    sellers: int = 1
+    cancelled: bool = False
+    """The buyer cancels at that instant."""
+    walked: frozenset[str] = WALKED
+    """Whose places are walked."""
+
+
+SCENARIOS = {
+    "in stock": Scenario(5, sellers=2),
+    "out of stock": Scenario(1),
+    "cancelled as well": Scenario(5, cancelled=True, walked=frozenset({"shop.orders"})),
+}
+
+
+async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) -> list[str]:
+    """Confirm under a plan of crashes, wait until the town is quiet; everything that is wrong then."""
+    product_id, kim = await product(town, stock=scenario.stock), customer()
+    order = await ordered(town, product_id, 2, kim)
+    await town.quiet()
+    plans.append(plan)
+    wishes: list[tuple[Any, Any]] = [(confirm(order), uuid4()) for _ in range(scenario.sellers)] * 2
+    wishes += [(cancel(order, kim), uuid4())] if scenario.cancelled else []
+    answers = await asyncio.gather(*(settled(town, wish, 40, id) for wish, id in wishes))
+    await asyncio.gather(*plan.crashes)
+    wrong = await discrepancies(town)
+    ended = await order_of(town, order)
+    left = scenario.stock - 2 * (ended["status"] in PAID)
+    if await stock_of(town, product_id) != left:
+        wrong.append(f"{await stock_of(town, product_id)} in stock, not {left}")
+    return wrong + [
+        line for (wish, _), (code, _) in zip(wishes, answers, strict=True) if (line := _untrue(wish, code, ended))
+    ]
+
+
+def _untrue(wish: Any, code: str, ended: Thing) -> str | None:
+    """An answer that does not agree with its order."""
+    if isinstance(wish, CancelOrder):
+        true = "done" if ended["status"] == "ORDER_CANCELLED" else "wrong_state"
+    else:
+        true = {"PAYMENT_CANCELLED": "out_of_stock", "ORDER_CANCELLED": "wrong_state"}.get(ended["status"], "done")
+    return None if code == true else f"{type(wish).__name__} was answered {code}, but the order is {ended['status']}"
+
+
+async def walk(
+    make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
+) -> None:
+    """One town works through the plans that are left."""
+    town = await Town(await make_settings(**{**QUICK, "shop_stock_ms": 600})).open()
+    plans = follow(town)
+    await town.start("payments", *SHOP)
+    try:
+        while not work.empty():
+            name, plan = work.get_nowait()
+            wrong = await play(town, plans, SCENARIOS[name], plan)
+            plans.append(Plan())
+            seen[name] += 1
+            if wrong:
+                found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {wrong}")
+    finally:
+        plans.append(Plan())
+        await town.close()
+
+
+async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
+    """The places that a scenario reaches when nothing crashes."""
+    found: list[str] = []
+    plan = Plan(only=SCENARIOS[name].walked)
+    work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
+    work.put_nowait((name, plan))
+    await walk(make_settings, work, found, Counter())
+    assert not found
+    return plan.trace
+
+
+@pytest.fixture(autouse=True)
+def _no_failpoints_afterwards() -> Iterator[None]:
+    yield
+    failpoints.hook = None
+
+
+async def test_whatever_is_killed_and_whichever_commit_is_lost_the_order_ends_well(make_settings: MakeSettings) -> None:
+    traces = dict(
+        zip(SCENARIOS, await asyncio.gather(*(trace_of(make_settings, name) for name in SCENARIOS)), strict=True)
+    )
+    work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
+    for name, trace in traces.items():
+        met: Counter[tuple[str, str]] = Counter()
+        for at, reached in enumerate(trace, start=1):
+            met[reached] += 1
+            if met[reached] > ROUNDS:
+                continue
+            walked = SCENARIOS[name].walked
+            work.put_nowait((name, Plan(at, only=walked)))
+            if reached[1] == COMMIT:
+                work.put_nowait((name, Plan(at, lost=True, only=walked)))
+    found: list[str] = []
+    seen: Counter[str] = Counter()
+
+    await asyncio.gather(*(asyncio.create_task(walk(make_settings, work, found, seen)) for _ in range(TOWNS)))
+
+    assert found == []
+    assert seen.total() > 40
+    for context in WALKED:
+        places = {place for trace in traces.values() for reached, place in trace if reached == context}
+        assert places >= {"written", "claimed", COMMIT, "committed", "replied", "said", "confirmed"}
+    assert {"started", "heard"} <= {place for context, place in traces["in stock"] if context == "shop.orders"}

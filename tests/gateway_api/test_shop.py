@@ -1,0 +1,110 @@
+"""The shop at the door: what may be sent, and what its refusals are in HTTP."""
+
+from uuid import uuid4
+
+import pytest
+
+from gateway_api.problems import CODES
+
+BASE = "/v1/shop"
+ID = str(uuid4())
+ORDER = {"product_id": ID, "quantity": 2}
+CONFIRM = "shop.orders.confirm_payment"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/products", {"name": "Pot", "price": 0, "stock": 1}, "price"),
+        ("/products", {"name": " ", "price": 1, "stock": 1}, "name"),
+        ("/products", {"name": "Pot", "price": 1, "stock": -1}, "stock"),
+        ("/products", {"name": "Pot", "price": 1}, "stock"),
+        ("/products", {"name": "Pot", "price": "1", "stock": 1}, "price"),
+        (f"/products/{ID}/restock", {"quantity": 0}, "quantity"),
+        (f"/products/{ID}/restock", {}, "quantity"),
+        (f"/orders/{ID}/payment-confirmation", {"amount": -1}, "amount"),
+        (f"/orders/{ID}/payment-confirmation", {"depositor": " "}, "depositor"),
+        (f"/orders/{ID}/payment-confirmation", {"sum": 1}, "sum"),
+        (f"/orders/{ID}/cancellation", {"reason": ""}, "reason"),
+        (f"/orders/{ID}/revival", {"deadline": "tomorrow"}, "deadline"),
+    ],
+)
+async def test_a_body_of_the_wrong_shape_names_the_field_and_asks_nobody(door, asker, path, body, field):
+    answer = await door.post(BASE + path, json=body, as_="staff:lee")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert field in [error["field"] for error in answer.json()["errors"]]
+    assert not asker.asked
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"product_id": ID, "quantity": 0}, "quantity"),
+        ({"product_id": ID, "quantity": 10_001}, "quantity"),
+        ({"product_id": ID}, "quantity"),
+        ({"product_id": "teapot", "quantity": 1}, "product_id"),
+        ({**ORDER, "unit_price": 1}, "unit_price"),
+    ],
+)
+async def test_an_order_of_the_wrong_shape(door, asker, body, field):
+    answer = await door.post(f"{BASE}/orders", json=body, as_="customer:kim")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert not asker.asked
+
+
+async def test_an_order_is_created_with_its_place(door, asker):
+    asker.says("shop.orders.place_order", {"order_id": ID, "status": "ORDER_PLACED"})
+
+    answer = await door.post(f"{BASE}/orders", json=ORDER, as_="customer:kim")
+
+    assert (answer.status_code, answer.headers["location"]) == (201, f"{BASE}/orders/{ID}")
+    assert asker.body["caller"]["member_id"] == "kim"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("amount_mismatch", 409),
+        ("out_of_stock", 409),
+        ("deadline_passed", 409),
+        ("wrong_state", 409),
+        ("product_not_on_sale", 409),
+        ("still_confirming", 503),
+    ],
+)
+async def test_a_refusal_has_its_status_and_words_in_both_languages(door, asker, code, status):
+    asker.refuses(CONFIRM, code, current_status="CONFIRMING", allowed_actions=["payment-confirmation"])
+
+    path = f"{BASE}/orders/{ID}/payment-confirmation"
+    korean = await door.post(path, json={"depositor": "김철수"}, as_="staff:lee")
+    english = await door.post(path, as_="staff:lee", headers={"accept-language": "en"})
+
+    assert (korean.status_code, english.status_code) == (status, status)
+    assert (korean.json()["title"], english.json()["title"]) == (CODES[code].ko.title, CODES[code].en.title)
+    assert korean.json()["current_status"] == "CONFIRMING"
+    assert ("retry-after" in korean.headers) is (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", None), ("?refund_owed=true", True), ("?refund_owed=false&status=TRANSFER_CANCELLED", False)],
+)
+async def test_transfers_are_narrowed_to_what_is_owed(door, asker, query, expected):
+    await door.get(f"{BASE}/transfers{query}", as_="staff:lee")
+
+    assert asker.body["refund_owed"] is expected
+    assert asker.body["status"] == ("TRANSFER_CANCELLED" if "status" in query else None)
+
+
+@pytest.mark.parametrize("query", ["transfers?refund_owed=1", "transfers?status=PAID", "deliveries?status=LOST"])
+async def test_a_filter_that_is_none(door, query):
+    assert (await door.get(f"{BASE}/{query}", as_="staff:lee")).status_code == 422
+
+
+async def test_the_wait_of_a_confirmation_covers_the_stock(open_door, asker):
+    await open_door(shop_stock_ms=3000).post(f"{BASE}/orders/{ID}/payment-confirmation", as_="staff:lee")
+
+    assert asker.waits == [(5.5, 4.0)]

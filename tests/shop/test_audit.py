@@ -1,0 +1,246 @@
+"""The audit finds nothing in a shop that is well, and names what contradicts an order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import ops.audit
+from gateway_api.app import build
+from ops.audit import audit, unrest
+from ops.stories import shop as story
+from ops.stories.stage import Line, Stage, issuer
+from tests.conftest import MakeSettings
+from tests.shop.conftest import town_with
+from tests.shop.selling import (
+    ORDERS,
+    Thing,
+    cancel,
+    confirm,
+    expired,
+    ordered,
+    product,
+    receive,
+    revive,
+    until,
+)
+from tests.support.town import Town, customer
+from workers.town import CONTEXTS
+
+KEY = SecretStr("a key of more than thirty-two bytes, for tests")
+AWAY = [name for name in CONTEXTS if name.startswith("video_rental")]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A quiet town, and an order of each kind in it."""
+
+    town: Town
+    orders: dict[str, Thing]
+
+    async def audit(self) -> dict[str, list[str]]:
+        return await audit(self.town.settings, without=AWAY)
+
+
+async def one_of_each(town: Town) -> dict[str, Thing]:
+    kim = customer()
+    product_id, nothing = await product(town, stock=10), await product(town, stock=0)
+    kinds = ("awaiting", "delivering", "closed", "cancelled", "late", "revived")
+    orders = {kind: await ordered(town, product_id, 2, kim) for kind in kinds}
+    orders["out"] = await ordered(town, nothing, 1, kim)
+    await town.refused(confirm(orders["out"]))
+    await town.done(cancel(orders["cancelled"], kim))
+    for kind in ("late", "revived"):
+        await expired(town, orders[kind])
+    await town.refused(confirm(orders["late"]))
+    await town.done(revive(orders["revived"]))
+    for kind in ("delivering", "closed", "revived"):
+        await town.done(confirm(orders[kind]))
+        await until(town, orders[kind], status="DELIVERING")
+    await town.done(receive(orders["closed"], kim))
+    return orders
+
+
+@pytest.fixture(scope="module")
+async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
+    async with town_with(make_settings, "journal", jwt_key=KEY, gateway_rate=0) as town:
+        orders = await one_of_each(town)
+        assert await unrest(town.settings, 20, without=AWAY) == []
+        yield Shop(town, orders)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is at rest does not move: a second look finds the same."""
+    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+
+
+async def test_a_shop_that_is_well_has_no_discrepancies(shop: Shop) -> None:
+    assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
+
+
+CASES = {
+    "the deadline's timer is gone": (
+        "I1",
+        "order {awaiting} waits for its money, and no timer would end it",
+        "update shop_orders.inbox set state = 'dead' where id = (select id from shop_orders.inbox "
+        "where topic = 'shop.orders.expire_order' and body like '%{awaiting}%')",
+        "update shop_orders.inbox set state = 'waiting' where state = 'dead'",
+    ),
+    "nobody would close it": (
+        "I1",
+        "order {delivering} is DELIVERING, and no timer would close it",
+        "update shop_orders.inbox set state = 'dead' "
+        "where topic = 'shop.orders.close_order' and body like '%{delivering}%'",
+        "update shop_orders.inbox set state = 'waiting' where state = 'dead'",
+    ),
+    "a confirmation that stands still": (
+        "I1",
+        "order {awaiting} is CONFIRMING, and no step goes on with it",
+        "update shop_orders.orders set status = 'CONFIRMING' where order_id = '{awaiting}'",
+        "update shop_orders.orders set status = 'AWAITING_PAYMENT' where order_id = '{awaiting}'",
+    ),
+    "stock that vanished": (
+        "I3",
+        "3 are in stock, of 10 that came 6 are taken",
+        "update shop_products.products set stock = stock - 1 where supplied = 10 and stock = 4",
+        "update shop_products.products set stock = stock + 1 where supplied = 10 and stock = 3",
+    ),
+    "stock taken for nobody": (
+        "I3",
+        "order {cancelled} is not paid for in round 1: 0 are due to it, 0 are taken",
+        "insert into shop_products.takes (order_id, round, product_id, quantity, state) "
+        "select order_id, round, product_id, 0, 'TAKEN' from shop_orders.orders where order_id = '{cancelled}'",
+        "delete from shop_products.takes where order_id = '{cancelled}'",
+    ),
+    "paid for, and nothing taken": (
+        "I3",
+        "order {closed} is CLOSED in round 1: 2 are due to it, 0 are taken",
+        "update shop_products.takes set state = 'RETURNED' where order_id = '{closed}'",
+        "update shop_products.takes set state = 'TAKEN' where order_id = '{closed}'",
+    ),
+    "a transfer that stands otherwise": (
+        "I4",
+        "order {delivering} is DELIVERING for 2000 won (not owed back), and its transfer AWAITING_TRANSFER",
+        "update payments.transfers set status = 'AWAITING_TRANSFER' where order_id = '{delivering}'",
+        "update payments.transfers set status = 'TRANSFER_CONFIRMED' where order_id = '{delivering}'",
+    ),
+    "money that is owed and forgotten": (
+        "I4",
+        "order {late} is ORDER_CANCELLED for 2000 won (owed back)",
+        "update payments.transfers set refund_owed = false where order_id = '{late}'",
+        "update payments.transfers set refund_owed = true where order_id = '{late}'",
+    ),
+    "another amount": (
+        "I4",
+        "its transfer TRANSFER_CONFIRMED of 1999 won",
+        "update payments.transfers set amount = 1999 where order_id = '{closed}'",
+        "update payments.transfers set amount = 2000 where order_id = '{closed}'",
+    ),
+    "payments never heard of it": (
+        "I5",
+        "order {awaiting}: payments has not heard of its transfer",
+        "update payments.transfers set order_id = gen_random_uuid() where order_id = '{awaiting}'",
+        "update payments.transfers t set order_id = o.order_id from shop_orders.orders o "
+        "where o.transfer_id = t.transfer_id",
+    ),
+    "deliveries never heard of it": (
+        "I5",
+        "order {closed} is paid for, and deliveries has not heard of it",
+        "update shop_deliveries.deliveries set order_id = gen_random_uuid() where order_id = '{closed}'",
+        "update shop_deliveries.deliveries set order_id = '{closed}' where status = 'DELIVERED'",
+    ),
+    "a round that stays open": (
+        "I5",
+        "order {out} was out of stock, and products has not closed its round",
+        "update shop_products.takes set state = 'OUT_OF_STOCK' where order_id = '{out}'",
+        "update shop_products.takes set state = 'RETURNED' where order_id = '{out}'",
+    ),
+    "the screen is behind": (
+        "I5",
+        "order_status has version 1 of order {closed}, its writer version 7",
+        "update shop_order_status.orders set version = 1 where order_id = '{closed}'",
+        "update shop_order_status.orders set version = 7 where order_id = '{closed}'",
+    ),
+    "delivered for nothing": (
+        "I6",
+        "order {cancelled} is ORDER_CANCELLED, and has a delivery",
+        "update shop_deliveries.deliveries set order_id = '{cancelled}' where order_id = '{closed}'",
+        "update shop_deliveries.deliveries set order_id = '{closed}' where order_id = '{cancelled}'",
+    ),
+    "an entry that is missing": (
+        "I6",
+        "has 1 entries for 2 versions",
+        "update payments.entries e set subject_id = gen_random_uuid() from payments.transfers t "
+        "where t.transfer_id = e.subject_id and e.version = 2 and t.order_id = '{closed}'",
+        "update payments.entries e set subject_id = payment_id where what = 'TRANSFER_CONFIRMED'",
+    ),
+    "a screen that skipped a version": (
+        "I7",
+        "order_status shows version 7 of order {closed}, and its timeline has 6 versions",
+        "update shop_order_status.timeline set generation = 99 where subject = '{closed}' and version = 3",
+        "update shop_order_status.timeline set generation = 1 where generation = 99",
+    ),
+    "a screen that shows something else": (
+        "I8",
+        "order {closed}: order_status does not have the quantity of its writer",
+        "update shop_order_status.orders set quantity = 5 where order_id = '{closed}'",
+        "update shop_order_status.orders set quantity = 2 where order_id = '{closed}'",
+    ),
+    "a copy of orders that is wrong": (
+        "I8",
+        "orders does not have the price of its writer",
+        "update shop_orders.products set price = 1 where stock = 0",
+        "update shop_orders.products set price = 1000 where stock = 0",
+    ),
+    "an order that has its delivery otherwise": (
+        "I8",
+        "order {closed} has its delivery as PREPARING, and it is DELIVERED",
+        "update shop_orders.orders set delivery_status = 'PREPARING' where order_id = '{closed}'",
+        "update shop_orders.orders set delivery_status = 'DELIVERED' where order_id = '{closed}'",
+    ),
+    "an order that nobody placed": (
+        "I9",
+        "order {closed} came from no request that was kept",
+        "update shop_orders.inbox set topic = 'x' where id = '{closed}'",
+        "update shop_orders.inbox set topic = 'shop.orders.place_order' where id = '{closed}'",
+    ),
+    "an answer that was not true": (
+        "I9",
+        "and order {closed} is AWAITING_PAYMENT",
+        "update shop_orders.orders set status = 'AWAITING_PAYMENT' where order_id = '{closed}'",
+        "update shop_orders.orders set status = 'CLOSED' where order_id = '{closed}'",
+    ),
+}
+"""What is spoilt: the invariant, what is said of it, how it is spoilt and how it is mended."""
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
+    ids = {kind: order["order_id"] for kind, order in shop.orders.items()}
+    invariant, said, spoil, mend = (text.format(**ids) for text in CASES[case])
+    await shop.town.rows(ORDERS, spoil)
+
+    found = await shop.audit()
+    await shop.town.rows(ORDERS, mend)
+
+    assert [line for line in found[invariant] if said in line], found
+
+
+async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
+    """Over HTTP, after all the mending; twice, and at once: it may be played again and again."""
+    lines: list[Line] = []
+    settings = shop.town.settings
+    door = httpx.ASGITransport(build(shop.town._asker, settings))
+    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+        stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
+        await asyncio.gather(*map(story.play, stories))
+
+    assert await unrest(settings, 20, without=AWAY) == []
+    assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
+    assert {line.http for line in lines} >= {"POST 201", "POST 200", "POST 409", "GET 200"}

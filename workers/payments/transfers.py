@@ -1,0 +1,60 @@
+"""Bank transfers, a small state machine that follows the orders of the shop.
+
+AwaitTransfer   -> TransferAwaited     (AWAITING_TRANSFER)
+ConfirmTransfer -> TransferConfirmed   (TRANSFER_CONFIRMED)
+CancelTransfer  -> TransferCancelled   (TRANSFER_CANCELLED; `refund_owed` when the money had come)
+
+A command of an older version of the order changes nothing, and is answered by the event of what stands.
+"""
+
+from __future__ import annotations
+
+from contracts.base import Page
+from contracts.transfers import (
+    AwaitTransfer,
+    CancelTransfer,
+    ConfirmTransfer,
+    ListTransfers,
+    TransferAwaited,
+    TransferCancelled,
+    TransferCommand,
+    TransferConfirmed,
+    TransferEvent,
+    TransferState,
+    TransferStatus,
+)
+from storage import transfers as store
+from storage.database import Session
+from workers.payments.base import payments
+from workers.runtime.tx import Tx
+
+TELLING: dict[TransferStatus, type[TransferEvent]] = {
+    TransferStatus.AWAITING_TRANSFER: TransferAwaited,
+    TransferStatus.TRANSFER_CONFIRMED: TransferConfirmed,
+    TransferStatus.TRANSFER_CANCELLED: TransferCancelled,
+}
+
+
+@payments.on(AwaitTransfer)
+async def await_transfer(command: AwaitTransfer, tx: Tx) -> None:
+    await _follow(command, TransferStatus.AWAITING_TRANSFER, tx)
+
+
+@payments.on(ConfirmTransfer)
+async def confirm_transfer(command: ConfirmTransfer, tx: Tx) -> None:
+    await _follow(command, TransferStatus.TRANSFER_CONFIRMED, tx)
+
+
+@payments.on(CancelTransfer)
+async def cancel_transfer(command: CancelTransfer, tx: Tx) -> None:
+    await _follow(command, TransferStatus.TRANSFER_CANCELLED, tx)
+
+
+async def _follow(command: TransferCommand, status: TransferStatus, tx: Tx) -> None:
+    transfer = await store.follow(tx, command, status)
+    tx.publish(TELLING[transfer.status].of(transfer))
+
+
+@payments.on(ListTransfers)
+async def list_transfers(question: ListTransfers, session: Session) -> Page[TransferState]:
+    return await store.newest(session, question)

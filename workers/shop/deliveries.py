@@ -1,0 +1,54 @@
+"""Shop: deliveries begin with the payment and end with the receipt.
+
+PaymentConfirmed -> DeliveryPrepared -> StartDelivery (a timer) -> DeliveryStarted
+OrderClosed      -> DeliveryCompleted
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid5
+
+from contracts.base import Page
+from contracts.shop.deliveries import (
+    DeliveryCompleted,
+    DeliveryPrepared,
+    DeliveryStarted,
+    DeliveryState,
+    ListDeliveries,
+    StartDelivery,
+)
+from contracts.shop.orders import OrderClosed, PaymentConfirmed
+from storage.database import Session
+from storage.shop import deliveries as store
+from workers.runtime.tx import Tx
+from workers.runtime.worker import Worker
+
+worker = deliveries = Worker("shop.deliveries")
+
+
+@deliveries.on(PaymentConfirmed)
+async def prepare_delivery(event: PaymentConfirmed, tx: Tx) -> None:
+    delivery = await store.prepare(tx, uuid5(event.order_id, "delivery"), event)
+    if delivery is not None:
+        tx.publish(DeliveryPrepared.of(delivery))
+        tx.later(StartDelivery(order_id=event.order_id), after=timedelta(seconds=tx.settings.shop_preparing_seconds))
+
+
+@deliveries.on(StartDelivery)
+async def start_delivery(command: StartDelivery, tx: Tx) -> None:
+    delivery = await store.start(tx, command.order_id)
+    if delivery is not None:
+        tx.publish(DeliveryStarted.of(delivery))
+
+
+@deliveries.on(OrderClosed)
+async def complete_delivery(event: OrderClosed, tx: Tx) -> None:
+    delivery = await store.complete(tx, event.order_id)
+    if delivery is not None:
+        tx.publish(DeliveryCompleted.of(delivery))
+
+
+@deliveries.on(ListDeliveries)
+async def list_deliveries(question: ListDeliveries, session: Session) -> Page[DeliveryState]:
+    return await store.newest(session, question)

@@ -1,0 +1,69 @@
+"""Shop: the one screen answers while products, orders, deliveries and payments are all down."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.shop.deliveries import DeliveryCompleted, DeliveryPrepared, DeliveryStarted
+from contracts.shop.order_status import ListOrderStatus, OrderStatusEntry, OrderStatusPage, ShowOrderStatus
+from contracts.shop.orders import (
+    BuyerReminded,
+    ConfirmationStarted,
+    LateTransferNoted,
+    OrderCancelled,
+    OrderClosed,
+    OrderDelivering,
+    OrderPlaced,
+    OrderPreparing,
+    OrderRevived,
+    PaymentAwaited,
+    PaymentCancelled,
+    PaymentConfirmed,
+)
+from contracts.shop.products import ProductChanged, ProductRegistered, ProductRestocked, StockReturned, StockTaken
+from contracts.transfers import TransferAwaited, TransferCancelled, TransferConfirmed
+from storage.shop import order_status as store
+from workers.runtime.tx import Behind, NotKnownYet
+from workers.runtime.view import Copy, View
+
+ORDER_EVENTS = (
+    OrderPlaced,
+    PaymentAwaited,
+    BuyerReminded,
+    ConfirmationStarted,
+    PaymentConfirmed,
+    PaymentCancelled,
+    OrderPreparing,
+    OrderDelivering,
+    OrderClosed,
+    OrderCancelled,
+    OrderRevived,
+    LateTransferNoted,
+)
+PRODUCT_EVENTS = (ProductRegistered, ProductChanged, ProductRestocked, StockTaken, StockReturned)
+
+worker = order_status = View(
+    "shop.order_status",
+    store.tables,
+    [
+        Copy(store.orders, "order_id", ORDER_EVENTS),
+        Copy(store.products, "product_id", PRODUCT_EVENTS),
+        Copy(store.transfers, "transfer_id", (TransferAwaited, TransferConfirmed, TransferCancelled)),
+        Copy(store.deliveries, "delivery_id", (DeliveryPrepared, DeliveryStarted, DeliveryCompleted)),
+    ],
+)
+
+
+@order_status.on(ListOrderStatus)
+async def list_order_status(question: ListOrderStatus, connection: AsyncConnection) -> OrderStatusPage:
+    return await store.newest(connection, question)
+
+
+@order_status.on(ShowOrderStatus)
+async def show_order_status(question: ShowOrderStatus, connection: AsyncConnection) -> OrderStatusEntry:
+    entry = await store.find(connection, question.order_id)
+    if entry is None or not question.caller.may_see(entry.member_id):
+        raise NotKnownYet
+    if entry.version < question.min_version:
+        raise Behind(entry)
+    return entry

@@ -1,0 +1,104 @@
+"""Shop: what is sold, and its stock.
+
+RegisterProduct -> ProductRegistered
+ChangeProduct   -> ProductChanged
+RestockProduct  -> ProductRestocked
+TakeStock       -> StockTaken      (the whole quantity, once for each order and round)
+ReturnStock     -> StockReturned   (also when there was nothing to return; the round is closed then)
+"""
+
+from __future__ import annotations
+
+from contracts.base import Page, Refused
+from contracts.shop.products import (
+    ChangeProduct,
+    ListProducts,
+    ProductChanged,
+    ProductRegistered,
+    ProductRestocked,
+    ProductState,
+    RegisterProduct,
+    RestockProduct,
+    ReturnStock,
+    ShowProduct,
+    StockReturned,
+    StockTake,
+    StockTaken,
+    TakeStock,
+)
+from contracts.shop.states import OrderStatus
+from storage.database import Session
+from storage.shop import products as store
+from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.worker import Worker
+
+worker = products = Worker("shop.products")
+
+
+@products.on(RegisterProduct)
+async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
+    product = await store.register(tx, tx.id, command)
+    tx.publish(ProductRegistered.of(product))
+    return product
+
+
+@products.on(ChangeProduct)
+async def change_product(command: ChangeProduct, tx: Tx) -> ProductState:
+    product = await store.change(tx, command)
+    if product is None:
+        raise NotKnownYet
+    tx.publish(ProductChanged.of(product))
+    return product
+
+
+@products.on(RestockProduct)
+async def restock_product(command: RestockProduct, tx: Tx) -> ProductState:
+    product = await store.restock(tx, command)
+    if product is None:
+        raise NotKnownYet
+    tx.publish(ProductRestocked.of(product))
+    return product
+
+
+@products.on(TakeStock)
+async def take_stock(command: TakeStock, tx: Tx) -> StockTake | Refused:
+    state, changed = await store.take(tx, command)
+    match state:
+        case "TAKEN":
+            if changed is not None:
+                tx.publish(StockTaken.of(changed, **_of_order(command, OrderStatus.CONFIRMING, command.quantity)))
+            return StockTake(**vars(command))
+        case "OUT_OF_STOCK":
+            return Refused("out_of_stock")
+        case "RETURNED":
+            return Refused("round_closed")
+    raise NotKnownYet
+
+
+@products.on(ReturnStock)
+async def return_stock(command: ReturnStock, tx: Tx) -> None:
+    quantity, product = await store.give_back(tx, command)
+    if product is not None:
+        tx.publish(StockReturned.of(product, **_of_order(command, command.order_status, quantity)))
+
+
+def _of_order(command: TakeStock | ReturnStock, status: OrderStatus, quantity: int) -> dict[str, object]:
+    return {
+        "order_id": command.order_id,
+        "order_status": status,
+        "round": command.round,
+        "quantity": quantity,
+    }
+
+
+@products.on(ShowProduct)
+async def show_product(question: ShowProduct, session: Session) -> ProductState:
+    product = await store.find(session, question.product_id)
+    if product is None:
+        raise NotKnownYet
+    return product
+
+
+@products.on(ListProducts)
+async def list_products(question: ListProducts, session: Session) -> Page[ProductState]:
+    return await store.newest(session, question)
