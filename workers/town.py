@@ -11,6 +11,11 @@ CONTEXTS = (
     "video_rental.videos",
     "video_rental.rentals",
     "video_rental.my_page",
+    "bike_sharing.bikes",
+    "bike_sharing.rides",
+    "bike_sharing.billing",
+    "bike_sharing.deposits",
+    "bike_sharing.ride_history",
     "journal",
 )
 

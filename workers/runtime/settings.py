@@ -91,6 +91,24 @@ class Settings(BaseSettings):
     video_rental_payment_ms: int = Field(3000, ge=10)
     video_rental_pickup_hours: float = Field(48, gt=0)
 
+    # bike sharing
+    bike_sharing_take_ms: int = Field(1200, ge=10)
+    bike_sharing_payment_ms: int = Field(3000, ge=10)
+    bike_sharing_minimum_deposit: int = Field(2_000, ge=0)
+    """Won that a member must have to ride."""
+    bike_sharing_fee_per_minute: int = Field(100, ge=0)
+    bike_sharing_fee_at_most: int = Field(20_000, ge=0)
+    bike_sharing_ride_hours: float = Field(24, gt=0)
+    """A ride that is open for so long ends by itself."""
+    bike_sharing_locations: list[str] = []
+    """Where bikes may stand (JSON); empty: anywhere."""
+    bike_sharing_ask_holder_seconds: float = Field(60, gt=0)
+    """After which bikes asks whether the ride that holds a bike stands; then less and less often."""
+
+    @property
+    def longest_ride(self) -> timedelta:
+        return timedelta(hours=self.bike_sharing_ride_hours)
+
     @property
     def pickup_time(self) -> timedelta:
         return timedelta(hours=self.video_rental_pickup_hours)
