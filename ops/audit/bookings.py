@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from contracts.payments import DriveRefund, DriveVoid, RequestPayment
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered
+from ops.audit import bike_sharing
 from ops.audit.stores import Row, Stores
 
 LIVE = "state in ('started', 'waiting')"
@@ -23,6 +24,7 @@ WRITERS = {
     "payments": "payments",
     "video_rental.videos": "video_rental_videos",
     "video_rental.rentals": "video_rental_rentals",
+    **bike_sharing.WRITERS,
 }
 """Contexts with an inbox, and their schemas."""
 
@@ -63,6 +65,7 @@ OPEN_STEPS = (
         _steps("payments", "refund_id"),
         DriveRefund.topic,
     ),
+    *bike_sharing.OPEN_STEPS,
 )
 """What is said of a thing that nobody takes up, the things that are under way, and the steps that take them up."""
 
@@ -120,7 +123,7 @@ async def i3_capacity(stores: Stores) -> list[str]:
     found += [
         f"member {row['member_id']} has {row['count']} active rentals of video {row['video_id']}" for row in twice
     ]
-    return found + await _more_than_there_ever_were(stores)
+    return found + await _more_than_there_ever_were(stores) + await bike_sharing.capacity(stores)
 
 
 async def _more_than_there_ever_were(stores: Stores) -> list[str]:
@@ -180,7 +183,7 @@ async def i9_idempotency(stores: Stores) -> list[str]:
             RegisterVideo.topic,
         )
     ]
-    return found + await _payments_answered_for(stores)
+    return found + await _payments_answered_for(stores) + await bike_sharing.without_request(stores)
 
 
 def _untrue(row: Row) -> str | None:

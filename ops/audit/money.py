@@ -9,9 +9,10 @@ from __future__ import annotations
 from uuid import uuid5
 
 from contracts.payments import RequestPayment
+from ops.audit import bike_sharing
 from ops.audit.stores import DERIVED, Row, Stores
 
-CLAIMS = """
+CLAIMS = f"""
     select rental_id as thing, 'rental' as kind, payment_id, price as cost, status,
       case when status in ('BOOKED', 'RENTED', 'RETURNED') then 'stands'
         when status = 'AWAITING_PAYMENT' then 'open' else 'off' end as standing
@@ -19,10 +20,11 @@ CLAIMS = """
     union all
     select rental_id, 'late fee of rental', late_fee_payment_id, late_fee, late_fee_status,
       case late_fee_status when 'PAID' then 'stands' when 'PAYING' then 'open' else 'off' end
-    from <video_rental_rentals.rentals> where late_fee_payment_id is not null"""
+    from <video_rental_rentals.rentals> where late_fee_payment_id is not null
+    union all {bike_sharing.CLAIMS}"""
 """Which payments the businesses asked for, what each should bring, and whether that stands; one `select` for each."""
 
-PURPOSES = ["video_rental.rentals"]
+PURPOSES = ["video_rental.rentals", "bike_sharing.deposits"]
 """The businesses whose claims are in CLAIMS, as payments names them."""
 
 # What was claimed, what payments has written down, and what the provider did, side by side.
@@ -46,7 +48,8 @@ DERIVED["money"] = (
 CHARGED_TWICE = """
     with beside as (
       select m.key, i.story_id as thing,
-        case when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end as kind
+        case when m.purpose = 'bike_sharing.deposits' then 'top-up'
+          when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end as kind
       from <audit.money> m join <payments.inbox> i on i.id = m.key and i.topic = $1
       where m.thing is null and m.c_captured > m.c_voided),
     owned as (
@@ -147,7 +150,7 @@ async def i4_money_balance(stores: Stores) -> list[str]:
     totals = (await stores.rows(TOTALS, PURPOSES))[0]
     if totals["kept"] != totals["due"]:
         found.append(f"in all {totals['kept']} won are kept, and {totals['due']} are due")
-    return found
+    return found + await bike_sharing.ledger(stores)
 
 
 def _unlike_the_provider(row: Row) -> str:

@@ -11,14 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts.bike_sharing.bikes import BikeEvent
+from contracts.bike_sharing.billing import BillEvent
+from contracts.bike_sharing.deposits import AccountChanged, AccountState, DebtPaid, FeeTaken
+from contracts.bike_sharing.rides import RideEvent
 from contracts.payments import PaymentEvent, RefundEvent
 from contracts.video_rental.rentals import RentalEvent
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
+from ops.audit import bike_sharing
 from ops.audit.stores import CONTEXT_OF, DERIVED, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
+from storage.bike_sharing import ride_history
 from storage.video_rental import my_page
 
-CURRENT = "generation = (select current from <video_rental_my_page.generations>)"
+VIEWS = ("video_rental_my_page", "bike_sharing_ride_history")
+"""The schemas of views."""
+
+
+def current(view: str) -> str:
+    """The rows that readers of a view see."""
+    return f"generation = (select current from <{view}.generations>)"
 
 
 @dataclass(frozen=True)
@@ -36,9 +48,14 @@ class Copy:
     generation: str = "true"
 
     @property
+    def schema(self) -> str:
+        """Where the reader's table lies."""
+        return self.reader.partition(".")[0]
+
+    @property
     def context(self) -> str:
         """The context that reads."""
-        return CONTEXT_OF[self.reader.partition(".")[0]]
+        return CONTEXT_OF[self.schema]
 
     @property
     def reading(self) -> str:
@@ -50,10 +67,9 @@ class Copy:
         return f"{self.what}_at_{self.reading}"
 
 
-def _shown(table: Any, key: str, writer: str, told: str = "true") -> Copy:
+def _shown(table: Any, key: str, writer: str, told: str = "true", view: str = VIEWS[0]) -> Copy:
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
-    reader = f"video_rental_my_page.{table.name}"
-    return Copy(key.removesuffix("_id"), key, writer, reader, columns, told, CURRENT)
+    return Copy(key.removesuffix("_id"), key, writer, f"{view}.{table.name}", columns, told, current(view))
 
 
 COPIES = (
@@ -68,6 +84,17 @@ COPIES = (
     _shown(my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
     _shown(my_page.payments, "payment_id", "payments.payments", told="version > 0"),
     _shown(my_page.refunds, "refund_id", "payments.refunds"),
+    Copy(
+        "account",
+        "account_id",
+        "bike_sharing_deposits.accounts",
+        "bike_sharing_rides.accounts",
+        [name for name in AccountState.model_fields if name not in ("account_id", "version")],
+        told="version > 0",
+    ),
+    _shown(ride_history.rides, "ride_id", "bike_sharing_rides.rides", view="bike_sharing_ride_history"),
+    _shown(ride_history.bikes, "bike_id", "bike_sharing_bikes.bikes", view="bike_sharing_ride_history"),
+    _shown(ride_history.bills, "bill_id", "bike_sharing_billing.bills", view="bike_sharing_ride_history"),
 )
 
 TELLING: dict[str, tuple[str, str, list[str]]] = {
@@ -79,6 +106,11 @@ TELLING: dict[str, tuple[str, str, list[str]]] = {
     ),
     "payment": ("payments.payments", "payment_id", sorted(kind.topic for kind in PaymentEvent.__subclasses__())),
     "refund": ("payments.refunds", "refund_id", sorted(kind.topic for kind in RefundEvent.__subclasses__())),
+    "bike": ("bike_sharing_bikes.bikes", "bike_id", sorted(kind.topic for kind in BikeEvent.__subclasses__())),
+    "ride": ("bike_sharing_rides.rides", "ride_id", sorted(kind.topic for kind in RideEvent.__subclasses__())),
+    "bill": ("bike_sharing_billing.bills", "bill_id", sorted(kind.topic for kind in BillEvent.__subclasses__())),
+    "account": ("bike_sharing_deposits.accounts", "account_id", [AccountChanged.topic]),
+    "fee": ("bike_sharing_deposits.fees", "bill_id", [FeeTaken.topic, DebtPaid.topic]),
 }
 """The events of each aggregate, of which there is one for every version."""
 
@@ -102,12 +134,13 @@ for copy in COPIES:
     )
 
 # Which versions of each thing are in the timeline, as bits; those above 61 share one.
-DERIVED["heard"] = (
-    "subject uuid, times bigint, versions bigint, last integer",
-    f"""
-    select subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
-    from <video_rental_my_page.timeline> where {CURRENT} group by subject""",
-)
+for view in VIEWS:
+    DERIVED[f"heard_at_{view}"] = (
+        "subject uuid, times bigint, versions bigint, last integer",
+        f"""
+        select subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
+        from <{view}.timeline> where {current(view)} group by subject""",
+    )
 DERIVED["said"] = ("topic text, events bigint", "select topic, count(*) from <journal.events> group by topic")
 
 
@@ -121,7 +154,7 @@ async def i5_nothing_lost(stores: Stores) -> list[str]:
         rows = await stores.rows(f"select * from <audit.{copy.name}> where said is distinct from heard order by id")
         found += [_unheard(copy, row) for row in rows]
     if "payments" not in stores.without:
-        found += await _never_begun(stores)
+        found += await _never_begun(stores) + await bike_sharing.unheard(stores)
     if "journal" not in stores.without:
         for what in TELLING:
             found += await _not_in_the_journal(stores, what)
@@ -231,12 +264,14 @@ async def i6_effect_once(stores: Stores) -> list[str]:
 
 async def _told_twice(stores: Stores) -> list[str]:
     """Two events of one version; payments alone tells a state again when it is asked to undo what is undone."""
-    rows = await stores.rows(f"""
-        select subject, t.version, string_agg(what, ', ' order by what) as events
-        from <audit.heard> join <video_rental_my_page.timeline> t using (subject)
-        where times > bit_count(versions::bit(64)) and last < 61 and {CURRENT}
-          and not exists (select from <payments.payments> p where p.payment_id = subject)
-        group by subject, t.version having count(*) > 1 order by subject, t.version""")
+    rows: list[Row] = []
+    for view in VIEWS:
+        rows += await stores.rows(f"""
+            select subject, t.version, string_agg(what, ', ' order by what) as events
+            from <audit.heard_at_{view}> join <{view}.timeline> t using (subject)
+            where times > bit_count(versions::bit(64)) and last < 61 and {current(view)}
+              and not exists (select from <payments.payments> p where p.payment_id = subject)
+            group by subject, t.version having count(*) > 1 order by subject, t.version""")
     return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in rows]
 
 
@@ -274,20 +309,20 @@ async def i7_order(stores: Stores) -> list[str]:
     """A view stands at the last version that it heard of, and has heard of each before it."""
     found = []
     for copy in _read(stores):
-        if copy.generation != CURRENT:
+        if copy.schema not in VIEWS:
             continue
         rows = await stores.rows(f"""
             select {copy.key} as id, version, coalesce(bit_count(versions::bit(64)), 0) as versions,
               coalesce(last, 0) as last
-            from <{copy.reader}> left join <audit.heard> on subject = {copy.key}
-            where {CURRENT} and (last is distinct from version
+            from <{copy.reader}> left join <audit.heard_at_{copy.schema}> on subject = {copy.key}
+            where {copy.generation} and (last is distinct from version
               or versions <> (1::bigint << (least(version, 61) + 1)) - 2) order by 1""")
         found += [_out_of_order(copy, row) for row in rows]
     return found
 
 
 def _out_of_order(copy: Copy, row: Row) -> str:
-    shown = f"my_page shows version {row['version']} of {copy.what} {row['id']}"
+    shown = f"{copy.reading} shows version {row['version']} of {copy.what} {row['id']}"
     if row["last"] > row["version"]:
         return f"{shown}, and has heard of version {row['last']}"
     return f"{shown}, and its timeline has {row['versions']} versions"
@@ -321,4 +356,4 @@ async def i8_views_equal_writers(stores: Stores) -> list[str]:
             from <video_rental_rentals.rentals> r join <payments.refunds> f using (refund_id)
             where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by rental_id""")
     ]
-    return found
+    return found + await bike_sharing.unlike(stores)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from storage.bike_sharing import ride_history
 from storage.video_rental import my_page
 from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
@@ -30,6 +31,11 @@ TABLES = {
     "video_rental_videos": ("videos", "inbox"),
     "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
     "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
+    "bike_sharing_bikes": ("bikes", "holds", "inbox"),
+    "bike_sharing_rides": ("rides", "bikes", "accounts", "inbox"),
+    "bike_sharing_billing": ("bills", "inbox"),
+    "bike_sharing_deposits": ("accounts", "entries", "fees", "top_ups", "inbox"),
+    "bike_sharing_ride_history": ("generations", "rides", "bikes", "bills", "timeline"),
     "journal": ("events",),
     "provider": ("charges", "refunds"),
 }
@@ -37,7 +43,10 @@ TABLES = {
 
 CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
 
-VIEWS = {"video_rental_my_page": my_page.metadata}
+VIEWS = {
+    "video_rental_my_page": my_page.metadata,
+    "bike_sharing_ride_history": ride_history.metadata,
+}
 """Those that may live in another kind of database."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60

@@ -2,7 +2,6 @@
 
 A row of `holds` outlives its hold: a ride whose hold is released never takes a bike.
 """
-# ruff: noqa: S608 - statements are put together from constants of this module
 
 from __future__ import annotations
 
@@ -18,9 +17,6 @@ from storage.database import Row, Session, Statement
 
 ONE_CODE = "bikes_code"
 
-_BIKE = """bike_id, code, location, condition, registered_by, created_at, modified_at, version, held_by,
-  case when held_by is not null then 'IN_USE' when condition = 'BROKEN' then 'BROKEN' else 'AVAILABLE' end as status"""
-
 
 class Bike(BikeState):
     """A bike with the ride that holds it, which is told to nobody."""
@@ -34,9 +30,9 @@ def bike_of(row: Row | None) -> Bike | None:
 
 # -- the fleet
 
-_REGISTER = Statement(f"""
+_REGISTER = Statement("""
     insert into bike_sharing_bikes.bikes (bike_id, code, location, condition, registered_by)
-    values (:bike_id, :code, :location, :condition, :registered_by) returning {_BIKE}""")
+    values (:bike_id, :code, :location, :condition, :registered_by) returning *""")
 
 
 async def register(session: Session, bike_id: UUID, command: RegisterBike) -> Bike:
@@ -57,7 +53,7 @@ def is_code_taken(error: asyncpg.UniqueViolationError) -> bool:
     return bool(error.constraint_name == ONE_CODE)
 
 
-_LOCK = Statement(f"select {_BIKE} from bike_sharing_bikes.bikes where bike_id = :bike_id for update")
+_LOCK = Statement("select * from bike_sharing_bikes.bikes where bike_id = :bike_id for update")
 
 
 async def lock(session: Session, bike_id: UUID) -> Bike | None:
@@ -65,10 +61,10 @@ async def lock(session: Session, bike_id: UUID) -> Bike | None:
     return bike_of(await session.one(_LOCK, bike_id=bike_id))
 
 
-_CHANGE = Statement(f"""
+_CHANGE = Statement("""
     update bike_sharing_bikes.bikes set location = coalesce(cast(:location as text), location),
       condition = coalesce(cast(:condition as text), condition), modified_at = now(), version = version + 1
-    where bike_id = :bike_id returning {_BIKE}""")
+    where bike_id = :bike_id returning *""")
 
 
 async def change(session: Session, command: ChangeBike) -> Bike | None:
@@ -91,9 +87,9 @@ async def hold(session: Session, command: TakeBike) -> bool:
     return row is not None
 
 
-_HAND_OUT = Statement(f"""
+_HAND_OUT = Statement("""
     update bike_sharing_bikes.bikes set held_by = :ride_id, modified_at = now(), version = version + 1
-    where bike_id = :bike_id and held_by is null and condition = 'GOOD' returning {_BIKE}""")
+    where bike_id = :bike_id and held_by is null and condition = 'GOOD' returning *""")
 
 
 async def hand_out(session: Session, bike_id: UUID, ride_id: UUID) -> Bike | None:
@@ -101,10 +97,10 @@ async def hand_out(session: Session, bike_id: UUID, ride_id: UUID) -> Bike | Non
     return bike_of(await session.one(_HAND_OUT, bike_id=bike_id, ride_id=ride_id))
 
 
-_TAKE_BACK = Statement(f"""
+_TAKE_BACK = Statement("""
     update bike_sharing_bikes.bikes set held_by = null, location = coalesce(cast(:location as text), location),
       modified_at = now(), version = version + 1
-    where bike_id = :bike_id and held_by = :ride_id returning {_BIKE}""")
+    where bike_id = :bike_id and held_by = :ride_id returning *""")
 
 
 async def take_back(session: Session, bike_id: UUID, ride_id: UUID, location: str | None) -> Bike | None:
@@ -142,18 +138,18 @@ async def open_hold(session: Session, ride_id: UUID) -> Row | None:
 
 # -- looking
 
-_FIND = Statement(f"select {_BIKE} from bike_sharing_bikes.bikes where bike_id = :bike_id")
+_FIND = Statement("select * from bike_sharing_bikes.bikes where bike_id = :bike_id")
 
 
 async def find(session: Session, bike_id: UUID) -> Bike | None:
     return bike_of(await session.one(_FIND, bike_id=bike_id))
 
 
-_NEWEST = Statement(f"""
-    select * from (select {_BIKE} from bike_sharing_bikes.bikes
-      where (cast(:location as text) is null or location = :location)
-        and (cast(:at as timestamptz) is null or (created_at, bike_id) < (:at, cast(:id as uuid)))) b
-    where (cast(:status as text) is null or status = :status) and (:broken_too or status <> 'BROKEN')
+_NEWEST = Statement("""
+    select * from bike_sharing_bikes.bikes
+    where (cast(:location as text) is null or location = :location)
+      and (cast(:status as text) is null or status = :status) and (:broken_too or status <> 'BROKEN')
+      and (cast(:at as timestamptz) is null or (created_at, bike_id) < (:at, cast(:id as uuid)))
     order by created_at desc, bike_id desc limit :most""")
 
 

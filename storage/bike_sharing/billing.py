@@ -1,5 +1,4 @@
 """Bike sharing: one bill for each ride that started."""
-# ruff: noqa: S608 - statements are put together from constants of this module
 
 from __future__ import annotations
 
@@ -14,18 +13,15 @@ from contracts.bike_sharing.rides import RideState
 from storage import paging
 from storage.database import Row, Session, Statement
 
-_BILL = """bill_id, ride_id, bike_id, member_id, status, fee_plan, started_at, ended_at, minutes, amount, paid, owed,
-  balance_after, flagged, created_at, modified_at, version"""
-
 
 def bill_of(row: Row | None) -> BillState | None:
     return BillState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])}) if row else None
 
 
-_OPEN = Statement(f"""
+_OPEN = Statement("""
     insert into bike_sharing_billing.bills (bill_id, ride_id, bike_id, member_id, status, fee_plan, started_at)
     values (:bill_id, :ride_id, :bike_id, :member_id, 'OPEN', :fee_plan, :started_at)
-    on conflict do nothing returning {_BILL}""")
+    on conflict do nothing returning *""")
 
 
 async def open_bill(session: Session, bill_id: UUID, ride: RideState) -> BillState | None:
@@ -43,7 +39,7 @@ async def open_bill(session: Session, bill_id: UUID, ride: RideState) -> BillSta
     )
 
 
-_SETTLING = Statement(f"""
+_SETTLING = Statement("""
     insert into bike_sharing_billing.bills as mine
       (bill_id, ride_id, bike_id, member_id, status, fee_plan, started_at, ended_at, minutes, amount, flagged)
     values (:bill_id, :ride_id, :bike_id, :member_id, 'SETTLING', :fee_plan, :started_at, :ended_at, :minutes,
@@ -51,7 +47,7 @@ _SETTLING = Statement(f"""
     on conflict (ride_id) do update set status = 'SETTLING', ended_at = excluded.ended_at,
       minutes = excluded.minutes, amount = excluded.amount, flagged = excluded.flagged,
       modified_at = now(), version = mine.version + 1
-      where mine.status = 'OPEN' returning {_BILL}""")
+      where mine.status = 'OPEN' returning *""")
 
 
 async def settle(session: Session, bill_id: UUID, ride: RideState) -> BillState | None:
@@ -73,11 +69,11 @@ async def settle(session: Session, bill_id: UUID, ride: RideState) -> BillState 
     )
 
 
-_NOTE_FEE = Statement(f"""
+_NOTE_FEE = Statement("""
     update bike_sharing_billing.bills set paid = :paid, owed = :owed, balance_after = :balance_after,
       status = case when cast(:owed as bigint) = 0 then 'CLOSED' else 'OWED' end, fee_version = :version,
       modified_at = now(), version = version + 1
-    where bill_id = :bill_id and fee_version < :version returning {_BILL}""")
+    where bill_id = :bill_id and fee_version < :version returning *""")
 
 
 async def note_fee(session: Session, fee: FeeState) -> BillState | None:
@@ -94,15 +90,15 @@ async def note_fee(session: Session, fee: FeeState) -> BillState | None:
     )
 
 
-_FIND = Statement(f"select {_BILL} from bike_sharing_billing.bills where bill_id = :bill_id")
+_FIND = Statement("select * from bike_sharing_billing.bills where bill_id = :bill_id")
 
 
 async def find(session: Session, bill_id: UUID) -> BillState | None:
     return bill_of(await session.one(_FIND, bill_id=bill_id))
 
 
-_NEWEST = Statement(f"""
-    select {_BILL} from bike_sharing_billing.bills
+_NEWEST = Statement("""
+    select * from bike_sharing_billing.bills
     where (cast(:member_id as text) is null or member_id = :member_id)
       and (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, bill_id) < (:at, cast(:id as uuid)))

@@ -2,7 +2,6 @@
 
 `post` writes lines and moves the balance in one statement, so that a balance is always the sum of its entries.
 """
-# ruff: noqa: S608 - statements are put together from constants of this module
 
 from __future__ import annotations
 
@@ -96,8 +95,7 @@ async def post(session: Session, account: AccountState, lines: Sequence[Line], d
 
 # -- fees and debts
 
-_FEE = """bill_id, ride_id, member_id, amount, paid, owed, balance_after, created_at, modified_at, version"""
-_FIND_FEE = Statement(f"select {_FEE} from bike_sharing_deposits.fees where bill_id = :bill_id")
+_FIND_FEE = Statement("select * from bike_sharing_deposits.fees where bill_id = :bill_id")
 
 
 async def fee_of(session: Session, bill_id: UUID) -> FeeState | None:
@@ -106,11 +104,11 @@ async def fee_of(session: Session, bill_id: UUID) -> FeeState | None:
     return FeeState.model_validate(dict(row)) if row else None
 
 
-_TAKE = Statement(f"""
+_TAKE = Statement("""
     insert into bike_sharing_deposits.fees
       (bill_id, ride_id, account_id, member_id, amount, paid, owed, balance_after, ended_at)
     values (:bill_id, :ride_id, :account_id, :member_id, :amount, :paid, :owed, :balance_after, :ended_at)
-    returning {_FEE}""")
+    returning *""")
 
 
 async def take_fee(session: Session, account: AccountState, command: TakeFee, paid: int) -> FeeState:
@@ -140,10 +138,10 @@ async def debts(session: Session, account: AccountState) -> list[tuple[UUID, int
     return [(row["bill_id"], row["owed"]) for row in await session.all(_DEBTS, account_id=account.account_id)]
 
 
-_PAY = Statement(f"""
+_PAY = Statement("""
     update bike_sharing_deposits.fees set paid = paid + cast(:part as bigint), owed = owed - cast(:part as bigint),
       modified_at = now(), version = version + 1
-    where bill_id = :bill_id returning {_FEE}""")
+    where bill_id = :bill_id returning *""")
 
 
 async def pay(session: Session, bill_id: UUID, part: int) -> FeeState:

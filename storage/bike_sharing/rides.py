@@ -1,5 +1,4 @@
 """Bike sharing: rides, and what rides has heard of bikes and deposits."""
-# ruff: noqa: S608 - statements are put together from constants of this module
 
 from __future__ import annotations
 
@@ -17,9 +16,6 @@ from storage import paging
 from storage.database import Row, Session, Statement
 
 ONE_OPEN = "rides_one_open"
-
-_RIDE = """ride_id, bike_id, member_id, status, reason, fee_plan, start_location, location, started_at, ended_at,
-  minutes, fee, flagged, created_at, modified_at, version"""
 
 
 def ride_of(row: Row) -> RideState:
@@ -43,10 +39,10 @@ async def standing(session: Session, command: StartRide) -> Row:
     return row
 
 
-_REQUEST = Statement(f"""
+_REQUEST = Statement("""
     insert into bike_sharing_rides.rides (ride_id, bike_id, member_id, status, reason, fee_plan)
     values (:ride_id, :bike_id, :member_id, :status, :reason, :fee_plan)
-    on conflict (ride_id) do nothing returning {_RIDE}""")
+    on conflict (ride_id) do nothing returning *""")
 
 
 async def request(session: Session, ride_id: UUID, command: StartRide, plan: FeePlan) -> RideState | None:
@@ -85,10 +81,10 @@ async def rule_out(session: Session, hold: SettleHold, plan: FeePlan) -> RideSta
     return ride_of(row) if row else None
 
 
-_START = Statement(f"""
+_START = Statement("""
     update bike_sharing_rides.rides set status = 'RIDING', started_at = now(), start_location = :location,
       modified_at = now(), version = version + 1
-    where ride_id = :ride_id and status = 'STARTING' returning {_RIDE}""")
+    where ride_id = :ride_id and status = 'STARTING' returning *""")
 
 
 async def start(session: Session, ride_id: UUID, location: str) -> RideState | None:
@@ -97,10 +93,10 @@ async def start(session: Session, ride_id: UUID, location: str) -> RideState | N
     return ride_of(row) if row else None
 
 
-_GIVE_UP = Statement(f"""
+_GIVE_UP = Statement("""
     update bike_sharing_rides.rides set status = 'NOT_STARTED', reason = :reason,
       modified_at = now(), version = version + 1
-    where ride_id = :ride_id and status = 'STARTING' returning {_RIDE}""")
+    where ride_id = :ride_id and status = 'STARTING' returning *""")
 
 
 async def give_up(session: Session, ride_id: UUID, reason: str) -> RideState | None:
@@ -111,8 +107,8 @@ async def give_up(session: Session, ride_id: UUID, reason: str) -> RideState | N
 
 # -- ending
 
-_LOCK = Statement(f"""
-    select {_RIDE}, now() as now from bike_sharing_rides.rides where ride_id = :ride_id for update""")
+_LOCK = Statement("""
+    select *, now() as now from bike_sharing_rides.rides where ride_id = :ride_id for update""")
 
 
 async def lock(session: Session, ride_id: UUID) -> tuple[RideState, datetime] | None:
@@ -121,10 +117,10 @@ async def lock(session: Session, ride_id: UUID) -> tuple[RideState, datetime] | 
     return (ride_of(row), row["now"]) if row else None
 
 
-_END = Statement(f"""
+_END = Statement("""
     update bike_sharing_rides.rides set status = :to, reason = :reason, location = :location, ended_at = :ended_at,
       minutes = :minutes, fee = :fee, flagged = :flagged, modified_at = now(), version = version + 1
-    where ride_id = :ride_id and status = 'RIDING' returning {_RIDE}""")
+    where ride_id = :ride_id and status = 'RIDING' returning *""")
 
 
 async def end(session: Session, ride_id: UUID, to: RideStatus, **ended: Any) -> RideState | None:
@@ -167,7 +163,7 @@ async def note_release(session: Session, ride_id: UUID) -> None:
 
 # -- looking
 
-_FIND = Statement(f"select {_RIDE} from bike_sharing_rides.rides where ride_id = :ride_id")
+_FIND = Statement("select * from bike_sharing_rides.rides where ride_id = :ride_id")
 
 
 async def find(session: Session, ride_id: UUID) -> RideState | None:
@@ -175,8 +171,8 @@ async def find(session: Session, ride_id: UUID) -> RideState | None:
     return ride_of(row) if row else None
 
 
-_NEWEST = Statement(f"""
-    select {_RIDE} from bike_sharing_rides.rides
+_NEWEST = Statement("""
+    select * from bike_sharing_rides.rides
     where (cast(:member_id as text) is null or member_id = :member_id)
       and (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, ride_id) < (:at, cast(:id as uuid)))

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+import aio_pika
+
 from contracts.base import Caller, Message
 from contracts.bike_sharing.bikes import BikeCondition, ChangeBike, RegisterBike, ShowBike
 from contracts.bike_sharing.billing import ShowBill
@@ -16,6 +18,7 @@ from contracts.bike_sharing.rides import EndRide, ReturnBike, ShowRide, StartRid
 from ops.audit import audit
 from storage.bike_sharing.deposits import account_id_of
 from tests.support.town import STAFF, Town, card, eventually
+from workers.runtime import envelope
 
 Thing = dict[str, Any]
 
@@ -102,6 +105,18 @@ async def rode(town: Town, member: Caller, minutes: int) -> Thing:
     ride = await riding(town, member)
     await rode_for(town, ride, minutes * 60 - 30)
     return await town.done(give_back(ride, member))
+
+
+async def order(town: Town, *commands: Message) -> None:
+    """Tell commands by hand, in this order, each as a message of its own."""
+    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    async with connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("yeyak.commands", ensure=False)
+        for command in commands:
+            id = uuid4()
+            message = envelope.told(id, command.model_dump_json().encode(), command.topic, "test", id, None, "test")
+            await exchange.publish(message, routing_key=command.topic)
 
 
 # -- looking

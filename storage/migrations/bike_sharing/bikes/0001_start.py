@@ -17,6 +17,8 @@ def upgrade() -> None:
           location text not null,
           condition text not null check (condition in ('GOOD', 'BROKEN')),
           held_by uuid constraint bikes_one_each unique,
+          status text not null generated always as (case when held_by is not null then 'IN_USE'
+            when condition = 'BROKEN' then 'BROKEN' else 'AVAILABLE' end) stored,
           registered_by text not null,
           created_at timestamptz not null default now(),
           modified_at timestamptz not null default now(),
