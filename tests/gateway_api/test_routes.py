@@ -5,15 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from gateway_api import operations, payments, video_rental
 from gateway_api.app import all_routes
 from gateway_api.door import STAFF
 from workers.runtime.asking import Reply
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
+TOP_UP = {"amount": 1000, "payment": CARD}
 ID = str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
 
+NEW_IDS = ("video_id", "rental_id", "refund_id", "top_up_id", "bike_id", "ride_id")
+CREATING = ("/videos", "/rentals", "/refunds", "/top-ups", "/credits", "/bikes", "/rides")
 WHO = {"customer": "c", "staff": "s", "operator": "o"}
 
 ROUTES = [
@@ -49,6 +51,33 @@ ROUTES = [
     ("GET", f"/v1/video-rental/rentals/{ID}", None, "cso", "video_rental.rentals.show_rental"),
     ("GET", "/v1/video-rental/my-page", None, "cso", "video_rental.my_page.list_my_page"),
     ("GET", f"/v1/video-rental/my-page/{ID}", None, "cso", "video_rental.my_page.show_my_page"),
+    ("POST", "/v1/bike-sharing/deposits/top-ups", TOP_UP, "c", "bike_sharing.deposits.top_up_deposit"),
+    ("GET", "/v1/bike-sharing/deposits/top-ups", None, "cso", "bike_sharing.deposits.list_top_ups"),
+    ("GET", f"/v1/bike-sharing/deposits/top-ups/{ID}", None, "cso", "bike_sharing.deposits.show_top_up"),
+    (
+        "POST",
+        f"/v1/bike-sharing/deposits/{ID}/credits",
+        {"amount": 1, "reason": "sorry"},
+        "so",
+        "bike_sharing.deposits.credit_deposit",
+    ),
+    ("GET", "/v1/bike-sharing/deposits/me", None, "c", "bike_sharing.deposits.show_deposit"),
+    ("GET", "/v1/bike-sharing/deposits", None, "so", "bike_sharing.deposits.list_deposits"),
+    ("GET", f"/v1/bike-sharing/deposits/{ID}", None, "so", "bike_sharing.deposits.show_deposit"),
+    ("GET", f"/v1/bike-sharing/deposits/{ID}/entries", None, "cso", "bike_sharing.deposits.list_entries"),
+    ("POST", "/v1/bike-sharing/bikes", {"code": "B1", "location": "x"}, "so", "bike_sharing.bikes.register_bike"),
+    ("GET", "/v1/bike-sharing/bikes", None, "cso", "bike_sharing.bikes.list_bikes"),
+    ("GET", f"/v1/bike-sharing/bikes/{ID}", None, "cso", "bike_sharing.bikes.show_bike"),
+    ("PATCH", f"/v1/bike-sharing/bikes/{ID}", {"status": "BROKEN"}, "so", "bike_sharing.bikes.change_bike"),
+    ("POST", "/v1/bike-sharing/rides", {"bike_id": ID}, "c", "bike_sharing.rides.start_ride"),
+    ("POST", f"/v1/bike-sharing/rides/{ID}/return", {"location": "x"}, "c", "bike_sharing.rides.return_bike"),
+    ("POST", f"/v1/bike-sharing/rides/{ID}/end", {"reason": "lost"}, "so", "bike_sharing.rides.end_ride"),
+    ("GET", "/v1/bike-sharing/rides", None, "cso", "bike_sharing.rides.list_rides"),
+    ("GET", f"/v1/bike-sharing/rides/{ID}", None, "cso", "bike_sharing.rides.show_ride"),
+    ("GET", "/v1/bike-sharing/billings", None, "cso", "bike_sharing.billing.list_bills"),
+    ("GET", f"/v1/bike-sharing/billings/{ID}", None, "cso", "bike_sharing.billing.show_bill"),
+    ("GET", "/v1/bike-sharing/ride-history", None, "cso", "bike_sharing.ride_history.list_ride_history"),
+    ("GET", f"/v1/bike-sharing/ride-history/{ID}", None, "cso", "bike_sharing.ride_history.show_ride_history"),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
     ("GET", f"/v1/payments/{ID}", None, "cso", "payments.show_payment"),
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
@@ -69,8 +98,8 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
 async def test_a_route(door, asker, method, path, body, who, topic):
-    created = method == "POST" and path.endswith(("/videos", "/rentals", "/refunds"))
-    asker.says(topic, {"video_id": ID, "rental_id": ID, "refund_id": ID})
+    created = method == "POST" and path.endswith(CREATING)
+    asker.says(topic, dict.fromkeys(NEW_IDS, ID))
 
     for role, letter in WHO.items():
         asker.asked.clear()
@@ -97,15 +126,15 @@ def test_the_table_above_is_complete():
 
 def test_whoever_staff_are_operators_may_too():
     assert {"staff", "operator"} == STAFF
-    for route in [*video_rental.routes.table, *payments.routes.table, *operations.routes.table]:
+    for route in all_routes():
         assert "staff" not in route.who or "operator" in route.who
 
 
 def test_every_wait_below_is_shorter_than_the_doors(make_settings):
-    settings = make_settings(video_rental_payment_ms=9000)
+    settings = make_settings(video_rental_payment_ms=9000, bike_sharing_payment_ms=9000, bike_sharing_take_ms=9000)
 
     for route in all_routes():
-        if route.asks.topic.endswith(("book_video", "pay_late_fee")):
+        if route.asks.topic.endswith(("book_video", "pay_late_fee", "top_up_deposit", "start_ride")):
             assert route.budget(settings) > 9
 
 
@@ -114,6 +143,10 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
     [
         ("/v1/video-rental/rentals", "member_id"),
         ("/v1/video-rental/my-page", "member_id"),
+        ("/v1/bike-sharing/deposits/top-ups", "member_id"),
+        ("/v1/bike-sharing/rides", "member_id"),
+        ("/v1/bike-sharing/billings", "member_id"),
+        ("/v1/bike-sharing/ride-history", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],
