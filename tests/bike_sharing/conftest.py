@@ -19,8 +19,10 @@ PATIENT = {
     "payments_slow_seconds": 1.2,
     "bike_sharing_payment_ms": 1500,
     "bike_sharing_take_ms": 1500,
+    "bike_sharing_ask_holder_seconds": 3600,
 }
-"""Short enough to wait for, long enough that a busy machine does not make an answer look like silence."""
+"""Short enough to wait for, long enough that a busy machine does not make an answer look like silence;
+and no question to holders that would be under way for a minute."""
 
 
 @asynccontextmanager
