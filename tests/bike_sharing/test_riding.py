@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from uuid import uuid4
 
 from contracts.base import Caller
 from contracts.bike_sharing.bikes import BikeCondition, BikeStatus, ListBikes, ShowBike
 from contracts.bike_sharing.billing import ShowBill
-from contracts.bike_sharing.deposits import ListEntries
+from contracts.bike_sharing.deposits import CreditDeposit, ListEntries
 from contracts.bike_sharing.ride_history import ShowRideHistory
 from contracts.bike_sharing.rides import ListRides, ShowRide
 from tests.bike_sharing.riding import (
+    Thing,
     attempt,
     bike,
     bike_is,
@@ -31,7 +33,7 @@ from tests.bike_sharing.riding import (
     shown,
     start,
 )
-from tests.support.town import Town, customer, eventually
+from tests.support.town import STAFF, Town, customer, eventually
 
 
 async def test_a_member_rides_returns_anywhere_and_pays_from_the_deposit(town: Town, kim: Caller) -> None:
@@ -245,3 +247,22 @@ async def test_broken_bikes_are_for_staff_to_see(town: Town, kim: Caller) -> Non
     assert (await town.refused(ShowBike(bike_id=broken, caller=kim)))["code"] == "not_found"
     assert (await town.done(ShowBike(bike_id=good, caller=kim)))["status"] == "AVAILABLE"
     assert "held_by" not in (await bike_of(town, good))
+
+
+async def test_money_that_is_still_on_its_way_is_waited_for(town: Town, kim: Caller) -> None:
+    bike_id = await bike(town)
+    started = time.monotonic()
+
+    refusal = await town.refused(start(bike_id, kim))
+
+    assert refusal["code"] == "deposit_too_low"
+    assert time.monotonic() - started > 0.4
+
+    async def paid_while_asking() -> Thing:
+        member = customer()
+        ride = asyncio.create_task(attempt(town, start(bike_id, member)))
+        await town.done(CreditDeposit(member_id=member.member_id, amount=2_000, reason="a present", caller=STAFF))
+        code, body = await ride
+        return body if code == "done" else {}
+
+    await town.done(end(await eventually(paid_while_asking, within=20)))

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import pytest
+from pydantic import ValidationError
 
 from contracts.bike_sharing.rides import FeePlan
 from workers.bike_sharing.deposits import rules as deposits
 from workers.bike_sharing.rides import rules as rides
+from workers.runtime.settings import Settings
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = FeePlan(per_minute=100, at_most=20_000)
@@ -71,3 +73,27 @@ def test_the_oldest_debt_is_paid_first_and_the_last_in_part(
     debts: list[tuple[UUID, int]], amount: int, parts: list[tuple[UUID, int]]
 ) -> None:
     assert deposits.paid_off(debts, amount) == parts
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        ("", []),
+        ("City Hall", ["City Hall"]),
+        ("City Hall, Han River,", ["City Hall", "Han River"]),
+        ('["City Hall", "Gate 1, north"]', ["City Hall", "Gate 1, north"]),
+    ],
+)
+def test_locations_are_a_list_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, given: str, places: list[str]
+) -> None:
+    monkeypatch.setenv("YEYAK_BIKE_SHARING_LOCATIONS", given)
+
+    assert Settings().bike_sharing_locations == places
+
+
+def test_locations_that_are_no_list_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YEYAK_BIKE_SHARING_LOCATIONS", "[City Hall")
+
+    with pytest.raises(ValidationError, match="bike_sharing_locations"):
+        Settings()

@@ -103,7 +103,7 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
 
 def _patience(tx: Tx, attempt: int) -> timedelta:
     first = tx.settings.bike_sharing_ask_holder_seconds
-    return timedelta(seconds=min(max(first, ASK_AT_MOST), first * 2.0 ** (attempt - 1)))
+    return timedelta(seconds=min(max(first, ASK_AT_MOST), first * 2 ** min(attempt - 1, 30)))
 
 
 @bikes.on(ReleaseBike)

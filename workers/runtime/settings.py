@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "YEYAK_"
 OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR"}
 """Read before the settings are, by whoever finds the files."""
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return (
+        json.loads(value)
+        if value.lstrip().startswith("[")
+        else [name for part in value.split(",") if (name := part.strip())]
+    )
+
+
+Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
@@ -100,8 +114,8 @@ class Settings(BaseSettings):
     bike_sharing_fee_at_most: int = Field(20_000, ge=0)
     bike_sharing_ride_hours: float = Field(24, gt=0)
     """A ride that is open for so long ends by itself."""
-    bike_sharing_locations: list[str] = []
-    """Where bikes may stand (JSON); empty: anywhere."""
+    bike_sharing_locations: Listed = []
+    """Where bikes may stand (JSON, or names with commas between them); empty: anywhere."""
     bike_sharing_ask_holder_seconds: float = Field(60, gt=0)
     """After which bikes asks whether the ride that holds a bike stands; then less and less often."""
 

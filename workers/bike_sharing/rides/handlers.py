@@ -55,6 +55,13 @@ NO_BIKE = {"bike_broken", "bike_not_available", "not_found"}
 """What bikes says when the ride certainly holds nothing."""
 
 
+class NotPaidYet(NotKnownYet):
+    """A refusal for want of money, once half a second has passed: a top-up may still be on its way here."""
+
+    def __init__(self, code: str, **details: int) -> None:
+        Refused.__init__(self, code, **details)
+
+
 def wrong_state(ride: RideState) -> Refused:
     return Refused("wrong_state", current_status=ride.status, allowed_actions=ACTIONS.get(ride.status, []))
 
@@ -93,10 +100,10 @@ async def start_ride(command: StartRide, tx: Tx) -> Ask | RideState | Refused:
     if standing["riding"]:
         raise Refused("ride_open")
     if standing["debt"] > 0:
-        raise Refused("debt_owed", debt=standing["debt"])
+        raise NotPaidYet("debt_owed", debt=standing["debt"])
     if standing["balance"] < tx.settings.bike_sharing_minimum_deposit:
         least = tx.settings.bike_sharing_minimum_deposit
-        raise Refused("deposit_too_low", balance=standing["balance"], minimum=least)
+        raise NotPaidYet("deposit_too_low", balance=standing["balance"], minimum=least)
     try:
         ride = await store.request(tx, tx.id, command, plan_of(tx))
     except asyncpg.UniqueViolationError as error:
