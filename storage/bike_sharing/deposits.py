@@ -63,6 +63,7 @@ _POST = Statement("""
       select * from unnest(cast(:kinds as text[]), cast(:amounts as bigint[]), cast(:bill_ids as uuid[]),
         cast(:top_up_ids as uuid[]), cast(:reasons as text[]))
         with ordinality line(kind, amount, bill_id, top_up_id, reason, n)),
+    clock as materialized (select clock_timestamp() as at),
     account as (
       update bike_sharing_deposits.accounts
       set balance = balance + (select coalesce(sum(amount), 0) from lines), debt = debt + cast(:debt as bigint),
@@ -73,8 +74,8 @@ _POST = Statement("""
         (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, created_at)
       select account_id, kind, amount, balance - coalesce(sum(amount) over (order by n desc
           rows between unbounded preceding and 1 preceding), 0),
-        bill_id, top_up_id, reason, clock_timestamp() + n * interval '1 microsecond'
-      from account, lines)
+        bill_id, top_up_id, reason, at + n * interval '1 microsecond'
+      from account, clock, lines)
     select * from account""")
 
 

@@ -20,11 +20,9 @@ OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR"}
 def _listed(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return (
-        json.loads(value)
-        if value.lstrip().startswith("[")
-        else [name for part in value.split(",") if (name := part.strip())]
-    )
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [name for part in value.split(",") if (name := part.strip())]
 
 
 Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
