@@ -97,7 +97,7 @@ ROUNDS = [
 
 @dataclass(frozen=True)
 class Original:
-    """A quiet town, without discrepancies, in which rides were paid, owed and paid off, and in which one goes on; it has come to an end."""
+    """What a town without discrepancies left behind: rides paid, owed, paid off, and one that goes on."""
 
     settings: Settings
     servers: Servers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from uuid import UUID, uuid4, uuid5
 
 import asyncpg
@@ -115,10 +116,7 @@ async def test_top_ups_at_once_are_all_counted(town: Town, kim: Caller) -> None:
 
     assert [code for code, _ in outcomes] == ["done"] * 10
     assert (await deposit(town, kim))["balance"] == sum(amounts)
-    page = await town.done(ListEntries(member_id=kim.member_id, caller=kim))
-    assert [entry["balance_after"] for entry in page["items"]] == sorted(
-        (entry["balance_after"] for entry in page["items"]), reverse=True
-    )
+    await balances_add_up(town, kim)
 
 
 async def test_a_fee_that_is_ordered_many_times_at_once_is_taken_once(town: Town, kim: Caller) -> None:
@@ -167,6 +165,31 @@ async def test_debts_are_paid_oldest_first_and_in_parts(town: Town, kim: Caller)
         ("CREDIT", 3_000),
         ("DEBT", -1_000),
     ]
+    await balances_add_up(town, kim)
+
+
+async def test_fees_and_top_ups_at_once_in_whatever_order_leave_what_is_left(town: Town, kim: Caller) -> None:
+    fees = [fee(kim, 700, minutes_ago=number) for number in range(10)]
+
+    await asyncio.gather(
+        order(town, *fees, *fees),
+        *(attempt(town, top_up(kim, 1_500)) for _ in range(4)),
+        *(attempt(town, top_up(kim, 1_000)) for _ in range(4)),
+    )
+
+    await has(town, kim, 3_000)
+    await town.quiet()
+    lines = await ledger(town, kim)
+    assert sum(amount for _, amount in lines) == 3_000
+    assert sum(amount for kind, amount in lines if kind in ("FEE", "DEBT")) == -7_000
+    await balances_add_up(town, kim)
+
+
+async def balances_add_up(town: Town, member: Caller) -> None:
+    """Each line of the ledger leaves the sum of all lines up to it."""
+    page = await town.done(ListEntries(member_id=member.member_id, caller=member, limit=200))
+    lines = page["items"][::-1]
+    assert [line["balance_after"] for line in lines] == list(accumulate(line["amount"] for line in lines))
 
 
 async def owes(town: Town, ride: Thing, won: int) -> None:
