@@ -116,15 +116,6 @@ async def test_a_release_of_one_ride_leaves_the_bike_to_another(town: Town, kim:
     await town.done(give_back(ride, kim))
 
 
-async def test_a_bike_is_taken_by_one_of_many_rides_at_once(town: Town, kim: Caller) -> None:
-    bike_id, ride_ids = await bike(town), [uuid4() for _ in range(30)]
-
-    outcomes = await asyncio.gather(*(attempt(town, take(bike_id, ride_id, kim)) for ride_id in ride_ids))
-
-    assert sorted(code for code, _ in outcomes) == ["bike_not_available"] * 29 + ["done"]
-    await bike_is(town, bike_id, "AVAILABLE")
-
-
 @contextmanager
 def first_answer_of_bikes_is_held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Bikes hands the bike out, and its answer comes when nobody waits any more."""

@@ -7,7 +7,7 @@ import time
 from uuid import uuid4
 
 from contracts.base import Caller
-from contracts.bike_sharing.bikes import BikeCondition, BikeStatus, ListBikes, ShowBike
+from contracts.bike_sharing.bikes import BikeCondition, BikeStatus, ListBikes, ReleaseBike, ShowBike, TakeBike
 from contracts.bike_sharing.billing import ShowBill
 from contracts.bike_sharing.deposits import CreditDeposit, ListEntries
 from contracts.bike_sharing.ride_history import ShowRideHistory
@@ -26,6 +26,7 @@ from tests.bike_sharing.riding import (
     has,
     ledger,
     new_bike,
+    order,
     report,
     ride_of,
     riding,
@@ -101,6 +102,17 @@ async def test_two_members_and_one_bike_one_rides(town: Town) -> None:
     assert (await bike_of(town, bike_id))["status"] == "IN_USE"
     await town.done(end(ride))
     await bike_is(town, bike_id, "AVAILABLE")
+
+
+async def test_a_bike_is_taken_by_one_of_many_rides_at_once(town: Town, kim: Caller) -> None:
+    bike_id, ride_ids = await bike(town), [uuid4() for _ in range(30)]
+    takes = [TakeBike(bike_id=bike_id, ride_id=ride_id, member_id=kim.member_id) for ride_id in ride_ids]
+
+    outcomes = await asyncio.gather(*(attempt(town, take) for take in takes))
+
+    assert sorted(code for code, _ in outcomes) == ["bike_not_available"] * 29 + ["done"]
+    await order(town, *(ReleaseBike(bike_id=bike_id, ride_id=ride_id) for ride_id in ride_ids))
+    assert (await bike_is(town, bike_id, "AVAILABLE"))["version"] == 3
 
 
 async def test_one_member_who_starts_many_rides_at_once_has_one(town: Town, kim: Caller) -> None:
