@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_api import cafe, operations, pages, payments, shop, video_rental
+from gateway_api import bike_sharing, cafe, operations, pages, payments, shop, video_rental
 from gateway_api.door import Asks, Door, Route, Routes
 from gateway_api.edge import Edge, methods
 from gateway_api.language import preferred
@@ -28,7 +28,14 @@ from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
-SYSTEMS: list[Routes] = [video_rental.routes, shop.routes, cafe.routes, payments.routes, operations.routes]
+SYSTEMS: list[Routes] = [
+    video_rental.routes,
+    bike_sharing.routes,
+    shop.routes,
+    cafe.routes,
+    payments.routes,
+    operations.routes,
+]
 """The routes of the town, in the order of its pages."""
 
 CONNECT_AGAIN_SECONDS = 0.5

@@ -96,6 +96,11 @@ _WORTH_A_LOOK = re.compile(rb"[0-9](?:[ -]*[0-9]){12}|\\|[\[:,]\s*-?[0-9.]+[eE]"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+def is_storable(text: str) -> bool:
+    """Whether a database can keep a text."""
+    return not _UNSTORABLE.search(text)
+
+
 class _Pairs(NamedTuple):
     """A JSON object with all its keys, the repeated ones too."""
 

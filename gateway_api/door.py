@@ -39,6 +39,8 @@ MARGIN_SECONDS = 0.5
 BUDGET_SECONDS = 2.0
 """What a context may spend on an answer, where its routes do not say otherwise."""
 
+LONGEST_NAME = 128
+
 REQUESTS = UUID("5b0c9a52-6d7e-4f0e-9a3b-0f5d6a0c7e11")
 """The namespace of message ids that idempotency keys stand for."""
 
@@ -173,6 +175,13 @@ class Visit:
             raise Problem("not_found")
         return UUID(text)
 
+    def text(self, name: str) -> str:
+        """A path parameter that is a name; what is too long or cannot be stored names nothing."""
+        text = self._path[name]
+        if len(text) > LONGEST_NAME or not bodies.is_storable(text):
+            raise Problem("not_found")
+        return text
+
     def owner(self, wanted: str | None) -> str | None:
         """Whose things a list shows: a customer's own, anybody's for staff."""
         if self.caller.is_staff:
@@ -205,8 +214,9 @@ class Visit:
         return reply
 
     def _story(self) -> UUID:
-        """The id of what the path names; a new thing takes the message's id."""
-        return self.id(next(iter(self._path))) if self._path else self.message_id
+        """The id of what the path names; a new thing, and what has a name only, takes the message's id."""
+        named = next(iter(self._path.values()), "")
+        return UUID(named) if _UUID.fullmatch(named) else self.message_id
 
     def answer(self, reply: asking.Reply) -> Response:
         """An outcome as HTTP; raises Problem for each that is not `done`."""

@@ -18,6 +18,11 @@ CONTEXTS = (
     "shop.orders",
     "shop.deliveries",
     "shop.order_status",
+    "bike_sharing.bikes",
+    "bike_sharing.rides",
+    "bike_sharing.billing",
+    "bike_sharing.deposits",
+    "bike_sharing.ride_history",
     "journal",
 )
 

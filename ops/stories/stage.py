@@ -53,7 +53,7 @@ class Answer:
     @property
     def code(self) -> str:
         """The `code` of a problem, the `status` of a thing."""
-        return str(self.body.get("code") or self.body.get("status") or "")
+        return str(self.body.get("code" if self.status >= 400 else "status") or "")
 
 
 def issuer(settings: Settings) -> Callable[[str, Role], str]:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workers.runtime.drills import delays
 
 PREFIX = "YEYAK_"
 OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR"}
 """Read before the settings are, by whoever finds the files."""
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [name for part in value.split(",") if (name := part.strip())]
+
+
+Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
@@ -107,11 +119,29 @@ class Settings(BaseSettings):
     shop_receipt_days: float = Field(14, gt=0)
     """An order is closed this long after its delivery began, although nobody confirmed the receipt."""
 
+    # bike sharing
+    bike_sharing_take_ms: int = Field(1200, ge=10)
+    bike_sharing_payment_ms: int = Field(3000, ge=10)
+    bike_sharing_minimum_deposit: int = Field(2_000, ge=0)
+    """Won that a member must have to ride."""
+    bike_sharing_fee_per_minute: int = Field(100, ge=0)
+    bike_sharing_fee_at_most: int = Field(20_000, ge=0)
+    bike_sharing_ride_hours: float = Field(24, gt=0)
+    """A ride that is open for so long ends by itself."""
+    bike_sharing_locations: Listed = []
+    """Where bikes may stand (JSON, or names with commas between them); empty: anywhere."""
+    bike_sharing_ask_holder_seconds: float = Field(60, gt=0)
+    """After which bikes asks whether the ride that holds a bike stands; then less and less often."""
+
     @field_validator("delay_ms")
     @classmethod
     def _are_delays(cls, text: str) -> str:
         delays(text)
         return text
+
+    @property
+    def longest_ride(self) -> timedelta:
+        return timedelta(hours=self.bike_sharing_ride_hours)
 
     @property
     def pickup_time(self) -> timedelta:

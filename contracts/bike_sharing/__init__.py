@@ -1,0 +1,1 @@
+"""Bike sharing: what its contexts say."""

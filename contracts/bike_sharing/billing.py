@@ -1,0 +1,84 @@
+"""Bike sharing: bills, and what they tell the town.
+
+RideStarted    -> BillOpened
+a ride's end   -> BillSettling -> TakeFee -> BillClosed | BillOwed -> BillClosed
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from contracts.base import Caller, Event, MemberId, Page, Question, Shape, Won
+from contracts.bike_sharing.rides import FeePlan
+
+
+class BillStatus(StrEnum):
+    OPEN = "OPEN"
+    SETTLING = "SETTLING"
+    CLOSED = "CLOSED"
+    OWED = "OWED"
+
+
+class BillState(Shape):
+    """The bill of a ride, in won; `amount` is None while the ride is open."""
+
+    bill_id: UUID
+    ride_id: UUID
+    bike_id: UUID
+    member_id: MemberId
+    status: BillStatus
+    fee_plan: FeePlan
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    minutes: int | None
+    amount: Won | None
+    paid: Won
+    owed: Won
+    balance_after: Won | None
+    """Of the deposit, when the fee was taken."""
+    flagged: bool
+    """The ride ended before it started, as the clock says."""
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+
+class BillEvent(BillState, Event):
+    """What happened to a bill, with its state afterwards."""
+
+
+class BillOpened(BillEvent):
+    topic = "bike_sharing.billing.bill_opened"
+
+
+class BillSettling(BillEvent):
+    topic = "bike_sharing.billing.bill_settling"
+
+
+class BillOwed(BillEvent):
+    """The deposit was short, or a part of the debt was paid."""
+
+    topic = "bike_sharing.billing.bill_owed"
+
+
+class BillClosed(BillEvent):
+    topic = "bike_sharing.billing.bill_closed"
+
+
+class ShowBill(Question[BillState]):
+    topic = "bike_sharing.billing.show_bill"
+
+    bill_id: UUID
+    caller: Caller
+
+
+class ListBills(Question[Page[BillState]]):
+    topic = "bike_sharing.billing.list_bills"
+
+    member_id: str | None = None
+    status: BillStatus | None = None
+    limit: int = 50
+    cursor: str | None = None

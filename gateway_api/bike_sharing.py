@@ -1,0 +1,260 @@
+"""Bike sharing (자전거 대여): members top up, take a bike, return it anywhere; staff keep the fleet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+from starlette.responses import Response
+
+from contracts.bike_sharing.bikes import (
+    BikeCondition,
+    BikeStatus,
+    ChangeBike,
+    Code,
+    ListBikes,
+    Location,
+    RegisterBike,
+    ShowBike,
+)
+from contracts.bike_sharing.billing import BillStatus, ListBills, ShowBill
+from contracts.bike_sharing.deposits import (
+    CreditAmount,
+    CreditDeposit,
+    ListDeposits,
+    ListEntries,
+    ListTopUps,
+    ShowDeposit,
+    ShowTopUp,
+    TopUpAmount,
+    TopUpDeposit,
+    TopUpStatus,
+)
+from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
+from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
+from contracts.payments import Card
+from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenReason, Paging
+from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+
+routes = Routes(
+    "/v1/bike-sharing",
+    "bike sharing",
+    budgets={
+        TopUpDeposit: lambda settings: settings.bike_sharing_payment_ms / 1000 + 1,
+        StartRide: lambda settings: settings.bike_sharing_take_ms / 1000 + 1,
+        ShowRideHistory: lambda _: 2.5,  # it may wait for `min_version`
+    },
+)
+
+GivenLocation = Annotated[Location, NOT_BLANK]
+Settable = Literal["AVAILABLE", "BROKEN"]
+MemberFilter = Annotated[str, Field(min_length=1, max_length=128)]
+
+CONDITIONS: dict[str | None, BikeCondition | None] = {
+    "AVAILABLE": BikeCondition.GOOD,
+    "BROKEN": BikeCondition.BROKEN,
+    None: None,
+}
+
+
+def not_given() -> Any:
+    """What is not sent is None; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
+class CardPayment(Card):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewTopUp(Form):
+    amount: TopUpAmount
+    payment: CardPayment
+
+
+class NewCredit(Form):
+    amount: CreditAmount
+    reason: GivenReason
+
+
+class NewBike(Form):
+    code: Annotated[Code, NOT_BLANK]
+    location: GivenLocation
+    status: Settable = "AVAILABLE"
+
+
+class BikeChanges(Form):
+    """What is not given stays."""
+
+    location: GivenLocation = not_given()
+    status: Settable = not_given()
+
+
+class BikeFilters(Paging):
+    location: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    status: BikeStatus | None = None
+
+
+class NewRide(Form):
+    bike_id: UUID
+
+
+class Return(Form):
+    location: GivenLocation
+
+
+class Ending(Form):
+    reason: GivenReason
+    location: GivenLocation | None = None
+
+
+class TopUpFilters(Paging):
+    member_id: MemberFilter | None = None
+    status: TopUpStatus | None = None
+
+
+class RideFilters(Paging):
+    member_id: MemberFilter | None = None
+    status: RideStatus | None = None
+
+
+class BillFilters(Paging):
+    member_id: MemberFilter | None = None
+    status: BillStatus | None = None
+
+
+class Seen(Filters):
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
+    """Wait briefly until the view has seen this version of the ride."""
+
+
+# -- deposits
+
+
+@routes.post("/deposits/top-ups", CUSTOMER, TopUpDeposit, NewTopUp, creates="/deposits/top-ups/{top_up_id}")
+async def top_up(visit: Visit, form: NewTopUp) -> Response:
+    """Money into the own deposit; what is owed is paid first."""
+    return await visit.ask(TopUpDeposit(**vars(form), caller=visit.caller))
+
+
+@routes.get("/deposits/top-ups", ANY, ListTopUps, TopUpFilters)
+async def list_top_ups(visit: Visit, filters: TopUpFilters) -> Response:
+    """Top-ups and credits, those that came to nothing too; staff may name a `member_id`."""
+    return await visit.ask(ListTopUps(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/deposits/top-ups/{top_up_id}", ANY, ShowTopUp)
+async def show_top_up(visit: Visit) -> Response:
+    return await visit.ask(ShowTopUp(top_up_id=visit.id("top_up_id"), caller=visit.caller))
+
+
+@routes.post("/deposits/{member_id}/credits", STAFF, CreditDeposit, NewCredit, creates="/deposits/top-ups/{top_up_id}")
+async def credit(visit: Visit, form: NewCredit) -> Response:
+    """Money that staff give a member; what is owed is paid first."""
+    return await visit.ask(CreditDeposit(member_id=visit.text("member_id"), **vars(form), caller=visit.caller))
+
+
+@routes.get("/deposits/me", CUSTOMER, ShowDeposit)
+async def show_own_deposit(visit: Visit) -> Response:
+    return await visit.ask(ShowDeposit(member_id=visit.caller.member_id, caller=visit.caller))
+
+
+@routes.get("/deposits", STAFF, ListDeposits, Paging)
+async def list_deposits(visit: Visit, filters: Paging) -> Response:
+    return await visit.ask(ListDeposits(**vars(filters)))
+
+
+@routes.get("/deposits/{member_id}", STAFF, ShowDeposit)
+async def show_deposit(visit: Visit) -> Response:
+    return await visit.ask(ShowDeposit(member_id=visit.text("member_id"), caller=visit.caller))
+
+
+@routes.get("/deposits/{member_id}/entries", ANY, ListEntries, Paging)
+async def list_entries(visit: Visit, filters: Paging) -> Response:
+    """The ledger of a member; `me` is the own one."""
+    member_id = visit.text("member_id")
+    if member_id == "me" and not visit.caller.is_staff:
+        member_id = visit.caller.member_id
+    return await visit.ask(ListEntries(member_id=member_id, **vars(filters), caller=visit.caller))
+
+
+# -- the fleet
+
+
+@routes.post("/bikes", STAFF, RegisterBike, NewBike, creates="/bikes/{bike_id}")
+async def register_bike(visit: Visit, form: NewBike) -> Response:
+    condition = CONDITIONS[form.status]
+    return await visit.ask(
+        RegisterBike(code=form.code, location=form.location, condition=condition, caller=visit.caller)
+    )
+
+
+@routes.get("/bikes", ANY, ListBikes, BikeFilters)
+async def list_bikes(visit: Visit, filters: BikeFilters) -> Response:
+    """The fleet; broken bikes only for staff."""
+    return await visit.ask(ListBikes(**vars(filters), broken_too=visit.caller.is_staff))
+
+
+@routes.get("/bikes/{bike_id}", ANY, ShowBike)
+async def show_bike(visit: Visit) -> Response:
+    return await visit.ask(ShowBike(bike_id=visit.id("bike_id"), caller=visit.caller))
+
+
+@routes.patch("/bikes/{bike_id}", STAFF, ChangeBike, BikeChanges)
+async def change_bike(visit: Visit, form: BikeChanges) -> Response:
+    """Of a bike in use only that it is BROKEN is noted, for after the ride."""
+    condition = CONDITIONS[form.status]
+    return await visit.ask(ChangeBike(bike_id=visit.id("bike_id"), location=form.location, condition=condition))
+
+
+# -- rides
+
+
+@routes.post("/rides", CUSTOMER, StartRide, NewRide, creates="/rides/{ride_id}", look="/ride-history/{ride_id}")
+async def start_ride(visit: Visit, form: NewRide) -> Response:
+    return await visit.ask(StartRide(bike_id=form.bike_id, caller=visit.caller))
+
+
+@routes.post("/rides/{ride_id}/return", CUSTOMER, ReturnBike, Return)
+async def return_bike(visit: Visit, form: Return) -> Response:
+    return await visit.ask(ReturnBike(ride_id=visit.id("ride_id"), location=form.location, caller=visit.caller))
+
+
+@routes.post("/rides/{ride_id}/end", STAFF, EndRide, Ending)
+async def end_ride(visit: Visit, form: Ending) -> Response:
+    return await visit.ask(EndRide(ride_id=visit.id("ride_id"), **vars(form), caller=visit.caller))
+
+
+@routes.get("/rides", ANY, ListRides, RideFilters)
+async def list_rides(visit: Visit, filters: RideFilters) -> Response:
+    """Rides as their writer sees them; staff may name a `member_id`."""
+    return await visit.ask(ListRides(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/rides/{ride_id}", ANY, ShowRide)
+async def show_ride(visit: Visit) -> Response:
+    return await visit.ask(ShowRide(ride_id=visit.id("ride_id"), caller=visit.caller))
+
+
+@routes.get("/billings", ANY, ListBills, BillFilters)
+async def list_bills(visit: Visit, filters: BillFilters) -> Response:
+    """Bills; staff may name a `member_id`."""
+    return await visit.ask(ListBills(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/billings/{bill_id}", ANY, ShowBill)
+async def show_bill(visit: Visit) -> Response:
+    return await visit.ask(ShowBill(bill_id=visit.id("bill_id"), caller=visit.caller))
+
+
+@routes.get("/ride-history", ANY, ListRideHistory, RideFilters)
+async def list_ride_history(visit: Visit, filters: RideFilters) -> Response:
+    """Everything a member rode; staff may name a `member_id`."""
+    return await visit.ask(ListRideHistory(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/ride-history/{ride_id}", ANY, ShowRideHistory, Seen)
+async def show_ride_history(visit: Visit, seen: Seen) -> Response:
+    """One ride with its timeline."""
+    ride_id = visit.id("ride_id")
+    return await visit.ask(ShowRideHistory(ride_id=ride_id, min_version=seen.min_version, caller=visit.caller))

@@ -1,0 +1,270 @@
+"""Bike sharing: what the invariants say of its bikes, its bills and its ledger."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from contracts.bike_sharing.bikes import AskHolder, BikeEvent
+from contracts.bike_sharing.billing import BillEvent
+from contracts.bike_sharing.deposits import (
+    AccountChanged,
+    AccountState,
+    CreditDeposit,
+    DebtPaid,
+    FeeTaken,
+    TakeFee,
+    TopUpDeposit,
+)
+from contracts.bike_sharing.rides import EndAtCap, RideEvent, StartRide
+from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.stores import Row, Stores
+from storage.bike_sharing import ride_history
+
+WRITERS = {f"bike_sharing.{name}": f"bike_sharing_{name}" for name in ("bikes", "rides", "billing", "deposits")}
+
+Rule = tuple[str, str]
+"""What is said of each row, and the statement that finds it."""
+
+CAPACITY: tuple[Rule, ...] = (
+    (
+        "bike {bike_id} is held by ride {held_by}, which is {status}",
+        """select b.bike_id, b.held_by, coalesce(r.status, 'not there') as status from <bike_sharing_bikes.bikes> b
+        left join <bike_sharing_rides.rides> r on r.ride_id = b.held_by
+        left join <bike_sharing_bikes.holds> h on h.ride_id = b.held_by
+        where b.held_by is not null and coalesce(r.status, '') not in ('STARTING', 'RIDING')
+          and (r.ride_id is not null or h.ride_id is null or h.confirmed or h.released_at is not null)
+        order by 1""",
+    ),
+    (
+        "ride {ride_id} is RIDING, and does not hold bike {bike_id}",
+        """select r.ride_id, r.bike_id from <bike_sharing_rides.rides> r where status = 'RIDING'
+          and not exists (select from <bike_sharing_bikes.bikes> b
+            where b.held_by = r.ride_id and b.bike_id = r.bike_id) order by 1""",
+    ),
+    (
+        "member {member_id} has {rides} rides open",
+        """select member_id, count(*) as rides from <bike_sharing_rides.rides> where status in ('STARTING', 'RIDING')
+        group by 1 having count(*) > 1 order by 1""",
+    ),
+)
+
+LEDGER: tuple[Rule, ...] = (
+    (
+        "the deposit of {member_id} is {balance} won, and its entries are {entries}",
+        """select member_id, balance, coalesce(sum(amount), 0) as entries from <bike_sharing_deposits.accounts> a
+        left join <bike_sharing_deposits.entries> e using (account_id)
+        group by account_id, member_id, balance having balance <> coalesce(sum(amount), 0) order by 1""",
+    ),
+    (
+        "{member_id} has {balance} won and owes {debt}",
+        """select member_id, balance, debt from <bike_sharing_deposits.accounts>
+        where balance < 0 or debt < 0 or (balance > 0 and debt > 0) order by 1""",
+    ),
+    (
+        "{member_id} owes {debt} won, and {owed} on bills",
+        """select a.member_id, debt, coalesce(sum(owed), 0) as owed from <bike_sharing_deposits.accounts> a
+        left join <bike_sharing_deposits.fees> using (account_id)
+        group by account_id, a.member_id, debt having debt <> coalesce(sum(owed), 0) order by 1""",
+    ),
+    (
+        "bill {bill_id} has {entries} {kind} entries of {source}",
+        """select bill_id, kind, coalesce(top_up_id::text, 'its own') as source, count(*) as entries
+        from <bike_sharing_deposits.entries> where kind in ('FEE', 'DEBT')
+        group by bill_id, kind, top_up_id having count(*) > 1 order by 1""",
+    ),
+    (
+        "bill {bill_id}: {paid} won are paid of {amount}, {owed} owed, and its entries are {entries}",
+        """select bill_id, f.amount, paid, owed, -coalesce(sum(e.amount), 0) as entries
+        from <bike_sharing_deposits.fees> f left join <bike_sharing_deposits.entries> e using (bill_id)
+        group by bill_id, f.amount, paid, owed
+        having paid + owed <> f.amount or paid <> -coalesce(sum(e.amount), 0) order by 1""",
+    ),
+    (
+        "an entry takes {amount} won for bill {bill_id}, which has no fee",
+        """select bill_id, -amount as amount from <bike_sharing_deposits.entries> e where kind in ('FEE', 'DEBT')
+          and not exists (select from <bike_sharing_deposits.fees> f where f.bill_id = e.bill_id) order by 1""",
+    ),
+    (
+        "top-up {top_up_id} of {amount} won is {status}, and {entries} won were entered for it",
+        """select t.top_up_id, t.amount, t.status, coalesce(sum(e.amount), 0) as entries
+        from <bike_sharing_deposits.top_ups> t left join <bike_sharing_deposits.entries> e
+          on e.top_up_id = t.top_up_id and e.kind in ('TOP_UP', 'CREDIT')
+        group by t.top_up_id, t.amount, t.status
+        having coalesce(sum(e.amount), 0) <> case t.status when 'COMPLETED' then t.amount else 0 end order by 1""",
+    ),
+    (
+        "ride {ride_id} costs {fee} won, and its bill says {amount}",
+        """select r.ride_id, r.fee, b.amount from <bike_sharing_rides.rides> r
+        join <bike_sharing_billing.bills> b using (ride_id) where b.amount is distinct from r.fee
+          and b.status <> 'OPEN' order by 1""",
+    ),
+)
+
+UNHEARD: tuple[Rule, ...] = (
+    (
+        "rides has not heard of bike {bike_id}",
+        """select bike_id from <bike_sharing_bikes.bikes> b
+        where not exists (select from <bike_sharing_rides.bikes> r where r.bike_id = b.bike_id) order by 1""",
+    ),
+    (
+        "ride {ride_id} is {status}, and its bill is {bill}",
+        """select r.ride_id, r.status, coalesce(b.status, 'not there') as bill from <bike_sharing_rides.rides> r
+        left join <bike_sharing_billing.bills> b using (ride_id)
+        where r.started_at is not null and (b.bill_id is null or (b.status = 'OPEN') <> (r.status = 'RIDING'))
+        order by 1""",
+    ),
+    (
+        "bill {bill_id} has version {noted} of its fee, deposits version {version}",
+        """select b.bill_id, b.fee_version as noted, f.version from <bike_sharing_billing.bills> b
+        join <bike_sharing_deposits.fees> f using (bill_id)
+        where (b.fee_version, b.paid, b.owed) is distinct from (f.version, f.paid, f.owed) order by 1""",
+    ),
+    (
+        "ride {ride_id} is {status}, and bikes has not let go of its bike",
+        """select r.ride_id, r.status from <bike_sharing_rides.rides> r
+        left join <bike_sharing_bikes.holds> h using (ride_id)
+        where (r.ended_at is not null or (r.status = 'NOT_STARTED' and r.reason = 'bike_unavailable'))
+          and (h.released_at is null or not r.bike_released) order by 1""",
+    ),
+    (
+        "top-up {top_up_id}: payments has not voided its payment {payment_id}",
+        """select top_up_id, t.payment_id from <bike_sharing_deposits.top_ups> t
+        left join <payments.payments> p using (payment_id)
+        where t.status = 'CANCELLED' and coalesce(p.status, '') not in ('VOIDING', 'VOIDED', 'DECLINED', 'REFUNDED')
+        order by 1""",
+    ),
+)
+
+UNLIKE: tuple[Rule, ...] = (
+    (
+        "top-up {top_up_id} has its payment as {noted}, and it is {status}",
+        """select top_up_id, t.payment_status as noted, p.status from <bike_sharing_deposits.top_ups> t
+        join <payments.payments> p using (payment_id)
+        where t.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED' and t.payment_status is distinct from p.status
+        order by 1""",
+    ),
+)
+
+WITHOUT_REQUEST = """
+    select 'ride' as what, ride_id as id from <bike_sharing_rides.rides> r
+    where status <> 'NOT_STARTED' and created_at > now() - $1::interval
+      and not exists (select from <bike_sharing_rides.inbox> i where i.id = r.ride_id and i.topic = $2)
+    union all
+    select 'top-up', top_up_id from <bike_sharing_deposits.top_ups> t where created_at > now() - $1::interval
+      and not exists (select from <bike_sharing_deposits.inbox> i where i.id = t.top_up_id and i.topic in ($3, $4))
+    order by 2"""
+
+
+async def capacity(stores: Stores) -> list[str]:
+    """A bike is held by the ride that rides it."""
+    return await _said(stores, CAPACITY)
+
+
+async def ledger(stores: Stores) -> list[str]:
+    """A balance is the sum of its entries, each fee is taken once, and whoever owes has nothing."""
+    return await _said(stores, LEDGER)
+
+
+async def unheard(stores: Stores) -> list[str]:
+    """What one context told another, by what it leaves there."""
+    return [] if stores.without & WRITERS.keys() else await _said(stores, UNHEARD)
+
+
+async def unlike(stores: Stores) -> list[str]:
+    """How a top-up's payment stands, as deposits and as payments know it."""
+    return await _said(stores, UNLIKE)
+
+
+async def without_request(stores: Stores) -> list[str]:
+    """Each ride and each top-up came from a request that was kept."""
+    kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
+    topics = (StartRide.topic, TopUpDeposit.topic, CreditDeposit.topic)
+    rows = await stores.rows(WITHOUT_REQUEST, kept, *topics)
+    return [f"{row['what']} {row['id']} came from no request that was kept" for row in rows]
+
+
+async def _said(stores: Stores, checks: tuple[Rule, ...]) -> list[str]:
+    found: list[str] = []
+    for sentence, statement in checks:
+        rows: list[Row] = await stores.rows(statement)
+        found += [sentence.format(**row) for row in rows]
+    return found
+
+
+part = Part(
+    tables={
+        "bike_sharing_bikes": ("bikes", "holds", "inbox"),
+        "bike_sharing_rides": ("rides", "bikes", "accounts", "inbox"),
+        "bike_sharing_billing": ("bills", "inbox"),
+        "bike_sharing_deposits": ("accounts", "entries", "fees", "top_ups", "inbox"),
+        "bike_sharing_ride_history": ("generations", "rides", "bikes", "bills", "timeline"),
+    },
+    writers=WRITERS,
+    views=[ride_history.tables],
+    copies=[
+        Copy(
+            "account",
+            "account_id",
+            "bike_sharing_deposits.accounts",
+            "bike_sharing_rides.accounts",
+            columns_of(AccountState, "account_id"),
+            told="version > 0",
+        ),
+        shown(ride_history.tables, ride_history.rides, "ride_id", "bike_sharing_rides.rides"),
+        shown(ride_history.tables, ride_history.bikes, "bike_id", "bike_sharing_bikes.bikes"),
+        shown(ride_history.tables, ride_history.bills, "bill_id", "bike_sharing_billing.bills"),
+    ],
+    telling=[
+        Telling("bike", "bike_sharing_bikes.bikes", "bike_id", topics_of(BikeEvent)),
+        Telling("ride", "bike_sharing_rides.rides", "ride_id", topics_of(RideEvent)),
+        Telling("bill", "bike_sharing_billing.bills", "bill_id", topics_of(BillEvent)),
+        Telling("account", "bike_sharing_deposits.accounts", "account_id", [AccountChanged.topic]),
+        Telling("fee", "bike_sharing_deposits.fees", "bill_id", [FeeTaken.topic, DebtPaid.topic]),
+    ],
+    open_steps=[
+        OpenStep(
+            "ride {} is STARTING, and no step settles it",
+            "select ride_id as id from <bike_sharing_rides.rides> where status = 'STARTING'",
+            "select id from <bike_sharing_rides.inbox> where topic = $1 and state = 'started'",
+            StartRide.topic,
+        ),
+        OpenStep(
+            "ride {} is RIDING, and no timer would end it",
+            "select ride_id as id from <bike_sharing_rides.rides> where status = 'RIDING'",
+            steps("bike_sharing_rides", "ride_id"),
+            EndAtCap.topic,
+        ),
+        OpenStep(
+            "ride {} holds a bike, and nobody will ask whether it stands",
+            "select ride_id as id from <bike_sharing_bikes.holds> where released_at is null and not confirmed",
+            steps("bike_sharing_bikes", "ride_id"),
+            AskHolder.topic,
+        ),
+        OpenStep(
+            "bill {} is SETTLING, and no step takes its fee",
+            "select bill_id as id from <bike_sharing_billing.bills> where status = 'SETTLING'",
+            steps("bike_sharing_deposits", "bill_id"),
+            TakeFee.topic,
+        ),
+        OpenStep(
+            "top-up {} awaits its payment, and no step settles it",
+            "select top_up_id as id from <bike_sharing_deposits.top_ups> where status = 'AWAITING_PAYMENT'",
+            "select id from <bike_sharing_deposits.inbox> where topic = $1 and state = 'started'",
+            TopUpDeposit.topic,
+        ),
+    ],
+    claims=[
+        """
+        select top_up_id, 'top-up', payment_id, amount, status,
+          case status when 'COMPLETED' then 'stands' when 'AWAITING_PAYMENT' then 'open' else 'off' end
+        from <bike_sharing_deposits.top_ups> where payment_id is not null"""
+    ],
+    kinds={"bike_sharing.deposits": "'top-up'"},
+    checks={
+        "I3": [capacity],
+        "I4": [ledger],
+        "I5": [unheard],
+        "I8": [unlike],
+        "I9": [without_request],
+    },
+)

@@ -1,0 +1,119 @@
+"""Bike sharing: one bill for each ride that started."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from contracts.base import Page
+from contracts.bike_sharing.billing import BillState, ListBills
+from contracts.bike_sharing.deposits import FeeState
+from contracts.bike_sharing.rides import RideState
+from storage import paging
+from storage.database import Row, Session, Statement
+
+
+def bill_of(row: Row | None) -> BillState | None:
+    return BillState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])}) if row else None
+
+
+_OPEN = Statement("""
+    insert into bike_sharing_billing.bills (bill_id, ride_id, bike_id, member_id, status, fee_plan, started_at)
+    values (:bill_id, :ride_id, :bike_id, :member_id, 'OPEN', :fee_plan, :started_at)
+    on conflict do nothing returning *""")
+
+
+async def open_bill(session: Session, bill_id: UUID, ride: RideState) -> BillState | None:
+    """The bill of a ride that goes on; None when there is one."""
+    return bill_of(
+        await session.one(
+            _OPEN,
+            bill_id=bill_id,
+            ride_id=ride.ride_id,
+            bike_id=ride.bike_id,
+            member_id=ride.member_id,
+            fee_plan=ride.fee_plan.model_dump_json(),
+            started_at=ride.started_at,
+        )
+    )
+
+
+_SETTLING = Statement("""
+    insert into bike_sharing_billing.bills as mine
+      (bill_id, ride_id, bike_id, member_id, status, fee_plan, started_at, ended_at, minutes, amount, flagged)
+    values (:bill_id, :ride_id, :bike_id, :member_id, 'SETTLING', :fee_plan, :started_at, :ended_at, :minutes,
+      :amount, :flagged)
+    on conflict (ride_id) do update set status = 'SETTLING', ended_at = excluded.ended_at,
+      minutes = excluded.minutes, amount = excluded.amount, flagged = excluded.flagged,
+      modified_at = now(), version = mine.version + 1
+      where mine.status = 'OPEN' returning *""")
+
+
+async def settle(session: Session, bill_id: UUID, ride: RideState) -> BillState | None:
+    """The bill of a ride that is over, whether or not its start was heard of; None when its end was."""
+    return bill_of(
+        await session.one(
+            _SETTLING,
+            bill_id=bill_id,
+            ride_id=ride.ride_id,
+            bike_id=ride.bike_id,
+            member_id=ride.member_id,
+            fee_plan=ride.fee_plan.model_dump_json(),
+            started_at=ride.started_at,
+            ended_at=ride.ended_at,
+            minutes=ride.minutes,
+            amount=ride.fee,
+            flagged=ride.flagged,
+        )
+    )
+
+
+_NOTE_FEE = Statement("""
+    update bike_sharing_billing.bills set paid = :paid, owed = :owed, balance_after = :balance_after,
+      status = case when cast(:owed as bigint) = 0 then 'CLOSED' else 'OWED' end, fee_version = :version,
+      modified_at = now(), version = version + 1
+    where bill_id = :bill_id and fee_version < :version returning *""")
+
+
+async def note_fee(session: Session, fee: FeeState) -> BillState | None:
+    """Keep the newest state of a bill's fee, which closes the bill or leaves a debt; None for an older one."""
+    return bill_of(
+        await session.one(
+            _NOTE_FEE,
+            bill_id=fee.bill_id,
+            paid=fee.paid,
+            owed=fee.owed,
+            balance_after=fee.balance_after,
+            version=fee.version,
+        )
+    )
+
+
+_FIND = Statement("select * from bike_sharing_billing.bills where bill_id = :bill_id")
+
+
+async def find(session: Session, bill_id: UUID) -> BillState | None:
+    return bill_of(await session.one(_FIND, bill_id=bill_id))
+
+
+_NEWEST = Statement("""
+    select * from bike_sharing_billing.bills
+    where (cast(:member_id as text) is null or member_id = :member_id)
+      and (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, bill_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, bill_id desc limit :most""")
+
+
+async def newest(session: Session, question: ListBills) -> Page[BillState]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(
+        _NEWEST, member_id=question.member_id, status=question.status, at=at, id=id, most=question.limit + 1
+    )
+    items, cursor = paging.page(
+        rows,
+        question.limit,
+        lambda row: BillState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])}),
+        lambda bill: (bill.created_at, bill.bill_id),
+    )
+    return Page[BillState](items=items, next_cursor=cursor)

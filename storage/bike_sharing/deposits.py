@@ -1,0 +1,298 @@
+"""Bike sharing: deposits and their ledger.
+
+`post` writes lines and moves the balance in one statement, so that a balance is always the sum of its entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+from contracts.base import Page
+from contracts.bike_sharing.deposits import (
+    AccountState,
+    Entry,
+    EntryKind,
+    FeeState,
+    ListDeposits,
+    ListEntries,
+    ListTopUps,
+    TakeFee,
+    TopUp,
+    TopUpStatus,
+)
+from contracts.payments import PaymentState
+from storage import paging
+from storage.database import Row, Session, Statement
+
+MEMBERS = UUID("9f1d6a0e-0f0b-4b5e-8a52-7f6f2f4f9c31")
+"""The namespace of account ids."""
+
+
+def account_id_of(member_id: str) -> UUID:
+    return uuid5(MEMBERS, member_id)
+
+
+# -- accounts
+
+_LOCK = Statement("""
+    insert into bike_sharing_deposits.accounts as mine (account_id, member_id) values (:account_id, :member_id)
+    on conflict (account_id) do update set member_id = mine.member_id returning *""")
+
+
+async def lock(session: Session, member_id: str) -> AccountState:
+    """A member's account, made if need be, that nobody else changes until this transaction ends."""
+    row = await session.one(_LOCK, account_id=account_id_of(member_id), member_id=member_id)
+    return AccountState.model_validate(dict(row or {}))
+
+
+class Line(NamedTuple):
+    """A line to be written into the ledger; `amount` in won, negative for what is taken."""
+
+    kind: EntryKind
+    amount: int
+    bill_id: UUID | None = None
+    top_up_id: UUID | None = None
+    reason: str | None = None
+
+
+_POST = Statement("""
+    with lines as (
+      select * from unnest(cast(:kinds as text[]), cast(:amounts as bigint[]), cast(:bill_ids as uuid[]),
+        cast(:top_up_ids as uuid[]), cast(:reasons as text[]))
+        with ordinality line(kind, amount, bill_id, top_up_id, reason, n)),
+    clock as materialized (select clock_timestamp() as at),
+    account as (
+      update bike_sharing_deposits.accounts
+      set balance = balance + (select coalesce(sum(amount), 0) from lines), debt = debt + cast(:debt as bigint),
+        modified_at = now(), version = version + 1
+      where account_id = :account_id returning *),
+    written as (
+      insert into bike_sharing_deposits.entries
+        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, created_at)
+      select account_id, kind, amount, balance - coalesce(sum(amount) over (order by n desc
+          rows between unbounded preceding and 1 preceding), 0),
+        bill_id, top_up_id, reason, at + n * interval '1 microsecond'
+      from account, clock, lines)
+    select * from account""")
+
+
+async def post(session: Session, account: AccountState, lines: Sequence[Line], debt: int = 0) -> AccountState:
+    """Write lines, and move the balance by their sum and the debt by `debt`; the account is locked."""
+    row = await session.one(
+        _POST,
+        account_id=account.account_id,
+        kinds=[line.kind for line in lines],
+        amounts=[line.amount for line in lines],
+        bill_ids=[line.bill_id for line in lines],
+        top_up_ids=[line.top_up_id for line in lines],
+        reasons=[line.reason for line in lines],
+        debt=debt,
+    )
+    return AccountState.model_validate(dict(row or {}))
+
+
+# -- fees and debts
+
+_FIND_FEE = Statement("select * from bike_sharing_deposits.fees where bill_id = :bill_id")
+
+
+async def fee_of(session: Session, bill_id: UUID) -> FeeState | None:
+    """The fee of a bill, if it was taken."""
+    row = await session.one(_FIND_FEE, bill_id=bill_id)
+    return FeeState.model_validate(dict(row)) if row else None
+
+
+_TAKE = Statement("""
+    insert into bike_sharing_deposits.fees
+      (bill_id, ride_id, account_id, member_id, amount, paid, owed, balance_after, ended_at)
+    values (:bill_id, :ride_id, :account_id, :member_id, :amount, :paid, :owed, :balance_after, :ended_at)
+    returning *""")
+
+
+async def take_fee(session: Session, account: AccountState, command: TakeFee, paid: int) -> FeeState:
+    """Write what was taken for a bill; `account` is as it was left."""
+    row = await session.one(
+        _TAKE,
+        bill_id=command.bill_id,
+        ride_id=command.ride_id,
+        account_id=account.account_id,
+        member_id=command.member_id,
+        amount=command.amount,
+        paid=paid,
+        owed=command.amount - paid,
+        balance_after=account.balance,
+        ended_at=command.ended_at,
+    )
+    return FeeState.model_validate(dict(row or {}))
+
+
+_DEBTS = Statement("""
+    select bill_id, owed from bike_sharing_deposits.fees where account_id = :account_id and owed > 0
+    order by ended_at, bill_id for update""")
+
+
+async def debts(session: Session, account: AccountState) -> list[tuple[UUID, int]]:
+    """What is owed on each bill in won, oldest first."""
+    return [(row["bill_id"], row["owed"]) for row in await session.all(_DEBTS, account_id=account.account_id)]
+
+
+_PAY = Statement("""
+    update bike_sharing_deposits.fees set paid = paid + cast(:part as bigint), owed = owed - cast(:part as bigint),
+      modified_at = now(), version = version + 1
+    where bill_id = :bill_id returning *""")
+
+
+async def pay(session: Session, bill_id: UUID, part: int) -> FeeState:
+    """Pay a part of what is owed on a bill, in won."""
+    row = await session.one(_PAY, bill_id=bill_id, part=part)
+    return FeeState.model_validate(dict(row or {}))
+
+
+# -- top-ups
+
+
+def top_up_of(row: Row) -> TopUp:
+    """A top-up from its row, with how its payment stands."""
+    part = None
+    if row["payment_status"] is not None:
+        part = {"payment_id": row["payment_id"], "status": row["payment_status"], "amount": row["amount"]}
+    return TopUp.model_validate({**row, "payment": part})
+
+
+_BEGIN = Statement("""
+    insert into bike_sharing_deposits.top_ups (top_up_id, member_id, amount, status, payment_id, reason)
+    values (:top_up_id, :member_id, :amount, 'AWAITING_PAYMENT', :payment_id, :reason) returning *""")
+
+
+async def begin(
+    session: Session,
+    top_up_id: UUID,
+    member_id: str,
+    amount: int,
+    *,
+    payment_id: UUID | None,
+    reason: str | None = None,
+) -> TopUp:
+    """Write a top-up that is not there yet; without a payment staff give it."""
+    row = await session.one(
+        _BEGIN, top_up_id=top_up_id, member_id=member_id, amount=amount, payment_id=payment_id, reason=reason
+    )
+    return top_up_of(row or {})
+
+
+_SETTLE = Statement("""
+    update bike_sharing_deposits.top_ups set status = :to, reason = coalesce(cast(:reason as text), reason),
+      payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+      modified_at = now(), version = version + 1
+    where top_up_id = :top_up_id and status = 'AWAITING_PAYMENT' returning *""")
+
+
+async def settle(
+    session: Session, top_up_id: UUID, to: TopUpStatus, payment_status: str | None, reason: str | None
+) -> TopUp | None:
+    """Close a top-up that awaits its payment; None when it was settled before."""
+    row = await session.one(_SETTLE, top_up_id=top_up_id, to=to, payment_status=payment_status, reason=reason)
+    return top_up_of(row) if row else None
+
+
+_NOTE_BALANCE = Statement("""
+    update bike_sharing_deposits.top_ups set balance = :balance, debt = :debt
+    where top_up_id = :top_up_id returning *""")
+
+
+async def note_balance(session: Session, top_up_id: UUID, account: AccountState) -> TopUp:
+    """Keep what the member had and owed once the money was there."""
+    row = await session.one(_NOTE_BALANCE, top_up_id=top_up_id, balance=account.balance, debt=account.debt)
+    return top_up_of(row or {})
+
+
+_NOTE_PAYMENT = Statement("""
+    update bike_sharing_deposits.top_ups set payment_status = :status, payment_version = :version
+    where payment_id = :payment_id and payment_version < :version""")
+
+
+async def note_payment(session: Session, payment: PaymentState) -> None:
+    """Keep how the payment of a top-up stands; nothing to do for payments of others."""
+    await session.one(_NOTE_PAYMENT, payment_id=payment.payment_id, status=payment.status, version=payment.version)
+
+
+# -- looking
+
+_FIND = Statement("select * from bike_sharing_deposits.accounts where account_id = :account_id and version > 0")
+
+
+async def find(session: Session, member_id: str) -> AccountState | None:
+    row = await session.one(_FIND, account_id=account_id_of(member_id))
+    return AccountState.model_validate(dict(row)) if row else None
+
+
+def _place(cursor: str | None) -> dict[str, datetime | UUID | None]:
+    at, id = paging.decode(cursor)
+    return {"at": at, "id": id}
+
+
+_ACCOUNTS = Statement("""
+    select * from bike_sharing_deposits.accounts
+    where version > 0 and (cast(:at as timestamptz) is null or (created_at, account_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, account_id desc limit :most""")
+
+
+async def newest(session: Session, question: ListDeposits) -> Page[AccountState]:
+    rows = await session.all(_ACCOUNTS, **_place(question.cursor), most=question.limit + 1)
+    items, cursor = paging.page(
+        rows,
+        question.limit,
+        lambda row: AccountState.model_validate(dict(row)),
+        lambda account: (account.created_at, account.account_id),
+    )
+    return Page[AccountState](items=items, next_cursor=cursor)
+
+
+_ENTRIES = Statement("""
+    select e.*, cast(:member_id as text) as member_id from bike_sharing_deposits.entries e
+    where account_id = :account_id
+      and (cast(:at as timestamptz) is null or (created_at, entry_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, entry_id desc limit :most""")
+
+
+async def entries(session: Session, question: ListEntries) -> Page[Entry]:
+    place: dict[str, Any] = {"member_id": question.member_id, "account_id": account_id_of(question.member_id)}
+    rows = await session.all(_ENTRIES, **place, **_place(question.cursor), most=question.limit + 1)
+    items, cursor = paging.page(
+        rows,
+        question.limit,
+        lambda row: Entry.model_validate(dict(row)),
+        lambda entry: (entry.created_at, entry.entry_id),
+    )
+    return Page[Entry](items=items, next_cursor=cursor)
+
+
+_FIND_TOP_UP = Statement("select * from bike_sharing_deposits.top_ups where top_up_id = :top_up_id")
+
+
+async def top_up(session: Session, top_up_id: UUID) -> TopUp | None:
+    row = await session.one(_FIND_TOP_UP, top_up_id=top_up_id)
+    return top_up_of(row) if row else None
+
+
+_TOP_UPS = Statement("""
+    select * from bike_sharing_deposits.top_ups
+    where (cast(:member_id as text) is null or member_id = :member_id)
+      and (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, top_up_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, top_up_id desc limit :most""")
+
+
+async def top_ups(session: Session, question: ListTopUps) -> Page[TopUp]:
+    rows = await session.all(
+        _TOP_UPS,
+        member_id=question.member_id,
+        status=question.status,
+        **_place(question.cursor),
+        most=question.limit + 1,
+    )
+    items, cursor = paging.page(rows, question.limit, top_up_of, lambda top: (top.created_at, top.top_up_id))
+    return Page[TopUp](items=items, next_cursor=cursor)

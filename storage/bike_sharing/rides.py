@@ -1,0 +1,188 @@
+"""Bike sharing: rides, and what rides has heard of bikes and deposits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from pydantic_core import from_json
+
+from contracts.base import Page
+from contracts.bike_sharing.deposits import AccountState
+from contracts.bike_sharing.rides import FeePlan, ListRides, RideState, RideStatus, SettleHold, StartRide
+from storage import paging
+from storage.database import Row, Session, Statement
+
+ONE_OPEN = "rides_one_open"
+
+
+def ride_of(row: Row) -> RideState:
+    return RideState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])})
+
+
+# -- starting
+
+_MAY_START = Statement("""
+    select exists (select from bike_sharing_rides.bikes where bike_id = :bike_id) as known,
+      exists (select from bike_sharing_rides.rides
+        where member_id = :member_id and status in ('STARTING', 'RIDING')) as riding,
+      coalesce(max(balance), 0) as balance, coalesce(max(debt), 0) as debt
+    from bike_sharing_rides.accounts where member_id = :member_id""")
+
+
+async def standing(session: Session, command: StartRide) -> Row:
+    """What speaks for or against a ride: `known` (the bike), `riding`, `balance` and `debt` (the member)."""
+    row = await session.one(_MAY_START, bike_id=command.bike_id, member_id=command.caller.member_id)
+    assert row is not None
+    return row
+
+
+_REQUEST = Statement("""
+    insert into bike_sharing_rides.rides (ride_id, bike_id, member_id, status, reason, fee_plan)
+    values (:ride_id, :bike_id, :member_id, :status, :reason, :fee_plan)
+    on conflict (ride_id) do nothing returning *""")
+
+
+async def request(session: Session, ride_id: UUID, command: StartRide, plan: FeePlan) -> RideState | None:
+    """Write a ride that is STARTING; None when there is one of this id.
+
+    Raises asyncpg.UniqueViolationError (ONE_OPEN) when the member starts another one at the same instant.
+    """
+    row = await session.one(
+        _REQUEST,
+        ride_id=ride_id,
+        bike_id=command.bike_id,
+        member_id=command.caller.member_id,
+        status=RideStatus.STARTING,
+        reason=None,
+        fee_plan=plan.model_dump_json(),
+    )
+    return ride_of(row) if row else None
+
+
+def is_second_ride(error: asyncpg.UniqueViolationError) -> bool:
+    """Whether two rides of one member met."""
+    return bool(error.constraint_name == ONE_OPEN)
+
+
+async def rule_out(session: Session, hold: SettleHold, plan: FeePlan) -> RideState | None:
+    """Write that a ride never started, so that it never will; None when it is known."""
+    row = await session.one(
+        _REQUEST,
+        ride_id=hold.ride_id,
+        bike_id=hold.bike_id,
+        member_id=hold.member_id,
+        status=RideStatus.NOT_STARTED,
+        reason="bike_unavailable",
+        fee_plan=plan.model_dump_json(),
+    )
+    return ride_of(row) if row else None
+
+
+_START = Statement("""
+    update bike_sharing_rides.rides set status = 'RIDING', started_at = now(), start_location = :location,
+      modified_at = now(), version = version + 1
+    where ride_id = :ride_id and status = 'STARTING' returning *""")
+
+
+async def start(session: Session, ride_id: UUID, location: str) -> RideState | None:
+    """The member has the bike; None when the ride is not STARTING."""
+    row = await session.one(_START, ride_id=ride_id, location=location)
+    return ride_of(row) if row else None
+
+
+_GIVE_UP = Statement("""
+    update bike_sharing_rides.rides set status = 'NOT_STARTED', reason = :reason,
+      modified_at = now(), version = version + 1
+    where ride_id = :ride_id and status = 'STARTING' returning *""")
+
+
+async def give_up(session: Session, ride_id: UUID, reason: str) -> RideState | None:
+    """The member has no bike; None when the ride is not STARTING."""
+    row = await session.one(_GIVE_UP, ride_id=ride_id, reason=reason)
+    return ride_of(row) if row else None
+
+
+# -- ending
+
+_LOCK = Statement("""
+    select *, now() as now from bike_sharing_rides.rides where ride_id = :ride_id for update""")
+
+
+async def lock(session: Session, ride_id: UUID) -> tuple[RideState, datetime] | None:
+    """A ride that nobody else changes until this transaction ends, and the database's clock."""
+    row = await session.one(_LOCK, ride_id=ride_id)
+    return (ride_of(row), row["now"]) if row else None
+
+
+_END = Statement("""
+    update bike_sharing_rides.rides set status = :to, reason = :reason, location = :location, ended_at = :ended_at,
+      minutes = :minutes, fee = :fee, flagged = :flagged, modified_at = now(), version = version + 1
+    where ride_id = :ride_id and status = 'RIDING' returning *""")
+
+
+async def end(session: Session, ride_id: UUID, to: RideStatus, **ended: Any) -> RideState | None:
+    """End a ride (`reason`, `location`, `ended_at`, `minutes`, `fee`, `flagged`); None when it is not RIDING."""
+    row = await session.one(_END, ride_id=ride_id, to=to, **ended)
+    return ride_of(row) if row else None
+
+
+# -- what others told
+
+_NOTE_BIKE = Statement("insert into bike_sharing_rides.bikes (bike_id) values (:bike_id) on conflict do nothing")
+
+
+async def note_bike(session: Session, bike_id: UUID) -> None:
+    """There is such a bike."""
+    await session.one(_NOTE_BIKE, bike_id=bike_id)
+
+
+_NOTE_ACCOUNT = Statement("""
+    insert into bike_sharing_rides.accounts as mine
+      (account_id, member_id, balance, debt, created_at, modified_at, version)
+    values (:account_id, :member_id, :balance, :debt, :created_at, :modified_at, :version)
+    on conflict (account_id) do update set balance = excluded.balance, debt = excluded.debt,
+      modified_at = excluded.modified_at, version = excluded.version
+      where mine.version < excluded.version""")
+
+
+async def note_account(session: Session, account: AccountState) -> None:
+    """Keep the newest state of a deposit; an older one never replaces it."""
+    await session.one(_NOTE_ACCOUNT, **{name: getattr(account, name) for name in AccountState.model_fields})
+
+
+_NOTE_RELEASE = Statement("update bike_sharing_rides.rides set bike_released = true where ride_id = :ride_id")
+
+
+async def note_release(session: Session, ride_id: UUID) -> None:
+    """Bikes has let go of the ride's bike."""
+    await session.one(_NOTE_RELEASE, ride_id=ride_id)
+
+
+# -- looking
+
+_FIND = Statement("select * from bike_sharing_rides.rides where ride_id = :ride_id")
+
+
+async def find(session: Session, ride_id: UUID) -> RideState | None:
+    row = await session.one(_FIND, ride_id=ride_id)
+    return ride_of(row) if row else None
+
+
+_NEWEST = Statement("""
+    select * from bike_sharing_rides.rides
+    where (cast(:member_id as text) is null or member_id = :member_id)
+      and (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, ride_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, ride_id desc limit :most""")
+
+
+async def newest(session: Session, question: ListRides) -> Page[RideState]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(
+        _NEWEST, member_id=question.member_id, status=question.status, at=at, id=id, most=question.limit + 1
+    )
+    items, cursor = paging.page(rows, question.limit, ride_of, lambda ride: (ride.created_at, ride.ride_id))
+    return Page[RideState](items=items, next_cursor=cursor)

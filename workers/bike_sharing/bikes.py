@@ -1,0 +1,147 @@
+"""Bike sharing: the fleet; check and take in one step, and never free a bike by time alone.
+
+TakeBike -> BikeTaken, and after a while AskHolder -> SettleHold (rides) -> ConfirmHold | ReleaseBike
+ReleaseBike -> BikeReleased, HoldReleased
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import asyncpg
+
+from contracts.base import Page, Refused
+from contracts.bike_sharing.bikes import (
+    AskHolder,
+    BikeChanged,
+    BikeCondition,
+    BikeRegistered,
+    BikeReleased,
+    BikeState,
+    BikeStatus,
+    BikeTaken,
+    ChangeBike,
+    ConfirmHold,
+    HoldReleased,
+    ListBikes,
+    RegisterBike,
+    ReleaseBike,
+    ShowBike,
+    TakeBike,
+)
+from contracts.bike_sharing.rides import SettleHold
+from storage.bike_sharing import bikes as store
+from storage.database import Session
+from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.worker import Worker
+
+worker = bikes = Worker("bike_sharing.bikes")
+
+ASK_AT_MOST = 3600.0
+"""Seconds between two questions to a holder that does not answer."""
+
+
+def check_location(tx: Tx, location: str | None) -> None:
+    """Raises Refused (`invalid`) for a place that is none of the town's."""
+    known = tx.settings.bike_sharing_locations
+    if location is not None and known and location not in known:
+        raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
+
+
+# -- the fleet
+
+
+@bikes.on(RegisterBike)
+async def register_bike(command: RegisterBike, tx: Tx) -> BikeState:
+    check_location(tx, command.location)
+    try:
+        bike = await store.register(tx, tx.id, command)
+    except asyncpg.UniqueViolationError as error:
+        if store.is_code_taken(error):
+            raise Refused("code_taken") from None
+        raise
+    tx.publish(BikeRegistered.of(bike))
+    return bike
+
+
+@bikes.on(ChangeBike)
+async def change_bike(command: ChangeBike, tx: Tx) -> BikeState:
+    check_location(tx, command.location)
+    bike = await store.lock(tx, command.bike_id)
+    if bike is None:
+        raise NotKnownYet
+    only_broken = command.location is None and command.condition is BikeCondition.BROKEN
+    if bike.held_by is not None and not only_broken:
+        raise Refused("wrong_state", current_status=bike.status, allowed_actions=[])
+    changed = await store.change(tx, command)
+    assert changed is not None
+    tx.publish(BikeChanged.of(changed))
+    return changed
+
+
+# -- holds
+
+
+@bikes.on(TakeBike)
+async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
+    bike = await store.lock(tx, command.bike_id)
+    if bike is None:
+        raise NotKnownYet
+    if bike.held_by == command.ride_id:
+        return bike
+    if bike.held_by is None and bike.condition is BikeCondition.BROKEN:
+        raise Refused("bike_broken", current_status=bike.status)
+    taken = await store.hand_out(tx, command.bike_id, command.ride_id)
+    if taken is None:
+        raise Refused("bike_not_available", current_status=bike.status)
+    if not await store.hold(tx, command):
+        raise Refused("hold_released")
+    tx.publish(BikeTaken.of(taken))
+    tx.later(AskHolder(ride_id=command.ride_id), after=_patience(tx, 1))
+    return taken
+
+
+def _patience(tx: Tx, attempt: int) -> timedelta:
+    first = tx.settings.bike_sharing_ask_holder_seconds
+    return timedelta(seconds=min(max(first, ASK_AT_MOST), first * 2 ** min(attempt - 1, 30)))
+
+
+@bikes.on(ReleaseBike)
+async def release_bike(command: ReleaseBike, tx: Tx) -> None:
+    await store.lock(tx, command.bike_id)
+    await store.release(tx, command.bike_id, command.ride_id)
+    bike = await store.take_back(tx, command.bike_id, command.ride_id, command.location)
+    if bike is not None:
+        tx.publish(BikeReleased.of(bike))
+    tx.publish(HoldReleased(ride_id=command.ride_id, bike_id=command.bike_id, version=1))
+
+
+@bikes.on(AskHolder)
+async def ask_holder(command: AskHolder, tx: Tx) -> None:
+    hold = await store.open_hold(tx, command.ride_id)
+    if hold is not None:
+        tx.publish(SettleHold(**hold))
+        tx.later(command.model_copy(update={"times": command.times + 1}), after=_patience(tx, command.times + 1))
+
+
+@bikes.on(ConfirmHold)
+async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
+    await store.confirm(tx, command.ride_id)
+
+
+# -- looking
+
+
+@bikes.on(ShowBike)
+async def show_bike(question: ShowBike, session: Session) -> BikeState:
+    bike = await store.find(session, question.bike_id)
+    if bike is None:
+        raise NotKnownYet
+    if bike.status is BikeStatus.BROKEN and not question.caller.is_staff:
+        raise Refused("not_found")
+    return bike
+
+
+@bikes.on(ListBikes)
+async def list_bikes(question: ListBikes, session: Session) -> Page[BikeState]:
+    return await store.newest(session, question)

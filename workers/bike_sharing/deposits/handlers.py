@@ -1,0 +1,185 @@
+"""Bike sharing: top up, take fees, pay debts; the balance is the sum of the ledger.
+
+TopUpDeposit  -> RequestPayment -> AccountChanged, DebtPaid
+                                -> a top-up that is REJECTED                (declined)
+                                -> one that is CANCELLED, and VoidPayment   (no answer in time)
+CreditDeposit -> AccountChanged, DebtPaid
+TakeFee       -> FeeTaken, AccountChanged
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.base import Page, Refused
+from contracts.bike_sharing.deposits import (
+    AccountChanged,
+    AccountState,
+    Balance,
+    CreditDeposit,
+    DebtPaid,
+    Entry,
+    EntryKind,
+    FeeTaken,
+    ListDeposits,
+    ListEntries,
+    ListTopUps,
+    ShowDeposit,
+    ShowTopUp,
+    TakeFee,
+    TopUp,
+    TopUpDeposit,
+    TopUpStatus,
+)
+from contracts.payments import (
+    PaymentRefunded,
+    PaymentState,
+    PaymentStatus,
+    PaymentVoided,
+    PaymentVoiding,
+    RequestPayment,
+    VoidPayment,
+)
+from storage.bike_sharing import deposits as store
+from storage.database import Session
+from workers.bike_sharing.deposits import rules
+from workers.runtime.tx import Ask, Silence, Tx
+from workers.runtime.worker import Worker
+
+worker = deposits = Worker("bike_sharing.deposits")
+
+
+# -- money in
+
+
+@deposits.on(TopUpDeposit, asks=RequestPayment)
+async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Ask:
+    payment_id, member_id = tx.derived("payment"), command.caller.member_id
+    await store.begin(tx, tx.id, member_id, command.amount, payment_id=payment_id)
+    request = RequestPayment(
+        payment_id=payment_id, payer=member_id, amount=command.amount, method=command.payment, purpose=worker.name
+    )
+    return tx.ask(request, id=payment_id, within=tx.settings.bike_sharing_payment_ms / 1000)
+
+
+@top_up_deposit.then
+async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused | Silence, tx: Tx) -> TopUp | Refused:
+    match outcome:
+        case PaymentState():
+            to, payment, reason = TopUpStatus.COMPLETED, PaymentStatus.APPROVED, None
+        case Refused(code="declined"):
+            reason = outcome.details.get("reason", "declined")
+            to, payment = TopUpStatus.REJECTED, PaymentStatus.DECLINED
+        case _:
+            to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
+    top_up = await store.settle(tx, tx.id, to, payment, reason)
+    if top_up is None:
+        return _as_it_is(await store.top_up(tx, tx.id))
+    if to is TopUpStatus.COMPLETED:
+        return await _add(tx, top_up, EntryKind.TOP_UP)
+    if to is TopUpStatus.CANCELLED:
+        tx.publish(VoidPayment(payment_id=tx.derived("payment")))
+    return _as_it_is(top_up)
+
+
+def _as_it_is(top_up: TopUp | None) -> TopUp | Refused:
+    """The answer to a top-up, from the row that is there."""
+    if top_up is None:
+        return Refused("not_found")
+    known = {"top_up_id": str(top_up.top_up_id), "current_status": top_up.status, "reason": top_up.reason}
+    if top_up.status is TopUpStatus.REJECTED:
+        return Refused("payment_declined", **known)
+    if top_up.status is TopUpStatus.CANCELLED:
+        return Refused("payment_unavailable", **known)
+    return top_up
+
+
+@deposits.on(CreditDeposit)
+async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
+    await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
+    top_up = await store.settle(tx, tx.id, TopUpStatus.COMPLETED, None, None)
+    assert top_up is not None
+    return await _add(tx, top_up, EntryKind.CREDIT)
+
+
+async def _add(tx: Tx, top_up: TopUp, kind: EntryKind) -> TopUp:
+    """Put the money into the account: first it pays what is owed."""
+    account = await store.lock(tx, top_up.member_id)
+    parts = rules.paid_off(await store.debts(tx, account), top_up.amount)
+    lines = [store.Line(kind, top_up.amount, top_up_id=top_up.top_up_id, reason=top_up.reason)]
+    lines += [store.Line(EntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
+    for bill_id, part in parts:
+        tx.publish(DebtPaid.of(await store.pay(tx, bill_id, part)))
+    account = await _posted(tx, account, lines, debt=-sum(part for _, part in parts))
+    return await store.note_balance(tx, top_up.top_up_id, account)
+
+
+async def _posted(tx: Tx, account: AccountState, lines: list[store.Line], debt: int) -> AccountState:
+    account = await store.post(tx, account, lines, debt)
+    tx.publish(AccountChanged.of(account))
+    return account
+
+
+# -- fees
+
+
+@deposits.on(TakeFee)
+async def take_fee(command: TakeFee, tx: Tx) -> None:
+    account = await store.lock(tx, command.member_id)
+    fee = await store.fee_of(tx, command.bill_id)
+    if fee is None:
+        paid = rules.taken(account.balance, command.amount)
+        if command.amount:
+            lines = [store.Line(EntryKind.FEE, -paid, command.bill_id)] if paid else []
+            account = await _posted(tx, account, lines, debt=command.amount - paid)
+        fee = await store.take_fee(tx, account, command, paid)
+    tx.publish(FeeTaken.of(fee))
+
+
+# -- payments' news
+
+
+async def note_payment(event: Any, tx: Tx) -> None:
+    await store.note_payment(tx, event)
+
+
+for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
+    deposits.on(payment_event)(note_payment)
+
+
+# -- looking
+
+
+@deposits.on(ShowDeposit)
+async def show_deposit(question: ShowDeposit, session: Session) -> Balance:
+    account = await store.find(session, question.member_id)
+    if account is None and question.caller.member_id != question.member_id:
+        raise Refused("not_found")
+    if account is None:
+        return Balance(member_id=question.member_id, balance=0, debt=0)
+    return Balance(member_id=account.member_id, balance=account.balance, debt=account.debt)
+
+
+@deposits.on(ListDeposits)
+async def list_deposits(question: ListDeposits, session: Session) -> Page[AccountState]:
+    return await store.newest(session, question)
+
+
+@deposits.on(ListEntries)
+async def list_entries(question: ListEntries, session: Session) -> Page[Entry]:
+    if not question.caller.may_see(question.member_id):
+        raise Refused("not_found")
+    return await store.entries(session, question)
+
+
+@deposits.on(ShowTopUp)
+async def show_top_up(question: ShowTopUp, session: Session) -> TopUp:
+    top_up = await store.top_up(session, question.top_up_id)
+    if top_up is None or not question.caller.may_see(top_up.member_id):
+        raise Refused("not_found")
+    return top_up
+
+
+@deposits.on(ListTopUps)
+async def list_top_ups(question: ListTopUps, session: Session) -> Page[TopUp]:
+    return await store.top_ups(session, question)

@@ -1,0 +1,249 @@
+"""Bike sharing: start a ride, end it, and know what it costs.
+
+StartRide -> RideRequested -> TakeBike -> RideStarted
+                                       -> RideNotStarted                (the bike is broken, or another's)
+                                       -> RideNotStarted, ReleaseBike   (no answer in time)
+ReturnBike -> RideReturned, ReleaseBike;  EndRide -> RideEndedByStaff, ReleaseBike
+EndAtCap   -> RideEndedAtCap, ReleaseBike
+SettleHold -> ConfirmHold | ReleaseBike
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from contracts.base import Caller, Page, Refused
+from contracts.bike_sharing.bikes import BikeRegistered, BikeState, ConfirmHold, HoldReleased, ReleaseBike, TakeBike
+from contracts.bike_sharing.deposits import AccountChanged
+from contracts.bike_sharing.rides import (
+    EndAtCap,
+    EndRide,
+    FeePlan,
+    ListRides,
+    ReturnBike,
+    RideEndedAtCap,
+    RideEndedByStaff,
+    RideEvent,
+    RideNotStarted,
+    RideRequested,
+    RideReturned,
+    RideStarted,
+    RideState,
+    RideStatus,
+    SettleHold,
+    ShowRide,
+    StartRide,
+)
+from storage.bike_sharing import rides as store
+from storage.database import Session
+from workers.bike_sharing.rides import rules
+from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.worker import Worker
+
+worker = rides = Worker("bike_sharing.rides")
+
+ACTIONS = {RideStatus.RIDING: ["return", "end"]}
+ENDINGS: dict[RideStatus, type[RideEvent]] = {
+    RideStatus.RETURNED: RideReturned,
+    RideStatus.ENDED_BY_STAFF: RideEndedByStaff,
+    RideStatus.ENDED_AT_CAP: RideEndedAtCap,
+}
+NO_BIKE = {"bike_broken", "bike_not_available", "not_found"}
+"""What bikes says when the ride certainly holds nothing."""
+
+
+class NotPaidYet(NotKnownYet):
+    """A refusal for want of money, once half a second has passed: a top-up may still be on its way here."""
+
+    def __init__(self, code: str, **details: int) -> None:
+        Refused.__init__(self, code, **details)
+
+
+def wrong_state(ride: RideState) -> Refused:
+    return Refused("wrong_state", current_status=ride.status, allowed_actions=ACTIONS.get(ride.status, []))
+
+
+def plan_of(tx: Tx) -> FeePlan:
+    """What riding costs now."""
+    return FeePlan(per_minute=tx.settings.bike_sharing_fee_per_minute, at_most=tx.settings.bike_sharing_fee_at_most)
+
+
+# -- the others' news
+
+
+@rides.on(BikeRegistered)
+async def note_bike(event: BikeRegistered, tx: Tx) -> None:
+    await store.note_bike(tx, event.bike_id)
+
+
+@rides.on(AccountChanged)
+async def note_account(event: AccountChanged, tx: Tx) -> None:
+    await store.note_account(tx, event)
+
+
+@rides.on(HoldReleased)
+async def note_release(event: HoldReleased, tx: Tx) -> None:
+    await store.note_release(tx, event.ride_id)
+
+
+# -- starting
+
+
+@rides.on(StartRide, asks=TakeBike)
+async def start_ride(command: StartRide, tx: Tx) -> Ask | RideState | Refused:
+    standing = await store.standing(tx, command)
+    if not standing["known"]:
+        raise NotKnownYet
+    if standing["riding"]:
+        raise Refused("ride_open")
+    if standing["debt"] > 0:
+        raise NotPaidYet("debt_owed", debt=standing["debt"])
+    if standing["balance"] < tx.settings.bike_sharing_minimum_deposit:
+        least = tx.settings.bike_sharing_minimum_deposit
+        raise NotPaidYet("deposit_too_low", balance=standing["balance"], minimum=least)
+    try:
+        ride = await store.request(tx, tx.id, command, plan_of(tx))
+    except asyncpg.UniqueViolationError as error:
+        if store.is_second_ride(error):
+            raise Refused("ride_open") from None
+        raise
+    if ride is None:
+        return _as_it_is(await store.find(tx, tx.id))
+    tx.publish(RideRequested.of(ride))
+    take = TakeBike(bike_id=ride.bike_id, ride_id=ride.ride_id, member_id=ride.member_id)
+    return tx.ask(take, within=tx.settings.bike_sharing_take_ms / 1000)
+
+
+@start_ride.then
+async def settle_start(command: StartRide, outcome: BikeState | Refused | Silence, tx: Tx) -> RideState | Refused:
+    if isinstance(outcome, BikeState):
+        ride = await store.start(tx, tx.id, outcome.location)
+        if ride is not None:
+            tx.publish(RideStarted.of(ride))
+            tx.later(EndAtCap(ride_id=ride.ride_id), after=tx.settings.longest_ride)
+        return _as_it_is(ride or await store.find(tx, tx.id))
+    refused = isinstance(outcome, Refused) and outcome.code in NO_BIKE
+    reason = outcome.code if isinstance(outcome, Refused) and refused else "bike_unavailable"
+    ride = await store.give_up(tx, tx.id, reason)
+    if ride is not None:
+        tx.publish(RideNotStarted.of(ride))
+        if not refused:
+            tx.publish(ReleaseBike(bike_id=ride.bike_id, ride_id=ride.ride_id))
+    return _as_it_is(ride or await store.find(tx, tx.id))
+
+
+def _as_it_is(ride: RideState | None) -> RideState | Refused:
+    """The answer to a start, from the row that is there."""
+    if ride is None:
+        return Refused("not_found")
+    if ride.status is RideStatus.NOT_STARTED:
+        known = {"ride_id": str(ride.ride_id), "current_status": ride.status, "reason": ride.reason}
+        return Refused(ride.reason or "bike_unavailable", **known)
+    return ride
+
+
+# -- ending
+
+
+@rides.on(ReturnBike)
+async def return_bike(command: ReturnBike, tx: Tx) -> RideState:
+    _check_location(tx, command.location)
+    ride, now = await _locked(tx, command.ride_id, command.caller)
+    if ride.status is RideStatus.RETURNED:
+        return ride
+    return await _end(tx, ride, RideStatus.RETURNED, now, command.location)
+
+
+@rides.on(EndRide)
+async def end_ride(command: EndRide, tx: Tx) -> RideState:
+    _check_location(tx, command.location)
+    ride, now = await _locked(tx, command.ride_id, command.caller)
+    if ride.status is RideStatus.ENDED_BY_STAFF:
+        return ride
+    return await _end(tx, ride, RideStatus.ENDED_BY_STAFF, now, command.location, command.reason)
+
+
+@rides.on(EndAtCap)
+async def end_at_cap(command: EndAtCap, tx: Tx) -> None:
+    found = await store.lock(tx, command.ride_id)
+    if found is None or found[0].status is not RideStatus.RIDING or found[0].started_at is None:
+        return
+    at = min(found[1], found[0].started_at + tx.settings.longest_ride)
+    await _end(tx, found[0], RideStatus.ENDED_AT_CAP, at, None, "longest_time_over")
+
+
+def _check_location(tx: Tx, location: str | None) -> None:
+    known = tx.settings.bike_sharing_locations
+    if location is not None and known and location not in known:
+        raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
+
+
+async def _locked(tx: Tx, ride_id: UUID, caller: Caller) -> tuple[RideState, datetime]:
+    """The caller's ride, held until the step ends, and the database's clock; raises Refused (`not_found`)."""
+    found = await store.lock(tx, ride_id)
+    if found is None or not caller.may_see(found[0].member_id):
+        raise Refused("not_found")
+    return found
+
+
+async def _end(
+    tx: Tx, ride: RideState, to: RideStatus, at: datetime, location: str | None, reason: str | None = None
+) -> RideState:
+    """End a ride that is RIDING; raises Refused (`wrong_state`)."""
+    if ride.status is not RideStatus.RIDING or ride.started_at is None:
+        raise wrong_state(ride)
+    minutes = rules.minutes(ride.started_at, at)
+    ended = await store.end(
+        tx,
+        ride.ride_id,
+        to,
+        reason=reason,
+        location=location,
+        ended_at=at,
+        minutes=minutes,
+        fee=rules.fee(ride.fee_plan, minutes),
+        flagged=at < ride.started_at,
+    )
+    if ended is None:
+        raise wrong_state(ride)
+    tx.publish(ENDINGS[to].of(ended))
+    tx.publish(ReleaseBike(bike_id=ended.bike_id, ride_id=ended.ride_id, location=location))
+    return ended
+
+
+# -- what bikes wants to know
+
+
+@rides.on(SettleHold)
+async def settle_hold(command: SettleHold, tx: Tx) -> None:
+    ruled_out = await store.rule_out(tx, command, plan_of(tx))
+    if ruled_out is not None:
+        tx.publish(RideNotStarted.of(ruled_out))
+    found = await store.lock(tx, command.ride_id)
+    assert found is not None
+    match found[0].status:
+        case RideStatus.STARTING:
+            return
+        case RideStatus.RIDING:
+            tx.publish(ConfirmHold(ride_id=command.ride_id))
+        case _:
+            tx.publish(ReleaseBike(bike_id=command.bike_id, ride_id=command.ride_id, location=found[0].location))
+
+
+# -- looking
+
+
+@rides.on(ShowRide)
+async def show_ride(question: ShowRide, session: Session) -> RideState:
+    ride = await store.find(session, question.ride_id)
+    if ride is None or not question.caller.may_see(ride.member_id):
+        raise Refused("not_found")
+    return ride
+
+
+@rides.on(ListRides)
+async def list_rides(question: ListRides, session: Session) -> Page[RideState]:
+    return await store.newest(session, question)
