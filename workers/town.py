@@ -11,6 +11,10 @@ CONTEXTS = (
     "video_rental.videos",
     "video_rental.rentals",
     "video_rental.my_page",
+    "ticketing.tickets",
+    "ticketing.pricing",
+    "ticketing.reservations",
+    "ticketing.board",
     "journal",
 )
 

@@ -91,9 +91,18 @@ class Settings(BaseSettings):
     video_rental_payment_ms: int = Field(3000, ge=10)
     video_rental_pickup_hours: float = Field(48, gt=0)
 
+    # ticketing
+    ticketing_take_ms: int = Field(3000, ge=10)
+    ticketing_hold_check_seconds: float = Field(10, gt=0)
+    """How long a hold may go unconfirmed until its holder is asked; longer than a take may take."""
+
     @property
     def pickup_time(self) -> timedelta:
         return timedelta(hours=self.video_rental_pickup_hours)
+
+    @property
+    def ticketing_hold_check(self) -> timedelta:
+        return timedelta(seconds=self.ticketing_hold_check_seconds)
 
     def database_of(self, context: str) -> str:
         """The database URL of a context."""
