@@ -13,6 +13,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from contracts.payments import DriveRefund, DriveVoid, RequestPayment
+from contracts.ticketing.reservations import ReserveTicket
+from contracts.ticketing.tickets import CheckHold, ExpireTicket
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered
 from ops.audit.stores import Row, Stores
@@ -23,6 +25,9 @@ WRITERS = {
     "payments": "payments",
     "video_rental.videos": "video_rental_videos",
     "video_rental.rentals": "video_rental_rentals",
+    "ticketing.tickets": "ticketing_tickets",
+    "ticketing.pricing": "ticketing_pricing",
+    "ticketing.reservations": "ticketing_reservations",
 }
 """Contexts with an inbox, and their schemas."""
 
@@ -44,6 +49,24 @@ OPEN_STEPS = (
         "select rental_id as id from <video_rental_rentals.rentals> where status = 'BOOKED'",
         _steps("video_rental_rentals", "rental_id"),
         GiveUpBooking.topic,
+    ),
+    (
+        "reservation {} is PENDING, and no step settles it",
+        "select reservation_id as id from <ticketing_reservations.reservations> where status = 'PENDING'",
+        "select id from <ticketing_reservations.inbox> where topic = $1 and state = 'started'",
+        ReserveTicket.topic,
+    ),
+    (
+        "the hold of reservation {} is not confirmed, and nobody will ask for it",
+        "select reservation_id as id from <ticketing_tickets.holds> where status = 'HELD'",
+        _steps("ticketing_tickets", "reservation_id"),
+        CheckHold.topic,
+    ),
+    (
+        "ticket {} is AVAILABLE, and no timer would expire it",
+        "select ticket_id as id from <ticketing_tickets.tickets> where status = 'AVAILABLE'",
+        _steps("ticketing_tickets", "ticket_id"),
+        ExpireTicket.topic,
     ),
     (
         "payment {} is REQUESTED, and no step settles it",
@@ -120,7 +143,26 @@ async def i3_capacity(stores: Stores) -> list[str]:
     found += [
         f"member {row['member_id']} has {row['count']} active rentals of video {row['video_id']}" for row in twice
     ]
-    return found + await _more_than_there_ever_were(stores)
+    return found + await _more_than_there_ever_were(stores) + await _tickets(stores)
+
+
+async def _tickets(stores: Stores) -> list[str]:
+    """A ticket is held by one reservation that stands, and a reservation that stands holds its ticket."""
+    rows = await stores.rows("""
+        select t.ticket_id, t.reservation_id as holder, t.status, r.reservation_id, r.status as stands
+        from <ticketing_tickets.tickets> t full join
+          (select * from <ticketing_reservations.reservations> where status = 'RESERVED') r using (ticket_id)
+        where (t.status = 'RESERVED' or r.status = 'RESERVED') and t.reservation_id is distinct from r.reservation_id
+          and not exists (select from <ticketing_reservations.reservations> a
+            where a.reservation_id = t.reservation_id and a.status in ('PENDING', 'CANCELLING'))
+          and not exists (select from <ticketing_tickets.holds> h
+            where h.reservation_id = t.reservation_id and h.status = 'HELD')
+        order by 1""")
+    return [
+        f"ticket {row['ticket_id']} is {row['status']} for {row['holder'] or 'nobody'}, "
+        f"and reserved by {row['reservation_id'] or 'nobody'}"
+        for row in rows
+    ]
 
 
 async def _more_than_there_ever_were(stores: Stores) -> list[str]:
@@ -180,7 +222,24 @@ async def i9_idempotency(stores: Stores) -> list[str]:
             RegisterVideo.topic,
         )
     ]
-    return found + await _payments_answered_for(stores)
+    return found + await _reservations_answered_for(stores) + await _payments_answered_for(stores)
+
+
+async def _reservations_answered_for(stores: Stores) -> list[str]:
+    rows = await stores.rows(
+        """select i.id, i.refused, i.answer::json ->> 'code' as code, r.status
+        from <ticketing_reservations.inbox> i
+        left join <ticketing_reservations.reservations> r on r.reservation_id = i.id
+        where i.topic = $1 and i.state = 'done' and i.answer is not null
+          and case when i.refused then r.status <> 'REJECTED'
+            else coalesce(r.status, 'REJECTED') in ('REJECTED', 'PENDING') end
+        order by i.id""",
+        ReserveTicket.topic,
+    )
+    return [
+        f"reservation {row['id']} was answered {row['code'] or 'RESERVED'}, and is {row['status'] or 'not there'}"
+        for row in rows
+    ]
 
 
 def _untrue(row: Row) -> str | None:

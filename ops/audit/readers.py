@@ -12,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from contracts.payments import PaymentEvent, RefundEvent
+from contracts.ticketing.pricing import FrozenPriceEvent, PriceAssigned
+from contracts.ticketing.reservations import ReservationEvent
+from contracts.ticketing.tickets import TicketEvent
 from contracts.video_rental.rentals import RentalEvent
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
 from ops.audit.stores import CONTEXT_OF, DERIVED, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
+from storage.ticketing import board
 from storage.video_rental import my_page
 
-CURRENT = "generation = (select current from <video_rental_my_page.generations>)"
+VIEWS = ("video_rental_my_page", "ticketing_board")
+
+
+def _current(schema: str) -> str:
+    return f"generation = (select current from <{schema}.generations>)"
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,9 @@ class Copy:
         return f"{self.what}_at_{self.reading}"
 
 
-def _shown(table: Any, key: str, writer: str, told: str = "true") -> Copy:
+def _shown(table: Any, key: str, writer: str, told: str = "true", view: str = "video_rental_my_page") -> Copy:
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
-    reader = f"video_rental_my_page.{table.name}"
-    return Copy(key.removesuffix("_id"), key, writer, reader, columns, told, CURRENT)
+    return Copy(key.removesuffix("_id"), key, writer, f"{view}.{table.name}", columns, told, _current(view))
 
 
 COPIES = (
@@ -68,6 +75,12 @@ COPIES = (
     _shown(my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
     _shown(my_page.payments, "payment_id", "payments.payments", told="version > 0"),
     _shown(my_page.refunds, "refund_id", "payments.refunds"),
+    Copy("ticket", "ticket_id", "ticketing_tickets.tickets", "ticketing_pricing.tickets", ["base_price", "status"]),
+    Copy("price", "ticket_id", "ticketing_pricing.prices", "ticketing_reservations.prices", ["standard", "vip"]),
+    _shown(board.tickets, "ticket_id", "ticketing_tickets.tickets", view="ticketing_board"),
+    _shown(board.prices, "price_id", "ticketing_pricing.prices", view="ticketing_board"),
+    _shown(board.reservations, "reservation_id", "ticketing_reservations.reservations", view="ticketing_board"),
+    _shown(board.frozen_prices, "frozen_price_id", "ticketing_pricing.frozen_prices", view="ticketing_board"),
 )
 
 TELLING: dict[str, tuple[str, str, list[str]]] = {
@@ -76,6 +89,22 @@ TELLING: dict[str, tuple[str, str, list[str]]] = {
         "video_rental_rentals.rentals",
         "rental_id",
         sorted(kind.topic for kind in RentalEvent.__subclasses__()),
+    ),
+    "ticket": (
+        "ticketing_tickets.tickets",
+        "ticket_id",
+        sorted(kind.topic for kind in TicketEvent.__subclasses__()),
+    ),
+    "price": ("ticketing_pricing.prices", "price_id", [PriceAssigned.topic]),
+    "frozen price": (
+        "ticketing_pricing.frozen_prices",
+        "frozen_price_id",
+        sorted(kind.topic for kind in FrozenPriceEvent.__subclasses__()),
+    ),
+    "reservation": (
+        "ticketing_reservations.reservations",
+        "reservation_id",
+        sorted(kind.topic for kind in ReservationEvent.__subclasses__()),
     ),
     "payment": ("payments.payments", "payment_id", sorted(kind.topic for kind in PaymentEvent.__subclasses__())),
     "refund": ("payments.refunds", "refund_id", sorted(kind.topic for kind in RefundEvent.__subclasses__())),
@@ -103,10 +132,12 @@ for copy in COPIES:
 
 # Which versions of each thing are in the timeline, as bits; those above 61 share one.
 DERIVED["heard"] = (
-    "subject uuid, times bigint, versions bigint, last integer",
-    f"""
-    select subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
-    from <video_rental_my_page.timeline> where {CURRENT} group by subject""",
+    "view text, subject uuid, times bigint, versions bigint, last integer",
+    " union all ".join(
+        f"""select '{view}', subject, count(*), bit_or(1::bigint << least(version, 61)), max(version)
+        from <{view}.timeline> where {_current(view)} group by subject"""
+        for view in VIEWS
+    ),
 )
 DERIVED["said"] = ("topic text, events bigint", "select topic, count(*) from <journal.events> group by topic")
 
@@ -230,14 +261,16 @@ async def i6_effect_once(stores: Stores) -> list[str]:
 
 
 async def _told_twice(stores: Stores) -> list[str]:
-    """Two events of one version; payments alone tells a state again when it is asked to undo what is undone."""
-    rows = await stores.rows(f"""
-        select subject, t.version, string_agg(what, ', ' order by what) as events
-        from <audit.heard> join <video_rental_my_page.timeline> t using (subject)
-        where times > bit_count(versions::bit(64)) and last < 61 and {CURRENT}
-          and not exists (select from <payments.payments> p where p.payment_id = subject)
-        group by subject, t.version having count(*) > 1 order by subject, t.version""")
-    return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in rows]
+    """Two events of one version; a state is told again where something is asked to undo what is undone."""
+    found = []
+    for view in VIEWS:
+        found += await stores.rows(f"""
+            select subject, t.version, string_agg(what, ', ' order by what) as events
+            from <audit.heard> h join <{view}.timeline> t using (subject)
+            where h.view = '{view}' and times > bit_count(versions::bit(64)) and last < 61 and {_current(view)}
+              and not exists (select from <payments.payments> p where p.payment_id = subject)
+            group by subject, t.version having count(*) > 1 order by subject, t.version""")
+    return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in found]
 
 
 async def _refund_log(stores: Stores) -> list[str]:
@@ -274,20 +307,21 @@ async def i7_order(stores: Stores) -> list[str]:
     """A view stands at the last version that it heard of, and has heard of each before it."""
     found = []
     for copy in _read(stores):
-        if copy.generation != CURRENT:
+        view = copy.reader.partition(".")[0]
+        if view not in VIEWS:
             continue
         rows = await stores.rows(f"""
             select {copy.key} as id, version, coalesce(bit_count(versions::bit(64)), 0) as versions,
               coalesce(last, 0) as last
-            from <{copy.reader}> left join <audit.heard> on subject = {copy.key}
-            where {CURRENT} and (last is distinct from version
+            from <{copy.reader}> left join <audit.heard> on view = '{view}' and subject = {copy.key}
+            where {copy.generation} and (last is distinct from version
               or versions <> (1::bigint << (least(version, 61) + 1)) - 2) order by 1""")
         found += [_out_of_order(copy, row) for row in rows]
     return found
 
 
 def _out_of_order(copy: Copy, row: Row) -> str:
-    shown = f"my_page shows version {row['version']} of {copy.what} {row['id']}"
+    shown = f"{copy.reading} shows version {row['version']} of {copy.what} {row['id']}"
     if row["last"] > row["version"]:
         return f"{shown}, and has heard of version {row['last']}"
     return f"{shown}, and its timeline has {row['versions']} versions"

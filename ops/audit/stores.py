@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from storage.ticketing import board
 from storage.video_rental import my_page
 from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
@@ -30,6 +31,10 @@ TABLES = {
     "video_rental_videos": ("videos", "inbox"),
     "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
     "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
+    "ticketing_tickets": ("tickets", "holds", "inbox"),
+    "ticketing_pricing": ("tickets", "prices", "frozen_prices", "inbox"),
+    "ticketing_reservations": ("reservations", "prices", "inbox"),
+    "ticketing_board": ("generations", "tickets", "prices", "reservations", "frozen_prices", "timeline"),
     "journal": ("events",),
     "provider": ("charges", "refunds"),
 }
@@ -37,7 +42,7 @@ TABLES = {
 
 CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
 
-VIEWS = {"video_rental_my_page": my_page.metadata}
+VIEWS = {"video_rental_my_page": my_page.metadata, "ticketing_board": board.metadata}
 """Those that may live in another kind of database."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60

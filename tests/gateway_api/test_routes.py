@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway_api import operations, payments, video_rental
+from gateway_api import operations, payments, ticketing, video_rental
 from gateway_api.app import all_routes
 from gateway_api.door import STAFF
 from workers.runtime.asking import Reply
@@ -13,6 +13,16 @@ from workers.runtime.asking import Reply
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 ID = str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
+
+CREATED = {
+    "videos": "video_id",
+    "rentals": "rental_id",
+    "refunds": "refund_id",
+    "tickets": "ticket_id",
+    "discount-policies": "policy_id",
+    "reservations": "reservation_id",
+}
+"""What a POST to a list makes, and the name of its id."""
 
 WHO = {"customer": "c", "staff": "s", "operator": "o"}
 
@@ -49,6 +59,40 @@ ROUTES = [
     ("GET", f"/v1/video-rental/rentals/{ID}", None, "cso", "video_rental.rentals.show_rental"),
     ("GET", "/v1/video-rental/my-page", None, "cso", "video_rental.my_page.list_my_page"),
     ("GET", f"/v1/video-rental/my-page/{ID}", None, "cso", "video_rental.my_page.show_my_page"),
+    (
+        "POST",
+        "/v1/ticketing/tickets",
+        {"name": "Up", "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "base_price": 1000},
+        "so",
+        "ticketing.tickets.register_ticket",
+    ),
+    ("GET", "/v1/ticketing/tickets", None, "cso", "ticketing.tickets.list_tickets"),
+    ("GET", f"/v1/ticketing/tickets/{ID}", None, "cso", "ticketing.tickets.show_ticket"),
+    ("PATCH", f"/v1/ticketing/tickets/{ID}", {"name": "Down"}, "so", "ticketing.tickets.change_ticket"),
+    (
+        "POST",
+        "/v1/ticketing/discount-policies",
+        {"name": "sale", "kind": "percent", "value": 10},
+        "so",
+        "ticketing.pricing.create_policy",
+    ),
+    ("GET", "/v1/ticketing/discount-policies", None, "so", "ticketing.pricing.list_policies"),
+    ("GET", f"/v1/ticketing/discount-policies/{ID}", None, "so", "ticketing.pricing.show_policy"),
+    ("DELETE", f"/v1/ticketing/discount-policies/{ID}", None, "so", "ticketing.pricing.end_policy"),
+    ("GET", "/v1/ticketing/prices", None, "cso", "ticketing.pricing.list_prices"),
+    ("GET", f"/v1/ticketing/prices/{ID}", None, "cso", "ticketing.pricing.show_price"),
+    ("POST", "/v1/ticketing/reservations", {"ticket_id": ID}, "c", "ticketing.reservations.reserve_ticket"),
+    (
+        "POST",
+        f"/v1/ticketing/reservations/{ID}/cancellation",
+        {},
+        "cso",
+        "ticketing.reservations.cancel_reservation",
+    ),
+    ("GET", "/v1/ticketing/reservations", None, "cso", "ticketing.reservations.list_reservations"),
+    ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
+    ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
+    ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
     ("GET", f"/v1/payments/{ID}", None, "cso", "payments.show_payment"),
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
@@ -69,15 +113,15 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
 async def test_a_route(door, asker, method, path, body, who, topic):
-    created = method == "POST" and path.endswith(("/videos", "/rentals", "/refunds"))
-    asker.says(topic, {"video_id": ID, "rental_id": ID, "refund_id": ID})
+    created = method == "POST" and path.rpartition("/")[2] in CREATED
+    asker.says(topic, dict.fromkeys(CREATED.values(), ID))
 
     for role, letter in WHO.items():
         asker.asked.clear()
         answer = await door.request(method, path, json=body, as_=f"{role}:kim")
 
         if letter in who:
-            assert answer.status_code == (201 if created else 200)
+            assert answer.status_code == (201 if created else 204 if method == "DELETE" else 200)
             assert [asked.topic for asked in asker.asked] == [topic]
             assert asker.body.get("caller", {"role": role})["role"] == role
             assert ID in str(asker.body) or ID not in path
@@ -97,15 +141,20 @@ def test_the_table_above_is_complete():
 
 def test_whoever_staff_are_operators_may_too():
     assert {"staff", "operator"} == STAFF
-    for route in [*video_rental.routes.table, *payments.routes.table, *operations.routes.table]:
+    for route in [
+        *video_rental.routes.table,
+        *ticketing.routes.table,
+        *payments.routes.table,
+        *operations.routes.table,
+    ]:
         assert "staff" not in route.who or "operator" in route.who
 
 
 def test_every_wait_below_is_shorter_than_the_doors(make_settings):
-    settings = make_settings(video_rental_payment_ms=9000)
+    settings = make_settings(video_rental_payment_ms=9000, ticketing_take_ms=9000)
 
     for route in all_routes():
-        if route.asks.topic.endswith(("book_video", "pay_late_fee")):
+        if route.asks.topic.endswith(("book_video", "pay_late_fee", "reserve_ticket")):
             assert route.budget(settings) > 9
 
 
@@ -114,6 +163,7 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
     [
         ("/v1/video-rental/rentals", "member_id"),
         ("/v1/video-rental/my-page", "member_id"),
+        ("/v1/ticketing/reservations", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],

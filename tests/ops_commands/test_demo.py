@@ -12,9 +12,8 @@ from pydantic import SecretStr
 
 from gateway_api.app import build
 from ops.audit import audit, unrest
-from ops.commands.demo import printed
+from ops.commands.demo import STORIES, printed
 from ops.stories import stage as stages
-from ops.stories import video_rental
 from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
 from tests.support.town import Town
 from workers.runtime.settings import Settings
@@ -118,7 +117,7 @@ def test_words_are_counted() -> None:
     assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
 
 
-async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Settings]]) -> None:
+async def test_the_stories(make_settings: Callable[..., Awaitable[Settings]]) -> None:
     settings = await make_settings(jwt_key=KEY, gateway_rate=0)
     town = await Town(settings).open()
     await town.start(*CONTEXTS)
@@ -126,15 +125,15 @@ async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Set
     try:
         door = httpx.ASGITransport(build(town._asker, settings))
         async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
-            # twice, and at once: it may be played again and again
-            stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
-            await asyncio.gather(*map(video_rental.play, stories))
+            # twice, and at once: they may be played again and again
+            twice = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
+            await asyncio.gather(*(story.play(stage) for stage in twice for story in STORIES))
 
         assert await unrest(settings, within=20) == []
         assert not any((await audit(settings)).values())
     finally:
         await town.close()
-    assert {line.http for line in lines} >= {"POST 201", "POST 402", "POST 409", "POST 503", "GET 200"}
+    assert {line.http for line in lines} >= {"POST 201", "POST 402", "POST 409", "POST 503", "GET 200", "DELETE 204"}
     assert [line.outcome for line in lines if line.step == "the silent payment: nothing is kept"][
         -1
     ] == "VOIDED, 0 won kept"

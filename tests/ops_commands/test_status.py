@@ -100,6 +100,7 @@ async def test_a_town_that_is_well(town: Town) -> None:
     stands = await standing(town.settings, here({"phase": "up", "servers": [], "processes": []}))
 
     writers = {"payments", "video_rental.videos", "video_rental.rentals", "journal"}
+    writers |= {"ticketing.tickets", "ticketing.pricing", "ticketing.reservations"}
     assert stands.ready
     assert set(stands.outbox) == set(stands.timers) == writers
     assert stands.outbox["payments"] == {"rows": 0, "age_seconds": 0.0}
