@@ -8,18 +8,18 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.base import CATALOGUE, Caller, Event
+from contracts.base import CATALOGUE, Event
 from contracts.ticketing.board import ListBoard, ShowBoard
 from contracts.ticketing.tickets import TicketFreed, TicketRegistered, TicketStatus, TicketTaken
 from storage.migrations import migrate
 from storage.ticketing import board as store
 from storage.views import ViewDatabase
 from tests.support.town import STAFF, customer
-from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away, tell
+from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
 from workers.runtime.rebuilding import rebuild
 from workers.runtime.view import apply
 from workers.ticketing.board import board
@@ -251,15 +251,12 @@ async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip
         assert len(page.items) == 1
 
 
-async def test_a_ticket_that_the_board_hears_of_late_is_waited_for(box: Box) -> None:
-    tale = Tale()
-    caller = Caller(member_id="kim", role="customer")
-    assert await box.town.refused(ShowBoard(ticket_id=tale.ticket_id, caller=caller)) == {"code": "not_found"}
+async def test_the_board_catches_up_when_it_was_away(box: Box, kim: Person) -> None:
+    await box.town.stop(BOARD)
+    ticket = await box.ticket()
+    reservation = await kim.reserve(ticket)
 
-    await tell(box.town, tale.events()[1], id=uuid5(tale.ticket_id, "late"))
+    await box.town.start(BOARD)
 
-    found = await box.town.done(ShowBoard(ticket_id=tale.ticket_id, caller=caller))
-    assert (found["status"], found["price"], found["reservation"]) == ("RESERVED", None, None)
-    await tell(box.town, tale.events()[2])
-    await box.staff.sees(f"/board/{tale.ticket_id}", status="AVAILABLE")
-    await box.town.rows(BOARD, "delete from ticketing_board.tickets where ticket_id = $1", tale.ticket_id)
+    await kim.sees(f"/board/{ticket['ticket_id']}", status="RESERVED", price=reservation["price"])
+    assert (await kim.ask("GET", f"/board/{uuid4()}")).status_code == 404

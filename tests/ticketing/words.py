@@ -146,20 +146,22 @@ class Box:
 
 
 @asynccontextmanager
-async def box_with(make_settings: MakeSettings, *contexts: str, **settings: Any) -> AsyncIterator[Box]:
+async def box_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Box]:
     """Ticketing at work; in the end nothing is under way, and nothing is out of joint."""
     chosen = await make_settings(**(QUICK | settings))
     town = await Town(chosen).open()
-    await town.start(*(contexts or ALL))
-    door = httpx.ASGITransport(build(town._asker, chosen))
-    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
-        box = Box(town, http)
-        await at_work(box)
-        yield box
-    await town.start(*(name for name in ALL if name not in town.contexts))
-    await town.quiet()
-    assert await discrepancies(town) == []
-    await town.close()
+    try:
+        await town.start(*ALL)
+        door = httpx.ASGITransport(build(town._asker, chosen))
+        async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+            box = Box(town, http)
+            await at_work(box)
+            yield box
+        await town.start(*(name for name in ALL if name not in town.contexts))
+        await town.quiet()
+        assert await discrepancies(town) == []
+    finally:
+        await town.close()
 
 
 async def at_work(box: Box) -> None:
