@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -229,10 +230,15 @@ async def said_again(town: Town, rng: Any, *, times: int = 2) -> None:
     await tell(town, *events)
 
 
-async def discrepancies(town: Town) -> list[str]:
-    """Whatever does not fit in a quiet town: holds against reservations, prices, and the board against all."""
-    lists = await asyncio.gather(*(_unfit(town, query) for query in UNFIT))
-    return [wrong for wrongs in lists for wrong in wrongs]
+async def discrepancies(town: Town, within: float = 5.0) -> list[str]:
+    """Whatever stays out of joint in a quiet town: holds against reservations, prices, and the board against all."""
+    deadline = time.monotonic() + within
+    while True:
+        lists = await asyncio.gather(*(_unfit(town, query) for query in UNFIT))
+        wrong = [line for lines in lists for line in lines]
+        if not wrong or time.monotonic() > deadline:
+            return wrong
+        await asyncio.sleep(0.05)  # what has just been sent is seen in no outbox, and in no queue yet
 
 
 async def _unfit(town: Town, query: str) -> list[str]:
