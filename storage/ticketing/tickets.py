@@ -1,7 +1,7 @@
 """Ticketing: tickets, and the holds on them.
 
 A hold is a row by reservation; once it is RELEASED it stays so, and is the tombstone that refuses a later take. Taking
-and freeing write the hold first: whoever of the two comes second sees what the first one did.
+and releasing lock the ticket first, and then look: whoever of the two comes second sees what the first one did.
 """
 
 from __future__ import annotations
@@ -94,16 +94,17 @@ async def change(session: Session, command: ChangeTicket) -> TicketState | None:
 _TAKE = Statement("""
     with held as (
       insert into ticketing_tickets.holds (reservation_id, ticket_id, status)
-      values (:reservation_id, :ticket_id, 'HELD') on conflict do nothing returning reservation_id, ticket_id)
+      select cast(:reservation_id as uuid), ticket_id, 'HELD' from ticketing_tickets.tickets
+      where ticket_id = :ticket_id and status = 'AVAILABLE' and ends_at > clock_timestamp()
+      on conflict do nothing returning reservation_id, ticket_id)
     update ticketing_tickets.tickets t set status = 'RESERVED', reservation_id = h.reservation_id,
       modified_at = now(), version = version + 1
-    from held h
-    where t.ticket_id = h.ticket_id and t.status = 'AVAILABLE' and t.ends_at > clock_timestamp()
+    from held h where t.ticket_id = h.ticket_id
     returning t.*""")
 
 
 async def take(session: Session, ticket_id: UUID, reservation_id: UUID) -> TicketState | None:
-    """Hold an available ticket; None when it cannot be had: whatever was written must be undone then."""
+    """Hold a ticket that was locked before; None, and nothing is written, when this reservation cannot have it."""
     return _state(await session.one(_TAKE, ticket_id=ticket_id, reservation_id=reservation_id))
 
 
@@ -121,10 +122,8 @@ _FREE = Statement("""
 
 
 async def release(session: Session, reservation_id: UUID, ticket_id: UUID) -> tuple[int, TicketState | None]:
-    """End a hold for good; its version, and the ticket if it was freed: another reservation's is left alone.
-
-    Two statements: the second must see a take that the first had to wait for.
-    """
+    """End a hold for good; its version, and the ticket if it was freed: another reservation's is left alone."""
+    await session.one(_LOCK, ticket_id=ticket_id)
     version: int = await session.value(_RELEASE, reservation_id=reservation_id, ticket_id=ticket_id)
     return version, _state(await session.one(_FREE, reservation_id=reservation_id, ticket_id=ticket_id))
 

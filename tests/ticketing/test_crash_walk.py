@@ -24,6 +24,8 @@ from workers.runtime import failpoints
 from workers.runtime.asking import Reply
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
+TOLD = frozenset({COMMIT, "committed", "publish", "confirmed"})
+"""Where it matters to what is told; the rest of a handling is walked with the step that asks."""
 SCENARIOS = {"two rivals": (2, False), "reserved and cancelled": (1, True)}
 WALKED = frozenset({TICKETS, RESERVATIONS})
 
@@ -73,7 +75,7 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_we
     await asyncio.gather(*(asyncio.create_task(walk.run(*pair)) for pair in zip(boxes, SCENARIOS, strict=True)))
 
     assert walk.found == []
-    assert walk.played > 30
+    assert walk.played > 20
     assert walk.places >= {"written", "claimed", COMMIT, "started", "heard", "committed", "replied", "said"}
 
 
@@ -108,7 +110,7 @@ class Walk:
         for at, reached in enumerate(trace, start=1):
             met[reached] += 1
             self.places.add(reached[1])
-            if met[reached] > ROUNDS:
+            if met[reached] > ROUNDS or (SCENARIOS[name][1] and reached[1] not in TOLD):
                 continue
             self._work.put_nowait((name, Plan(at, only=WALKED)))
             if reached[1] == COMMIT:

@@ -34,7 +34,7 @@ from workers.runtime import failpoints
 
 @pytest.fixture(scope="module")
 async def open_box(make_settings: MakeSettings) -> AsyncIterator[Box]:
-    async with box_with(make_settings) as running:
+    async with box_with(make_settings, ticketing_take_ms=1000) as running:
         yield running
 
 

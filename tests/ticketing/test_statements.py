@@ -23,10 +23,6 @@ AT_ONCE = 40
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Undone(Exception):
-    """What a handler does with a take that came to nothing."""
-
-
 class Desk:
     """Statements of ticketing, each in a transaction of its own."""
 
@@ -45,15 +41,9 @@ class Desk:
         return (await self.run(tickets.register, uuid4(), command)).ticket_id  # type: ignore[no-any-return]
 
     async def take(self, ticket_id: UUID, reservation_id: UUID) -> TicketState | None:
-        """As the handler does: what came to nothing is rolled back."""
-        try:
-            async with self._database.transaction() as session:
-                taken = await tickets.take(session, ticket_id, reservation_id)
-                if taken is None:
-                    raise Undone
-                return taken
-        except Undone:
-            return None
+        async with self._database.transaction() as session:
+            await tickets.lock(session, ticket_id)
+            return await tickets.take(session, ticket_id, reservation_id)
 
     async def state_of(self, ticket_id: UUID) -> TicketState:
         return (await self.run(tickets.lock, ticket_id))[0]  # type: ignore[no-any-return]
@@ -99,6 +89,8 @@ async def test_of_forty_takes_at_once_one_has_the_ticket(desk: Desk) -> None:
 
     (taken,) = [outcome for outcome in outcomes if outcome is not None]
     assert await desk.state_of(ticket_id) == taken
+    held = "select count(*) from ticketing_tickets.holds where ticket_id = $1"
+    assert await desk.run(lambda session: session.connection.fetchval(held, ticket_id)) == 1
 
 
 async def test_of_a_take_and_its_release_at_once_the_ticket_is_free_in_the_end(desk: Desk) -> None:

@@ -30,7 +30,7 @@ TICKETS, PRICING, RESERVATIONS, BOARD = (
 ALL = (TICKETS, PRICING, RESERVATIONS, BOARD)
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 BASE = "/v1/ticketing"
-QUICK = {"jwt_key": KEY, "gateway_rate": 0, "ticketing_take_ms": 1000, "ticketing_hold_check_seconds": 600}
+QUICK = {"jwt_key": KEY, "gateway_rate": 0, "ticketing_hold_check_seconds": 600}
 """Holds are checked when a story says so, see `check_now`."""
 
 

@@ -92,26 +92,22 @@ async def expire_ticket(command: ExpireTicket, tx: Tx) -> None:
 
 
 @tickets.on(TakeTicket)
-async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState:
+async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
+    found = await store.lock(tx, command.ticket_id)
+    if found is None:
+        return Refused("not_found")
+    before, is_over = found
+    if before.reservation_id == command.reservation_id:
+        return before
+    if before.status is TicketStatus.EXPIRED or is_over:
+        return Refused("ticket_expired")
     ticket = await store.take(tx, command.ticket_id, command.reservation_id)
     if ticket is None:
-        return await _held_already(command, tx)
+        return Refused("ticket_not_available")
     tx.publish(TicketTaken.of(ticket))
     check = CheckHold(ticket_id=ticket.ticket_id, reservation_id=command.reservation_id)
     tx.later(check, after=tx.settings.ticketing_hold_check)
     return ticket
-
-
-async def _held_already(command: TakeTicket, tx: Tx) -> TicketState:
-    """The ticket, if this very reservation has it; raises Refused, which undoes the take."""
-    found = await store.lock(tx, command.ticket_id)
-    if found is None:
-        raise Refused("not_found")
-    ticket, is_over = found
-    if ticket.reservation_id == command.reservation_id:
-        return ticket
-    is_expired = ticket.status is TicketStatus.EXPIRED or is_over
-    raise Refused("ticket_expired" if is_expired else "ticket_not_available")
 
 
 @tickets.on(ConfirmHold)
