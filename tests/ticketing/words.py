@@ -186,8 +186,10 @@ async def check_now(box: Box, reservation_id: object) -> None:
     await box.town.rows(TICKETS, "update ticketing_tickets.inbox set due_at = now() where id = $1", row["id"])
 
     async def checked() -> bool:
-        now = await box.town.one(TICKETS, "select attempts from ticketing_tickets.inbox where id = $1", row["id"])
-        return bool(now["attempts"] > row["attempts"])
+        query = """select attempts, state = 'done' or due_at > now() + interval '5 minutes' as ended
+            from ticketing_tickets.inbox where id = $1"""
+        now = await box.town.one(TICKETS, query, row["id"])
+        return bool(now["attempts"] > row["attempts"] and now["ended"])
 
     await eventually(checked)
 
