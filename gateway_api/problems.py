@@ -255,6 +255,27 @@ CODES: dict[str, Code] = {
         "Code taken",
         "Another bike has this code.",
     ),
+    "not_priced_yet": _code(
+        409,
+        "아직 가격이 정해지지 않았습니다",
+        "잠시 뒤에 다시 시도해 주세요.",
+        "Not priced yet",
+        "Its price is not known yet; try again shortly.",
+    ),
+    "ticket_expired": _code(
+        409,
+        "만료된 티켓입니다",
+        "이용 기간이 끝난 티켓은 예약할 수 없습니다.",
+        "Ticket expired",
+        "The time of this ticket is over.",
+    ),
+    "ticket_not_available": _code(
+        409,
+        "예약할 수 없는 티켓입니다",
+        "다른 회원이 먼저 예약했습니다.",
+        "Ticket not available",
+        "Somebody else has reserved this ticket.",
+    ),
     "refund_too_large": _code(
         409,
         "환불할 수 있는 금액을 넘었습니다",

@@ -23,6 +23,10 @@ CONTEXTS = (
     "bike_sharing.billing",
     "bike_sharing.deposits",
     "bike_sharing.ride_history",
+    "ticketing.tickets",
+    "ticketing.pricing",
+    "ticketing.reservations",
+    "ticketing.board",
     "journal",
 )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ops.audit import bike_sharing, cafe, payments, shop, video_rental
+from ops.audit import bike_sharing, cafe, payments, shop, ticketing, video_rental
 from ops.audit.part import Part
 
 SHARED = Part(tables={"journal": ("events",)})
-PARTS = (SHARED, payments.part, video_rental.part, bike_sharing.part, shop.part, cafe.part)
+PARTS = (SHARED, payments.part, video_rental.part, ticketing.part, bike_sharing.part, shop.part, cafe.part)
 
 TABLES = {schema: tables for part in PARTS for schema, tables in part.tables.items()}
 WRITERS = {context: schema for part in PARTS for context, schema in part.writers.items()}

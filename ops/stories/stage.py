@@ -17,6 +17,8 @@ from gateway_api.tokens import issue
 from workers.runtime.settings import Settings
 
 Json = dict[str, Any]
+Sign = Callable[[str, Role, str | None], str]
+"""A token for a subject, a role and a grade."""
 Check = Callable[["Answer"], str | None]
 
 PATIENCE = 30.0
@@ -56,16 +58,17 @@ class Answer:
         return str(self.body.get("code" if self.status >= 400 else "status") or "")
 
 
-def issuer(settings: Settings) -> Callable[[str, Role], str]:
+def issuer(settings: Settings) -> Sign:
     """Signs tokens as the town's door accepts them; raises ValueError without a local key."""
     if settings.jwt_key is None:
         raise ValueError("there is no key to sign with: start the town (`yeyak up`), or set YEYAK_JWT_KEY")
     key = settings.jwt_key.get_secret_value()
 
-    def sign(subject: str, role: Role) -> str:
+    def sign(subject: str, role: Role, grade: str | None) -> str:
         return issue(
             subject,
             role,
+            grade,
             key=key,
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
@@ -78,10 +81,10 @@ def issuer(settings: Settings) -> Callable[[str, Role], str]:
 class Person:
     """Somebody with a token."""
 
-    def __init__(self, stage: Stage, name: str, role: Role) -> None:
+    def __init__(self, stage: Stage, name: str, role: Role, grade: str | None = None) -> None:
         self.name = name
         self._stage = stage
-        self._headers = {"authorization": f"Bearer {stage.sign(name, role)}", "accept-language": "en"}
+        self._headers = {"authorization": f"Bearer {stage.sign(name, role, grade)}", "accept-language": "en"}
 
     async def ask(self, method: str, path: str, body: Json | None = None, *, key: str | None = None) -> Answer:
         """One request, whatever comes of it; raises StoryFailedError when nobody answers."""
@@ -102,7 +105,7 @@ class Stage:
         self,
         http: httpx.AsyncClient,
         settings: Settings,
-        sign: Callable[[str, Role], str],
+        sign: Sign,
         show: Callable[[Line], None],
     ) -> None:
         self.http = http
@@ -115,8 +118,8 @@ class Stage:
     def staff(self, name: str) -> Person:
         return Person(self, f"{name}-{self.run}", "staff")
 
-    def customer(self, name: str) -> Person:
-        return Person(self, f"{name}-{self.run}", "customer")
+    def customer(self, name: str, grade: str | None = None) -> Person:
+        return Person(self, f"{name}-{self.run}", "customer", grade)
 
     async def step(
         self,

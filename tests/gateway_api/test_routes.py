@@ -26,6 +26,9 @@ CREATED = {
     "credits": "top_up_id",
     "bikes": "bike_id",
     "rides": "ride_id",
+    "tickets": "ticket_id",
+    "discount-policies": "policy_id",
+    "reservations": "reservation_id",
 }
 """The id in the answer, by the last part of the path."""
 WAITING = (
@@ -35,6 +38,7 @@ WAITING = (
     "cafe.orders.place_order",
     "bike_sharing.deposits.top_up_deposit",
     "bike_sharing.rides.start_ride",
+    "ticketing.reservations.reserve_ticket",
 )
 """What waits for another context."""
 
@@ -130,6 +134,40 @@ ROUTES = [
     ("GET", f"/v1/bike-sharing/billings/{ID}", None, "cso", "bike_sharing.billing.show_bill"),
     ("GET", "/v1/bike-sharing/ride-history", None, "cso", "bike_sharing.ride_history.list_ride_history"),
     ("GET", f"/v1/bike-sharing/ride-history/{ID}", None, "cso", "bike_sharing.ride_history.show_ride_history"),
+    (
+        "POST",
+        "/v1/ticketing/tickets",
+        {"name": "Up", "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "base_price": 1000},
+        "so",
+        "ticketing.tickets.register_ticket",
+    ),
+    ("GET", "/v1/ticketing/tickets", None, "cso", "ticketing.tickets.list_tickets"),
+    ("GET", f"/v1/ticketing/tickets/{ID}", None, "cso", "ticketing.tickets.show_ticket"),
+    ("PATCH", f"/v1/ticketing/tickets/{ID}", {"name": "Down"}, "so", "ticketing.tickets.change_ticket"),
+    (
+        "POST",
+        "/v1/ticketing/discount-policies",
+        {"name": "sale", "kind": "percent", "value": 10},
+        "so",
+        "ticketing.pricing.create_policy",
+    ),
+    ("GET", "/v1/ticketing/discount-policies", None, "so", "ticketing.pricing.list_policies"),
+    ("GET", f"/v1/ticketing/discount-policies/{ID}", None, "so", "ticketing.pricing.show_policy"),
+    ("DELETE", f"/v1/ticketing/discount-policies/{ID}", None, "so", "ticketing.pricing.end_policy"),
+    ("GET", "/v1/ticketing/prices", None, "cso", "ticketing.pricing.list_prices"),
+    ("GET", f"/v1/ticketing/prices/{ID}", None, "cso", "ticketing.pricing.show_price"),
+    ("POST", "/v1/ticketing/reservations", {"ticket_id": ID}, "c", "ticketing.reservations.reserve_ticket"),
+    (
+        "POST",
+        f"/v1/ticketing/reservations/{ID}/cancellation",
+        {},
+        "cso",
+        "ticketing.reservations.cancel_reservation",
+    ),
+    ("GET", "/v1/ticketing/reservations", None, "cso", "ticketing.reservations.list_reservations"),
+    ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
+    ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
+    ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
     ("GET", f"/v1/payments/{ID}", None, "cso", "payments.show_payment"),
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
@@ -158,7 +196,7 @@ async def test_a_route(door, asker, method, path, body, who, topic):
         answer = await door.request(method, path, json=body, as_=f"{role}:kim")
 
         if letter in who:
-            assert answer.status_code == (201 if created else 200)
+            assert answer.status_code == (201 if created else 204 if method == "DELETE" else 200)
             assert [asked.topic for asked in asker.asked] == [topic]
             assert asker.body.get("caller", {"role": role})["role"] == role
             assert ID in str(asker.body) or ID not in path
@@ -205,6 +243,7 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
         ("/v1/bike-sharing/rides", "member_id"),
         ("/v1/bike-sharing/billings", "member_id"),
         ("/v1/bike-sharing/ride-history", "member_id"),
+        ("/v1/ticketing/reservations", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],

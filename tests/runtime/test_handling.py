@@ -165,6 +165,20 @@ async def test_what_is_not_known_after_half_a_second_is_not_found(lab: Lab, work
     assert time.monotonic() - asked >= 0.5
 
 
+async def test_what_is_not_known_yet_may_be_refused_in_words_of_its_own(lab: Lab, worker: Worker) -> None:
+    async def needs_it(command: Do, tx: Tx) -> Done:
+        raise NotKnownYet("not_priced_yet")
+
+    worker.handlers[Do.topic].first = needs_it
+    await lab.run(worker)
+    asked = time.monotonic()
+
+    reply = await lab.ask(Do(text="nothing"))
+
+    assert (reply.kind, reply.body) == ("refused", b'{"code": "not_priced_yet"}')
+    assert time.monotonic() - asked >= 0.5
+
+
 # -- asking only to look
 
 

@@ -133,6 +133,11 @@ class Settings(BaseSettings):
     bike_sharing_ask_holder_seconds: float = Field(60, gt=0)
     """After which bikes asks whether the ride that holds a bike stands; then less and less often."""
 
+    # ticketing
+    ticketing_take_ms: int = Field(3000, ge=10)
+    ticketing_hold_check_seconds: float = Field(10, gt=0)
+    """How long a hold may go unconfirmed until its holder is asked; longer than a take may take."""
+
     @field_validator("delay_ms")
     @classmethod
     def _are_delays(cls, text: str) -> str:
@@ -154,6 +159,9 @@ class Settings(BaseSettings):
     @property
     def receipt_time(self) -> timedelta:
         return timedelta(days=self.shop_receipt_days)
+
+    def ticketing_hold_check(self) -> timedelta:
+        return timedelta(seconds=self.ticketing_hold_check_seconds)
 
     def database_of(self, context: str) -> str:
         """The database URL of a context."""

@@ -32,10 +32,10 @@ class Silence(Enum):
 
 
 class NotKnownYet(Refused):
-    """`not_found`, once half a second has passed: what was said elsewhere may still be on its way."""
+    """A refusal once half a second has passed: what was said elsewhere may still be on its way."""
 
-    def __init__(self, **details: Any) -> None:
-        super().__init__("not_found", **details)
+    def __init__(self, code: str = "not_found", **details: Any) -> None:
+        super().__init__(code, **details)
 
 
 class Behind(Exception):

@@ -1,0 +1,197 @@
+"""Ticketing: prices with their breakdown, the policies behind them, and the prices that reservations froze.
+
+CreatePolicy, EndPolicy -> RepriceTickets -> PriceAssigned
+RestorePrice -> PriceRestored
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from contracts.base import Caller, Command, Event, MemberId, Name, Page, Question, Shape, Won
+from contracts.ticketing.tickets import Moment
+
+PolicyValue = Annotated[int, Field(ge=1, le=10**12)]
+
+
+class Grade(StrEnum):
+    STANDARD = "STANDARD"
+    VIP = "VIP"
+
+
+class PolicyKind(StrEnum):
+    PERCENT = "percent"
+    AMOUNT = "amount"
+
+
+class PolicyStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    ENDED = "ENDED"
+
+
+class FrozenStatus(StrEnum):
+    FROZEN = "FROZEN"
+    RESTORED = "RESTORED"
+
+
+class PriceLine(Shape):
+    """What one policy takes off."""
+
+    policy_id: UUID
+    name: Name
+    kind: PolicyKind
+    amount: Won
+    """Won taken off, whatever the policy's kind."""
+
+
+class Price(Shape):
+    """A price in won, and how it came about: `total` is `base` less the amounts of all lines."""
+
+    base: Won
+    lines: list[PriceLine]
+    total: Won
+    grade: Grade
+
+
+class TicketPrice(Price):
+    """A ticket's price for one grade."""
+
+    ticket_id: UUID
+
+
+class PriceState(Shape):
+    """A ticket's price for each grade."""
+
+    price_id: UUID
+    ticket_id: UUID
+    base: Won
+    standard: Price
+    vip: Price
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+    def of_grade(self, grade: str) -> Price:
+        return self.vip if grade == Grade.VIP else self.standard
+
+
+class FrozenPrice(Shape):
+    """The price of one reservation; no policy reaches it."""
+
+    frozen_price_id: UUID
+    reservation_id: UUID
+    ticket_id: UUID
+    price: Price | None
+    """None when it was given up before it was frozen."""
+    status: FrozenStatus
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+
+class Policy(Shape):
+    """A discount: percent of what is left, or an amount in won; valid from `valid_from` until just before the other."""
+
+    policy_id: UUID
+    name: Name
+    kind: PolicyKind
+    value: PolicyValue
+    grade: Grade | None
+    """VIP: an extra, taken off after the policies that are for everybody."""
+    valid_from: AwareDatetime | None
+    valid_until: AwareDatetime | None
+    status: PolicyStatus
+    created_by: MemberId
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+
+class CreatePolicy(Command[Policy]):
+    topic = "ticketing.pricing.create_policy"
+
+    name: Name
+    kind: PolicyKind
+    value: PolicyValue
+    grade: Grade | None = None
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+    caller: Caller
+
+
+class EndPolicy(Command[Policy]):
+    topic = "ticketing.pricing.end_policy"
+
+    policy_id: UUID
+
+
+class RepriceTickets(Command[None]):
+    """The policies in force have changed: price the tickets after `after` anew, in the order of their ids."""
+
+    topic = "ticketing.pricing.reprice_tickets"
+
+    after: UUID | None = None
+
+
+class RestorePrice(Command[None]):
+    """The reservation is over: its price is given up, or was never frozen and never will be."""
+
+    topic = "ticketing.pricing.restore_price"
+
+    reservation_id: UUID
+    ticket_id: UUID
+
+
+class PriceAssigned(PriceState, Event):
+    """A ticket has a price, or another one than before."""
+
+    topic = "ticketing.pricing.price_assigned"
+
+
+class FrozenPriceEvent(FrozenPrice, Event):
+    """What happened to the price of a reservation."""
+
+
+class PriceFrozen(FrozenPriceEvent):
+    topic = "ticketing.pricing.price_frozen"
+
+
+class PriceRestored(FrozenPriceEvent):
+    """The answer to each `RestorePrice`, also when there was nothing to restore."""
+
+    topic = "ticketing.pricing.price_restored"
+
+
+class ShowPolicy(Question[Policy]):
+    topic = "ticketing.pricing.show_policy"
+
+    policy_id: UUID
+
+
+class ListPolicies(Question[Page[Policy]]):
+    topic = "ticketing.pricing.list_policies"
+
+    status: PolicyStatus = PolicyStatus.ACTIVE
+    limit: int = 50
+    cursor: str | None = None
+
+
+class ShowPrice(Question[TicketPrice]):
+    """A ticket's price for the caller's grade; refused: `not_priced_yet`."""
+
+    topic = "ticketing.pricing.show_price"
+
+    ticket_id: UUID
+    caller: Caller
+
+
+class ListPrices(Question[Page[TicketPrice]]):
+    topic = "ticketing.pricing.list_prices"
+
+    caller: Caller
+    limit: int = 50
+    cursor: str | None = None

@@ -1,0 +1,243 @@
+"""Ticketing (티켓 예약): staff register tickets and discounts; a member reserves, cancels, looks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError, from_json
+from starlette.responses import Response
+
+from contracts.base import Won
+from contracts.ticketing.board import ListBoard, ShowBoard
+from contracts.ticketing.pricing import (
+    CreatePolicy,
+    EndPolicy,
+    ListPolicies,
+    ListPrices,
+    PolicyKind,
+    PolicyStatus,
+    PolicyValue,
+    ShowPolicy,
+    ShowPrice,
+)
+from contracts.ticketing.reservations import (
+    CancelReservation,
+    ListReservations,
+    ReservationStatus,
+    ReserveTicket,
+    ShowReservation,
+)
+from contracts.ticketing.tickets import (
+    ChangeTicket,
+    ListTickets,
+    Moment,
+    RegisterTicket,
+    ShowTicket,
+    TicketStatus,
+)
+from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.problems import Problem
+
+routes = Routes(
+    "/v1/ticketing",
+    "ticketing",
+    budgets={
+        ReserveTicket: lambda settings: settings.ticketing_take_ms / 1000 + 1,
+        ShowBoard: lambda _: 2.5,  # it may wait for `min_version`
+    },
+)
+
+
+class NoPrice(Problem):
+    """`not_priced_yet` where the price itself was looked for."""
+
+    @property
+    def status(self) -> int:
+        return 404
+
+
+def not_given() -> Any:
+    """What is not sent is None; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
+def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
+    since = info.data.get(earlier)
+    if since is not None and value is not None and value <= since:
+        raise PydanticCustomError("value", "not after the beginning")
+    return value
+
+
+class NewTicket(Form):
+    name: GivenName
+    starts_at: Moment
+    ends_at: Moment
+    base_price: Won
+
+    @field_validator("ends_at")
+    @classmethod
+    def _ends_after_it_starts(cls, value: Any, info: ValidationInfo) -> Any:
+        return _after("starts_at", value, info)
+
+
+class TicketChanges(Form):
+    """What is not given stays."""
+
+    name: GivenName = not_given()
+    starts_at: Moment = not_given()
+    ends_at: Moment = not_given()
+
+    @field_validator("ends_at")
+    @classmethod
+    def _ends_after_it_starts(cls, value: Any, info: ValidationInfo) -> Any:
+        return _after("starts_at", value, info)
+
+
+class TicketFilters(Paging):
+    status: TicketStatus | None = None
+
+
+class NewPolicy(Form):
+    name: GivenName
+    kind: PolicyKind
+    value: PolicyValue
+    """1 to 100 for `percent`, whole won for `amount`."""
+    grade: Literal["VIP"] | None = None
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+
+    @field_validator("value")
+    @classmethod
+    def _percent_of_a_hundred(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("kind") is PolicyKind.PERCENT and value > 100:
+            raise PydanticCustomError("less_than_equal", "more than 100", {"le": 100})
+        return value
+
+    @field_validator("valid_until")
+    @classmethod
+    def _ends_after_it_begins(cls, value: Any, info: ValidationInfo) -> Any:
+        return _after("valid_from", value, info)
+
+
+class PolicyFilters(Paging):
+    status: PolicyStatus = PolicyStatus.ACTIVE
+
+
+class Wish(Form):
+    ticket_id: UUID
+
+
+class Cancellation(Form):
+    reason: GivenReason | None = None
+
+
+class ReservationFilters(Paging):
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    status: ReservationStatus | None = None
+
+
+class Seen(Filters):
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
+    """Wait briefly until the view has seen this version of the ticket."""
+
+
+@routes.post("/tickets", STAFF, RegisterTicket, NewTicket, creates="/tickets/{ticket_id}")
+async def register_ticket(visit: Visit, form: NewTicket) -> Response:
+    return await visit.ask(RegisterTicket(**vars(form), caller=visit.caller))
+
+
+@routes.get("/tickets", ANY, ListTickets, TicketFilters)
+async def list_tickets(visit: Visit, filters: TicketFilters) -> Response:
+    return await visit.ask(ListTickets(**vars(filters)))
+
+
+@routes.get("/tickets/{ticket_id}", ANY, ShowTicket)
+async def show_ticket(visit: Visit) -> Response:
+    return await visit.ask(ShowTicket(ticket_id=visit.id("ticket_id")))
+
+
+@routes.patch("/tickets/{ticket_id}", STAFF, ChangeTicket, TicketChanges)
+async def change_ticket(visit: Visit, form: TicketChanges) -> Response:
+    """An available ticket's name and times; one that is reserved or expired stays as it is."""
+    return await visit.ask(ChangeTicket(ticket_id=visit.id("ticket_id"), **vars(form)))
+
+
+@routes.post("/discount-policies", STAFF, CreatePolicy, NewPolicy, creates="/discount-policies/{policy_id}")
+async def create_policy(visit: Visit, form: NewPolicy) -> Response:
+    return await visit.ask(CreatePolicy(**vars(form), caller=visit.caller))
+
+
+@routes.get("/discount-policies", STAFF, ListPolicies, PolicyFilters)
+async def list_policies(visit: Visit, filters: PolicyFilters) -> Response:
+    """The policies that have not been deleted; with `status=ENDED` those that have."""
+    return await visit.ask(ListPolicies(**vars(filters)))
+
+
+@routes.get("/discount-policies/{policy_id}", STAFF, ShowPolicy)
+async def show_policy(visit: Visit) -> Response:
+    return await visit.ask(ShowPolicy(policy_id=visit.id("policy_id")))
+
+
+@routes.delete("/discount-policies/{policy_id}", STAFF, EndPolicy)
+async def end_policy(visit: Visit) -> Response:
+    return await visit.ask(EndPolicy(policy_id=visit.id("policy_id")))
+
+
+@routes.get("/prices", ANY, ListPrices, Paging)
+async def list_prices(visit: Visit, filters: Paging) -> Response:
+    """What tickets cost the caller."""
+    return await visit.ask(ListPrices(**vars(filters), caller=visit.caller))
+
+
+@routes.get("/prices/{ticket_id}", ANY, ShowPrice)
+async def show_price(visit: Visit) -> Response:
+    """What a ticket costs the caller, line by line."""
+    reply = await visit.hear(ShowPrice(ticket_id=visit.id("ticket_id"), caller=visit.caller))
+    if reply.kind == "refused" and from_json(reply.body)["code"] == "not_priced_yet":
+        raise NoPrice("not_priced_yet")
+    return visit.answer(reply)
+
+
+@routes.post(
+    "/reservations",
+    CUSTOMER,
+    ReserveTicket,
+    Wish,
+    creates="/reservations/{reservation_id}",
+)
+async def reserve_ticket(visit: Visit, form: Wish) -> Response:
+    return await visit.ask(ReserveTicket(ticket_id=form.ticket_id, caller=visit.caller))
+
+
+@routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
+async def cancel_reservation(visit: Visit, form: Cancellation) -> Response:
+    """Accepted at once; the reservation is CANCELLED when its ticket is free and its price restored."""
+    reservation_id = visit.id("reservation_id")
+    return await visit.ask(CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=visit.caller))
+
+
+@routes.get("/reservations", ANY, ListReservations, ReservationFilters)
+async def list_reservations(visit: Visit, filters: ReservationFilters) -> Response:
+    """Reservations as their writer sees them; staff may name a `member_id`."""
+    return await visit.ask(ListReservations(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
+async def show_reservation(visit: Visit) -> Response:
+    return await visit.ask(ShowReservation(reservation_id=visit.id("reservation_id"), caller=visit.caller))
+
+
+@routes.get("/board", ANY, ListBoard, TicketFilters)
+async def list_board(visit: Visit, filters: TicketFilters) -> Response:
+    """Every ticket with its price and its reservation."""
+    return await visit.ask(ListBoard(**vars(filters), caller=visit.caller))
+
+
+@routes.get("/board/{ticket_id}", ANY, ShowBoard, Seen)
+async def show_board(visit: Visit, seen: Seen) -> Response:
+    """One ticket with its timeline."""
+    ticket_id = visit.id("ticket_id")
+    return await visit.ask(ShowBoard(ticket_id=ticket_id, min_version=seen.min_version, caller=visit.caller))

@@ -1,0 +1,1 @@
+"""Ticketing: what its contexts remember."""

@@ -1,0 +1,178 @@
+"""Ticketing: the board, fed by the events of tickets, pricing and reservations."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.base import Caller, TimelineEntry
+from contracts.ticketing.board import Board, BoardEntry, BoardItem, ListBoard, ReservationPart, ShowBoard
+from contracts.ticketing.pricing import Grade, Price
+from storage import paging
+from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
+
+
+class Priced(sa.TypeDecorator[Price]):
+    """A price with its lines, as a document."""
+
+    impl = sa.JSON().with_variant(JSONB(), "postgresql")
+    cache_ok = True
+
+    def process_bind_param(self, value: Price | None, dialect: Any) -> Any:
+        return None if value is None else value.model_dump(mode="json")
+
+    def process_result_value(self, value: Any, dialect: Any) -> Price | None:
+        return None if value is None else Price.model_validate(value)
+
+
+metadata = sa.MetaData()
+generations_table(metadata)
+timeline = timeline_table(metadata)
+
+tickets = copy_table(
+    metadata,
+    "tickets",
+    "ticket_id",
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("starts_at", Instant, nullable=False),
+    sa.Column("ends_at", Instant, nullable=False),
+    sa.Column("base_price", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+    sa.Column("reservation_id", sa.Uuid),
+    sa.Column("registered_by", sa.String(128), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("modified_at", Instant, nullable=False),
+    sa.Index("tickets_newest", "generation", "created_at", "ticket_id"),
+)
+prices = copy_table(
+    metadata,
+    "prices",
+    "price_id",
+    sa.Column("ticket_id", sa.Uuid, nullable=False),
+    sa.Column("standard", Priced, nullable=False),
+    sa.Column("vip", Priced, nullable=False),
+    sa.Index("prices_of_ticket", "generation", "ticket_id"),
+)
+reservations = copy_table(
+    metadata,
+    "reservations",
+    "reservation_id",
+    sa.Column("ticket_id", sa.Uuid, nullable=False),
+    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+    sa.Column("price", Priced, nullable=False),
+    sa.Index("reservations_of_ticket", "generation", "ticket_id"),
+)
+frozen_prices = copy_table(
+    metadata,
+    "frozen_prices",
+    "frozen_price_id",
+    sa.Column("reservation_id", sa.Uuid, nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+    sa.Index("frozen_prices_of_reservation", "generation", "reservation_id"),
+)
+
+tables = ViewTables(metadata, "ticketing_board")
+
+
+def _beside(other: sa.Table, column: str) -> sa.ColumnElement[bool]:
+    return (other.c.generation == tickets.c.generation) & (other.c[column] == tickets.c[column])
+
+
+_SELECT = (
+    sa.select(
+        tickets,
+        prices.c.price_id,
+        prices.c.standard,
+        prices.c.vip,
+        reservations.c.member_id,
+        reservations.c.status.label("reservation_status"),
+        reservations.c.price.label("reserved_at"),
+    )
+    .select_from(
+        tickets.outerjoin(prices, _beside(prices, "ticket_id")).outerjoin(
+            reservations, _beside(reservations, "reservation_id")
+        )
+    )
+    .where(tickets.c.generation == tables.current())
+)
+_PLACE = sa.tuple_(tickets.c.created_at, tickets.c.ticket_id)
+_NEWEST = _SELECT.order_by(tickets.c.created_at.desc(), tickets.c.ticket_id.desc())
+_ONE = _SELECT.where(tickets.c.ticket_id == sa.bindparam("id"))
+_RESERVATIONS = sa.select(reservations.c.reservation_id).where(
+    reservations.c.generation == tables.current(), reservations.c.ticket_id == sa.bindparam("id")
+)
+_FROZEN = sa.select(frozen_prices.c.frozen_price_id).where(
+    frozen_prices.c.generation == tables.current(),
+    frozen_prices.c.reservation_id.in_(sa.bindparam("ids", expanding=True)),
+)
+_TIMELINE = (
+    sa.select(timeline)
+    .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(timeline.c.at, timeline.c.version, timeline.c.what)
+)
+
+
+async def newest(connection: AsyncConnection, question: ListBoard) -> Board:
+    """A page of tickets, newest first."""
+    at, id = paging.decode(question.cursor)
+    select = _NEWEST.limit(question.limit + 1)
+    if question.status is not None:
+        select = select.where(tickets.c.status == question.status)
+    if at is not None:
+        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
+    rows = (await connection.execute(select)).mappings().all()
+    items, cursor = paging.page(
+        rows, question.limit, lambda row: _item(row, question.caller), lambda item: (item.created_at, item.ticket_id)
+    )
+    return Board(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
+
+
+async def find(connection: AsyncConnection, question: ShowBoard) -> BoardEntry | None:
+    """One ticket with its timeline."""
+    row = (await connection.execute(_ONE, {"id": question.ticket_id})).mappings().one_or_none()
+    if row is None:
+        return None
+    return BoardEntry(
+        **_item(row, question.caller).__dict__,
+        as_of=datetime.now(UTC),
+        timeline=await _happened(connection, row, question.caller),
+    )
+
+
+async def _happened(connection: AsyncConnection, row: Any, caller: Caller) -> list[TimelineEntry]:
+    """What happened to a ticket and its price, and to those reservations of it that the caller may see."""
+    ticket_id: UUID = row["ticket_id"]
+    select = _RESERVATIONS if caller.is_staff else _RESERVATIONS.where(reservations.c.member_id == caller.member_id)
+    reserved = list((await connection.execute(select, {"id": ticket_id})).scalars())
+    frozen = list((await connection.execute(_FROZEN, {"ids": reserved})).scalars()) if reserved else []
+    subjects = [ticket_id, *([row["price_id"]] if row["price_id"] else []), *reserved, *frozen]
+    lines = (await connection.execute(_TIMELINE, {"ids": subjects})).mappings().all()
+    return [
+        TimelineEntry(at=_rfc3339(line["at"]), what=line["what"], status=line["status"], reason=line["reason"])
+        for line in lines
+    ]
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _item(row: Any, caller: Caller) -> BoardItem:
+    holder, status = row["member_id"], row["reservation_status"]
+    is_shown = holder is not None and caller.may_see(holder)
+    reservation = None
+    if status is not None:
+        reservation = ReservationPart(
+            reservation_id=row["reservation_id"] if is_shown else None,
+            member_id=holder if is_shown else None,
+            status=status,
+        )
+    of_grade = row["vip"] if caller.grade == Grade.VIP else row["standard"]
+    fields = {name: row[name] for name in BoardItem.model_fields if name not in ("price", "reservation")}
+    return BoardItem(**fields, price=row["reserved_at"] if is_shown else of_grade, reservation=reservation)

@@ -1,0 +1,250 @@
+"""Ticketing: policies, prices, frozen prices, and a copy of what is known of tickets.
+
+Whoever prices one ticket shares the turn, whoever prices all of them has it alone: so no ticket that is being added
+escapes a policy. Policies are read after the tickets' rows are locked, so the last to price a ticket knows them all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+from contracts.base import Page
+from contracts.ticketing.pricing import (
+    CreatePolicy,
+    FrozenPrice,
+    ListPolicies,
+    ListPrices,
+    Policy,
+    Price,
+    PriceState,
+    TicketPrice,
+)
+from contracts.ticketing.reservations import Reservation
+from contracts.ticketing.tickets import TicketState
+from storage import paging
+from storage.database import Row, Session, Statement
+
+
+def _policy(row: Row) -> Policy:
+    return Policy.model_validate(dict(row))
+
+
+def _read(row: Row, *documents: str) -> dict[str, Any]:
+    """A row with its documents read."""
+    return {**row, **{name: json.loads(row[name]) for name in documents if row[name] is not None}}
+
+
+def _price(row: Row) -> PriceState:
+    return PriceState.model_validate(_read(row, "standard", "vip"))
+
+
+def _frozen(row: Row) -> FrozenPrice:
+    return FrozenPrice.model_validate(_read(row, "price"))
+
+
+# -- policies
+
+_CREATE = Statement("""
+    insert into ticketing_pricing.policies (policy_id, name, kind, value, grade, valid_from, valid_until, created_by)
+    values (:policy_id, :name, :kind, :value, :grade, :valid_from, :valid_until, :created_by) returning *""")
+
+
+async def create_policy(session: Session, policy_id: UUID, command: CreatePolicy) -> Policy:
+    row = await session.one(
+        _CREATE,
+        policy_id=policy_id,
+        name=command.name,
+        kind=command.kind,
+        value=command.value,
+        grade=command.grade,
+        valid_from=command.valid_from,
+        valid_until=command.valid_until,
+        created_by=command.caller.member_id,
+    )
+    return _policy(row or {})
+
+
+_END = Statement("""
+    update ticketing_pricing.policies set status = 'ENDED', modified_at = now(), version = version + 1
+    where policy_id = :policy_id and status = 'ACTIVE' returning *""")
+
+
+async def end_policy(session: Session, policy_id: UUID) -> Policy | None:
+    """End a policy; None when it has ended before, or never was."""
+    row = await session.one(_END, policy_id=policy_id)
+    return _policy(row) if row else None
+
+
+_IN_FORCE = Statement("""
+    select * from ticketing_pricing.policies
+    where status = 'ACTIVE' and (valid_from is null or valid_from <= clock_timestamp())
+      and (valid_until is null or valid_until > clock_timestamp())
+    order by place""")
+
+
+async def policies_in_force(session: Session) -> list[Policy]:
+    """Those that are valid now, in the order of their creation."""
+    return [_policy(row) for row in await session.all(_IN_FORCE)]
+
+
+_FIND_POLICY = Statement("select * from ticketing_pricing.policies where policy_id = :policy_id")
+
+
+async def find_policy(session: Session, policy_id: UUID) -> Policy | None:
+    row = await session.one(_FIND_POLICY, policy_id=policy_id)
+    return _policy(row) if row else None
+
+
+_POLICIES = Statement("""
+    select * from ticketing_pricing.policies
+    where status = :status
+      and (cast(:at as timestamptz) is null or (created_at, policy_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, policy_id desc limit :most""")
+
+
+async def newest_policies(session: Session, question: ListPolicies) -> Page[Policy]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(_POLICIES, status=question.status, at=at, id=id, most=question.limit + 1)
+    items, cursor = paging.page(rows, question.limit, _policy, lambda policy: (policy.created_at, policy.policy_id))
+    return Page[Policy](items=items, next_cursor=cursor)
+
+
+# -- pricing tickets
+
+_SHARE_TURN = Statement("select one from ticketing_pricing.pricing_turn for share")
+_TAKE_TURN = Statement("select one from ticketing_pricing.pricing_turn for update")
+
+
+async def take_turn(session: Session) -> None:
+    """Wait for all who are pricing a ticket, and hold up those who come."""
+    await session.one(_TAKE_TURN)
+
+
+_NOTE = Statement("""
+    with noted as (
+      insert into ticketing_pricing.tickets as mine (ticket_id, base_price, status, version)
+      values (:ticket_id, :base_price, :status, :version)
+      on conflict (ticket_id) do update set status = excluded.status, version = excluded.version
+        where mine.version < excluded.version
+      returning ticket_id, base_price, status)
+    select ticket_id, base_price from noted n
+    where status = 'AVAILABLE'
+      or not exists (select from ticketing_pricing.prices p where p.ticket_id = n.ticket_id)""")
+
+
+async def note_ticket(session: Session, ticket: TicketState) -> dict[UUID, int]:
+    """Keep the newest state of a ticket; its base price by its id, if this makes it one to be priced."""
+    await session.one(_SHARE_TURN)
+    row = await session.one(
+        _NOTE,
+        ticket_id=ticket.ticket_id,
+        base_price=ticket.base_price,
+        status=ticket.status,
+        version=ticket.version,
+    )
+    return {row["ticket_id"]: row["base_price"]} if row else {}
+
+
+_TO_PRICE = Statement("""
+    select ticket_id, base_price from ticketing_pricing.tickets
+    where status = 'AVAILABLE' and (cast(:after as uuid) is null or ticket_id > :after)
+    order by ticket_id limit :most for update""")
+
+
+async def tickets_to_price(session: Session, after: UUID | None, most: int) -> dict[UUID, int]:
+    """Base prices of the tickets that nobody has reserved, by id and in that order; held until the step ends."""
+    rows = await session.all(_TO_PRICE, after=after, most=most)
+    return {row["ticket_id"]: row["base_price"] for row in rows}
+
+
+_ASSIGN = Statement("""
+    insert into ticketing_pricing.prices as mine (ticket_id, price_id, base, standard, vip)
+    select * from unnest(cast(:ticket_ids as uuid[]), cast(:price_ids as uuid[]), cast(:bases as bigint[]),
+      cast(:standards as jsonb[]), cast(:vips as jsonb[]))
+    on conflict (ticket_id) do update set standard = excluded.standard, vip = excluded.vip, modified_at = now(),
+      version = mine.version + 1
+      where (mine.standard, mine.vip) is distinct from (excluded.standard, excluded.vip)
+    returning *""")
+
+
+async def assign(session: Session, prices: Sequence[tuple[UUID, Price, Price]]) -> list[PriceState]:
+    """Give tickets their prices for STANDARD and VIP; those that are other than before."""
+    rows = await session.all(
+        _ASSIGN,
+        ticket_ids=[ticket_id for ticket_id, _, _ in prices],
+        price_ids=[uuid5(ticket_id, "price") for ticket_id, _, _ in prices],
+        bases=[standard.base for _, standard, _ in prices],
+        standards=[standard.model_dump_json() for _, standard, _ in prices],
+        vips=[vip.model_dump_json() for _, _, vip in prices],
+    )
+    return [_price(row) for row in rows]
+
+
+# -- the prices of reservations
+
+_FREEZE = Statement("""
+    insert into ticketing_pricing.frozen_prices (reservation_id, frozen_price_id, ticket_id, price, status)
+    values (:reservation_id, :frozen_price_id, :ticket_id, cast(:price as jsonb), 'FROZEN')
+    on conflict do nothing returning *""")
+
+
+async def freeze(session: Session, reservation: Reservation) -> FrozenPrice | None:
+    """Keep the price of a reservation; None when that was done before, or it is over already."""
+    row = await session.one(
+        _FREEZE,
+        reservation_id=reservation.reservation_id,
+        frozen_price_id=uuid5(reservation.reservation_id, "price"),
+        ticket_id=reservation.ticket_id,
+        price=reservation.price.model_dump_json(),
+    )
+    return _frozen(row) if row else None
+
+
+_RESTORE = Statement("""
+    insert into ticketing_pricing.frozen_prices as mine (reservation_id, frozen_price_id, ticket_id, status)
+    values (:reservation_id, :frozen_price_id, :ticket_id, 'RESTORED')
+    on conflict (reservation_id) do update set status = 'RESTORED',
+      modified_at = case mine.status when 'FROZEN' then now() else mine.modified_at end,
+      version = mine.version + (mine.status = 'FROZEN')::int
+    returning *""")
+
+
+async def restore(session: Session, reservation_id: UUID, ticket_id: UUID) -> FrozenPrice:
+    """End the price of a reservation for good, whether it was frozen or not; doing it again changes nothing."""
+    row = await session.one(
+        _RESTORE,
+        reservation_id=reservation_id,
+        frozen_price_id=uuid5(reservation_id, "price"),
+        ticket_id=ticket_id,
+    )
+    return _frozen(row or {})
+
+
+# -- looking
+
+_FIND = Statement("select * from ticketing_pricing.prices where ticket_id = :ticket_id")
+
+
+async def find(session: Session, ticket_id: UUID) -> PriceState | None:
+    row = await session.one(_FIND, ticket_id=ticket_id)
+    return _price(row) if row else None
+
+
+def of_grade(price: PriceState, grade: str) -> TicketPrice:
+    return TicketPrice(ticket_id=price.ticket_id, **price.of_grade(grade).__dict__)
+
+
+_NEWEST = Statement("""
+    select * from ticketing_pricing.prices
+    where cast(:at as timestamptz) is null or (created_at, ticket_id) < (:at, cast(:id as uuid))
+    order by created_at desc, ticket_id desc limit :most""")
+
+
+async def newest(session: Session, question: ListPrices) -> Page[TicketPrice]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(_NEWEST, at=at, id=id, most=question.limit + 1)
+    prices, cursor = paging.page(rows, question.limit, _price, lambda price: (price.created_at, price.ticket_id))
+    return Page[TicketPrice](items=[of_grade(price, question.caller.grade) for price in prices], next_cursor=cursor)

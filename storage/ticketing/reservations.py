@@ -1,0 +1,191 @@
+"""Ticketing: reservations, and copies of what was told of tickets and prices.
+
+`holders` has the id of each reservation that ever began; an id there without a reservation is a tombstone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from contracts.base import Page
+from contracts.ticketing.pricing import PriceState
+from contracts.ticketing.reservations import ListReservations, Reservation, ReservationStatus, ReserveTicket
+from storage import paging
+from storage.database import Row, Session, Statement
+
+
+def reservation_of(row: Row) -> Reservation:
+    return Reservation.model_validate({**row, "price": json.loads(row["price"])})
+
+
+# -- what others told
+
+_KNOW = Statement("insert into ticketing_reservations.tickets (ticket_id) values (:ticket_id) on conflict do nothing")
+
+
+async def know_ticket(session: Session, ticket_id: UUID) -> None:
+    await session.one(_KNOW, ticket_id=ticket_id)
+
+
+_COPY_PRICE = Statement("""
+    insert into ticketing_reservations.prices as mine (ticket_id, standard, vip, version)
+    values (:ticket_id, cast(:standard as jsonb), cast(:vip as jsonb), :version)
+    on conflict (ticket_id) do update set standard = excluded.standard, vip = excluded.vip,
+      version = excluded.version where mine.version < excluded.version""")
+
+
+async def copy_price(session: Session, price: PriceState) -> None:
+    """Keep the newest price of a ticket; an older one never replaces it."""
+    await session.one(
+        _COPY_PRICE,
+        ticket_id=price.ticket_id,
+        standard=price.standard.model_dump_json(),
+        vip=price.vip.model_dump_json(),
+        version=price.version,
+    )
+
+
+# -- reserving
+
+_BEGIN = Statement("""
+    with priced as (
+      select case when cast(:grade as text) = 'VIP' then vip else standard end as price
+      from ticketing_reservations.prices where ticket_id = :ticket_id),
+    holder as (
+      insert into ticketing_reservations.holders (reservation_id)
+      select cast(:reservation_id as uuid) from priced on conflict do nothing returning reservation_id),
+    made as (
+      insert into ticketing_reservations.reservations (reservation_id, ticket_id, member_id, status, price)
+      select reservation_id, :ticket_id, :member_id, 'PENDING', price from holder, priced returning *)
+    select made.*, exists (select from priced) as priced,
+      exists (select from ticketing_reservations.tickets where ticket_id = :ticket_id) as known
+    from (select 1) one left join made on true""")
+
+
+class Begun:
+    """What came of the wish for a ticket: a reservation, or why there is none."""
+
+    __slots__ = ("known", "priced", "reservation")
+
+    def __init__(self, row: Row) -> None:
+        self.known: bool = row["known"]
+        self.priced: bool = row["priced"]
+        self.reservation = reservation_of(row) if row["reservation_id"] else None
+
+
+async def begin(session: Session, reservation_id: UUID, command: ReserveTicket) -> Begun:
+    """Write the reservation that waits for its ticket, at the price that is known for the member's grade."""
+    row = await session.one(
+        _BEGIN,
+        reservation_id=reservation_id,
+        ticket_id=command.ticket_id,
+        member_id=command.caller.member_id,
+        grade=command.caller.grade,
+    )
+    assert row is not None
+    return Begun(row)
+
+
+_SETTLE = Statement("""
+    update ticketing_reservations.reservations set status = :to, reason = :reason, modified_at = now(),
+      version = version + 1
+    where reservation_id = :reservation_id and status = 'PENDING' returning *""")
+
+
+async def settle(
+    session: Session, reservation_id: UUID, to: ReservationStatus, reason: str | None
+) -> Reservation | None:
+    """Close a reservation that waits for its ticket; None when it was settled before."""
+    row = await session.one(_SETTLE, reservation_id=reservation_id, to=to, reason=reason)
+    return reservation_of(row) if row else None
+
+
+_BURY = Statement("""
+    insert into ticketing_reservations.holders (reservation_id) values (:reservation_id) on conflict do nothing""")
+
+
+async def stand_of(session: Session, reservation_id: UUID) -> ReservationStatus | None:
+    """How a reservation stands; one that is not known never will be, and is None.
+
+    Two statements: the second must see a reservation that the first had to wait for.
+    """
+    await session.one(_BURY, reservation_id=reservation_id)
+    reservation = await find(session, reservation_id)
+    return reservation.status if reservation else None
+
+
+# -- cancelling
+
+_LOCK = Statement("""
+    select * from ticketing_reservations.reservations where reservation_id = :reservation_id for update""")
+
+
+async def lock(session: Session, reservation_id: UUID) -> Reservation | None:
+    """A reservation that nobody else changes until this transaction ends."""
+    row = await session.one(_LOCK, reservation_id=reservation_id)
+    return reservation_of(row) if row else None
+
+
+_CANCEL = Statement("""
+    update ticketing_reservations.reservations set status = 'CANCELLING', reason = :reason, modified_at = now(),
+      version = version + 1
+    where reservation_id = :reservation_id and status = 'RESERVED' returning *""")
+
+
+async def cancel(session: Session, reservation_id: UUID, reason: str) -> Reservation | None:
+    """Begin to cancel a reservation; None when it is not RESERVED."""
+    row = await session.one(_CANCEL, reservation_id=reservation_id, reason=reason)
+    return reservation_of(row) if row else None
+
+
+_BOTH = "(ticket_freed or cast(:ticket_freed as boolean)) and (price_restored or cast(:price_restored as boolean))"
+_JOIN = Statement(f"""
+    update ticketing_reservations.reservations
+    set ticket_freed = ticket_freed or cast(:ticket_freed as boolean),
+      price_restored = price_restored or cast(:price_restored as boolean),
+      status = case when {_BOTH} then 'CANCELLED' else status end,
+      modified_at = case when {_BOTH} then now() else modified_at end,
+      version = version + ({_BOTH})::int
+    where reservation_id = :reservation_id and status = 'CANCELLING' returning *""")  # noqa: S608 - a constant of ours
+
+
+async def undone(
+    session: Session, reservation_id: UUID, *, ticket_freed: bool = False, price_restored: bool = False
+) -> Reservation | None:
+    """Note one of the two ends that a cancellation waits for; the reservation if that makes it CANCELLED."""
+    row = await session.one(
+        _JOIN, reservation_id=reservation_id, ticket_freed=ticket_freed, price_restored=price_restored
+    )
+    return reservation_of(row) if row and row["status"] == ReservationStatus.CANCELLED else None
+
+
+# -- looking
+
+_FIND = Statement("select * from ticketing_reservations.reservations where reservation_id = :reservation_id")
+
+
+async def find(session: Session, reservation_id: UUID) -> Reservation | None:
+    row = await session.one(_FIND, reservation_id=reservation_id)
+    return reservation_of(row) if row else None
+
+
+_NEWEST = """
+    select * from ticketing_reservations.reservations
+    where {whose} (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, reservation_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, reservation_id desc limit :most"""
+_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
+_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+
+
+async def newest(session: Session, question: ListReservations) -> Page[Reservation]:
+    at, id = paging.decode(question.cursor)
+    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
+    if question.member_id is None:
+        rows = await session.all(_NEWEST_OF_ALL, **place)
+    else:
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
+    items, cursor = paging.page(rows, question.limit, reservation_of, lambda one: (one.created_at, one.reservation_id))
+    return Page[Reservation](items=items, next_cursor=cursor)

@@ -1,0 +1,181 @@
+"""Ticketing: tickets, and the holds on them.
+
+A hold is a row by reservation; once it is RELEASED it stays so, and is the tombstone that refuses a later take. Taking
+and releasing lock the ticket first, and then look: whoever of the two comes second sees what the first one did.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from contracts.base import Page
+from contracts.ticketing.tickets import (
+    ChangeTicket,
+    ListTickets,
+    RegisterTicket,
+    Ticket,
+    TicketState,
+)
+from storage import paging
+from storage.database import Row, Session, Statement
+
+
+def _state(row: Row | None) -> TicketState | None:
+    return TicketState.model_validate(dict(row)) if row else None
+
+
+def _public(row: Row) -> Ticket:
+    return Ticket.model_validate(dict(row))
+
+
+# -- registering
+
+_REGISTER = Statement("""
+    insert into ticketing_tickets.tickets (ticket_id, name, starts_at, ends_at, base_price, registered_by)
+    select :ticket_id, :name, cast(:starts_at as timestamptz), cast(:ends_at as timestamptz), :base_price,
+      :registered_by
+    where cast(:ends_at as timestamptz) > cast(:starts_at as timestamptz)
+      and cast(:ends_at as timestamptz) > clock_timestamp()
+    returning *""")
+
+
+async def register(session: Session, ticket_id: UUID, command: RegisterTicket) -> TicketState | None:
+    """A new ticket; None unless it ends after it starts, and in the future."""
+    return _state(
+        await session.one(
+            _REGISTER,
+            ticket_id=ticket_id,
+            name=command.name,
+            starts_at=command.starts_at,
+            ends_at=command.ends_at,
+            base_price=command.base_price,
+            registered_by=command.caller.member_id,
+        )
+    )
+
+
+_LOCK = Statement("select * from ticketing_tickets.tickets where ticket_id = :ticket_id for update")
+_IS_OVER = Statement("select cast(:ends_at as timestamptz) <= clock_timestamp()")
+
+
+async def lock(session: Session, ticket_id: UUID) -> tuple[TicketState, bool] | None:
+    """A ticket that nobody else changes until this transaction ends, and whether its end has come."""
+    ticket = _state(await session.one(_LOCK, ticket_id=ticket_id))
+    if ticket is None:
+        return None
+    return ticket, bool(await session.value(_IS_OVER, ends_at=ticket.ends_at))
+
+
+_CHANGE = Statement("""
+    update ticketing_tickets.tickets set name = coalesce(cast(:name as text), name),
+      starts_at = coalesce(cast(:starts_at as timestamptz), starts_at),
+      ends_at = coalesce(cast(:ends_at as timestamptz), ends_at), modified_at = now(), version = version + 1
+    where ticket_id = :ticket_id and status = 'AVAILABLE'
+      and coalesce(cast(:ends_at as timestamptz), ends_at) > coalesce(cast(:starts_at as timestamptz), starts_at)
+      and coalesce(cast(:ends_at as timestamptz), ends_at) > clock_timestamp()
+    returning *""")
+
+
+async def change(session: Session, command: ChangeTicket) -> TicketState | None:
+    """Change what is given; None when its times would not be those of a ticket, or when it is not AVAILABLE."""
+    return _state(
+        await session.one(
+            _CHANGE,
+            ticket_id=command.ticket_id,
+            name=command.name,
+            starts_at=command.starts_at,
+            ends_at=command.ends_at,
+        )
+    )
+
+
+# -- taking and freeing
+
+_TAKE = Statement("""
+    with held as (
+      insert into ticketing_tickets.holds (reservation_id, ticket_id, status)
+      select cast(:reservation_id as uuid), ticket_id, 'HELD' from ticketing_tickets.tickets
+      where ticket_id = :ticket_id and status = 'AVAILABLE' and ends_at > clock_timestamp()
+      on conflict do nothing returning reservation_id, ticket_id)
+    update ticketing_tickets.tickets t set status = 'RESERVED', reservation_id = h.reservation_id,
+      modified_at = now(), version = version + 1
+    from held h where t.ticket_id = h.ticket_id
+    returning t.*""")
+
+
+async def take(session: Session, ticket_id: UUID, reservation_id: UUID) -> TicketState | None:
+    """Hold a ticket that was locked before; None, and nothing is written, when this reservation cannot have it."""
+    return _state(await session.one(_TAKE, ticket_id=ticket_id, reservation_id=reservation_id))
+
+
+_RELEASE = Statement("""
+    insert into ticketing_tickets.holds as mine (reservation_id, ticket_id, status)
+    values (:reservation_id, :ticket_id, 'RELEASED')
+    on conflict (reservation_id) do update set status = 'RELEASED',
+      version = mine.version + (mine.status <> 'RELEASED')::int
+    returning version""")
+_FREE = Statement("""
+    update ticketing_tickets.tickets
+    set status = case when ends_at > clock_timestamp() then 'AVAILABLE' else 'EXPIRED' end, reservation_id = null,
+      modified_at = now(), version = version + 1
+    where ticket_id = :ticket_id and status = 'RESERVED' and reservation_id = :reservation_id returning *""")
+
+
+async def release(session: Session, reservation_id: UUID, ticket_id: UUID) -> tuple[int, TicketState | None]:
+    """End a hold for good; its version, and the ticket if it was freed: another reservation's is left alone."""
+    await session.one(_LOCK, ticket_id=ticket_id)
+    version: int = await session.value(_RELEASE, reservation_id=reservation_id, ticket_id=ticket_id)
+    return version, _state(await session.one(_FREE, reservation_id=reservation_id, ticket_id=ticket_id))
+
+
+_CONFIRM = Statement("""
+    update ticketing_tickets.holds set status = 'CONFIRMED', version = version + 1
+    where reservation_id = :reservation_id and status = 'HELD'""")
+
+
+async def confirm(session: Session, reservation_id: UUID) -> None:
+    """The holder stands; nothing to do for a hold that is over."""
+    await session.one(_CONFIRM, reservation_id=reservation_id)
+
+
+_UNCONFIRMED = Statement("""
+    select exists (select from ticketing_tickets.holds where reservation_id = :reservation_id and status = 'HELD')""")
+
+
+async def is_unconfirmed(session: Session, reservation_id: UUID) -> bool:
+    """Whether nobody has said what became of the reservation that holds."""
+    return bool(await session.value(_UNCONFIRMED, reservation_id=reservation_id))
+
+
+_EXPIRE = Statement("""
+    update ticketing_tickets.tickets set status = 'EXPIRED', modified_at = now(), version = version + 1
+    where ticket_id = :ticket_id and status = 'AVAILABLE' and ends_at <= clock_timestamp() returning *""")
+
+
+async def expire(session: Session, ticket_id: UUID) -> TicketState | None:
+    """An available ticket whose end has come; None when it is held, EXPIRED, or was moved."""
+    return _state(await session.one(_EXPIRE, ticket_id=ticket_id))
+
+
+# -- looking
+
+_FIND = Statement("select * from ticketing_tickets.tickets where ticket_id = :ticket_id")
+
+
+async def find(session: Session, ticket_id: UUID) -> Ticket | None:
+    row = await session.one(_FIND, ticket_id=ticket_id)
+    return _public(row) if row else None
+
+
+_NEWEST = Statement("""
+    select * from ticketing_tickets.tickets
+    where (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, ticket_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, ticket_id desc limit :most""")
+
+
+async def newest(session: Session, question: ListTickets) -> Page[Ticket]:
+    at, id = paging.decode(question.cursor)
+    rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
+    items, cursor = paging.page(rows, question.limit, _public, lambda ticket: (ticket.created_at, ticket.ticket_id))
+    return Page[Ticket](items=items, next_cursor=cursor)

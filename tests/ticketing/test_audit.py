@@ -1,0 +1,100 @@
+"""The audit names what is wrong with tickets, prices and reservations."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+import ops.audit
+from ops.audit import audit
+from tests.conftest import MakeSettings
+from workers.runtime.settings import Settings
+
+T, R, P = (UUID(int=n) for n in (1, 2, 3))
+PRICE = """'{"base": 1, "lines": [], "total": 1, "grade": "STANDARD"}'"""
+TICKET = f"""
+    insert into ticketing_tickets.tickets (ticket_id, name, starts_at, ends_at, base_price, registered_by, status,
+      reservation_id) values ('{T}', 'ferry', now(), now() + interval '1 day', 1, 'kim', """
+RESERVATION = f"""
+    insert into ticketing_reservations.reservations (reservation_id, ticket_id, member_id, price, status)
+    values ('{R}', '{T}', 'minji', {PRICE}, """
+HOLD = f"insert into ticketing_tickets.holds (reservation_id, ticket_id, status) values ('{R}', '{T}', "
+ANSWER = f"""
+    insert into ticketing_reservations.inbox (id, topic, digest, owner, state, story_id, actor, answer, refused)
+    values ('{R}', 'ticketing.reservations.reserve_ticket', '', '{R}', 'done', '{R}', '', """
+
+CASES = [
+    ("I1", TICKET + "'AVAILABLE', null)", f"ticket {T} is AVAILABLE, and no timer would expire it"),
+    ("I1", RESERVATION + "'PENDING')", f"reservation {R} is PENDING, and no step settles it"),
+    ("I1", HOLD + "'HELD')", f"the hold of reservation {R} is not confirmed, and nobody will ask for it"),
+    ("I3", TICKET + f"'RESERVED', '{R}')", f"ticket {T} is RESERVED for {R}, and reserved by nobody"),
+    ("I3", f"{TICKET}'AVAILABLE', null); {RESERVATION}'RESERVED')", f"for nobody, and reserved by {R}"),
+    ("I5", TICKET + "'EXPIRED', null)", f"board has not heard of ticket {T}, version 1"),
+    ("I5", TICKET + "'EXPIRED', null)", f"pricing has not heard of ticket {T}, version 1"),
+    ("I5", TICKET + "'EXPIRED', null)", f"the journal knows 0 of 1 versions of ticket {T}"),
+    (
+        "I8",
+        f"""{TICKET}'EXPIRED', null);
+        insert into ticketing_pricing.tickets (ticket_id, base_price, status, version)
+        values ('{T}', 2, 'EXPIRED', 1)""",
+        f"ticket {T}: pricing does not have the base_price of its writer",
+    ),
+    (
+        "I7",
+        f"""insert into ticketing_board.frozen_prices values (1, '{P}', 2, '{R}', 'RESTORED')""",
+        f"board shows version 2 of frozen_price {P}, and its timeline has 0 versions",
+    ),
+    (
+        "I6",
+        f"""insert into ticketing_board.timeline values (1, '{T}', 1, 'TicketTaken', now(), ''),
+        (1, '{T}', 1, 'TicketFreed', now(), '')""",
+        f"version 1 of {T} was told by TicketFreed, TicketTaken",
+    ),
+    ("I9", ANSWER + "'{}', false)", f"reservation {R} was answered RESERVED, and is not there"),
+    (
+        "I9",
+        f"""{RESERVATION}'RESERVED'); {ANSWER}'{{"code": "ticket_expired"}}', true)""",
+        f"reservation {R} was answered ticket_expired, and is RESERVED",
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is spoilt does not move: a second look finds the same."""
+    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+
+
+@pytest.fixture(scope="module")
+async def settings(make_settings: MakeSettings) -> Settings:
+    made: Settings = await make_settings()
+    return made
+
+
+async def test_a_town_that_is_well_has_no_discrepancies(settings: Settings) -> None:
+    assert not any((await audit(settings)).values())
+
+
+SCHEMAS = ("ticketing_tickets", "ticketing_reservations", "ticketing_pricing", "ticketing_board")
+
+
+@pytest.mark.parametrize(("invariant", "spoil", "said"), CASES, ids=[f"{case[0]} {i}" for i, case in enumerate(CASES)])
+async def test_what_is_wrong_is_named(settings: Settings, invariant: str, spoil: str, said: str) -> None:
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        await connection.execute(spoil)
+
+        found = await audit(settings)
+
+        assert [line for line in found[invariant] if said in line], found
+    finally:
+        for schema in SCHEMAS:
+            tables = await connection.fetch(
+                "select tablename from pg_tables where schemaname = $1 and tablename not in"
+                " ('generations', 'pricing_turn', 'alembic_version')",
+                schema,
+            )
+            await connection.execute("truncate " + ", ".join(f"{schema}.{row['tablename']}" for row in tables))
+        await connection.close()

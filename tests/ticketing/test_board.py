@@ -1,0 +1,262 @@
+"""The board: every ticket in one read, whoever is down, in whatever order the news came."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.base import CATALOGUE, Event
+from contracts.ticketing.board import ListBoard, ShowBoard
+from contracts.ticketing.tickets import TicketFreed, TicketRegistered, TicketStatus, TicketTaken
+from storage.migrations import migrate
+from storage.ticketing import board as store
+from storage.views import ViewDatabase
+from tests.support.town import STAFF, customer
+from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
+from workers.runtime.rebuilding import rebuild
+from workers.runtime.view import apply
+from workers.ticketing.board import board
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def what(entry: Thing) -> list[str]:
+    return [line["what"] for line in entry["timeline"]]
+
+
+async def test_the_board_tells_the_whole_story_of_a_ticket(box: Box, kim: Person) -> None:
+    ticket = await box.ticket()
+    path = f"/board/{ticket['ticket_id']}"
+    reservation = await kim.reserve(ticket)
+    reserved = await kim.sees(path, status="RESERVED", reservation={"status": "RESERVED"})
+    await kim.cancel(reservation)
+    await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
+    await box.town.quiet()
+
+    freed = await kim.get(path)
+
+    assert reserved["reservation"] == {
+        "reservation_id": reservation["reservation_id"],
+        "member_id": kim.name,
+        "status": "RESERVED",
+    }
+    assert reserved["price"] == reservation["price"]
+    assert (freed["status"], freed["reservation"], freed["version"]) == ("AVAILABLE", None, 3)
+    assert set(what(freed)) == {
+        "TicketRegistered",
+        "PriceAssigned",
+        "ReservationStarted",
+        "TicketTaken",
+        "TicketReserved",
+        "PriceFrozen",
+        "ReservationCancelling",
+        "TicketFreed",
+        "PriceRestored",
+        "ReservationCancelled",
+    }
+    assert what(freed)[0] == "TicketRegistered"
+    assert [line["at"] for line in freed["timeline"]] == sorted(line["at"] for line in freed["timeline"])
+    assert datetime.fromisoformat(freed["as_of"]) > datetime.fromisoformat(ticket["created_at"])
+
+
+async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
+    box: Box, kim: Person, lee: Person, vip: Person
+) -> None:
+    policy = await box.policy(10, grade="VIP")
+    ticket = await box.ticket()
+    path = f"/board/{ticket['ticket_id']}"
+    await vip.sees(f"/prices/{ticket['ticket_id']}", total=9000)
+    reservation = await vip.reserve(ticket)
+    await vip.post(
+        f"/reservations/{(await kim.reserve(ticket, expect=409))['reservation_id']}/cancellation", expect=404
+    )
+    await box.town.quiet()
+
+    for person in (vip, box.staff):
+        seen = await person.get(path)
+        assert seen["reservation"] == {
+            "reservation_id": reservation["reservation_id"],
+            "member_id": vip.name,
+            "status": "RESERVED",
+        }
+        assert seen["price"] == reservation["price"]
+        assert "TicketReserved" in what(seen)
+    for person in (kim, lee):
+        seen = await person.get(path)
+        listed = [one for one in (await person.get("/board"))["items"] if one["ticket_id"] == ticket["ticket_id"]]
+        assert seen["reservation"] == {"reservation_id": None, "member_id": None, "status": "RESERVED"}
+        assert (seen["price"]["total"], seen["price"]["grade"]) == (10_000, "STANDARD")
+        assert listed == [{name: seen[name] for name in seen if name not in ("timeline", "as_of")}]
+        assert not [text for text in (vip.name, reservation["reservation_id"]) if text in json.dumps([seen, listed])]
+        assert "TicketReserved" not in what(seen)
+    assert "ReservationRejected" in what(await kim.get(path))
+    assert "ReservationRejected" not in what(await lee.get(path))
+    await box.end(policy)
+    await box.town.quiet()
+
+
+async def test_the_board_answers_with_all_its_writers_down(box: Box, kim: Person) -> None:
+    reservation = await kim.reserve(await box.ticket())
+    path = f"/board/{reservation['ticket_id']}"
+    before = await kim.sees(path, reservation={"status": "RESERVED"}, price=reservation["price"])
+    await box.town.quiet()
+    await away(box, TICKETS, PRICING, RESERVATIONS)
+
+    seen = await kim.get(f"{path}?min_version=2")
+    listed = await kim.get("/board?status=RESERVED")
+
+    assert {**seen, "as_of": "", "timeline": []} == {**before, "as_of": "", "timeline": []}
+    assert reservation["ticket_id"] in [item["ticket_id"] for item in listed["items"]]
+    await at_work(box)
+
+
+async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(box: Box) -> None:
+    ticket = await box.ticket(priced=False)
+    for version in (2, 3, 4):
+        changed = await box.staff.ask("PATCH", f"/tickets/{ticket['ticket_id']}", {"name": f"ferry {version}"})
+
+        seen = await box.staff.get(f"/board/{ticket['ticket_id']}?min_version={changed.json()['version']}")
+
+        assert (seen["name"], seen["version"]) == (f"ferry {version}", version)
+
+
+async def test_the_board_is_listed_by_pages_and_by_status(box: Box, kim: Person) -> None:
+    tickets = [await box.ticket() for _ in range(3)]
+    await kim.reserve(tickets[0])
+    await kim.sees(f"/board/{tickets[0]['ticket_id']}", status="RESERVED")
+
+    first = await kim.get("/board?limit=2")
+    rest = await kim.get(f"/board?limit=1&cursor={first['next_cursor']}")
+
+    ids = [item["ticket_id"] for item in first["items"] + rest["items"]]
+    assert ids == [ticket["ticket_id"] for ticket in reversed(tickets)]
+    assert tickets[0]["ticket_id"] == (await kim.get("/board?status=RESERVED"))["items"][0]["ticket_id"]
+    assert (await kim.ask("GET", "/board?cursor=nonsense")).status_code == 422
+
+
+async def test_a_rebuild_gives_the_same_rows(box: Box, kim: Person) -> None:
+    reservation = await kim.reserve(await box.ticket())
+    await kim.cancel(reservation)
+    await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
+    await box.town.start("journal")
+    await box.town.quiet()
+    before = await _rows(box)
+    view = ViewDatabase(board.tables, box.town.settings.database_of(BOARD))
+    view.open()
+
+    applied = await rebuild(board, view, box.town._bus, box.town._asker)
+
+    await view.close()
+    after = await _rows(box)
+    assert applied >= sum(len(rows) for name, rows in before.items() if name == "timeline") > 0
+    assert after == before
+    await box.town.stop("journal")
+
+
+async def _rows(box: Box) -> dict[str, set[str]]:
+    """The rows that readers see, by table."""
+    return {
+        table.name: {
+            row["row"]
+            for row in await box.town.rows(
+                BOARD,
+                f"""select (to_jsonb(t) - 'generation')::text as row from ticketing_board.{table.name} t
+                where generation = (select current from ticketing_board.generations)""",
+            )
+        }
+        for table in store.metadata.sorted_tables
+        if "generation" in table.c
+    }
+
+
+# -- told by hand
+
+
+class Tale:
+    """A ticket that is taken and freed; contexts never heard of it."""
+
+    def __init__(self) -> None:
+        self.ticket_id, self.reservation_id = uuid4(), uuid4()
+
+    def _ticket(self, kind: type[Event], status: TicketStatus, version: int) -> Event:
+        known: dict[str, Any] = {
+            "ticket_id": self.ticket_id,
+            "name": "ferry",
+            "starts_at": NOW,
+            "ends_at": NOW + timedelta(days=999),
+            "base_price": 1000,
+            "status": status,
+            "reservation_id": self.reservation_id if status is TicketStatus.RESERVED else None,
+            "registered_by": "staff",
+            "created_at": NOW,
+            "modified_at": NOW + timedelta(seconds=version),
+            "version": version,
+        }
+        return kind(**known)
+
+    def events(self) -> list[Event]:
+        return [
+            self._ticket(TicketRegistered, TicketStatus.AVAILABLE, 1),
+            self._ticket(TicketTaken, TicketStatus.RESERVED, 2),
+            self._ticket(TicketFreed, TicketStatus.AVAILABLE, 3),
+        ]
+
+
+@pytest.fixture
+async def beside(tmp_path: Path) -> Any:
+    """A board in a database of another kind."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/board.db"
+    await asyncio.to_thread(migrate, BOARD, url)
+    view = ViewDatabase(board.tables, url)
+    view.open()
+    yield view
+    await view.close()
+
+
+async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_same(beside: ViewDatabase) -> None:
+    for order in itertools.permutations(range(3)):
+        tale = Tale()
+        for place in (*order, *order):
+            await apply(board, beside, [tale.events()[place]])
+
+        async with beside.read() as connection:
+            entry = await store.find(connection, ShowBoard(ticket_id=tale.ticket_id, caller=STAFF))
+
+        assert entry is not None
+        assert (entry.status, entry.reservation, entry.version) == (TicketStatus.AVAILABLE, None, 3)
+        assert [line.what for line in entry.timeline] == ["TicketRegistered", "TicketTaken", "TicketFreed"]
+
+
+async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip: Person, beside: ViewDatabase) -> None:
+    reservation = await vip.reserve(await box.ticket())
+    await box.town.quiet()
+    events = [CATALOGUE[topic].model_validate(body) for topic, body in box.town.news if topic in board.copies]
+
+    await apply(board, beside, events)
+
+    for caller in (vip.caller, STAFF, customer()):
+        there = await box.town.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
+        async with beside.read() as connection:
+            here = await store.find(connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
+            page = await store.newest(connection, ListBoard(caller=caller, limit=1))
+        assert here is not None
+        assert {**json.loads(here.model_dump_json()), "as_of": ""} == {**there, "as_of": ""}
+        assert len(page.items) == 1
+
+
+async def test_the_board_catches_up_when_it_was_away(box: Box, kim: Person) -> None:
+    await box.town.stop(BOARD)
+    ticket = await box.ticket()
+    reservation = await kim.reserve(ticket)
+
+    await box.town.start(BOARD)
+
+    await kim.sees(f"/board/{ticket['ticket_id']}", status="RESERVED", price=reservation["price"])
+    assert (await kim.ask("GET", f"/board/{uuid4()}")).status_code == 404

@@ -1,0 +1,1 @@
+"""Ticketing: tickets, prices, reservations, the board."""

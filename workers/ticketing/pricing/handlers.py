@@ -1,0 +1,144 @@
+"""Ticketing: prices with their breakdown for each grade, and those that reservations froze.
+
+TicketRegistered, TicketFreed -> PriceAssigned
+CreatePolicy, EndPolicy, and the ends of a policy's time -> RepriceTickets -> PriceAssigned (for each that changes)
+TicketReserved -> PriceFrozen
+RestorePrice   -> PriceRestored (always)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from contracts.base import Page
+from contracts.ticketing.pricing import (
+    CreatePolicy,
+    EndPolicy,
+    Grade,
+    ListPolicies,
+    ListPrices,
+    Policy,
+    PriceAssigned,
+    PriceFrozen,
+    PriceRestored,
+    RepriceTickets,
+    RestorePrice,
+    ShowPolicy,
+    ShowPrice,
+    TicketPrice,
+)
+from contracts.ticketing.reservations import TicketReserved
+from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
+from storage.database import Session
+from storage.ticketing import pricing as store
+from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.worker import Worker
+from workers.ticketing.pricing import rules
+
+worker = pricing = Worker("ticketing.pricing")
+
+AT_ONCE = 100
+"""Tickets that are priced anew in one step."""
+
+
+# -- policies
+
+
+@pricing.on(CreatePolicy)
+async def create_policy(command: CreatePolicy, tx: Tx) -> Policy:
+    policy = await store.create_policy(tx, tx.id, command)
+    tx.later(RepriceTickets(), at=policy.valid_from, name="begins")
+    if policy.valid_until is not None:
+        tx.later(RepriceTickets(), at=policy.valid_until, name="ends")
+    return policy
+
+
+@pricing.on(EndPolicy)
+async def end_policy(command: EndPolicy, tx: Tx) -> Policy:
+    policy = await store.end_policy(tx, command.policy_id)
+    if policy is not None:
+        tx.later(RepriceTickets())
+        return policy
+    ended = await store.find_policy(tx, command.policy_id)
+    if ended is None:
+        raise NotKnownYet
+    return ended
+
+
+@pricing.on(RepriceTickets)
+async def reprice_tickets(command: RepriceTickets, tx: Tx) -> None:
+    if command.after is None:
+        await store.take_turn(tx)
+    base_prices = await store.tickets_to_price(tx, command.after, AT_ONCE)
+    await _assign(tx, base_prices)
+    if len(base_prices) == AT_ONCE:
+        tx.later(RepriceTickets(after=max(base_prices)))
+
+
+# -- tickets
+
+
+async def note_ticket(event: Any, tx: Tx) -> None:
+    await _assign(tx, await store.note_ticket(tx, event))
+
+
+for ticket_event in (TicketRegistered, TicketChanged, TicketTaken, TicketFreed, TicketExpired):
+    pricing.on(ticket_event)(note_ticket)
+
+
+async def _assign(tx: Tx, base_prices: dict[UUID, int]) -> None:
+    """Price tickets by the policies in force; their rows are locked."""
+    if not base_prices:
+        return
+    policies = await store.policies_in_force(tx)
+    prices = [
+        (ticket_id, rules.price_for(Grade.STANDARD, base, policies), rules.price_for(Grade.VIP, base, policies))
+        for ticket_id, base in base_prices.items()
+    ]
+    for price in await store.assign(tx, prices):
+        tx.publish(PriceAssigned.of(price), story=price.ticket_id)
+
+
+# -- reservations
+
+
+@pricing.on(TicketReserved)
+async def freeze_price(event: TicketReserved, tx: Tx) -> None:
+    frozen = await store.freeze(tx, event)
+    if frozen is not None:
+        tx.publish(PriceFrozen.of(frozen))
+
+
+@pricing.on(RestorePrice)
+async def restore_price(command: RestorePrice, tx: Tx) -> None:
+    tx.publish(PriceRestored.of(await store.restore(tx, command.reservation_id, command.ticket_id)))
+
+
+# -- looking
+
+
+@pricing.on(ShowPolicy)
+async def show_policy(question: ShowPolicy, session: Session) -> Policy:
+    policy = await store.find_policy(session, question.policy_id)
+    if policy is None:
+        raise NotKnownYet
+    return policy
+
+
+@pricing.on(ListPolicies)
+async def list_policies(question: ListPolicies, session: Session) -> Page[Policy]:
+    return await store.newest_policies(session, question)
+
+
+@pricing.on(ShowPrice)
+async def show_price(question: ShowPrice, session: Session) -> TicketPrice:
+    price = await store.find(session, question.ticket_id)
+    if price is None:
+        raise NotKnownYet("not_priced_yet")
+    return store.of_grade(price, question.caller.grade)
+
+
+@pricing.on(ListPrices)
+async def list_prices(question: ListPrices, session: Session) -> Page[TicketPrice]:
+    return await store.newest(session, question)

@@ -1,0 +1,22 @@
+"""Rules of pricing that need no table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.ticketing.pricing import Grade, Policy, PolicyKind, Price, PriceLine
+
+
+def price_for(grade: Grade, base: int, policies: Sequence[Policy]) -> Price:
+    """`base` less the policies for everybody, then the VIP extras, each in the order given; never below 0.
+
+    A percentage is taken of what is left, and rounded down to whole won.
+    """
+    everybody = [policy for policy in policies if policy.grade is None]
+    extras = [policy for policy in policies if policy.grade is Grade.VIP and grade is Grade.VIP]
+    left, lines = base, []
+    for policy in [*everybody, *extras]:
+        amount = left * policy.value // 100 if policy.kind is PolicyKind.PERCENT else min(policy.value, left)
+        lines.append(PriceLine(policy_id=policy.policy_id, name=policy.name, kind=policy.kind, amount=amount))
+        left -= amount
+    return Price(base=base, lines=lines, total=left, grade=grade)

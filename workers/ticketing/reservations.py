@@ -1,0 +1,187 @@
+"""Ticketing: reservations.
+
+ReserveTicket -> ReservationStarted -> TakeTicket -> TicketReserved, ConfirmHold
+                                                  -> ReservationRejected               (expired, or not available)
+                                                  -> ReservationRejected, FreeTicket   (no answer in time)
+CancelReservation -> ReservationCancelling, FreeTicket, RestorePrice
+HoldReleased and PriceRestored -> ReservationCancelled
+SettleHold -> ConfirmHold (it stands) | FreeTicket (it does not, or was never heard of)
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from contracts.base import Caller, Page, Refused
+from contracts.ticketing.pricing import PriceAssigned, PriceRestored, RestorePrice
+from contracts.ticketing.reservations import (
+    CancelReservation,
+    ListReservations,
+    Reservation,
+    ReservationCancelled,
+    ReservationCancelling,
+    ReservationRejected,
+    ReservationStarted,
+    ReservationStatus,
+    ReserveTicket,
+    SettleHold,
+    ShowReservation,
+    TicketReserved,
+)
+from contracts.ticketing.tickets import (
+    ConfirmHold,
+    FreeTicket,
+    HoldReleased,
+    TakeTicket,
+    TicketRegistered,
+    TicketState,
+)
+from storage.database import Session
+from storage.ticketing import reservations as store
+from workers.runtime.tx import Again, Ask, NotKnownYet, Silence, Tx
+from workers.runtime.worker import Worker
+
+worker = reservations = Worker("ticketing.reservations")
+
+PENDING_SECONDS = 1.0
+"""After which a hold is looked at again whose reservation still waits for its ticket."""
+
+
+# -- what others tell
+
+
+@reservations.on(TicketRegistered)
+async def note_ticket(event: TicketRegistered, tx: Tx) -> None:
+    await store.know_ticket(tx, event.ticket_id)
+
+
+@reservations.on(PriceAssigned)
+async def note_price(event: PriceAssigned, tx: Tx) -> None:
+    await store.copy_price(tx, event)
+
+
+# -- reserving
+
+
+@reservations.on(ReserveTicket, asks=TakeTicket)
+async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Ask:
+    begun = await store.begin(tx, tx.id, command)
+    if begun.reservation is None:
+        raise _why_not(begun)
+    tx.publish(ReservationStarted.of(begun.reservation))
+    take = TakeTicket(ticket_id=command.ticket_id, reservation_id=tx.id)
+    return tx.ask(take, within=tx.settings.ticketing_take_ms / 1000)
+
+
+def _why_not(begun: store.Begun) -> Refused:
+    if begun.priced:
+        return Refused("ticket_not_available")  # the id was given up before it began
+    return NotKnownYet("not_priced_yet" if begun.known else "not_found")
+
+
+@reserve_ticket.then
+async def settle_reservation(
+    command: ReserveTicket, outcome: TicketState | Refused | Silence, tx: Tx
+) -> Reservation | Refused:
+    match outcome:
+        case TicketState():
+            to, reason = ReservationStatus.RESERVED, None
+        case Refused(code="ticket_expired"):
+            to, reason = ReservationStatus.REJECTED, "ticket_expired"
+        case Refused():
+            to, reason = ReservationStatus.REJECTED, "ticket_not_available"
+        case _:
+            to, reason = ReservationStatus.REJECTED, "ticket_unavailable"
+    reservation = await store.settle(tx, tx.id, to, reason)
+    if reservation is None:
+        return _as_it_is(await store.find(tx, tx.id))
+    held = {"ticket_id": reservation.ticket_id, "reservation_id": reservation.reservation_id}
+    if to is ReservationStatus.RESERVED:
+        tx.publish(TicketReserved.of(reservation))
+        tx.publish(ConfirmHold(**held))
+    else:
+        tx.publish(ReservationRejected.of(reservation))
+        if reason == "ticket_unavailable":
+            tx.publish(FreeTicket(**held))
+    return _as_it_is(reservation)
+
+
+def _as_it_is(reservation: Reservation | None) -> Reservation | Refused:
+    """The answer to a wish for a ticket, from the row that is there."""
+    if reservation is None:
+        return Refused("not_found")
+    if reservation.status is ReservationStatus.REJECTED:
+        known = {"reservation_id": str(reservation.reservation_id), "current_status": reservation.status}
+        return Refused(reservation.reason or "ticket_not_available", **known)
+    return reservation
+
+
+@reservations.on(SettleHold)
+async def settle_hold(command: SettleHold, tx: Tx) -> Again | None:
+    held = {"ticket_id": command.ticket_id, "reservation_id": command.reservation_id}
+    match await store.stand_of(tx, command.reservation_id):
+        case ReservationStatus.PENDING:
+            return Again(timedelta(seconds=PENDING_SECONDS))
+        case ReservationStatus.RESERVED:
+            tx.publish(ConfirmHold(**held))
+        case _:
+            tx.publish(FreeTicket(**held))
+    return None
+
+
+# -- cancelling
+
+
+@reservations.on(CancelReservation)
+async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
+    reservation = await _locked(tx, command.reservation_id, command.caller)
+    if reservation.status in (ReservationStatus.CANCELLING, ReservationStatus.CANCELLED):
+        return reservation
+    by = "cancelled_by_staff" if command.caller.is_staff else "cancelled_by_member"
+    cancelling = await store.cancel(tx, reservation.reservation_id, command.reason or by)
+    if cancelling is None:
+        raise Refused("wrong_state", current_status=reservation.status, allowed_actions=[])
+    held = {"ticket_id": cancelling.ticket_id, "reservation_id": cancelling.reservation_id}
+    tx.publish(ReservationCancelling.of(cancelling))
+    tx.publish(FreeTicket(**held))
+    tx.publish(RestorePrice(**held))
+    return cancelling
+
+
+async def _locked(tx: Tx, reservation_id: UUID, caller: Caller) -> Reservation:
+    reservation = await store.lock(tx, reservation_id)
+    if reservation is None or not caller.may_see(reservation.member_id):
+        raise Refused("not_found")
+    return reservation
+
+
+@reservations.on(HoldReleased)
+async def note_release(event: HoldReleased, tx: Tx) -> None:
+    _end(tx, await store.undone(tx, event.reservation_id, ticket_freed=True))
+
+
+@reservations.on(PriceRestored)
+async def note_restored(event: PriceRestored, tx: Tx) -> None:
+    _end(tx, await store.undone(tx, event.reservation_id, price_restored=True))
+
+
+def _end(tx: Tx, cancelled: Reservation | None) -> None:
+    if cancelled is not None:
+        tx.publish(ReservationCancelled.of(cancelled))
+
+
+# -- looking
+
+
+@reservations.on(ShowReservation)
+async def show_reservation(question: ShowReservation, session: Session) -> Reservation:
+    reservation = await store.find(session, question.reservation_id)
+    if reservation is None or not question.caller.may_see(reservation.member_id):
+        raise Refused("not_found")
+    return reservation
+
+
+@reservations.on(ListReservations)
+async def list_reservations(question: ListReservations, session: Session) -> Page[Reservation]:
+    return await store.newest(session, question)

@@ -1,0 +1,148 @@
+"""Ticketing: tickets, held by one reservation at a time until their end.
+
+RegisterTicket -> TicketRegistered -> ExpireTicket (at its end) -> TicketExpired
+ChangeTicket   -> TicketChanged
+TakeTicket     -> TicketTaken -> CheckHold (in a while, unless confirmed) -> SettleHold
+FreeTicket     -> TicketFreed (if the reservation held it), HoldReleased (always)
+ConfirmHold    -> the hold is not asked about any more
+"""
+
+from __future__ import annotations
+
+from contracts.base import Page, Refused
+from contracts.ticketing.reservations import SettleHold
+from contracts.ticketing.tickets import (
+    ChangeTicket,
+    CheckHold,
+    ConfirmHold,
+    ExpireTicket,
+    FreeTicket,
+    HoldReleased,
+    ListTickets,
+    RegisterTicket,
+    ShowTicket,
+    TakeTicket,
+    Ticket,
+    TicketChanged,
+    TicketExpired,
+    TicketFreed,
+    TicketRegistered,
+    TicketState,
+    TicketStatus,
+    TicketTaken,
+)
+from storage.database import Session
+from storage.ticketing import tickets as store
+from workers.runtime.tx import Again, NotKnownYet, Tx
+from workers.runtime.worker import Worker
+
+worker = tickets = Worker("ticketing.tickets")
+
+SLOWEST_CHECK_SECONDS = 3600.0
+
+
+def no_times_of_a_ticket() -> Refused:
+    return Refused("invalid", errors=[{"field": "ends_at"}])
+
+
+def public(ticket: TicketState) -> Ticket:
+    """A ticket without its holder."""
+    return Ticket.model_validate(ticket.__dict__)
+
+
+# -- the stock
+
+
+@tickets.on(RegisterTicket)
+async def register_ticket(command: RegisterTicket, tx: Tx) -> Ticket:
+    ticket = await store.register(tx, tx.id, command)
+    if ticket is None:
+        raise no_times_of_a_ticket()
+    tx.publish(TicketRegistered.of(ticket))
+    tx.later(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
+    return public(ticket)
+
+
+@tickets.on(ChangeTicket)
+async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
+    found = await store.lock(tx, command.ticket_id)
+    if found is None:
+        raise NotKnownYet
+    before, is_over = found
+    if before.status is not TicketStatus.AVAILABLE or is_over:
+        status = TicketStatus.EXPIRED if is_over and before.status is TicketStatus.AVAILABLE else before.status
+        raise Refused("wrong_state", current_status=status, allowed_actions=[])
+    ticket = await store.change(tx, command)
+    if ticket is None:
+        raise no_times_of_a_ticket()
+    tx.publish(TicketChanged.of(ticket))
+    if ticket.ends_at != before.ends_at:
+        tx.later(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
+    return public(ticket)
+
+
+@tickets.on(ExpireTicket)
+async def expire_ticket(command: ExpireTicket, tx: Tx) -> None:
+    ticket = await store.expire(tx, command.ticket_id)
+    if ticket is not None:
+        tx.publish(TicketExpired.of(ticket))
+
+
+# -- holds
+
+
+@tickets.on(TakeTicket)
+async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
+    found = await store.lock(tx, command.ticket_id)
+    if found is None:
+        return Refused("not_found")
+    before, is_over = found
+    if before.reservation_id == command.reservation_id:
+        return before
+    if before.status is TicketStatus.EXPIRED or is_over:
+        return Refused("ticket_expired")
+    ticket = await store.take(tx, command.ticket_id, command.reservation_id)
+    if ticket is None:
+        return Refused("ticket_not_available")
+    tx.publish(TicketTaken.of(ticket))
+    check = CheckHold(ticket_id=ticket.ticket_id, reservation_id=command.reservation_id)
+    tx.later(check, after=tx.settings.ticketing_hold_check)
+    return ticket
+
+
+@tickets.on(ConfirmHold)
+async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
+    await store.confirm(tx, command.reservation_id)
+
+
+@tickets.on(CheckHold)
+async def check_hold(command: CheckHold, tx: Tx) -> Again | None:
+    """Time frees nothing: the holder is asked, again and again, what became of the reservation."""
+    if not await store.is_unconfirmed(tx, command.reservation_id):
+        return None
+    tx.publish(SettleHold(reservation_id=command.reservation_id, ticket_id=command.ticket_id))
+    return Again(tx.growing(tx.settings.ticketing_hold_check_seconds, SLOWEST_CHECK_SECONDS))
+
+
+@tickets.on(FreeTicket)
+async def free_ticket(command: FreeTicket, tx: Tx) -> None:
+    version, ticket = await store.release(tx, command.reservation_id, command.ticket_id)
+    if ticket is not None:
+        tx.publish(TicketFreed.of(ticket))
+    tx.publish(HoldReleased(reservation_id=command.reservation_id, ticket_id=command.ticket_id, version=version))
+
+
+# -- looking
+
+
+@tickets.on(ShowTicket)
+async def show_ticket(question: ShowTicket, session: Session) -> Ticket:
+    ticket = await store.find(session, question.ticket_id)
+    if ticket is None:
+        raise NotKnownYet
+    return ticket
+
+
+@tickets.on(ListTickets)
+async def list_tickets(question: ListTickets, session: Session) -> Page[Ticket]:
+    return await store.newest(session, question)
