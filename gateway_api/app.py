@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from gateway_api import operations, pages, payments, video_rental
+from gateway_api import operations, pages, payments, preorder, video_rental
 from gateway_api.door import Asks, Door, Route, Routes
 from gateway_api.edge import Edge, methods
 from gateway_api.language import preferred
@@ -27,7 +27,7 @@ from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
-SYSTEMS: list[Routes] = [video_rental.routes, payments.routes, operations.routes]
+SYSTEMS: list[Routes] = [video_rental.routes, preorder.routes, payments.routes, operations.routes]
 """The routes of the town, in the order of its pages."""
 
 CONNECT_AGAIN_SECONDS = 0.5

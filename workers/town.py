@@ -11,6 +11,10 @@ CONTEXTS = (
     "video_rental.videos",
     "video_rental.rentals",
     "video_rental.my_page",
+    "preorder.products",
+    "preorder.reservations",
+    "preorder.receipts",
+    "preorder.my_reservations",
     "journal",
 )
 

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     video_rental_payment_ms: int = Field(3000, ge=10)
     video_rental_pickup_hours: float = Field(48, gt=0)
 
+    # phone pre-order
+    preorder_payment_ms: int = Field(620, ge=10)
+
     @property
     def pickup_time(self) -> timedelta:
         return timedelta(hours=self.video_rental_pickup_hours)
