@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from contracts.payments import DriveRefund, DriveVoid, RequestPayment
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered
+from ops.audit import preorder
 from ops.audit.stores import Row, Stores
 
 LIVE = "state in ('started', 'waiting')"
@@ -23,6 +24,7 @@ WRITERS = {
     "payments": "payments",
     "video_rental.videos": "video_rental_videos",
     "video_rental.rentals": "video_rental_rentals",
+    **preorder.WRITERS,
 }
 """Contexts with an inbox, and their schemas."""
 
@@ -63,6 +65,7 @@ OPEN_STEPS = (
         _steps("payments", "refund_id"),
         DriveRefund.topic,
     ),
+    *preorder.OPEN_STEPS,
 )
 """What is said of a thing that nobody takes up, the things that are under way, and the steps that take them up."""
 
@@ -79,6 +82,7 @@ async def i1_no_loss(stores: Stores) -> list[str]:
         )
         found += [sentence.format(row["id"]) for row in rows]
     found += await _late_fees_nobody_settles(stores)
+    found += await preorder.left_cancelling(stores)
     for context, schema in WRITERS.items():
         rows = await stores.rows(f"""
             select topic, id from <{schema}.inbox> where {LIVE} and due_at < now() - interval '1 minute'
@@ -120,6 +124,7 @@ async def i3_capacity(stores: Stores) -> list[str]:
     found += [
         f"member {row['member_id']} has {row['count']} active rentals of video {row['video_id']}" for row in twice
     ]
+    found += await preorder.quotas(stores)
     return found + await _more_than_there_ever_were(stores)
 
 
@@ -180,6 +185,7 @@ async def i9_idempotency(stores: Stores) -> list[str]:
             RegisterVideo.topic,
         )
     ]
+    found += await preorder.answers(stores)
     return found + await _payments_answered_for(stores)
 
 

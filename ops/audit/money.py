@@ -9,9 +9,11 @@ from __future__ import annotations
 from uuid import uuid5
 
 from contracts.payments import RequestPayment
+from ops.audit import preorder
 from ops.audit.stores import DERIVED, Row, Stores
 
-CLAIMS = """
+CLAIMS = (
+    """
     select rental_id as thing, 'rental' as kind, payment_id, price as cost, status,
       case when status in ('BOOKED', 'RENTED', 'RETURNED') then 'stands'
         when status = 'AWAITING_PAYMENT' then 'open' else 'off' end as standing
@@ -19,10 +21,13 @@ CLAIMS = """
     union all
     select rental_id, 'late fee of rental', late_fee_payment_id, late_fee, late_fee_status,
       case late_fee_status when 'PAID' then 'stands' when 'PAYING' then 'open' else 'off' end
-    from <video_rental_rentals.rentals> where late_fee_payment_id is not null"""
+    from <video_rental_rentals.rentals> where late_fee_payment_id is not null
+    union all"""
+    + preorder.CLAIMS
+)
 """Which payments the businesses asked for, what each should bring, and whether that stands; one `select` for each."""
 
-PURPOSES = ["video_rental.rentals"]
+PURPOSES = ["video_rental.rentals", preorder.PURPOSE]
 """The businesses whose claims are in CLAIMS, as payments names them."""
 
 # What was claimed, what payments has written down, and what the provider did, side by side.
@@ -46,7 +51,8 @@ DERIVED["money"] = (
 CHARGED_TWICE = """
     with beside as (
       select m.key, i.story_id as thing,
-        case when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end as kind
+        case when m.purpose = 'preorder.reservations' then 'reservation'
+          when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end as kind
       from <audit.money> m join <payments.inbox> i on i.id = m.key and i.topic = $1
       where m.thing is null and m.c_captured > m.c_voided),
     owned as (
@@ -117,8 +123,8 @@ KEPT = """
     order by key"""
 
 COMPENSATED = """
-    select thing, thing_status, refund_id from <audit.money> join <payments.refunds> using (payment_id)
-    where standing = 'stands' and kind = 'rental' order by thing"""
+    select kind, thing, thing_status, refund_id from <audit.money> join <payments.refunds> using (payment_id)
+    where standing = 'stands' and kind in ('rental', 'reservation') order by thing"""
 
 # What is under way counts on neither side.
 TOTALS = """
@@ -140,7 +146,7 @@ async def i4_money_balance(stores: Stores) -> list[str]:
     found += [_unpaid(row) for row in await stores.rows(UNPAID)]
     found += [_kept_for_nothing(row) for row in await stores.rows(KEPT, PURPOSES)]
     found += [
-        f"rental {row['thing']} is {row['thing_status']}, and was refunded ({row['refund_id']}) as if cancelled"
+        f"{row['kind']} {row['thing']} is {row['thing_status']}, and was refunded ({row['refund_id']}) as if cancelled"
         for row in await stores.rows(COMPENSATED)
         if row["refund_id"] == uuid5(row["thing"], "refund")
     ]

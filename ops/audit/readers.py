@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from contracts.payments import PaymentEvent, RefundEvent
+from contracts.preorder.products import ProductChanged, ProductRegistered, ProductState
+from contracts.preorder.receipts import ReceiptEvent
+from contracts.preorder.reservations import ReservationEvent
 from contracts.video_rental.rentals import RentalEvent
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoState
+from ops.audit import preorder
 from ops.audit.stores import CONTEXT_OF, DERIVED, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
+from storage.preorder import my_reservations
 from storage.video_rental import my_page
 
 CURRENT = "generation = (select current from <video_rental_my_page.generations>)"
@@ -50,10 +55,15 @@ class Copy:
         return f"{self.what}_at_{self.reading}"
 
 
-def _shown(table: Any, key: str, writer: str, told: str = "true") -> Copy:
+def _shown(
+    table: Any, key: str, writer: str, told: str = "true", view: str = "video_rental_my_page", current: str = CURRENT
+) -> Copy:
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
-    reader = f"video_rental_my_page.{table.name}"
-    return Copy(key.removesuffix("_id"), key, writer, reader, columns, told, CURRENT)
+    return Copy(key.removesuffix("_id"), key, writer, f"{view}.{table.name}", columns, told, current)
+
+
+def _mine(table: Any, key: str, writer: str, told: str = "true") -> Copy:
+    return _shown(table, key, writer, told, "preorder_my_reservations", preorder.CURRENT)
 
 
 COPIES = (
@@ -68,6 +78,18 @@ COPIES = (
     _shown(my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
     _shown(my_page.payments, "payment_id", "payments.payments", told="version > 0"),
     _shown(my_page.refunds, "refund_id", "payments.refunds"),
+    Copy(
+        "product",
+        "product_id",
+        "preorder_products.products",
+        "preorder_reservations.products",
+        [name for name in ProductState.model_fields if name not in ("product_id", "version")],
+    ),
+    _mine(my_reservations.products, "product_id", "preorder_products.products"),
+    _mine(my_reservations.reservations, "reservation_id", "preorder_reservations.reservations"),
+    _mine(my_reservations.receipts, "receipt_id", "preorder_receipts.receipts"),
+    _mine(my_reservations.payments, "payment_id", "payments.payments", told="version > 0"),
+    _mine(my_reservations.refunds, "refund_id", "payments.refunds"),
 )
 
 TELLING: dict[str, tuple[str, str, list[str]]] = {
@@ -79,6 +101,17 @@ TELLING: dict[str, tuple[str, str, list[str]]] = {
     ),
     "payment": ("payments.payments", "payment_id", sorted(kind.topic for kind in PaymentEvent.__subclasses__())),
     "refund": ("payments.refunds", "refund_id", sorted(kind.topic for kind in RefundEvent.__subclasses__())),
+    "preorder product": ("preorder_products.products", "product_id", [ProductRegistered.topic, ProductChanged.topic]),
+    "preorder reservation": (
+        "preorder_reservations.reservations",
+        "reservation_id",
+        sorted(kind.topic for kind in ReservationEvent.__subclasses__()),
+    ),
+    "receipt": (
+        "preorder_receipts.receipts",
+        "receipt_id",
+        sorted(kind.topic for kind in ReceiptEvent.__subclasses__()),
+    ),
 }
 """The events of each aggregate, of which there is one for every version."""
 
@@ -122,6 +155,7 @@ async def i5_nothing_lost(stores: Stores) -> list[str]:
         found += [_unheard(copy, row) for row in rows]
     if "payments" not in stores.without:
         found += await _never_begun(stores)
+    found += await preorder.never_begun(stores)
     if "journal" not in stores.without:
         for what in TELLING:
             found += await _not_in_the_journal(stores, what)
@@ -222,7 +256,7 @@ async def i6_effect_once(stores: Stores) -> list[str]:
             select what, id, version, coalesce(entries, 0) as entries from things left join made using (id)
             where version <> coalesce(entries, 0) order by 1, 2""")
     ]
-    found += await _told_twice(stores)
+    found += await _told_twice(stores) + await preorder.told_twice(stores)
     try:
         return found + await _refund_log(stores)
     except OSError as error:
@@ -283,7 +317,7 @@ async def i7_order(stores: Stores) -> list[str]:
             where {CURRENT} and (last is distinct from version
               or versions <> (1::bigint << (least(version, 61) + 1)) - 2) order by 1""")
         found += [_out_of_order(copy, row) for row in rows]
-    return found
+    return found + (await preorder.order(stores) if preorder.VIEW not in stores.without else [])
 
 
 def _out_of_order(copy: Copy, row: Row) -> str:
@@ -321,4 +355,4 @@ async def i8_views_equal_writers(stores: Stores) -> list[str]:
             from <video_rental_rentals.rentals> r join <payments.refunds> f using (refund_id)
             where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by rental_id""")
     ]
-    return found
+    return found + await preorder.parts_equal(stores)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from storage.preorder import my_reservations
 from storage.video_rental import my_page
 from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
@@ -30,6 +31,18 @@ TABLES = {
     "video_rental_videos": ("videos", "inbox"),
     "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
     "video_rental_my_page": ("generations", "rentals", "videos", "payments", "refunds", "timeline"),
+    "preorder_products": ("products", "inbox"),
+    "preorder_reservations": ("reservations", "quotas", "products", "inbox"),
+    "preorder_receipts": ("receipts", "inbox"),
+    "preorder_my_reservations": (
+        "generations",
+        "reservations",
+        "products",
+        "payments",
+        "refunds",
+        "receipts",
+        "timeline",
+    ),
     "journal": ("events",),
     "provider": ("charges", "refunds"),
 }
@@ -37,7 +50,7 @@ TABLES = {
 
 CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
 
-VIEWS = {"video_rental_my_page": my_page.metadata}
+VIEWS = {"video_rental_my_page": my_page.metadata, "preorder_my_reservations": my_reservations.metadata}
 """Those that may live in another kind of database."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60

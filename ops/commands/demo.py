@@ -11,11 +11,11 @@ import typer
 
 from ops.configured import configuration, fail
 from ops.stack.local import local
-from ops.stories import video_rental
+from ops.stories import preorder, video_rental
 from ops.stories.stage import PATIENCE, Line, Stage, StoryFailedError, issuer
 from workers.runtime.settings import Settings
 
-STORIES: list[ModuleType] = [video_rental]
+STORIES: list[ModuleType] = [video_rental, preorder]
 STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
 
 

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from gateway_api import operations, payments, video_rental
 from gateway_api.app import all_routes
 from gateway_api.door import STAFF
+from tests.gateway_api import preorder_routes
 from workers.runtime.asking import Reply
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
@@ -49,6 +49,7 @@ ROUTES = [
     ("GET", f"/v1/video-rental/rentals/{ID}", None, "cso", "video_rental.rentals.show_rental"),
     ("GET", "/v1/video-rental/my-page", None, "cso", "video_rental.my_page.list_my_page"),
     ("GET", f"/v1/video-rental/my-page/{ID}", None, "cso", "video_rental.my_page.show_my_page"),
+    *preorder_routes.lines(ID, CARD),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
     ("GET", f"/v1/payments/{ID}", None, "cso", "payments.show_payment"),
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
@@ -69,8 +70,8 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
 async def test_a_route(door, asker, method, path, body, who, topic):
-    created = method == "POST" and path.endswith(("/videos", "/rentals", "/refunds"))
-    asker.says(topic, {"video_id": ID, "rental_id": ID, "refund_id": ID})
+    created = method == "POST" and path.endswith(("/videos", "/rentals", "/refunds", *preorder_routes.CREATE))
+    asker.says(topic, dict.fromkeys(("video_id", "rental_id", "refund_id", *preorder_routes.IDS), ID))
 
     for role, letter in WHO.items():
         asker.asked.clear()
@@ -97,7 +98,7 @@ def test_the_table_above_is_complete():
 
 def test_whoever_staff_are_operators_may_too():
     assert {"staff", "operator"} == STAFF
-    for route in [*video_rental.routes.table, *payments.routes.table, *operations.routes.table]:
+    for route in all_routes():
         assert "staff" not in route.who or "operator" in route.who
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -13,8 +14,8 @@ from pydantic import SecretStr
 from gateway_api.app import build
 from ops.audit import audit, unrest
 from ops.commands.demo import printed
+from ops.stories import preorder, video_rental
 from ops.stories import stage as stages
-from ops.stories import video_rental
 from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
 from tests.support.town import Town
 from workers.runtime.settings import Settings
@@ -118,7 +119,8 @@ def test_words_are_counted() -> None:
     assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
 
 
-async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Settings]]) -> None:
+@pytest.mark.parametrize("story", [video_rental, preorder], ids=lambda story: story.__name__.rpartition(".")[2])
+async def test_a_story(story: ModuleType, make_settings: Callable[..., Awaitable[Settings]]) -> None:
     settings = await make_settings(jwt_key=KEY, gateway_rate=0)
     town = await Town(settings).open()
     await town.start(*CONTEXTS)
@@ -128,7 +130,7 @@ async def test_the_video_rental_story(make_settings: Callable[..., Awaitable[Set
         async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
             # twice, and at once: it may be played again and again
             stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
-            await asyncio.gather(*map(video_rental.play, stories))
+            await asyncio.gather(*map(story.play, stories))
 
         assert await unrest(settings, within=20) == []
         assert not any((await audit(settings)).values())
