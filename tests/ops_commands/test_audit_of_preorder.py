@@ -61,13 +61,13 @@ CASES = [
         "I3",
         "drop index preorder_reservations.reservations_one_active;"
         "update preorder_reservations.reservations set status = 'CONFIRMED', member_id = 'minji', paid_at = now(),"
-        " product_id = (select product_id from preorder_reservations.reservations where reservation_id = '{confirmed}')",
+        " product_id = (select product_id from preorder_receipts.receipts where reservation_id = '{confirmed}')",
         "member minji has 5 active reservations",
     ),
     Case(
         "I3",
         "update preorder_reservations.reservations set status = 'CONFIRMED', paid_at = now(),"
-        " product_id = (select product_id from preorder_reservations.reservations where reservation_id = '{confirmed}')",
+        " product_id = (select product_id from preorder_receipts.receipts where reservation_id = '{confirmed}')",
         "5 are active, of 2 at most",
     ),
     Case(
@@ -82,7 +82,7 @@ CASES = [
     Case("I4", "delete from preorder_reservations.reservations", "which no booking of preorder.reservations names"),
     Case(
         "I4",
-        "update provider.charges set captured = captured - 1 where captured > voided + refunded",
+        "update provider.charges set captured = 0 where captured > voided + refunded",
         "captured and not voided",
         at_provider=True,
     ),
