@@ -23,6 +23,8 @@ from tests.support.town import Town, customer, eventually
 from workers.runtime import failpoints
 from workers.runtime.asking import Reply
 
+Place = tuple[str, str]
+
 TOWNS = int(os.environ.get("CRASH_TOWNS", "6"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 """How often the same place of the same context is crashed in one scenario."""
@@ -119,7 +121,7 @@ async def walk(
         await town.close()
 
 
-async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
+async def trace_of(make_settings: MakeSettings, name: str) -> list[Place]:
     """The places that a scenario reaches when nothing crashes."""
     found: list[str] = []
     plan = Plan(only=ONLY)
@@ -128,6 +130,13 @@ async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, st
     await walk(make_settings, work, found, Counter())
     assert not found
     return plan.trace
+
+
+def begin(scenario: Scenario, trace: list[Place], approved: list[Place]) -> int:
+    """Where a scenario parts from that of an approved payment, whose places are walked through once."""
+    if scenario.cancelled:
+        return len(approved) if scenario.cancelled == "confirmed" else 0
+    return 0 if trace is approved else trace.index((RESERVATIONS, "heard"))
 
 
 @pytest.fixture(autouse=True)
@@ -142,8 +151,9 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_we
     )
     work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
     for name, trace in traces.items():
-        met: Counter[tuple[str, str]] = Counter()
-        for at, reached in enumerate(trace, start=1):
+        met: Counter[Place] = Counter()
+        since = begin(SCENARIOS[name], trace, traces["approved"])
+        for at, reached in list(enumerate(trace, start=1))[since:]:
             met[reached] += 1
             if met[reached] > ROUNDS:
                 continue
@@ -156,5 +166,5 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_we
     await asyncio.gather(*(asyncio.create_task(walk(make_settings, work, found, seen)) for _ in range(TOWNS)))
 
     assert found == []
-    assert seen.total() > 40
+    assert seen.total() > 30
     assert {context for trace in traces.values() for context, _ in trace} == ONLY
