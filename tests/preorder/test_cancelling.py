@@ -261,7 +261,8 @@ async def test_of_a_cancellation_and_an_approval_at_once_whichever_came_first_de
         await asyncio.sleep(delay)
         await town.done(cancel(pending, kim))
         code, _ = await waiting
-        return code, (await cancelled(town, pending))["payment"]["status"]
+        ended = await cancelled(town, pending)
+        return code, ended["refund"]["status"] if ended["refund"] else ended["payment"]["status"]
 
     async def of_product(product_id: str) -> list[Thing]:
         return [item for item in await mine(town, kim) if item["product_id"] == product_id]
