@@ -20,7 +20,7 @@ from ops.stack.local import Local
 from tests.ops_commands.conftest import Seeded
 from workers.runtime import topology
 from workers.runtime.settings import Settings, settings
-from workers.town import workers
+from workers.town import CONTEXTS, workers
 
 KEY = "a key of more than thirty-two bytes, for tests"
 
@@ -209,7 +209,7 @@ async def test_an_environment_that_is_well(
     tried, problems = await environment.problems(town, Local(tmp_path))
 
     assert problems == []
-    assert tried == 11
+    assert tried == 6 + len(CONTEXTS)
 
 
 async def test_what_is_wrong_with_an_environment_is_a_line_each(
