@@ -30,7 +30,7 @@ from tests.preorder.reserving import (
 )
 from tests.support.town import STAFF, Town
 
-TOKENS = ("tok_visa", "tok_declined", "tok_error")
+TOKENS = ("tok_visa", "tok_declined", "tok_slow")
 
 
 async def everywhere(town: Town, text: str) -> set[str]:
