@@ -96,7 +96,7 @@ async def test_it_is_over_once_both_are_done(town: Town, kim: Caller) -> None:
 
     seen = await shown(town, reservation, status="CANCELLING", receipt={"status": "VOIDED"})
 
-    assert seen["refund"]["status"] in ("PENDING", "REFUND_FAILED")
+    assert seen["refund"] is None or seen["refund"]["status"] in ("PENDING", "REFUND_FAILED")
     assert (await cancelled(town, reservation))["refund"]["status"] == "REFUNDED"
     assert await kept(town, reservation) == 0
 

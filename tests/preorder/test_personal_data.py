@@ -59,6 +59,7 @@ async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbo
         for token in TOKENS:
             reply = await town.ask(reserve(await product(town), kim, token))
             assert ADDRESS not in reply.body.decode()
+        await town.quiet()
         reservation = next(item for item in await mine(town, kim) if item["status"] == "CONFIRMED")
         answer = await town.done(cancel(reservation, kim))
         await cancelled(town, reservation)

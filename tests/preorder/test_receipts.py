@@ -216,10 +216,10 @@ async def test_a_cancellation_while_receipts_is_down_waits_for_its_receipt(town:
     await town.stop(RECEIPTS)
 
     await town.done(cancel(reservation, kim))
-    half = await shown(town, reservation, refund={"status": "REFUNDED"})
+    half = await shown(town, reservation, status="CANCELLING", refund={"status": "REFUNDED"})
     await town.start(RECEIPTS)
 
-    assert (half["status"], half["receipt"]["status"]) == ("CANCELLING", "ISSUED")
+    assert half["receipt"]["status"] == "ISSUED"
     assert (await cancelled(town, reservation))["receipt"]["status"] == "VOIDED"
 
 

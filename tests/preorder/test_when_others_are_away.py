@@ -151,11 +151,13 @@ async def test_a_cancellation_while_payments_is_down_is_refunded_when_it_is_back
     await away(town, "payments")
 
     await town.done(cancel(reservation, kim))
-    half = await shown(town, reservation, status="CANCELLING", receipt={"status": "VOIDED"})
+    half = await shown(
+        town, reservation, status="CANCELLING", payment={"status": "APPROVED"}, receipt={"status": "VOIDED"}
+    )
     still_taken = await taken(town, product_id)
     await town.start("payments")
 
-    assert (half["payment"]["status"], half["refund"], still_taken) == ("APPROVED", None, 1)
+    assert (half["refund"], still_taken) == (None, 1)
     assert (await cancelled(town, reservation))["refund"]["status"] == "REFUNDED"
     assert await taken(town, product_id) == 0
 
@@ -168,8 +170,7 @@ async def test_my_reservations_catches_up_when_it_was_away(town: Town, kim: Call
 
     await town.start(MINE)
 
-    seen = await shown(town, reservation, status="CANCELLED", receipt={"status": "VOIDED"})
-    assert seen["refund"]["status"] == "REFUNDED"
+    await shown(town, reservation, status="CANCELLED", receipt={"status": "VOIDED"}, refund={"status": "REFUNDED"})
 
 
 async def test_two_of_each_context_do_everything_once(town: Town) -> None:
