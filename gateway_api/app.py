@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_api import bike_sharing, cafe, operations, pages, payments, shop, ticketing, video_rental
+from gateway_api import bike_sharing, cafe, operations, pages, payments, preorder, shop, ticketing, video_rental
 from gateway_api.door import Asks, Door, Route, Routes
 from gateway_api.edge import Edge, methods
 from gateway_api.language import preferred
@@ -34,6 +34,7 @@ SYSTEMS: list[Routes] = [
     bike_sharing.routes,
     shop.routes,
     cafe.routes,
+    preorder.routes,
     payments.routes,
     operations.routes,
 ]

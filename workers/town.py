@@ -27,6 +27,10 @@ CONTEXTS = (
     "ticketing.pricing",
     "ticketing.reservations",
     "ticketing.board",
+    "preorder.products",
+    "preorder.reservations",
+    "preorder.receipts",
+    "preorder.my_reservations",
     "journal",
 )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ops.audit import bike_sharing, cafe, payments, shop, ticketing, video_rental
+from ops.audit import bike_sharing, cafe, payments, preorder, shop, ticketing, video_rental
 from ops.audit.part import Part
 
-SHARED = Part(tables={"journal": ("events",)})
-PARTS = (SHARED, payments.part, video_rental.part, ticketing.part, bike_sharing.part, shop.part, cafe.part)
+JOURNAL = Part(tables={"journal": ("events",)})
+BUSINESSES = (video_rental, ticketing, bike_sharing, shop, cafe, preorder)
+PARTS = (JOURNAL, payments.part, *(business.part for business in BUSINESSES))
 
 TABLES = {schema: tables for part in PARTS for schema, tables in part.tables.items()}
 WRITERS = {context: schema for part in PARTS for context, schema in part.writers.items()}

@@ -11,11 +11,11 @@ import typer
 
 from ops.configured import configuration, fail
 from ops.stack.local import local
-from ops.stories import bike_sharing, cafe, shop, ticketing, video_rental
+from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
 from ops.stories.stage import PATIENCE, Line, Stage, StoryFailedError, issuer
 from workers.runtime.settings import Settings
 
-STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe]
+STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
 STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
 
 

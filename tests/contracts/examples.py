@@ -60,6 +60,8 @@ def _string(schema: Json, name: str, everything: bool) -> str:
         return str(uuid5(NAMESPACE_OID, name))
     if schema.get("format") == "date-time":
         return "2026-03-01T14:50:00Z"
+    if schema.get("format") == "date":
+        return "2026-03-22"
     return str(KNOWN.get(name, name or "text"))
 
 

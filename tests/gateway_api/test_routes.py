@@ -7,6 +7,7 @@ import pytest
 
 from gateway_api.app import all_routes
 from gateway_api.door import STAFF
+from tests.gateway_api import preorder_routes
 from workers.runtime.asking import Reply
 from workers.runtime.settings import Settings
 
@@ -39,6 +40,7 @@ WAITING = (
     "bike_sharing.deposits.top_up_deposit",
     "bike_sharing.rides.start_ride",
     "ticketing.reservations.reserve_ticket",
+    "preorder.reservations.reserve_phone",
 )
 """What waits for another context."""
 
@@ -168,6 +170,7 @@ ROUTES = [
     ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
     ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
     ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
+    *preorder_routes.lines(ID, CARD),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
     ("GET", f"/v1/payments/{ID}", None, "cso", "payments.show_payment"),
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),

@@ -1,6 +1,5 @@
 """The shop at the door: what may be sent, and what its refusals are in HTTP."""
 
-
 import pytest
 
 from gateway_api.problems import CODES

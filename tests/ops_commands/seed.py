@@ -101,6 +101,8 @@ HOME = """
     insert into video_rental_my_page.payments select 1, payment_id, version, status, amount from payments.payments;
     insert into video_rental_my_page.refunds
       select 1, refund_id, version, payment_id, status, amount, created_at from payments.refunds;
+    insert into preorder_my_reservations.payments select * from video_rental_my_page.payments;
+    insert into preorder_my_reservations.refunds select * from video_rental_my_page.refunds;
 
     create temp table said as
       select rental_id as id, v as version, 'video_rental.rentals.' || case v when 1 then 'booking_started'

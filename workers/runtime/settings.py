@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     ticketing_hold_check_seconds: float = Field(10, gt=0)
     """How long a hold may go unconfirmed until its holder is asked; longer than a take may take."""
 
+    # phone pre-order
+    preorder_payment_ms: int = Field(620, ge=10)
+
     @field_validator("delay_ms")
     @classmethod
     def _are_delays(cls, text: str) -> str:

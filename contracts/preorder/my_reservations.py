@@ -1,0 +1,50 @@
+"""Phone pre-order: my reservations, with everything that belongs to them, in one read."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from contracts.base import Caller, Question, Shape, TimelineEntry
+from contracts.preorder.products import ProductPart
+from contracts.preorder.reservations import Reservation, ReservationStatus
+
+
+class MyReservation(Reservation):
+    """A reservation with its model, payment, refund and receipt."""
+
+    product: ProductPart | None
+    """None until the view has heard of it."""
+
+
+class MyReservationEntry(MyReservation):
+    as_of: AwareDatetime
+    timeline: list[TimelineEntry]
+
+
+class MyReservations(Shape):
+    items: list[MyReservation]
+    next_cursor: str | None
+    as_of: AwareDatetime
+
+
+class ListMyReservations(Question[MyReservations]):
+    """The reservations of a member, or of all when `member_id` is None, newest first."""
+
+    topic = "preorder.my_reservations.list_my_reservations"
+
+    member_id: str | None = None
+    status: ReservationStatus | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class ShowMyReservation(Question[MyReservationEntry]):
+    """One reservation; waits up to a second until the view has seen `min_version` of it."""
+
+    topic = "preorder.my_reservations.show_my_reservation"
+
+    reservation_id: UUID
+    min_version: int = 0
+    caller: Caller

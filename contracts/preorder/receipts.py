@@ -1,0 +1,90 @@
+"""Phone pre-order: the receipt of a paid reservation, and when the phone can be expected.
+
+ReservationConfirmed -> ReceiptIssued
+VoidReceipt          -> ReceiptVoided     (also when there was none: then none will be issued)
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from contracts.base import Caller, Command, Event, MemberId, Page, Question, Shape, Won
+
+
+class ReceiptStatus(StrEnum):
+    ISSUED = "ISSUED"
+    VOIDED = "VOIDED"
+
+
+class ReceiptState(Shape):
+    """A receipt; one that was voided before it was issued has neither `issued_at` nor `expected_delivery`."""
+
+    receipt_id: UUID
+    reservation_id: UUID
+    member_id: MemberId
+    product_id: UUID
+    amount: Won
+    status: ReceiptStatus
+    reason: str | None
+    issued_at: AwareDatetime | None
+    """When it was paid, whenever the receipt was written."""
+    expected_delivery: date | None
+    """A date in Seoul."""
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
+
+
+class ReceiptPart(Shape):
+    """A receipt as it is nested in other things."""
+
+    receipt_id: UUID
+    status: ReceiptStatus
+    issued_at: AwareDatetime | None
+    expected_delivery: date | None
+
+
+class VoidReceipt(Command[None]):
+    """The reservation is cancelled: void its receipt, or see to it that none is issued. It ends in `ReceiptVoided`."""
+
+    topic = "preorder.receipts.void_receipt"
+
+    reservation_id: UUID
+    member_id: MemberId
+    product_id: UUID
+    amount: Won
+    reason: str
+
+
+class ReceiptEvent(ReceiptState, Event):
+    """What happened to a receipt, with its state afterwards."""
+
+
+class ReceiptIssued(ReceiptEvent):
+    topic = "preorder.receipts.receipt_issued"
+
+
+class ReceiptVoided(ReceiptEvent):
+    """No receipt of this reservation is valid; told again, with the same version, when it is voided again."""
+
+    topic = "preorder.receipts.receipt_voided"
+
+
+class ShowReceipt(Question[ReceiptState]):
+    topic = "preorder.receipts.show_receipt"
+
+    receipt_id: UUID
+    caller: Caller
+
+
+class ListReceipts(Question[Page[ReceiptState]]):
+    topic = "preorder.receipts.list_receipts"
+
+    member_id: str | None = None
+    status: ReceiptStatus | None = None
+    limit: int = 50
+    cursor: str | None = None

@@ -1,0 +1,179 @@
+"""Phone pre-order (스마트폰 사전예약): staff offer models; a member reserves and pays, cancels, looks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+from starlette.responses import Response
+
+from contracts.payments import Card
+from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
+from contracts.preorder.products import (
+    ChangeProduct,
+    ListProducts,
+    ProductPrice,
+    ProductStatus,
+    Quota,
+    RegisterProduct,
+    ShowProduct,
+)
+from contracts.preorder.receipts import ListReceipts, ReceiptStatus, ShowReceipt
+from contracts.preorder.reservations import (
+    Address,
+    CancelReservation,
+    ListReservations,
+    ReservationStatus,
+    ReservePhone,
+    ShowReservation,
+)
+from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from workers.runtime.settings import Settings
+
+
+def paying(settings: Settings) -> float:
+    """A step that asks payments may take as long as they may, and a second."""
+    return settings.preorder_payment_ms / 1000 + 1
+
+
+routes = Routes(
+    "/v1/preorder",
+    "phone pre-order",
+    budgets={
+        ReservePhone: paying,
+        ShowMyReservation: lambda _: 2.5,  # it may wait for `min_version`
+    },
+)
+
+
+def not_given() -> Any:
+    """What is not sent is None; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
+class CardPayment(Card):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewProduct(Form):
+    """Without a quota, as many are reserved as are wanted."""
+
+    name: GivenName
+    price: ProductPrice
+    quota: Quota | None = None
+
+
+class ProductChanges(Form):
+    """What is not given stays."""
+
+    price: ProductPrice = not_given()
+    quota: Quota = not_given()
+    status: ProductStatus = not_given()
+
+
+class ProductFilters(Paging):
+    status: ProductStatus | None = None
+
+
+class NewReservation(Form):
+    product_id: UUID
+    address: Annotated[Address, NOT_BLANK]
+    payment: CardPayment
+
+
+class Cancellation(Form):
+    reason: GivenReason | None = None
+
+
+Member = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ReservationFilters(Paging):
+    member_id: Member | None = None
+    status: ReservationStatus | None = None
+
+
+class ReceiptFilters(Paging):
+    member_id: Member | None = None
+    status: ReceiptStatus | None = None
+
+
+class Seen(Filters):
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
+    """Wait briefly until the view has seen this version of the reservation."""
+
+
+@routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
+async def register_product(visit: Visit, form: NewProduct) -> Response:
+    return await visit.ask(RegisterProduct(**vars(form), caller=visit.caller))
+
+
+@routes.get("/products", ANY, ListProducts, ProductFilters)
+async def list_products(visit: Visit, filters: ProductFilters) -> Response:
+    return await visit.ask(ListProducts(**vars(filters)))
+
+
+@routes.get("/products/{product_id}", ANY, ShowProduct)
+async def show_product(visit: Visit) -> Response:
+    return await visit.ask(ShowProduct(product_id=visit.id("product_id")))
+
+
+@routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
+async def change_product(visit: Visit, form: ProductChanges) -> Response:
+    return await visit.ask(ChangeProduct(product_id=visit.id("product_id"), **vars(form)))
+
+
+@routes.post(
+    "/reservations",
+    CUSTOMER,
+    ReservePhone,
+    NewReservation,
+    creates="/reservations/{reservation_id}",
+    look="/my-reservations/{reservation_id}",
+)
+async def reserve_phone(visit: Visit, form: NewReservation) -> Response:
+    return await visit.ask(ReservePhone(**vars(form), caller=visit.caller))
+
+
+@routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
+async def cancel_reservation(visit: Visit, form: Cancellation) -> Response:
+    reservation_id = visit.id("reservation_id")
+    return await visit.ask(CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=visit.caller))
+
+
+@routes.get("/reservations", ANY, ListReservations, ReservationFilters)
+async def list_reservations(visit: Visit, filters: ReservationFilters) -> Response:
+    """Reservations as their writer sees them, with the address; staff may name a `member_id`."""
+    return await visit.ask(ListReservations(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
+async def show_reservation(visit: Visit) -> Response:
+    return await visit.ask(ShowReservation(reservation_id=visit.id("reservation_id"), caller=visit.caller))
+
+
+@routes.get("/receipts", ANY, ListReceipts, ReceiptFilters)
+async def list_receipts(visit: Visit, filters: ReceiptFilters) -> Response:
+    return await visit.ask(ListReceipts(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/receipts/{receipt_id}", ANY, ShowReceipt)
+async def show_receipt(visit: Visit) -> Response:
+    return await visit.ask(ShowReceipt(receipt_id=visit.id("receipt_id"), caller=visit.caller))
+
+
+@routes.get("/my-reservations", ANY, ListMyReservations, ReservationFilters)
+async def list_my_reservations(visit: Visit, filters: ReservationFilters) -> Response:
+    """Everything that became of a member's reservations; staff may name a `member_id`."""
+    return await visit.ask(ListMyReservations(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+
+
+@routes.get("/my-reservations/{reservation_id}", ANY, ShowMyReservation, Seen)
+async def show_my_reservation(visit: Visit, seen: Seen) -> Response:
+    """One reservation with its timeline."""
+    reservation_id = visit.id("reservation_id")
+    return await visit.ask(
+        ShowMyReservation(reservation_id=reservation_id, min_version=seen.min_version, caller=visit.caller)
+    )

@@ -1,0 +1,290 @@
+"""What phone pre-order promises: quotas, receipts, and answers that are true.
+
+A confirmed reservation has a live receipt, no other has one; what is taken of a quota is what is active.
+"""
+# ruff: noqa: S608 - statements are put together from constants of this package
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from contracts.payments import PaymentStatus
+from contracts.preorder.products import ProductChanged, ProductRegistered, ProductState, RegisterProduct
+from contracts.preorder.receipts import ReceiptEvent
+from contracts.preorder.reservations import ReservationEvent, ReservePhone
+from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, topics_of
+from ops.audit.stores import Row, Stores
+from storage.preorder import my_reservations as view
+
+ACTIVE = "status in ('AWAITING_PAYMENT', 'CONFIRMED', 'CANCELLING')"
+UNDONE = ", ".join(f"'{status}'" for status in (PaymentStatus.VOIDED, PaymentStatus.DECLINED, PaymentStatus.REFUNDED))
+
+
+# -- I1
+
+
+async def left_cancelling(stores: Stores) -> list[str]:
+    """Reservations of which every part is undone, and that do not end."""
+    rows = await stores.rows(f"""
+        select reservation_id as id from <preorder_reservations.reservations> r
+        left join <payments.payments> p using (payment_id) left join <payments.refunds> f on f.refund_id = r.refund_id
+        left join <preorder_receipts.receipts> v using (reservation_id)
+        where r.status = 'CANCELLING' and case when called_off then p.status in ({UNDONE})
+          else f.status = 'REFUNDED' and v.status = 'VOIDED' end order by 1""")
+    return [f"reservation {row['id']} is CANCELLING, and everything of it is undone" for row in rows]
+
+
+# -- I3
+
+
+async def quotas(stores: Stores) -> list[str]:
+    """What is taken of each quota is what is active, never more than there ever were, and one to a member."""
+    uneven = await stores.rows(f"""
+        with active as (
+          select product_id, count(*) as active from <preorder_reservations.reservations> where {ACTIVE} group by 1)
+        select coalesce(a.product_id, q.product_id) as id, coalesce(taken, 0) as taken, coalesce(active, 0) as active
+        from active a full join <preorder_reservations.quotas> q on q.product_id = a.product_id
+        where coalesce(taken, 0) <> coalesce(active, 0) or taken < 0 order by 1""")
+    twice = await stores.rows(f"""
+        select member_id, product_id, count(*) from <preorder_reservations.reservations> where {ACTIVE}
+        group by member_id, product_id having count(*) > 1 order by member_id, product_id""")
+    found = [f"product {row['id']}: {row['taken']} are taken, {row['active']} are active" for row in uneven]
+    found += [
+        f"member {row['member_id']} has {row['count']} active reservations of product {row['product_id']}"
+        for row in twice
+    ]
+    return found + await _more_than_there_ever_were(stores)
+
+
+async def _more_than_there_ever_were(stores: Stores) -> list[str]:
+    """A quota may be lowered below what is taken, so the journal is asked how large it was."""
+    over = await stores.rows(f"""
+        select product_id, quota, count(*) as active from <preorder_reservations.products>
+        join (select product_id from <preorder_reservations.reservations> where {ACTIVE}) r using (product_id)
+        where quota is not null group by product_id, quota having count(*) > quota order by product_id""")
+    found = []
+    for row in over:
+        told = await stores.rows(
+            """select max((body::json ->> 'quota')::int) as quota, bool_or(body::json ->> 'quota' is null) as unlimited
+            from <journal.events> where things @> array[$1::uuid] and topic = any($2::text[])""",
+            row["product_id"],
+            [ProductRegistered.topic, ProductChanged.topic],
+        )
+        most = max(row["quota"], told[0]["quota"] or 0)
+        if row["active"] > most and not told[0]["unlimited"]:
+            found.append(f"product {row['product_id']}: {row['active']} are active, of {most} at most")
+    return found
+
+
+# -- I5
+
+
+async def never_begun(stores: Stores) -> list[str]:
+    """What reservations told payments and receipts, by what it leaves there."""
+    found = []
+    if "payments" not in stores.without:
+        found += [
+            f"reservation {row['id']}: payments has not heard of its refund {row['refund_id']}"
+            for row in await stores.rows("""
+                select reservation_id as id, refund_id from <preorder_reservations.reservations> r
+                where refund_id is not null
+                  and not exists (select from <payments.refunds> f where f.refund_id = r.refund_id) order by 1""")
+        ]
+        found += [
+            f"reservation {row['id']}: payments has not voided its payment {row['payment_id']}"
+            for row in await stores.rows(f"""
+                select reservation_id as id, payment_id from <preorder_reservations.reservations> r
+                left join <payments.payments> p using (payment_id)
+                where r.status in ('CANCELLING', 'CANCELLED') and paid_at is null
+                  and coalesce(p.status, '') not in ('VOIDING', {UNDONE}) order by 1""")
+        ]
+    if "preorder.receipts" not in stores.without:
+        found += await _receipts(stores)
+    return found
+
+
+async def _receipts(stores: Stores) -> list[str]:
+    rows = await stores.rows("""
+        select reservation_id as id, r.status, v.status as receipt from <preorder_reservations.reservations> r
+        full join <preorder_receipts.receipts> v using (reservation_id)
+        where (r.status = 'CONFIRMED' and v.status is distinct from 'ISSUED')
+          or (r.status is distinct from 'CONFIRMED' and v.status = 'ISSUED') order by 1""")
+    return [
+        f"reservation {row['id']} is {row['status'] or 'not known'}, and its receipt is {row['receipt'] or 'not there'}"
+        for row in rows
+    ]
+
+
+# -- I8
+
+
+async def parts_equal(stores: Stores) -> list[str]:
+    """What reservations keeps of payment, refund and receipt is what these say, and a receipt says what was paid."""
+    found = [
+        f"reservation {row['id']} has its payment as {row['noted']}, and it is {row['status']}"
+        for row in await stores.rows("""
+            select reservation_id as id, r.payment_status as noted, p.status from <preorder_reservations.reservations> r
+            join <payments.payments> p using (payment_id)
+            where r.status not in ('AWAITING_PAYMENT', 'CANCELLING') and p.status <> 'REQUESTED'
+              and (r.payment_status, r.refunded) is distinct from (p.status, p.refunded) order by 1""")
+    ]
+    found += [
+        f"reservation {row['id']} has its refund as {row['noted']}, and it is {row['status']}"
+        for row in await stores.rows("""
+            select reservation_id as id, r.refund_status || ' ' || r.refund_amount as noted,
+              f.status || ' ' || f.amount as status
+            from <preorder_reservations.reservations> r join <payments.refunds> f using (refund_id)
+            where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by 1""")
+    ]
+    found += [
+        f"reservation {row['id']} has its receipt as {row['noted']}, and it is {row['status']}"
+        for row in await stores.rows("""
+            select reservation_id as id, coalesce(r.receipt_status, 'not there') as noted, v.status
+            from <preorder_reservations.reservations> r join <preorder_receipts.receipts> v using (reservation_id)
+            where (r.receipt_id, r.receipt_status, r.receipt_issued_at, r.expected_delivery)
+              is distinct from (v.receipt_id, v.status, v.issued_at, v.expected_delivery) order by 1""")
+    ]
+    return found + [
+        f"the receipt of reservation {row['id']} is not as of its payment"
+        for row in await stores.rows("""
+            select reservation_id as id from <preorder_reservations.reservations> r
+            join <preorder_receipts.receipts> v using (reservation_id)
+            where (v.amount, v.member_id) is distinct from (r.price, r.member_id)
+              or (v.issued_at is not null and (v.issued_at is distinct from r.paid_at
+                or v.expected_delivery is distinct from (r.paid_at at time zone 'Asia/Seoul')::date + 21))
+            order by 1""")
+    ]
+
+
+# -- I9
+
+ANSWERED = """
+    select i.id, i.refused, r.reservation_id, r.status,
+      case when i.refused then i.answer::json ->> 'code' end as code,
+      strpos(i.answer, i.id::text) > 0 as names_it
+    from <preorder_reservations.inbox> i left join <preorder_reservations.reservations> r on r.reservation_id = i.id
+    where i.topic = $1 and i.state = 'done' and i.answer is not null
+      and (i.refused or r.reservation_id is null or r.paid_at is null or strpos(i.answer, i.id::text) = 0)
+    order by i.id"""
+ENDS = {
+    "payment_declined": ("REJECTED",),
+    "payment_unavailable": ("CANCELLED",),
+    "cancelled": ("CANCELLING", "CANCELLED"),
+}
+"""The refusals that keep the reservation, and where it may stand then."""
+
+
+async def answers(stores: Stores) -> list[str]:
+    """Each kept answer is true of the row that it speaks of, and each row came from a request that was kept."""
+    rows = await stores.rows(ANSWERED, ReservePhone.topic)
+    found = [sentence for row in rows if (sentence := _untrue(row)) is not None]
+    kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
+    found += [
+        f"reservation {row['reservation_id']} came from no request that was kept"
+        for row in await stores.rows(
+            """select reservation_id from <preorder_reservations.reservations> r
+            where created_at > now() - $2::interval and not exists (
+              select from <preorder_reservations.inbox> i where i.id = r.reservation_id and i.topic = $1)
+            order by reservation_id""",
+            ReservePhone.topic,
+            kept,
+        )
+    ]
+    return found + [
+        f"product {row['id']} was answered for, and is not there"
+        for row in await stores.rows(
+            """select id from <preorder_products.inbox> i
+            where topic = $1 and state = 'done' and not refused and answer is not null
+              and not exists (select from <preorder_products.products> p where p.product_id = i.id) order by id""",
+            RegisterProduct.topic,
+        )
+    ]
+
+
+def _untrue(row: Row) -> str | None:
+    """What is wrong with the answer to a wish to reserve; None when it fits its reservation."""
+    wish = f"the wish to reserve {row['id']}"
+    if not row["refused"]:
+        if row["reservation_id"] is None:
+            return f"{wish} was answered with a reservation that is not there"
+        return f"{wish} was answered with {'one that was never paid' if row['names_it'] else 'another reservation'}"
+    if row["status"] not in ENDS.get(row["code"], (None,)):
+        return f"{wish} was refused ({row['code']}), and its reservation is {row['status'] or 'not there'}"
+    return None
+
+
+part = Part(
+    tables={
+        "preorder_products": ("products", "inbox"),
+        "preorder_reservations": ("reservations", "quotas", "products", "inbox"),
+        "preorder_receipts": ("receipts", "inbox"),
+        "preorder_my_reservations": (
+            "generations",
+            "reservations",
+            "products",
+            "payments",
+            "refunds",
+            "receipts",
+            "timeline",
+        ),
+    },
+    writers={
+        "preorder.products": "preorder_products",
+        "preorder.reservations": "preorder_reservations",
+        "preorder.receipts": "preorder_receipts",
+    },
+    views=[view.tables],
+    copies=[
+        Copy(
+            "product",
+            "product_id",
+            "preorder_products.products",
+            "preorder_reservations.products",
+            columns_of(ProductState, "product_id"),
+        ),
+        shown(view.tables, view.products, "product_id", "preorder_products.products"),
+        shown(view.tables, view.reservations, "reservation_id", "preorder_reservations.reservations"),
+        shown(view.tables, view.receipts, "receipt_id", "preorder_receipts.receipts"),
+        shown(view.tables, view.payments, "payment_id", "payments.payments", told="version > 0"),
+        shown(view.tables, view.refunds, "refund_id", "payments.refunds"),
+    ],
+    telling=[
+        Telling(
+            "preorder product",
+            "preorder_products.products",
+            "product_id",
+            [ProductRegistered.topic, ProductChanged.topic],
+        ),
+        Telling(
+            "preorder reservation",
+            "preorder_reservations.reservations",
+            "reservation_id",
+            topics_of(ReservationEvent),
+        ),
+        Telling("receipt", "preorder_receipts.receipts", "receipt_id", topics_of(ReceiptEvent)),
+    ],
+    open_steps=[
+        OpenStep(
+            "reservation {} awaits its payment, and no step settles it",
+            "select reservation_id as id from <preorder_reservations.reservations> where status = 'AWAITING_PAYMENT'",
+            "select id from <preorder_reservations.inbox> where topic = $1 and state = 'started'",
+            ReservePhone.topic,
+        ),
+    ],
+    claims=[
+        """
+        select reservation_id, 'reservation', payment_id, price, status,
+          case when status = 'CONFIRMED' then 'stands' when status in ('AWAITING_PAYMENT', 'CANCELLING') then 'open'
+            else 'off' end
+        from <preorder_reservations.reservations>"""
+    ],
+    kinds={"preorder.reservations": "'reservation'"},
+    given_back_whole=["reservation"],
+    checks={
+        "I1": [left_cancelling],
+        "I3": [quotas],
+        "I5": [never_begun],
+        "I8": [parts_equal],
+        "I9": [answers],
+    },
+)

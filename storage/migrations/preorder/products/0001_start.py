@@ -1,0 +1,25 @@
+"""The models on offer."""
+
+from alembic import op
+
+from storage.migrations.common import create_inbox_and_outbox
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    create_inbox_and_outbox()
+    op.execute("""
+        create table products (
+          product_id uuid primary key,
+          name text not null,
+          price bigint not null check (price > 0),
+          quota integer check (quota >= 0),
+          status text not null,
+          registered_by text not null,
+          created_at timestamptz not null default now(),
+          modified_at timestamptz not null default now(),
+          version integer not null default 1
+        )""")
+    op.execute("create index products_newest on products (created_at desc, product_id desc)")

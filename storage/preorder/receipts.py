@@ -1,0 +1,96 @@
+"""Phone pre-order: receipts, one row per reservation, and a tombstone where the void came first."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from contracts.base import Page
+from contracts.preorder.receipts import ListReceipts, ReceiptState, VoidReceipt
+from contracts.preorder.reservations import ReservationConfirmed
+from storage import paging
+from storage.database import Row, Session, Statement
+
+
+def receipt_of(row: Row) -> ReceiptState:
+    return ReceiptState.model_validate(dict(row))
+
+
+_ISSUE = Statement("""
+    insert into preorder_receipts.receipts (receipt_id, reservation_id, member_id, product_id, amount, status,
+      issued_at, expected_delivery)
+    values (:receipt_id, :reservation_id, :member_id, :product_id, :amount, 'ISSUED', :issued_at, :expected_delivery)
+    on conflict (reservation_id) do nothing returning *""")
+
+
+async def issue(
+    session: Session, receipt_id: UUID, reservation: ReservationConfirmed, expected_delivery: date
+) -> ReceiptState | None:
+    """Issue a receipt as of the payment; None when there is one, be it voided."""
+    row = await session.one(
+        _ISSUE,
+        receipt_id=receipt_id,
+        reservation_id=reservation.reservation_id,
+        member_id=reservation.member_id,
+        product_id=reservation.product_id,
+        amount=reservation.price,
+        issued_at=reservation.paid_at,
+        expected_delivery=expected_delivery,
+    )
+    return receipt_of(row) if row else None
+
+
+_VOID = Statement("""
+    insert into preorder_receipts.receipts as mine
+      (receipt_id, reservation_id, member_id, product_id, amount, status, reason)
+    values (:receipt_id, :reservation_id, :member_id, :product_id, :amount, 'VOIDED', :reason)
+    on conflict (reservation_id) do update set status = 'VOIDED', reason = excluded.reason, modified_at = now(),
+      version = mine.version + 1
+    where mine.status = 'ISSUED' returning *""")
+_FIND_OF = Statement("select * from preorder_receipts.receipts where reservation_id = :reservation_id")
+
+
+async def void(session: Session, receipt_id: UUID, command: VoidReceipt) -> ReceiptState:
+    """Void the receipt of a reservation, or leave a tombstone that none gets past; as it is when it is void."""
+    row = await session.one(
+        _VOID,
+        receipt_id=receipt_id,
+        reservation_id=command.reservation_id,
+        member_id=command.member_id,
+        product_id=command.product_id,
+        amount=command.amount,
+        reason=command.reason,
+    )
+    row = row or await session.one(_FIND_OF, reservation_id=command.reservation_id)
+    return receipt_of(row or {})
+
+
+_FIND = Statement("select * from preorder_receipts.receipts where receipt_id = :receipt_id")
+
+
+async def find(session: Session, receipt_id: UUID) -> ReceiptState | None:
+    row = await session.one(_FIND, receipt_id=receipt_id)
+    return receipt_of(row) if row else None
+
+
+_NEWEST = """
+    select * from preorder_receipts.receipts
+    where {whose} (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, receipt_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, receipt_id desc limit :most"""
+_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
+_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+
+
+async def newest(session: Session, question: ListReceipts) -> Page[ReceiptState]:
+    at, id = paging.decode(question.cursor)
+    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
+    if question.member_id is None:
+        rows = await session.all(_NEWEST_OF_ALL, **place)
+    else:
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
+    items, cursor = paging.page(
+        rows, question.limit, receipt_of, lambda receipt: (receipt.created_at, receipt.receipt_id)
+    )
+    return Page[ReceiptState](items=items, next_cursor=cursor)

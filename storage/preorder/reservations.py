@@ -1,0 +1,316 @@
+"""Phone pre-order: reservations, how many of each model are taken, and a copy of the models.
+
+`taken` lies in a table of reservations' own, not in the copied row, which a newer event replaces. It counts what is
+AWAITING_PAYMENT, CONFIRMED or CANCELLING, and is given back by the statement that leaves these.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from contracts.base import Page
+from contracts.payments import PaymentState, RefundState
+from contracts.preorder.products import ProductState
+from contracts.preorder.receipts import ReceiptState
+from contracts.preorder.reservations import (
+    ListReservations,
+    Reservation,
+    ReservationStatus,
+    ReservationWithAddress,
+    ReservePhone,
+)
+from storage import paging
+from storage.database import Row, Session, Statement
+
+ONE_ACTIVE = "reservations_one_active"
+
+_FIELDS = tuple(name for name in Reservation.model_fields if name not in ("payment", "refund", "receipt"))
+
+
+def _told(row: Row) -> dict[str, Any]:
+    """A reservation's own fields, and the parts that others told of."""
+    fields = {name: row[name] for name in _FIELDS}
+    if row["payment_status"] is not None:
+        fields["payment"] = {
+            "payment_id": row["payment_id"],
+            "status": row["payment_status"],
+            "amount": row["price"],
+        }
+    if row["refund_id"] is not None:
+        fields["refund"] = {
+            "refund_id": row["refund_id"],
+            "status": row["refund_status"],
+            "amount": row["refund_amount"],
+        }
+    if row["receipt_id"] is not None:
+        fields["receipt"] = {
+            "receipt_id": row["receipt_id"],
+            "status": row["receipt_status"],
+            "issued_at": row["receipt_issued_at"],
+            "expected_delivery": row["expected_delivery"],
+        }
+    return fields
+
+
+def reservation_of(row: Row) -> Reservation:
+    return Reservation.model_validate(_told(row))
+
+
+def _with_address(row: Row) -> ReservationWithAddress:
+    return ReservationWithAddress.model_validate(_told(row) | {"address": row["address"]})
+
+
+# -- reserving
+
+_RESERVE = Statement("""
+    with product as (
+      select p.product_id, p.price, p.quota, p.status from preorder_reservations.products p
+      where p.product_id = :product_id),
+    active as (
+      select 1 from preorder_reservations.reservations where member_id = :member_id and product_id = :product_id
+        and status in ('AWAITING_PAYMENT', 'CONFIRMED', 'CANCELLING') limit 1),
+    counted as (
+      update preorder_reservations.quotas q set taken = taken + 1 from product p
+      where q.product_id = p.product_id and p.status = 'OPEN' and (p.quota is null or q.taken < p.quota)
+        and not exists (select from active)
+      returning p.price),
+    made as (
+      insert into preorder_reservations.reservations
+        (reservation_id, product_id, member_id, address, price, status, payment_id)
+      select :reservation_id, :product_id, :member_id, :address, price, 'AWAITING_PAYMENT', :payment_id
+      from counted returning *)
+    select made.*, (select status from product) as product_status, exists (select from active) as active
+    from (select 1) one left join made on true""")
+
+
+class Reserved:
+    """What came of the wish to reserve: a reservation, or why there is none."""
+
+    __slots__ = ("active", "product_status", "reservation")
+
+    def __init__(self, row: Row) -> None:
+        self.product_status: str | None = row["product_status"]
+        """None when nobody has heard of the product."""
+        self.active: bool = row["active"]
+        self.reservation = reservation_of(row) if row["reservation_id"] else None
+
+
+async def reserve(session: Session, reservation_id: UUID, payment_id: UUID, command: ReservePhone) -> Reserved:
+    """Take one of the quota and write the reservation that awaits payment.
+
+    Raises asyncpg.UniqueViolationError (ONE_ACTIVE) when the member reserves the same model at the same instant.
+    """
+    row = await session.one(
+        _RESERVE,
+        reservation_id=reservation_id,
+        payment_id=payment_id,
+        product_id=command.product_id,
+        member_id=command.caller.member_id,
+        address=command.address,
+    )
+    assert row is not None
+    return Reserved(row)
+
+
+def is_second_reservation(error: asyncpg.UniqueViolationError) -> bool:
+    """Whether two reservations of one model by one member met."""
+    return bool(error.constraint_name == ONE_ACTIVE)
+
+
+_SETTLE = Statement("""
+    with settled as (
+      update preorder_reservations.reservations set status = cast(:to as text), reason = :reason, paid_at = :paid_at,
+        payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+        modified_at = now(), version = version + 1
+      where reservation_id = :reservation_id and status = 'AWAITING_PAYMENT' returning *),
+    freed as (
+      update preorder_reservations.quotas q set taken = q.taken - 1 from settled s
+      where q.product_id = s.product_id and s.status <> 'CONFIRMED')
+    select * from settled""")
+
+
+async def settle(
+    session: Session,
+    reservation_id: UUID,
+    to: ReservationStatus,
+    payment_status: str,
+    *,
+    reason: str | None = None,
+    paid_at: datetime | None = None,
+) -> Reservation | None:
+    """Close a reservation that awaits payment, and free its place unless it is CONFIRMED; None when it does not."""
+    row = await session.one(
+        _SETTLE, reservation_id=reservation_id, to=to, payment_status=payment_status, reason=reason, paid_at=paid_at
+    )
+    return reservation_of(row) if row else None
+
+
+# -- cancelling
+
+_LOCK = Statement("select * from preorder_reservations.reservations where reservation_id = :reservation_id for update")
+
+
+async def lock(session: Session, reservation_id: UUID) -> Reservation | None:
+    """A reservation that nobody else changes until this transaction ends."""
+    row = await session.one(_LOCK, reservation_id=reservation_id)
+    return reservation_of(row) if row else None
+
+
+_CALL_OFF = Statement("""
+    update preorder_reservations.reservations set status = 'CANCELLING', reason = :reason, called_off = true,
+      payment_status = case when payment_version > 0 then payment_status else 'VOIDING' end,
+      modified_at = now(), version = version + 1
+    where reservation_id = :reservation_id and status = 'AWAITING_PAYMENT' returning *""")
+
+
+async def call_off(session: Session, reservation_id: UUID, reason: str) -> Reservation | None:
+    """Cancel while the payment is pending; None when it is not."""
+    row = await session.one(_CALL_OFF, reservation_id=reservation_id, reason=reason)
+    return reservation_of(row) if row else None
+
+
+_CANCEL = Statement("""
+    update preorder_reservations.reservations set status = 'CANCELLING', reason = :reason,
+      refund_id = :refund_id, refund_status = 'PENDING', refund_amount = greatest(0, price - refunded),
+      modified_at = now(), version = version + 1
+    where reservation_id = :reservation_id and status = 'CONFIRMED' returning *""")
+
+
+async def cancel(session: Session, reservation_id: UUID, refund_id: UUID, reason: str) -> Reservation | None:
+    """Begin to cancel a paid reservation, and note the refund that is owed; None when it is not CONFIRMED."""
+    row = await session.one(_CANCEL, reservation_id=reservation_id, refund_id=refund_id, reason=reason)
+    return reservation_of(row) if row else None
+
+
+_END = Statement("""
+    with ended as (
+      update preorder_reservations.reservations set status = 'CANCELLED', modified_at = now(), version = version + 1
+      where reservation_id = :reservation_id and status = 'CANCELLING'
+        and case when called_off then payment_status in ('VOIDED', 'DECLINED', 'REFUNDED')
+          else refund_status = 'REFUNDED' and receipt_status = 'VOIDED' end
+      returning *),
+    freed as (
+      update preorder_reservations.quotas q set taken = q.taken - 1 from ended e where q.product_id = e.product_id)
+    select * from ended""")
+
+
+async def end_cancelling(session: Session, reservation_id: UUID) -> Reservation | None:
+    """It is CANCELLED, and its place is free, once every part of it is undone; None when that is not now."""
+    row = await session.one(_END, reservation_id=reservation_id)
+    return reservation_of(row) if row else None
+
+
+# -- what others told: the newest of each, and the reservation that it was about
+
+_NOTE_PAYMENT = Statement("""
+    update preorder_reservations.reservations
+    set payment_status = :status, refunded = :refunded, payment_version = :version
+    where payment_id = :payment_id and payment_version <= :version returning reservation_id""")
+
+
+async def note_payment(session: Session, payment: PaymentState) -> UUID | None:
+    reservation_id: UUID | None = await session.value(
+        _NOTE_PAYMENT,
+        payment_id=payment.payment_id,
+        status=payment.status,
+        refunded=payment.refunded,
+        version=payment.version,
+    )
+    return reservation_id
+
+
+_NOTE_REFUND = Statement("""
+    update preorder_reservations.reservations
+    set refund_status = :status, refund_amount = :amount, refund_version = :version
+    where payment_id = :payment_id and refund_id = :refund_id and refund_version <= :version
+    returning reservation_id""")
+
+
+async def note_refund(session: Session, refund: RefundState) -> UUID | None:
+    reservation_id: UUID | None = await session.value(
+        _NOTE_REFUND,
+        payment_id=refund.payment_id,
+        refund_id=refund.refund_id,
+        status=refund.status,
+        amount=refund.amount,
+        version=refund.version,
+    )
+    return reservation_id
+
+
+_NOTE_RECEIPT = Statement("""
+    update preorder_reservations.reservations
+    set receipt_id = :receipt_id, receipt_status = :status, receipt_issued_at = :issued_at,
+      expected_delivery = :expected_delivery, receipt_version = :version
+    where reservation_id = :reservation_id and receipt_version <= :version returning reservation_id""")
+
+
+async def note_receipt(session: Session, receipt: ReceiptState) -> UUID | None:
+    reservation_id: UUID | None = await session.value(
+        _NOTE_RECEIPT,
+        reservation_id=receipt.reservation_id,
+        receipt_id=receipt.receipt_id,
+        status=receipt.status,
+        issued_at=receipt.issued_at,
+        expected_delivery=receipt.expected_delivery,
+        version=receipt.version,
+    )
+    return reservation_id
+
+
+_COPY = Statement("""
+    with copied as (
+      insert into preorder_reservations.products as mine
+        (product_id, name, price, quota, status, registered_by, created_at, modified_at, version)
+      values (:product_id, :name, :price, :quota, :status, :registered_by, :created_at, :modified_at, :version)
+      on conflict (product_id) do update set name = excluded.name, price = excluded.price,
+        quota = excluded.quota, status = excluded.status,
+        modified_at = excluded.modified_at, version = excluded.version
+        where mine.version < excluded.version)
+    insert into preorder_reservations.quotas (product_id) values (:product_id) on conflict do nothing""")
+
+
+async def copy_product(session: Session, product: ProductState) -> None:
+    """Keep the newest state of a model; an older one never replaces it."""
+    fields = {name: getattr(product, name) for name in ProductState.model_fields}
+    await session.one(_COPY, **fields)
+
+
+# -- looking
+
+_FIND = Statement("select * from preorder_reservations.reservations where reservation_id = :reservation_id")
+
+
+async def find(session: Session, reservation_id: UUID) -> tuple[Reservation, bool] | None:
+    """A reservation, and whether it was called off while its payment was pending."""
+    row = await session.one(_FIND, reservation_id=reservation_id)
+    return (reservation_of(row), row["called_off"]) if row else None
+
+
+async def find_with_address(session: Session, reservation_id: UUID) -> ReservationWithAddress | None:
+    row = await session.one(_FIND, reservation_id=reservation_id)
+    return _with_address(row) if row else None
+
+
+_NEWEST = """
+    select * from preorder_reservations.reservations
+    where {whose} (cast(:status as text) is null or status = :status)
+      and (cast(:at as timestamptz) is null or (created_at, reservation_id) < (:at, cast(:id as uuid)))
+    order by created_at desc, reservation_id desc limit :most"""
+_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
+_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+
+
+async def newest(session: Session, question: ListReservations) -> Page[ReservationWithAddress]:
+    at, id = paging.decode(question.cursor)
+    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
+    if question.member_id is None:
+        rows = await session.all(_NEWEST_OF_ALL, **place)
+    else:
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
+    items, cursor = paging.page(rows, question.limit, _with_address, lambda one: (one.created_at, one.reservation_id))
+    return Page[ReservationWithAddress](items=items, next_cursor=cursor)

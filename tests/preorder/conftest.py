@@ -1,0 +1,46 @@
+"""What the stories share: people, a town, and the books that must balance when a file of stories is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from contracts.base import Caller
+from tests.conftest import MakeSettings
+from tests.preorder.reserving import CONTEXTS, attempt, discrepancies, product, reserve
+from tests.support.town import Town, customer
+
+PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "preorder_payment_ms": 1500}
+"""Short enough to wait for, long enough that a busy machine does not make an approval look like silence."""
+
+
+@asynccontextmanager
+async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[Town]:
+    """A town at work, in which a reservation has gone through; its books must balance in the end."""
+    town = await Town(await make_settings(**(PATIENT | settings))).open()
+    await town.start(*CONTEXTS, *more)
+    while (await attempt(town, reserve(await product(town))))[0] != "done":
+        pass
+    yield town
+    assert await discrepancies(town) == []
+    await town.close()
+
+
+@pytest.fixture(scope="module")
+async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+    """The contexts of phone pre-order at work, shared by the stories of a file."""
+    async with town_with(make_settings) as running:
+        yield running
+
+
+@pytest.fixture
+def kim() -> Caller:
+    return customer()
+
+
+@pytest.fixture
+def lee() -> Caller:
+    return customer()

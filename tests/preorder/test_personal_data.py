@@ -1,0 +1,122 @@
+"""An address is where it must be and nowhere else; what is another customer's does not exist."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from contracts.base import Caller, Message
+from contracts.payments import ShowPayment
+from contracts.preorder.my_reservations import ShowMyReservation
+from contracts.preorder.reservations import ListReservations, ShowReservation
+from tests.conftest import MakeSettings
+from tests.preorder.conftest import town_with
+from tests.preorder.reserving import (
+    ADDRESS,
+    Thing,
+    cancel,
+    cancelled,
+    entry,
+    mine,
+    product,
+    receipts_of,
+    reservation_of,
+    reserve,
+    shown,
+)
+from tests.support.town import STAFF, Town
+
+TOKENS = ("tok_visa", "tok_declined", "tok_slow")
+
+
+async def everywhere(town: Town, text: str) -> set[str]:
+    """The tables of all databases in which a text stands."""
+    found = set()
+    for url in (town.settings.database_url.get_secret_value(), town.settings.provider_database):
+        connection = await asyncpg.connect(url)
+        try:
+            tables = await connection.fetch(
+                "select table_schema, table_name from information_schema.tables"
+                " where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')"
+            )
+            for schema, name in tables:
+                query = f'select 1 from "{schema}"."{name}" as t where strpos(t::text, $1) > 0 limit 1'
+                if await connection.fetchval(query, text):
+                    found.add(f"{schema}.{name}")
+        finally:
+            await connection.close()
+    return found
+
+
+async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbox_or_log(
+    make_settings: MakeSettings, kim: Caller, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with town_with(make_settings, "journal") as town:
+        for token in TOKENS:
+            reply = await town.ask(reserve(await product(town), kim, token))
+            assert ADDRESS not in reply.body.decode()
+        await town.quiet()
+        reservation = next(item for item in await mine(town, kim) if item["status"] == "CONFIRMED")
+        answer = await town.done(cancel(reservation, kim))
+        await cancelled(town, reservation)
+        seen = [answer, await entry(town, reservation), *await mine(town, kim), *await receipts_of(town, kim)]
+        await town.quiet()
+
+        assert await everywhere(town, ADDRESS) == {"preorder_reservations.reservations"}
+        assert await everywhere(town, "tok_") == set()
+        assert ADDRESS not in json.dumps([*seen, town.news], ensure_ascii=False)
+        assert "address" not in json.dumps([*seen, town.news])
+        assert (await reservation_of(town, reservation))["address"] == ADDRESS
+        listed = await town.done(ListReservations(member_id=kim.member_id))
+        assert {item["address"] for item in listed["items"]} == {ADDRESS}
+    out, err = capfd.readouterr()
+    said = out + err + caplog.text
+    assert ADDRESS not in said
+    assert ADDRESS.encode("unicode_escape").decode() not in said
+    assert "tok_visa" not in said
+
+
+Wish = Callable[[Thing, Caller], Message]
+WISHES: dict[str, Wish] = {
+    "cancel": cancel,
+    "look at": lambda reservation, caller: ShowReservation(reservation_id=reservation["reservation_id"], caller=caller),
+    "see": lambda reservation, caller: ShowMyReservation(reservation_id=reservation["reservation_id"], caller=caller),
+    "see the payment of": lambda reservation, caller: ShowPayment(payment_id=reservation["payment_id"], caller=caller),
+}
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+async def test_nobody_may_have_a_hand_in_another_customers_reservation(
+    town: Town, kim: Caller, lee: Caller, wish: Wish
+) -> None:
+    reservation = await town.done(reserve(await product(town), kim))
+
+    refusal = await town.refused(wish(reservation, lee))
+    nothing = await town.refused(wish({"reservation_id": uuid4(), "payment_id": uuid4()}, lee))
+
+    assert refusal == nothing == {"code": "not_found"}
+    assert (await reservation_of(town, reservation))["version"] == reservation["version"]
+
+
+async def test_a_member_sees_only_their_own(town: Town, kim: Caller, lee: Caller) -> None:
+    reservation = await town.done(reserve(await product(town), kim))
+    await town.done(reserve(await product(town), lee))
+    await town.quiet()
+
+    assert [item["reservation_id"] for item in await mine(town, kim)] == [reservation["reservation_id"]]
+    listed = await town.done(ListReservations(member_id=kim.member_id))
+    assert [item["reservation_id"] for item in listed["items"]] == [reservation["reservation_id"]]
+    assert [one["reservation_id"] for one in await receipts_of(town, kim)] == [reservation["reservation_id"]]
+
+
+async def test_staff_may_cancel_for_a_member(town: Town, kim: Caller) -> None:
+    reservation = await town.done(reserve(await product(town), kim))
+
+    await town.done(cancel(reservation, STAFF, "recalled"))
+
+    assert (await cancelled(town, reservation))["member_id"] == kim.member_id
+    await shown(town, reservation, status="CANCELLED", reason="recalled")

@@ -1,0 +1,79 @@
+"""My reservations is built anew from the journal, and is the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from contracts.base import Caller
+from storage.preorder import my_reservations as store
+from storage.views import ViewDatabase
+from tests.conftest import MakeSettings
+from tests.preorder.conftest import town_with
+from tests.preorder.reserving import MINE, cancel, cancelled, entry, product, reserve, shown
+from tests.support.town import Town
+from workers.preorder.my_reservations import my_reservations
+from workers.runtime.asking import Asker
+from workers.runtime.bus import Bus
+from workers.runtime.rebuilding import rebuild
+
+
+@pytest.fixture(scope="module")
+async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+    async with town_with(make_settings, "journal") as running:
+        yield running
+
+
+async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Caller) -> None:
+    off = await town.done(reserve(await product(town), kim))
+    await town.done(cancel(off, kim, "no time"))
+    await cancelled(town, off)
+    await town.refused(reserve(await product(town), kim, "tok_declined"))
+    kept = await town.done(reserve(await product(town), lee))
+    await shown(town, kept, receipt={"status": "ISSUED"})
+    await town.quiet()
+    before = await rows_of(town)
+
+    applied = await _rebuild(town)
+
+    await town.quiet()
+    after = await rows_of(town)
+    assert after.keys() == before.keys() == {"reservations", "products", "payments", "refunds", "receipts", "timeline"}
+    for name, rows in before.items():
+        assert after[name] == rows, name
+    assert applied >= len(before["timeline"])
+    assert isinstance((await entry(town, kept))["receipt"]["expected_delivery"], str)
+    assert any(isinstance(row["expected_delivery"], date) for row in after["receipts"])
+
+
+async def rows_of(town: Town) -> dict[str, list[dict[str, Any]]]:
+    """The rows that readers see, without their generation."""
+    found = {}
+    for table in store.metadata.sorted_tables:
+        if table.name != "generations":
+            rows = await town.rows(
+                MINE,
+                f"select * from preorder_my_reservations.{table.name} where generation ="
+                " (select current from preorder_my_reservations.generations)",
+            )
+            plain = [{name: value for name, value in row.items() if name != "generation"} for row in rows]
+            found[table.name] = sorted(plain, key=str)
+    return found
+
+
+async def _rebuild(town: Town) -> int:
+    bus = Bus(town.settings.amqp_url.get_secret_value(), "rebuild")
+    asker = Asker(bus, "rebuild", town.settings)
+    database = ViewDatabase(my_reservations.tables, town.settings.database_of(MINE))
+    database.open()
+    try:
+        await bus.start()
+        await asker.start()
+        return await rebuild(my_reservations, database, bus, asker)
+    finally:
+        await asker.stop()
+        await bus.stop()
+        await database.close()

@@ -1,0 +1,70 @@
+"""Phone pre-order: my reservations answers while products, reservations, receipts and payments are all down."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.payments import (
+    PaymentApproved,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    PaymentVoiding,
+    RefundFailed,
+    RefundStarted,
+    RefundSucceeded,
+)
+from contracts.preorder.my_reservations import (
+    ListMyReservations,
+    MyReservationEntry,
+    MyReservations,
+    ShowMyReservation,
+)
+from contracts.preorder.products import ProductChanged, ProductRegistered
+from contracts.preorder.receipts import ReceiptIssued, ReceiptVoided
+from contracts.preorder.reservations import (
+    ReservationCancelled,
+    ReservationCancelling,
+    ReservationConfirmed,
+    ReservationRejected,
+    ReservationStarted,
+)
+from storage.preorder import my_reservations as store
+from workers.runtime.tx import Behind, NotKnownYet
+from workers.runtime.view import Copy, View
+
+RESERVATION_EVENTS = (
+    ReservationStarted,
+    ReservationConfirmed,
+    ReservationRejected,
+    ReservationCancelling,
+    ReservationCancelled,
+)
+PAYMENT_EVENTS = (PaymentApproved, PaymentDeclined, PaymentVoiding, PaymentVoided, PaymentRefunded)
+
+worker = my_reservations = View(
+    "preorder.my_reservations",
+    store.tables,
+    [
+        Copy(store.reservations, "reservation_id", RESERVATION_EVENTS),
+        Copy(store.products, "product_id", (ProductRegistered, ProductChanged)),
+        Copy(store.payments, "payment_id", PAYMENT_EVENTS),
+        Copy(store.refunds, "refund_id", (RefundStarted, RefundFailed, RefundSucceeded)),
+        Copy(store.receipts, "receipt_id", (ReceiptIssued, ReceiptVoided)),
+    ],
+)
+
+
+@my_reservations.on(ListMyReservations)
+async def list_my_reservations(question: ListMyReservations, connection: AsyncConnection) -> MyReservations:
+    return await store.newest(connection, question)
+
+
+@my_reservations.on(ShowMyReservation)
+async def show_my_reservation(question: ShowMyReservation, connection: AsyncConnection) -> MyReservationEntry:
+    entry = await store.find(connection, question.reservation_id)
+    if entry is None or not question.caller.may_see(entry.member_id):
+        raise NotKnownYet
+    if entry.version < question.min_version:
+        raise Behind(entry)
+    return entry

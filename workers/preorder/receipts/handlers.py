@@ -1,0 +1,60 @@
+"""Phone pre-order: a receipt for each paid reservation, void when it is cancelled.
+
+ReservationConfirmed -> ReceiptIssued     (as of the payment, however late it is heard of)
+VoidReceipt          -> ReceiptVoided     (a tombstone where none was issued: none will be)
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from contracts.base import Page
+from contracts.preorder.receipts import (
+    ListReceipts,
+    ReceiptIssued,
+    ReceiptState,
+    ReceiptVoided,
+    ShowReceipt,
+    VoidReceipt,
+)
+from contracts.preorder.reservations import ReservationConfirmed
+from storage.database import Session
+from storage.preorder import receipts as store
+from workers.preorder.receipts import rules
+from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.worker import Worker
+
+worker = receipts = Worker("preorder.receipts")
+
+
+def receipt_id_of(reservation_id: UUID) -> UUID:
+    """A reservation has one receipt, ever."""
+    return uuid5(reservation_id, "receipt")
+
+
+@receipts.on(ReservationConfirmed)
+async def issue_receipt(event: ReservationConfirmed, tx: Tx) -> None:
+    assert event.paid_at is not None
+    expected = rules.expected_delivery(event.paid_at)
+    receipt = await store.issue(tx, receipt_id_of(event.reservation_id), event, expected)
+    if receipt is not None:
+        tx.publish(ReceiptIssued.of(receipt))
+
+
+@receipts.on(VoidReceipt)
+async def void_receipt(command: VoidReceipt, tx: Tx) -> None:
+    receipt = await store.void(tx, receipt_id_of(command.reservation_id), command)
+    tx.publish(ReceiptVoided.of(receipt))
+
+
+@receipts.on(ShowReceipt)
+async def show_receipt(question: ShowReceipt, session: Session) -> ReceiptState:
+    receipt = await store.find(session, question.receipt_id)
+    if receipt is None or not question.caller.may_see(receipt.member_id):
+        raise NotKnownYet
+    return receipt
+
+
+@receipts.on(ListReceipts)
+async def list_receipts(question: ListReceipts, session: Session) -> Page[ReceiptState]:
+    return await store.newest(session, question)

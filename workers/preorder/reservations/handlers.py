@@ -1,0 +1,224 @@
+"""Phone pre-order: reserve a phone and pay at once; cancel payment and receipt together.
+
+ReservePhone -> ReservationStarted -> RequestPayment -> ReservationConfirmed
+                                                     -> ReservationRejected                 (declined)
+                                                     -> ReservationCancelled, VoidPayment   (no answer in time)
+CancelReservation -> ReservationCancelling, RefundRest, VoidReceipt     (paid)
+                  -> ReservationCancelling, VoidPayment                 (the payment is pending)
+RefundSucceeded and ReceiptVoided, or PaymentVoided -> ReservationCancelled
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from contracts.base import Page, Refused
+from contracts.payments import (
+    PaymentRefunded,
+    PaymentState,
+    PaymentStatus,
+    PaymentVoided,
+    PaymentVoiding,
+    RefundFailed,
+    RefundRest,
+    RefundStarted,
+    RefundSucceeded,
+    RequestPayment,
+    VoidPayment,
+)
+from contracts.preorder.products import ProductChanged, ProductRegistered, ProductStatus
+from contracts.preorder.receipts import ReceiptIssued, ReceiptVoided, VoidReceipt
+from contracts.preorder.reservations import (
+    CancelReservation,
+    ListReservations,
+    Reservation,
+    ReservationCancelled,
+    ReservationCancelling,
+    ReservationConfirmed,
+    ReservationRejected,
+    ReservationStarted,
+    ReservationStatus,
+    ReservationWithAddress,
+    ReservePhone,
+    ShowReservation,
+)
+from storage.database import Session
+from storage.preorder import reservations as store
+from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.worker import Worker
+
+worker = reservations = Worker("preorder.reservations")
+
+
+# -- the models' news
+
+
+async def note_product(event: Any, tx: Tx) -> None:
+    await store.copy_product(tx, event)
+
+
+for product_event in (ProductRegistered, ProductChanged):
+    reservations.on(product_event)(note_product)
+
+
+# -- reserving
+
+
+@reservations.on(ReservePhone, asks=RequestPayment)
+async def reserve_phone(command: ReservePhone, tx: Tx) -> Ask:
+    payment_id = tx.derived("payment")
+    try:
+        reserved = await store.reserve(tx, tx.id, payment_id, command)
+    except asyncpg.UniqueViolationError as error:
+        if store.is_second_reservation(error):
+            raise Refused("already_reserved") from None
+        raise
+    if reserved.reservation is None:
+        raise _why_not(reserved)
+    tx.publish(ReservationStarted.of(reserved.reservation))
+    request = RequestPayment(
+        payment_id=payment_id,
+        payer=command.caller.member_id,
+        amount=reserved.reservation.price,
+        method=command.payment,
+        purpose=worker.name,
+    )
+    return tx.ask(request, id=payment_id, within=tx.settings.preorder_payment_ms / 1000)
+
+
+def _why_not(reserved: store.Reserved) -> Refused:
+    if reserved.product_status is None:
+        return NotKnownYet()
+    if reserved.product_status == ProductStatus.CLOSED:
+        return Refused("closed")
+    return Refused("already_reserved" if reserved.active else "quota_full")
+
+
+@reserve_phone.then
+async def settle_reservation(
+    command: ReservePhone, outcome: PaymentState | Refused | Silence, tx: Tx
+) -> Reservation | Refused:
+    match outcome:
+        case PaymentState():
+            reservation = await store.settle(
+                tx, tx.id, ReservationStatus.CONFIRMED, PaymentStatus.APPROVED, paid_at=outcome.modified_at
+            )
+            if reservation:
+                tx.publish(ReservationConfirmed.of(reservation))
+        case Refused(code="declined"):
+            reason = outcome.details.get("reason", "declined")
+            reservation = await store.settle(
+                tx, tx.id, ReservationStatus.REJECTED, PaymentStatus.DECLINED, reason=reason
+            )
+            if reservation:
+                tx.publish(ReservationRejected.of(reservation))
+        case _:
+            reservation = await store.settle(
+                tx, tx.id, ReservationStatus.CANCELLED, PaymentStatus.VOIDING, reason="payment_unavailable"
+            )
+            if reservation:
+                tx.publish(ReservationCancelled.of(reservation))
+                tx.publish(VoidPayment(payment_id=reservation.payment_id))
+    return await _as_it_is(tx)
+
+
+async def _as_it_is(tx: Tx) -> Reservation | Refused:
+    """The answer to a wish to reserve, from the row that is there."""
+    found = await store.find(tx, tx.id)
+    if found is None:
+        return Refused("not_found")
+    reservation, called_off = found
+    known: dict[str, Any] = {
+        "reservation_id": str(reservation.reservation_id),
+        "current_status": reservation.status,
+        "reason": reservation.reason,
+    }
+    if called_off:
+        return Refused("cancelled", **known)
+    if reservation.status is ReservationStatus.REJECTED:
+        return Refused("payment_declined", **known)
+    if reservation.paid_at is None:
+        return Refused("payment_unavailable", **known)
+    return reservation
+
+
+# -- cancelling
+
+
+@reservations.on(CancelReservation)
+async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
+    reservation = await store.lock(tx, command.reservation_id)
+    if reservation is None or not command.caller.may_see(reservation.member_id):
+        raise Refused("not_found")
+    reason = command.reason or ("cancelled_by_staff" if command.caller.is_staff else "cancelled_by_member")
+    match reservation.status:
+        case ReservationStatus.AWAITING_PAYMENT:
+            cancelling = await store.call_off(tx, reservation.reservation_id, reason)
+            tx.publish(VoidPayment(payment_id=reservation.payment_id))
+        case ReservationStatus.CONFIRMED:
+            refund_id = uuid5(reservation.reservation_id, "refund")
+            cancelling = await store.cancel(tx, reservation.reservation_id, refund_id, reason)
+            tx.publish(RefundRest(payment_id=reservation.payment_id, refund_id=refund_id, reason=reason))
+            tx.publish(
+                VoidReceipt(
+                    reservation_id=reservation.reservation_id,
+                    member_id=reservation.member_id,
+                    product_id=reservation.product_id,
+                    amount=reservation.price,
+                    reason=reason,
+                )
+            )
+        case ReservationStatus.REJECTED:
+            raise Refused("wrong_state", current_status=reservation.status, allowed_actions=[])
+        case _:
+            return reservation
+    assert cancelling is not None  # its row is locked
+    tx.publish(ReservationCancelling.of(cancelling))
+    return cancelling
+
+
+# -- payments' and receipts' news
+
+
+async def note_payment(event: Any, tx: Tx) -> None:
+    await _end_cancelling(tx, await store.note_payment(tx, event))
+
+
+async def note_refund(event: Any, tx: Tx) -> None:
+    await _end_cancelling(tx, await store.note_refund(tx, event))
+
+
+async def note_receipt(event: Any, tx: Tx) -> None:
+    await _end_cancelling(tx, await store.note_receipt(tx, event))
+
+
+async def _end_cancelling(tx: Tx, reservation_id: UUID | None) -> None:
+    if reservation_id is not None and (cancelled := await store.end_cancelling(tx, reservation_id)):
+        tx.publish(ReservationCancelled.of(cancelled))
+
+
+for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
+    reservations.on(payment_event)(note_payment)
+for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
+    reservations.on(refund_event)(note_refund)
+for receipt_event in (ReceiptIssued, ReceiptVoided):
+    reservations.on(receipt_event)(note_receipt)
+
+
+# -- looking
+
+
+@reservations.on(ShowReservation)
+async def show_reservation(question: ShowReservation, session: Session) -> ReservationWithAddress:
+    reservation = await store.find_with_address(session, question.reservation_id)
+    if reservation is None or not question.caller.may_see(reservation.member_id):
+        raise NotKnownYet
+    return reservation
+
+
+@reservations.on(ListReservations)
+async def list_reservations(question: ListReservations, session: Session) -> Page[ReservationWithAddress]:
+    return await store.newest(session, question)
