@@ -58,7 +58,8 @@ async def test_a_paid_reservation_is_confirmed_and_gets_a_receipt(town: Town, ki
         "amount": PRICE,
     }
     assert (await taken(town, product_id), await kept(town, reservation)) == (1, PRICE)
-    seen = await shown(town, reservation, status="CONFIRMED", receipt={"status": "ISSUED"}, product={"name": "Byeol"})
+    known = {"payment": {"status": "APPROVED"}, "product": {"name": "Byeol"}, "receipt": {"status": "ISSUED"}}
+    seen = await shown(town, reservation, status="CONFIRMED", **known)
     assert seen["payment"] == reservation["payment"]
     assert (seen["receipt"]["issued_at"], seen["refund"]) == (seen["paid_at"], None)
     paid_at = datetime.fromisoformat(seen["paid_at"])
