@@ -20,9 +20,10 @@ from starlette.responses import Response
 from contracts.base import Caller, Message, Role
 from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
+from gateway_api.codes import CODES
 from gateway_api.language import preferred
 from gateway_api.limits import Buckets, Bulkheads
-from gateway_api.problems import CODES, Problem
+from gateway_api.problems import Problem
 from gateway_api.tokens import SignedIn, Verifier
 from workers.runtime import asking
 from workers.runtime.settings import Settings

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gateway_api.problems import CODES
+from gateway_api.codes import CODES
 from workers.runtime.asking import Reply
 
 BASE = "/v1/video-rental"

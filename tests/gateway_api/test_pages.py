@@ -8,8 +8,8 @@ import pytest
 
 import gateway_api
 from gateway_api.app import all_routes, build
+from gateway_api.codes import CODES
 from gateway_api.pages import STATIC
-from gateway_api.problems import CODES
 
 VENDOR = STATIC / "vendor"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway_api.problems import CODES
+from gateway_api.codes import CODES
 
 BASE = "/v1/shop"
 ID = "5f0c2a4e-6f3b-4b53-9a1e-0d9d6c8f1b27"
