@@ -86,10 +86,8 @@ def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
-    """All contexts at work, shared by the tests of a module."""
-    from workers.town import CONTEXTS
-
-    running = await Town(await make_settings()).open()
-    await running.start(*CONTEXTS)
+    """Video rental at work, shared by the tests of a module."""
+    running = await Town(await make_settings(), "video_rental").open()
+    await running.start(*running.names)
     yield running
     await running.close()

@@ -108,11 +108,19 @@ def current(view: str) -> str:
     return f"generation = (select current from <{view}.generations>)"
 
 
-def shown(view: ViewTables, table: sa.Table, key: str, writer: str, told: str = "true", what: str = "") -> Copy:
-    """A view's copy: all columns but the key and the version must be the writer's."""
+def shown(
+    view: ViewTables, table: sa.Table, key: str, writer: str, told: str = "true", what: str = "", mine: str = "true"
+) -> Copy:
+    """A view's copy: all columns but the key and the version must be the writer's; `mine` are the rows it is for."""
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
     reader = f"{view.schema}.{table.name}"
-    return Copy(what or key.removesuffix("_id"), key, writer, reader, columns, told, current(view.schema))
+    shows = f"{current(view.schema)} and {mine}"
+    return Copy(what or key.removesuffix("_id"), key, writer, reader, columns, f"{told} and {mine}", shows)
+
+
+def asked_by(purpose: str) -> str:
+    """For `shown`: the payments, and their refunds, that no other business asked for."""
+    return f"payment_id not in (select payment_id from <payments.payments> where purpose <> '{purpose}')"
 
 
 def columns_of(state: Any, key: str) -> list[str]:

@@ -12,10 +12,11 @@ from contracts.payments import PaymentStatus
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductState, RegisterProduct
 from contracts.preorder.receipts import ReceiptEvent
 from contracts.preorder.reservations import ReservationEvent, ReservePhone
-from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, topics_of
+from ops.audit.part import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, topics_of
 from ops.audit.stores import Row, Stores
 from storage.preorder import my_reservations as view
 
+MINE = asked_by("preorder.reservations")
 ACTIVE = "status in ('AWAITING_PAYMENT', 'CONFIRMED', 'CANCELLING')"
 UNDONE = ", ".join(f"'{status}'" for status in (PaymentStatus.VOIDED, PaymentStatus.DECLINED, PaymentStatus.REFUNDED))
 
@@ -245,8 +246,8 @@ part = Part(
         shown(view.tables, view.products, "product_id", "preorder_products.products"),
         shown(view.tables, view.reservations, "reservation_id", "preorder_reservations.reservations"),
         shown(view.tables, view.receipts, "receipt_id", "preorder_receipts.receipts"),
-        shown(view.tables, view.payments, "payment_id", "payments.payments", told="version > 0"),
-        shown(view.tables, view.refunds, "refund_id", "payments.refunds"),
+        shown(view.tables, view.payments, "payment_id", "payments.payments", told="version > 0", mine=MINE),
+        shown(view.tables, view.refunds, "refund_id", "payments.refunds", mine=MINE),
     ],
     telling=[
         Telling(

@@ -8,10 +8,11 @@ from uuid import uuid5
 
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee, RentalEvent
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered, VideoState
-from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.part import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, steps, topics_of
 from ops.audit.stores import Row, Stores
 from storage.video_rental import my_page
 
+MINE = asked_by("video_rental.rentals")
 ACTIVE = "status in ('AWAITING_PAYMENT', 'BOOKED', 'RENTED')"
 
 
@@ -190,8 +191,8 @@ part = Part(
         ),
         shown(my_page.tables, my_page.videos, "video_id", "video_rental_videos.videos"),
         shown(my_page.tables, my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
-        shown(my_page.tables, my_page.payments, "payment_id", "payments.payments", told="version > 0"),
-        shown(my_page.tables, my_page.refunds, "refund_id", "payments.refunds"),
+        shown(my_page.tables, my_page.payments, "payment_id", "payments.payments", told="version > 0", mine=MINE),
+        shown(my_page.tables, my_page.refunds, "refund_id", "payments.refunds", mine=MINE),
     ],
     telling=[
         Telling("video", "video_rental_videos.videos", "video_id", [VideoRegistered.topic, VideoChanged.topic]),

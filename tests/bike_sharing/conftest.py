@@ -28,7 +28,7 @@ and no question to holders that would be under way for a minute."""
 @asynccontextmanager
 async def bike_town(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Town]:
     """A town of bikes at work, in which a top-up has gone through; its books must balance in the end."""
-    town = await Town(await make_settings(**(PATIENT | settings))).open()
+    town = await Town(await make_settings(**(PATIENT | settings)), "bike_sharing").open()
     await town.start(*SYSTEM)
     while (await attempt(town, TopUpDeposit(amount=1000, payment=card(), caller=customer())))[0] != "done":
         pass

@@ -17,6 +17,7 @@ from contracts.bike_sharing.ride_history import ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ReturnBike, ShowRide, StartRide
 from ops.audit import audit, unrest
 from storage.bike_sharing.deposits import account_id_of
+from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, eventually
 from workers.runtime import envelope
 from workers.town import CONTEXTS
@@ -117,7 +118,7 @@ async def order(town: Town, *commands: Message) -> None:
         for command in commands:
             id = uuid4()
             message = envelope.told(id, command.model_dump_json().encode(), command.topic, "test", id, None, "test")
-            await exchange.publish(message, routing_key=command.topic)
+            await exchange.publish(as_message(message), routing_key=command.topic)
 
 
 # -- looking

@@ -111,7 +111,7 @@ class Original:
 
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings, servers: Servers) -> Original:
-    town = await Town(await make_settings(**PATIENT)).open()
+    town = await Town(await make_settings(**PATIENT), "bike_sharing").open()
     await town.start(*SYSTEM)
     kim, lee, jun = customer(), customer(), customer()
     await attempt(town, top_up(kim, 5_000))

@@ -91,7 +91,7 @@ async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
     """One town works through the plans that are left."""
-    town = await Town(await make_settings(**QUICK)).open()
+    town = await Town(await make_settings(**QUICK), "bike_sharing").open()
     plans = follow(town)
     plans.append(Plan())
     await town.start(*SYSTEM)

@@ -41,7 +41,7 @@ class Door:
 @asynccontextmanager
 async def cafe_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Town]:
     """A café whose audit must find nothing in the end."""
-    town = await Town(await make_settings(**(PATIENT | settings))).open()
+    town = await Town(await make_settings(**(PATIENT | settings)), "cafe").open()
     await town.start(*ALL, "journal")
     yield town
     await town.quiet()

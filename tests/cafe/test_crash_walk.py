@@ -73,7 +73,7 @@ async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
     """One town works through the plans that are left."""
-    town = await Town(await make_settings(cafe_price_ms=3000)).open()
+    town = await Town(await make_settings(cafe_price_ms=3000), "cafe").open()
     plans = follow(town)
     await town.start(*ALL)
     try:

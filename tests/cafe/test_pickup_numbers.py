@@ -145,7 +145,7 @@ async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(town: T
 async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer_is_true(
     make_settings: MakeSettings,
 ) -> None:
-    town = await Town(await make_settings(cafe_price_ms=3000)).open()
+    town = await Town(await make_settings(cafe_price_ms=3000), "cafe").open()
     await town.start("cafe.menu", ORDERS)
     await town.start(ORDERS, replica=" 2")
     item = await town.done(new_item())

@@ -53,7 +53,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture(scope="module")
 async def listener(make_settings: MakeSettings) -> AsyncIterator[Town]:
     """A report that is told by hand, of things that no writer knows."""
-    town = await Town(await make_settings()).open()
+    town = await Town(await make_settings(), "cafe").open()
     await town.start(REPORT)
     yield town
     await town.close()

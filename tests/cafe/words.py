@@ -22,6 +22,7 @@ from contracts.cafe.orders import (
     ShowOrder,
 )
 from contracts.cafe.report import ShowReport
+from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, customer, eventually
 from workers.runtime import envelope
 
@@ -91,7 +92,7 @@ async def tell(town: Town, *events: Event, id: UUID | None = None) -> None:
             message_id = id or uuid4()
             body = event.model_dump_json().encode()
             message = envelope.told(message_id, body, event.topic, event.owner(), message_id, None, "test")
-            await exchange.publish(message, routing_key=event.topic)
+            await exchange.publish(as_message(message), routing_key=event.topic)
 
 
 # -- looking

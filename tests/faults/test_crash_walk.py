@@ -79,7 +79,7 @@ async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
     """One town works through the plans that are left."""
-    town = await Town(await make_settings()).open()
+    town = await Town(await make_settings(), "video_rental").open()
     plans = follow(town)
     await town.start("payments", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
     try:

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.conftest import MakeSettings
-from tests.preorder.reserving import CONTEXTS, RECEIPTS, RESERVATIONS, cancel, discrepancies, product, reserve
+from tests.preorder.reserving import RECEIPTS, RESERVATIONS, cancel, discrepancies, product, reserve
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer, eventually
 from workers.runtime import failpoints
@@ -122,9 +122,9 @@ class Walk:
 
     async def go(self, make_settings: MakeSettings) -> None:
         """One town traces scenarios, and works through the plans that are left."""
-        town = await Town(await make_settings(preorder_payment_ms=700)).open()
+        town = await Town(await make_settings(preorder_payment_ms=700), "preorder").open()
         plans = follow(town)
-        await town.start(*CONTEXTS)
+        await town.start(*town.names)
         try:
             while self.untraced:
                 name, plan = self.untraced.pop(0), Plan(only=ONLY)

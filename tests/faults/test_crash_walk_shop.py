@@ -93,7 +93,7 @@ async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
     """One town works through the plans that are left."""
-    town = await Town(await make_settings(**{**QUICK, "shop_stock_ms": 600})).open()
+    town = await Town(await make_settings(**{**QUICK, "shop_stock_ms": 600}), "shop").open()
     plans = follow(town)
     await town.start("payments", *SHOP)
     try:

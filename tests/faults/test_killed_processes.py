@@ -25,7 +25,6 @@ from tests.conftest import MakeSettings
 from tests.support.customers import Customer, Outcome
 from tests.support.processes import GATEWAY, Processes
 from tests.support.town import Town, eventually
-from workers.town import CONTEXTS
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 SEED = int(os.environ.get("KILLING_SEED", "20"))
@@ -85,10 +84,10 @@ async def place(make_settings: MakeSettings, tmp_path_factory: pytest.TempPathFa
         payments_provider_ms=500,
         payments_slow_seconds=0.7,
     )
-    town = await Town(settings).open()
+    town = await Town(settings, "video_rental").open()
     processes = Processes(settings, tmp_path_factory.mktemp("processes"))
     try:
-        await processes.start(*CONTEXTS, GATEWAY)
+        await processes.start(*town.names, GATEWAY)
         async with httpx.AsyncClient(base_url=processes.url, trust_env=False, timeout=15) as door:
             yield Place(town, processes, door)
     finally:

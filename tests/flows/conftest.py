@@ -13,7 +13,6 @@ from contracts.base import Caller
 from tests.conftest import MakeSettings
 from tests.flows.renting import attempt, discrepancies
 from tests.support.town import Town, customer
-from workers.town import CONTEXTS
 
 PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "video_rental_payment_ms": 1500}
 """Short enough to wait for, long enough that a busy machine does not make an approval look like silence."""
@@ -22,8 +21,8 @@ PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "video_ren
 @asynccontextmanager
 async def town_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Town]:
     """A town at work, in which a booking has gone through; its books must balance in the end."""
-    town = await Town(await make_settings(**PATIENT, **settings)).open()
-    await town.start(*CONTEXTS)
+    town = await Town(await make_settings(**PATIENT, **settings), "video_rental").open()
+    await town.start(*town.names)
     while (await attempt(town, town.booking(await town.video()), id=uuid4()))[0] != "done":
         pass
     yield town

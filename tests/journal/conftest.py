@@ -12,7 +12,7 @@ from tests.support.town import Town
 @pytest.fixture
 async def house(make_settings) -> AsyncIterator[Town]:
     """Alone on a broker and a database; the journal is started by whoever needs it."""
-    town = await Town(await make_settings()).open()
+    town = await Town(await make_settings(), "video_rental").open()
     yield town
     await town.close()
 

@@ -22,15 +22,14 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.town import OPERATOR, Town, customer, eventually
 from workers.runtime import topology
-from workers.town import CONTEXTS, workers
 
 
 @pytest.fixture
 async def own_town(make_settings: MakeSettings) -> AsyncIterator[Town]:
     """A town that a test may break, with time enough for a busy machine."""
     patient = {"video_rental_payment_ms": 8000, "payments_provider_ms": 5000}
-    town = await Town(await make_settings(retry_seconds=(0.05, 0.05), **patient)).open()
-    await town.start(*CONTEXTS)
+    town = await Town(await make_settings(retry_seconds=(0.05, 0.05), **patient), "video_rental").open()
+    await town.start(*town.names)
     yield town
     await town.close()
 
@@ -74,7 +73,7 @@ async def everything_twice(town: Town) -> AsyncIterator[list[str]]:
 
 async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effect_once(own_town: Town) -> None:
     town = own_town
-    await town.start(*CONTEXTS, replica=" (second)")
+    await town.start(*town.names, replica=" (second)")
     video_id = await town.video(copies=20)
 
     async with everything_twice(town) as doubled:
@@ -196,7 +195,9 @@ async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_t
     await eventually(lambda: _only_void_is_unsaid(town))
     await eventually(lambda: _missing(town, "payments", queue))
 
-    await topology.apply(town.settings.amqp_url.get_secret_value(), topology.plan(workers()))
+    await topology.apply(
+        town.settings.amqp_url.get_secret_value(), topology.plan([worker(name) for name in town.names])
+    )
     await town.quiet()
 
     assert town.contexts["payments"].missing == []

@@ -20,7 +20,7 @@ from workers.runtime import envelope
 @pytest.fixture
 async def two(make_settings: Callable[..., Any]) -> AsyncIterator[Town]:
     """A town of nothing but payments, twice."""
-    town = await Town(await make_settings()).open()
+    town = await Town(await make_settings(), "video_rental").open()
     await town.start("payments")
     await town.start("payments", replica=" again")
     yield town

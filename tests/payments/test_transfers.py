@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[type[TransferCommand], OrderStatus, str]] = {
 @pytest.fixture(scope="module")
 async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
     """Payments alone: transfers follow commands, and need nobody."""
-    running = await Town(await make_settings()).open()
+    running = await Town(await make_settings(), "shop").open()
     await running.start("payments")
     yield running
     await running.close()

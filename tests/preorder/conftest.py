@@ -20,7 +20,7 @@ PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "preorder_
 @asynccontextmanager
 async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[Town]:
     """A town at work, in which a reservation has gone through; its books must balance in the end."""
-    town = await Town(await make_settings(**(PATIENT | settings))).open()
+    town = await Town(await make_settings(**(PATIENT | settings)), "preorder").open()
     await town.start(*CONTEXTS, *more)
     while (await attempt(town, reserve(await product(town))))[0] != "done":
         pass

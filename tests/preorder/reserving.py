@@ -19,6 +19,7 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
+from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, customer, eventually
 from workers.runtime import envelope
 
@@ -78,7 +79,7 @@ async def tell(town: Town, *messages: Message, id: UUID | None = None) -> None:
             body = said.model_dump_json().encode()
             message_id = id or uuid4()
             message = envelope.told(message_id, body, said.topic, said.owner(), message_id, None, "test")
-            await exchange.publish(message, routing_key=said.topic)
+            await exchange.publish(as_message(message), routing_key=said.topic)
 
 
 # -- looking

@@ -19,7 +19,7 @@ QUICK = {"shop_preparing_seconds": 0, "shop_stock_ms": 1000}
 @asynccontextmanager
 async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[Town]:
     """Payments and the shop, in which an order was taken; `more` names further contexts."""
-    town = await Town(await make_settings(**QUICK, **settings)).open()
+    town = await Town(await make_settings(**QUICK, **settings), "shop").open()
     await town.start("payments", *SHOP, *more)
     await ordered(town, await product(town))
     yield town

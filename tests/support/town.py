@@ -22,7 +22,7 @@ from workers.runtime.asking import Asker, Reply, Request
 from workers.runtime.bus import Bus
 from workers.runtime.context import Context
 from workers.runtime.settings import Settings
-from workers.town import worker, workers
+from workers.town import CONTEXTS, worker
 
 STAFF = Caller(member_id="staff", role="staff")
 OPERATOR = Caller(member_id="operator", role="operator")
@@ -48,11 +48,19 @@ async def eventually(check: Callable[[], Awaitable[Any]], within: float = 10.0, 
         await asyncio.sleep(every)
 
 
+def contexts_of(*systems: str) -> tuple[str, ...]:
+    """What runs for these systems, what all of them share included; every context when none is named."""
+    wanted = {"payments", "journal", *systems}
+    return tuple(name for name in CONTEXTS if not systems or name.partition(".")[0] in wanted)
+
+
 class Town:
     """Contexts of this process, by name."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *systems: str) -> None:
         self.settings = settings
+        self.names = contexts_of(*systems)
+        """The contexts whose queues are there: all of them, unless systems are named."""
         self.contexts: dict[str, Context] = {}
         self.news: list[tuple[str, dict[str, Any]]] = []
         """Every event that was said since the start: (topic, body)."""
@@ -68,7 +76,7 @@ class Town:
     async def open(self) -> Town:
         """Apply the topology and listen; no context is started."""
         url = self.settings.amqp_url.get_secret_value()
-        await topology.apply(url, topology.plan(workers()))
+        await topology.apply(url, topology.plan([worker(name) for name in self.names]))
         await self._bus.start()
         await self._asker.start()
         self._listener = await aio_pika.connect_robust(url)

@@ -19,6 +19,7 @@ from contracts.base import Caller, Message
 from gateway_api import tokens
 from gateway_api.app import build
 from tests.conftest import MakeSettings
+from tests.support.messages import as_message
 from tests.support.town import Town, eventually
 from workers.runtime import envelope
 
@@ -150,7 +151,7 @@ class Box:
 async def box_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Box]:
     """Ticketing at work; in the end nothing is under way, and nothing is out of joint."""
     chosen = await make_settings(**(QUICK | settings))
-    town = await Town(chosen).open()
+    town = await Town(chosen, "ticketing").open()
     try:
         await town.start(*ALL)
         door = httpx.ASGITransport(build(town._asker, chosen))
@@ -220,7 +221,7 @@ async def tell(town: Town, *messages: Message, id: UUID | None = None) -> None:
             message_id = id or uuid4()
             body = message.model_dump_json().encode()
             said = envelope.told(message_id, body, message.topic, message.owner(), message_id, None, "test")
-            await exchange.publish(said, routing_key=message.topic)
+            await exchange.publish(as_message(said), routing_key=message.topic)
 
 
 async def said_again(town: Town, rng: Any, *, times: int = 2) -> None:
