@@ -18,6 +18,7 @@ from tests.conftest import MakeSettings
 from tests.support.town import Town, eventually
 from workers.runtime.asking import Reply
 from workers.runtime.breaker import Breaker
+from workers.runtime.drills import delays
 from workers.runtime.settings import Settings
 
 BEYOND, WITHIN = "cafe.menu=700", "cafe.menu=400-600"
@@ -52,7 +53,7 @@ async def _is_done(town: Town, wish: ListMenu) -> bool:
 def slowed(town: Town, delay_ms: str) -> None:
     """What `YEYAK_DELAY_MS` does to a process."""
     menu: Any = town.contexts[MENU]
-    menu.settings = menu.settings.model_copy(update={"delay_ms": delay_ms})
+    menu._delay = delays(delay_ms).get(MENU)
 
 
 def breaker(town: Town) -> Breaker:

@@ -22,6 +22,7 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.town import OPERATOR, Town, customer, eventually
 from workers.runtime import topology
+from workers.town import worker
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from tests.ops_commands.spoilt import Case
 from tests.preorder.conftest import town_with
 from tests.preorder.reserving import cancel, cancelled, product, reserve
 from tests.support.town import customer
-from workers.town import CONTEXTS
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +26,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings) -> Seeded:
     """A town that was played and has stopped, and a reservation of each kind in it."""
-    others = [name for name in CONTEXTS if not name.startswith(("preorder.", "payments"))]
-    async with town_with(make_settings, *others) as town:
+    async with town_with(make_settings, "journal") as town:
         product_id = await product(town, quota=2)
         confirmed = await town.done(reserve(product_id))
         off = await town.done(reserve(product_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -19,6 +19,15 @@ from workers.runtime import topology
 from workers.runtime.settings import Settings
 from workers.runtime.view import View
 from workers.town import CONTEXTS, workers
+
+
+@pytest.fixture(scope="module")
+async def town(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[Town]:
+    """Every context at work."""
+    running = await Town(await make_settings()).open()
+    await running.start(*CONTEXTS)
+    yield running
+    await running.close()
 
 
 class Supervised:

@@ -163,6 +163,7 @@ class Settings(BaseSettings):
     def receipt_time(self) -> timedelta:
         return timedelta(days=self.shop_receipt_days)
 
+    @property
     def ticketing_hold_check(self) -> timedelta:
         return timedelta(seconds=self.ticketing_hold_check_seconds)
 
