@@ -44,6 +44,7 @@ async def test_a_member_rides_returns_anywhere_and_pays_from_the_deposit(town: T
     ride = await town.done(start(bike_id, kim))
     taken = await bike_of(town, bike_id)
     await rode_for(town, ride, 90)
+    await bill_is(town, ride, "OPEN")
     returned = await town.done(give_back(ride, kim, "Han River"))
 
     assert (ride["status"], ride["start_location"], taken["status"]) == ("RIDING", "City Hall", "IN_USE")

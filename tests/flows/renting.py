@@ -142,11 +142,7 @@ async def shown(town: Town, rental_id: object, within: float = 10.0, **expected:
 
 async def told_of(town: Town, rental: Thing | UUID) -> list[str]:
     """The names of the events of one rental, in the order of its versions, once all are told."""
-
-    async def nothing_left_to_tell() -> bool:
-        return not await town.rows("video_rental.rentals", "select 1 from video_rental_rentals.outbox limit 1")
-
-    await eventually(nothing_left_to_tell)
+    await town.all_told("video_rental.rentals")
     rental_id = str(rental["rental_id"] if isinstance(rental, dict) else rental)
     news = {body["version"]: topic for topic, body in town.news if body.get("rental_id") == rental_id}
     return [news[version].rpartition(".")[2] for version in sorted(news)]

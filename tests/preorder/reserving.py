@@ -144,8 +144,9 @@ async def cancelled(town: Town, reservation: object) -> Thing:
     return found
 
 
-def told_of(town: Town, reservation: object) -> list[str]:
-    """The names of the events of one reservation, in the order of its versions."""
+async def told_of(town: Town, reservation: object) -> list[str]:
+    """The names of the events of one reservation, in the order of its versions, once all are told."""
+    await town.all_told(RESERVATIONS)
     of = str(id_of(reservation))
     news = {
         body["version"]: topic

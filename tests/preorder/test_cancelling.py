@@ -61,7 +61,7 @@ async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(town: To
         receipt={"status": "VOIDED"},
     )
     assert seen["receipt"]["issued_at"] == seen["paid_at"]
-    assert told_of(town, reservation) == DONE
+    assert await told_of(town, reservation) == DONE
     (receipt,) = await receipts_of(town, kim)
     assert (receipt["status"], receipt["reason"]) == ("VOIDED", "found another")
 
@@ -121,7 +121,7 @@ async def test_cancelling_again_changes_nothing(town: Town, kim: Caller) -> None
     assert (first["status"], second["reason"]) == ("CANCELLING", "first")
     assert second["version"] - first["version"] == (second["status"] == "CANCELLED")
     assert (third["status"], third["reason"]) == ("CANCELLED", "first")
-    assert told_of(town, reservation) == DONE
+    assert await told_of(town, reservation) == DONE
 
 
 async def test_ten_cancellations_at_once_give_back_once(town: Town, kim: Caller) -> None:
@@ -182,7 +182,7 @@ async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_c
     assert (ended["payment"]["status"], ended["receipt"], ended["refund"]) == ("VOIDED", None, None)
     assert (await kept(town, pending), await taken(town, product_id)) == (0, 0)
     assert await receipts_of(town, kim) == []
-    assert told_of(town, pending) == CALLED_OFF
+    assert await told_of(town, pending) == CALLED_OFF
     assert (await town.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
 
 

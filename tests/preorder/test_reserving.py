@@ -105,7 +105,7 @@ async def test_nothing_says_confirmed_before_the_payment_is_approved(town: Town,
     ]
 
     assert confirmed["paid_at"] <= confirmed["modified_at"]
-    assert told_of(town, reservation) == ["reservation_started", "reservation_confirmed"]
+    assert await told_of(town, reservation) == ["reservation_started", "reservation_confirmed"]
 
 
 async def test_a_declined_payment_is_kept_with_its_reason_and_frees_the_place(
@@ -120,7 +120,7 @@ async def test_a_declined_payment_is_kept_with_its_reason_and_frees_the_place(
     assert reservation["status"] == "CONFIRMED"
     seen = await shown(town, refusal, status="REJECTED", payment={"status": "DECLINED"})
     assert (seen["reason"], seen["receipt"], seen["refund"]) == ("insufficient_funds", None, None)
-    assert told_of(town, refusal) == ["reservation_started", "reservation_rejected"]
+    assert await told_of(town, refusal) == ["reservation_started", "reservation_rejected"]
     assert (await reservation_of(town, refusal))["status"] == "REJECTED"
 
 

@@ -43,7 +43,7 @@ async def test_a_silent_or_failing_provider_cancels_the_reservation_and_frees_it
     assert next_one["status"] == "CONFIRMED"
     seen = await shown(town, refusal, status="CANCELLED", reason="payment_unavailable")
     assert seen["receipt"] is None
-    assert told_of(town, refusal) == ["reservation_started", "reservation_cancelled"]
+    assert await told_of(town, refusal) == ["reservation_started", "reservation_cancelled"]
     assert await receipts_of(town, kim) == []
 
 

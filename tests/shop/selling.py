@@ -161,8 +161,9 @@ async def transfer_of(town: Town, order: Thing) -> Thing | None:
     return next((one for one in page["items"] if one["order_id"] == order["order_id"]), None)
 
 
-def told_of(town: Town, order: Thing, context: str = ORDERS) -> list[str]:
-    """The names of a context's events about one order, in the order of their versions."""
+async def told_of(town: Town, order: Thing, context: str = ORDERS) -> list[str]:
+    """The names of a context's events about one order, in the order of their versions, once all are told."""
+    await town.all_told(context)
     news = {
         body["version"]: topic
         for topic, body in town.news

@@ -29,11 +29,11 @@ from tests.shop.selling import (
     revive,
     until,
 )
-from tests.support.town import Town, customer
+from tests.support.town import Town, contexts_of, customer
 from workers.town import CONTEXTS
 
 KEY = SecretStr("a key of more than thirty-two bytes, for tests")
-AWAY = [name for name in CONTEXTS if name.startswith("video_rental")]
+AWAY = set(CONTEXTS) - set(contexts_of("shop"))
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ async def test_confirmed_by_two_sellers_twenty_times_at_once_is_one_decrement_an
     assert await deliveries_of(town, order) == 1
     taken = [body for body in town.said("shop.products.stock_taken") if body["order_id"] == order["order_id"]]
     assert {body["version"] for body in taken} == {2}
-    assert told_of(town, order).count("payment_confirmed") == 1
+    assert (await told_of(town, order)).count("payment_confirmed") == 1
 
 
 async def test_confirming_what_is_confirmed_is_answered_with_the_order_as_it_is(town: Town) -> None:
@@ -174,7 +174,7 @@ async def test_money_for_an_order_that_its_buyer_has_cancelled_is_owed_back(town
     assert [refusal["code"] for refusal in refusals] == ["wrong_state"] * 2
     await until(town, order, status="ORDER_CANCELLED", transfer={"refund_owed": True})
     await town.quiet()
-    assert told_of(town, order)[-2:] == ["order_cancelled", "late_transfer_noted"]
+    assert (await told_of(town, order))[-2:] == ["order_cancelled", "late_transfer_noted"]
     assert (await town.refused(revive(order)))["code"] == "wrong_state"
 
 
@@ -190,7 +190,7 @@ async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(town
     await town.quiet()
 
     assert await deliveries_of(town, order) == 1
-    assert told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
+    assert await told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
     listed = (await town.done(ListDeliveries(limit=200)))["items"]
     assert len([one for one in listed if one["order_id"] == order["order_id"]]) == 1
 
@@ -208,7 +208,7 @@ async def test_what_a_seller_said_is_kept_without_being_told(town: Town) -> None
     assert tuple(kept) == (1, "han", 700, "Kim")
 
     async def told() -> bool:
-        return "payment_confirmed" in told_of(town, order)
+        return "payment_confirmed" in await told_of(town, order)
 
     await eventually(told)
     assert not [body for _, body in town.news if "Kim" in str(body)]

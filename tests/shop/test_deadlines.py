@@ -61,7 +61,7 @@ async def test_the_buyer_is_reminded_once_and_the_order_goes_on(town: Town) -> N
     await reminded()
     assert (await order_of(town, order))["reminded_at"] is not None
     assert (await town.done(confirm(order)))["status"] == "PAYMENT_CONFIRMED"
-    assert told_of(town, order).count("buyer_reminded") == 1
+    assert (await told_of(town, order)).count("buyer_reminded") == 1
 
 
 async def test_an_order_that_nobody_pays_for_ends_by_itself(town: Town) -> None:
@@ -72,7 +72,7 @@ async def test_an_order_that_nobody_pays_for_ends_by_itself(town: Town) -> None:
     assert cancelled["reason"] == "deadline_passed"
     await until(town, order, transfer={"status": "TRANSFER_CANCELLED", "refund_owed": False})
     await town.quiet()
-    assert told_of(town, order)[-1] == "order_cancelled"
+    assert (await told_of(town, order))[-1] == "order_cancelled"
 
 
 async def test_timers_leave_alone_what_was_paid_or_cancelled_before(town: Town, kim: Caller) -> None:
@@ -105,7 +105,7 @@ async def test_money_that_comes_after_the_deadline_is_owed_back_and_the_answer_n
     assert (await order_of(town, order))["refund_owed"] is True
     owed = (await town.done(ListTransfers(refund_owed=True, limit=200)))["items"]
     assert order["order_id"] in [one["order_id"] for one in owed]
-    assert told_of(town, order).count("late_transfer_noted") == 1
+    assert (await told_of(town, order)).count("late_transfer_noted") == 1
     assert await stock_of(town, product_id) == 10
 
 

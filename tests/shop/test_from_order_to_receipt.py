@@ -43,7 +43,7 @@ async def test_an_order_goes_all_the_way(town: Town, kim: Caller) -> None:
     assert (placed["status"], placed["unit_price"], placed["total"]) == ("ORDER_PLACED", 2500, 5000)
     assert (confirmed["status"], delivering["round"], closed["status"]) == ("PAYMENT_CONFIRMED", 1, "CLOSED")
     assert await stock_of(town, product_id) == 3
-    assert told_of(town, placed) == [
+    assert await told_of(town, placed) == [
         "order_placed",
         "payment_awaited",
         "confirmation_started",
@@ -53,8 +53,8 @@ async def test_an_order_goes_all_the_way(town: Town, kim: Caller) -> None:
         "order_closed",
     ]
     await town.quiet()
-    assert told_of(town, placed, DELIVERIES) == ["delivery_prepared", "delivery_started", "delivery_completed"]
-    assert told_of(town, placed, "payments") == ["transfer_awaited", "transfer_confirmed"]
+    assert await told_of(town, placed, DELIVERIES) == ["delivery_prepared", "delivery_started", "delivery_completed"]
+    assert await told_of(town, placed, "payments") == ["transfer_awaited", "transfer_confirmed"]
     transfer = await transfer_of(town, placed)
     assert transfer is not None
     assert (transfer["status"], transfer["refund_owed"]) == ("TRANSFER_CONFIRMED", False)

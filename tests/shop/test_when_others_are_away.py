@@ -112,7 +112,7 @@ async def test_products_is_away_the_order_is_confirming_and_finishes_by_itself(t
     await town.quiet()
     assert await stock_of(town, product_id) == 1
     assert (await town.done(confirm(order), id=request_id))["order_id"] == order["order_id"]
-    assert told_of(town, order).count("payment_confirmed") == 1
+    assert (await told_of(town, order)).count("payment_confirmed") == 1
 
 
 async def test_products_is_away_and_there_was_no_stock(town: Town) -> None:
@@ -261,7 +261,7 @@ async def test_a_delivery_that_died_while_it_was_prepared_goes_on_by_itself(
     await town.start(DELIVERIES)
 
     await until(town, order, status="DELIVERING")
-    assert told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
+    assert await told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
 
 
 async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_on_once(town: Town, kim: Caller) -> None:
@@ -271,6 +271,7 @@ async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_o
     prepared, started = (_news_of_delivery(kind, order, version) for kind, version in _DELIVERY)
 
     await tell(town, started)
+    await town.quiet()
     delivering = await until(town, order, status="DELIVERING", delivery={"status": "DELIVERING"})
     await tell(town, prepared, started, prepared)
     await town.quiet()

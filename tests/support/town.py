@@ -218,6 +218,14 @@ class Town:
         """What was said under a topic."""
         return [body for said, body in self.news if said == topic]
 
+    async def all_told(self, context: str) -> None:
+        """Wait until a context has said what it has to say: an event may leave a moment after the answer."""
+
+        async def nothing_left() -> bool:
+            return not await self.rows(context, f"select 1 from {context.replace('.', '_')}.outbox limit 1")
+
+        await eventually(nothing_left)
+
     async def unrest(self) -> list[str]:
         """What is still under way among the contexts that run: inbox and outbox rows, messages in queues."""
         left = [f"{name} is down" for name in self.expected - set(self.contexts)]

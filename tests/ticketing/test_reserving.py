@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.ticketing.words import RESERVATIONS, TICKETS, Box, Person, Thing
@@ -31,7 +32,14 @@ async def test_of_a_hundred_members_one_has_the_ticket(box: Box) -> None:
     ticket = await box.ticket()
     body = {"ticket_id": ticket["ticket_id"]}
 
-    answers = await asyncio.gather(*(box.member().ask("POST", "/reservations", body) for _ in range(100)))
+    async def insist(member: Person, key: str) -> httpx.Response:
+        """On a busy machine an outcome may not be known in time: the same key tells it."""
+        while True:
+            answer = await member.ask("POST", "/reservations", body, key=key)
+            if answer.status_code != 504:
+                return answer
+
+    answers = await asyncio.gather(*(insist(box.member(), str(number)) for number in range(100)))
 
     came = Counter((answer.status_code, answer.json().get("code")) for answer in answers)
     assert came == {(201, None): 1, (409, "ticket_not_available"): 99}
