@@ -25,6 +25,7 @@ from tests.conftest import MakeSettings
 from tests.support.customers import Customer, Outcome
 from tests.support.processes import GATEWAY, Processes
 from tests.support.town import Town, eventually
+from workers.town import CONTEXTS
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 SEED = int(os.environ.get("KILLING_SEED", "20"))
