@@ -88,6 +88,7 @@ async def test_a_return_that_billing_knows_before_the_start_is_settled(town: Tow
     ride = await riding(town, kim)
     await rode_for(town, ride, 90)
     returned = await town.done(give_back(ride, kim))
+    await town.all_told("bike_sharing.rides")
     connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()

@@ -22,7 +22,7 @@ from workers.runtime import failpoints
 from workers.runtime.asking import Reply
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "6"))
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 """How often the same place of the same context is crashed in one scenario."""
 
 

@@ -69,6 +69,7 @@ async def test_a_cancellation_is_accepted_while_pricing_is_down_and_ends_when_it
     ticket = await box.ticket()
     reservation = await kim.reserve(ticket)
     path = f"/reservations/{reservation['reservation_id']}"
+    await box.town.quiet()
     await away(box, PRICING)
 
     cancelling = await kim.cancel(reservation)
