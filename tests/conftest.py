@@ -41,6 +41,14 @@ async def templates(servers: Servers) -> None:
     await asyncio.to_thread(support.make_templates, servers)
 
 
+LONG = ("crash_walk", "killed_processes", "mutants", "servers_fall", "test_delivery")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that no process is left alone with them in the end."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))
+
+
 MakeSettings = Callable[..., Any]
 
 _vhosts: list[tuple[Servers, str]] = []
