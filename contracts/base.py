@@ -93,6 +93,8 @@ class Event(Message):
     """A fact in the past tense, with the whole public state of what it happened to."""
 
     exchange = "yeyak.events"
+    about: ClassVar[str | None] = None
+    """The field with the name of the context that this is about; it follows the topic in the routing key."""
 
     version: int
     """Counts the states of one aggregate that were told: 1, 2, 3 ..."""

@@ -78,6 +78,8 @@ class RefundState(Shape):
     payment_id: UUID
     payer: str
     """Empty when nobody has asked for that payment."""
+    purpose: str = ""
+    """The context that asked for the payment."""
     amount: Won
     status: RefundStatus
     reason: str | None
@@ -185,6 +187,8 @@ class DriveRefund(Command[None]):
 class PaymentEvent(PaymentState, Event):
     """What happened to a payment, with its state afterwards."""
 
+    about = "purpose"
+
 
 class PaymentApproved(PaymentEvent):
     topic = "payments.payment_approved"
@@ -214,6 +218,8 @@ class PaymentRefunded(PaymentEvent):
 
 class RefundEvent(RefundState, Event):
     """What happened to a refund, with its state afterwards."""
+
+    about = "purpose"
 
 
 class RefundStarted(RefundEvent):

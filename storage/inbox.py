@@ -233,6 +233,17 @@ class Inbox:
         return await session.all(self._take_due, owner=owner, lease=lease, most=most)
 
     @cached_property
+    def _next_due(self) -> Statement:
+        return self._statement("""
+            select extract(epoch from min(due_at) - now())::float from {s}.inbox
+            where state in ('started', 'waiting')""")
+
+    async def next_due(self, session: Session) -> float | None:
+        """Seconds until something is due; None when nothing waits."""
+        seconds: float | None = await session.value(self._next_due)
+        return seconds
+
+    @cached_property
     def _later(self) -> Statement:
         return self._statement("""
             insert into {s}.inbox as mine

@@ -34,8 +34,8 @@ async def lock_payment(session: Session, payment_id: UUID) -> PaymentState | Non
 
 _START = Statement("""
     with begun as (
-      insert into payments.refunds (refund_id, payment_id, payer, amount, status, reason, requested_by)
-      values (:refund_id, :payment_id, :payer, :amount, :status, :reason, :requested_by)
+      insert into payments.refunds (refund_id, payment_id, payer, purpose, amount, status, reason, requested_by)
+      values (:refund_id, :payment_id, :payer, :purpose, :amount, :status, :reason, :requested_by)
       on conflict do nothing returning *),
     reserved as (
       update payments.payments set refunding = refunding + begun.amount, modified_at = now()
@@ -55,6 +55,7 @@ async def start(
         refund_id=refund.refund_id,
         payment_id=refund.payment_id,
         payer=payment.payer if payment else "",
+        purpose=payment.purpose if payment else "",
         amount=amount,
         status=(RefundStatus.PENDING if amount else RefundStatus.REFUNDED).value,
         reason=refund.reason,

@@ -127,7 +127,7 @@ def said(message: AbstractIncomingMessage) -> Said:
     """An event as it is kept; one whose properties cannot be read is kept all the same."""
     headers = message.headers
     offset = int(headers["x-stream-offset"])  # type: ignore[arg-type]
-    topic = message.routing_key or message.type or ""
+    topic = message.type or message.routing_key or ""
     message_id = _uuid(message.message_id) or uuid5(NAMESPACE_OID, f"{offset} {sha256(message.body).hexdigest()}")
     return Said(
         offset=offset,

@@ -41,6 +41,7 @@ RESERVATION_EVENTS = (
     ReservationCancelled,
 )
 PAYMENT_EVENTS = (PaymentApproved, PaymentDeclined, PaymentVoiding, PaymentVoided, PaymentRefunded)
+REFUND_EVENTS = (RefundStarted, RefundFailed, RefundSucceeded)
 
 worker = my_reservations = View(
     "preorder.my_reservations",
@@ -48,8 +49,8 @@ worker = my_reservations = View(
     [
         Copy(store.reservations, "reservation_id", RESERVATION_EVENTS),
         Copy(store.products, "product_id", (ProductRegistered, ProductChanged)),
-        Copy(store.payments, "payment_id", PAYMENT_EVENTS),
-        Copy(store.refunds, "refund_id", (RefundStarted, RefundFailed, RefundSucceeded)),
+        Copy(store.payments, "payment_id", PAYMENT_EVENTS, about="preorder.reservations"),
+        Copy(store.refunds, "refund_id", REFUND_EVENTS, about="preorder.reservations"),
         Copy(store.receipts, "receipt_id", (ReceiptIssued, ReceiptVoided)),
     ],
 )

@@ -17,11 +17,14 @@ import structlog
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from workers.runtime import reading
 from workers.runtime.envelope import Envelope
 from workers.runtime.frames import Publishing
 from workers.runtime.writing import Pen, acknowledge, is_returned, publish, publish_returnable, publish_unconfirmed
 
 log = structlog.get_logger()
+
+reading.install()
 
 COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
 REPLIES, DEAD = "yeyak.replies", "yeyak.dead"

@@ -136,14 +136,14 @@ class Context:
             client_properties={"connection_name": f"{self.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
         )
         asked, told = Channel(prefetch_count=self.prefetch), Channel(prefetch_count=self.prefetch)
-        for queue, message in self.worker.queues().items():
+        for queue, handler in self.worker.queues().items():
             subscribe = broker.subscriber(
                 RabbitQueue(queue, declare=False),
-                channel=told if message.travel() == "told" else asked,
+                channel=told if handler.message.travel() == "told" else asked,
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,
             )
-            subscribe(self._subscriber(self.worker.handlers[message.topic]))
+            subscribe(self._subscriber(handler))
         await broker.start()
         self._broker = broker
 
@@ -234,11 +234,12 @@ class Context:
     async def check_queues(self) -> None:
         """See whether a queue of ours is gone, and bind those of events again: nobody can see a missing binding."""
         missing = []
-        for queue, message in self.worker.queues().items():
+        for queue, handler in self.worker.queues().items():
             if await self.bus.look(queue) is None:
                 missing.append(queue)
-            else:
-                await self.bus.bind(queue, message.exchange, message.topic)
+                continue
+            for key in handler.keys:
+                await self.bus.bind(queue, handler.message.exchange, key)
         if missing:
             log.error("queues are missing: run `yeyak topology apply`", context=self.name, queues=missing)
         if self.missing and not missing:
@@ -361,6 +362,7 @@ class Context:
     def note(self, handling: Handling, verdict: Verdict, kind: EntryKind | None = None) -> None:
         """Count a handling, and report it to the journal."""
         took = time.monotonic() - handling.received
+        self.due.stir()
         self.on_handled(handling.envelope, verdict, took)
         if handling.handler.message is not RecordHandled:
             self.reports.handled(kind or _kind(handling.handler), handling.envelope, verdict.outcome, took)

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from contracts.journal import EntryKind, FileDeadLetter
-from storage.database import AWAY, CommitInDoubt, Row
+from storage.database import AWAY, CommitInDoubt, Row, Session
 from storage.inbox import Claim, Told
 from workers.runtime import failpoints
 from workers.runtime.envelope import Envelope, read_body
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 AT_ONCE = 16
+RESTING_TICKS = 4
+"""How many ticks a context without work waits for what another replica may have left to it."""
 LETTER_CHARACTERS = 65_536
 """Of a dead letter's body that the journal shows; the inbox row keeps all of it."""
 
@@ -36,18 +38,34 @@ class Due:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._rests_until = 0.0
+        self._stirred = False
+
+    def stir(self) -> None:
+        """Something was done: something may be due."""
+        self._stirred = True
 
     async def run(self) -> None:
-        """Take up what is due, until nothing is."""
+        """Take up what is due, until nothing is; then rest until something will be, a few ticks at most."""
         context = self._context
+        if time.monotonic() < self._rests_until and not self._stirred:
+            return
+        self._stirred = False
         lease = timedelta(seconds=context.settings.lease_seconds)
         while True:
             owner = uuid4()
             async with context.database.session() as session:
                 rows = await context.inbox.take_due(session, owner, lease, AT_ONCE)
+                if not rows:
+                    await self._rest(session)
             await asyncio.gather(*(self._take_up(row, owner) for row in rows))
             if len(rows) < AT_ONCE:
                 return
+
+    async def _rest(self, session: Session) -> None:
+        resting, soon = RESTING_TICKS * self._context.settings.tick_seconds, time.monotonic()
+        within = await self._context.inbox.next_due(session)
+        self._rests_until = soon + (resting if within is None else min(resting, within))
 
     async def _take_up(self, row: Row, owner: UUID) -> None:
         context = self._context

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
-from contracts.base import CATALOGUE
+from contracts.base import CATALOGUE, Event, Message
 from storage.database import Database
 from storage.inbox import Inbox, Told
 from workers.runtime import envelope, failpoints
@@ -54,7 +55,7 @@ class Outgoing:
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")
         try:
-            await self._bus.tell(contract.exchange, row.topic, message)
+            await self._bus.tell(contract.exchange, _routing_key(contract, row), message)
         except (Unroutable, *BROKEN) as error:
             self.failed += 1
             log.warning("not published yet", context=self._context, topic=row.topic, id=str(row.id), error=repr(error))
@@ -96,3 +97,11 @@ class Outgoing:
             await asyncio.wait(set(self._tasks), timeout=5)
         while self._sent:
             await self.flush()
+
+
+def _routing_key(contract: type[Message], row: Told) -> str:
+    """The topic, and behind it the context that an event is about."""
+    if not issubclass(contract, Event) or contract.about is None:
+        return row.topic
+    about = json.loads(row.body)[contract.about]
+    return f"{row.topic}.{about}" if about else row.topic

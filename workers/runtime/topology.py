@@ -49,18 +49,18 @@ class Queue:
 
     name: str
     exchange: str
-    topic: str
+    keys: list[str]
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def plan(workers: Iterable[Worker], asked_queue_type: str = "classic") -> list[Queue]:
     """Every queue of the town, the dead letters' first: others point to it."""
     asked = {"x-queue-type": asked_queue_type, "x-max-length": 20_000}
-    queues = [Queue(DEAD_QUEUE, DEAD, "#", KEPT_DEAD), Queue(STREAM, EVENTS, "#", JOURNAL)]
+    queues = [Queue(DEAD_QUEUE, DEAD, ["#"], KEPT_DEAD), Queue(STREAM, EVENTS, ["#"], JOURNAL)]
     for worker in workers:
-        for name, message in worker.queues().items():
-            arguments = TOLD if message.travel() == "told" else asked
-            queues.append(Queue(name, message.exchange, message.topic, arguments))
+        for name, handler in worker.queues().items():
+            arguments = TOLD if handler.message.travel() == "told" else asked
+            queues.append(Queue(name, handler.message.exchange, handler.keys, arguments))
     return queues
 
 
@@ -80,7 +80,8 @@ async def apply(url: str, queues: list[Queue]) -> None:
                 declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
             except ChannelPreconditionFailed:
                 raise Different(queue.name) from None
-            await declared.bind(queue.exchange, routing_key=queue.topic)
+            for key in queue.keys:
+                await declared.bind(queue.exchange, routing_key=key)
 
 
 def definitions(queues: list[Queue]) -> dict[str, Any]:
@@ -108,10 +109,11 @@ def definitions(queues: list[Queue]) -> dict[str, Any]:
                 "vhost": "/",
                 "destination": queue.name,
                 "destination_type": "queue",
-                "routing_key": queue.topic,
+                "routing_key": key,
                 "arguments": {},
             }
             for queue in queues
+            for key in queue.keys
         ],
     }
 

@@ -48,6 +48,11 @@ class Copy:
     table: Table
     key: str
     events: tuple[type[Event], ...]
+    about: str | None = None
+    """Keep only what is about this context, or about none."""
+
+    def keeps(self, event: Any) -> bool:
+        return self.about is None or getattr(event, event.about) in ("", self.about)
 
     def happened(self, event: Any) -> TimelineRow:
         """The event's line in the timeline."""
@@ -70,7 +75,7 @@ class View(Worker):
         self.copies = {event.topic: copy for copy in copies for event in copy.events}
         for copy in copies:
             for event in copy.events:
-                self.handlers[event.topic] = Handler(event, _never, None, looks=True)
+                self.handlers[event.topic] = Handler(event, _never, None, looks=True, about=copy.about)
 
     def context(self, settings: Settings) -> Context:
         return ViewContext(self, settings)
@@ -225,6 +230,8 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
     lines: dict[tuple[Any, int, str], TimelineRow] = {}
     for event in events:
         copy = view.copies[event.topic]
+        if not copy.keeps(event):
+            continue
         key = getattr(event, copy.key)
         states = newest.setdefault(copy.table.name, {})
         if key not in states or states[key].version < event.version:

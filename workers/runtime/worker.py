@@ -36,12 +36,15 @@ Opener = Callable[[Settings], AsyncIterator[Any]]
 class Handler:
     """One message's handler: a function, or two around an ask."""
 
-    def __init__(self, message: type[Message], first: First, asks: type[Message] | None, looks: bool) -> None:
+    def __init__(
+        self, message: type[Message], first: First, asks: type[Message] | None, looks: bool, about: str | None = None
+    ) -> None:
         self.message = message
         self.first = first
         self.asks = asks
         self.looks = looks
         """The first function writes nothing: the ask is only a look, and nothing is to be taken up again."""
+        self.about = about
         self.second: First | None = None
 
     def then(self, second: First) -> First:
@@ -56,6 +59,14 @@ class Handler:
     @property
     def is_question(self) -> bool:
         return issubclass(self.message, Question)
+
+    @property
+    def keys(self) -> list[str]:
+        """The routing keys that bring this message."""
+        topic = self.message.topic
+        if not issubclass(self.message, Event) or self.message.about is None:
+            return [topic]
+        return [f"{topic}.#"] if self.about is None else [topic, f"{topic}.{self.about}"]
 
 
 async def _take_up_dead_letter(command: TakeUpDeadLetter, tx: Tx) -> None:
@@ -82,16 +93,25 @@ class Worker:
         return self.name.replace(".", "_")
 
     def on(
-        self, message: type[Message], *, asks: type[Message] | None = None, looks: bool = False
+        self,
+        message: type[Message],
+        *,
+        asks: type[Message] | None = None,
+        looks: bool = False,
+        about: str | None = None,
     ) -> Callable[[First], Handler]:
-        """Handle a message; `asks` names what the step asks between its two functions."""
+        """Handle a message.
+
+        `asks` names what the step asks between its two functions; `about` keeps events away that are about another
+        context, and lets those through that are about none.
+        """
         if not issubclass(message, Event) and message.owner() != self.name:
             raise TypeError(f"{message.topic} belongs to {message.owner()}, not to {self.name}")
         if message.topic in self.handlers:
             raise TypeError(f"{self.name} handles {message.topic} twice")
 
         def register(first: First) -> Handler:
-            handler = self.handlers[message.topic] = Handler(message, first, asks, looks)
+            handler = self.handlers[message.topic] = Handler(message, first, asks, looks, about)
             return handler
 
         return register
@@ -117,6 +137,6 @@ class Worker:
 
         return Context(self, settings)
 
-    def queues(self) -> dict[str, type[Message]]:
-        """The queues that this context reads, with what travels in each."""
-        return {f"{topic}@{self.name}": handler.message for topic, handler in self.handlers.items()}
+    def queues(self) -> dict[str, Handler]:
+        """The queues that this context reads, with who handles what travels in each."""
+        return {f"{topic}@{self.name}": handler for topic, handler in self.handlers.items()}

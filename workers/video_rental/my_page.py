@@ -43,6 +43,7 @@ RENTAL_EVENTS = (
     LateFeeWaived,
 )
 PAYMENT_EVENTS = (PaymentApproved, PaymentDeclined, PaymentVoiding, PaymentVoided, PaymentRefunded)
+REFUND_EVENTS = (RefundStarted, RefundFailed, RefundSucceeded)
 
 worker = my_page = View(
     "video_rental.my_page",
@@ -50,8 +51,8 @@ worker = my_page = View(
     [
         Copy(store.rentals, "rental_id", RENTAL_EVENTS),
         Copy(store.videos, "video_id", (VideoRegistered, VideoChanged)),
-        Copy(store.payments, "payment_id", PAYMENT_EVENTS),
-        Copy(store.refunds, "refund_id", (RefundStarted, RefundFailed, RefundSucceeded)),
+        Copy(store.payments, "payment_id", PAYMENT_EVENTS, about="video_rental.rentals"),
+        Copy(store.refunds, "refund_id", REFUND_EVENTS, about="video_rental.rentals"),
     ],
 )
 

@@ -144,7 +144,7 @@ async def note_payment(event: Any, tx: Tx) -> None:
 
 
 for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    deposits.on(payment_event)(note_payment)
+    deposits.on(payment_event, about=deposits.name)(note_payment)
 
 
 # -- looking

@@ -201,9 +201,9 @@ async def _end_cancelling(tx: Tx, reservation_id: UUID | None) -> None:
 
 
 for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    reservations.on(payment_event)(note_payment)
+    reservations.on(payment_event, about=reservations.name)(note_payment)
 for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    reservations.on(refund_event)(note_refund)
+    reservations.on(refund_event, about=reservations.name)(note_refund)
 for receipt_event in (ReceiptIssued, ReceiptVoided):
     reservations.on(receipt_event)(note_receipt)
 

@@ -318,9 +318,9 @@ async def note_refund(event: Any, tx: Tx) -> None:
 
 
 for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    rentals.on(payment_event)(note_payment)
+    rentals.on(payment_event, about=rentals.name)(note_payment)
 for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    rentals.on(refund_event)(note_refund)
+    rentals.on(refund_event, about=rentals.name)(note_refund)
 
 
 # -- looking
