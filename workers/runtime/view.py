@@ -38,7 +38,9 @@ AWAY = (OSError, DBAPIError, TimeoutError)
 CULPRITS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What the database says of an event that it cannot keep; anything else it says is about itself."""
 LONGEST_PAUSE = 5.0
-LINGER_SECONDS = 0.02
+LINGER_SECONDS, BUSY_LINGER_SECONDS = 0.02, 0.06
+BUSY = 10
+"""Events in one batch, from which on the next may gather for longer: what a batch costs is shared by more."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,11 @@ class ViewContext(Context):
 
     async def _apply_all(self) -> None:
         """Apply what arrived, in that order; a short linger lets what belongs together share a transaction."""
+        arrived: list[tuple[AbstractIncomingMessage, Handler]] = []
         while True:
+            linger = LINGER_SECONDS if len(arrived) < BUSY else BUSY_LINGER_SECONDS
             arrived = [await self._arrived.get()]
-            await asyncio.sleep(LINGER_SECONDS)
+            await asyncio.sleep(linger)
             while len(arrived) < self.settings.batch and not self._arrived.empty():
                 arrived.append(self._arrived.get_nowait())
             try:
