@@ -431,7 +431,7 @@ class PostgresServer(Server):
             "unix_socket_directories": "",  # a socket's path may hold 107 bytes; a checkout's may hold more
             "max_connections": 300,
             "shared_buffers": "256MB",
-            "wal_compression": "on",
+            "wal_compression": "lz4",
             "max_wal_size": "2GB",
             "checkpoint_timeout": "15min",
             "jit": "off",  # costs more than it saves on short statements
