@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -34,7 +34,7 @@ from contracts.bike_sharing.deposits import (
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
 from contracts.payments import Card
-from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenReason, Paging
+from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 
 routes = Routes(
@@ -56,11 +56,6 @@ CONDITIONS: dict[str | None, BikeCondition | None] = {
     "BROKEN": BikeCondition.BROKEN,
     None: None,
 }
-
-
-def not_given() -> Any:
-    """What is not sent is None; a null that is sent is refused."""
-    return Field(default_factory=lambda: None)
 
 
 class CardPayment(Card):

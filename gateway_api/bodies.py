@@ -34,6 +34,11 @@ class Nothing(Form):
     """No body, or `{}`."""
 
 
+def not_given() -> Any:
+    """A field that may be left out, and is None then; a null that is sent is refused."""
+    return Field(default_factory=lambda: None)
+
+
 class Filters(BaseModel):
     """A query string; each name at most once."""
 

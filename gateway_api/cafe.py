@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
@@ -29,7 +29,7 @@ from contracts.cafe.orders import (
     ShowOrder,
 )
 from contracts.cafe.report import ListReport, ShowReport
-from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 
 routes = Routes(
@@ -40,11 +40,6 @@ routes = Routes(
         ShowReport: lambda _: 2.5,  # it may wait for `min_version`
     },
 )
-
-
-def not_given() -> Any:
-    """What is not sent is None; a null that is sent is refused."""
-    return Field(default_factory=lambda: None)
 
 
 class NewMenuItem(Form):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -28,7 +28,7 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
-from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 from workers.runtime.settings import Settings
 
@@ -46,11 +46,6 @@ routes = Routes(
         ShowMyReservation: lambda _: 2.5,  # it may wait for `min_version`
     },
 )
-
-
-def not_given() -> Any:
-    """What is not sent is None; a null that is sent is refused."""
-    return Field(default_factory=lambda: None)
 
 
 class CardPayment(Card):

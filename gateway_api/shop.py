@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -35,7 +35,7 @@ from contracts.shop.products import (
 )
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
-from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 from workers.runtime.settings import Settings
 
@@ -53,11 +53,6 @@ routes = Routes(
         ShowOrderStatus: lambda _: 2.5,  # it may wait for `min_version`
     },
 )
-
-
-def not_given() -> Any:
-    """What is not sent is None; a null that is sent is refused."""
-    return Field(default_factory=lambda: None)
 
 
 class NewProduct(Form):

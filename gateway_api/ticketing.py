@@ -37,7 +37,7 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 from gateway_api.problems import Problem
 
@@ -57,11 +57,6 @@ class NoPrice(Problem):
     @property
     def status(self) -> int:
         return 404
-
-
-def not_given() -> Any:
-    """What is not sent is None; a null that is sent is refused."""
-    return Field(default_factory=lambda: None)
 
 
 def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -34,7 +34,7 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging
+from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
 from workers.runtime.asking import Reply
 from workers.runtime.settings import Settings
@@ -56,11 +56,6 @@ routes = Routes(
         ListShelf: lambda _: 1.0,
     },
 )
-
-
-def not_given() -> Any:
-    """What is not sent is None; a null that is sent is refused."""
-    return Field(default_factory=lambda: None)
 
 
 class CardPayment(Card):

@@ -7,10 +7,10 @@ Portable SQL through SQLAlchemy: a view may live on PostgreSQL or SQLite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,7 +18,8 @@ from pydantic import AwareDatetime
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from contracts.base import Shape
+from contracts.base import Shape, TimelineEntry
+from storage import paging
 
 
 class Instant(sa.TypeDecorator[datetime]):
@@ -34,19 +35,7 @@ class Instant(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-def copy_table(metadata: sa.MetaData, name: str, key: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
-    """A table of what one kind of source last told: its key, its version, and some of its fields."""
-    return sa.Table(
-        name,
-        metadata,
-        sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column(key, sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, nullable=False),
-        *columns,
-    )
-
-
-def timeline_table(metadata: sa.MetaData) -> sa.Table:
+def _timeline_table(metadata: sa.MetaData) -> sa.Table:
     """One row for every (source, version) that was told, in whatever order they came."""
     return sa.Table(
         "timeline",
@@ -61,7 +50,7 @@ def timeline_table(metadata: sa.MetaData) -> sa.Table:
     )
 
 
-def generations_table(metadata: sa.MetaData) -> sa.Table:
+def _generations_table(metadata: sa.MetaData) -> sa.Table:
     """One row: which generation is read, and which is being built."""
     return sa.Table(
         "generations",
@@ -84,17 +73,69 @@ class TimelineRow(Shape):
 
 
 class ViewTables:
-    """One view's tables: its copies, its timeline, its generations."""
+    """One view's tables: its copies, a timeline, and the generations."""
 
-    def __init__(self, metadata: sa.MetaData, schema: str) -> None:
-        self.metadata = metadata
+    def __init__(self, schema: str) -> None:
+        self.metadata = sa.MetaData()
         self.schema = schema
-        self.generations = metadata.tables["generations"]
-        self.timeline = metadata.tables["timeline"]
+        self.generations = _generations_table(self.metadata)
+        self.timeline = _timeline_table(self.metadata)
+
+        ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+        self._happened = (
+            sa.select(self.timeline)
+            .where(self.timeline.c.generation == self.current(), self.timeline.c.subject.in_(ids))
+            .order_by(self.timeline.c.at, self.timeline.c.version, self.timeline.c.what)
+        )
+
+    def copy(self, name: str, key: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
+        """A table of what one kind of source last told: its key, its version, and some of its fields."""
+        return sa.Table(
+            name,
+            self.metadata,
+            sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column(key, sa.Uuid, primary_key=True),
+            sa.Column("version", sa.Integer, nullable=False),
+            *columns,
+        )
 
     def current(self) -> sa.ScalarSelect[int]:
         """The generation that readers see."""
         return sa.select(self.generations.c.current).scalar_subquery()
+
+    async def happened(self, connection: AsyncConnection, subjects: Iterable[UUID | None]) -> list[TimelineEntry]:
+        """What happened to these, in the order of their times; None stands for what is not there (yet)."""
+        rows = await connection.execute(self._happened, {"ids": [subject for subject in subjects if subject]})
+        return [TimelineEntry(at=_rfc3339(row.at), what=row.what, status=row.status, reason=row.reason) for row in rows]
+
+
+class Listed(Protocol):
+    """A question for a page of a list; it may also name a `member_id` and a `status`."""
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def cursor(self) -> str | None: ...
+
+
+def newest_first(select: sa.Select[Any], table: sa.Table, key: str, question: Listed) -> sa.Select[Any]:
+    """The page that a question asks for, and one row more if there is any; see `paging.page`."""
+    at, id = paging.decode(question.cursor)
+    created, own = table.c.created_at, table.c[key]
+    select = select.order_by(created.desc(), own.desc()).limit(question.limit + 1)
+    for name in ("member_id", "status"):
+        wanted = getattr(question, name, None)
+        if wanted is not None:
+            select = select.where(table.c[name] == wanted)
+    if at is not None:
+        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > sa.tuple_(created, own))
+    return select
+
+
+def beside(main: sa.Table, other: sa.Table, key: str) -> sa.ColumnElement[bool]:
+    """What joins a copy to the main one: the same generation, the same key."""
+    return (other.c.generation == main.c.generation) & (other.c[key] == main.c[key])
 
 
 class ViewDatabase:
@@ -214,6 +255,10 @@ class ViewDatabase:
         for table in self.tables.metadata.sorted_tables:
             if "generation" in table.c:
                 await connection.execute(sa.delete(table).where(table.c.generation == generation))
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _names(table: sa.Table) -> list[str]:

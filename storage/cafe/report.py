@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.base import TimelineEntry
 from contracts.cafe.report import ListReport, Report, ReportEntry, ReportItem
 from storage import paging
-from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
+from storage.views import Instant, ViewTables, newest_first
 
-metadata = sa.MetaData()
-generations_table(metadata)
-timeline = timeline_table(metadata)
+tables = ViewTables("cafe_report")
 
-menu_items = copy_table(
-    metadata,
+menu_items = tables.copy(
     "menu_items",
     "menu_item_id",
     sa.Column("name", sa.Text, nullable=False),
@@ -31,16 +27,13 @@ menu_items = copy_table(
     sa.Column("modified_at", Instant, nullable=False),
     sa.Index("menu_items_newest", "generation", "created_at", "menu_item_id"),
 )
-orders = copy_table(
-    metadata,
+orders = tables.copy(
     "orders",
     "order_id",
     sa.Column("menu_item_id", sa.Uuid, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Index("orders_of_item", "generation", "menu_item_id", "created_at"),
 )
-
-tables = ViewTables(metadata, "cafe_report")
 
 _ORDERED = (
     sa.select(sa.func.count())
@@ -53,14 +46,7 @@ _ORDERED = (
     .scalar_subquery()
 )
 _SELECT = sa.select(menu_items, _ORDERED.label("orders_today")).where(menu_items.c.generation == tables.current())
-_PLACE = sa.tuple_(menu_items.c.created_at, menu_items.c.menu_item_id)
-_NEWEST = _SELECT.order_by(menu_items.c.created_at.desc(), menu_items.c.menu_item_id.desc())
 _ONE = _SELECT.where(menu_items.c.menu_item_id == sa.bindparam("id"))
-_TIMELINE = (
-    sa.select(timeline)
-    .where(timeline.c.generation == tables.current(), timeline.c.subject == sa.bindparam("id"))
-    .order_by(timeline.c.version, timeline.c.what)
-)
 _NOW = sa.select(sa.type_coerce(sa.func.now(), Instant))
 
 
@@ -72,12 +58,7 @@ async def now(connection: AsyncConnection) -> datetime:
 
 async def newest(connection: AsyncConnection, question: ListReport, as_of: datetime, since: datetime) -> Report:
     """A page of items, newest first; orders are counted from `since` on."""
-    at, id = paging.decode(question.cursor)
-    select = _NEWEST.limit(question.limit + 1)
-    if question.status is not None:
-        select = select.where(menu_items.c.status == question.status)
-    if at is not None:
-        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
+    select = newest_first(_SELECT, menu_items, "menu_item_id", question)
     rows = (await connection.execute(select, {"since": since})).mappings().all()
     items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.menu_item_id))
     return Report(items=items, next_cursor=cursor, as_of=as_of)
@@ -88,19 +69,11 @@ async def find(connection: AsyncConnection, menu_item_id: UUID, as_of: datetime,
     row = (await connection.execute(_ONE, {"id": menu_item_id, "since": since})).mappings().one_or_none()
     if row is None:
         return None
-    happened = (await connection.execute(_TIMELINE, {"id": menu_item_id})).mappings().all()
     return ReportEntry(
         **_item(row).__dict__,
         as_of=as_of,
-        timeline=[
-            TimelineEntry(at=_rfc3339(line["at"]), what=line["what"], status=line["status"], reason=line["reason"])
-            for line in happened
-        ],
+        timeline=await tables.happened(connection, [menu_item_id]),
     )
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _item(row: Any) -> ReportItem:

@@ -9,7 +9,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.base import TimelineEntry
 from contracts.shop.deliveries import DeliveryPart
 from contracts.shop.order_status import (
     ListOrderStatus,
@@ -22,14 +21,11 @@ from contracts.shop.order_status import (
 from contracts.shop.states import OrderStatus
 from contracts.transfers import TransferPart
 from storage import paging
-from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
+from storage.views import Instant, ViewTables, beside, newest_first
 
-metadata = sa.MetaData()
-generations_table(metadata)
-timeline = timeline_table(metadata)
+tables = ViewTables("shop_order_status")
 
-orders = copy_table(
-    metadata,
+orders = tables.copy(
     "orders",
     "order_id",
     sa.Column("member_id", sa.String(128), nullable=False),
@@ -53,25 +49,21 @@ orders = copy_table(
     sa.Index("orders_newest", "generation", "created_at", "order_id"),
     sa.Index("orders_of_member", "generation", "member_id", "created_at", "order_id"),
 )
-products = copy_table(
-    metadata,
+products = tables.copy(
     "products",
     "product_id",
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("price", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
 )
-transfers = copy_table(metadata, "transfers", "transfer_id", sa.Column("status", sa.String(40), nullable=False))
-deliveries = copy_table(
-    metadata,
+transfers = tables.copy("transfers", "transfer_id", sa.Column("status", sa.String(40), nullable=False))
+deliveries = tables.copy(
     "deliveries",
     "delivery_id",
     sa.Column("order_id", sa.Uuid, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Index("deliveries_of_order", "generation", "order_id"),
 )
-
-tables = ViewTables(metadata, "shop_order_status")
 
 NEXT = {
     OrderStatus.ORDER_PLACED: NextAction.TRANSFER,
@@ -83,51 +75,29 @@ NEXT = {
 }
 
 
-def _beside(table: sa.Table, key: str) -> sa.ColumnElement[bool]:
-    """A copy of the same generation that has the order's key."""
-    return (table.c.generation == orders.c.generation) & (table.c[key] == orders.c[key])
-
-
-def _select() -> sa.Select[Any]:
-    return (
-        sa.select(
-            orders,
-            products.c.name.label("product_name"),
-            products.c.price.label("product_price"),
-            products.c.status.label("product_status"),
-            transfers.c.status.label("transfer_status"),
-            deliveries.c.delivery_id,
-            deliveries.c.status.label("delivery_status"),
-        )
-        .select_from(
-            orders.outerjoin(products, _beside(products, "product_id"))
-            .outerjoin(transfers, _beside(transfers, "transfer_id"))
-            .outerjoin(deliveries, _beside(deliveries, "order_id"))
-        )
-        .where(orders.c.generation == tables.current())
+_SELECT = (
+    sa.select(
+        orders,
+        products.c.name.label("product_name"),
+        products.c.price.label("product_price"),
+        products.c.status.label("product_status"),
+        transfers.c.status.label("transfer_status"),
+        deliveries.c.delivery_id,
+        deliveries.c.status.label("delivery_status"),
     )
-
-
-_PLACE = sa.tuple_(orders.c.created_at, orders.c.order_id)
-_NEWEST = _select().order_by(orders.c.created_at.desc(), orders.c.order_id.desc())
-_ONE = _select().where(orders.c.order_id == sa.bindparam("id"))
-_TIMELINE = (
-    sa.select(timeline)
-    .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(timeline.c.at, timeline.c.version, timeline.c.what)
+    .select_from(
+        orders.outerjoin(products, beside(orders, products, "product_id"))
+        .outerjoin(transfers, beside(orders, transfers, "transfer_id"))
+        .outerjoin(deliveries, beside(orders, deliveries, "order_id"))
+    )
+    .where(orders.c.generation == tables.current())
 )
+_ONE = _SELECT.where(orders.c.order_id == sa.bindparam("id"))
 
 
 async def newest(connection: AsyncConnection, question: ListOrderStatus) -> OrderStatusPage:
     """A page of orders, newest first."""
-    at, id = paging.decode(question.cursor)
-    select = _NEWEST.limit(question.limit + 1)
-    if question.member_id is not None:
-        select = select.where(orders.c.member_id == question.member_id)
-    if question.status is not None:
-        select = select.where(orders.c.status == question.status)
-    if at is not None:
-        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
+    select = newest_first(_SELECT, orders, "order_id", question)
     rows = (await connection.execute(select)).mappings().all()
     items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.order_id))
     return OrderStatusPage(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
@@ -138,20 +108,11 @@ async def find(connection: AsyncConnection, order_id: UUID) -> OrderStatusEntry 
     row = (await connection.execute(_ONE, {"id": order_id})).mappings().one_or_none()
     if row is None:
         return None
-    subjects = [id for id in (row["order_id"], row["transfer_id"], row["delivery_id"]) if id]
-    happened = (await connection.execute(_TIMELINE, {"ids": subjects})).mappings().all()
     return OrderStatusEntry(
         **_item(row).__dict__,
         as_of=datetime.now(UTC),
-        timeline=[
-            TimelineEntry(at=_rfc3339(line["at"]), what=line["what"], status=line["status"], reason=line["reason"])
-            for line in happened
-        ],
+        timeline=await tables.happened(connection, [order_id, row["transfer_id"], row["delivery_id"]]),
     )
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def next_step(row: Any) -> tuple[NextAction | None, datetime | None]:

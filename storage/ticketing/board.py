@@ -14,7 +14,7 @@ from contracts.base import Caller, TimelineEntry
 from contracts.ticketing.board import Board, BoardEntry, BoardItem, ListBoard, ReservationPart, ShowBoard
 from contracts.ticketing.pricing import Grade, Price
 from storage import paging
-from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
+from storage.views import Instant, ViewTables, beside, newest_first
 
 
 class Priced(sa.TypeDecorator[Price]):
@@ -30,12 +30,9 @@ class Priced(sa.TypeDecorator[Price]):
         return None if value is None else Price.model_validate(value)
 
 
-metadata = sa.MetaData()
-generations_table(metadata)
-timeline = timeline_table(metadata)
+tables = ViewTables("ticketing_board")
 
-tickets = copy_table(
-    metadata,
+tickets = tables.copy(
     "tickets",
     "ticket_id",
     sa.Column("name", sa.Text, nullable=False),
@@ -49,8 +46,7 @@ tickets = copy_table(
     sa.Column("modified_at", Instant, nullable=False),
     sa.Index("tickets_newest", "generation", "created_at", "ticket_id"),
 )
-prices = copy_table(
-    metadata,
+prices = tables.copy(
     "prices",
     "price_id",
     sa.Column("ticket_id", sa.Uuid, nullable=False),
@@ -58,8 +54,7 @@ prices = copy_table(
     sa.Column("vip", Priced, nullable=False),
     sa.Index("prices_of_ticket", "generation", "ticket_id"),
 )
-reservations = copy_table(
-    metadata,
+reservations = tables.copy(
     "reservations",
     "reservation_id",
     sa.Column("ticket_id", sa.Uuid, nullable=False),
@@ -68,20 +63,13 @@ reservations = copy_table(
     sa.Column("price", Priced, nullable=False),
     sa.Index("reservations_of_ticket", "generation", "ticket_id"),
 )
-frozen_prices = copy_table(
-    metadata,
+frozen_prices = tables.copy(
     "frozen_prices",
     "frozen_price_id",
     sa.Column("reservation_id", sa.Uuid, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Index("frozen_prices_of_reservation", "generation", "reservation_id"),
 )
-
-tables = ViewTables(metadata, "ticketing_board")
-
-
-def _beside(other: sa.Table, column: str) -> sa.ColumnElement[bool]:
-    return (other.c.generation == tickets.c.generation) & (other.c[column] == tickets.c[column])
 
 
 _SELECT = (
@@ -95,14 +83,12 @@ _SELECT = (
         reservations.c.price.label("reserved_at"),
     )
     .select_from(
-        tickets.outerjoin(prices, _beside(prices, "ticket_id")).outerjoin(
-            reservations, _beside(reservations, "reservation_id")
+        tickets.outerjoin(prices, beside(tickets, prices, "ticket_id")).outerjoin(
+            reservations, beside(tickets, reservations, "reservation_id")
         )
     )
     .where(tickets.c.generation == tables.current())
 )
-_PLACE = sa.tuple_(tickets.c.created_at, tickets.c.ticket_id)
-_NEWEST = _SELECT.order_by(tickets.c.created_at.desc(), tickets.c.ticket_id.desc())
 _ONE = _SELECT.where(tickets.c.ticket_id == sa.bindparam("id"))
 _RESERVATIONS = sa.select(reservations.c.reservation_id).where(
     reservations.c.generation == tables.current(), reservations.c.ticket_id == sa.bindparam("id")
@@ -111,21 +97,11 @@ _FROZEN = sa.select(frozen_prices.c.frozen_price_id).where(
     frozen_prices.c.generation == tables.current(),
     frozen_prices.c.reservation_id.in_(sa.bindparam("ids", expanding=True)),
 )
-_TIMELINE = (
-    sa.select(timeline)
-    .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(timeline.c.at, timeline.c.version, timeline.c.what)
-)
 
 
 async def newest(connection: AsyncConnection, question: ListBoard) -> Board:
     """A page of tickets, newest first."""
-    at, id = paging.decode(question.cursor)
-    select = _NEWEST.limit(question.limit + 1)
-    if question.status is not None:
-        select = select.where(tickets.c.status == question.status)
-    if at is not None:
-        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
+    select = newest_first(_SELECT, tickets, "ticket_id", question)
     rows = (await connection.execute(select)).mappings().all()
     items, cursor = paging.page(
         rows, question.limit, lambda row: _item(row, question.caller), lambda item: (item.created_at, item.ticket_id)
@@ -151,16 +127,7 @@ async def _happened(connection: AsyncConnection, row: Any, caller: Caller) -> li
     select = _RESERVATIONS if caller.is_staff else _RESERVATIONS.where(reservations.c.member_id == caller.member_id)
     reserved = list((await connection.execute(select, {"id": ticket_id})).scalars())
     frozen = list((await connection.execute(_FROZEN, {"ids": reserved})).scalars()) if reserved else []
-    subjects = [ticket_id, *([row["price_id"]] if row["price_id"] else []), *reserved, *frozen]
-    lines = (await connection.execute(_TIMELINE, {"ids": subjects})).mappings().all()
-    return [
-        TimelineEntry(at=_rfc3339(line["at"]), what=line["what"], status=line["status"], reason=line["reason"])
-        for line in lines
-    ]
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return await tables.happened(connection, [ticket_id, row["price_id"], *reserved, *frozen])
 
 
 def _item(row: Any, caller: Caller) -> BoardItem:

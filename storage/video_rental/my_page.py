@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,18 +9,15 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.base import TimelineEntry
-from contracts.payments import PaymentPart, RefundPart
+from contracts.payments import RefundPart
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry, MyPageItem
 from storage import paging
-from storage.views import Instant, ViewTables, copy_table, generations_table, timeline_table
+from storage.payment_copies import PaymentCopies
+from storage.views import Instant, ViewTables, beside, newest_first
 
-metadata = sa.MetaData()
-generations_table(metadata)
-timeline = timeline_table(metadata)
+tables = ViewTables("video_rental_my_page")
 
-rentals = copy_table(
-    metadata,
+rentals = tables.copy(
     "rentals",
     "rental_id",
     sa.Column("video_id", sa.Uuid, nullable=False),
@@ -44,77 +40,29 @@ rentals = copy_table(
     sa.Index("rentals_newest", "generation", "created_at", "rental_id"),
     sa.Index("rentals_of_member", "generation", "member_id", "created_at", "rental_id"),
 )
-videos = copy_table(metadata, "videos", "video_id", sa.Column("title", sa.Text, nullable=False))
-payments = copy_table(
-    metadata,
-    "payments",
-    "payment_id",
-    sa.Column("status", sa.String(40), nullable=False),
-    sa.Column("amount", sa.BigInteger, nullable=False),
-)
-refunds = copy_table(
-    metadata,
-    "refunds",
-    "refund_id",
-    sa.Column("payment_id", sa.Uuid, nullable=False),
-    sa.Column("status", sa.String(40), nullable=False),
-    sa.Column("amount", sa.BigInteger, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Index("refunds_of_payment", "generation", "payment_id"),
-)
+videos = tables.copy("videos", "video_id", sa.Column("title", sa.Text, nullable=False))
+copies = PaymentCopies(tables)
+payments, refunds = copies.payments, copies.refunds
 
-tables = ViewTables(metadata, "video_rental_my_page")
-
-
-def _select() -> sa.Select[Any]:
-    return (
-        sa.select(
-            rentals,
-            videos.c.title,
-            payments.c.status.label("payment_status"),
-            payments.c.amount.label("payment_amount"),
+_SELECT = (
+    sa.select(rentals, videos.c.title, *copies.columns)
+    .select_from(
+        rentals.outerjoin(videos, beside(rentals, videos, "video_id")).outerjoin(
+            payments, beside(rentals, payments, "payment_id")
         )
-        .select_from(
-            rentals.outerjoin(
-                videos, (videos.c.generation == rentals.c.generation) & (videos.c.video_id == rentals.c.video_id)
-            ).outerjoin(
-                payments,
-                (payments.c.generation == rentals.c.generation) & (payments.c.payment_id == rentals.c.payment_id),
-            )
-        )
-        .where(rentals.c.generation == tables.current())
     )
-
-
-_PLACE = sa.tuple_(rentals.c.created_at, rentals.c.rental_id)
-_NEWEST = _select().order_by(rentals.c.created_at.desc(), rentals.c.rental_id.desc())
-_ONE = _select().where(rentals.c.rental_id == sa.bindparam("id"))
-_REFUNDS = (
-    sa.select(refunds)
-    .where(refunds.c.generation == tables.current(), refunds.c.payment_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(refunds.c.created_at, refunds.c.refund_id)
+    .where(rentals.c.generation == tables.current())
 )
-_TIMELINE = (
-    sa.select(timeline)
-    .where(timeline.c.generation == tables.current(), timeline.c.subject.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(timeline.c.at, timeline.c.version, timeline.c.what)
-)
+_ONE = _SELECT.where(rentals.c.rental_id == sa.bindparam("id"))
 
 
 async def newest(connection: AsyncConnection, question: ListMyPage) -> MyPage:
     """A page of rentals, newest first."""
-    at, id = paging.decode(question.cursor)
-    select = _NEWEST.limit(question.limit + 1)
-    if question.member_id is not None:
-        select = select.where(rentals.c.member_id == question.member_id)
-    if question.status is not None:
-        select = select.where(rentals.c.status == question.status)
-    if at is not None:
-        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > _PLACE)
+    select = newest_first(_SELECT, rentals, "rental_id", question)
     rows = (await connection.execute(select)).mappings().all()
-    parts = await _refunds_of(connection, [row["payment_id"] for row in rows])
+    given_back = await copies.latest_refunds(connection, [row["payment_id"] for row in rows])
     items, cursor = paging.page(
-        rows, question.limit, lambda row: _item(row, parts), lambda item: (item.created_at, item.rental_id)
+        rows, question.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.rental_id)
     )
     return MyPage(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 
@@ -124,39 +72,16 @@ async def find(connection: AsyncConnection, rental_id: UUID) -> MyPageEntry | No
     row = (await connection.execute(_ONE, {"id": rental_id})).mappings().one_or_none()
     if row is None:
         return None
-    parts = await _refunds_of(connection, [row["payment_id"]])
-    subjects = [id for id in (row["rental_id"], row["payment_id"], row["late_fee_payment_id"]) if id]
-    subjects += [refund.refund_id for refund in parts.values()]
-    happened = (await connection.execute(_TIMELINE, {"ids": subjects})).mappings().all()
+    given_back = await copies.latest_refunds(connection, [row["payment_id"]])
+    subjects = [rental_id, row["payment_id"], row["late_fee_payment_id"]]
+    subjects += [refund.refund_id for refund in given_back.values()]
     return MyPageEntry(
-        **_item(row, parts).__dict__,
+        **_item(row, given_back).__dict__,
         as_of=datetime.now(UTC),
-        timeline=[
-            TimelineEntry(at=_rfc3339(line["at"]), what=line["what"], status=line["status"], reason=line["reason"])
-            for line in happened
-        ],
+        timeline=await tables.happened(connection, subjects),
     )
 
 
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-async def _refunds_of(connection: AsyncConnection, payment_ids: Sequence[UUID]) -> dict[UUID, RefundPart]:
-    """The latest refund of each payment that has any."""
-    if not payment_ids:
-        return {}
-    rows = (await connection.execute(_REFUNDS, {"ids": list(payment_ids)})).mappings().all()
-    return {
-        row["payment_id"]: RefundPart(refund_id=row["refund_id"], status=row["status"], amount=row["amount"])
-        for row in rows
-    }
-
-
-def _item(row: Any, parts: dict[UUID, RefundPart]) -> MyPageItem:
-    fields = dict(row)
-    del fields["generation"]
-    status, amount = fields.pop("payment_status"), fields.pop("payment_amount")
-    payment_id = fields["payment_id"]
-    payment = PaymentPart(payment_id=payment_id, status=status, amount=amount) if status else None
-    return MyPageItem(**fields, payment=payment, refund=parts.get(payment_id))
+def _item(row: Any, given_back: dict[UUID, RefundPart]) -> MyPageItem:
+    fields = {name: row[name] for name in MyPageItem.model_fields if name not in ("payment", "refund")}
+    return MyPageItem(**fields, payment=copies.part(row), refund=given_back.get(row["payment_id"]))

@@ -201,7 +201,7 @@ async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_t
     )
     await town.quiet()
 
-    assert town.contexts["payments"].missing == []
+    assert town.contexts["payments"].hearing.missing == []
     assert await checks.discrepancies(town, video_id) == []
 
 
@@ -211,7 +211,7 @@ async def _only_void_is_unsaid(town: Town) -> bool:
 
 
 async def _missing(town: Town, context: str, queue: str) -> bool:
-    return queue in town.contexts[context].missing
+    return queue in town.contexts[context].hearing.missing
 
 
 async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_town: Town) -> None:

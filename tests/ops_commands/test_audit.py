@@ -155,7 +155,7 @@ async def test_a_view_may_live_in_another_kind_of_database(stores: Seeded, tmp_p
 
     engine = create_async_engine(url)
     async with engine.begin() as sqlite:
-        for table in my_page.metadata.sorted_tables:
+        for table in my_page.tables.metadata.sorted_tables:
             rows = await stores.rows(f'select * from video_rental_my_page."{table.name}"')
             if table.name != "generations":
                 await sqlite.execute(table.insert(), [dict(row) for row in rows])

@@ -131,7 +131,7 @@ async def test_what_is_told_waits_and_is_done_once(lab: Lab, worker: Worker) -> 
     ids = [await lab.tell(Remember()) for _ in range(20)]
 
     async def held() -> bool:
-        return len(context._handlings) == 20 and not context.gate.is_open
+        return len(context.hearing.at_work) == 20 and not context.gate.is_open
 
     await eventually(held)
     await lab.database.mend()

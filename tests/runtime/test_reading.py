@@ -39,9 +39,9 @@ properties = st.builds(
     app_id=st.none() | short,
 )
 frames = st.one_of(
-    st.builds(Basic.Deliver, short, st.integers(1, 2**63), st.booleans(), names, short),
-    st.builds(Basic.Ack, st.integers(1, 2**63), st.booleans()),
-    st.builds(Basic.Nack, st.integers(1, 2**63), st.booleans(), st.just(False)),
+    st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.booleans(), names, short),
+    st.builds(Basic.Ack, st.integers(1, 2**63 - 1), st.booleans()),
+    st.builds(Basic.Nack, st.integers(1, 2**63 - 1), st.booleans(), st.just(False)),
     st.builds(ContentHeader, st.just(0), st.integers(0, 2**40), properties),
     st.binary(min_size=1, max_size=300).map(ContentBody),
     st.builds(Channel.Close, st.integers(200, 540), short, st.just(0), st.just(0)),

@@ -116,17 +116,17 @@ class Town:
     async def kill(self, name: str) -> None:
         """End a context as `kill -9` would: nothing is finished, acknowledged or said any more."""
         context: Any = self.contexts.pop(name)
-        while context._broker is None:  # it is just being started, and has a message already
+        while context.hearing.broker is None:  # it is just being started, and has a message already
             await asyncio.sleep(0.01)
         current = asyncio.current_task()
-        tasks = [*context._handlings, *context._loops, *context.outgoing._tasks]
+        tasks = [*context.hearing.at_work, *context._loops, *context.outgoing._tasks]
         for extra in (context.gate._probe, getattr(context, "_applying", None)):
             tasks += [extra] if extra else []
         for task in tasks:
             if task is not current:
                 task.cancel()
         await context.database.stop()
-        await context._broker._connection.close()
+        await context.hearing.broker._connection.close()
         await context.bus.stop()
         if hasattr(context, "store"):
             await context.store.close()
@@ -231,7 +231,7 @@ class Town:
         left = [f"{name} is down" for name in self.expected - set(self.contexts)]
         for context in {context.name: context for context in self.contexts.values()}.values():
             schema = context.worker.schema
-            if context._handlings or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
+            if context.hearing.at_work or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
                 left.append(f"{context.name} is at work")
             if not hasattr(context, "store"):
                 rows = await self.rows(

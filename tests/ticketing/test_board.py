@@ -171,7 +171,7 @@ async def _rows(box: Box) -> dict[str, set[str]]:
                 where generation = (select current from ticketing_board.generations)""",
             )
         }
-        for table in store.metadata.sorted_tables
+        for table in store.tables.metadata.sorted_tables
         if "generation" in table.c
     }
 

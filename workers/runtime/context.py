@@ -19,8 +19,6 @@ from uuid import UUID, uuid4
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
-from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
 
 from contracts.base import Event, Message, Refused
 from contracts.journal import EntryKind, RecordHandled
@@ -45,6 +43,7 @@ from workers.runtime.handling import (
     answered,
     refused,
 )
+from workers.runtime.hearing import Hearing
 from workers.runtime.outgoing import Outgoing
 from workers.runtime.reports import Reports
 from workers.runtime.settings import Settings
@@ -57,11 +56,6 @@ log = structlog.get_logger()
 Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
 BURY_AGAIN_SECONDS = 0.5
-
-
-async def _undecoded(message: Any) -> Any:
-    """FastStream hands the message through: this runtime reads bodies itself, once, by their contract."""
-    return message
 
 
 class Context:
@@ -84,16 +78,13 @@ class Context:
         self.steps = Steps(self)
         self.due = Due(self)
         self.asker.on_outcome = self.reports.asked
-        self.missing: list[str] = []
-        """Queues of this context that the broker does not have."""
+        self.hearing = Hearing(self)
         self.on_handled: Callable[[Envelope, Verdict, float], None] = lambda envelope, verdict, took: None
         self.prefetch = settings.prefetch
         self._delay = delays(settings.delay_ms).get(worker.name)
         self._resources: dict[type, Any] = {}
         self._stack = AsyncExitStack()
-        self._broker: RabbitBroker | None = None
         self._at_work: dict[UUID, str] = {}
-        self._handlings: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -104,7 +95,7 @@ class Context:
         await self.bus.start()
         await self.asker.start()
         await self.open()
-        await self._consume()
+        await self.hearing.start()
         self.loops()
 
     async def open(self) -> None:
@@ -121,58 +112,19 @@ class Context:
         self.every(0.2, self.outgoing.flush)
         self.every(0.25, self.reports.flush)
         self.every(600, self._forget)
-        self.every(settings.check_queues_seconds, self.check_queues)
+        self.every(settings.check_queues_seconds, self.hearing.check_queues)
         for seconds, function in self.worker.loops:
             self.every(seconds, partial(function, self))
-
-    async def _consume(self) -> None:
-        broker = RabbitBroker(
-            self.settings.amqp_url.get_secret_value(),
-            logger=None,
-            apply_types=False,
-            decoder=_undecoded,
-            graceful_timeout=self.settings.drain_seconds,
-            reconnect_interval=0.5,
-            client_properties={"connection_name": f"{self.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
-        )
-        asked, told = Channel(prefetch_count=self.prefetch), Channel(prefetch_count=self.prefetch)
-        for queue, handler in self.worker.queues().items():
-            subscribe = broker.subscriber(
-                RabbitQueue(queue, declare=False),
-                channel=told if handler.message.travel() == "told" else asked,
-                ack_policy=AckPolicy.MANUAL,
-                no_reply=True,
-            )
-            subscribe(self._subscriber(handler))
-        await broker.start()
-        self._broker = broker
-
-    def _subscriber(self, handler: Handler) -> Callable[[Any], Awaitable[None]]:
-        async def deliver(message: Any) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._handlings.add(task)
-            try:
-                await self.deliver(message.raw_message, handler)
-            finally:
-                self._handlings.discard(task)
-
-        return deliver
 
     async def stop(self) -> None:
         """Stop consuming, finish what was begun, say what is left to say, and go."""
         self._stopping = True
         for loop in self._loops:
             loop.cancel()
-        if self._broker is not None:
-            for subscriber in self._broker.subscribers:
-                await subscriber.stop()
-        if self._handlings:
-            await asyncio.wait(set(self._handlings), timeout=self.settings.drain_seconds)
+        await self.hearing.finish(self.settings.drain_seconds)
         await self.drain()
         await self.bus.written()
-        if self._broker is not None:
-            await self._broker.stop()
+        await self.hearing.stop()
         await self.asker.stop()
         self.gate.stop()
         await self.bus.stop()
@@ -199,7 +151,7 @@ class Context:
         return {
             "broker": self.bus.connected,
             "database": self.gate.is_open,
-            "consumers": self._broker is not None and not self.missing,
+            "consumers": self.hearing.broker is not None and not self.hearing.missing,
             "not_draining": not self._stopping,
         }
 
@@ -230,28 +182,6 @@ class Context:
         async with self.database.session() as session:
             while await self.inbox.forget(session, timedelta(days=self.settings.keep_answers_days)):
                 pass
-
-    async def check_queues(self) -> None:
-        """See whether a queue of ours is gone, and bind those of events again: nobody can see a missing binding."""
-        missing = []
-        for queue, handler in self.worker.queues().items():
-            if await self.bus.look(queue) is None:
-                missing.append(queue)
-                continue
-            for key in handler.keys:
-                await self.bus.bind(queue, handler.message.exchange, key)
-        if missing:
-            log.error("queues are missing: run `yeyak topology apply`", context=self.name, queues=missing)
-        if self.missing and not missing:
-            log.warning("the queues are back: consuming anew", context=self.name)
-            await self._consume_anew()
-        self.missing = missing
-
-    async def _consume_anew(self) -> None:
-        old, self._broker = self._broker, None
-        await self._consume()
-        if old is not None:
-            await old.stop()
 
     # -- deliveries
 

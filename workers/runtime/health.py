@@ -104,7 +104,7 @@ def _breakers(contexts: list[Context]) -> dict[str, dict[str, str]]:
 
 async def _gauge(contexts: list[Context]) -> None:
     for context in contexts:
-        telemetry.MISSING.labels(context.name).set(len(context.missing))
+        telemetry.MISSING.labels(context.name).set(len(context.hearing.missing))
         for callee, breaker in context.asker.breakers.items():
             telemetry.BREAKER.labels(context.name, callee).set(breaker.state != "closed")
         with contextlib.suppress(Exception):  # the database is away: the other figures still count

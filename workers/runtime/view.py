@@ -113,7 +113,7 @@ class ViewContext(Context):
 
     def loops(self) -> None:
         self.every(0.25, self.reports.flush)
-        self.every(self.settings.check_queues_seconds, self.check_queues)
+        self.every(self.settings.check_queues_seconds, self.hearing.check_queues)
 
     async def drain(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from storage.migrations.common import create_copy, create_generations_and_timeline
 from storage.views import Instant
 
 revision = "0001"
@@ -11,31 +12,11 @@ down_revision = None
 
 
 def upgrade() -> None:
-    generation = sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False)
-    version = sa.Column("version", sa.Integer, nullable=False)
     document = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
-    generations = op.create_table(
-        "generations",
-        sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("current", sa.Integer, nullable=False),
-        sa.Column("building", sa.Integer),
-    )
-    op.bulk_insert(generations, [{"one": 1, "current": 1, "building": None}])
-    op.create_table(
-        "timeline",
-        generation._copy(),
-        sa.Column("subject", sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("what", sa.String(200), primary_key=True),
-        sa.Column("at", Instant, nullable=False),
-        sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("reason", sa.Text),
-    )
-    op.create_table(
+    create_generations_and_timeline()
+    create_copy(
         "rides",
-        generation._copy(),
-        sa.Column("ride_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "ride_id",
         sa.Column("bike_id", sa.Uuid, nullable=False),
         sa.Column("member_id", sa.String(128), nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
@@ -53,20 +34,16 @@ def upgrade() -> None:
     )
     op.create_index("rides_newest", "rides", ["generation", "created_at", "ride_id"])
     op.create_index("rides_of_member", "rides", ["generation", "member_id", "created_at", "ride_id"])
-    op.create_table(
+    create_copy(
         "bikes",
-        generation._copy(),
-        sa.Column("bike_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "bike_id",
         sa.Column("code", sa.String(60), nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("location", sa.String(60), nullable=False),
     )
-    op.create_table(
+    create_copy(
         "bills",
-        generation._copy(),
-        sa.Column("bill_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "bill_id",
         sa.Column("ride_id", sa.Uuid, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("amount", sa.BigInteger),

@@ -1,45 +1,18 @@
 """My reservations."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations.common import create_copy, create_generations_and_timeline, create_payment_copies
 from storage.views import Instant
 
 revision = "0001"
 down_revision = None
 
 
-def copy_table(name: str, key: str, *columns: sa.Column[Any]) -> None:
-    op.create_table(
-        name,
-        sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column(key, sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, nullable=False),
-        *columns,
-    )
-
-
 def upgrade() -> None:
-    generations = op.create_table(
-        "generations",
-        sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("current", sa.Integer, nullable=False),
-        sa.Column("building", sa.Integer),
-    )
-    op.bulk_insert(generations, [{"one": 1, "current": 1, "building": None}])
-    op.create_table(
-        "timeline",
-        sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("subject", sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("what", sa.String(200), primary_key=True),
-        sa.Column("at", Instant, nullable=False),
-        sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("reason", sa.Text),
-    )
-    copy_table(
+    create_generations_and_timeline()
+    create_copy(
         "reservations",
         "reservation_id",
         sa.Column("product_id", sa.Uuid, nullable=False),
@@ -56,29 +29,15 @@ def upgrade() -> None:
     op.create_index(
         "reservations_of_member", "reservations", ["generation", "member_id", "created_at", "reservation_id"]
     )
-    copy_table(
+    create_copy(
         "products",
         "product_id",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("price", sa.BigInteger, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
     )
-    copy_table(
-        "payments",
-        "payment_id",
-        sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("amount", sa.BigInteger, nullable=False),
-    )
-    copy_table(
-        "refunds",
-        "refund_id",
-        sa.Column("payment_id", sa.Uuid, nullable=False),
-        sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("amount", sa.BigInteger, nullable=False),
-        sa.Column("created_at", Instant, nullable=False),
-    )
-    op.create_index("refunds_of_payment", "refunds", ["generation", "payment_id"])
-    copy_table(
+    create_payment_copies()
+    create_copy(
         "receipts",
         "receipt_id",
         sa.Column("reservation_id", sa.Uuid, nullable=False),

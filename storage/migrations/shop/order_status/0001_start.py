@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations.common import create_copy, create_generations_and_timeline
 from storage.views import Instant
 
 revision = "0001"
@@ -10,30 +11,10 @@ down_revision = None
 
 
 def upgrade() -> None:
-    generation = sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False)
-    version = sa.Column("version", sa.Integer, nullable=False)
-    generations = op.create_table(
-        "generations",
-        sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("current", sa.Integer, nullable=False),
-        sa.Column("building", sa.Integer),
-    )
-    op.bulk_insert(generations, [{"one": 1, "current": 1, "building": None}])
-    op.create_table(
-        "timeline",
-        generation._copy(),
-        sa.Column("subject", sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("what", sa.String(200), primary_key=True),
-        sa.Column("at", Instant, nullable=False),
-        sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("reason", sa.Text),
-    )
-    op.create_table(
+    create_generations_and_timeline()
+    create_copy(
         "orders",
-        generation._copy(),
-        sa.Column("order_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "order_id",
         sa.Column("member_id", sa.String(128), nullable=False),
         sa.Column("product_id", sa.Uuid, nullable=False),
         sa.Column("quantity", sa.Integer, nullable=False),
@@ -55,27 +36,21 @@ def upgrade() -> None:
     )
     op.create_index("orders_newest", "orders", ["generation", "created_at", "order_id"])
     op.create_index("orders_of_member", "orders", ["generation", "member_id", "created_at", "order_id"])
-    op.create_table(
+    create_copy(
         "products",
-        generation._copy(),
-        sa.Column("product_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "product_id",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("price", sa.BigInteger, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
     )
-    op.create_table(
+    create_copy(
         "transfers",
-        generation._copy(),
-        sa.Column("transfer_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "transfer_id",
         sa.Column("status", sa.String(40), nullable=False),
     )
-    op.create_table(
+    create_copy(
         "deliveries",
-        generation._copy(),
-        sa.Column("delivery_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "delivery_id",
         sa.Column("order_id", sa.Uuid, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
     )

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations.common import create_copy, create_generations_and_timeline
 from storage.ticketing.board import Priced
 from storage.views import Instant
 
@@ -11,30 +12,10 @@ down_revision = None
 
 
 def upgrade() -> None:
-    generation = sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False)
-    version = sa.Column("version", sa.Integer, nullable=False)
-    generations = op.create_table(
-        "generations",
-        sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("current", sa.Integer, nullable=False),
-        sa.Column("building", sa.Integer),
-    )
-    op.bulk_insert(generations, [{"one": 1, "current": 1, "building": None}])
-    op.create_table(
-        "timeline",
-        generation._copy(),
-        sa.Column("subject", sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("what", sa.String(200), primary_key=True),
-        sa.Column("at", Instant, nullable=False),
-        sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("reason", sa.Text),
-    )
-    op.create_table(
+    create_generations_and_timeline()
+    create_copy(
         "tickets",
-        generation._copy(),
-        sa.Column("ticket_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "ticket_id",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("starts_at", Instant, nullable=False),
         sa.Column("ends_at", Instant, nullable=False),
@@ -46,32 +27,26 @@ def upgrade() -> None:
         sa.Column("modified_at", Instant, nullable=False),
     )
     op.create_index("tickets_newest", "tickets", ["generation", "created_at", "ticket_id"])
-    op.create_table(
+    create_copy(
         "prices",
-        generation._copy(),
-        sa.Column("price_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "price_id",
         sa.Column("ticket_id", sa.Uuid, nullable=False),
         sa.Column("standard", Priced, nullable=False),
         sa.Column("vip", Priced, nullable=False),
     )
     op.create_index("prices_of_ticket", "prices", ["generation", "ticket_id"])
-    op.create_table(
+    create_copy(
         "reservations",
-        generation._copy(),
-        sa.Column("reservation_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "reservation_id",
         sa.Column("ticket_id", sa.Uuid, nullable=False),
         sa.Column("member_id", sa.String(128), nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("price", Priced, nullable=False),
     )
     op.create_index("reservations_of_ticket", "reservations", ["generation", "ticket_id"])
-    op.create_table(
+    create_copy(
         "frozen_prices",
-        generation._copy(),
-        sa.Column("frozen_price_id", sa.Uuid, primary_key=True),
-        version._copy(),
+        "frozen_price_id",
         sa.Column("reservation_id", sa.Uuid, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
     )

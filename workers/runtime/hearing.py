@@ -1,0 +1,109 @@
+"""How a context hears: FastStream consumes its queues and hands each delivery on as it came.
+
+Told and asked messages have a channel each, so that neither waits for the other's prefetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
+
+from workers.runtime.worker import Handler
+
+if TYPE_CHECKING:
+    from workers.runtime.context import Context
+
+log = structlog.get_logger()
+
+
+async def _undecoded(message: Any) -> Any:
+    """FastStream hands the message through: this runtime reads bodies itself, once, by their contract."""
+    return message
+
+
+class Hearing:
+    """The consumers of one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.broker: RabbitBroker | None = None
+        self.at_work: set[asyncio.Task[Any]] = set()
+        """Deliveries that are not yet acknowledged or given back."""
+        self.missing: list[str] = []
+        """Queues of this context that the broker does not have."""
+
+    async def start(self) -> None:
+        """Consume every queue."""
+        context = self._context
+        broker = RabbitBroker(
+            context.settings.amqp_url.get_secret_value(),
+            logger=None,
+            apply_types=False,
+            decoder=_undecoded,
+            graceful_timeout=context.settings.drain_seconds,
+            reconnect_interval=0.5,
+            client_properties={"connection_name": f"{context.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
+        )
+        asked, told = Channel(prefetch_count=context.prefetch), Channel(prefetch_count=context.prefetch)
+        for queue, handler in context.worker.queues().items():
+            subscribe = broker.subscriber(
+                RabbitQueue(queue, declare=False),
+                channel=told if handler.message.travel() == "told" else asked,
+                ack_policy=AckPolicy.MANUAL,
+                no_reply=True,
+            )
+            subscribe(self._subscriber(handler))
+        await broker.start()
+        self.broker = broker
+
+    def _subscriber(self, handler: Handler) -> Callable[[Any], Awaitable[None]]:
+        async def deliver(message: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self.at_work.add(task)
+            try:
+                await self._context.deliver(message.raw_message, handler)
+            finally:
+                self.at_work.discard(task)
+
+        return deliver
+
+    async def finish(self, within: float) -> None:
+        """Take nothing more, and wait for what is at work."""
+        if self.broker is not None:
+            for subscriber in self.broker.subscribers:
+                await subscriber.stop()
+        if self.at_work:
+            await asyncio.wait(set(self.at_work), timeout=within)
+
+    async def stop(self) -> None:
+        """Leave the broker; what was not acknowledged comes again."""
+        if self.broker is not None:
+            await self.broker.stop()
+
+    async def check_queues(self) -> None:
+        """See whether a queue of ours is gone, and bind those of events again: nobody can see a missing binding."""
+        bus, missing = self._context.bus, []
+        for queue, handler in self._context.worker.queues().items():
+            if await bus.look(queue) is None:
+                missing.append(queue)
+                continue
+            for key in handler.keys:
+                await bus.bind(queue, handler.message.exchange, key)
+        if missing:
+            log.error("queues are missing: run `yeyak topology apply`", context=self._context.name, queues=missing)
+        if self.missing and not missing:
+            log.warning("the queues are back: consuming anew", context=self._context.name)
+            await self._start_anew()
+        self.missing = missing
+
+    async def _start_anew(self) -> None:
+        old, self.broker = self.broker, None
+        await self.start()
+        if old is not None:
+            await old.stop()
