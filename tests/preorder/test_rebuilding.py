@@ -35,8 +35,8 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Calle
     await town.refused(reserve(await product(town), kim, "tok_declined"))
     kept = await town.done(reserve(await product(town), lee))
     await shown(town, kept, receipt={"status": "ISSUED"})
-    elsewhere = request()
-    await town.done(elsewhere)
+    elsewhere = request("tok_declined")
+    await town.refused(elsewhere)
     await town.quiet()
     before = await rows_of(town)
 
