@@ -42,6 +42,23 @@ async def channel(url: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
+async def test_a_bus_is_connected_once_it_can_say_and_hear_everything(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, listen = Bus(url, "test"), Bus._listen
+    seen: list[bool] = []
+
+    async def look_first(self: Bus, connection: Any) -> None:
+        seen.append(self.connected)
+        await listen(self, connection)
+
+    monkeypatch.setattr(Bus, "_listen", look_first)
+    await bus.start()
+
+    assert (seen, bus.connected) == ([False], True)
+    await bus.stop()
+
+
 async def queue_of(channel: Any, topic: str, exchange: str = COMMANDS) -> Any:
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind(exchange, routing_key=topic)

@@ -64,7 +64,15 @@ class Bus:
         connection = await aio_pika.connect_robust(
             self._url, timeout=10, reconnect_interval=0.5, client_properties={"connection_name": f"{self.name}: says"}
         )
+        try:
+            await self._open(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        connection.close_callbacks.add(lambda *_: self.on_lost())
         self._connection = connection
+
+    async def _open(self, connection: AbstractRobustConnection) -> None:
         confirmed = await connection.channel(publisher_confirms=True)
         asking = await connection.channel(publisher_confirms=False)
         replying = await connection.channel(publisher_confirms=False)
@@ -77,7 +85,6 @@ class Bus:
             self._unconfirmed[exchange] = await replying.get_exchange(exchange, ensure=False)
         self._graves = await burying.get_exchange(DEAD, ensure=False)
         await self._listen(connection)
-        connection.close_callbacks.add(lambda *_: self.on_lost())
 
     async def _listen(self, connection: AbstractRobustConnection) -> None:
         channel = await connection.channel(publisher_confirms=False)
