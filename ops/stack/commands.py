@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import psutil
@@ -15,11 +14,13 @@ import typer
 from ops.stack import control, processes
 from ops.stack.files import last_line, rotate
 from ops.stack.local import REPOSITORY, Local, local
+from ops.stack.saying import addresses
 from ops.stack.servers import PostgresServer, RabbitServer, stop_all
-from ops.stack.supervisor import ALREADY_SUPERVISED, addresses, end_leftovers
+from ops.stack.supervisor import ALREADY_SUPERVISED, end_leftovers
 from ops.stack.supervisor import main as supervise
+from ops.stack.waiting import wait_until
 
-UP_TIMEOUT = 180.0
+UP_TIMEOUT, ENDING_TIMEOUT = 180.0, 60.0
 HOPELESS_AFTER = 4  # crashes in a row of one process
 
 
@@ -99,20 +100,24 @@ def _launch(here: Local) -> None:
             stderr=stream,
             start_new_session=True,
         )
-    _wait(30.0, lambda: here.read_state().get("supervisor") == supervisor.pid or supervisor.poll() is not None)
+    wait_until(lambda: supervisor.poll() is not None or here.read_state().get("supervisor") == supervisor.pid, 30.0)
     if supervisor.returncode not in (None, ALREADY_SUPERVISED) and here.read_state().get("phase") != "failed":
         _fail(f"the supervisor does not start ({last_line(log)}): read {log}")
 
 
 def _until_ready(here: Local) -> dict[str, Any]:
     deadline = time.monotonic() + UP_TIMEOUT
-    while True:
-        answer = control.tell(here.root, "state", timeout=5.0)
-        state = answer["state"] if answer else here.read_state()
-        if answer and _is_complete(state):
-            return state
-        _give_up_if_hopeless(here, state, late=time.monotonic() > deadline)
-        time.sleep(0.1)
+    return wait_until(lambda: _ready(here, late=time.monotonic() > deadline), UP_TIMEOUT + 10.0, every=0.1)
+
+
+def _ready(here: Local, late: bool) -> dict[str, Any]:
+    """The state of a town that is complete, nothing yet, or the end of this command."""
+    answer = control.tell(here.root, "state", timeout=5.0)
+    state = answer["state"] if answer else here.read_state()
+    if answer and _is_complete(state):
+        return dict(state)
+    _give_up_if_hopeless(here, state, late)
+    return {}
 
 
 def _is_complete(state: dict[str, Any]) -> bool:
@@ -138,22 +143,29 @@ def _give_up_if_hopeless(here: Local, state: dict[str, Any], late: bool) -> None
 
 def _answers(here: Local) -> bool:
     """Whether a supervisor holds the town and listens; one that holds it and does not is ended."""
-    deadline = time.monotonic() + 15.0
-    while here.supervisor_pid():
-        state = control.tell(here.root, "ping", timeout=5.0)
-        if state and state["state"]["phase"] in ("servers", "preparing", "up"):
-            return True
-        if time.monotonic() > deadline and not state:
-            _kill_supervisor(here)
-        time.sleep(0.1)
-    return False
+    heard = wait_until(lambda: _heard(here), 15.0, every=0.1)
+    if heard == "ending":
+        wait_until(lambda: here.supervisor_pid() is None, ENDING_TIMEOUT)
+    if heard == "":
+        _kill_supervisor(here)
+    return heard == "up"
+
+
+def _heard(here: Local) -> str:
+    """What a supervisor says: `up` (or on its way), `ending`, nothing; `nobody` when there is none."""
+    if here.supervisor_pid() is None:
+        return "nobody"
+    answer = control.tell(here.root, "ping", timeout=5.0)
+    if not answer:
+        return ""
+    return "up" if answer["state"]["phase"] in ("servers", "preparing", "up") else "ending"
 
 
 def _end_supervisor(here: Local) -> None:
     if here.supervisor_pid() is None:
         return
     control.tell(here.root, "shutdown", timeout=5.0)
-    if not _wait(60.0, lambda: here.supervisor_pid() is None):
+    if not wait_until(lambda: here.supervisor_pid() is None, ENDING_TIMEOUT):
         _kill_supervisor(here)
 
 
@@ -173,15 +185,6 @@ def _order(do: str, name: str) -> None:
     if not answer["ok"]:
         _fail(answer["error"])
     typer.echo(f"{name}: {do} done.")
-
-
-def _wait(seconds: float, happened: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -3,11 +3,11 @@
 import json
 import random
 import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from ops.stack.files import write_atomically
+from ops.stack.waiting import wait_until
 
 # Below the kernel's ephemeral range: no outgoing connection takes such a port while its server restarts.
 _OWN_RANGE = range(18_000, 32_000)
@@ -40,7 +40,7 @@ def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int], patie
     still being taken apart may listen for a moment, so a kept port is given up after `patience` seconds only.
     """
     kept = read_ports(file)
-    _wait_free(list(kept.values()), patience)
+    wait_until(lambda: all(is_free(port) for port in kept.values()), patience, every=0.02)
     ports: dict[str, int] = {}
     for name in names:
         port = kept.get(name) or free_port(preferred.get(name))
@@ -50,12 +50,6 @@ def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int], patie
     if ports != kept:
         write_atomically(file, json.dumps(ports))
     return ports
-
-
-def _wait_free(ports: list[int], patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while not all(is_free(port) for port in ports) and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def read_ports(file: Path) -> dict[str, int]:

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -66,9 +67,21 @@ def send(processes: Iterable[psutil.Process], signum: int) -> None:
 
 
 def wait_gone(processes: Iterable[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Those that are still alive after `timeout` seconds."""
-    left = list(processes)
+    """Those that are still alive after `timeout` seconds; the kernel tells of each end."""
     deadline = time.monotonic() + timeout
-    while (left := [process for process in left if is_alive(process)]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return left
+    return [process for process in list(processes) if not _ends(process, deadline)]
+
+
+def _ends(process: psutil.Process, deadline: float) -> bool:
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not is_alive(process):  # a stranger's pid by now
+            return True
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return bool(waiting.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    finally:
+        os.close(descriptor)

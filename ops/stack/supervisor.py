@@ -6,117 +6,30 @@ opposite order. What it knows is in `.local/town.json`; what it can be told is i
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import psutil
-
 from ops.stack import processes
-from ops.stack.children import Child, Plan
+from ops.stack.children import Child
 from ops.stack.control import Answer, listening
-from ops.stack.files import last_line, rotate
-from ops.stack.local import PROCESS_MARK, REPOSITORY, SERVER_ADDRESSES, AlreadySupervised, Local, local
-from ops.stack.ports import is_free, kept_ports
-from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
+from ops.stack.local import PROCESS_MARK, AlreadySupervised, Local, local
+from ops.stack.plans import GATEWAY, Commands, TownFailed, plans, real_commands
+from ops.stack.preparing import prepare
+from ops.stack.private import PrivateServers
+from ops.stack.probing import answers_ready
+from ops.stack.saying import addresses, say
+from ops.stack.servers import ServerFailed
 
-GATEWAY = "gateway"
-GATEWAY_PORT = 8088
 ALREADY_SUPERVISED = 3
-
-
-class TownFailed(Exception):
-    """One sentence: why the town cannot start, and which log to read."""
-
-
-class Servers:
-    """The private servers, or nothing at all when the environment names others."""
-
-    def __init__(self, root: Local) -> None:
-        self.all: list[Server] = []
-        self.down_on_purpose: set[str] = set()
-        self.starting: set[str] = set()
-        self.restarts: dict[str, int] = {}
-        if not (os.environ.get("YEYAK_AMQP_URL") and os.environ.get("YEYAK_DATABASE_URL")):
-            self.rabbit = RabbitServer(root.root, preferred_ports={"amqp": 5672, "console": 15672, "metrics": 15692})
-            self.postgres = PostgresServer(root.root, preferred_ports={"sql": 5432})
-            self.all = [self.rabbit, self.postgres]
-
-    def named(self, name: str) -> Server | None:
-        return next((server for server in self.all if server.name == name), None)
-
-    def environment(self) -> dict[str, str]:
-        """The addresses that every process of the town gets."""
-        if self.all:
-            return {
-                "YEYAK_AMQP_URL": self.rabbit.amqp_url,
-                "YEYAK_RABBITMQ_API": self.rabbit.api_url,
-                "YEYAK_DATABASE_URL": self.postgres.database_url,
-                "YEYAK_PROVIDER_DATABASE_URL": self.postgres.provider_database_url,
-                "YEYAK_PAYMENTS_REFUND_LOG": str(self.postgres.root / "refunds.jsonl"),
-            }
-        return {name: os.environ[name] for name in SERVER_ADDRESSES if os.environ.get(name)}
-
-    def _state_of(self, server: Server) -> str:
-        if server.name in self.starting:
-            return "starting"
-        return "running" if server.pid else "stopped"
-
-    def described(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": server.name,
-                "pid": server.pid,
-                "state": self._state_of(server),
-                "restarts": self.restarts.get(server.name, 0),
-                "ports": server.ports,
-                "url": server.url,
-            }
-            for server in self.all
-        ]
-
-
-@dataclass(frozen=True)
-class Commands:
-    """What the town is made of; tests give their own."""
-
-    prepare: list[list[str]]
-    workers: Mapping[str, list[str]]
-    gateway: list[str] | None
-
-
-def real_commands() -> Commands:
-    python, yeyak = sys.executable, [sys.executable, "-m", "ops.cli"]
-    return Commands(
-        prepare=[[*yeyak, "migrate"], [*yeyak, "topology", "apply"]],
-        workers={context: [python, "-m", "workers", context] for context in contexts_of_the_town()},
-        gateway=[python, "-m", "gateway_api"],
-    )
-
-
-def contexts_of_the_town() -> list[str]:
-    """Read in a process of its own: the supervisor stays small, and outlives a broken import."""
-    program = "import json, workers.town as town; print(json.dumps(list(town.CONTEXTS)))"
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise TownFailed(f"workers/town.py cannot be read ({reason})")
-    return list(json.loads(result.stdout.splitlines()[-1]))
 
 
 class Supervisor:
     def __init__(self, root: Local, commands: Commands | None = None) -> None:
         self.local = root
-        self.servers = Servers(root)
+        self.servers = PrivateServers(root)
         self.children: list[Child] = []
         self.phase = "servers"
         self.problem: str | None = None
@@ -171,18 +84,21 @@ class Supervisor:
     async def _start(self) -> None:
         self._changed()
         await asyncio.to_thread(end_leftovers, self.local)
-        await asyncio.to_thread(start_all, *self.servers.all)
+        await self.servers.start()
         self._take_addresses()
         self._enter("preparing")
         commands = self._commands if self._commands is not None else await asyncio.to_thread(real_commands)
         for command in commands.prepare:
             if not self._stopping.is_set():
-                await self._prepare(command)
+                await prepare(command, self._env, self.local, self._stopping)
         if not self._stopping.is_set():
             self._open(commands)
 
     def _open(self, commands: Commands) -> None:
-        self.children = [Child(plan, self.local, self._changed) for plan in self._plans(commands)]
+        self.children = [Child(plan, self.local, self._changed) for plan in plans(commands, self.local)]
+        for gateway in filter(is_gateway, self.children):
+            self._env["YEYAK_GATEWAY_PORT"] = gateway.plan.env["YEYAK_GATEWAY_PORT"]
+            self.local.write_env(self._env)
         self._enter("up")
         for child in self.children:
             child.start(self._env)
@@ -192,61 +108,6 @@ class Supervisor:
         self._env |= self.servers.environment()
         self.local.write_env(self._env)
 
-    async def _prepare(self, command: list[str]) -> None:
-        log = self.local.log_of("prepare")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        rotate(log)
-        with log.open("ab") as stream:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env=os.environ | self._env | {PROCESS_MARK: str(self.local.root)},
-                cwd=REPOSITORY,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-                preexec_fn=processes.dying_with_parent(os.getpid()),
-            )
-        stop = asyncio.create_task(self._stopping.wait())
-        end = asyncio.create_task(process.wait())
-        await asyncio.wait([stop, end], return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if not end.done():
-            process.terminate()
-        elif end.result():
-            what = " ".join(word for word in command if not word.startswith(("/", "-"))).replace("ops.cli", "yeyak")
-            raise TownFailed(f"{what} failed ({last_line(log)}): read {log}")
-
-    def _plans(self, commands: Commands) -> list[Plan]:
-        ports = self._ports(list(commands.workers))
-        plans = [
-            Plan(
-                name=context,
-                argv=argv,
-                contexts=[context],
-                ready_url=f"http://127.0.0.1:{ports[context]}/ready",
-                env={"YEYAK_PROCESS": context, "YEYAK_HEALTH_PORT": str(ports[context])},
-            )
-            for context, argv in commands.workers.items()
-        ]
-        if commands.gateway:
-            port = ports[GATEWAY]
-            env = {"YEYAK_PROCESS": GATEWAY, "YEYAK_GATEWAY_PORT": str(port)}
-            plans.append(Plan(GATEWAY, commands.gateway, f"http://127.0.0.1:{port}/ready", env=env))
-            self._env["YEYAK_GATEWAY_PORT"] = str(port)
-            self.local.write_env(self._env)
-        return plans
-
-    def _ports(self, contexts: list[str]) -> dict[str, int]:
-        kept = self.local.root / "ports.json"
-        demanded = os.environ.get("YEYAK_GATEWAY_PORT")
-        if demanded and not is_free(int(demanded)):
-            raise TownFailed(f"port {demanded} (YEYAK_GATEWAY_PORT) is taken: choose another, or end who listens there")
-        ports = kept_ports(kept, [*contexts, GATEWAY], {GATEWAY: GATEWAY_PORT})
-        if demanded or is_free(GATEWAY_PORT):
-            ports[GATEWAY] = int(demanded or GATEWAY_PORT)
-        return ports
-
     # watching
 
     async def _watch(self) -> None:
@@ -255,7 +116,8 @@ class Supervisor:
         tick = 0
         while not self._stopping.is_set():
             async with self._order:
-                await self._revive_servers()
+                if await self.servers.revive():
+                    await self._follow_addresses()
             await asyncio.gather(*(self._probe(child) for child in self.children if not child.ready or tick % 4 == 0))
             if not announced and self.children and all(child.ready for child in self.children):
                 announced = True
@@ -267,25 +129,6 @@ class Supervisor:
     async def _probe(self, child: Child) -> None:
         if child.pid:
             child.note_ready(await answers_ready(child.plan.ready_url))
-
-    async def _revive_servers(self) -> None:
-        gone = [server for server in self.servers.all if not self._is_fine(server)]
-        if gone:
-            await asyncio.gather(*(self._revive(server) for server in gone))
-            await self._follow_addresses()
-
-    def _is_fine(self, server: Server) -> bool:
-        return server.is_running() or server.name in self.servers.down_on_purpose
-
-    async def _revive(self, server: Server) -> None:
-        say(f"{server.name} is gone; starting it again")
-        self.servers.restarts[server.name] = self.servers.restarts.get(server.name, 0) + 1
-        self.servers.starting.add(server.name)
-        try:
-            await asyncio.to_thread(server.start)
-        except (ServerFailed, OSError, psutil.Error) as failure:
-            say(f"{server.name} does not come back yet: {failure}")
-        self.servers.starting.discard(server.name)
 
     async def _follow_addresses(self) -> None:
         """Somebody may have taken a port while the server was down: then it is elsewhere now."""
@@ -300,7 +143,7 @@ class Supervisor:
     # orders
 
     def _ensure(self) -> None:
-        self.servers.down_on_purpose.clear()
+        self.servers.want_all()
         for child in self.children:
             child.start(self._env)
 
@@ -312,25 +155,20 @@ class Supervisor:
             return {"ok": False, "error": f"nothing is called {name}; there are: {', '.join(known)}"}
         async with self._order:
             try:
-                await (self._command_server(do, server) if server else self._command_child(do, child))
+                if server:
+                    await self.servers.command(do, server)
+                    await self._follow_addresses()
+                elif child:
+                    await self._command_child(do, child)
             except ServerFailed as failure:
                 return {"ok": False, "error": str(failure)}
         self._changed()
         return {"ok": True, "state": self.described()}
 
-    async def _command_server(self, do: str, server: Server) -> None:
+    async def _command_child(self, do: str, child: Child) -> None:
         if do in ("stop", "restart"):
-            self.servers.down_on_purpose.add(server.name)
-            await asyncio.to_thread(server.stop)
-        if do in ("start", "restart"):
-            await asyncio.to_thread(server.start)
-            self.servers.down_on_purpose.discard(server.name)
-            await self._follow_addresses()
-
-    async def _command_child(self, do: str, child: Child | None) -> None:
-        if child and do in ("stop", "restart"):
             await child.stop()
-        if child and do in ("start", "restart"):
+        if do in ("start", "restart"):
             child.start(self._env)
 
     # ending
@@ -339,7 +177,7 @@ class Supervisor:
         self._enter("stopping")
         await asyncio.gather(*(child.stop() for child in self.children if is_gateway(child)))
         await asyncio.gather(*(child.stop() for child in self.children))
-        await asyncio.to_thread(stop_all, *self.servers.all)
+        await self.servers.stop()
         self._enter("failed" if self.problem else "stopped")
 
     def _enter(self, phase: str) -> None:
@@ -363,38 +201,6 @@ def end_leftovers(root: Local) -> None:
     leftovers = processes.marked(PROCESS_MARK, str(root.root))
     processes.send(leftovers, signal.SIGTERM)
     processes.send(processes.wait_gone(leftovers, 5.0), signal.SIGKILL)
-
-
-async def answers_ready(url: str, timeout: float = 1.0) -> bool:
-    """Whether a GET of `http://host:port/path` is answered with 200."""
-    address, _, path = url.removeprefix("http://").partition("/")
-    host, _, port = address.partition(":")
-    try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(host, int(port))
-            try:
-                writer.write(f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.readline()).split()[1:2] == [b"200"]
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return False
-
-
-def addresses(state: Mapping[str, Any]) -> str:
-    """Where a person finds the running town."""
-    lines = [f"  gateway           {state.get('gateway_url')}"] if state.get("gateway_url") else []
-    if console := state.get("console_url"):
-        scheme, _, rest = console.partition("://")
-        login, _, place = rest.rpartition("@")
-        user, _, password = login.partition(":")
-        lines.append(f"  RabbitMQ console  {scheme}://{place}  user {user}  password {password}")
-    lines += [f"  {server['name']:<16}  {server['url']}" for server in state.get("servers", [])]
-    return "\n".join(lines)
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def main() -> int:

@@ -12,8 +12,9 @@ import pytest
 
 from ops.stack import control
 from ops.stack.local import PROCESS_MARK, AlreadySupervised, Local
+from ops.stack.plans import Commands
 from ops.stack.processes import marked
-from ops.stack.supervisor import Commands, Supervisor
+from ops.stack.supervisor import Supervisor
 
 CHILD = textwrap.dedent(
     """
@@ -127,7 +128,8 @@ async def test_children_end_with_a_supervisor_that_is_killed(here):
         f"""
         import asyncio, pathlib
         from ops.stack.local import Local
-        from ops.stack.supervisor import Commands, Supervisor
+        from ops.stack.plans import Commands
+        from ops.stack.supervisor import Supervisor
         commands = Commands(prepare=[], workers={{"payments": {[*PYTHON, CHILD]!r}}}, gateway=None)
         async def main():
             await Supervisor(Local(pathlib.Path({str(here.root)!r})), commands).run()

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ops.stack.probing import answers_ready
 from ops.stack.processes import dying_with_parent
-from ops.stack.supervisor import answers_ready
 from workers.runtime.settings import PREFIX, Settings
 
 GATEWAY = "gateway"

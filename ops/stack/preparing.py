@@ -1,0 +1,42 @@
+"""Commands that must have succeeded before any process starts."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from ops.stack.files import last_line, rotate
+from ops.stack.local import PROCESS_MARK, REPOSITORY, Local
+from ops.stack.plans import TownFailed
+from ops.stack.processes import dying_with_parent
+
+
+async def prepare(command: list[str], env: Mapping[str, str], here: Local, stopping: asyncio.Event) -> None:
+    """Run a command to its end, or until the town is told to stop; raises TownFailed."""
+    log = here.log_of("prepare")
+    process = await _started(command, env, here)
+    stop = asyncio.create_task(stopping.wait())
+    end = asyncio.create_task(process.wait())
+    await asyncio.wait([stop, end], return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not end.done():
+        process.terminate()
+    elif end.result():
+        what = " ".join(word for word in command if not word.startswith(("/", "-"))).replace("ops.cli", "yeyak")
+        raise TownFailed(f"{what} failed ({last_line(log)}): read {log}")
+
+
+async def _started(command: list[str], env: Mapping[str, str], here: Local) -> asyncio.subprocess.Process:
+    log = here.log_of("prepare")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    rotate(log)
+    with log.open("ab") as stream:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            env={**os.environ, **env, PROCESS_MARK: str(here.root)},
+            cwd=REPOSITORY,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            preexec_fn=dying_with_parent(os.getpid()),
+        )

@@ -1,0 +1,21 @@
+"""What the supervisor tells a person."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+
+def addresses(state: Mapping[str, Any]) -> str:
+    """Where a person finds the running town."""
+    lines = [f"  gateway           {state.get('gateway_url')}"] if state.get("gateway_url") else []
+    if console := state.get("console_url"):
+        scheme, _, rest = console.partition("://")
+        login, _, place = rest.rpartition("@")
+        user, _, password = login.partition(":")
+        lines.append(f"  RabbitMQ console  {scheme}://{place}  user {user}  password {password}")
+    lines += [f"  {server['name']:<16}  {server['url']}" for server in state.get("servers", [])]
+    return "\n".join(lines)
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

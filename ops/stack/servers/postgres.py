@@ -1,0 +1,222 @@
+"""A private PostgreSQL."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from ops.stack import processes
+from ops.stack.files import write_atomically
+from ops.stack.servers.server import Server, ServerFailed
+
+
+class PostgresServer(Server):
+    """PostgreSQL with the role `yeyak`, which owns its databases and may create more; `postgres` is the superuser."""
+
+    name = "postgres"
+    port_names = ("sql",)
+    user = "yeyak"
+    databases = ("yeyak", "yeyak_provider")
+    _stop_signal = signal.SIGINT  # fast shutdown: does not wait for clients to leave
+
+    @property
+    def database_url(self) -> str:
+        return self.url_of("yeyak")
+
+    @property
+    def provider_database_url(self) -> str:
+        """The payment provider's own ledger: a stranger's database, for all the town knows."""
+        return self.url_of("yeyak_provider")
+
+    @property
+    def admin_url(self) -> str:
+        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.ports['sql']}/postgres"
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.ports['sql']}/{database}"
+
+    @property
+    def data(self) -> Path:
+        """Resolved: the home is a link where PostgreSQL's user cannot follow the root's own path."""
+        return self.home.resolve() / "data"
+
+    def _url(self) -> str:
+        return self.database_url
+
+    def _all(self) -> list[psutil.Process]:
+        return processes.titled("postgres", self.identity)
+
+    def _find_main(self) -> psutil.Process | None:
+        """The children rename themselves; only the server itself keeps its command line."""
+        return next((process for process in self._all() if "-D" in process.cmdline()), None)
+
+    def _prepare(self) -> None:
+        self._make_home()
+        if not self._is_made:
+            shutil.rmtree(self.data, ignore_errors=True)
+            self._initdb()
+        self._drop_stale_pid_file()
+
+    def _make_home(self) -> None:
+        if os.geteuid() == 0 and not self.home.exists() and not _reaches(self._prefix(), self.root):
+            elsewhere = Path("/var/lib") / self.identity
+            elsewhere.mkdir(exist_ok=True)
+            self.home.unlink(missing_ok=True)
+            self.home.symlink_to(elsewhere)
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(self.home, account.pw_uid, account.pw_gid)
+
+    def _initdb(self) -> None:
+        words = self.data.with_name("initdb.password")
+        write_atomically(words, self.password)
+        if os.geteuid() == 0:
+            shutil.chown(words, "postgres", "postgres")
+        try:
+            self._as_postgres(
+                self._binary("initdb"),
+                f"--pgdata={self.data}",
+                "--username=postgres",
+                f"--pwfile={words}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--no-instructions",
+            )
+        finally:
+            words.unlink()
+
+    def _drop_stale_pid_file(self) -> None:
+        """Its pid may belong to somebody else by now, and PostgreSQL would then refuse to start."""
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+            owner = psutil.Process(int(pid_file.read_text().split()[0]))
+            if owner.name() == "postgres" and str(self.data) in " ".join(owner.cmdline()):
+                raise ServerFailed(f"somebody runs PostgreSQL (pid {owner.pid}) on {self.data}: stop that one first")
+        pid_file.unlink(missing_ok=True)
+
+    def _spawn(self, ports: dict[str, int]) -> subprocess.Popen[bytes]:
+        command = [self._binary("postgres"), "-D", str(self.data)]
+        for name, value in self._settings(ports).items():
+            command += ["-c", f"{name}={value}"]
+        tie = ["setpriv", "--pdeathsig", "INT"] if self._die_with_parent else []
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [*self._prefix(), *tie, *command],
+                env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+                cwd=self.data.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _settings(self, ports: dict[str, int]) -> dict[str, object]:
+        return {
+            "cluster_name": self.identity,
+            "listen_addresses": "127.0.0.1",
+            "port": ports["sql"],
+            "unix_socket_directories": "",  # a socket's path may hold 107 bytes; a checkout's may hold more
+            "max_connections": 300,
+            "shared_buffers": "256MB",
+            "wal_compression": "lz4",
+            "max_wal_size": "2GB",
+            "checkpoint_timeout": "15min",
+            "jit": "off",  # costs more than it saves on short statements
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "log_line_prefix": "%m [%p] %a %d: ",
+            "log_checkpoints": "off",
+        }
+
+    def _answers(self) -> bool:
+        if not self.ports or not self._accepts_connections():
+            return False
+        return self._psql("postgres", "SELECT 1") is not None
+
+    def _accepts_connections(self) -> bool:
+        """`postmaster.pid` ends in `ready` when the server accepts connections."""
+        try:
+            return (self.data / "postmaster.pid").read_text().rstrip().endswith("ready")
+        except OSError:
+            return False
+
+    def _complete(self) -> None:
+        if self._is_made:
+            return
+        self._psql("postgres", f"CREATE ROLE {self.user} LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}'")
+        self._psql("postgres", f"GRANT pg_monitor TO {self.user}")
+        for database in self.databases:
+            if self._psql("postgres", f"CREATE DATABASE {database} OWNER {self.user}") is None:
+                raise ServerFailed(f"the database {database} cannot be created: read {self.log}")
+        super()._complete()
+
+    def _psql(self, database: str, statement: str) -> str | None:
+        """What it printed; None when it failed."""
+        result = subprocess.run(
+            [self._binary("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement],
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "PGHOST": "127.0.0.1",
+                "PGPORT": str(self.ports["sql"]),
+                "PGUSER": "postgres",
+                "PGPASSWORD": self.password,
+                "PGDATABASE": database,
+                "PGCONNECT_TIMEOUT": "5",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return result.stdout if result.returncode == 0 else None
+
+    def _as_postgres(self, *command: str) -> None:
+        result = subprocess.run(
+            [*self._prefix(), *command],
+            cwd=self.data.parent,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            raise ServerFailed(f"{Path(command[0]).name} failed: {result.stderr.strip()[-400:]}")
+
+    def _binary(self, name: str) -> str:
+        """Of the version that made the data: a newer server refuses it."""
+        made_by = self.data / "PG_VERSION"
+        return _postgres_binary(name, made_by.read_text().strip() if made_by.exists() else None)
+
+    def _prefix(self) -> list[str]:
+        """PostgreSQL refuses root. A checkout that its user cannot enter needs one capability, if we may lend it."""
+        if os.geteuid() != 0:
+            return []
+        plain = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
+        lent = [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
+        return lent if not _reaches(plain, self.root) and _reaches(lent, self.root) else plain
+
+
+def _reaches(prefix: list[str], folder: Path) -> bool:
+    """Whether the account that `prefix` switches to can enter that folder (or the part of it that exists)."""
+    command = [*prefix, "stat", f"{folder}/."]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+
+
+def _postgres_binary(name: str, version: str | None) -> str:
+    """Of that version if it is installed, otherwise of the newest that is."""
+    found_servers = Path("/usr/lib/postgresql").glob("[0-9]*/bin/postgres")
+    folders = {path.parts[4]: path.parent for path in found_servers}
+    if folders:
+        return str(folders.get(version or "", folders[max(folders, key=float)]) / name)
+    found = shutil.which(name)
+    if not found:
+        raise ServerFailed("PostgreSQL is not installed: run ops/bootstrap.sh as root, or install postgresql")
+    return found

@@ -1,0 +1,155 @@
+"""A private RabbitMQ."""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from ops.stack import processes
+from ops.stack.files import write_atomically
+from ops.stack.servers.server import Server, ServerFailed
+
+MARK = "TOWN_SERVER_OF"  # not a YEYAK_ name: those are settings, and unknown ones are refused
+
+
+class RabbitServer(Server):
+    """RabbitMQ with the management console and Prometheus metrics; its own epmd, cookie and node name."""
+
+    name = "rabbitmq"
+    port_names = ("amqp", "console", "metrics", "dist", "epmd")
+    user = "yeyak"
+    _stop_signal = signal.SIGTERM
+    _main_names = ("rabbitmq-server", "erl", "erlexec", "beam.smp")  # one process that becomes the next
+
+    @property
+    def amqp_url(self) -> str:
+        return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.ports['amqp']}/"
+
+    @property
+    def api_url(self) -> str:
+        """The management console with user and password; its HTTP API is under `/api`."""
+        return f"http://{self.user}:{self.password}@127.0.0.1:{self.ports['console']}"
+
+    @property
+    def nodename(self) -> str:
+        return f"{self.identity}@localhost"
+
+    def _url(self) -> str:
+        return self.amqp_url
+
+    def _all(self) -> list[psutil.Process]:
+        return processes.marked(MARK, self.identity)
+
+    def _find_main(self) -> psutil.Process | None:
+        ours = {process.pid: process for process in self._all()}
+        tops = (process for process in ours.values() if process.ppid() not in ours)
+        return next((process for process in tops if process.name() in self._main_names), None)
+
+    def _prepare(self) -> None:
+        if not self._is_made:
+            shutil.rmtree(self.home / "mnesia", ignore_errors=True)
+        for folder in (self.home, self.home / "home"):
+            folder.mkdir(mode=0o700, exist_ok=True, parents=True)
+        (self.home / "home" / ".erlang.cookie").unlink(missing_ok=True)
+        write_atomically(self.home / "home" / ".erlang.cookie", self.password, mode=0o400)
+        write_atomically(self.home / "enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n")
+        write_atomically(self.home / "env.conf", "")
+
+    def _spawn(self, ports: dict[str, int]) -> subprocess.Popen[bytes]:
+        write_atomically(self.home / "rabbitmq.conf", self._configuration(ports))
+        environment = self._environment(ports)
+        self._run(["epmd", "-port", str(ports["epmd"]), "-address", "127.0.0.1"], environment)
+        return self._run([_rabbitmq_script()], environment)
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=self._before_exec(),
+            )
+
+    def _before_exec(self) -> Callable[[], None]:
+        tie = processes.dying_with_parent(os.getpid()) if self._die_with_parent else None
+
+        def before_exec() -> None:
+            processes.raise_file_limit()
+            if tie:
+                tie()
+
+        return before_exec
+
+    def _configuration(self, ports: dict[str, int]) -> str:
+        settings = {
+            "listeners.tcp.local": f"127.0.0.1:{ports['amqp']}",
+            "management.tcp.ip": "127.0.0.1",
+            "management.tcp.port": ports["console"],
+            "prometheus.tcp.ip": "127.0.0.1",
+            "prometheus.tcp.port": ports["metrics"],
+            "default_user": self.user,
+            "default_pass": self.password,
+            "default_user_tags.administrator": "true",
+            "log.file": self.log,
+            "disk_free_limit.absolute": "100MB",
+        }
+        return "".join(f"{name} = {value}\n" for name, value in settings.items())
+
+    def _environment(self, ports: dict[str, int]) -> dict[str, str]:
+        """Nothing of an installed broker's environment or configuration reaches this one."""
+        kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
+        return kept | {
+            MARK: self.identity,
+            "LANG": "C.UTF-8",
+            "HOME": str(self.home / "home"),
+            "ERL_EPMD_PORT": str(ports["epmd"]),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RUNNING_UNDER_SYSTEMD": "true",  # the start script then becomes the server instead of a parent of it
+            "RABBITMQ_NODENAME": self.nodename,
+            "RABBITMQ_DIST_PORT": str(ports["dist"]),
+            "RABBITMQ_MNESIA_BASE": str(self.home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.home / "log"),
+            "RABBITMQ_CONFIG_FILE": str(self.home / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.home / "env.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.home / "enabled_plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"
+            # some part of it waits 5 s for nothing at the end; what was confirmed is on disk long before
+            " -kernel shutdown_timeout 2000",
+        }
+
+    def _answers(self) -> bool:
+        """The console answers last of all, after the AMQP listener."""
+        if not self.ports:
+            return False
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports['console']}/api/overview")
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=2) as answer:
+                return any(
+                    listener["protocol"] == "amqp" and listener["port"] == self.ports["amqp"]
+                    for listener in json.load(answer)["listeners"]
+                )
+        except (OSError, ValueError, KeyError):
+            return False
+
+
+def _rabbitmq_script() -> str:
+    """The distribution's wrapper in /usr/sbin changes user and folders; the script below it does not."""
+    script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    found = str(script) if script.exists() else shutil.which("rabbitmq-server")
+    if not found:
+        raise ServerFailed("RabbitMQ is not installed: run ops/bootstrap.sh as root, or install rabbitmq-server")
+    return found
