@@ -11,7 +11,7 @@ import sys
 import typer
 
 from ops.stack import commands as stack
-from ops.stack.local import SERVER_ADDRESSES, local
+from ops.stack.local import ACCOUNTS_DIR, SERVER_ADDRESSES, local
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -32,7 +32,7 @@ def talk_to_the_local_town() -> None:
     """The running town's addresses, where the environment does not name others."""
     elsewhere = os.environ.get("YEYAK_AMQP_URL") or os.environ.get("YEYAK_DATABASE_URL")
     for name, value in local().read_env().items():
-        if not (elsewhere and name in SERVER_ADDRESSES):
+        if not (elsewhere and name in (*SERVER_ADDRESSES, ACCOUNTS_DIR)):
             os.environ.setdefault(name, value)
 
 

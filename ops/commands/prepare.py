@@ -8,11 +8,16 @@ import sys
 from typing import Annotated
 
 import asyncpg
+import httpx
 import typer
 
+from ops import broker
+from ops.accounts import rights, roles
+from ops.accounts.files import ADMINISTRATOR, PROVIDER, Folder
+from ops.accounts.plan import accounts
 from storage.migrations import migrate as migrate_schema
 from workers.runtime import topology
-from workers.runtime.settings import settings
+from workers.runtime.settings import Settings, read_settings, settings
 from workers.town import CONTEXTS, workers
 
 topology_app = typer.Typer(no_args_is_help=True, help="Exchanges, queues and bindings of the town.")
@@ -24,10 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when left out")] = None) -> None:
-    """Bring every schema up to date; run as often as you like."""
-    configuration = settings()
+    """Bring every schema up to date, and make the roles of the accounts' folder; run as often as you like."""
+    configuration = administrator()
     databases = {name: configuration.database_of(name) for name in CONTEXTS} | {
-        "provider": configuration.provider_database
+        PROVIDER: configuration.provider_database
     }
     if of is not None and of not in databases:
         sys.exit(f"no context is called {of}; there are {', '.join(databases)}")
@@ -37,9 +42,26 @@ def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when
             asyncio.run(_create_database(url))
         for name, url in chosen.items():
             migrate_schema(name, url)
+        made = asyncio.run(_make_roles(chosen))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         sys.exit(f"the database could not be prepared: {error}")
-    typer.echo(f"{len(chosen)} schemas are up to date")
+    typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles are there" if made else ""))
+
+
+def administrator() -> Settings:
+    """The settings of who prepares: those of `administrator/` in the accounts' folder where it has them."""
+    folder = Folder.named()
+    return read_settings(**folder.settings_of(ADMINISTRATOR)) if folder else settings()
+
+
+async def _make_roles(databases: dict[str, str]) -> int:
+    folder = Folder.named()
+    if folder is None:
+        return 0
+    made = 0
+    for url in {url for url in databases.values() if url.startswith("postgresql://")}:
+        made += await roles.apply(url, [name for name, place in databases.items() if place == url], folder)
+    return made
 
 
 async def _create_database(url: str) -> None:
@@ -57,11 +79,12 @@ async def _create_database(url: str) -> None:
 
 @topology_app.command()
 def apply() -> None:
-    """Assert every exchange, queue and binding."""
-    configuration = settings()
+    """Assert every exchange, queue and binding, and the users of the accounts' folder."""
+    configuration = administrator()
     queues = topology.plan(workers(), configuration.asked_queue_type)
     try:
         asyncio.run(topology.apply(configuration.amqp_url.get_secret_value(), queues))
+        users = asyncio.run(_make_users(configuration))
     except topology.Different as queue:
         sys.exit(
             f"the queue {queue} is there, made of other stuff: let its messages be read and delete it in the console "
@@ -69,11 +92,23 @@ def apply() -> None:
         )
     except (OSError, topology.AMQPError) as error:
         sys.exit(f"the topology could not be applied: {error}")
-    typer.echo(f"{len(queues)} queues are there")
+    except (httpx.HTTPError, broker.NoApiError) as error:
+        sys.exit(f"the users could not be made: {error}")
+    typer.echo(f"{len(queues)} queues are there" + (f", {users} users are there" if users else ""))
+
+
+async def _make_users(configuration: Settings) -> int:
+    folder = Folder.named()
+    if folder is None:
+        return 0
+    async with broker.client(configuration, timeout=30.0) as api:
+        return await rights.apply(api, accounts(workers()), broker.vhost(configuration), folder.broker_user)
 
 
 @topology_app.command()
 def export() -> None:
-    """Print the topology as RabbitMQ's definitions.json."""
+    """Print the topology as RabbitMQ's definitions.json; users have the passwords of the accounts' folder, or none."""
+    folder = Folder.named()
     queues = topology.plan(workers(), settings().asked_queue_type)
-    typer.echo(json.dumps(topology.definitions(queues), indent=2, ensure_ascii=False))
+    users = rights.definitions(accounts(workers()), "/", folder.broker_user if folder else lambda _: None)
+    typer.echo(json.dumps(users | topology.definitions(queues), indent=2, ensure_ascii=False))

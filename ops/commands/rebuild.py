@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from ops.accounts.files import DATABASE, Folder
 from storage.views import ViewDatabase
 from workers.runtime.asking import Asker
 from workers.runtime.bus import BROKEN, Bus
 from workers.runtime.rebuilding import RebuildFailed
 from workers.runtime.rebuilding import rebuild as rebuild_view
-from workers.runtime.settings import settings
+from workers.runtime.settings import Settings, settings
 from workers.runtime.view import View
 from workers.town import workers
 
@@ -37,11 +38,19 @@ def rebuild(view: Annotated[str, typer.Argument(help="a view, with or without it
     typer.echo(f"{chosen[0].name}: {applied} events applied in {time.monotonic() - began:.1f} s")
 
 
+def _database_of(view: View, configuration: Settings) -> str:
+    """The operator only reads: a view is written with its own role, where this machine has its address."""
+    folder = Folder.named()
+    if folder is None or view.name in configuration.context_database_urls:
+        return configuration.database_of(view.name)
+    return folder.read(view.name).get(DATABASE) or configuration.database_of(view.name)
+
+
 async def _rebuild(view: View) -> int:
     configuration = settings()
     bus = Bus(configuration.amqp_url.get_secret_value(), "rebuild")
     asker = Asker(bus, "rebuild", configuration)
-    store = ViewDatabase(view.tables, configuration.database_of(view.name))
+    store = ViewDatabase(view.tables, _database_of(view, configuration))
     store.open()
     try:
         await bus.start()

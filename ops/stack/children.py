@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ops.stack.files import rotate
-from ops.stack.local import PROCESS_MARK, REPOSITORY, Local
+from ops.stack.local import PROCESS_MARK, REPOSITORY, Local, inherited
 from ops.stack.processes import dying_with_parent
 
 State = Literal["starting", "running", "stopped", "backoff"]
@@ -136,7 +136,7 @@ class Child:
         with log.open("ab") as stream:
             return await asyncio.create_subprocess_exec(
                 *self.plan.argv,
-                env=os.environ | self._env | self.plan.env | {PROCESS_MARK: str(self._local.root)},
+                env=inherited() | self._env | self.plan.env | {PROCESS_MARK: str(self._local.root)},
                 cwd=REPOSITORY,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,

@@ -13,6 +13,7 @@ from ops.stack.files import kept_secret, write_atomically
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROCESS_MARK = "TOWN_PROCESS_OF"
+ACCOUNTS_DIR = "YEYAK_ACCOUNTS_DIR"
 SERVER_ADDRESSES = ("YEYAK_AMQP_URL", "YEYAK_RABBITMQ_API", "YEYAK_DATABASE_URL", "YEYAK_PROVIDER_DATABASE_URL")
 
 
@@ -31,6 +32,11 @@ class Local:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def accounts(self) -> Path:
+        """A folder for each account, with its addresses and passwords."""
+        return self.root / "accounts"
 
     def log_of(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -90,6 +96,11 @@ class Local:
 
     def _lock_file(self) -> IO[str]:
         return (self.root / "supervisor.lock").open("a+")
+
+
+def inherited() -> dict[str, str]:
+    """The environment for processes of the town: where the servers are, the town says."""
+    return {name: value for name, value in os.environ.items() if name not in SERVER_ADDRESSES}
 
 
 class AlreadySupervised(Exception):

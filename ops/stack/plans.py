@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ops.stack.children import Plan
 from ops.stack.local import REPOSITORY, Local
@@ -49,8 +50,8 @@ def contexts_of_the_town() -> list[str]:
     return list(json.loads(result.stdout.splitlines()[-1]))
 
 
-def plans(commands: Commands, here: Local) -> list[Plan]:
-    """A process for each context, and the gateway; raises TownFailed."""
+def plans(commands: Commands, here: Local, *, accounts: Path | None) -> list[Plan]:
+    """A process for each context, and the gateway, each with its account; raises TownFailed."""
     ports = _ports(list(commands.workers), here)
     found = [
         Plan(
@@ -58,14 +59,18 @@ def plans(commands: Commands, here: Local) -> list[Plan]:
             argv=argv,
             contexts=[context],
             ready_url=f"http://127.0.0.1:{ports[context]}/ready",
-            env={"YEYAK_PROCESS": context, "YEYAK_HEALTH_PORT": str(ports[context])},
+            env={"YEYAK_HEALTH_PORT": str(ports[context]), **_identity(context, accounts)},
         )
         for context, argv in commands.workers.items()
     ]
     if commands.gateway:
-        env = {"YEYAK_PROCESS": GATEWAY, "YEYAK_GATEWAY_PORT": str(ports[GATEWAY])}
+        env = {"YEYAK_GATEWAY_PORT": str(ports[GATEWAY]), **_identity(GATEWAY, accounts)}
         found.append(Plan(GATEWAY, commands.gateway, f"http://127.0.0.1:{ports[GATEWAY]}/ready", env=env))
     return found
+
+
+def _identity(name: str, accounts: Path | None) -> dict[str, str]:
+    return {"YEYAK_PROCESS": name} | ({"YEYAK_SECRETS_DIR": str(accounts / name)} if accounts else {})
 
 
 def _ports(contexts: list[str], here: Local) -> dict[str, int]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 
 from ops.stack.files import last_line, rotate
-from ops.stack.local import PROCESS_MARK, REPOSITORY, Local
+from ops.stack.local import PROCESS_MARK, REPOSITORY, Local, inherited
 from ops.stack.plans import TownFailed
 from ops.stack.processes import dying_with_parent
 
@@ -32,7 +32,7 @@ async def _started(command: list[str], env: Mapping[str, str], here: Local) -> a
     with log.open("ab") as stream:
         return await asyncio.create_subprocess_exec(
             *command,
-            env={**os.environ, **env, PROCESS_MARK: str(here.root)},
+            env={**inherited(), **env, PROCESS_MARK: str(here.root)},
             cwd=REPOSITORY,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stream,

@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 
+from ops.accounts.files import AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Folder
 from ops.stack.local import SERVER_ADDRESSES, Local
 from ops.stack.saying import say
 from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
@@ -54,16 +55,35 @@ class PrivateServers:
         return next((server for server in self.all if server.name == name), None)
 
     def environment(self) -> dict[str, str]:
-        """The addresses that every process of the town gets."""
+        """What every process of the town gets: the addresses of others' servers; those of ours are its account's."""
         if self.all:
-            return {
-                "YEYAK_AMQP_URL": self.rabbit.amqp_url,
-                "YEYAK_RABBITMQ_API": self.rabbit.api_url,
-                "YEYAK_DATABASE_URL": self.postgres.database_url,
-                "YEYAK_PROVIDER_DATABASE_URL": self.postgres.provider_database_url,
-                "YEYAK_PAYMENTS_REFUND_LOG": str(self.postgres.root / "refunds.jsonl"),
-            }
+            return {"YEYAK_PAYMENTS_REFUND_LOG": str(self.postgres.root / "refunds.jsonl")}
         return {name: os.environ[name] for name in SERVER_ADDRESSES if os.environ.get(name)}
+
+    @property
+    def console_url(self) -> str | None:
+        """The broker's console, with the administrator's password."""
+        return self.rabbit.api_url if self.all else os.environ.get("YEYAK_RABBITMQ_API")
+
+    def keep_accounts(self, folder: Folder, contexts: list[str]) -> bool:
+        """Write everybody's addresses, the passwords as they were; False when nothing has changed."""
+        administrators = {
+            AMQP: self.rabbit.amqp_url,
+            API: self.rabbit.api_url,
+            DATABASE: self.postgres.database_url,
+            PROVIDER_DATABASE: self.postgres.provider_database_url,
+        }
+        folder.write_administrator(administrators)
+        return bool(folder.write(contexts, Addresses(**self._templates()), move=True))
+
+    def _templates(self) -> dict[str, str]:
+        login, sql = "{user}:{password}@127.0.0.1", self.postgres.ports["sql"]
+        return {
+            "amqp": f"amqp://{login}:{self.rabbit.ports['amqp']}/",
+            "api": f"http://{login}:{self.rabbit.ports['console']}",
+            "database": f"postgresql://{login}:{sql}/{self.postgres.databases[0]}",
+            "provider_database": f"postgresql://{login}:{sql}/{self.postgres.databases[1]}",
+        }
 
     def described(self) -> list[dict[str, Any]]:
         return [

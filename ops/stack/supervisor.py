@@ -12,10 +12,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from ops.accounts.files import OPERATOR, Folder
 from ops.stack import processes
 from ops.stack.children import Child
 from ops.stack.control import Answer, listening
-from ops.stack.local import PROCESS_MARK, AlreadySupervised, Local, local
+from ops.stack.local import ACCOUNTS_DIR, PROCESS_MARK, AlreadySupervised, Local, local
 from ops.stack.plans import GATEWAY, Commands, TownFailed, plans, real_commands
 from ops.stack.preparing import prepare
 from ops.stack.private import PrivateServers
@@ -33,7 +34,9 @@ class Supervisor:
         self.children: list[Child] = []
         self.phase = "servers"
         self.problem: str | None = None
-        self._commands = commands
+        self._given = commands
+        self._commands: Commands = commands or Commands([], {}, None)
+        self._accounts = Folder(root.accounts) if self.servers.all else None
         self._env: dict[str, str] = {}
         self._stopping = asyncio.Event()
         self._order = asyncio.Lock()
@@ -74,7 +77,7 @@ class Supervisor:
             "phase": self.phase,
             "problem": self.problem,
             "gateway_url": next((child.url for child in self.children if is_gateway(child)), None),
-            "console_url": self._env.get("YEYAK_RABBITMQ_API"),
+            "console_url": self.servers.console_url if self._env else None,
             "servers": self.servers.described(),
             "processes": [child.described() for child in self.children],
         }
@@ -85,28 +88,47 @@ class Supervisor:
         self._changed()
         await asyncio.to_thread(end_leftovers, self.local)
         await self.servers.start()
+        self._commands = self._given if self._given is not None else await asyncio.to_thread(real_commands)
         self._take_addresses()
         self._enter("preparing")
-        commands = self._commands if self._commands is not None else await asyncio.to_thread(real_commands)
-        for command in commands.prepare:
-            if not self._stopping.is_set():
-                await prepare(command, self._env, self.local, self._stopping)
+        await self._prepare()
         if not self._stopping.is_set():
-            self._open(commands)
+            self._open()
 
-    def _open(self, commands: Commands) -> None:
-        self.children = [Child(plan, self.local, self._changed) for plan in plans(commands, self.local)]
-        for gateway in filter(is_gateway, self.children):
-            self._env["YEYAK_GATEWAY_PORT"] = gateway.plan.env["YEYAK_GATEWAY_PORT"]
-            self.local.write_env(self._env)
+    async def _prepare(self) -> None:
+        for command in self._commands.prepare:
+            if not self._stopping.is_set():
+                await prepare(command, self._env | self._administrators, self.local, self._stopping)
+
+    @property
+    def _administrators(self) -> dict[str, str]:
+        return {ACCOUNTS_DIR: str(self._accounts.path)} if self._accounts else {}
+
+    def _open(self) -> None:
+        accounts = self._accounts.path if self._accounts else None
+        self.children = [
+            Child(plan, self.local, self._changed) for plan in plans(self._commands, self.local, accounts=accounts)
+        ]
+        self._write_env()
         self._enter("up")
         for child in self.children:
             child.start(self._env)
 
-    def _take_addresses(self) -> None:
-        self._env = {"YEYAK_JWT_KEY": os.environ.get("YEYAK_JWT_KEY") or self.local.jwt_key}
-        self._env |= self.servers.environment()
-        self.local.write_env(self._env)
+    def _take_addresses(self) -> bool:
+        """False when nothing has changed."""
+        env = {"YEYAK_JWT_KEY": os.environ.get("YEYAK_JWT_KEY") or self.local.jwt_key} | self.servers.environment()
+        moved = bool(self._accounts and self.servers.keep_accounts(self._accounts, list(self._commands.workers)))
+        changed, self._env = moved or env != self._env, env
+        self._write_env()
+        return changed
+
+    def _write_env(self) -> None:
+        """What a command in a terminal needs: the operator's account, and the folder of all of them."""
+        gateways = [child.plan.env["YEYAK_GATEWAY_PORT"] for child in self.children if is_gateway(child)]
+        gateway = {"YEYAK_GATEWAY_PORT": gateways[0]} if gateways else {}
+        operators = self._accounts.read(OPERATOR) if self._accounts else {}
+        named = {name.upper(): url for name, url in operators.items()}
+        self.local.write_env(self._env | named | self._administrators | gateway)
 
     # watching
 
@@ -132,10 +154,7 @@ class Supervisor:
 
     async def _follow_addresses(self) -> None:
         """Somebody may have taken a port while the server was down: then it is elsewhere now."""
-        addresses_now = self.servers.environment()
-        if any(self._env.get(name) != value for name, value in addresses_now.items()):
-            self._env |= addresses_now
-            self.local.write_env(self._env)
+        if self._take_addresses():
             await asyncio.gather(*(child.stop() for child in self.children))
             self._ensure()
         self._changed()

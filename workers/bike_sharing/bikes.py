@@ -35,7 +35,7 @@ from storage.database import Session
 from workers.runtime.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
-worker = bikes = Worker("bike_sharing.bikes")
+worker = bikes = Worker("bike_sharing.bikes", says=(SettleHold,))
 
 ASK_AT_MOST = 3600.0
 """Seconds between two questions to a holder that does not answer."""

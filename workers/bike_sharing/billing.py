@@ -27,7 +27,7 @@ from storage.database import Session
 from workers.runtime.tx import Tx
 from workers.runtime.worker import Worker
 
-worker = billing = Worker("bike_sharing.billing")
+worker = billing = Worker("bike_sharing.billing", says=(TakeFee,))
 
 
 @billing.on(RideStarted)

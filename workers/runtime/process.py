@@ -39,7 +39,7 @@ async def run(names: list[str], configuration: Settings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
     from workers.town import worker
 
-    contexts = [worker(name).context(configuration) for name in names]
+    contexts = [worker(name).context(configuration.of(name)) for name in names]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -7,7 +7,7 @@ import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from workers.runtime.drills import delays
 
 PREFIX = "YEYAK_"
-OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR"}
+OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR", "YEYAK_ACCOUNTS_DIR"}
 """Read before the settings are, by whoever finds the files."""
 
 
@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/yeyak")
     context_database_urls: dict[str, SecretStr] = {}
     """A context's own database, by its name, where it is not `database_url` (JSON)."""
+    context_amqp_urls: dict[str, SecretStr] = {}
+    """A context's own account on the broker, by its name, where it is not that of `amqp_url` (JSON)."""
     provider_database_url: SecretStr | None = None
     """The payment simulator's database; None: `database_url` with `_provider` behind the name."""
     rabbitmq_api: SecretStr | None = None
@@ -167,6 +169,11 @@ class Settings(BaseSettings):
     def ticketing_hold_check(self) -> timedelta:
         return timedelta(seconds=self.ticketing_hold_check_seconds)
 
+    def of(self, context: str) -> Settings:
+        """As one of several contexts in a process is given them: with its own account on the broker."""
+        own = self.context_amqp_urls.get(context)
+        return self.model_copy(update={"amqp_url": own}) if own else self
+
     def database_of(self, context: str) -> str:
         """The database URL of a context."""
         return self.context_database_urls.get(context, self.database_url).get_secret_value()
@@ -184,7 +191,17 @@ def unknown_names() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
+def read_settings(**given: str) -> Settings:
+    """The settings, with some of them given; raises `pydantic.ValidationError` with the setting's name."""
+    wanted: dict[str, Any] = {
+        "_env_file": os.environ.get("YEYAK_SETTINGS_FILE"),
+        "_secrets_dir": os.environ.get("YEYAK_SECRETS_DIR"),
+        **given,
+    }
+    return Settings(**wanted)
+
+
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once; raises `pydantic.ValidationError` with the setting's name."""
-    return Settings(_env_file=os.environ.get("YEYAK_SETTINGS_FILE"), _secrets_dir=os.environ.get("YEYAK_SECRETS_DIR"))
+    """The settings of this process, read once; raises as `read_settings` does."""
+    return read_settings()

@@ -18,7 +18,7 @@ the step and keeps the refusal, `return Refused` keeps both.
 from __future__ import annotations
 
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from contracts.base import Event, Message, Question
@@ -79,8 +79,10 @@ async def _take_up_dead_letter(command: TakeUpDeadLetter, tx: Tx) -> None:
 class Worker:
     """The handlers of one bounded context, named like its schema and its wire names."""
 
-    def __init__(self, name: str, *, takes_up: bool = True) -> None:
+    def __init__(self, name: str, *, says: Iterable[type[Message]] = (), takes_up: bool = True) -> None:
         self.name = name
+        self.says = tuple(says)
+        """Orders to others and questions, besides what its handlers ask: the broker lets it say nothing else."""
         self.handlers: dict[str, Handler] = {}
         self.openers: dict[type, Opener] = {}
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []

@@ -42,7 +42,7 @@ from storage.ticketing import reservations as store
 from workers.runtime.tx import Again, Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
-worker = reservations = Worker("ticketing.reservations")
+worker = reservations = Worker("ticketing.reservations", says=(ConfirmHold, FreeTicket, RestorePrice))
 
 PENDING_SECONDS = 1.0
 """After which a hold is looked at again whose reservation still waits for its ticket."""

@@ -36,7 +36,7 @@ from storage.ticketing import tickets as store
 from workers.runtime.tx import Again, NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
-worker = tickets = Worker("ticketing.tickets")
+worker = tickets = Worker("ticketing.tickets", says=(SettleHold,))
 
 SLOWEST_CHECK_SECONDS = 3600.0
 

@@ -46,7 +46,7 @@ from workers.bike_sharing.deposits import rules
 from workers.runtime.tx import Ask, Silence, Tx
 from workers.runtime.worker import Worker
 
-worker = deposits = Worker("bike_sharing.deposits")
+worker = deposits = Worker("bike_sharing.deposits", says=(VoidPayment,))
 
 
 # -- money in

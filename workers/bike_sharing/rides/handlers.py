@@ -43,7 +43,7 @@ from workers.bike_sharing.rides import rules
 from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
-worker = rides = Worker("bike_sharing.rides")
+worker = rides = Worker("bike_sharing.rides", says=(ConfirmHold, ReleaseBike))
 
 ACTIONS = {RideStatus.RIDING: ["return", "end"]}
 ENDINGS: dict[RideStatus, type[RideEvent]] = {

@@ -50,7 +50,7 @@ from storage.preorder import reservations as store
 from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
-worker = reservations = Worker("preorder.reservations")
+worker = reservations = Worker("preorder.reservations", says=(RefundRest, VoidPayment, VoidReceipt))
 
 
 # -- the models' news

@@ -72,7 +72,7 @@ from workers.runtime.worker import Worker
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation
 
-worker = orders = Worker("shop.orders")
+worker = orders = Worker("shop.orders", says=(AwaitTransfer, CancelTransfer, ConfirmTransfer, ReturnStock, TakeStock))
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 

@@ -64,7 +64,7 @@ from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
 
-worker = rentals = Worker("video_rental.rentals")
+worker = rentals = Worker("video_rental.rentals", says=(RefundRest, VoidPayment))
 
 ACTIONS = {
     RentalStatus.BOOKED: ["cancellation", "pickup"],
