@@ -28,7 +28,7 @@ packages_are_found() {
   $venv/bin/python - 2>/dev/null <<'PYTHON'
 import sys
 from importlib.machinery import PathFinder
-names = "faststream aio_pika aiormq sqlalchemy asyncpg fastapi uvicorn pydantic typer structlog psutil pytest ops"
+names = "faststream aio_pika aiormq sqlalchemy asyncpg starlette uvicorn pydantic typer structlog psutil pytest ops"
 sys.exit(any(PathFinder.find_spec(name) is None for name in names.split()))
 PYTHON
 }
