@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from ops.accounts.files import Folder
 from tests.support import servers as support
 from tests.support.servers import Servers
 from tests.support.town import Town
@@ -90,6 +91,12 @@ def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.Te
         return Settings(**(quick | more))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def accounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The passwords of every account: the towns of a suite share broker and database."""
+    return Folder(tmp_path_factory.mktemp("accounts"))
 
 
 @pytest.fixture(scope="module")

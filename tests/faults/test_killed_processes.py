@@ -19,12 +19,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from ops.accounts.files import OPERATOR, Folder
 from ops.audit import audit
 from ops.audit.calm import unrest
 from tests.conftest import MakeSettings
+from tests.support.accounts import open_accounts, settings_of
 from tests.support.customers import Customer, Outcome
 from tests.support.processes import GATEWAY, Processes
 from tests.support.town import Town, eventually
+from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
@@ -40,8 +43,10 @@ AFTER = {"booking": "BOOKED", "cancellation": "CANCELLED", "pickup": "RENTED", "
 class Place:
     """A town of processes, the door to it, and a look behind it."""
 
-    def __init__(self, town: Town, processes: Processes, door: httpx.AsyncClient) -> None:
+    def __init__(self, town: Town, operator: Settings, processes: Processes, door: httpx.AsyncClient) -> None:
         self.town = town
+        self.operator = operator
+        """The town as the operator's account reaches it."""
         self.processes = processes
         self.door = door
 
@@ -64,8 +69,8 @@ class Place:
         """Everything is back, nothing is under way, and no invariant is broken."""
         await self.processes.ready()
         absent = set(CONTEXTS) - set(self.town.names)
-        assert await unrest(self.town.settings, 60, without=absent) == []
-        found = await audit(self.town.settings, without=absent)
+        assert await unrest(self.operator, 60, without=absent) == []
+        found = await audit(self.operator, without=absent)
         assert {name: lines for name, lines in found.items() if lines} == {}
         await eventually(self.every_refund_is_in_the_log_once)
 
@@ -79,7 +84,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-async def place(make_settings: MakeSettings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+async def place(
+    make_settings: MakeSettings, accounts_folder: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Place]:
     settings = await make_settings(
         jwt_key=KEY,
         gateway_rate=0,
@@ -88,11 +95,12 @@ async def place(make_settings: MakeSettings, tmp_path_factory: pytest.TempPathFa
         payments_slow_seconds=0.7,
     )
     town = await Town(settings, "video_rental").open()
-    processes = Processes(settings, tmp_path_factory.mktemp("processes"))
+    accounts = await open_accounts(settings, accounts_folder.path)
+    processes = Processes(settings, tmp_path_factory.mktemp("processes"), accounts)
     try:
         await processes.start(*town.names, GATEWAY)
         async with httpx.AsyncClient(base_url=processes.url, trust_env=False, timeout=15) as door:
-            yield Place(town, processes, door)
+            yield Place(town, settings_of(accounts, settings, OPERATOR), processes, door)
     finally:
         await processes.end()
         await town.close()

@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ops.accounts.files import Folder
+from ops.stack.local import SERVER_ADDRESSES
 from ops.stack.probing import answers_ready
 from ops.stack.processes import dying_with_parent
 from workers.runtime.settings import PREFIX, Settings
@@ -24,8 +26,9 @@ PAUSE_SECONDS = 0.1
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings that were given, as a process reads them."""
-    return {PREFIX + name.upper(): _text(getattr(settings, name)) for name in settings.model_fields_set}
+    """The settings that were given, as a process reads them; its addresses are in its account's files."""
+    given = {PREFIX + name.upper(): _text(getattr(settings, name)) for name in settings.model_fields_set}
+    return {name: value for name, value in given.items() if name not in SERVER_ADDRESSES}
 
 
 def _text(value: Any) -> str:
@@ -45,7 +48,7 @@ def free_port() -> int:
 class Running:
     """One process, again and again until it is ended."""
 
-    def __init__(self, name: str, settings: Settings, log: Path) -> None:
+    def __init__(self, name: str, settings: Settings, log: Path, accounts: Folder) -> None:
         context = name.partition(" ")[0]
         self.name = name
         self.port = free_port()
@@ -57,6 +60,7 @@ class Running:
         self._argv = ["-m", "gateway_api"] if context == GATEWAY else ["-m", "workers", context]
         self._env = environment(settings) | {
             "YEYAK_PROCESS": name,
+            "YEYAK_SECRETS_DIR": str(accounts.of(context)),
             "YEYAK_GATEWAY_PORT" if context == GATEWAY else "YEYAK_HEALTH_PORT": str(self.port),
         }
         self._log = log
@@ -98,10 +102,11 @@ class Running:
 
 
 class Processes:
-    """Worker processes and a gateway; `payments (second)` names another replica."""
+    """Worker processes and a gateway, each with its account; `payments (second)` names another replica."""
 
-    def __init__(self, settings: Settings, logs: Path) -> None:
+    def __init__(self, settings: Settings, logs: Path, accounts: Folder) -> None:
         self.settings = settings
+        self._accounts = accounts
         self._logs = logs
         self._running: dict[str, Running] = {}
 
@@ -120,9 +125,12 @@ class Processes:
     async def start(self, *names: str, **overrides: str) -> None:
         """Start processes, and wait until they are ready; `overrides` are environment variables for them."""
         for name in names:
-            self._running[name] = Running(name, self.settings, self._logs / f"{name.replace(' ', '_')}.log")
+            self._running[name] = Running(name, self.settings, self._log_of(name), self._accounts)
             self._running[name].overrides = overrides
         await self.ready()
+
+    def _log_of(self, name: str) -> Path:
+        return self._logs / f"{name.replace(' ', '_')}.log"
 
     async def ready(self, within: float = 40) -> None:
         """Wait until every process is ready; fails with those that are not."""

@@ -1,0 +1,25 @@
+"""A town that is there, with nobody at work, and everybody's accounts."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.accounts.files import Folder
+from tests.conftest import MakeSettings
+from tests.support.accounts import open_accounts
+from workers.runtime import topology
+from workers.runtime.settings import Settings
+from workers.town import workers
+
+
+@pytest.fixture(scope="module")
+async def place(make_settings: MakeSettings) -> Settings:
+    """What the administrator knows of a town whose queues and tables are there."""
+    settings: Settings = await make_settings()
+    await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
+    return settings
+
+
+@pytest.fixture(scope="module")
+async def folder(place: Settings, accounts_folder: Folder) -> Folder:
+    return await open_accounts(place, accounts_folder.path)

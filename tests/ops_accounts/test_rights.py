@@ -1,0 +1,231 @@
+"""What each account may do on a real broker, and what it must not."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import ChannelAccessRefused
+
+from contracts.base import CATALOGUE, Event
+from ops.accounts.files import AMQP, Folder
+from ops.accounts.plan import Account, accounts
+from tests.conftest import MakeSettings
+from workers.runtime.settings import Settings
+from workers.town import CONTEXTS, workers
+
+Deed = Callable[[AbstractChannel, str], Awaitable[object]]
+EVERYBODY = (*CONTEXTS, "gateway", "operator")
+
+
+@pytest.fixture(scope="module")
+async def connections(folder: Folder) -> AsyncIterator[dict[str, AbstractConnection]]:
+    """Everybody, signed in."""
+    signed_in = {name: await aio_pika.connect(folder.read(name)[AMQP], timeout=10) for name in EVERYBODY}
+    yield signed_in
+    for connection in signed_in.values():
+        await connection.close()
+
+
+async def read(channel: AbstractChannel, queue: str) -> None:
+    source = await channel.get_queue(queue, ensure=False)
+
+    async def give_back(message: AbstractIncomingMessage) -> None:
+        await message.nack(requeue=True)
+
+    await source.cancel(await source.consume(give_back))
+
+
+async def steal(channel: AbstractChannel, queue: str) -> None:
+    source = await channel.get_queue(queue, ensure=False)
+    await source.get(fail=False, no_ack=False)
+
+
+async def purge(channel: AbstractChannel, queue: str) -> None:
+    await (await channel.get_queue(queue, ensure=False)).purge()
+
+
+async def delete(channel: AbstractChannel, queue: str) -> None:
+    await channel.queue_delete(queue)
+
+
+async def declare(channel: AbstractChannel, queue: str) -> None:
+    await (await channel.declare_queue(queue, exclusive=True)).delete()
+
+
+async def say(channel: AbstractChannel, where: str) -> None:
+    """`exchange topic`; the empty exchange writes into a queue."""
+    exchange, _, topic = where.partition(" ")
+    place = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+    await place.publish(aio_pika.Message(b"{}", expiration=0.001), routing_key=topic, mandatory=False, timeout=10)
+
+
+async def bind(channel: AbstractChannel, where: str) -> None:
+    """`queue exchange key`."""
+    queue, exchange, key = where.split(" ")
+    await (await channel.get_queue(queue, ensure=False)).bind(exchange, routing_key=key)
+
+
+async def listen(channel: AbstractChannel, where: str) -> None:
+    """`queue exchange key`: with a queue of one's own."""
+    queue, exchange, key = where.split(" ")
+    mine = await channel.declare_queue(queue, exclusive=True)
+    await mine.bind(exchange, routing_key=key)
+    await mine.delete()
+
+
+ALLOWED: list[tuple[str, Deed, str]] = [
+    ("cafe.menu", steal, "cafe.menu.quote_price@cafe.menu"),
+    ("cafe.menu", say, "yeyak.events cafe.menu.menu_item_changed"),
+    ("cafe.menu", say, "yeyak.commands journal.record_handled"),
+    ("cafe.menu", say, "yeyak.dead cafe.menu.quote_price"),
+    ("cafe.menu", say, "yeyak.replies whoever-asked"),
+    ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.questions cafe.menu.quote_price"),
+    ("cafe.orders", say, "yeyak.questions cafe.menu.quote_price"),
+    ("video_rental.rentals", say, "yeyak.commands payments.request_payment"),
+    ("payments", say, "yeyak.events payments.payment_approved.video_rental.rentals"),
+    ("journal", say, "yeyak.commands cafe.menu.take_up_dead_letter"),
+    ("journal", steal, "yeyak.dead"),
+    ("gateway", say, "yeyak.commands video_rental.rentals.book_video"),
+    ("gateway", listen, "yeyak.live.one yeyak.events #"),
+    ("operator", say, "yeyak.questions journal.tell_story"),
+    ("cafe.report", bind, "cafe.menu.menu_item_changed@cafe.report yeyak.events cafe.menu.menu_item_changed"),
+]
+FORBIDDEN: list[tuple[str, Deed, str]] = [
+    # somebody else's messages
+    ("cafe.menu", read, "payments.request_payment@payments"),
+    ("cafe.menu", steal, "cafe.orders.place_order@cafe.orders"),
+    ("cafe.menu", steal, "yeyak.dead"),
+    ("cafe.menu", read, "yeyak.journal"),
+    ("gateway", steal, "payments.request_payment@payments"),
+    ("operator", steal, "payments.request_payment@payments"),
+    ("payments", purge, "video_rental.rentals.book_video@video_rental.rentals"),
+    ("journal", steal, "cafe.orders.place_order@cafe.orders"),
+    # what is not its own to say
+    ("cafe.menu", say, "yeyak.events payments.payment_approved"),
+    ("cafe.menu", say, "yeyak.events cafe.menu"),
+    ("cafe.menu", say, "yeyak.events xcafe.menu.menu_item_changed"),
+    ("cafe.menu", say, "yeyak.events cafe.menu.menu_item_changed.elsewhere"),
+    ("cafe.report", say, "yeyak.events cafe.orders.order_placed"),
+    ("gateway", say, "yeyak.events video_rental.rentals.video_booked"),
+    ("operator", say, "yeyak.events payments.payment_approved"),
+    ("video_rental.my_page", say, "yeyak.dead payments.request_payment"),
+    # whom it has no business to ask or to tell
+    ("cafe.menu", say, "yeyak.commands payments.request_payment"),
+    ("cafe.orders", say, "yeyak.questions shop.orders.show_order"),
+    ("cafe.orders", say, "yeyak.commands cafe.menu.register_menu_item"),
+    ("cafe.orders", say, "yeyak.commands cafe.menu.take_up_dead_letter"),
+    ("shop.deliveries", say, "yeyak.commands payments.void_payment"),
+    ("video_rental.my_page", say, "yeyak.questions video_rental.rentals.show_rental"),
+    ("gateway", say, "yeyak.commands payments.void_payment"),
+    ("gateway", say, "yeyak.replies whoever-asked"),
+    ("operator", say, "yeyak.commands payments.request_payment"),
+    # what it is not told
+    ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events payments.payment_approved"),
+    ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events #"),
+    ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.commands payments.request_payment"),
+    ("cafe.menu", bind, "cafe.orders.place_order@cafe.orders yeyak.commands cafe.orders.place_order"),
+    ("video_rental.rentals", bind, "video_rental.rentals.book_video@video_rental.rentals yeyak.dead #"),
+    ("gateway", listen, "yeyak.live.one yeyak.commands #"),
+    ("journal", bind, "journal.tell_story@journal yeyak.events #"),
+    # things of the broker
+    ("payments", declare, "a-queue-of-my-own"),
+    ("payments", declare, "cafe.menu.4b8e1c1e-8a2b-4c47-9d5e-0f8a1f2b3c4d@replies"),
+    ("cafe.menu", declare, "yeyak.live.one"),
+    ("payments", delete, "payments.request_payment@payments"),
+    ("payments", say, " payments.request_payment@payments"),
+    ("gateway", say, " payments.request_payment@payments"),
+    ("operator", say, " yeyak.dead"),
+]
+
+
+def named(case: tuple[str, Deed, str]) -> str:
+    who, deed, what = case
+    return f"{who} {deed.__name__} {what}"
+
+
+@pytest.mark.parametrize("case", ALLOWED, ids=named)
+async def test_it_may(connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]) -> None:
+    who, deed, what = case
+
+    async with connections[who].channel() as channel:
+        await deed(channel, what)
+
+
+@pytest.mark.parametrize("case", FORBIDDEN, ids=named)
+async def test_it_must_not(connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]) -> None:
+    who, deed, what = case
+    channel = await connections[who].channel()
+
+    with pytest.raises(ChannelAccessRefused):
+        await deed(channel, what)
+
+
+@pytest.mark.parametrize("name", EVERYBODY)
+async def test_it_hears_replies_to_itself(connections: dict[str, AbstractConnection], name: str) -> None:
+    spoken_as = "ops" if name == "operator" else name
+    queue = f"{spoken_as}.{uuid4()}@replies"
+
+    async with connections[name].channel() as channel:
+        await listen(channel, f"{queue} yeyak.replies {queue}")
+
+
+async def test_it_enters_no_other_town(folder: Folder, make_settings: MakeSettings) -> None:
+    elsewhere: Settings = await make_settings()
+    vhost = elsewhere.amqp_url.get_secret_value().rpartition("/")[2]
+    there = folder.read("payments")[AMQP].rpartition("/")[0]
+
+    with pytest.raises(aio_pika.exceptions.AMQPError):
+        await aio_pika.connect(f"{there}/{vhost}", timeout=10)
+
+
+# -- the plan
+
+
+@pytest.fixture(scope="module")
+def plan() -> dict[str, Account]:
+    return {account.name: account for account in accounts(workers())}
+
+
+ASKED_BY_NOBODY = {"video_rental.videos.show_video", "video_rental.videos.list_videos"}
+"""The shelf is answered by rentals (decision 0007)."""
+
+
+def may(topics: dict[str, frozenset[str]], message: str) -> bool:
+    contract = CATALOGUE[message]
+    return any(re.fullmatch(pattern, message) for pattern in topics.get(contract.exchange, ()))
+
+
+def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
+    said = {topic: [name for name, one in plan.items() if may(dict(one.says), topic)] for topic in CATALOGUE}
+
+    timers = {topic for topic, who in said.items() if not who}
+    events = {topic: who for topic, who in said.items() if issubclass(CATALOGUE[topic], Event)}
+
+    assert {topic: who for topic, who in events.items() if who[:1] != [CATALOGUE[topic].owner()]} == {}
+    assert {topic for topic in timers if CATALOGUE[topic].travel() == "asked"} == ASKED_BY_NOBODY
+
+
+def test_a_worker_declares_what_it_imports_to_say(plan: dict[str, Account]) -> None:
+    """The imports of its modules are the only door to another's contracts."""
+    for worker in workers():
+        modules = [
+            module
+            for name, module in sys.modules.items()
+            if name == f"workers.{worker.name}" or name.startswith(f"workers.{worker.name}.")
+        ]
+        imported = {
+            thing.topic
+            for module in modules
+            for thing in vars(module).values()
+            if isinstance(thing, type) and thing in CATALOGUE.values() and not issubclass(thing, Event)
+        }
+        foreign = {topic for topic in imported if CATALOGUE[topic].owner() != worker.name}
+        asked = {handler.asks.topic for handler in worker.handlers.values() if handler.asks}
+
+        assert {message.topic for message in worker.says} | asked == foreign, worker.name
