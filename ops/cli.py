@@ -15,7 +15,17 @@ from ops.stack.local import ACCOUNTS_DIR, SERVER_ADDRESSES, local
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
-STACK_COMMANDS = (stack.up, stack.down, stack.run, stack.start, stack.stop, stack.restart, stack.logs, stack.reset)
+STACK_COMMANDS = (
+    stack.up,
+    stack.down,
+    stack.run,
+    stack.start,
+    stack.stop,
+    stack.restart,
+    stack.scale,
+    stack.logs,
+    stack.reset,
+)
 
 for command in STACK_COMMANDS:
     app.command()(command)

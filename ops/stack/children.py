@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ops.stack.files import rotate
 from ops.stack.local import PROCESS_MARK, REPOSITORY, Local, inherited
 from ops.stack.processes import dying_with_parent
+from ops.stack.saying import say
 
 State = Literal["starting", "running", "stopped", "backoff"]
 FIRST_PAUSE, LONGEST_PAUSE, SETTLED_AFTER = 0.2, 5.0, 10.0
@@ -25,8 +26,18 @@ class Plan:
     name: str
     argv: list[str]
     ready_url: str
+    of: str = ""
+    """Of what this is a replica: a context, or `gateway`."""
     contexts: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.ready_url.removesuffix("/ready")
+
+    @property
+    def live_url(self) -> str:
+        return f"{self.url}/live"
 
 
 class Child:
@@ -37,6 +48,8 @@ class Child:
         self.state: State = "stopped"
         self.ready = False
         self.restarts = 0
+        self.replaced: str | None = None
+        """Why it was replaced last."""
         self.failures_in_a_row = 0
         self.started_at: datetime | None = None
         self._local = local
@@ -46,10 +59,6 @@ class Child:
         self._keeping: asyncio.Task[None] | None = None
         self._unwanted = asyncio.Event()
         self._hurry = asyncio.Event()
-
-    @property
-    def url(self) -> str:
-        return self.plan.ready_url.removesuffix("/ready")
 
     @property
     def pid(self) -> int | None:
@@ -76,6 +85,20 @@ class Child:
             self._signal(signal.SIGKILL)
             await asyncio.wait([self._keeping])
 
+    async def replace(self, reason: str, grace: float) -> None:
+        """End a process that is no good; another takes its place."""
+        process = self._process
+        if process is None:
+            return
+        self.replaced = reason
+        say(f"{self.plan.name} {reason}: another takes its place")
+        self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), grace)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
     def note_ready(self, ready: bool) -> None:
         if self._process is None or ready == self.ready:
             return
@@ -93,9 +116,10 @@ class Child:
             "state": self.state,
             "ready": self.ready,
             "restarts": self.restarts,
+            "replaced": self.replaced,
             "failures_in_a_row": self.failures_in_a_row,
             "started_at": self.started_at.isoformat() if self.started_at else None,
-            "health_url": self.url,
+            "health_url": self.plan.url,
         }
 
     async def _keep(self) -> None:
@@ -119,7 +143,7 @@ class Child:
         try:
             self._process = await self._spawn()
         except OSError as error:
-            print(f"{self.plan.name} cannot be started: {error}", flush=True)
+            say(f"{self.plan.name} cannot be started: {error}")
             return
         self.started_at = datetime.now(UTC)
         self._become("starting")

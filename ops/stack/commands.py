@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import psutil
 import typer
@@ -20,16 +20,20 @@ from ops.stack.supervisor import ALREADY_SUPERVISED, end_leftovers
 from ops.stack.supervisor import main as supervise
 from ops.stack.waiting import wait_until
 
-UP_TIMEOUT, ENDING_TIMEOUT = 180.0, 60.0
+UP_TIMEOUT, ENDING_TIMEOUT, ORDER_TIMEOUT = 180.0, 60.0, 600.0
 HOPELESS_AFTER = 4  # crashes in a row of one process
 
 
-def up() -> None:
+def up(
+    replicas: Annotated[
+        int, typer.Option(min=1, help="processes of each context and, behind a balancer, of the gateway")
+    ] = 1,
+) -> None:
     """Start the town and return when all of it is ready; start whatever is missing of one that is up."""
     here = local()
     was_up = _answers(here)
     if not was_up:
-        _launch(here)
+        _launch(here, replicas)
     else:
         control.tell(here.root, "ensure")
     state = _until_ready(here)
@@ -72,9 +76,23 @@ def stop(name: str) -> None:
     _order("stop", name)
 
 
-def restart(name: str) -> None:
-    """Stop and start a context, `gateway`, `rabbitmq` or `postgres`."""
-    _order("restart", name)
+def restart(
+    name: str,
+    setting: Annotated[
+        list[str] | None, typer.Option("--with", help="YEYAK_NAME=value for a context, until the town ends")
+    ] = None,
+) -> None:
+    """Stop and start a context, `gateway`, `rabbitmq`, `postgres`, or `all` processes; replicas one by one."""
+    pairs = [one.partition("=") for one in setting or []]
+    wrong = [key for key, equals, _ in pairs if not (key.startswith("YEYAK_") and equals)]
+    if wrong:
+        _fail(f"{wrong[0]} is not of the form YEYAK_NAME=value")
+    _order("restart", name, {key: value for key, _, value in pairs} if setting else None)
+
+
+def scale(context: Annotated[str, typer.Argument(help="cafe.menu=3")]) -> None:
+    """Run that many processes of a context, or of the gateway; returns when they are ready."""
+    _order("scale", context)
 
 
 def logs(of: str = typer.Argument("")) -> None:
@@ -86,14 +104,14 @@ def logs(of: str = typer.Argument("")) -> None:
     os.execvp("tail", ["tail", "-n", "40", "-F", *map(str, files)])
 
 
-def _launch(here: Local) -> None:
+def _launch(here: Local, replicas: int) -> None:
     """A supervisor of its own session that holds no descriptor of ours: a pipe behind us sees our end."""
     log = here.log_of("supervisor")
     log.parent.mkdir(parents=True, exist_ok=True)
     rotate(log)
     with log.open("ab") as stream:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "ops.stack.supervisor"],
+            [sys.executable, "-m", "ops.stack.supervisor", f"--replicas={replicas}"],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -177,9 +195,9 @@ def _kill_supervisor(here: Local) -> None:
         processes.wait_gone([supervisor], 5.0)
 
 
-def _order(do: str, name: str) -> None:
+def _order(do: str, name: str, env: dict[str, str] | None = None) -> None:
     name = {"gateway_api": "gateway", "postgresql": "postgres"}.get(name, name)
-    answer = control.tell(local().root, do, name)
+    answer = control.tell(local().root, do, name, ORDER_TIMEOUT, env)
     if answer is None:
         _fail("the town is not up: `yeyak up` starts it")
     if not answer["ok"]:

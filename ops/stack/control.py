@@ -1,4 +1,4 @@
-"""The supervisor's ear: one line of JSON in, one line of JSON out, over a unix socket in `.local`."""
+"""The ears of supervisor and balancer: one line of JSON in, one out, over a unix socket in `.local`."""
 
 import asyncio
 import contextlib
@@ -10,27 +10,30 @@ from pathlib import Path
 from typing import Any
 
 Answer = dict[str, Any]
-_SOCKET = "control.sock"
+Env = dict[str, str]
+SUPERVISOR, BALANCER = "control.sock", "balancer.sock"
 
 
 @contextlib.contextmanager
-def _short_path(root: Path) -> Iterator[str]:
+def _short_path(root: Path, name: str) -> Iterator[str]:
     """A socket's address holds 107 bytes, a checkout's path may be longer: go through an open folder."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{folder}/{_SOCKET}"
+        yield f"/proc/self/fd/{folder}/{name}"
     finally:
         os.close(folder)
 
 
 @contextlib.asynccontextmanager
-async def listening(root: Path, obey: Callable[[str, str], Awaitable[Answer]]) -> AsyncIterator[None]:
-    """Answer `{"do": ..., "name": ...}` with what `obey(do, name)` returns."""
+async def listening(
+    root: Path, obey: Callable[[str, str, Env | None], Awaitable[Answer]], of: str = SUPERVISOR
+) -> AsyncIterator[None]:
+    """Answer `{"do": ..., "name": ..., "env": ...}` with what `obey(do, name, env)` returns."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = json.loads(await reader.readline())
-            answer = await obey(str(request.get("do")), str(request.get("name") or ""))
+            answer = await obey(str(request.get("do")), str(request.get("name") or ""), request.get("env"))
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError, AttributeError):
@@ -38,7 +41,7 @@ async def listening(root: Path, obey: Callable[[str, str], Awaitable[Answer]]) -
         finally:
             writer.close()
 
-    with _short_path(root) as path:
+    with _short_path(root, of) as path:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         server = await asyncio.start_unix_server(serve, path)
@@ -47,13 +50,15 @@ async def listening(root: Path, obey: Callable[[str, str], Awaitable[Answer]]) -
         yield
 
 
-def tell(root: Path, do: str, name: str = "", timeout: float = 60.0) -> Answer | None:
+def tell(
+    root: Path, do: str, name: str = "", timeout: float = 60.0, env: Env | None = None, of: str = SUPERVISOR
+) -> Answer | None:
     """The supervisor's answer; None when nobody listens there."""
     try:
-        with _short_path(root) as path, socket.socket(socket.AF_UNIX) as line:
+        with _short_path(root, of) as path, socket.socket(socket.AF_UNIX) as line:
             line.settimeout(timeout)
             line.connect(path)
-            line.sendall(json.dumps({"do": do, "name": name}).encode() + b"\n")
+            line.sendall(json.dumps({"do": do, "name": name, "env": env}).encode() + b"\n")
             with line.makefile() as answers:
                 answer = json.loads(answers.readline())
     except (OSError, ValueError):

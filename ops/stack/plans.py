@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ops.stack.children import Plan
 from ops.stack.local import REPOSITORY, Local
-from ops.stack.ports import is_free, kept_ports
+from ops.stack.ports import free_port, is_free, kept_ports
 
-GATEWAY = "gateway"
+GATEWAY, BALANCER = "gateway", "balancer"
 GATEWAY_PORT = 8088
+MOST_GATEWAYS = 5
 
 
 class TownFailed(Exception):
@@ -50,34 +51,53 @@ def contexts_of_the_town() -> list[str]:
     return list(json.loads(result.stdout.splitlines()[-1]))
 
 
-def plans(commands: Commands, here: Local, *, accounts: Path | None) -> list[Plan]:
-    """A process for each context, and the gateway, each with its account; raises TownFailed."""
-    ports = _ports(list(commands.workers), here)
-    found = [
-        Plan(
-            name=context,
-            argv=argv,
-            contexts=[context],
-            ready_url=f"http://127.0.0.1:{ports[context]}/ready",
-            env={"YEYAK_HEALTH_PORT": str(ports[context]), **_identity(context, accounts)},
-        )
-        for context, argv in commands.workers.items()
-    ]
-    if commands.gateway:
-        env = {"YEYAK_GATEWAY_PORT": str(ports[GATEWAY]), **_identity(GATEWAY, accounts)}
-        found.append(Plan(GATEWAY, commands.gateway, f"http://127.0.0.1:{ports[GATEWAY]}/ready", env=env))
-    return found
+class Plans:
+    """Which processes there are, each with a name, a port and an account; the first replica is called as its context.
+
+    With a balancer, the gateways have ports of their own, and the balancer has the town's.
+    """
+
+    def __init__(self, commands: Commands, here: Local, *, accounts: Path | None, balanced: bool) -> None:
+        self._commands = commands
+        self._accounts = accounts
+        self._gateways = [GATEWAY, *(f"{GATEWAY}-{number}" for number in range(2, MOST_GATEWAYS + 1))]
+        doors = [*self._gateways, BALANCER] if balanced else [GATEWAY]
+        self.balanced = balanced and commands.gateway is not None
+        self._ports = _ports(list(commands.workers), doors, here)
+
+    @property
+    def gateway_port(self) -> int:
+        """Where the town is entered."""
+        return self._ports[BALANCER if self.balanced else GATEWAY]
+
+    def names(self) -> list[str]:
+        """What there may be replicas of."""
+        return [*self._commands.workers, *([GATEWAY] if self._commands.gateway else [])]
+
+    def replica(self, of: str, number: int) -> Plan:
+        """The first, second ... process of a context or of the gateway."""
+        name = of if number == 1 else f"{of}-{number}"
+        identity = {"YEYAK_PROCESS": name} | ({"YEYAK_SECRETS_DIR": str(self._accounts / of)} if self._accounts else {})
+        port = self._ports.get(name) or free_port()
+        url = f"http://127.0.0.1:{port}/ready"
+        if of == GATEWAY:
+            return Plan(name, self._commands.gateway or [], url, of, env={"YEYAK_GATEWAY_PORT": str(port), **identity})
+        env = {"YEYAK_HEALTH_PORT": str(port), **identity}
+        return Plan(name, self._commands.workers[of], url, of, [of], env)
+
+    def balancer(self) -> Plan:
+        ports = [str(self._ports[name]) for name in (BALANCER, *self._gateways)]
+        argv = [sys.executable, "-m", "ops.stack.balancer", *ports]
+        return Plan(BALANCER, argv, f"http://127.0.0.1:{ports[0]}/ready", BALANCER)
 
 
-def _identity(name: str, accounts: Path | None) -> dict[str, str]:
-    return {"YEYAK_PROCESS": name} | ({"YEYAK_SECRETS_DIR": str(accounts / name)} if accounts else {})
-
-
-def _ports(contexts: list[str], here: Local) -> dict[str, int]:
-    demanded = os.environ.get("YEYAK_GATEWAY_PORT")
+def _ports(contexts: list[str], doors: list[str], here: Local) -> dict[str, int]:
+    """The last of the doors is the one that people know."""
+    door, demanded = doors[-1], os.environ.get("YEYAK_GATEWAY_PORT")
     if demanded and not is_free(int(demanded)):
         raise TownFailed(f"port {demanded} (YEYAK_GATEWAY_PORT) is taken: choose another, or end who listens there")
-    ports = kept_ports(here.root / "ports.json", [*contexts, GATEWAY], {GATEWAY: GATEWAY_PORT})
+    file = here.root / ("ports.json" if door == GATEWAY else "ports_balanced.json")
+    ports = kept_ports(file, [*contexts, *doors], {door: GATEWAY_PORT})
     if demanded or is_free(GATEWAY_PORT):
-        ports[GATEWAY] = int(demanded or GATEWAY_PORT)
+        ports[door] = int(demanded or GATEWAY_PORT)
     return ports

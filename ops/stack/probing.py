@@ -1,9 +1,58 @@
-"""Looking at a process through its health port."""
+"""Whether a process can work, whether it is alive, and how much it holds."""
 
 import asyncio
+import contextlib
+import time
+
+import psutil
+
+from ops.stack.children import Child
+from ops.stack.waiting import until
+
+SILENT_SECONDS = 10.0
+"""A process that was ready and then does not answer for so long is frozen."""
+MEMORY_LIMIT = 500 * 2**20
+"""As in deployment: a process that holds more is leaking."""
+FROZEN_GRACE, LEAKING_GRACE = 2.0, 20.0
 
 
-async def answers_ready(url: str, timeout: float = 1.0) -> bool:
+class Watch:
+    """Looks at one child again and again; replaces it when it is frozen or leaks."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self._watched: int | None = None
+        self._heard = 0.0
+
+    async def look(self) -> None:
+        pid = self.child.pid
+        if pid is None:
+            return
+        ready = await answers(self.child.plan.ready_url)
+        self.child.note_ready(ready)
+        if ready:
+            self._watched, self._heard = pid, time.monotonic()
+        if self._watched != pid:
+            return  # it has not been ready yet: that may take its time
+        if not ready and await answers(self.child.plan.live_url, 2.0):
+            self._heard = time.monotonic()
+        await self._judge(pid)
+
+    async def _judge(self, pid: int) -> None:
+        if time.monotonic() - self._heard > SILENT_SECONDS:
+            await self.child.replace(f"has not answered for {SILENT_SECONDS:.0f} s", FROZEN_GRACE)
+        elif (held := resident(pid)) > MEMORY_LIMIT:
+            await self.child.replace(f"holds {held / 2**20:.0f} MiB", LEAKING_GRACE)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 when it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
+
+
+async def answers(url: str, timeout: float = 1.0) -> bool:
     """Whether a GET of `http://host:port/path` is answered with 200."""
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
@@ -17,3 +66,14 @@ async def answers_ready(url: str, timeout: float = 1.0) -> bool:
                 writer.close()
     except (OSError, TimeoutError):
         return False
+
+
+async def becomes_ready(child: Child, within: float) -> bool:
+    """Wait until a child can work; False when it cannot in time."""
+
+    async def can_work() -> bool:
+        return child.pid is not None and await answers(child.plan.ready_url)
+
+    ready = await until(can_work, within)
+    child.note_ready(ready)
+    return ready

@@ -4,6 +4,7 @@
 opposite order. What it knows is in `.local/town.json`; what it can be told is in `ops.stack.control`.
 """
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -14,13 +15,12 @@ from typing import Any
 
 from ops.accounts.files import OPERATOR, Folder
 from ops.stack import processes
-from ops.stack.children import Child
-from ops.stack.control import Answer, listening
+from ops.stack.control import Answer, Env, listening
+from ops.stack.crew import Crew, NotDone
 from ops.stack.local import ACCOUNTS_DIR, PROCESS_MARK, AlreadySupervised, Local, local
-from ops.stack.plans import GATEWAY, Commands, TownFailed, plans, real_commands
+from ops.stack.plans import Commands, Plans, TownFailed, real_commands
 from ops.stack.preparing import prepare
 from ops.stack.private import PrivateServers
-from ops.stack.probing import answers_ready
 from ops.stack.saying import addresses, say
 from ops.stack.servers import ServerFailed
 
@@ -28,18 +28,21 @@ ALREADY_SUPERVISED = 3
 
 
 class Supervisor:
-    def __init__(self, root: Local, commands: Commands | None = None) -> None:
+    def __init__(self, root: Local, commands: Commands | None = None, *, replicas: int = 1) -> None:
         self.local = root
         self.servers = PrivateServers(root)
-        self.children: list[Child] = []
+        self.crew = Crew(root, self._changed)
         self.phase = "servers"
         self.problem: str | None = None
         self._given = commands
+        self._replicas = replicas
         self._commands: Commands = commands or Commands([], {}, None)
         self._accounts = Folder(root.accounts) if self.servers.all else None
+        self._plans: Plans | None = None
         self._env: dict[str, str] = {}
         self._stopping = asyncio.Event()
-        self._order = asyncio.Lock()
+        self._order, self._orders = asyncio.Lock(), asyncio.Lock()
+        """For what is done to servers, and to processes."""
         self._since = datetime.now(UTC)
 
     async def run(self) -> int:
@@ -57,15 +60,18 @@ class Supervisor:
                 await self._end()
         return 1 if self.problem else 0
 
-    async def obey(self, do: str, name: str) -> Answer:
-        """`ping`, `state`, `shutdown`, `ensure`, and `stop`, `start`, `restart` of one process or server."""
+    async def obey(self, do: str, name: str, env: Env | None = None) -> Answer:
+        """`ping`, `state`, `shutdown`, `ensure`; `stop`, `start`, `restart`, `scale` of a process or a server.
+
+        `restart` with `env` changes settings of a context until the town ends; `scale` reads `name=count`.
+        """
         if do == "shutdown":
             self._stopping.set()
         elif do == "ensure":
             self._ensure()
-            await asyncio.gather(*(self._probe(child) for child in self.children))
-        elif do in ("stop", "start", "restart"):
-            return await self._command(do, name)
+            await self.crew.look(every=True)
+        elif do in ("stop", "start", "restart", "scale"):
+            return await self._command(do, name, env)
         elif do not in ("ping", "state"):
             return {"ok": False, "error": f"unknown order {do}"}
         return {"ok": True, "state": self.described()}
@@ -76,10 +82,10 @@ class Supervisor:
             "since": self._since.isoformat(),
             "phase": self.phase,
             "problem": self.problem,
-            "gateway_url": next((child.url for child in self.children if is_gateway(child)), None),
+            "gateway_url": self.crew.gateway_url,
             "console_url": self.servers.console_url if self._env else None,
             "servers": self.servers.described(),
-            "processes": [child.described() for child in self.children],
+            "processes": self.crew.described(),
         }
 
     # starting
@@ -106,13 +112,10 @@ class Supervisor:
 
     def _open(self) -> None:
         accounts = self._accounts.path if self._accounts else None
-        self.children = [
-            Child(plan, self.local, self._changed) for plan in plans(self._commands, self.local, accounts=accounts)
-        ]
+        self._plans = Plans(self._commands, self.local, accounts=accounts, balanced=self._replicas > 1)
         self._write_env()
         self._enter("up")
-        for child in self.children:
-            child.start(self._env)
+        self.crew.open(self._plans, self._env, self._replicas)
 
     def _take_addresses(self) -> bool:
         """False when nothing has changed."""
@@ -124,8 +127,7 @@ class Supervisor:
 
     def _write_env(self) -> None:
         """What a command in a terminal needs: the operator's account, and the folder of all of them."""
-        gateways = [child.plan.env["YEYAK_GATEWAY_PORT"] for child in self.children if is_gateway(child)]
-        gateway = {"YEYAK_GATEWAY_PORT": gateways[0]} if gateways else {}
+        gateway = {"YEYAK_GATEWAY_PORT": str(self._plans.gateway_port)} if self._plans else {}
         operators = self._accounts.read(OPERATOR) if self._accounts else {}
         named = {name.upper(): url for name, url in operators.items()}
         self.local.write_env(self._env | named | self._administrators | gateway)
@@ -140,22 +142,19 @@ class Supervisor:
             async with self._order:
                 if await self.servers.revive():
                     await self._follow_addresses()
-            await asyncio.gather(*(self._probe(child) for child in self.children if not child.ready or tick % 4 == 0))
-            if not announced and self.children and all(child.ready for child in self.children):
+            await self.crew.look(every=tick % 4 == 0)
+            if not announced and self.crew.is_ready:
                 announced = True
                 say("the town is ready\n" + addresses(self.described()))
             tick += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 0.25 if not announced else 0.5)
 
-    async def _probe(self, child: Child) -> None:
-        if child.pid:
-            child.note_ready(await answers_ready(child.plan.ready_url))
-
     async def _follow_addresses(self) -> None:
         """Somebody may have taken a port while the server was down: then it is elsewhere now."""
         if self._take_addresses():
-            await asyncio.gather(*(child.stop() for child in self.children))
+            self.crew.move(self._env)
+            await self.crew.stop(self.crew.children)
             self._ensure()
         self._changed()
 
@@ -163,39 +162,45 @@ class Supervisor:
 
     def _ensure(self) -> None:
         self.servers.want_all()
-        for child in self.children:
-            child.start(self._env)
+        self.crew.start(self.crew.children)
 
-    async def _command(self, do: str, name: str) -> Answer:
-        server = self.servers.named(name)
-        child = next((child for child in self.children if child.plan.name == name), None)
-        if server is None and child is None:
-            known = [child.plan.name for child in self.children] + [server.name for server in self.servers.all]
-            return {"ok": False, "error": f"nothing is called {name}; there are: {', '.join(known)}"}
-        async with self._order:
-            try:
-                if server:
+    async def _command(self, do: str, name: str, env: Env | None) -> Answer:
+        try:
+            if server := self.servers.named(name):
+                async with self._order:
                     await self.servers.command(do, server)
                     await self._follow_addresses()
-                elif child:
-                    await self._command_child(do, child)
-            except ServerFailed as failure:
-                return {"ok": False, "error": str(failure)}
+            else:
+                async with self._orders:
+                    await self._command_processes(do, name, env)
+        except (ServerFailed, NotDone, ValueError) as failure:
+            return {"ok": False, "error": str(failure)}
         self._changed()
         return {"ok": True, "state": self.described()}
 
-    async def _command_child(self, do: str, child: Child) -> None:
-        if do in ("stop", "restart"):
-            await child.stop()
-        if do in ("start", "restart"):
-            child.start(self._env)
+    async def _command_processes(self, do: str, name: str, env: Env | None) -> None:
+        if do == "scale":
+            of, _, count = name.partition("=")
+            await self.crew.scale(of, int(count or 0))
+            return
+        chosen = self.crew.all_but_the_balancer if name == "all" else self.crew.named(name)
+        if not chosen:
+            known = [child.plan.name for child in self.crew.children] + [server.name for server in self.servers.all]
+            raise NotDone(f"nothing is called {name}; there are: {', '.join(known)}")
+        if env is not None:
+            self.crew.override(chosen[0].plan.of, env)
+        if do == "stop":
+            await self.crew.stop(chosen)
+        elif do == "start":
+            self.crew.start(chosen)
+        else:
+            await self.crew.restart(chosen)
 
     # ending
 
     async def _end(self) -> None:
         self._enter("stopping")
-        await asyncio.gather(*(child.stop() for child in self.children if is_gateway(child)))
-        await asyncio.gather(*(child.stop() for child in self.children))
+        await self.crew.end()
         await self.servers.stop()
         self._enter("failed" if self.problem else "stopped")
 
@@ -211,10 +216,6 @@ class Supervisor:
             say(f"{self.local.state_file} cannot be written: {error}")
 
 
-def is_gateway(child: Child) -> bool:
-    return child.plan.name == GATEWAY
-
-
 def end_leftovers(root: Local) -> None:
     """Processes of a supervisor that was killed; the kernel should have ended them already."""
     leftovers = processes.marked(PROCESS_MARK, str(root.root))
@@ -222,19 +223,21 @@ def end_leftovers(root: Local) -> None:
     processes.send(processes.wait_gone(leftovers, 5.0), signal.SIGKILL)
 
 
-def main() -> int:
+def main(replicas: int = 1) -> int:
     root = local()
     try:
         with root.only_supervisor():
-            return asyncio.run(_supervise(root))
+            return asyncio.run(_supervise(root, replicas))
     except AlreadySupervised:
         say("the town is up already: `yeyak status` shows it, `yeyak down` ends it")
         return ALREADY_SUPERVISED
 
 
-async def _supervise(root: Local) -> int:
-    return await Supervisor(root).run()
+async def _supervise(root: Local, replicas: int) -> int:
+    return await Supervisor(root, replicas=replicas).run()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(prog="python -m ops.stack.supervisor", description="Keep the town alive.")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of each context and of the gateway")
+    sys.exit(main(parser.parse_args().replicas))

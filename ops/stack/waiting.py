@@ -1,7 +1,8 @@
 """Waiting for what nobody announces: the only place of the stack that looks again and again."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,3 +14,13 @@ def wait_until(condition: Callable[[], T], within: float, every: float = 0.03) -
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(every)
     return value
+
+
+async def until(condition: Callable[[], Awaitable[T]], within: float, every: float = 0.05) -> T:
+    """As `wait_until`, beside other work."""
+    deadline = time.monotonic() + within
+    while True:
+        value = await condition()
+        if value or time.monotonic() >= deadline:
+            return value
+        await asyncio.sleep(every)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from ops.accounts.files import Folder
 from ops.stack.local import SERVER_ADDRESSES
-from ops.stack.probing import answers_ready
+from ops.stack.probing import answers
 from ops.stack.processes import dying_with_parent
 from workers.runtime.settings import PREFIX, Settings
 
@@ -93,7 +93,7 @@ class Running:
                 self._process.send_signal(number)
 
     async def is_ready(self) -> bool:
-        return self._process is not None and await answers_ready(f"http://127.0.0.1:{self.port}/ready")
+        return self._process is not None and await answers(f"http://127.0.0.1:{self.port}/ready")
 
     async def end(self) -> None:
         self._unwanted = True
