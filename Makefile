@@ -1,7 +1,7 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test bench check lock bootstrap python
+.PHONY: help demo up down run status logs reset test bench drill check lock bootstrap python
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ test: bootstrap ## run the whole suite
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)
+
+drill: ## bad days, played on a town of its own replicas: a pass table (ends a town that is up)
+	@ops/bootstrap.sh drill
+	@$(YEYAK) down
+	@YEYAK_GATEWAY_RATE=0 $(YEYAK) up --replicas 2
+	@$(YEYAK) drill $(of); code=$$?; $(YEYAK) down; exit $$code
 
 check: python ## style, types and the arrows between packages
 	.venv/bin/ruff check .

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Make .venv and, unless called with `python`, see that RabbitMQ and PostgreSQL are installed.
+# Make .venv and, unless called with `python`, see that RabbitMQ and PostgreSQL are installed; with `drill`, siege too.
 # Runs as often as you like: what is there already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,6 +40,7 @@ have_ensurepip() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 missing_packages() {
   have_ensurepip || [ -x $venv/bin/pip ] || echo python3-venv
   [ "$what" = python ] && return
+  if [ "$what" = drill ] && ! command -v siege >/dev/null; then echo siege; fi
   [ -n "${YEYAK_AMQP_URL:-}" ] && [ -n "${YEYAK_DATABASE_URL:-}" ] && return
   have_rabbitmq || echo rabbitmq-server
   have_postgres || echo postgresql

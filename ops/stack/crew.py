@@ -10,7 +10,7 @@ from ops.stack.local import Local
 from ops.stack.plans import BALANCER, GATEWAY, MOST_GATEWAYS, Plans
 from ops.stack.probing import Watch, becomes_ready
 
-MOST_REPLICAS = 10
+MOST_REPLICAS, CONTEXTS_AT_ONCE = 10, 3
 READY_WITHIN = 60.0
 LEAVE_WITHIN = 15.0
 
@@ -80,12 +80,20 @@ class Crew:
         await asyncio.gather(*(self._stop(child) for child in children))
 
     async def restart(self, children: list[Child]) -> None:
-        """One after another: of two replicas one is always there."""
+        """The replicas of a context one after another, so that one is always there; some contexts at a time."""
+        groups: dict[str, list[Child]] = {}
         for child in children:
-            await self._stop(child)
-            self.start([child])
-            if len(children) > 1:
-                await becomes_ready(child, READY_WITHIN)
+            groups.setdefault(child.plan.of, []).append(child)
+        at_once = asyncio.Semaphore(CONTEXTS_AT_ONCE)
+        await asyncio.gather(*(self._roll(group, at_once, waits=len(children) > 1) for group in groups.values()))
+
+    async def _roll(self, group: list[Child], at_once: asyncio.Semaphore, waits: bool) -> None:
+        async with at_once:
+            for child in group:
+                await self._stop(child)
+                self.start([child])
+                if waits:
+                    await becomes_ready(child, READY_WITHIN)
 
     def override(self, of: str, env: dict[str, str]) -> None:
         """Settings that the processes of a context get beside the town's, from their next start on."""

@@ -1,0 +1,70 @@
+"""Drills of misconfiguration: what is missing or wrong says so itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from uuid import uuid4
+
+from ops import broker
+from ops.accounts.files import ADMINISTRATOR, Folder
+from ops.drills.place import DrillFailedError, Place, Result
+from ops.stack.local import REPOSITORY, local
+from ops.stack.ports import free_port
+from workers.runtime import topology
+from workers.runtime.bus import REPLIES
+from workers.runtime.settings import read_settings
+from workers.town import worker
+
+ENDS_WITHIN = 30.0
+
+
+async def missing_key(place: Place) -> Result:
+    """A gateway without a key to check tokens with."""
+    code, last = await _ends("gateway_api", YEYAK_GATEWAY_PORT=str(free_port()), YEYAK_JWT_KEY=None)
+    return Result(code not in (0, None) and "YEYAK_JWT_KEY" in last, f"exit {code}: {last}")
+
+
+async def wrong_exchange(place: Place) -> Result:
+    """A worker on a broker where an exchange has another name."""
+    folder = Folder.named()
+    if folder is None:
+        raise DrillFailedError("the town has no accounts' folder: is it up?")
+    settings = read_settings(**folder.settings_of(ADMINISTRATOR))
+    vhost = f"drill-{uuid4().hex[:8]}"
+    amqp = settings.amqp_url.get_secret_value() + vhost
+    async with broker.client(settings, timeout=30.0) as api:
+        (await api.put(f"/api/vhosts/{vhost}")).raise_for_status()
+        try:
+            await topology.apply(amqp, topology.plan([worker("cafe.menu")]))
+            (await api.delete(f"/api/exchanges/{vhost}/{REPLIES}")).raise_for_status()
+            (await api.put(f"/api/exchanges/{vhost}/{REPLIES}s", json={"type": "direct"})).raise_for_status()
+            database = folder.settings_of("cafe.menu")["database_url"]
+            code, last = await _ends("workers", "cafe.menu", YEYAK_AMQP_URL=amqp, YEYAK_DATABASE_URL=database)
+        finally:
+            await api.delete(f"/api/vhosts/{vhost}")
+    return Result(code not in (0, None) and REPLIES in last, f"exit {code}: {last}")
+
+
+async def _ends(*argv: str, **env: str | None) -> tuple[int | None, str]:
+    """Run a program of the town that should not stay: its exit code, None when it stays, and its last line."""
+    environment = {name: value for name, value in (dict(os.environ) | env).items() if value is not None}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *argv,
+        env=environment | {"TOWN_PROCESS_OF": str(local().root)},
+        cwd=REPOSITORY,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(ENDS_WITHIN):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        return None, f"it stays for {ENDS_WITHIN:.0f} s and more"
+    lines = out.decode(errors="replace").strip().splitlines()
+    return process.returncode, lines[-1][-160:] if lines else ""
