@@ -1,10 +1,10 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test bench drill check lock bootstrap python
+.PHONY: help demo up down run status logs reset test test-scale bench drill check lock bootstrap python
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: bootstrap ## start the town, play the stories over HTTP, leave it running
 	@$(YEYAK) up
@@ -30,6 +30,9 @@ reset: python ## stop the town and delete its data
 
 test: bootstrap ## run the whole suite
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(args)
+
+test-scale: bootstrap ## two of each context on a cluster of three brokers
+	@.venv/bin/python -m pytest tests/scale $(args)
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)

@@ -65,19 +65,9 @@ class Place:
             raise DrillFailedError(f"POST {path} was answered {answer.status_code}: {answer.text[:200]}")
         return dict(answer.json())
 
-    async def video(self) -> str:
-        """A video with copies for everybody, which rentals knows of."""
-        made = await self.made("/v1/video-rental/videos", {"title": "Drill", "daily_price": 1000, "copies": 100_000})
-        path = f"/v1/video-rental/videos/{made['video_id']}"
-        await self.comes(lambda: self._answers(path), 10)
-        return str(made["video_id"])
-
     async def menu_item(self) -> str:
         made = await self.made("/v1/cafe/menu", {"name": f"Drill {uuid4().hex[:8]}", "price": 3000})
         return str(made["menu_item_id"])
-
-    async def _answers(self, path: str) -> bool:
-        return (await self.call("GET", path)).status_code == 200
 
     def get(self, path: str) -> Request:
         return Request(self.url + path)

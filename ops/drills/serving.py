@@ -9,16 +9,15 @@ from ops.drills.place import CARD, Place, Result
 from ops.drills.siege import MEMBERS, siege
 
 ROLLING_CLIENTS, CROWD, SCALED_CLIENTS, VIEWERS = 100, 260, 200, 1000
-BOOKINGS = "/v1/video-rental/rentals"
 
 
 async def rolling_restart(place: Place) -> Result:
     """Every process is restarted under load, one replica at a time; nobody notices."""
-    video = await place.video()
-    booking = place.post(BOOKINGS, {"video_id": video, "days": 1, "payment": CARD})
+    paid = place.post("/v1/bike-sharing/deposits/top-ups", {"amount": 1000, "payment": CARD})
+    order = place.post("/v1/cafe/orders", {"menu_item_id": await place.menu_item(), "quantity": 1})
     looks = [place.get("/v1/video-rental/my-page"), place.get("/v1/cafe/menu"), place.get("/v1/bike-sharing/bikes")]
     before = {one["name"]: one["pid"] for one in place.processes()}
-    async with siege([booking, *looks], place.members, ROLLING_CLIENTS, 240, pause=2) as besieging:
+    async with siege([paid, order, *looks], place.members, ROLLING_CLIENTS, 240, pause=2) as besieging:
         began = time.monotonic()
         await place.order("restart", "all")
         took = time.monotonic() - began

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import uvloop
@@ -17,8 +18,9 @@ import uvloop
 from ops.stack import control
 from ops.stack.control import Answer
 from ops.stack.local import local
+from ops.stack.waiting import until
 
-LOOK_SECONDS, CONNECT_SECONDS = 0.2, 1.0
+LOOK_SECONDS, CONNECT_SECONDS, TAKE_OVER_SECONDS = 0.2, 1.0, 5.0
 BACKLOG = 2048
 
 
@@ -132,17 +134,25 @@ class Balancer:
         for gateway in self._gateways:
             self.run(gateway.look())
 
+    def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     async def obey(self, do: str, name: str, _env: control.Env | None) -> Answer:
-        """`leave PORT`: nobody is sent there any more; returns when whoever was there has been served."""
+        """`leave PORT`: once another is ready, nobody is sent there; returns when whoever was there has been served."""
         gateway = next((gateway for gateway in self._gateways if str(gateway.port) == name), None)
         if do != "leave" or gateway is None:
             return {"ok": False, "error": f"{do} {name}"}
+        await until(partial(self._others_are_ready, gateway), TAKE_OVER_SECONDS)
         self._leaving.add(gateway.port)
         gateway.empty.clear()
         if gateway.connections:
             await gateway.empty.wait()
         self.run(self._readmit(gateway))
         return {"ok": True}
+
+    async def _others_are_ready(self, gateway: Gateway) -> bool:
+        return any(one is not gateway for one in self._choices())
 
     async def _readmit(self, gateway: Gateway) -> None:
         """It may come back once it has been away."""
@@ -186,6 +196,7 @@ async def serve(port: int, gateways: list[int]) -> None:
     server = await loop.create_server(lambda: Client(balancer), "127.0.0.1", port, backlog=BACKLOG)
     async with server, control.listening(local().root, balancer.obey, control.BALANCER):
         await stop.wait()
+    balancer.end()
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Child:
         self.restarts = 0
         self.replaced: str | None = None
         """Why it was replaced last."""
+        self.is_ending = False
         self.failures_in_a_row = 0
         self.started_at: datetime | None = None
         self._local = local
@@ -90,7 +91,7 @@ class Child:
         process = self._process
         if process is None:
             return
-        self.replaced = reason
+        self.replaced, self.is_ending = reason, True
         say(f"{self.plan.name} {reason}: another takes its place")
         self._signal(signal.SIGTERM)
         try:
@@ -145,7 +146,7 @@ class Child:
         except OSError as error:
             say(f"{self.plan.name} cannot be started: {error}")
             return
-        self.started_at = datetime.now(UTC)
+        self.started_at, self.is_ending = datetime.now(UTC), False
         self._become("starting")
         if self._unwanted.is_set():
             self._signal(signal.SIGTERM)

@@ -70,6 +70,11 @@ class Crew:
         wanted = [child for child in self.children if every or not child.ready]
         await asyncio.gather(*(self._watches[child.plan.name].look() for child in wanted))
 
+    def _may_go(self, child: Child) -> bool:
+        """Not while another replica is away: one is always there, unless there is only one."""
+        others = [other for other in self.named(child.plan.of) if other is not child and other.state != "stopped"]
+        return all(other.ready and not other.is_ending for other in others)
+
     # starting and ending
 
     def start(self, children: Iterable[Child]) -> None:
@@ -130,7 +135,7 @@ class Crew:
 
     def _add(self, plan: Plan) -> Child:
         child = Child(plan, self._here, self._changed)
-        self._watches[plan.name] = Watch(child)
+        self._watches[plan.name] = Watch(child, self._may_go)
         place = max((at + 1 for at, other in enumerate(self.children) if other.plan.of == plan.of), default=None)
         self.children.insert(len(self.children) if place is None else place, child)
         self.start([child])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -17,10 +18,11 @@ FROZEN_GRACE, LEAKING_GRACE = 2.0, 20.0
 
 
 class Watch:
-    """Looks at one child again and again; replaces it when it is frozen or leaks."""
+    """Looks at one child again and again; replaces it when it is frozen, or leaks and `may_go`."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, may_go: Callable[[Child], bool]) -> None:
         self.child = child
+        self._may_go = may_go
         self._watched: int | None = None
         self._heard = 0.0
 
@@ -41,7 +43,7 @@ class Watch:
     async def _judge(self, pid: int) -> None:
         if time.monotonic() - self._heard > SILENT_SECONDS:
             await self.child.replace(f"has not answered for {SILENT_SECONDS:.0f} s", FROZEN_GRACE)
-        elif (held := resident(pid)) > MEMORY_LIMIT:
+        elif (held := resident(pid)) > MEMORY_LIMIT and self._may_go(self.child):
             await self.child.replace(f"holds {held / 2**20:.0f} MiB", LEAKING_GRACE)
 
 

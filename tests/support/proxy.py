@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes bytes on to a server on this machine; cut off, it closes what is open and refuses what comes."""
+    """Passes bytes on to a server on this machine; cut off, it closes what is open and refuses what comes.
 
-    def __init__(self, url: str) -> None:
+    With `others` connections go to each in turn, and to the next one where nobody listens.
+    """
+
+    def __init__(self, url: str, *others: int) -> None:
         parts = urlsplit(url)
         self._url = url
         self._from = parts.netloc.rpartition("@")[2]
-        self._target = (parts.hostname or "127.0.0.1", parts.port or 0)
+        self._targets = deque((parts.port or 0, *others))
         self._server: asyncio.Server | None = None
         self._port = 0
         self._open: set[asyncio.StreamWriter] = set()
@@ -43,16 +47,23 @@ class Proxy:
         self._open.clear()
 
     async def _come(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection(*self._target)
-        except OSError:
+        inner = await self._reached()
+        if inner is None:
             writer.transport.abort()
             return
+        inner_reader, inner_writer = inner
         self._open |= {writer, inner_writer}
         for source, sink in ((reader, inner_writer), (inner_reader, writer)):
             task = asyncio.create_task(self._pass(source, sink))
             self._passing.add(task)
             task.add_done_callback(self._passing.discard)
+
+    async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        self._targets.rotate(-1)
+        for port in tuple(self._targets):
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection("127.0.0.1", port)
+        return None
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -76,7 +76,8 @@ class Town:
     async def open(self) -> Town:
         """Apply the topology and listen; no context is started."""
         url = self.settings.amqp_url.get_secret_value()
-        await topology.apply(url, topology.plan([worker(name) for name in self.names]))
+        queues = topology.plan([worker(name) for name in self.names], self.settings.asked_queue_type)
+        await topology.apply(url, queues)
         await self._bus.start()
         await self._asker.start()
         self._listener = await aio_pika.connect_robust(url)

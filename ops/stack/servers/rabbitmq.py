@@ -1,4 +1,6 @@
-"""A private RabbitMQ."""
+"""A private RabbitMQ, or a node of a cluster of them."""
+
+from __future__ import annotations
 
 import base64
 import json
@@ -8,7 +10,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -21,13 +23,32 @@ MARK = "TOWN_SERVER_OF"  # not a YEYAK_ name: those are settings, and unknown on
 
 
 class RabbitServer(Server):
-    """RabbitMQ with the management console and Prometheus metrics; its own epmd, cookie and node name."""
+    """RabbitMQ with the management console and Prometheus metrics; its own epmd, cookie and node name.
+
+    One that `joins` another is a node of its cluster from its first start on: started later, in a root of its own.
+    """
 
     name = "rabbitmq"
-    port_names = ("amqp", "console", "metrics", "dist", "epmd")
     user = "yeyak"
     _stop_signal = signal.SIGTERM
     _main_names = ("rabbitmq-server", "erl", "erlexec", "beam.smp")  # one process that becomes the next
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        joins: RabbitServer | None = None,
+        preferred_ports: Mapping[str, int] | None = None,
+        die_with_parent: bool = False,
+    ) -> None:
+        super().__init__(root, preferred_ports=preferred_ports, die_with_parent=die_with_parent)
+        self._joins = joins
+        self.port_names = ("amqp", "console", "metrics", "dist", *(() if joins else ("epmd",)))
+
+    @property
+    def password(self) -> str:
+        """The cookie, too: nodes of a cluster have it in common."""
+        return self._joins.password if self._joins else super().password
 
     @property
     def amqp_url(self) -> str:
@@ -65,8 +86,9 @@ class RabbitServer(Server):
 
     def _spawn(self, ports: dict[str, int]) -> subprocess.Popen[bytes]:
         write_atomically(self.home / "rabbitmq.conf", self._configuration(ports))
-        environment = self._environment(ports)
-        self._run(["epmd", "-port", str(ports["epmd"]), "-address", "127.0.0.1"], environment)
+        environment = self._environment(ports | {"epmd": (self._joins or self).ports["epmd"]})
+        if self._joins is None:
+            self._run(["epmd", "-port", str(ports["epmd"]), "-address", "127.0.0.1"], environment)
         return self._run([_rabbitmq_script()], environment)
 
     def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -93,7 +115,7 @@ class RabbitServer(Server):
         return before_exec
 
     def _configuration(self, ports: dict[str, int]) -> str:
-        settings = {
+        settings: dict[str, object] = {
             "listeners.tcp.local": f"127.0.0.1:{ports['amqp']}",
             "management.tcp.ip": "127.0.0.1",
             "management.tcp.port": ports["console"],
@@ -105,6 +127,10 @@ class RabbitServer(Server):
             "log.file": self.log,
             "disk_free_limit.absolute": "100MB",
         }
+        if self._joins:
+            nodes = enumerate((self._joins.nodename, self.nodename), 1)
+            settings["cluster_formation.peer_discovery_backend"] = "classic_config"
+            settings |= {f"cluster_formation.classic_config.nodes.{number}": node for number, node in nodes}
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     def _environment(self, ports: dict[str, int]) -> dict[str, str]:

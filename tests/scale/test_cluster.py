@@ -1,0 +1,145 @@
+"""Two processes of each context on a cluster of three brokers: a leader is killed, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import httpx
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from ops.stack.servers import RabbitServer, start_all
+from tests.conftest import MakeSettings
+from tests.support import checks
+from tests.support.proxy import Proxy
+from tests.support.town import Town, customer, eventually
+from workers.runtime.asking import Reply
+
+CUSTOMERS, AT_ONCE = 150, 12
+SECOND = " (second)"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RabbitServer]]:
+    root = Path(tmp_path_factory.mktemp("cluster"))
+    first = RabbitServer(root / "1", die_with_parent=True)
+    start_all(first)
+    others = [RabbitServer(root / name, joins=first, die_with_parent=True) for name in ("2", "3")]
+    start_all(*others, timeout=120)
+    yield [first, *others]
+    for node in (*others, first):
+        node.destroy()
+
+
+@pytest.fixture(scope="module")
+async def front(cluster: list[RabbitServer]) -> AsyncIterator[Proxy]:
+    """What clients of a cluster connect to: any node that listens."""
+    first, *others = cluster
+    proxy = await Proxy(first.amqp_url, *(node.ports["amqp"] for node in others)).mend()
+    yield proxy
+    await proxy.cut()
+
+
+@pytest.fixture
+async def doubled(make_settings: MakeSettings, front: Proxy, cluster: list[RabbitServer]) -> AsyncIterator[Any]:
+    """Opens towns with two of each context."""
+    opened: list[Town] = []
+
+    async def open_town(**more: Any) -> Town:
+        vhost = f"town-{uuid4().hex[:8]}"
+        async with httpx.AsyncClient(base_url=cluster[0].api_url, trust_env=False, timeout=20) as api:
+            (await api.put(f"/api/vhosts/{vhost}")).raise_for_status()
+        settings = await make_settings(amqp_url=SecretStr(front.url + vhost), asked_queue_type="quorum", **more)
+        town = await Town(settings, "video_rental").open()
+        opened.append(town)
+        await town.start(*town.names)
+        await town.start(*town.names, replica=SECOND)
+        return town
+
+    yield open_town
+    for town in opened:
+        await town.close()
+
+
+async def leader_of_the_busiest(cluster: list[RabbitServer], town: Town) -> tuple[str, RabbitServer]:
+    """The queue with the most publications, and the node that leads it."""
+    vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+
+    async def busiest() -> dict[str, Any] | None:
+        """Queues have been counted."""
+        async with httpx.AsyncClient(base_url=cluster[0].api_url, trust_env=False, timeout=20) as api:
+            queues = (await api.get(f"/api/queues/{quote(vhost)}")).json()
+        counted = [one for one in queues if one.get("message_stats", {}).get("publish") and one.get("leader")]
+        quorum = [one for one in counted if one["type"] == "quorum"]
+        return max(quorum, key=lambda one: one["message_stats"]["publish"], default=None)
+
+    found = await eventually(busiest, within=20)
+    return found["name"], next(node for node in cluster if node.nodename == found["leader"])
+
+
+async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any, cluster: list[RabbitServer]) -> None:
+    town: Town = await doubled()
+    video_id = await town.video(copies=CUSTOMERS)
+    slots, booked, enough = asyncio.Semaphore(AT_ONCE), asyncio.Event(), asyncio.Event()
+
+    async def book() -> tuple[UUID, Reply]:
+        id = uuid4()
+        async with slots:
+            reply = await town.until_done(town.booking(video_id, customer()), id=id, within=90)
+        booked.set()
+        return id, reply
+
+    async def keep_booking() -> list[tuple[UUID, Reply]]:
+        """Until the leader is gone and the town works again."""
+        answers = []
+        while not enough.is_set() and len(answers) < CUSTOMERS - AT_ONCE:
+            answers += await asyncio.gather(*(book() for _ in range(AT_ONCE)))
+        return answers
+
+    customers = asyncio.create_task(keep_booking())
+    await booked.wait()
+    _queue, leader = await leader_of_the_busiest(cluster, town)
+    assert leader.pid
+    psutil.Process(leader.pid).kill()
+    after = await town.until_done(town.booking(video_id, customer()), id=uuid4(), within=90)
+    enough.set()
+    answers = await customers
+    await town.quiet(within=90)
+
+    rows = {row["rental_id"]: row for row in await checks.rentals_of(town, video_id)}
+    assert after.kind == "done"
+    assert [problem for id, reply in answers if (problem := checks.untrue(reply, rows.get(id)))] == []
+    assert len(answers) >= AT_ONCE
+    await eventually(lambda: _none(checks.discrepancies(town, video_id)), within=30)
+    leader.start(timeout=120)
+
+
+async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:
+    town: Town = await doubled(video_rental_pickup_hours=1 / 3600)
+    video_id = await town.video(copies=20)
+
+    replies = await asyncio.gather(*(town.until_done(town.booking(video_id), id=uuid4()) for _ in range(20)))
+
+    async def all_given_up() -> bool:
+        rows = await checks.rentals_of(town, video_id)
+        return len(rows) == 20 and all(row["status"] == "CANCELLED" for row in rows)
+
+    assert {reply.kind for reply in replies} == {"done"}
+    await eventually(all_given_up, within=40)
+    await town.quiet(within=40)
+    told = town.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
+    ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in told})
+    assert len(ends) == 20
+    assert set(ends.values()) == {1}
+    assert await checks.discrepancies(town, video_id) == []
+
+
+async def _none(found: Any) -> bool:
+    return not await found
