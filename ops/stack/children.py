@@ -51,6 +51,7 @@ class Child:
         self.replaced: str | None = None
         """Why it was replaced last."""
         self.is_ending = False
+        """It is being replaced."""
         self.failures_in_a_row = 0
         self.started_at: datetime | None = None
         self._local = local
@@ -91,7 +92,7 @@ class Child:
         process = self._process
         if process is None:
             return
-        self.replaced, self.is_ending = reason, True
+        self.replaced = reason
         say(f"{self.plan.name} {reason}: another takes its place")
         self._signal(signal.SIGTERM)
         try:

@@ -25,10 +25,11 @@ class Watch:
         self._may_go = may_go
         self._watched: int | None = None
         self._heard = 0.0
+        self._replacing: asyncio.Task[None] | None = None
 
     async def look(self) -> None:
         pid = self.child.pid
-        if pid is None:
+        if pid is None or (self._replacing and not self._replacing.done()):
             return
         ready = await answers(self.child.plan.ready_url)
         self.child.note_ready(ready)
@@ -38,13 +39,18 @@ class Watch:
             return  # it has not been ready yet: that may take its time
         if not ready and await answers(self.child.plan.live_url, 2.0):
             self._heard = time.monotonic()
-        await self._judge(pid)
+        self._judge(pid)
 
-    async def _judge(self, pid: int) -> None:
+    def _judge(self, pid: int) -> None:
         if time.monotonic() - self._heard > SILENT_SECONDS:
-            await self.child.replace(f"has not answered for {SILENT_SECONDS:.0f} s", FROZEN_GRACE)
+            self._replace(f"has not answered for {SILENT_SECONDS:.0f} s", FROZEN_GRACE)
         elif (held := resident(pid)) > MEMORY_LIMIT and self._may_go(self.child):
-            await self.child.replace(f"holds {held / 2**20:.0f} MiB", LEAKING_GRACE)
+            self._replace(f"holds {held / 2**20:.0f} MiB", LEAKING_GRACE)
+
+    def _replace(self, reason: str, grace: float) -> None:
+        """Beside the watch over the others: it may take its time."""
+        self.child.is_ending = True  # at once: its replicas are judged next
+        self._replacing = asyncio.create_task(self.child.replace(reason, grace))
 
 
 def resident(pid: int) -> int:
