@@ -1,0 +1,62 @@
+"""`yeyak secrets`: what the servers of a deployment start with, in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.stack.files import kept_secret, write_atomically
+
+ADMINISTRATOR = "administrator"
+DATABASE_USER = "postgres"
+FOR_SERVERS = 0o644
+"""A server reads its file as its own user; nobody else sees the folder."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(secrets)
+
+
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="where the files are written, a folder for each who reads them")],
+    broker: Annotated[str, typer.Option(help="the broker's host name")] = "rabbitmq",
+    database: Annotated[str, typer.Option(help="the database server's host name")] = "postgres",
+) -> None:
+    """Write the servers' passwords, the administrator's addresses and the signing key; what is there is kept."""
+    files = written(folder, broker, database)
+    typer.echo(f"{len(files)} files are in {folder}")
+
+
+def written(folder: Path, broker: str, database: str) -> list[Path]:
+    """The files of the servers, of the administrator who prepares them, and of who signs and reads tokens."""
+    to_broker = kept_secret(folder / ADMINISTRATOR / "broker_password")
+    to_database = kept_secret(folder / ADMINISTRATOR / "database_password")
+    key = kept_secret(folder / ADMINISTRATOR / "yeyak_jwt_key", n_bytes=48)
+    sql = f"postgresql://{DATABASE_USER}:{to_database}@{database}:5432/yeyak"
+    private = {
+        f"{ADMINISTRATOR}/yeyak_amqp_url": f"amqp://{ADMINISTRATOR}:{to_broker}@{broker}:5672/",
+        f"{ADMINISTRATOR}/yeyak_rabbitmq_api": f"http://{ADMINISTRATOR}:{to_broker}@{broker}:15672",
+        f"{ADMINISTRATOR}/yeyak_database_url": sql,
+        f"{ADMINISTRATOR}/yeyak_provider_database_url": f"{sql}_provider",
+        "gateway/yeyak_jwt_key": key,
+        "operator/yeyak_jwt_key": key,
+    }
+    for_servers = {"rabbitmq/90-town.conf": _broker_settings(to_broker), "postgres/password": to_database}
+    for name, text in private.items():
+        write_atomically(folder / name, text)
+    for name, text in for_servers.items():
+        write_atomically(folder / name, text, FOR_SERVERS)
+    return [folder / name for name in (private | for_servers)]
+
+
+def _broker_settings(password: str) -> str:
+    settings = {
+        "default_user": ADMINISTRATOR,
+        "default_pass": password,
+        "default_user_tags.administrator": "true",
+        "log.console": "true",
+        "prometheus.return_per_object_metrics": "false",
+    }
+    return "".join(f"{name} = {value}\n" for name, value in settings.items())
