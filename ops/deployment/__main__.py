@@ -1,0 +1,66 @@
+"""`python -m ops.deployment write` and `python -m ops.deployment check`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ops.deployment import compose, contexts, rendering, rules, schemas
+from ops.deployment.manifests import Manifests
+from ops.stack.local import REPOSITORY
+
+WORKFLOWS = REPOSITORY / ".github" / "workflows"
+
+
+def write() -> None:
+    """Write what follows from the town."""
+    for path, text in contexts.written().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def problems() -> Iterator[str]:
+    """Everything that is wrong, a line each."""
+    for path, text in contexts.written().items():
+        if not path.exists() or path.read_text() != text:
+            yield f"{path.relative_to(REPOSITORY)} is not what the town asks for: run `make manifests`"
+    yield from (f"compose.yaml: {wrong}" for wrong in schemas.of_file(compose.FILE, "compose-spec.json"))
+    yield from (f"compose.yaml: {wrong}" for wrong in compose.broken(compose.services()))
+    for workflow in sorted(WORKFLOWS.glob("*.yml")):
+        yield from (f"{workflow.name}: {wrong}" for wrong in schemas.of_file(workflow, "github-workflows.json"))
+    with tempfile.TemporaryDirectory() as folder:
+        kubernetes = rendering.copy(Path(folder), rendering.made_up())
+        for overlay in rendering.OVERLAYS:
+            yield from (f"{overlay}: {wrong}" for wrong in _overlay(kubernetes, overlay))
+
+
+def _overlay(kubernetes: Path, overlay: str) -> Iterator[str]:
+    try:
+        manifests = [one for part in rendering.PARTS for one in rendering.render(kubernetes, overlay, part)]
+    except rendering.RenderingFailed as failure:
+        yield str(failure)
+        return
+    for manifest in manifests:
+        named = f"{manifest['kind']} {manifest['metadata']['name']}"
+        yield from (f"{named}: {wrong}" for wrong in schemas.of_kubernetes(manifest))
+    yield from (f"{broken.rule}: {broken.what}" for broken in rules.broken(Manifests(manifests)))
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["write"]:
+        write()
+        return 0
+    if arguments != ["check"]:
+        print(__doc__, file=sys.stderr)
+        return 2
+    found = list(problems())
+    for problem in found:
+        print(problem)
+    print(f"{len(rules.RULES) + len(compose.RULES)} rules, {len(rendering.OVERLAYS)} overlays: {len(found)} problems")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

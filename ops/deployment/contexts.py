@@ -1,0 +1,111 @@
+"""The parts of deploy/kubernetes that follow from the town: a kustomization and an account for each context."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ops.stack.local import REPOSITORY
+from workers.town import CONTEXTS
+
+KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
+MOST_REPLICAS = 5
+REPLICAS = {
+    "video_rental.rentals": 10,
+    "ticketing.reservations": 10,
+    "preorder.reservations": 10,
+    "bike_sharing.bikes": 3,
+    "journal": 2,
+}
+"""The most that a context may have, where it is not `MOST_REPLICAS`."""
+REFUND_LOG = "payments"
+BY_WORKERS = ("yeyak_amqp_url", "yeyak_database_url")
+ACCOUNTS = dict.fromkeys(CONTEXTS, BY_WORKERS) | {
+    "gateway": ("yeyak_amqp_url", "yeyak_jwt_key"),
+    "operator": ("yeyak_amqp_url",),
+}
+"""Who has an account, and the files that it is made of."""
+
+WRITTEN = "# Written by `make manifests` from workers/town.py.\n"
+KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
+
+
+def name_of(context: str) -> str:
+    """`video_rental.my_page` as Kubernetes may call it."""
+    return context.replace(".", "-").replace("_", "-")
+
+
+def written() -> dict[Path, str]:
+    """Every file that follows from the town, with its text."""
+    folder = KUBERNETES / "base" / "contexts"
+    files = {folder / name_of(context) / "kustomization.yaml": kustomization(context) for context in CONTEXTS}
+    files[folder / "kustomization.yaml"] = _listing()
+    files[KUBERNETES / "accounts" / "kustomization.yaml"] = _accounts()
+    files[KUBERNETES / "prepare" / "accounts.yaml"] = _all_accounts()
+    return files
+
+
+def kustomization(context: str) -> str:
+    """The shape with a context's name, account, settings, queues and limits."""
+    system, queues = name_of(context.partition(".")[0]), "@" + context.replace(".", "[.]") + "$"
+    refund_log = _REFUND_LOG if context == REFUND_LOG else ""
+    return f"""{WRITTEN}{KUSTOMIZATION}resources: [../../shape]
+nameSuffix: -{name_of(context)}
+labels:
+  - pairs: {{app.kubernetes.io/name: {name_of(context)}}}
+    includeSelectors: true
+patches:
+  - target: {{kind: Deployment}}
+    patch: |-
+      - {{op: replace, path: /spec/template/spec/containers/0/args, value: [{context}]}}
+      - {{op: add, path: /spec/template/spec/containers/0/envFrom/-, value: {{configMapRef: {{name: {system}}}}}}}
+      - {{op: replace, path: /spec/template/spec/volumes/0/secret/secretName, value: account-{name_of(context)}}}
+{refund_log}  - target: {{kind: ScaledObject}}
+    patch: |-
+      - {{op: replace, path: /spec/scaleTargetRef/name, value: worker-{name_of(context)}}}
+      - {{op: replace, path: /spec/maxReplicaCount, value: {REPLICAS.get(context, MOST_REPLICAS)}}}
+      - {{op: replace, path: /spec/triggers/0/metadata/queueName, value: "{queues}"}}
+"""
+
+
+_REFUND_LOG = """\
+      - op: add
+        path: /spec/template/spec/volumes/-
+        value: {name: refund-log, persistentVolumeClaim: {claimName: refund-log}}
+      - op: add
+        path: /spec/template/spec/containers/0/volumeMounts/-
+        value: {name: refund-log, mountPath: /var/lib/yeyak}
+"""
+
+
+def _listing() -> str:
+    lines = "".join(f"  - {name_of(context)}\n" for context in CONTEXTS)
+    return f"{WRITTEN}{KUSTOMIZATION}resources:\n{lines}"
+
+
+def _accounts() -> str:
+    lines = ""
+    for account, files in ACCOUNTS.items():
+        names = ", ".join(f"{account}/{file}" for file in files)
+        lines += f"  - {{name: account-{name_of(account)}, files: [{names}]}}\n"
+    return f"{WRITTEN}{COMPONENT}secretGenerator:\n{lines}"
+
+
+def _all_accounts() -> str:
+    """For who makes the users and roles: every account's addresses, a folder each."""
+    sources = ""
+    for account, files in ACCOUNTS.items():
+        items = ", ".join(f"{{key: {file}, path: {account}/{file}}}" for file in files if file.endswith("_url"))
+        sources += f"              - secret: {{name: account-{name_of(account)}, items: [{items}]}}\n"
+    return f"""{WRITTEN}apiVersion: batch/v1
+kind: Job
+metadata:
+  name: prepare
+spec:
+  template:
+    spec:
+      volumes:
+        - name: accounts
+          projected:
+            sources:
+{sources}"""
