@@ -1,10 +1,10 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-scale bench drill check lock bootstrap python
+.PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: bootstrap ## start the town, play the stories over HTTP, leave it running
 	@$(YEYAK) up
@@ -34,6 +34,10 @@ test: bootstrap ## run the whole suite
 test-scale: bootstrap ## two of each context on a cluster of three brokers
 	@.venv/bin/python -m pytest tests/scale $(args)
 
+test-deploy: bootstrap ## start every pod and service of the deployments as they would be
+	@ops/kustomize.sh
+	@.venv/bin/python -m pytest tests/deploy/exercised $(args)
+
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)
 
@@ -48,6 +52,12 @@ check: python ## style, types and the arrows between packages
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/hadolint Dockerfile
+	@ops/kustomize.sh
+	.venv/bin/python -m ops.deployment check
+
+manifests: python ## write what deploy/kubernetes takes from workers/town.py
+	@.venv/bin/python -m ops.deployment write
 
 lock: python ## pin every requirement anew, with hashes
 	@ops/lock.sh
