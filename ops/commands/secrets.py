@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE
 from ops.stack.files import kept_secret, write_atomically
 
-ADMINISTRATOR = "administrator"
 DATABASE_USER = "postgres"
 FOR_SERVERS = 0o644
 """A server reads its file as its own user; nobody else sees the folder."""
@@ -36,10 +36,10 @@ def written(folder: Path, broker: str, database: str) -> list[Path]:
     key = kept_secret(folder / ADMINISTRATOR / "yeyak_jwt_key", n_bytes=48)
     sql = f"postgresql://{DATABASE_USER}:{to_database}@{database}:5432/yeyak"
     private = {
-        f"{ADMINISTRATOR}/yeyak_amqp_url": f"amqp://{ADMINISTRATOR}:{to_broker}@{broker}:5672/",
-        f"{ADMINISTRATOR}/yeyak_rabbitmq_api": f"http://{ADMINISTRATOR}:{to_broker}@{broker}:15672",
-        f"{ADMINISTRATOR}/yeyak_database_url": sql,
-        f"{ADMINISTRATOR}/yeyak_provider_database_url": f"{sql}_provider",
+        f"{ADMINISTRATOR}/{AMQP}": f"amqp://{ADMINISTRATOR}:{to_broker}@{broker}:5672/",
+        f"{ADMINISTRATOR}/{API}": f"http://{ADMINISTRATOR}:{to_broker}@{broker}:15672",
+        f"{ADMINISTRATOR}/{DATABASE}": sql,
+        f"{ADMINISTRATOR}/{PROVIDER_DATABASE}": f"{sql}_provider",
         "gateway/yeyak_jwt_key": key,
         "operator/yeyak_jwt_key": key,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ops.accounts.files import GATEWAY, OPERATOR, Addresses
 from ops.stack.local import REPOSITORY
 from workers.town import CONTEXTS
 
@@ -18,11 +19,9 @@ REPLICAS = {
 }
 """The most that a context may have, where it is not `MOST_REPLICAS`."""
 REFUND_LOG = "payments"
-BY_WORKERS = ("yeyak_amqp_url", "yeyak_database_url")
-ACCOUNTS = dict.fromkeys(CONTEXTS, BY_WORKERS) | {
-    "gateway": ("yeyak_amqp_url", "yeyak_jwt_key"),
-    "operator": ("yeyak_amqp_url",),
-}
+SIGNING_KEY = "yeyak_jwt_key"
+ACCOUNTS = {account: tuple(Addresses("", "", "", "told").of(account)) for account in (*CONTEXTS, GATEWAY, OPERATOR)}
+ACCOUNTS[GATEWAY] += (SIGNING_KEY,)
 """Who has an account, and the files that it is made of."""
 
 WRITTEN = "# Written by `make manifests` from workers/town.py.\n"
@@ -95,7 +94,7 @@ def _all_accounts() -> str:
     """For who makes the users and roles: every account's addresses, a folder each."""
     sources = ""
     for account, files in ACCOUNTS.items():
-        items = ", ".join(f"{{key: {file}, path: {account}/{file}}}" for file in files if file.endswith("_url"))
+        items = ", ".join(f"{{key: {file}, path: {account}/{file}}}" for file in files if file != SIGNING_KEY)
         sources += f"              - secret: {{name: account-{name_of(account)}, items: [{items}]}}\n"
     return f"""{WRITTEN}apiVersion: batch/v1
 kind: Job

@@ -85,6 +85,11 @@ class Manifests:
     def one(self, kind: str, name: str) -> Manifest | None:
         return next((manifest for manifest in self.of(kind) if manifest["metadata"]["name"] == name), None)
 
+    def keys_of(self, kind: str, name: str) -> set[str]:
+        """What a Secret or a ConfigMap holds; nothing when it is not there."""
+        found = self.one(kind, name)
+        return set(found["data"]) if found else set()
+
     def pods(self) -> Iterator[Pod]:
         return (Pod(manifest) for manifest in self.all if manifest["kind"] in ("Deployment", "Job"))
 

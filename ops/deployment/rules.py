@@ -113,6 +113,10 @@ def complete(town: Manifests) -> Iterator[str]:
     there = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in town.all} | OF_OPERATORS
     for pod in town.pods():
         yield from (f"{pod.name} misses the {kind} {name}" for kind, name in sorted(pod.references() - there))
+    for authentication in town.of("TriggerAuthentication"):
+        for secret in authentication["spec"]["secretTargetRef"]:
+            if secret["key"] not in town.keys_of("Secret", secret["name"]):
+                yield f"{authentication['metadata']['name']} misses {secret['key']} of {secret['name']}"
     for target in town.of("ScaledObject"):
         name = target["spec"]["scaleTargetRef"]["name"]
         if ("Deployment", name) not in there:

@@ -8,13 +8,11 @@ from pydantic import ValidationError
 
 from workers.runtime.settings import OUTSIDE, PREFIX, Settings
 
-FOR_THE_ADMINISTRATOR = {"YEYAK_ACCOUNTS_DIR"}
-
 
 def wrong(environment: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each name that is no setting and each value that a setting cannot have."""
     ours = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
-    for name in ours.keys() - OUTSIDE - FOR_THE_ADMINISTRATOR:
+    for name in ours.keys() - OUTSIDE:
         if name.removeprefix(PREFIX).lower() not in Settings.model_fields:
             yield f"{name} is no setting"
     values = {name.removeprefix(PREFIX).lower(): value for name, value in ours.items()}

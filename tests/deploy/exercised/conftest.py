@@ -8,24 +8,28 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ops.accounts.files import GATEWAY, Addresses, Folder
 from ops.deployment import rendering
-from ops.deployment.contexts import ACCOUNTS
+from ops.deployment.contexts import ACCOUNTS, SIGNING_KEY
 from ops.deployment.manifests import Manifests
 from tests.deploy.exercised.pods import Node
 from tests.support.servers import Servers
+from workers.town import CONTEXTS
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
 
-def accounts(servers: Servers) -> rendering.Accounts:
-    """Everybody's files, with the addresses that hold inside a cluster."""
-    rabbit, postgres = urlsplit(servers.rabbit.amqp_url), urlsplit(servers.postgres.database_url)
-    files = {
-        "yeyak_amqp_url": f"amqp://{rabbit.username}:{rabbit.password}@rabbitmq:5672/",
-        "yeyak_database_url": f"postgresql://{postgres.username}:{postgres.password}@postgres-rw:5432/yeyak",
-        "yeyak_jwt_key": KEY,
-    }
-    return {account: {name: files[name] for name in names} for account, names in ACCOUNTS.items()}
+def accounts(folder: Path) -> rendering.Accounts:
+    """Everybody's files, as `yeyak accounts write` makes them for a cluster."""
+    addresses = Addresses(
+        amqp="amqp://{user}:{password}@rabbitmq:5672/",
+        database="postgresql://{user}:{password}@postgres-rw:5432/yeyak",
+        provider_database="postgresql://{user}:{password}@postgres-rw:5432/yeyak_provider",
+        api="http://{user}:{password}@rabbitmq:15672",
+    )
+    Folder(folder).write(CONTEXTS, addresses)
+    key = {GATEWAY: {SIGNING_KEY: KEY}}
+    return {account: Folder(folder).read(account) | key.get(account, {}) for account in ACCOUNTS}
 
 
 def places(servers: Servers) -> Mapping[str, str]:
@@ -43,7 +47,7 @@ def places(servers: Servers) -> Mapping[str, str]:
 def node(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Node:
     """The local overlay, ready to be run."""
     root: Path = tmp_path_factory.mktemp("node")
-    kubernetes = rendering.copy(root, accounts(servers))
+    kubernetes = rendering.copy(root, accounts(root / "accounts"))
     manifests = {
         (each["kind"], each["metadata"]["name"]): each
         for part in rendering.PARTS
