@@ -29,6 +29,7 @@ reset: python ## stop the town and delete its data
 	@$(YEYAK) reset
 
 test: bootstrap ## run the whole suite
+	@ops/kustomize.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(args)
 
 test-scale: bootstrap ## two of each context on a cluster of three brokers

@@ -31,7 +31,7 @@ class Container:
         self.root = root / name
         self.log = root / f"{name}.log"
         self.mounts: dict[str, Path] = {}
-        self._names = names
+        self.names = names
         """Addresses in the cluster (`rabbitmq:5672`), and what answers for them here."""
         self._process: asyncio.subprocess.Process | None = None
         (self.root / "work").mkdir(parents=True)
@@ -46,7 +46,7 @@ class Container:
         if under:
             at = max(under, key=len)
             return str(self.mounts[at]) + text.removeprefix(at)
-        for there, local in self._names.items():
+        for there, local in self.names.items():
             text = text.replace(there, local)
         return text.replace(EVERYWHERE, self.address)
 

@@ -16,7 +16,7 @@ from tests.deploy.exercised.pods import Node, command, probe
 from tests.support.servers import Servers
 from workers.town import CONTEXTS, worker
 
-AT_ONCE = 7
+AT_ONCE = 10
 ROUNDS = 2
 """How often each pod must be found alive in the rhythm of its liveness probe."""
 

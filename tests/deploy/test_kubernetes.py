@@ -1,0 +1,209 @@
+"""The rendered towns obey their rules, each rule bites, and what is written follows from the town."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.deployment import contexts, rendering, rules, schemas
+from ops.deployment.manifests import Manifests, quantity
+from workers.town import CONTEXTS
+
+Spoil = Callable[[Manifests], Any]
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Manifests]:
+    kubernetes = rendering.copy(tmp_path_factory.mktemp("rendered"), rendering.made_up())
+
+    @cache
+    def overlay(name: str) -> Manifests:
+        return Manifests([one for part in rendering.PARTS for one in rendering.render(kubernetes, name, part)])
+
+    return overlay
+
+
+@pytest.mark.parametrize("overlay", rendering.OVERLAYS)
+def test_a_rendered_town_obeys_and_would_be_accepted(rendered, overlay: str) -> None:
+    town = rendered(overlay)
+
+    assert list(rules.broken(town)) == []
+    assert [wrong for manifest in town.all for wrong in schemas.of_kubernetes(manifest)] == []
+
+
+def deployment(town: Manifests, name: str = "worker-payments") -> dict[str, Any]:
+    found = town.one("Deployment", name)
+    assert found is not None
+    return found["spec"]["template"]
+
+
+def container(town: Manifests, name: str = "worker-payments") -> dict[str, Any]:
+    return deployment(town, name)["spec"]["containers"][0]
+
+
+def spec(town: Manifests, kind: str, name: str) -> dict[str, Any]:
+    found = town.one(kind, name)
+    assert found is not None
+    return found["spec"]
+
+
+def without(town: Manifests, kind: str, name: str) -> None:
+    town.all.remove(town.one(kind, name))
+
+
+def trigger(town: Manifests) -> dict[str, Any]:
+    return spec(town, "ScaledObject", "worker-cafe-menu")["triggers"][0]["metadata"]
+
+
+SPOILT: dict[str, list[Spoil]] = {
+    "every pod is confined": [
+        lambda town: deployment(town)["spec"]["securityContext"].update(runAsUser=0),
+        lambda town: deployment(town)["spec"]["securityContext"].pop("seccompProfile"),
+        lambda town: deployment(town)["spec"].update(enableServiceLinks=True),
+        lambda town: deployment(town)["spec"].update(hostNetwork=True),
+        lambda town: deployment(town)["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/"}}),
+        lambda town: container(town)["securityContext"].update(readOnlyRootFilesystem=False),
+        lambda town: container(town)["securityContext"].update(capabilities={"add": ["SYS_ADMIN"]}),
+    ],
+    "an image has a tag that tells its version": [
+        lambda town: container(town).update(image="yeyak"),
+        lambda town: container(town).update(image="yeyak:latest"),
+    ],
+    "resources are asked for and limited": [
+        lambda town: container(town)["resources"]["limits"].pop("memory"),
+        lambda town: container(town)["resources"]["limits"].update(memory="2Gi"),
+        lambda town: container(town)["resources"]["requests"].update(cpu="1"),
+    ],
+    "who stays is probed, in the town's rhythm and behind a startup probe": [
+        lambda town: container(town).pop("startupProbe"),
+        lambda town: container(town)["livenessProbe"].update(failureThreshold=1),
+        lambda town: container(town, "gateway")["readinessProbe"]["httpGet"].update(port="health"),
+    ],
+    "who is told to end has the time to finish": [
+        lambda town: deployment(town)["spec"].update(terminationGracePeriodSeconds=20),
+        lambda town: container(town, "gateway").pop("lifecycle"),
+    ],
+    "what is set are settings": [
+        lambda town: container(town)["env"].append({"name": "YEYAK_PREFETCHED", "value": "1"}),
+        lambda town: container(town)["env"].append({"name": "YEYAK_PREFETCH", "value": "many"}),
+    ],
+    "what is referred to is there": [
+        lambda town: without(town, "PersistentVolumeClaim", "refund-log"),
+        lambda town: container(town)["envFrom"][0]["configMapRef"].update(name="runtime"),
+        lambda town: deployment(town)["spec"]["volumes"][0]["secret"].update(secretName="account-payments"),
+        lambda town: spec(town, "ScaledObject", "worker-cafe-menu")["scaleTargetRef"].update(name="worker"),
+        lambda town: without(town, "TriggerAuthentication", "rabbitmq-management"),
+        lambda town: spec(town, "TriggerAuthentication", "rabbitmq-management")["secretTargetRef"][0].update(key="x"),
+    ],
+    "each context has a deployment, and as many replicas as its queues ask for": [
+        lambda town: without(town, "Deployment", "worker-journal"),
+        lambda town: container(town).update(args=["journal"]),
+        lambda town: without(town, "PodDisruptionBudget", "worker-journal"),
+        lambda town: spec(town, "ScaledObject", "worker-bike-sharing-bikes").update(maxReplicaCount=5),
+    ],
+    "what scales a context are its own queues, messages in work included": [
+        lambda town: trigger(town).update(queueName="@cafe[.]"),
+        lambda town: trigger(town).update(excludeUnacknowledged="true"),
+        lambda town: trigger(town).update(protocol="amqp"),
+    ],
+    "a selector finds the pods that it means": [
+        lambda town: deployment(town)["metadata"]["labels"].update({"app.kubernetes.io/name": "journal"}),
+        lambda town: spec(town, "Service", "gateway").update(selector={"app.kubernetes.io/component": "worker"}),
+    ],
+    "nobody speaks with anybody unless it is said": [
+        lambda town: without(town, "NetworkPolicy", "nobody"),
+        lambda town: spec(town, "NetworkPolicy", "nobody").update(egress=[{}]),
+        lambda town: spec(town, "NetworkPolicy", "workers")["podSelector"]["matchLabels"].update(app="worker"),
+    ],
+    "the gateway is reached through a load balancer, and grows with its load": [
+        lambda town: spec(town, "Service", "gateway").update(type="ClusterIP"),
+        lambda town: without(town, "HorizontalPodAutoscaler", "gateway"),
+    ],
+    "the refund log outlives its pods": [
+        lambda town: spec(town, "PersistentVolumeClaim", "refund-log")["resources"]["requests"].update(storage="1Mi"),
+        lambda town: container(town)["volumeMounts"].pop(),
+    ],
+}
+
+
+@pytest.mark.parametrize("sentence", rules.RULES)
+def test_a_rule_bites(rendered, sentence: str) -> None:
+    assert SPOILT[sentence]
+
+    for number, spoil in enumerate(SPOILT[sentence]):
+        town = Manifests(copy.deepcopy(rendered("production").all))
+        spoil(town)
+        assert list(rules.RULES[sentence](town)), f"the spoilt town {number} obeys"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("Deployment", "gateway", {"replica": 2}),
+        ("Deployment", "gateway", {"minReadySeconds": "soon"}),
+        ("NetworkPolicy", "gateway", {"ingres": []}),
+        ("HorizontalPodAutoscaler", "gateway", {"maxReplicas": "ten"}),
+        ("ScaledObject", "worker-journal", {"maxReplicas": 3}),
+        ("ScaledObject", "worker-journal", {"maxReplicaCount": "3"}),
+        ("TriggerAuthentication", "rabbitmq-management", {"secretRef": []}),
+        ("RabbitmqCluster", "rabbitmq", {"replica": 3}),
+        ("Cluster", "postgres", {"instances": "3"}),
+    ],
+)
+def test_a_field_that_is_not_known_or_of_another_type_is_refused(rendered, kind: str, name: str, change) -> None:
+    manifest = copy.deepcopy(rendered("production").one(kind, name))
+    manifest["spec"].update(change)
+
+    assert list(schemas.of_kubernetes(manifest))
+
+
+def test_a_kind_without_a_schema_is_refused() -> None:
+    assert list(schemas.of_kubernetes({"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {"name": "x"}}))
+
+
+def test_the_committed_files_are_those_that_the_town_asks_for() -> None:
+    written = contexts.written()
+
+    assert {path: path.read_text() for path in written} == written
+    folders = {path.name for path in (contexts.KUBERNETES / "base" / "contexts").iterdir() if path.is_dir()}
+    assert folders == {contexts.name_of(context) for context in CONTEXTS}
+
+
+def test_a_changed_setting_reaches_the_pods_that_read_it_and_no_others(tmp_path: Path) -> None:
+    before = pods_of(rendering.copy(tmp_path / "before", rendering.made_up()))
+    changed = rendering.copy(tmp_path / "after", rendering.made_up())
+    (changed / "config" / "cafe.env").write_text("YEYAK_CAFE_PRICE_MS=700\n")
+    (changed / "accounts" / "journal" / "yeyak_amqp_url").write_text("another-password")
+
+    after = pods_of(changed)
+
+    assert {name for name in after if after[name] != before[name]} == {
+        "worker-cafe-menu",
+        "worker-cafe-orders",
+        "worker-cafe-report",
+        "worker-journal",
+    }
+
+
+def pods_of(kubernetes: Path) -> dict[str, Any]:
+    return {pod.name: pod.manifest for pod in Manifests(rendering.render(kubernetes, "production", "town")).pods()}
+
+
+def test_the_overlays_run_the_same_pods(rendered) -> None:
+    """What is exercised of one holds for the other: they differ in version, spread and settings only."""
+    local, production = ({pod.name: pod for pod in rendered(name).pods()} for name in ("local", "production"))
+
+    assert local.keys() == production.keys()
+    for name, pod in local.items():
+        for ours, theirs in zip(pod.containers, production[name].containers, strict=True):
+            differ = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+            assert differ <= {"image", "envFrom"}
+
+
+def test_quantities_are_read_as_kubernetes_reads_them() -> None:
+    assert [quantity(text) for text in ("500m", "2", "64Mi", "1Gi")] == [0.5, 2, 64 * 2**20, 2**30]
