@@ -19,6 +19,7 @@ from workers.runtime.settings import Settings
 
 for name in [name for name in os.environ if name.startswith("YEYAK_")]:
     del os.environ[name]
+os.environ["YEYAK_ENGINE"] = "private"
 
 
 @pytest.fixture(scope="session")

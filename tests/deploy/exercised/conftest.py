@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from ops.deployment import rendering
 from ops.deployment.contexts import ACCOUNTS, SIGNING_KEY
 from ops.deployment.manifests import Manifests
 from tests.deploy.exercised.pods import Node
+from tests.support import servers as support
 from tests.support.servers import Servers
 from workers.town import CONTEXTS
 
@@ -41,6 +42,17 @@ def places(servers: Servers) -> Mapping[str, str]:
         "rabbitmq:15672": f"127.0.0.1:{ports['console']}",
         "postgres-rw:5432": sql,
     }
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Empty ones for each file: who prepares a database owns what is in it."""
+    running = support.start(Path(tmp_path_factory.mktemp("servers")))
+    try:
+        yield running
+    finally:
+        running.rabbit.destroy()
+        running.postgres.destroy()
 
 
 @pytest.fixture(scope="module")

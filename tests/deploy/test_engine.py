@@ -1,0 +1,124 @@
+"""`yeyak` hands over to a container engine that answers, and to none that does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ops.deployment import compose
+from ops.deployment.contexts import name_of
+from ops.stack import engine
+from ops.stack.local import Local
+from workers.town import CONTEXTS
+
+Yeyak = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def yeyak(tmp_path: Path) -> Yeyak:
+    """`yeyak` on a machine whose `docker` writes down what it was told; `away` is what it fails at."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/told\ncase "$*" in "$AWAY") exit 1;; esac\n',
+    )
+    docker.chmod(0o755)
+
+    def run(*words: str, away: str = "nothing", **environment: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "told").write_text("")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("YEYAK_")}
+        own = {
+            "PATH": f"{docker.parent}:{os.environ['PATH']}",
+            "YEYAK_LOCAL": str(tmp_path / "local"),
+            "AWAY": away,
+            **environment,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "ops.cli", *words],
+            env=inherited | own,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def told(tmp_path: Path) -> list[str]:
+    return (tmp_path / "told").read_text().splitlines()
+
+
+def test_a_new_town_is_made_of_containers_where_an_engine_answers_and_stays_so(yeyak: Yeyak, tmp_path: Path) -> None:
+    yeyak("up")
+    assert told(tmp_path)[:2] == ["compose version", "info"]
+    assert told(tmp_path)[2].endswith("up --detach --build --wait --wait-timeout 300")
+
+    yeyak("audit", "--json")
+    assert [line.partition("directory ")[2].partition(" ")[2] for line in told(tmp_path)] == [
+        "run --rm operator yeyak audit --json"
+    ]
+
+
+def test_after_a_reset_the_choice_is_free_again(yeyak: Yeyak, tmp_path: Path) -> None:
+    yeyak("up")
+    yeyak("reset")
+
+    ended = yeyak("stop", "payments", away="info")
+
+    assert told(tmp_path) == []
+    assert "the town is not up" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("away", "environment", "taken_over"),
+    [
+        ("nothing", {}, True),
+        ("compose version", {}, False),
+        ("info", {}, False),
+        ("info", {"YEYAK_ENGINE": "compose"}, True),
+        ("nothing", {"YEYAK_ENGINE": "private"}, False),
+        ("nothing", {"YEYAK_AMQP_URL": "amqp://elsewhere/"}, False),
+    ],
+)
+def test_a_new_town_is_private_without_an_engine_or_with_servers_of_its_own(
+    yeyak: Yeyak,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    away: str,
+    environment: dict[str, str],
+    taken_over: bool,
+) -> None:
+    monkeypatch.delenv("YEYAK_ENGINE")
+    for name, value in {**environment, "AWAY": away, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+
+    assert engine.runs_the_town(Local(tmp_path / "local"), ["up"]) is taken_over
+
+
+def test_a_town_that_was_private_stays_so(yeyak: Yeyak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YEYAK_ENGINE")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    Local(tmp_path).write_env({"YEYAK_GATEWAY_PORT": "8088"})
+
+    assert not engine.runs_the_town(Local(tmp_path), ["up"])
+
+
+def test_a_choice_that_is_none_is_refused(yeyak: Yeyak) -> None:
+    ended = yeyak("up", YEYAK_ENGINE="podman")
+
+    assert ended.returncode == 1
+    assert "YEYAK_ENGINE is compose or private, not podman" in ended.stderr
+
+
+def test_what_is_stopped_and_followed_has_a_service_of_that_name() -> None:
+    services = compose.services()
+
+    for name in (*CONTEXTS, "gateway", "gateway_api", "rabbitmq", "postgres", "postgresql"):
+        assert engine.arguments(["stop", name])[-1] in services
+    assert [engine.arguments(["logs", context])[-1] for context in CONTEXTS] == [name_of(name) for name in CONTEXTS]
