@@ -19,9 +19,7 @@ REPLICAS = {
 }
 """The most that a context may have, where it is not `MOST_REPLICAS`."""
 REFUND_LOG = "payments"
-SIGNING_KEY = "yeyak_jwt_key"
 ACCOUNTS = {account: tuple(Addresses("", "", "", "told").of(account)) for account in (*CONTEXTS, GATEWAY, OPERATOR)}
-ACCOUNTS[GATEWAY] += (SIGNING_KEY,)
 """Who has an account, and the files that it is made of."""
 
 WRITTEN = "# Written by `make manifests` from workers/town.py.\n"
@@ -94,7 +92,7 @@ def _all_accounts() -> str:
     """For who makes the users and roles: every account's addresses, a folder each."""
     sources = ""
     for account, files in ACCOUNTS.items():
-        items = ", ".join(f"{{key: {file}, path: {account}/{file}}}" for file in files if file != SIGNING_KEY)
+        items = ", ".join(f"{{key: {file}, path: {account}/{file}}}" for file in files)
         sources += f"              - secret: {{name: account-{name_of(account)}, items: [{items}]}}\n"
     return f"""{WRITTEN}apiVersion: batch/v1
 kind: Job

@@ -70,7 +70,8 @@ def _behind(volume: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if claim := volume.get("persistentVolumeClaim"):
         yield "PersistentVolumeClaim", claim["claimName"]
     for source in volume.get("projected", {}).get("sources", []):
-        yield "Secret", source["secret"]["name"]
+        if not source["secret"].get("optional"):
+            yield "Secret", source["secret"]["name"]
 
 
 @dataclass(frozen=True)

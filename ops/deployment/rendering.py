@@ -20,6 +20,7 @@ TOOL = REPOSITORY / ".local" / "tools" / "kustomize"
 Manifest = dict[str, Any]
 Accounts = Mapping[str, Mapping[str, str]]
 """The files of each account, by its name."""
+SIGNING_KEY = Path("overlays", "local", "release", "yeyak_jwt_key")
 
 
 class RenderingFailed(Exception):
@@ -31,8 +32,8 @@ def made_up() -> Accounts:
     return {account: dict.fromkeys(files, "for-rendering-only") for account, files in ACCOUNTS.items()}
 
 
-def copy(folder: Path, accounts: Accounts) -> Path:
-    """A copy of deploy/kubernetes that has these accounts; the checkout's own are left out."""
+def copy(folder: Path, accounts: Accounts, signing_key: str = "for-rendering-only") -> Path:
+    """A copy of deploy/kubernetes that has these accounts and this key; the checkout's own are left out."""
     ours = shutil.ignore_patterns(*(account for account in ACCOUNTS))
     copied = folder / "kubernetes"
     shutil.copytree(KUBERNETES, copied, ignore=lambda path, names: ours(path, names) & _accounts_in(path, names))
@@ -40,6 +41,7 @@ def copy(folder: Path, accounts: Accounts) -> Path:
         (copied / "accounts" / account).mkdir()
         for name, text in files.items():
             (copied / "accounts" / account / name).write_text(text)
+    (copied / SIGNING_KEY).write_text(signing_key)
     return copied
 
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ops.accounts.files import GATEWAY, Addresses, Folder
+from ops.accounts.files import Addresses, Folder
 from ops.deployment import rendering
-from ops.deployment.contexts import ACCOUNTS, SIGNING_KEY
+from ops.deployment.contexts import ACCOUNTS
 from ops.deployment.manifests import Manifests
 from tests.deploy.exercised.pods import Node
 from tests.support import servers as support
@@ -29,8 +29,7 @@ def accounts(folder: Path) -> rendering.Accounts:
         api="http://{user}:{password}@rabbitmq:15672",
     )
     Folder(folder).write(CONTEXTS, addresses)
-    key = {GATEWAY: {SIGNING_KEY: KEY}}
-    return {account: Folder(folder).read(account) | key.get(account, {}) for account in ACCOUNTS}
+    return {account: Folder(folder).read(account) for account in ACCOUNTS}
 
 
 def places(servers: Servers) -> Mapping[str, str]:
@@ -59,7 +58,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def node(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Node:
     """The local overlay, ready to be run."""
     root: Path = tmp_path_factory.mktemp("node")
-    kubernetes = rendering.copy(root, accounts(root / "accounts"))
+    kubernetes = rendering.copy(root, accounts(root / "accounts"), KEY)
     manifests = {
         (each["kind"], each["metadata"]["name"]): each
         for part in rendering.PARTS

@@ -43,7 +43,8 @@ class Node:
                 (folder / name).write_text(container.here(text))
         for source in volume.get("projected", {}).get("sources", []):
             files = self.secret(source["secret"]["name"])
-            for item in source["secret"]["items"]:
+            items = source["secret"].get("items") or [{"key": key, "path": key} for key in files]
+            for item in items:
                 (folder / item["path"]).parent.mkdir(exist_ok=True)
                 (folder / item["path"]).write_text(container.here(files[item["key"]]))
         return folder
