@@ -4,7 +4,7 @@ YEYAK := .venv/bin/yeyak
 .PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: bootstrap ## start the town, play the stories over HTTP, leave it running
 	@$(YEYAK) up
