@@ -58,7 +58,7 @@ def confined(town: Manifests) -> Iterator[str]:
 def tagged(town: Manifests) -> Iterator[str]:
     for pod in town.pods():
         for container in pod.containers:
-            tag = container["image"].partition(":")[2]
+            tag = container["image"].rpartition("/")[2].partition(":")[2]
             if tag in ("", "latest"):
                 yield f"{pod.name} runs {container['image']}"
 
