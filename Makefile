@@ -42,6 +42,7 @@ test-deploy: bootstrap ## start every pod and service of the deployments as they
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)
 
+drill: export YEYAK_ENGINE := private
 drill: ## bad days, played on a town of its own replicas: a pass table (ends a town that is up)
 	@ops/bootstrap.sh drill
 	@$(YEYAK) down

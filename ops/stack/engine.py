@@ -27,6 +27,7 @@ STACK = {
     "start": ("start",),
     "stop": ("stop",),
     "restart": ("restart",),
+    "scale": ("up", "--detach", "--no-recreate", "--wait", "--scale"),
 }
 OPERATOR = ("run", "--rm", "operator", "yeyak")
 
@@ -74,6 +75,8 @@ def arguments(words: list[str]) -> list[str]:
     do, *names = words
     if do not in STACK:
         return [*OPERATOR, *words]
+    if options := [name for name in names if name.startswith("-")]:
+        sys.exit(f"yeyak: {do} {options[0]} is for a private town ({CHOICE}=private)")
     return [*STACK[do], *(NAMES.get(name, name).replace(".", "-").replace("_", "-") for name in names)]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.cli import STACK_COMMANDS
 from ops.deployment import compose
 from ops.deployment.contexts import name_of
 from ops.stack import engine
@@ -114,6 +115,16 @@ def test_a_choice_that_is_none_is_refused(yeyak: Yeyak) -> None:
 
     assert ended.returncode == 1
     assert "YEYAK_ENGINE is compose or private, not podman" in ended.stderr
+
+
+def test_a_context_is_scaled_by_its_service_and_what_containers_cannot_do_is_refused() -> None:
+    assert engine.arguments(["scale", "cafe.menu=3"])[-2:] == ["--scale", "cafe-menu=3"]
+    with pytest.raises(SystemExit, match="--replicas is for a private town"):
+        engine.arguments(["up", "--replicas", "2"])
+
+
+def test_every_command_of_the_stack_means_something_to_the_engine() -> None:
+    assert {command.__name__ for command in STACK_COMMANDS} == engine.STACK.keys()
 
 
 def test_what_is_stopped_and_followed_has_a_service_of_that_name() -> None:
