@@ -17,7 +17,7 @@ from tests.deploy.exercised.machine import Container
 from tests.support.servers import Servers
 from workers.town import CONTEXTS
 
-TRIED = ("gateway", "payments", "video-rental-rentals", "cafe-report", "journal")
+TRIED = ("gateway", "exporter", "payments", "video-rental-rentals", "cafe-report", "journal")
 """The other workers differ from these in nothing but their context: see below."""
 SERVICES = compose.services()
 
@@ -32,7 +32,7 @@ class Engine:
 
     def container(self, name: str) -> Container:
         address = f"127.2.0.{len(self.containers) + 1}"
-        container = Container(name, self._root, address, {**self._names, "127.0.0.1:8": f"{address}:8"})
+        container = Container(name, self._root, address, {**self._names, "127.0.0.1:8": f"{address}:8", "127.0.0.1:9120": f"{address}:9120"})
         for volume in SERVICES[name].get("volumes", []):
             if isinstance(volume, str):
                 source, target = volume.split(":")[:2]
