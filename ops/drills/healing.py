@@ -12,7 +12,7 @@ import psutil
 from ops.drills.place import CARD, Place, Result
 from ops.drills.siege import MEMBERS, siege
 
-NOTICED_WITHIN = 40.0
+NOTICED_WITHIN = 60.0
 LEAK = "cafe.menu:committed=leak@4"
 
 

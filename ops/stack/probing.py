@@ -10,8 +10,8 @@ import psutil
 from ops.stack.children import Child
 from ops.stack.waiting import until
 
-SILENT_SECONDS = 10.0
-"""A process that was ready and then does not answer for so long is frozen."""
+SILENT_SECONDS, SILENT_LOOKS = 10.0, 3
+"""A process that was ready and then does not answer for so long, asked so often, is frozen."""
 MEMORY_LIMIT = 500 * 2**20
 """As in deployment: a process that holds more is leaking."""
 FROZEN_GRACE, LEAKING_GRACE = 2.0, 20.0
@@ -24,7 +24,7 @@ class Watch:
         self.child = child
         self._may_go = may_go
         self._watched: int | None = None
-        self._heard = 0.0
+        self._heard, self._missed = 0.0, 0
         self._replacing: asyncio.Task[None] | None = None
 
     async def look(self) -> None:
@@ -34,15 +34,17 @@ class Watch:
         ready = await answers(self.child.plan.ready_url)
         self.child.note_ready(ready)
         if ready:
-            self._watched, self._heard = pid, time.monotonic()
+            self._watched = pid
         if self._watched != pid:
             return  # it has not been ready yet: that may take its time
-        if not ready and await answers(self.child.plan.live_url, 2.0):
-            self._heard = time.monotonic()
+        if ready or await answers(self.child.plan.live_url, 2.0):
+            self._heard, self._missed = time.monotonic(), 0
+        else:
+            self._missed += 1
         self._judge(pid)
 
     def _judge(self, pid: int) -> None:
-        if time.monotonic() - self._heard > SILENT_SECONDS:
+        if self._missed >= SILENT_LOOKS and time.monotonic() - self._heard > SILENT_SECONDS:
             self._replace(f"has not answered for {SILENT_SECONDS:.0f} s", FROZEN_GRACE)
         elif (held := resident(pid)) > MEMORY_LIMIT and self._may_go(self.child):
             self._replace(f"holds {held / 2**20:.0f} MiB", LEAKING_GRACE)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from workers.runtime import failpoints
@@ -60,6 +61,17 @@ async def test_several_places_each_have_their_own_count(killed: list[tuple[int, 
     assert killed == []
     await reach("payments:commit lost?")
     assert killed == ONCE
+
+
+async def test_a_leak_keeps_more_each_time(killed: list[tuple[int, int]]) -> None:
+    process = psutil.Process()
+    failpoints.install("payments:heard=leak@64")
+    before = process.memory_info().rss
+
+    await reach("payments:heard", "payments:heard", "payments:written")
+
+    assert process.memory_info().rss - before > 100 * 2**20
+    assert killed == []
 
 
 @pytest.mark.parametrize("wrong", ["payments:heard", "payments:heard=stop", "payments:heard=kill@x", "=", "a=kill,,"])

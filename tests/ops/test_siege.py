@@ -1,0 +1,35 @@
+"""What siege prints, counted."""
+
+from ops.drills.siege import Load, Request
+
+PRINTED = b"""\
+** SIEGE 4.0.7
+** Preparing 5 concurrent users for battle.
+The server is now under siege...
+HTTP/1.1 200     0.07 secs:    1114 bytes ==> GET  /v1/cafe/menu
+HTTP/1.1 201     0.40 secs:     300 bytes ==> POST http://127.0.0.1:8088/v1/cafe/orders
+HTTP/1.1 401     0.01 secs:     110 bytes ==> GET  /v1/cafe/menu
+HTTP/1.1 503     0.02 secs:     193 bytes ==> GET  /v1/cafe/menu
+[error] socket: read error Connection reset by peer sock.c:539: Connection reset by peer
+"""
+
+
+def test_only_2xx_count_as_good():
+    load = Load(seconds=2.0)
+
+    load.add(PRINTED)
+    load.add(b"HTTP/1.1 200     0.03 secs:    1114 bytes ==> GET  /v1/cafe/menu\n")
+
+    assert (load.total, load.good, load.broken) == (6, 3, 1)
+    assert (load.availability, load.rate) == (50.0, 1.5)
+    assert load.slowest(200, share=1.0) == 0.07
+    assert str(load) == "3 x 2xx of 6 (50.00 %), 1 x 401, 1 x 503, 1 x no answer"
+
+
+def test_nothing_heard_is_not_available():
+    assert Load().availability == 0.0
+
+
+def test_a_body_makes_it_a_post():
+    assert Request("http://here/menu").line() == "http://here/menu"
+    assert Request("http://here/orders", {"quantity": 1}).line() == 'http://here/orders POST {"quantity": 1}'
