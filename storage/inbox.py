@@ -334,11 +334,13 @@ class Inbox:
               (select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {s}.outbox) as outbox_age,
               (select count(*) from {s}.inbox where state = 'started') as started,
               (select count(*) from {s}.inbox where state = 'waiting') as waiting,
-              (select count(*) from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) as due,
-              (select count(*) from {s}.inbox where state = 'dead') as dead""")
+              due.count as due, due.late as due_age,
+              (select count(*) from {s}.inbox where state = 'dead') as dead
+            from (select count(*) as count, coalesce(extract(epoch from now() - min(due_at)), 0)::float as late
+              from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) due""")
 
     async def standing(self, session: Session) -> Row:
-        """Counts for an operator: outbox and its age in seconds, rows by state, and how many are due."""
+        """Counts for an operator: outbox and its age in seconds, rows by state, how many are due, and since when."""
         row = await session.one(self._standing)
         assert row is not None
         return row

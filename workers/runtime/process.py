@@ -37,13 +37,14 @@ async def running(contexts: list[Context]) -> AsyncIterator[None]:
 
 async def run(names: list[str], configuration: Settings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
+    from workers.bookings import BOOKINGS
     from workers.town import worker
 
     contexts = [worker(name).context(configuration) for name in names]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(contexts, configuration, stop):
+    async with serve(contexts, configuration, stop, BOOKINGS):
         async with running(contexts):
             log.info("ready", contexts=names)
             await stop.wait()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,9 @@ class ViewContext(Context):
         self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
         self._applying: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
+        self._oldest: AbstractIncomingMessage | None = None
+        self.on_applied: Callable[[float], None] = lambda lag: None
+        """Told of each batch how old its oldest event was when the view showed it, in seconds."""
         self.prefetch = settings.batch
 
     async def open(self) -> None:
@@ -126,7 +130,19 @@ class ViewContext(Context):
         await self.store.close()
 
     async def standing(self) -> dict[str, Any]:
-        return {"outbox": 0, "outbox_age": 0.0, "started": 0, "waiting": self._arrived.qsize(), "due": 0, "dead": 0}
+        return {
+            "outbox": 0,
+            "outbox_age": 0.0,
+            "started": 0,
+            "waiting": self._arrived.qsize(),
+            "due": 0,
+            "due_age": 0.0,
+            "dead": 0,
+        }
+
+    def behind(self) -> float:
+        """How old the oldest event is that this view holds and does not show yet, in seconds."""
+        return _age(self._oldest) if self._oldest is not None else 0.0
 
     async def read(self, handling: Handling) -> Any:
         async with self.store.read() as connection:
@@ -152,6 +168,7 @@ class ViewContext(Context):
         while True:
             linger = LINGER_SECONDS if len(arrived) < BUSY else BUSY_LINGER_SECONDS
             arrived = [await self._arrived.get()]
+            self._oldest = arrived[0][0]
             await asyncio.sleep(linger)
             while len(arrived) < self.settings.batch and not self._arrived.empty():
                 arrived.append(self._arrived.get_nowait())
@@ -163,6 +180,7 @@ class ViewContext(Context):
                 log.exception("a batch failed; it comes again", context=self.name)
                 await self._give_back(raw for raw, _ in arrived)
             finally:
+                self._oldest = None
                 for _ in arrived:
                     self._arrived.task_done()
 
@@ -201,6 +219,7 @@ class ViewContext(Context):
                 return
             else:
                 break
+        self.on_applied(_age(batch[0].raw))
         applied, self._applied = self._applied, asyncio.Event()
         applied.set()
         if failpoints.hook:
@@ -215,6 +234,12 @@ class ViewContext(Context):
             await self._apply(batch[half:])
         else:
             await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
+
+
+def _age(raw: AbstractIncomingMessage) -> float:
+    """Seconds since a message was said, by the clock of whoever said it; 0 when it does not say."""
+    at = raw.headers.get("at_ms")
+    return max(0.0, time.time() - at / 1000) if isinstance(at, int) else 0.0
 
 
 async def _acknowledge(batch: list[_Waiting]) -> None:
