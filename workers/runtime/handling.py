@@ -269,6 +269,7 @@ class Handling:
             story_id=envelope.story_id,
             causation_id=envelope.causation_id,
             actor=envelope.actor,
+            traceparent=envelope.traceparent,
         )
 
     async def _look(self) -> Row | None:
@@ -321,6 +322,7 @@ class Handling:
             actor=self.envelope.actor,
             story_id=self.envelope.story_id,
             causation_id=self.envelope.id,
+            traceparent=self.envelope.traceparent,
         )
 
     def may_look_again(self, within: float = LOOK_AGAIN_FOR_SECONDS) -> bool:

@@ -53,7 +53,14 @@ class Outgoing:
             log.error("no contract has this name; it waits for one", context=self._context, topic=row.topic)
             return False
         message = envelope.told(
-            row.id, row.body.encode(), row.topic, self._context, row.story_id, row.causation_id, row.actor
+            row.id,
+            row.body.encode(),
+            row.topic,
+            self._context,
+            row.story_id,
+            row.causation_id,
+            row.actor,
+            row.traceparent,
         )
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")

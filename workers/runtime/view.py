@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -24,7 +24,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from contracts.base import Event
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime import envelope as envelopes
-from workers.runtime import failpoints
+from workers.runtime import failpoints, tracing
 from workers.runtime.bus import BROKEN
 from workers.runtime.context import Context
 from workers.runtime.envelope import Unreadable, read_body
@@ -92,6 +92,7 @@ async def _never(*_: Any) -> None:
 class _Waiting:
     raw: AbstractIncomingMessage
     event: Event
+    span: Any = None
 
 
 class ViewContext(Context):
@@ -192,12 +193,14 @@ class ViewContext(Context):
 
     async def _event(self, raw: AbstractIncomingMessage, handler: Handler) -> _Waiting | None:
         try:
-            envelopes.read(raw, handler.message.topic)
+            envelope = envelopes.read(raw, handler.message.topic)
             event = read_body(handler.message, raw.body)
         except Unreadable as reason:
             await self.bury(raw, handler.message.topic, reason)
             return None
         assert isinstance(event, Event)
+        if tracing.on is not None:
+            return _Waiting(raw, event, tracing.show(tracing.on, envelope, self.name, raw.headers.get("traceparent")))
         return _Waiting(raw, event)
 
     async def _apply(self, batch: list[_Waiting]) -> None:
@@ -220,6 +223,9 @@ class ViewContext(Context):
             else:
                 break
         self.on_applied(_age(batch[0].raw))
+        for waiting in batch:
+            if waiting.span is not None:
+                tracing.end(waiting.span, "done")
         applied, self._applied = self._applied, asyncio.Event()
         applied.set()
         if failpoints.hook:
@@ -239,7 +245,7 @@ class ViewContext(Context):
 def _age(raw: AbstractIncomingMessage) -> float:
     """Seconds since a message was said, by the clock of whoever said it; 0 when it does not say."""
     at = raw.headers.get("at_ms")
-    return max(0.0, time.time() - at / 1000) if isinstance(at, int) else 0.0
+    return max(0.0, datetime.now(UTC).timestamp() - at / 1000) if isinstance(at, int) else 0.0
 
 
 async def _acknowledge(batch: list[_Waiting]) -> None:

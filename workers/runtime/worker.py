@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from contracts.base import Event, Message, Question
-from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
+from contracts.journal import EntryKind, TakeUpDeadLetter, take_up_dead_letter
 from storage.database import Session
 from workers.runtime.settings import Settings
 from workers.runtime.tx import Tx
@@ -61,6 +61,13 @@ class Handler:
     @property
     def is_question(self) -> bool:
         return issubclass(self.message, Question)
+
+    @property
+    def kind(self) -> EntryKind:
+        """As the journal calls it."""
+        if self.is_question:
+            return "question"
+        return "event" if issubclass(self.message, Event) else "command"
 
     @property
     def keys(self) -> list[str]:
