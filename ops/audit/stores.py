@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ops.audit.part import CONTEXT_OF
+from storage.dialects import with_driver
 from storage.views import ViewTables
 from workers.runtime.settings import Settings
 
@@ -203,7 +204,7 @@ class _ViewCopy(Copy):
         self._source = table
 
     async def fill(self, home: asyncpg.Connection) -> None:
-        engine = create_async_engine(self._url)
+        engine = create_async_engine(with_driver(self._url))
         try:
             async with engine.connect() as connection:
                 rows = (await connection.execute(sa.select(self._source))).all()
