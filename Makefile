@@ -1,10 +1,10 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test bench check lock bootstrap python
+.PHONY: help demo up down run status logs reset test test-polyglot bench check lock bootstrap python
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: bootstrap ## start the town, play the stories over HTTP, leave it running
 	@$(YEYAK) up
@@ -30,6 +30,14 @@ reset: python ## stop the town and delete its data
 
 test: bootstrap ## run the whole suite
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(args)
+
+VIEW_SUITES := tests/polyglot tests/flows/test_my_page.py tests/ticketing/test_board.py tests/bike_sharing/test_ride_history.py \
+  tests/shop/test_one_screen.py tests/cafe/test_report.py tests/preorder/test_my_reservations.py tests/preorder/test_rebuilding.py
+
+test-polyglot: ## run the suites of the views on PostgreSQL, MariaDB and SQLite
+	@ops/bootstrap.sh polyglot
+	@for kind in postgresql mariadb sqlite; do \
+	  echo "views on $$kind" && .venv/bin/python -m pytest -n 2 --dist loadfile --views $$kind $(VIEW_SUITES) $(args) || exit 1; done
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)

@@ -1,4 +1,4 @@
-"""What differs between the databases in which a view may live: drivers, connections, and the upsert that keeps the newest."""
+"""What differs between the databases that views may live in: drivers, connections, the upsert that keeps the newest."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Each source's columns are guarded by that source's `version`: a newer state replaces, an older one never does. A view
 has generations, so that it can be rebuilt while it answers: `current` is read, `building` (if any) is written as well.
-Portable SQL through SQLAlchemy: a view may live on PostgreSQL, MariaDB or SQLite, by its URL alone (`storage.dialects`).
+Portable SQL through SQLAlchemy: a view may live on PostgreSQL, MariaDB or SQLite, by its URL alone; see
+`storage.dialects`.
 """
 
 from __future__ import annotations

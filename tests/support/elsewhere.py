@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -18,6 +18,9 @@ from storage.migrations import migrate
 from tests.support.mariadb import MariaServer
 from workers.runtime.view import View
 from workers.town import workers
+
+if TYPE_CHECKING:
+    from tests.support.town import Town
 
 KINDS = ("postgresql", "mariadb", "sqlite")
 VIEWS = {view.name: view for view in workers() if isinstance(view, View)}
@@ -65,14 +68,22 @@ class Looker:
     def __init__(self) -> None:
         self._engines: dict[str, AsyncEngine] = {}
 
-    async def rows(self, url: str, schema: str, query: str, arguments: Sequence[Any]) -> list[Any]:
-        """The rows of a query with `$1` for its first argument, as dictionaries."""
+    async def rows(self, url: str, view: str, query: str, arguments: Sequence[Any]) -> list[Any]:
+        """The rows of a query with `$1` for its first argument, as dictionaries; a change is committed."""
         if url not in self._engines:
             self._engines[url] = create_async_engine(with_driver(url))
-        text = sa.text(re.sub(r"\$(\d)", r":p\1", query).replace(f"{schema}.", ""))
+        engine, tables = self._engines[url], VIEWS[view].tables
+        text = sa.text(re.sub(r"\$(\d)", r":p\1", query).replace(f"{tables.schema}.", ""))
         values = {f"p{place}": _as_kept(value) for place, value in enumerate(arguments, 1)}
-        async with self._engines[url].connect() as connection:
-            return [dict(row) for row in (await connection.execute(text, values)).mappings()]
+        types = {column.name: column.type for table in tables.metadata.sorted_tables for column in table.columns}
+        async with engine.begin() as connection:
+            result = await connection.execute(text, values)
+            if not result.returns_rows:
+                return []
+            return [
+                {name: _as_meant(types.get(name), value, engine.dialect) for name, value in row.items()}
+                for row in result.mappings()
+            ]
 
     async def close(self) -> None:
         for engine in self._engines.values():
@@ -83,17 +94,23 @@ def _as_kept(value: Any) -> Any:
     return value.hex if isinstance(value, UUID) else value
 
 
-async def rows_of(view: View, url: str) -> dict[str, list[str]]:
+def _as_meant(kind: sa.types.TypeEngine[Any] | None, value: Any, dialect: sa.Dialect) -> Any:
+    read = kind.dialect_impl(dialect).result_processor(dialect, None) if kind is not None else None
+    return read(value) if read is not None and value is not None else value
+
+
+async def rows_of(town: Town, name: str) -> dict[str, list[dict[str, Any]]]:
     """The rows that readers of a view see, by table, without the number of their generation."""
-    tables = view.tables
+    tables, url = VIEWS[name].tables, town.settings.database_of(name)
     schema = tables.schema if url.startswith("postgresql://") else None
     engine = create_async_engine(with_driver(url)).execution_options(schema_translate_map={None: schema})
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     async with engine.connect() as connection:
         for table in tables.metadata.sorted_tables:
             if "generation" in table.c:
                 columns = [column for column in table.columns if column.name != "generation"]
                 shown = sa.select(*columns).where(table.c.generation == tables.current())
-                found[table.name] = sorted(map(repr, await connection.execute(shown)))
+                rows = (await connection.execute(shown)).mappings()
+                found[table.name] = sorted(map(dict, rows), key=str)
     await engine.dispose()
     return found

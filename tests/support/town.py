@@ -209,7 +209,7 @@ class Town:
         """Rows of a context's database (`provider` is one, too)."""
         url = self.settings.provider_database if context == "provider" else self.settings.database_of(context)
         if not url.startswith("postgresql://"):
-            return await self._looker.rows(url, context.replace(".", "_"), query, arguments)
+            return await self._looker.rows(url, context, query, arguments)
         if url not in self._databases:
             self._databases[url] = await asyncpg.create_pool(url, min_size=0, max_size=2)
         rows: list[Any] = await self._databases[url].fetch(query, *arguments)
