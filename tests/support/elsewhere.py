@@ -114,3 +114,9 @@ async def rows_of(town: Town, name: str) -> dict[str, list[dict[str, Any]]]:
                 found[table.name] = sorted(map(dict, rows), key=str)
     await engine.dispose()
     return found
+
+
+def lives_elsewhere(town: Town, query: str) -> bool:
+    """A query that compares a writer with a view can be asked only where both live."""
+    away = [view.schema for name, view in VIEWS.items() if name in town.settings.context_database_urls]
+    return any(schema in query for schema in away)
