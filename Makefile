@@ -1,7 +1,7 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-polyglot bench check lock bootstrap python
+.PHONY: help demo up down run status logs reset test test-polyglot test-rabbitmq4 bench check lock bootstrap python
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ test-polyglot: ## run the suites of the views on PostgreSQL, MariaDB and SQLite
 	@ops/bootstrap.sh polyglot
 	@for kind in postgresql mariadb sqlite; do \
 	  echo "views on $$kind" && .venv/bin/python -m pytest -n 2 --dist loadfile --views $$kind $(VIEW_SUITES) $(args) || exit 1; done
+
+test-rabbitmq4: bootstrap ## run the delivery tests on RabbitMQ 4
+	@ops/debian13.sh
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --broker 4 tests/live tests/faults/test_killed_processes.py $(args)
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)

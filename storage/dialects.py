@@ -56,8 +56,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("pragma busy_timeout = 10000")
 
 
-def prepare_mariadb(connection: sa.Connection) -> None:
-    """Names that differ in their case, or by a blank at their end, are different names, as they are in PostgreSQL."""
+def prepare_mariadb(connection: sa.Connection, schema: str) -> None:
+    """Names that differ in case or by a blank are different, as in PostgreSQL; two migrations wait for each other."""
+    connection.execute(sa.text("select get_lock(:name, 60)"), {"name": f"migrate {schema}"})
     connection.execute(sa.text("alter database character set = utf8mb4 collate = utf8mb4_nopad_bin"))
 
 

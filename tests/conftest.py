@@ -22,9 +22,9 @@ for name in [name for name in os.environ if name.startswith("YEYAK_")]:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """A private RabbitMQ and PostgreSQL on free ports, ended with the suite."""
-    running = support.start(Path(tmp_path_factory.mktemp("servers")))
+    running = support.start(Path(tmp_path_factory.mktemp("servers")), request.config.getoption("--broker"))
     try:
         yield running
     finally:
@@ -43,6 +43,7 @@ async def templates(servers: Servers) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--broker", choices=("", "4"), default="", help="RabbitMQ's version; empty: the installed one")
     parser.addoption("--views", choices=KINDS, default="postgresql", help="the kind of database that views live in")
 
 

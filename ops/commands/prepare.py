@@ -9,6 +9,7 @@ from typing import Annotated
 
 import asyncpg
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.migrations import migrate as migrate_schema
 from workers.runtime import topology
@@ -37,7 +38,7 @@ def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when
             asyncio.run(_create_database(url))
         for name, url in chosen.items():
             migrate_schema(name, url)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         sys.exit(f"the database could not be prepared: {error}")
     typer.echo(f"{len(chosen)} schemas are up to date")
 

@@ -20,7 +20,7 @@ def run(connection: Connection) -> None:
     """Apply the revisions in one transaction, one migration at a time per schema."""
     on_postgresql = connection.dialect.name == "postgresql"
     if connection.dialect.name in MARIADB:
-        prepare_mariadb(connection)
+        prepare_mariadb(connection, SCHEMA)
     if on_postgresql:
         connection.execute(
             text("select pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"migrate {SCHEMA}".encode())}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
+
+from prometheus_client import Counter
 
 from storage.inbox import Told
 from workers.runtime import telemetry
@@ -46,23 +48,27 @@ def _handled(name: str) -> Any:
 
 
 def _told(name: str, bookings: Mapping[str, str]) -> Any:
-    counter = lru_cache(1024)(telemetry.TOLD.labels)
+    @lru_cache(1024)
+    def counters(topic: str) -> tuple[Counter, ...]:
+        became = bookings.get(topic)
+        booked = (telemetry.BOOKINGS.labels(name, became),) if became else ()
+        return (telemetry.TOLD.labels(name, topic), *booked)
 
     def told(row: Told) -> None:
-        counter(name, row.topic).inc()
-        if became := bookings.get(row.topic):
-            telemetry.BOOKINGS.labels(name, became).inc()
+        for counter in counters(row.topic):
+            counter.inc()
 
     return told
 
 
 def _asked(name: str, report: Any) -> Any:
-    counter = lru_cache(256)(telemetry.ASKED.labels)
-    took = lru_cache(64)(telemetry.ASK_TOOK.labels)
+    took = lru_cache(64)(partial(telemetry.ASK_TOOK.labels, name))
+    counter = lru_cache(256)(partial(telemetry.ASKED.labels, name))
 
     def asked(request: Request, reply: Reply, seconds: float) -> None:
-        counter(name, request.callee, reply.kind).inc()
-        took(name, request.callee).observe(seconds)
+        callee = request.callee
+        counter(callee, reply.kind).inc()
+        took(callee).observe(seconds)
         report(request, reply, seconds)
 
     return asked
