@@ -265,7 +265,7 @@ class Context:
                         return refused(refusal)
                 else:
                     return answered(answer)
-                await self.something_new()
+                await self.something_new(handling)
         except self.away as error:
             self.gate.shut(error)
             return UNAVAILABLE
@@ -273,7 +273,7 @@ class Context:
             log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
             return UNAVAILABLE
 
-    async def something_new(self) -> None:
+    async def something_new(self, handling: Handling) -> None:
         """Wait until another look at the same may show more."""
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 

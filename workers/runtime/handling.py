@@ -120,6 +120,8 @@ class Handling:
         self.told: list[Told] = []
         """Committed and not yet said."""
         self.committed = False
+        self.news: asyncio.Event | None = None
+        """Set once there is something that the look did not see."""
         self._in_doubt = False
 
     @property

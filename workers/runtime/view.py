@@ -146,14 +146,15 @@ class ViewContext(Context):
         return _age(self._oldest) if self._oldest is not None else 0.0
 
     async def read(self, handling: Handling) -> Any:
+        handling.news = self._applied
         async with self.store.read() as connection:
             return await handling.handler.first(handling.message, connection)
 
-    async def something_new(self) -> None:
-        """Another replica may apply what this one waits for."""
+    async def something_new(self, handling: Handling) -> None:
+        """What was applied since the look began; and another replica may apply what this one waits for."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                await self._applied.wait()
+                await (handling.news or self._applied).wait()
 
     away = AWAY
 
