@@ -41,6 +41,7 @@ def connect(url: str, schema: str, size: int) -> AsyncEngine:
     if address.get_backend_name() == "sqlite":
         engine = create_async_engine(address)
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
     arguments = _MARIADB
     if address.get_backend_name() == "postgresql":
@@ -54,6 +55,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Readers do not wait for who writes; who writes waits for another."""
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma busy_timeout = 10000")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A change has the file to itself from the start: rows cannot be locked, and a batch must not miss a rebuild."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("begin immediate")
 
 
 def prepare_mariadb(connection: sa.Connection, schema: str) -> None:

@@ -18,6 +18,7 @@ from contracts.video_rental.videos import VideoRegistered, VideoStatus
 from storage.video_rental import my_page as store
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
+from workers.runtime.rebuilding import _begin
 from workers.runtime.settings import Settings
 from workers.runtime.view import AWAY, apply
 from workers.video_rental.my_page import worker
@@ -190,6 +191,19 @@ async def test_replicas_that_write_the_same_rows_at_once_end_with_the_newest(ope
     for id in ids:
         seen = await entry(replicas[0], id)
         assert (seen.version, seen.price, len(seen.timeline)) == (10, 10, 10)
+
+
+async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: Open) -> None:
+    """Or that batch would be missing in what is built anew."""
+    batch, rebuilding = opened(), opened()
+    async with batch.change() as connection:
+        assert await batch.written_generations(connection) == [1]
+        begins = asyncio.create_task(_begin(rebuilding))
+        assert await asyncio.wait({begins}, timeout=0.5) == (set(), {begins})
+
+    assert await begins == 2
+    async with batch.change() as connection:
+        assert await batch.written_generations(connection) == [1, 2]
 
 
 async def until_done(change: Callable[[], Awaitable[None]]) -> None:
