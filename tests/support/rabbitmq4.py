@@ -24,3 +24,8 @@ class Rabbit4Server(RabbitServer):
 
     def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         return super()._run(["chroot", str(SYSTEM), *command], environment)
+
+    def _configuration(self, ports: dict[str, int]) -> str:
+        """There is no /proc in the folder to read memory from."""
+        memory = "vm_memory_calculation_strategy = allocated\ntotal_memory_available_override_value = 4GB\n"
+        return super()._configuration(ports) + memory
