@@ -1,7 +1,7 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python
+.PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,18 @@ test-scale: bootstrap ## two of each context on a cluster of three brokers
 test-deploy: bootstrap ## start every pod and service of the deployments as they would be
 	@ops/kustomize.sh
 	@.venv/bin/python -m pytest tests/deploy/exercised $(args)
+
+VIEW_SUITES := tests/polyglot tests/flows/test_my_page.py tests/ticketing/test_board.py tests/bike_sharing/test_ride_history.py \
+  tests/shop/test_one_screen.py tests/cafe/test_report.py tests/preorder/test_my_reservations.py tests/preorder/test_rebuilding.py
+
+test-polyglot: ## run the suites of the views on PostgreSQL, MariaDB and SQLite
+	@ops/bootstrap.sh polyglot
+	@for kind in postgresql mariadb sqlite; do \
+	  echo "views on $$kind" && .venv/bin/python -m pytest -n 2 --dist loadfile --views $$kind $(VIEW_SUITES) $(args) || exit 1; done
+
+test-rabbitmq4: bootstrap ## run the delivery tests on RabbitMQ 4
+	@ops/debian13.sh
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --broker 4 tests/live tests/faults/test_killed_processes.py $(args)
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)

@@ -14,6 +14,7 @@ import uvloop
 from pydantic import ValidationError
 
 from gateway_api.app import State, build
+from workers.runtime import tracing
 from workers.runtime.asking import Asker
 from workers.runtime.bus import Bus
 from workers.runtime.logs import configure_logs
@@ -78,8 +79,10 @@ def main() -> int:
     )
     server = Server(config)
     server.state = app.state.gateway
+    tracing.start()
     # no asyncio.run: it would wait without end for a task that a broken connection left behind
     uvloop.new_event_loop().run_until_complete(server.serve(sockets=[config.bind_socket()]))
+    tracing.stop()
     return 0
 
 

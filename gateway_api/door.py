@@ -21,6 +21,7 @@ from contracts.base import Caller, Message, Role
 from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
 from gateway_api.codes import CODES
+from gateway_api.edge import traceparent
 from gateway_api.language import preferred
 from gateway_api.limits import Buckets, Bulkheads
 from gateway_api.problems import Problem
@@ -50,7 +51,6 @@ Handler = Callable[..., Awaitable[Response]]
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")
 
 
@@ -299,8 +299,7 @@ class Door:
         self.buckets.take(signed_in.caller.member_id)
 
         visit = Visit(self, route, signed_in, request.scope["path_params"])
-        trace = headers.get(b"traceparent", b"").decode("latin-1")
-        visit.traceparent = trace if _TRACEPARENT.fullmatch(trace) else None
+        visit.traceparent = traceparent(request.scope)
         given: Form | Filters
         if route.method == "GET":
             visit.message_id = uuid4()

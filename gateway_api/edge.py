@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway_api import metrics
 from gateway_api.language import Language, preferred
 from gateway_api.problems import Problem
+from workers.runtime import tracing
 
 log = structlog.get_logger()
 
@@ -34,6 +36,7 @@ class Edge:
             return
         started = time.perf_counter()
         method = scope["method"]
+        span = _begin(tracing.on, scope) if tracing.on is not None else None
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
         status = 0
 
@@ -63,6 +66,8 @@ class Edge:
             await problem.response(_language(scope))(scope, receive, answer)
         finally:
             metrics.requests(_template(inner), method, status).observe(time.perf_counter() - started)
+            if span is not None:
+                _end(span, method, _template(inner), status)
 
 
 def methods(scope: Scope, routes: Iterable[BaseRoute]) -> list[str]:
@@ -98,6 +103,29 @@ def _language(scope: Scope) -> Language:
 
 
 def _trace_id(scope: Scope) -> str:
-    """The caller's trace, or a name of our own for this failure."""
-    parts = _header(scope, b"traceparent").split("-")
-    return parts[1] if len(parts) == 4 and len(parts[1]) == 32 and parts[1].isalnum() else uuid4().hex
+    """Of the trace that the failure belongs to, or a name of its own."""
+    trace = traceparent(scope)
+    return trace.split("-")[1] if trace else uuid4().hex
+
+
+def traceparent(scope: Scope) -> str | None:
+    """What is asked on behalf of a request belongs below this: the door's own span, or the caller's."""
+    trace = scope.get("yeyak.traceparent") or _header(scope, b"traceparent")
+    return trace if tracing.TRACEPARENT.fullmatch(trace) else None
+
+
+def _begin(on: tracing.Tracing, scope: Scope) -> Any:
+    """The request's span, below the caller's; probes and pages have none."""
+    if not scope["path"].startswith("/v1/"):
+        return None
+    span = on.begin(metrics.NAME, scope["method"], "SERVER", traceparent(scope) or "")
+    scope["yeyak.traceparent"] = tracing.header_of(span)
+    return span
+
+
+def _end(span: Any, method: str, template: str, status: int) -> None:
+    span.update_name(f"{method} {template}")
+    span.set_attribute("http.request.method", method)
+    span.set_attribute("http.route", template)
+    span.set_attribute("http.response.status_code", status)
+    tracing.end(span, "unavailable" if status >= 500 else "done")

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from workers.runtime import telemetry
+
+if TYPE_CHECKING:
+    from gateway_api.pages import Ready
+
+NAME = "gateway"
 
 REQUESTS = Histogram(
     "yeyak_gateway_request_seconds",
@@ -28,3 +36,11 @@ def requests(route: str, method: str, status: int) -> Histogram:
 @lru_cache(maxsize=1024)
 def asks(context: str, outcome: str) -> Counter:
     return ASKS.labels(context, outcome)
+
+
+def gauge(state: Ready) -> None:
+    """What is looked up when somebody reads the figures."""
+    telemetry.READY.labels(NAME).set(all(state.parts().values()))
+    telemetry.gauge_breakers(NAME, getattr(state.door.asker, "breakers", {}))
+    for context, inside in state.door.bulkheads.inside.items():
+        IN_FLIGHT.labels(context).set(inside)

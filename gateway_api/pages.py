@@ -51,8 +51,7 @@ def add_to(app: Starlette, state: Ready, openapi: dict[str, Any]) -> None:
         return _json(to_json(content), 200 if content["ready"] else 503)
 
     async def numbers(request: Request) -> Response:
-        for context, inside in state.door.bulkheads.inside.items():
-            metrics.IN_FLIGHT.labels(context).set(inside)
+        metrics.gauge(state)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def docs(request: Request) -> Response:

@@ -18,6 +18,7 @@ from gateway_api.tokens import Verifier
 from ops import broker
 from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import is_free, read_ports
+from storage.dialects import with_driver
 from workers.runtime import topology
 from workers.runtime.bus import BROKEN, Bus
 from workers.runtime.settings import Settings, unknown_names
@@ -117,7 +118,7 @@ def _database(url: str, schema: str) -> Try:
 
 
 async def _other_database(url: str) -> str | None:
-    engine = create_async_engine(url)
+    engine = create_async_engine(with_driver(url))
     try:
         async with engine.connect():
             return None

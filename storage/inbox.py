@@ -41,6 +41,7 @@ def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
         sa.Column("story_id", sa.Uuid, nullable=False),
         sa.Column("causation_id", sa.Uuid),
         sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("traceparent", sa.Text),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
         sa.Column("error", sa.Text),
@@ -59,6 +60,7 @@ def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
         sa.Column("story_id", sa.Uuid, nullable=False),
         sa.Column("causation_id", sa.Uuid),
         sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("traceparent", sa.Text),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("next_at", instant),
         sa.Column("created_at", instant, nullable=False, server_default=sa.func.clock_timestamp()),
@@ -77,6 +79,7 @@ class Told:
     story_id: UUID
     causation_id: UUID | None
     actor: str
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)
@@ -106,6 +109,7 @@ class Claim:
     story_id: UUID
     causation_id: UUID | None
     actor: str
+    traceparent: str = ""
 
 
 @dataclass(slots=True)
@@ -193,7 +197,26 @@ class Inbox:
             timer_ats=[timer.at for timer, _ in timers],
             timer_causes=[cause for _, cause in timers],
         )
+        if claimed == len(claims) and any(claim.traceparent for claim in claims):
+            await self._trace(session, steps)
         return claimed == len(claims)
+
+    @cached_property
+    def _keep_traces(self) -> Statement:
+        return self._statement("""
+            with kept as (select * from unnest(cast(:ids as uuid[]), cast(:traces as text[])) kept(id, traceparent)),
+            said as (update {s}.outbox set traceparent = kept.traceparent from kept where outbox.id = kept.id)
+            update {s}.inbox set traceparent = kept.traceparent from kept
+            where inbox.id = kept.id and state in ('started', 'waiting')""")
+
+    async def _trace(self, session: Session, steps: Sequence[Finished]) -> None:
+        """Keep with each row that is still to do something the trace that it belongs to; only while one is traced."""
+        traces = {
+            id: step.claim.traceparent
+            for step in steps
+            for id in (step.claim.id, *(row.id for row in step.told), *(timer.id for timer in step.timers))
+        }
+        await session.value(self._keep_traces, ids=list(traces), traces=list(traces.values()))
 
     @cached_property
     def _post(self) -> Statement:
@@ -257,7 +280,7 @@ class Inbox:
 
     async def later(self, session: Session, claim: Claim, error: str) -> bool:
         """Keep a told message that failed, to be tried `claim.after`, or as dead; False when another has it."""
-        return bool(
+        kept = bool(
             await session.value(
                 self._later,
                 id=claim.id,
@@ -273,6 +296,9 @@ class Inbox:
                 actor=claim.actor,
             )
         )
+        if kept and claim.traceparent:
+            await self._trace(session, [Finished(claim)])
+        return kept
 
     @cached_property
     def _revive(self) -> Statement:
@@ -310,7 +336,7 @@ class Inbox:
             where id in (select id from {s}.outbox
               where created_at < now() - cast(:older as interval) and (next_at is null or next_at <= now())
               order by created_at limit :most for update skip locked)
-            returning id, topic, body, story_id, causation_id, actor""")
+            returning id, topic, body, story_id, causation_id, actor, traceparent""")
 
     async def sweep(self, session: Session, older: timedelta, lease: timedelta, most: int) -> list[Told]:
         """Lease messages that nobody has sent; one that fails waits with growing delay and holds up no other."""
@@ -334,11 +360,13 @@ class Inbox:
               (select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {s}.outbox) as outbox_age,
               (select count(*) from {s}.inbox where state = 'started') as started,
               (select count(*) from {s}.inbox where state = 'waiting') as waiting,
-              (select count(*) from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) as due,
-              (select count(*) from {s}.inbox where state = 'dead') as dead""")
+              due.count as due, due.late as due_age,
+              (select count(*) from {s}.inbox where state = 'dead') as dead
+            from (select count(*) as count, coalesce(extract(epoch from now() - min(due_at)), 0)::float as late
+              from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) due""")
 
     async def standing(self, session: Session) -> Row:
-        """Counts for an operator: outbox and its age in seconds, rows by state, and how many are due."""
+        """Counts for an operator: outbox and its age in seconds, rows by state, how many are due, and since when."""
         row = await session.one(self._standing)
         assert row is not None
         return row

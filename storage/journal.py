@@ -299,6 +299,14 @@ def dead_letter_of(row: Row, resolutions: tuple[Resolution, ...] = ()) -> DeadLe
     return DeadLetter.model_validate({**row, "resolutions": resolutions})
 
 
+_COUNT = Statement("select context, count(*) from journal.dead_letters where status = 'DEAD' group by context")
+
+
+async def count_dead_letters(session: Session) -> dict[str, int]:
+    """How many of each context nobody has decided about."""
+    return {row["context"]: row["count"] for row in await session.all(_COUNT)}
+
+
 _LOOK = Statement("select * from journal.dead_letters where dead_letter_id = :id")
 _RESOLUTIONS = Statement("""
     select action, by, reason, at from journal.resolutions where dead_letter_id = :id order by at""")

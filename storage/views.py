@@ -2,7 +2,8 @@
 
 Each source's columns are guarded by that source's `version`: a newer state replaces, an older one never does. A view
 has generations, so that it can be rebuilt while it answers: `current` is read, `building` (if any) is written as well.
-Portable SQL through SQLAlchemy: a view may live on PostgreSQL or SQLite.
+Portable SQL through SQLAlchemy: a view may live on PostgreSQL, MariaDB or SQLite, by its URL alone; see
+`storage.dialects`.
 """
 
 from __future__ import annotations
@@ -10,22 +11,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import AwareDatetime
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.base import Shape, TimelineEntry
 from storage import paging
+from storage.dialects import connect, upsert
 
 
 class Instant(sa.TypeDecorator[datetime]):
     """An aware instant, kept in UTC also where the database knows no zones."""
 
-    impl = sa.DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
@@ -149,26 +152,8 @@ class ViewDatabase:
         self._statements: dict[str, Any] = {}
 
     def open(self) -> None:
-        """Prepare to connect; the URL is `postgresql://...` or any that SQLAlchemy knows."""
-        if not self._url.startswith("postgresql://"):
-            self._engine = create_async_engine(self._url)
-            return
-        self._engine = create_async_engine(
-            self._url.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=self._size,
-            max_overflow=0,
-            pool_timeout=10,
-            connect_args={
-                "timeout": 5,
-                "command_timeout": 20,
-                "server_settings": {
-                    "search_path": self.tables.schema,
-                    "application_name": "yeyak",
-                    "statement_timeout": "15s",
-                    "jit": "off",
-                },
-            },
-        )
+        """Prepare to connect; the URL is `postgresql://`, `mysql://`, `sqlite:///`, or any that SQLAlchemy knows."""
+        self._engine = connect(self._url, self.tables.schema, self._size)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -237,17 +222,7 @@ class ViewDatabase:
 
     def _upsert(self, table: sa.Table) -> Any:
         if table.name not in self._statements:
-            insert = sqlite.insert(table)
-            new = {name: insert.excluded[name] for name in _names(table) if not table.c[name].primary_key}
-            self._statements[table.name] = (
-                insert.on_conflict_do_nothing()
-                if table.c.version.primary_key
-                else insert.on_conflict_do_update(
-                    index_elements=[column.name for column in table.primary_key],
-                    set_=new,
-                    where=table.c.version < insert.excluded.version,
-                )
-            )
+            self._statements[table.name] = upsert(table, self.engine.dialect.name)
         return self._statements[table.name]
 
     async def clear(self, connection: AsyncConnection, generation: int) -> None:
@@ -266,4 +241,8 @@ def _names(table: sa.Table) -> list[str]:
 
 
 def _row(table: sa.Table, state: Shape) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in _names(table)}
+    return {name: _plain(getattr(state, name)) for name in _names(table)}
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from ops.accounts.files import Folder
 from tests.support import servers as support
+from tests.support.elsewhere import KINDS, Elsewhere
 from tests.support.servers import Servers
 from tests.support.town import Town
 from workers.runtime.settings import Settings
@@ -23,9 +24,9 @@ os.environ["YEYAK_ENGINE"] = "private"
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """A private RabbitMQ and PostgreSQL on free ports, ended with the suite."""
-    running = support.start(Path(tmp_path_factory.mktemp("servers")))
+    running = support.start(Path(tmp_path_factory.mktemp("servers")), request.config.getoption("--broker"))
     try:
         yield running
     finally:
@@ -41,6 +42,23 @@ async def templates(servers: Servers) -> None:
     for template in (support.TEMPLATE, support.PROVIDER_TEMPLATE):
         await support.create_database(servers, template)
     await asyncio.to_thread(support.make_templates, servers)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--broker", choices=("", "4"), default="", help="RabbitMQ's version; empty: the installed one")
+    parser.addoption("--views", choices=KINDS, default="postgresql", help="the kind of database that views live in")
+
+
+@pytest.fixture(scope="session")
+async def elsewhere(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Elsewhere | None]:
+    """Where views live when they do not live in PostgreSQL."""
+    kind = request.config.getoption("--views")
+    there = None if kind == "postgresql" else Elsewhere(kind, tmp_path_factory.mktemp("views"))
+    yield there
+    if there is not None:
+        await there.stop()
 
 
 LONG = ("crash_walk", "killed_processes", "mutants", "servers_fall", "test_delivery")
@@ -65,7 +83,9 @@ async def _no_crowd_on_the_broker() -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="session")
-def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.TempPathFactory) -> MakeSettings:
+def make_settings(
+    servers: Servers, templates: None, elsewhere: Elsewhere | None, tmp_path_factory: pytest.TempPathFactory
+) -> MakeSettings:
     """Settings for a town of one's own: an own virtual host, own databases, short times."""
 
     async def make(**more: Any) -> Settings:
@@ -89,6 +109,8 @@ def make_settings(servers: Servers, templates: None, tmp_path_factory: pytest.Te
             "video_rental_payment_ms": 700,
             "payments_refund_log": tmp_path_factory.mktemp("refunds") / "refunds.jsonl",
         }
+        if elsewhere is not None:
+            quick["context_database_urls"] = {name: SecretStr(url) for name, url in (await elsewhere.urls()).items()}
         return Settings(**(quick | more))
 
     return make

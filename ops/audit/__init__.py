@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ops.audit.calm import quiet, unrest
-from ops.audit.money import i2_no_double_charge, i4_money_balance
+from ops.audit.money import Totals, i2_no_double_charge, i4_money_balance, totals
 from ops.audit.part import Check
 from ops.audit.parts import PARTS, TABLES, VIEWS
 from ops.audit.readers import i5_nothing_lost, i6_effect_once, i7_order, i8_views_equal_writers
@@ -19,7 +19,7 @@ from ops.audit.stores import NotCheckableError, Stores
 from ops.audit.under_way import i1_no_loss
 from workers.runtime.settings import Settings
 
-__all__ = ["INVARIANTS", "Finding", "audit", "findings", "quiet", "unrest"]
+__all__ = ["INVARIANTS", "Finding", "Totals", "audit", "findings", "money_balance", "quiet", "unrest"]
 
 INVARIANTS: dict[str, tuple[str, list[Check]]] = {
     "I1": ("no loss", [i1_no_loss]),
@@ -73,6 +73,15 @@ async def findings(settings: Settings, *, without: Collection[str] = ()) -> list
         return first
     await asyncio.sleep(LOOK_AGAIN_SECONDS)
     return [_standing(*pair) for pair in zip(first, await _look(settings, without), strict=True)]
+
+
+async def money_balance(settings: Settings) -> Totals | None:
+    """What is kept and what is due, at one moment; None when it cannot be read."""
+    async with Stores(settings, TABLES, VIEWS).opened() as stores:
+        try:
+            return await totals(stores)
+        except NotCheckableError:
+            return None
 
 
 def _standing(first: Finding, second: Finding) -> Finding:

@@ -6,6 +6,7 @@ Counted in the payment provider's own ledger. What is being voided or refunded i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import uuid5
 
 from contracts.payments import RequestPayment
@@ -136,10 +137,24 @@ async def i4_money_balance(stores: Stores) -> list[str]:
         for row in await stores.rows(COMPENSATED, GIVEN_BACK_WHOLE)
         if row["refund_id"] == uuid5(row["thing"], "refund")
     ]
-    totals = (await stores.rows(TOTALS, PURPOSES))[0]
-    if totals["kept"] != totals["due"]:
-        found.append(f"in all {totals['kept']} won are kept, and {totals['due']} are due")
+    sums = await totals(stores)
+    if sums.kept != sums.due:
+        found.append(f"in all {sums.kept} won are kept, and {sums.due} are due")
     return found
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Both sides of the money balance, in won."""
+
+    kept: int
+    due: int
+
+
+async def totals(stores: Stores) -> Totals:
+    """Raises NotCheckableError."""
+    (row,) = await stores.rows(TOTALS, PURPOSES)
+    return Totals(int(row["kept"]), int(row["due"]))
 
 
 def _unlike_the_provider(row: Row) -> str:

@@ -16,10 +16,12 @@ from typing import IO, Any
 
 import asyncpg
 import sqlalchemy as sa
+from pydantic_core import to_json
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ops.audit.part import CONTEXT_OF
+from storage.dialects import with_driver
 from storage.views import ViewTables
 from workers.runtime.settings import Settings
 
@@ -195,21 +197,29 @@ class _PgCopy(Copy):
 class _ViewCopy(Copy):
     """From a view in a database of another kind."""
 
+    _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+
     def __init__(self, url: str, schema: str, table: sa.Table) -> None:
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        columns = ", ".join(f'"{column.name}" {column.type.compile(dialect)}' for column in table.columns)
+        columns = ", ".join(f'"{column.name}" {column.type.compile(self._dialect)}' for column in table.columns)
         super().__init__(schema, table.name, columns)
         self._url = url
         self._source = table
 
     async def fill(self, home: asyncpg.Connection) -> None:
-        engine = create_async_engine(self._url)
+        engine = create_async_engine(with_driver(self._url))
         try:
             async with engine.connect() as connection:
                 rows = (await connection.execute(sa.select(self._source))).all()
         finally:
             await engine.dispose()
-        await home.copy_records_to_table(self.name, schema_name="pg_temp", records=[tuple(row) for row in rows])
+        kinds = [str(column.type.compile(self._dialect)) for column in self._source.columns]
+        records = [tuple(map(_as_copied, kinds, row)) for row in rows]
+        await home.copy_records_to_table(self.name, schema_name="pg_temp", records=records)
+
+
+def _as_copied(kind: str, value: Any) -> Any:
+    """Documents travel as text."""
+    return to_json(value).decode() if kind in ("JSON", "JSONB") and value is not None else value
 
 
 async def _count_rows(home: asyncpg.Connection, table: str, columns: str) -> None:

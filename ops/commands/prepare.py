@@ -10,6 +10,7 @@ from typing import Annotated
 import asyncpg
 import httpx
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from ops import broker
 from ops.accounts import rights, roles
@@ -43,7 +44,7 @@ def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when
         for name, url in chosen.items():
             migrate_schema(name, url)
         made = asyncio.run(_make_roles(chosen))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         sys.exit(f"the database could not be prepared: {error}")
     typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles are there" if made else ""))
 

@@ -11,12 +11,16 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from storage.dialects import MARIADB, prepare_mariadb, with_driver
+
 SCHEMA: str = context.config.attributes["schema"]
 
 
 def run(connection: Connection) -> None:
     """Apply the revisions in one transaction, one migration at a time per schema."""
     on_postgresql = connection.dialect.name == "postgresql"
+    if connection.dialect.name in MARIADB:
+        prepare_mariadb(connection, SCHEMA)
     if on_postgresql:
         connection.execute(
             text("select pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"migrate {SCHEMA}".encode())}
@@ -33,7 +37,7 @@ def run(connection: Connection) -> None:
 
 async def main() -> None:
     url: str = context.config.attributes["url"]
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
+    engine = create_async_engine(with_driver(url), poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.run_sync(run)
     await engine.dispose()

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "tests": set(PACKAGES),
 }
 OF_THE_RUNTIME_FOR_THE_GATEWAY = {
-    f"workers.runtime.{name}" for name in ("asking", "breaker", "bus", "envelope", "logs", "settings", "telemetry")
+    f"workers.runtime.{name}"
+    for name in ("asking", "breaker", "bus", "envelope", "logs", "settings", "telemetry", "tracing")
 }
 OWNED = {"storage.refunds": "payments", "storage.provider": "payments", "storage.transfers": "payments"}
 """Modules of storage that a context has beside the one that is named like it."""

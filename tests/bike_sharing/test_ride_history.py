@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -27,6 +26,7 @@ from tests.bike_sharing.riding import (
     start,
 )
 from tests.flows.renting import tell
+from tests.support.elsewhere import rows_of
 from tests.support.town import STAFF, Town
 from workers.runtime.rebuilding import rebuild
 from workers.runtime.view import View
@@ -35,21 +35,11 @@ from workers.town import worker
 TABLES = ("rides", "bikes", "bills", "timeline")
 
 
-async def rows_of(town: Town) -> dict[str, list[Any]]:
-    """What the view's readers see, table by table."""
-    current = "(select current from bike_sharing_ride_history.generations)"
-    found = {}
-    for table in TABLES:
-        rows = await town.rows(HISTORY, f"select * from bike_sharing_ride_history.{table} where generation = {current}")
-        found[table] = sorted(str({**row, "generation": None}) for row in rows)
-    return found
-
-
 async def test_rebuilt_from_the_journal_it_has_the_same_rows(town: Town, kim: Caller) -> None:
     await shown(town, await rode(town, kim, 2), "RETURNED", "CLOSED")
     await riding(town, kim)
     await town.quiet()
-    before = await rows_of(town)
+    before = await rows_of(town, HISTORY)
     view = worker(HISTORY)
     assert isinstance(view, View)
     store = ViewDatabase(view.tables, town.settings.database_of(HISTORY))
@@ -60,7 +50,7 @@ async def test_rebuilt_from_the_journal_it_has_the_same_rows(town: Town, kim: Ca
     await store.close()
 
     assert applied >= 10
-    assert await rows_of(town) == before
+    assert await rows_of(town, HISTORY) == before
     assert all(before[table] for table in TABLES)
 
 

@@ -43,6 +43,7 @@ from tests.cafe.words import (
     tell,
 )
 from tests.conftest import MakeSettings
+from tests.support.elsewhere import rows_of
 from tests.support.town import Town, customer, eventually
 from workers.cafe.report import midnight, worker
 from workers.runtime.rebuilding import rebuild
@@ -101,7 +102,7 @@ async def seen(town: Town, item_id: Any, lines: int) -> Thing:
     item = {"menu_item_id": str(item_id)}
 
     async def told() -> bool:
-        row = await town.one(REPORT, "select count(*) from cafe_report.timeline where subject = $1", item_id)
+        row = await town.one(REPORT, "select count(*) as count from cafe_report.timeline where subject = $1", item_id)
         return bool(row["count"] >= lines)
 
     await eventually(told)
@@ -224,19 +225,6 @@ async def test_the_report_answers_while_all_its_writers_are_down(town: Town) -> 
     await town.start(MENU, ORDERS)
 
 
-async def rows_of(town: Town) -> dict[str, list[Any]]:
-    """The rows that readers see, without the number of their generation."""
-    found = {}
-    for table, key in (("menu_items", "menu_item_id"), ("orders", "order_id"), ("timeline", "subject, version, what")):
-        rows = await town.rows(
-            REPORT,
-            f"""select to_jsonb(t) - 'generation' as row from cafe_report.{table} t
-            where generation = (select current from cafe_report.generations) order by {key}""",
-        )
-        found[table] = [row["row"] for row in rows]
-    return found
-
-
 async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhile(town: Town) -> None:
     kim = customer()
     items = [await town.done(new_item()) for _ in range(4)]
@@ -245,14 +233,14 @@ async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhi
     await town.done(cancel(orders[0], kim))
     await town.done(reject(orders[1]))
     await town.quiet()
-    before, store = await rows_of(town), town.contexts[REPORT].store
+    before, store = await rows_of(town, REPORT), town.contexts[REPORT].store
     looking = asyncio.create_task(_looks(town, items[0]))
 
     for _ in range(2):
         await rebuild(worker, store, town._bus, town._asker)
 
     looking.cancel()
-    assert await rows_of(town) == before
+    assert await rows_of(town, REPORT) == before
     assert all(len(rows) >= 8 for rows in before.values())
     assert (await town.one(REPORT, "select current, building from cafe_report.generations"))["building"] is None
     await asyncio.gather(looking, return_exceptions=True)

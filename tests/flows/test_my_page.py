@@ -135,8 +135,10 @@ async def all_seen(town: Town, rental_id: UUID, lines: int) -> Thing:
     """The entry, once its timeline has so many lines and nothing waits in a queue."""
 
     async def seen() -> bool:
-        query = "select count(*) from video_rental_my_page.timeline where subject in (select $1::uuid union select"
-        query += " payment_id from video_rental_my_page.rentals where rental_id = $1 union select refund_id from"
+        query = "select count(*) as count from video_rental_my_page.timeline where subject = $1 or subject in"
+        query += (
+            " (select payment_id from video_rental_my_page.rentals where rental_id = $1 union select refund_id from"
+        )
         query += " video_rental_my_page.refunds f join video_rental_my_page.rentals r using (payment_id)"
         query += " where r.rental_id = $1)"
         row = await town.one("video_rental.my_page", query, rental_id)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import date
-from typing import Any
 
 import pytest
 
 from contracts.base import Caller
-from storage.preorder import my_reservations as store
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
 from tests.payments.conftest import request
 from tests.preorder.conftest import town_with
 from tests.preorder.reserving import MINE, cancel, cancelled, entry, product, reserve, shown
+from tests.support.elsewhere import rows_of
 from tests.support.town import Town
 from workers.preorder.my_reservations import my_reservations
 from workers.runtime.asking import Asker
@@ -38,12 +37,12 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Calle
     elsewhere = request("tok_declined")
     await town.refused(elsewhere)
     await town.quiet()
-    before = await rows_of(town)
+    before = await rows_of(town, MINE)
 
     applied = await _rebuild(town)
 
     await town.quiet()
-    after = await rows_of(town)
+    after = await rows_of(town, MINE)
     assert after.keys() == before.keys() == {"reservations", "products", "payments", "refunds", "receipts", "timeline"}
     for name, rows in before.items():
         assert after[name] == rows, name
@@ -51,21 +50,6 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Calle
     assert elsewhere.payment_id not in {row["payment_id"] for row in after["payments"]}
     assert isinstance((await entry(town, kept))["receipt"]["expected_delivery"], str)
     assert any(isinstance(row["expected_delivery"], date) for row in after["receipts"])
-
-
-async def rows_of(town: Town) -> dict[str, list[dict[str, Any]]]:
-    """The rows that readers see, without their generation."""
-    found = {}
-    for table in store.tables.metadata.sorted_tables:
-        if table.name != "generations":
-            rows = await town.rows(
-                MINE,
-                f"select * from preorder_my_reservations.{table.name} where generation ="
-                " (select current from preorder_my_reservations.generations)",
-            )
-            plain = [{name: value for name, value in row.items() if name != "generation"} for row in rows]
-            found[table.name] = sorted(plain, key=str)
-    return found
 
 
 async def _rebuild(town: Town) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from contracts.base import Command, Event, Message, Question, Shape
 from storage.database import Statement
-from storage.migrations.common import create_inbox_and_outbox
+from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
 from tests.support.town import Town
 from workers.runtime import envelope, topology
@@ -74,6 +74,7 @@ def _create(connection: Connection) -> None:
     connection.execute(text("set local search_path to lab"))
     with Operations.context(MigrationContext.configure(connection)):
         create_inbox_and_outbox()
+        keep_traces()
     columns = "message_id uuid, what text, at timestamptz default clock_timestamp()"
     connection.execute(text(f"create table effects ({columns})"))
 

@@ -22,6 +22,7 @@ class Delivery:
     def __init__(self, channel: object = "a channel") -> None:
         self._channel = channel
         self.said: list[str] = []
+        self.headers: dict[str, object] = {}
 
     @property
     def channel(self) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -35,6 +34,7 @@ from tests.shop.selling import (
     screen_of,
     shown,
 )
+from tests.support.elsewhere import rows_of
 from tests.support.town import STAFF, Town
 from workers.runtime.rebuilding import rebuild
 from workers.shop.order_status import worker as order_status
@@ -154,16 +154,6 @@ async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
 # -- rebuilt
 
 
-async def rows_of(town: Town) -> dict[str, list[tuple[Any, ...]]]:
-    """All that the view keeps, without the number of its generation."""
-    found = {}
-    for table in ("orders", "products", "transfers", "deliveries", "timeline"):
-        current = "(select current from shop_order_status.generations)"
-        rows = await town.rows(SCREEN, f"select * from shop_order_status.{table} where generation = {current}")
-        found[table] = sorted((tuple(row)[1:] for row in rows), key=str)
-    return found
-
-
 async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller) -> None:
     order = await ordered(town, await product(town, stock=0), 1, kim)
     await town.refused(confirm(order))
@@ -171,7 +161,7 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller) -> None:
     await fire(town, order, "shop.orders.remind_buyer")
     await shown(town, order, status="AWAITING_PAYMENT", round=2)
     await town.quiet()
-    before = await rows_of(town)
+    before = await rows_of(town, SCREEN)
     await town.rows(SCREEN, "update shop_order_status.orders set reason = 'spoilt', version = version - 1")
     store = ViewDatabase(order_status.tables, town.settings.database_of(SCREEN))
     store.open()
@@ -180,7 +170,7 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller) -> None:
     await store.close()
 
     assert applied >= len(before["timeline"])
-    assert await rows_of(town) == before
+    assert await rows_of(town, SCREEN) == before
 
 
 # -- in whatever order

@@ -11,6 +11,7 @@ import httpx
 
 from ops.stack.servers import PostgresServer, RabbitServer
 from storage.migrations import migrate
+from tests.support.rabbitmq4 import Rabbit4Server
 from workers.town import CONTEXTS
 
 TEMPLATE, PROVIDER_TEMPLATE = "town_template", "provider_template"
@@ -60,10 +61,15 @@ async def delete_vhost(servers: Servers, amqp_url: str) -> None:
         await api.delete(f"/api/vhosts/{amqp_url.rpartition('/')[2]}")
 
 
-def start(root: Path) -> Servers:
-    """Start both; they end with the process that starts them."""
+def start(root: Path, broker: str = "") -> Servers:
+    """Start both; they end with the process that starts them. `broker` is the version of RabbitMQ, if it matters."""
     from ops.stack.servers import start_all
 
-    servers = Servers(RabbitServer(root, die_with_parent=True), PostgresServer(root, die_with_parent=True))
+    rabbit = (
+        Rabbit4Server(Rabbit4Server.home_for(), die_with_parent=True)
+        if broker == "4"
+        else RabbitServer(root, die_with_parent=True)
+    )
+    servers = Servers(rabbit, PostgresServer(root, die_with_parent=True))
     start_all(servers.rabbit, servers.postgres)
     return servers

@@ -17,6 +17,7 @@ from contracts.base import Caller, Message
 from contracts.payments import Card
 from contracts.video_rental.rentals import BookVideo
 from contracts.video_rental.videos import RegisterVideo
+from tests.support.elsewhere import Looker
 from workers.runtime import topology
 from workers.runtime.asking import Asker, Reply, Request
 from workers.runtime.bus import Bus
@@ -70,6 +71,7 @@ class Town:
         self._asker = Asker(self._bus, "test", settings)
         self._listener: Any = None
         self._databases: dict[str, asyncpg.Pool] = {}
+        self._looker = Looker()
 
     # -- life
 
@@ -100,6 +102,7 @@ class Town:
             await self._listener.close()
         for pool in self._databases.values():
             pool.terminate()
+        await self._looker.close()
 
     async def start(self, *names: str, settings: Settings | None = None, replica: str = "") -> None:
         """Start contexts; `replica` names a second one of the same."""
@@ -206,6 +209,8 @@ class Town:
     async def rows(self, context: str, query: str, *arguments: Any) -> list[Any]:
         """Rows of a context's database (`provider` is one, too)."""
         url = self.settings.provider_database if context == "provider" else self.settings.database_of(context)
+        if not url.startswith("postgresql://"):
+            return await self._looker.rows(url, context, query, arguments)
         if url not in self._databases:
             self._databases[url] = await asyncpg.create_pool(url, min_size=0, max_size=2)
         rows: list[Any] = await self._databases[url].fetch(query, *arguments)

@@ -18,6 +18,7 @@ from contracts.ticketing.tickets import TicketFreed, TicketRegistered, TicketSta
 from storage.migrations import migrate
 from storage.ticketing import board as store
 from storage.views import ViewDatabase
+from tests.support.elsewhere import rows_of
 from tests.support.town import STAFF, customer
 from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
 from workers.runtime.rebuilding import rebuild
@@ -147,33 +148,17 @@ async def test_a_rebuild_gives_the_same_rows(box: Box, kim: Person) -> None:
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
     await box.town.start("journal")
     await box.town.quiet()
-    before = await _rows(box)
+    before = await rows_of(box.town, BOARD)
     view = ViewDatabase(board.tables, box.town.settings.database_of(BOARD))
     view.open()
 
     applied = await rebuild(board, view, box.town._bus, box.town._asker)
 
     await view.close()
-    after = await _rows(box)
+    after = await rows_of(box.town, BOARD)
     assert applied >= sum(len(rows) for name, rows in before.items() if name == "timeline") > 0
     assert after == before
     await box.town.stop("journal")
-
-
-async def _rows(box: Box) -> dict[str, set[str]]:
-    """The rows that readers see, by table."""
-    return {
-        table.name: {
-            row["row"]
-            for row in await box.town.rows(
-                BOARD,
-                f"""select (to_jsonb(t) - 'generation')::text as row from ticketing_board.{table.name} t
-                where generation = (select current from ticketing_board.generations)""",
-            )
-        }
-        for table in store.tables.metadata.sorted_tables
-        if "generation" in table.c
-    }
 
 
 # -- told by hand

@@ -27,6 +27,7 @@ from storage.journal import Dead
 from workers.journal.declared import journal
 from workers.journal.feed import Ended, listen
 from workers.journal.masking import mask_cards, readable
+from workers.runtime import telemetry
 from workers.runtime.context import Context
 from workers.runtime.envelope import Unreadable, read_body
 from workers.runtime.topology import DEAD_QUEUE
@@ -72,6 +73,15 @@ async def _file(context: Context, letters: list[Dead]) -> None:
         await store.file(session, letters)
     for letter in letters:
         log.error("a dead letter", source=letter.source, queue=letter.queue, error=letter.error)
+
+
+@journal.gauge
+async def count(session: Session) -> None:
+    """Of all contexts, because a message that nobody can read is filed here and nowhere else."""
+    letters = await store.count_dead_letters(session)
+    telemetry.DEAD_LETTERS.clear()
+    for owner, number in letters.items():
+        telemetry.DEAD_LETTERS.labels(owner).set(number)
 
 
 def given_up(command: FileDeadLetter, death: str) -> Dead:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from workers.runtime import envelope
+from workers.runtime import envelope, tracing
 from workers.runtime.breaker import Admitted, Breaker
 from workers.runtime.bus import BROKEN, REPLIES, Bus
 from workers.runtime.settings import Settings
@@ -163,7 +163,13 @@ class Asker:
     async def call(self, request: Request, *, within: float, budget: float) -> Reply:
         """Ask, and ask again while the same request is at work; `within` and `budget` in seconds."""
         started = time.monotonic()
-        reply = await self._call(request, started + within, within, budget)
+        span = tracing.ask(tracing.on, request, self._name) if tracing.on is not None else None
+        reply = UNKNOWN
+        try:
+            reply = await self._call(request, started + within, within, budget)
+        finally:
+            if span is not None:
+                tracing.end(span, reply.kind)
         self.on_outcome(request, reply, time.monotonic() - started)
         return reply
 

@@ -20,12 +20,12 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
-from contracts.base import Event, Message, Refused
+from contracts.base import Message, Refused
 from contracts.journal import EntryKind, RecordHandled
 from storage.database import AWAY, Database
 from storage.inbox import Inbox
 from workers.runtime import envelope as envelopes
-from workers.runtime import failpoints
+from workers.runtime import failpoints, tracing
 from workers.runtime.asking import Asker
 from workers.runtime.bus import BROKEN, Bus, Unroutable
 from workers.runtime.drills import delays
@@ -209,6 +209,8 @@ class Context:
         envelope = envelopes.read(raw, handler.message.topic)
         if len(raw.body) > BODY_LIMIT:
             raise Unreadable(f"the body has {len(raw.body)} bytes, more than {BODY_LIMIT}")
+        if tracing.on is not None:
+            tracing.arrive(tracing.on, envelope, self.name, raw.headers.get("traceparent"))
         return envelope, read_body(handler.message, raw.body)
 
     def _repeat(self, envelope: Envelope) -> Verdict | None:
@@ -263,7 +265,7 @@ class Context:
                         return refused(refusal)
                 else:
                     return answered(answer)
-                await self.something_new()
+                await self.something_new(handling)
         except self.away as error:
             self.gate.shut(error)
             return UNAVAILABLE
@@ -271,7 +273,7 @@ class Context:
             log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
             return UNAVAILABLE
 
-    async def something_new(self) -> None:
+    async def something_new(self, handling: Handling) -> None:
         """Wait until another look at the same may show more."""
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
@@ -294,8 +296,10 @@ class Context:
         took = time.monotonic() - handling.received
         self.due.stir()
         self.on_handled(handling.envelope, verdict, took)
+        if handling.envelope.span is not None:
+            tracing.end(handling.envelope.span, verdict.outcome)
         if handling.handler.message is not RecordHandled:
-            self.reports.handled(kind or _kind(handling.handler), handling.envelope, verdict.outcome, took)
+            self.reports.handled(kind or handling.handler.kind, handling.envelope, verdict.outcome, took)
 
     async def bury(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
         """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""
@@ -324,9 +328,3 @@ class Context:
             return SILENCE if handling.may_have_begun else UNAVAILABLE
         await self.due.keep(handling, "waiting", repr(error), failures=1)
         return Verdict(None, code="retry")
-
-
-def _kind(handler: Handler) -> EntryKind:
-    if handler.is_question:
-        return "question"
-    return "event" if issubclass(handler.message, Event) else "command"

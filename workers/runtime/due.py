@@ -17,7 +17,7 @@ import structlog
 from contracts.journal import EntryKind, FileDeadLetter
 from storage.database import AWAY, CommitInDoubt, Row, Session
 from storage.inbox import Claim, Told
-from workers.runtime import failpoints
+from workers.runtime import failpoints, tracing
 from workers.runtime.envelope import Envelope, read_body
 from workers.runtime.handling import GiveBack, Handling, Verdict
 
@@ -76,6 +76,8 @@ class Due:
             log.error("nobody handles what is due", context=context.name, topic=row["topic"], id=str(row["id"]))
             return
         envelope = _kept(row)
+        if tracing.on is not None:
+            tracing.arrive(tracing.on, envelope, context.name, row["traceparent"])
         handling = Handling(context, handler, None, envelope, time.monotonic())
         handling.owner = owner
         started = row["state"] == "started"
@@ -111,6 +113,7 @@ class Due:
             story_id=envelope.story_id,
             causation_id=envelope.causation_id,
             actor=envelope.actor,
+            traceparent=envelope.traceparent,
         )
         letter = _dead_letter(context.name, envelope, error, failures) if dead else None
         if await self._write(claim, error, letter) and letter:
@@ -145,7 +148,15 @@ def _dead_letter(context: str, envelope: Envelope, error: str, attempts: int) ->
         causation_id=envelope.causation_id,
         actor=envelope.actor,
     )
-    return Told(uuid4(), letter.topic, letter.model_dump_json(), envelope.story_id, envelope.id, envelope.actor)
+    return Told(
+        uuid4(),
+        letter.topic,
+        letter.model_dump_json(),
+        envelope.story_id,
+        envelope.id,
+        envelope.actor,
+        envelope.traceparent,
+    )
 
 
 def _kept(row: Row) -> Envelope:

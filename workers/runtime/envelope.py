@@ -38,6 +38,9 @@ class Envelope:
     correlation_id: str = ""
     redelivered: bool = False
     attempt: int = 1
+    traceparent: str = ""
+    """Of the handling's own span: what is said and asked carries it. Empty when nothing is traced."""
+    span: Any = None
 
     @property
     def asked(self) -> bool:
@@ -82,11 +85,20 @@ def read_body(message: type[Contract], body: bytes) -> Contract:
 
 
 def told(
-    message_id: UUID, body: bytes, topic: str, app_id: str, story_id: UUID, cause: UUID | None, actor: str
+    message_id: UUID,
+    body: bytes,
+    topic: str,
+    app_id: str,
+    story_id: UUID,
+    cause: UUID | None,
+    actor: str,
+    traceparent: str | None = None,
 ) -> Publishing:
     """A persistent message to be confirmed; `at_ms` says when more finely than AMQP's timestamp of whole seconds."""
     headers = _headers(story_id, cause, actor)
     headers["at_ms"] = int(datetime.now(UTC).timestamp() * 1000)
+    if traceparent:
+        headers["traceparent"] = traceparent
     return Publishing(body, topic, app_id, persistent=True, headers=headers, message_id=str(message_id))
 
 

@@ -120,6 +120,8 @@ class Handling:
         self.told: list[Told] = []
         """Committed and not yet said."""
         self.committed = False
+        self.news: asyncio.Event | None = None
+        """Set once there is something that the look did not see."""
         self._in_doubt = False
 
     @property
@@ -269,6 +271,7 @@ class Handling:
             story_id=envelope.story_id,
             causation_id=envelope.causation_id,
             actor=envelope.actor,
+            traceparent=envelope.traceparent,
         )
 
     async def _look(self) -> Row | None:
@@ -321,6 +324,7 @@ class Handling:
             actor=self.envelope.actor,
             story_id=self.envelope.story_id,
             causation_id=self.envelope.id,
+            traceparent=self.envelope.traceparent,
         )
 
     def may_look_again(self, within: float = LOOK_AGAIN_FOR_SECONDS) -> bool:

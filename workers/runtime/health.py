@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
 from typing import Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from workers.runtime import telemetry
+from workers.runtime import measuring
 from workers.runtime.context import Context
 from workers.runtime.settings import Settings
 
@@ -27,10 +26,12 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(contexts: list[Context], settings: Settings, stop: asyncio.Event) -> AsyncIterator[None]:
+async def serve(
+    contexts: list[Context], settings: Settings, stop: asyncio.Event, bookings: Mapping[str, str]
+) -> AsyncIterator[None]:
     """Serve while the contexts run; on port 0 nothing is served. If the server ends, so does the process."""
     for context in contexts:
-        _count(context)
+        measuring.count(context, bookings)
     if settings.health_port == 0:
         yield
         return
@@ -53,34 +54,12 @@ async def serve(contexts: list[Context], settings: Settings, stop: asyncio.Event
             await task
 
 
-def _count(context: Context) -> None:
-    name = context.name
-    took = telemetry.TOOK.labels(name)
-
-    @lru_cache(1024)
-    def counter(topic: str, outcome: str) -> Any:
-        return telemetry.HANDLED.labels(name, topic, outcome)
-
-    def handled(envelope: Any, verdict: Any, seconds: float) -> None:
-        counter(envelope.topic, verdict.outcome).inc()
-        took.observe(seconds)
-
-    context.on_handled = handled
-    report = context.asker.on_outcome
-
-    def asked(request: Any, reply: Any, seconds: float) -> None:
-        telemetry.ASKED.labels(name, request.callee, reply.kind).inc()
-        report(request, reply, seconds)
-
-    context.asker.on_outcome = asked
-
-
 def _application(contexts: list[Context], stop: asyncio.Event) -> Any:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         if scope["path"] == "/metrics":
-            await _gauge(contexts)
+            await asyncio.gather(*map(measuring.gauge, contexts))
             await _respond(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
         elif scope["path"] == "/live":
             await _respond(send, 200, b'{"live": true}', "application/json")
@@ -100,19 +79,6 @@ def _breakers(contexts: list[Context]) -> dict[str, dict[str, str]]:
         context.name: {callee: breaker.state for callee, breaker in context.asker.breakers.items()}
         for context in contexts
     }
-
-
-async def _gauge(contexts: list[Context]) -> None:
-    for context in contexts:
-        telemetry.MISSING.labels(context.name).set(len(context.hearing.missing))
-        for callee, breaker in context.asker.breakers.items():
-            telemetry.BREAKER.labels(context.name, callee).set(breaker.state != "closed")
-        with contextlib.suppress(Exception):  # the database is away: the other figures still count
-            standing = await context.standing()
-            telemetry.OUTBOX.labels(context.name).set(standing["outbox"])
-            telemetry.OUTBOX_AGE.labels(context.name).set(standing["outbox_age"])
-            for state in ("started", "waiting", "dead"):
-                telemetry.INBOX.labels(context.name, state).set(standing[state])
 
 
 async def _respond(send: Any, status: int, body: bytes, kind: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -33,12 +34,14 @@ class Outgoing:
         self._older = timedelta(seconds=settings.sweep_after_seconds)
         self._sent: list[UUID] = []
         self._tasks: set[asyncio.Task[bool]] = set()
+        self.on_told: Callable[[Told], None] = lambda row: None
         self.failed = 0
         """Publications that were nacked, unroutable or unanswered since the start."""
 
     def say(self, rows: list[Told]) -> None:
         """Publish rows that are committed; what fails is left to the sweeper."""
         for row in rows:
+            self.on_told(row)
             if self._bus.connected and len(self._tasks) < AT_ONCE:
                 task = asyncio.create_task(self._publish(row))
                 self._tasks.add(task)
@@ -50,7 +53,14 @@ class Outgoing:
             log.error("no contract has this name; it waits for one", context=self._context, topic=row.topic)
             return False
         message = envelope.told(
-            row.id, row.body.encode(), row.topic, self._context, row.story_id, row.causation_id, row.actor
+            row.id,
+            row.body.encode(),
+            row.topic,
+            self._context,
+            row.story_id,
+            row.causation_id,
+            row.actor,
+            row.traceparent,
         )
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import structlog
 import uvloop
 
-from workers.runtime import failpoints
+from workers.runtime import failpoints, tracing
 from workers.runtime.context import Context
 from workers.runtime.health import serve
 from workers.runtime.logs import configure_logs
@@ -37,13 +37,13 @@ async def running(contexts: list[Context]) -> AsyncIterator[None]:
 
 async def run(names: list[str], configuration: Settings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
-    from workers.town import worker
+    from workers.town import BOOKINGS, worker
 
     contexts = [worker(name).context(configuration.of(name)) for name in names]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(contexts, configuration, stop):
+    async with serve(contexts, configuration, stop, BOOKINGS):
         async with running(contexts):
             log.info("ready", contexts=names)
             await stop.wait()
@@ -66,5 +66,9 @@ def main() -> None:
     for name in unknown_names():
         log.warning("no setting has this name", name=name)
     failpoints.install(configuration.failpoints)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(run(names, configuration))
+    tracing.start()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(run(names, configuration))
+    finally:
+        tracing.stop()

@@ -137,7 +137,15 @@ class Tx(Session):
         body = message.model_dump_json()
         envelope = self.envelope
         self.told.append(
-            Told(id or uuid4(), message.topic, body, story or envelope.story_id, envelope.id, envelope.actor)
+            Told(
+                id or uuid4(),
+                message.topic,
+                body,
+                story or envelope.story_id,
+                envelope.id,
+                envelope.actor,
+                envelope.traceparent,
+            )
         )
 
     def later(

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from contracts.base import Event
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime import envelope as envelopes
-from workers.runtime import failpoints
+from workers.runtime import failpoints, tracing
 from workers.runtime.bus import BROKEN
 from workers.runtime.context import Context
 from workers.runtime.envelope import Unreadable, read_body
@@ -91,6 +92,7 @@ async def _never(*_: Any) -> None:
 class _Waiting:
     raw: AbstractIncomingMessage
     event: Event
+    span: Any = None
 
 
 class ViewContext(Context):
@@ -105,6 +107,9 @@ class ViewContext(Context):
         self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
         self._applying: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
+        self._oldest: AbstractIncomingMessage | None = None
+        self.on_applied: Callable[[float], None] = lambda lag: None
+        """Told of each batch how old its oldest event was when the view showed it, in seconds."""
         self.prefetch = settings.batch
 
     async def open(self) -> None:
@@ -126,17 +131,30 @@ class ViewContext(Context):
         await self.store.close()
 
     async def standing(self) -> dict[str, Any]:
-        return {"outbox": 0, "outbox_age": 0.0, "started": 0, "waiting": self._arrived.qsize(), "due": 0, "dead": 0}
+        return {
+            "outbox": 0,
+            "outbox_age": 0.0,
+            "started": 0,
+            "waiting": self._arrived.qsize(),
+            "due": 0,
+            "due_age": 0.0,
+            "dead": 0,
+        }
+
+    def behind(self) -> float:
+        """How old the oldest event is that this view holds and does not show yet, in seconds."""
+        return _age(self._oldest) if self._oldest is not None else 0.0
 
     async def read(self, handling: Handling) -> Any:
+        handling.news = self._applied
         async with self.store.read() as connection:
             return await handling.handler.first(handling.message, connection)
 
-    async def something_new(self) -> None:
-        """Another replica may apply what this one waits for."""
+    async def something_new(self, handling: Handling) -> None:
+        """What was applied since the look began; and another replica may apply what this one waits for."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                await self._applied.wait()
+                await (handling.news or self._applied).wait()
 
     away = AWAY
 
@@ -152,6 +170,7 @@ class ViewContext(Context):
         while True:
             linger = LINGER_SECONDS if len(arrived) < BUSY else BUSY_LINGER_SECONDS
             arrived = [await self._arrived.get()]
+            self._oldest = arrived[0][0]
             await asyncio.sleep(linger)
             while len(arrived) < self.settings.batch and not self._arrived.empty():
                 arrived.append(self._arrived.get_nowait())
@@ -163,6 +182,7 @@ class ViewContext(Context):
                 log.exception("a batch failed; it comes again", context=self.name)
                 await self._give_back(raw for raw, _ in arrived)
             finally:
+                self._oldest = None
                 for _ in arrived:
                     self._arrived.task_done()
 
@@ -174,12 +194,14 @@ class ViewContext(Context):
 
     async def _event(self, raw: AbstractIncomingMessage, handler: Handler) -> _Waiting | None:
         try:
-            envelopes.read(raw, handler.message.topic)
+            envelope = envelopes.read(raw, handler.message.topic)
             event = read_body(handler.message, raw.body)
         except Unreadable as reason:
             await self.bury(raw, handler.message.topic, reason)
             return None
         assert isinstance(event, Event)
+        if tracing.on is not None:
+            return _Waiting(raw, event, tracing.show(tracing.on, envelope, self.name, raw.headers.get("traceparent")))
         return _Waiting(raw, event)
 
     async def _apply(self, batch: list[_Waiting]) -> None:
@@ -201,6 +223,10 @@ class ViewContext(Context):
                 return
             else:
                 break
+        self.on_applied(_age(batch[0].raw))
+        for waiting in batch:
+            if waiting.span is not None:
+                tracing.end(waiting.span, "done")
         applied, self._applied = self._applied, asyncio.Event()
         applied.set()
         if failpoints.hook:
@@ -215,6 +241,12 @@ class ViewContext(Context):
             await self._apply(batch[half:])
         else:
             await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
+
+
+def _age(raw: AbstractIncomingMessage) -> float:
+    """Seconds since a message was said, by the clock of whoever said it; 0 when it does not say."""
+    at = raw.headers.get("at_ms")
+    return max(0.0, datetime.now(UTC).timestamp() - at / 1000) if isinstance(at, int) else 0.0
 
 
 async def _acknowledge(batch: list[_Waiting]) -> None:

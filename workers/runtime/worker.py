@@ -22,7 +22,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from contracts.base import Event, Message, Question
-from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
+from contracts.journal import EntryKind, TakeUpDeadLetter, take_up_dead_letter
+from storage.database import Session
 from workers.runtime.settings import Settings
 from workers.runtime.tx import Tx
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 First = Callable[..., Awaitable[Any]]
 Opener = Callable[[Settings], AsyncIterator[Any]]
+Gauged = Callable[[Session], Awaitable[None]]
 
 
 class Handler:
@@ -61,6 +63,13 @@ class Handler:
         return issubclass(self.message, Question)
 
     @property
+    def kind(self) -> EntryKind:
+        """As the journal calls it."""
+        if self.is_question:
+            return "question"
+        return "event" if issubclass(self.message, Event) else "command"
+
+    @property
     def keys(self) -> list[str]:
         """The routing keys that bring this message."""
         topic = self.message.topic
@@ -86,6 +95,7 @@ class Worker:
         self.handlers: dict[str, Handler] = {}
         self.openers: dict[type, Opener] = {}
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
+        self.gauges: list[Gauged] = []
         if takes_up:
             self.on(take_up_dead_letter(name))(_take_up_dead_letter)
 
@@ -132,6 +142,11 @@ class Worker:
             return function
 
         return register
+
+    def gauge(self, look: Gauged) -> Gauged:
+        """Run `look(session)` when somebody reads the metrics; it sets gauges."""
+        self.gauges.append(look)
+        return look
 
     def context(self, settings: Settings) -> Context:
         """This worker, ready to be started."""

@@ -1,0 +1,23 @@
+#!/bin/bash
+# Make .local/debian13, a Debian 13 with its RabbitMQ 4 in a folder; nothing of it is started. Takes a minute, once.
+# Its own path leads back to it from the inside, so that files in it have one name inside and outside.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)/.local/debian13
+
+fail() { echo "debian13: $*" >&2; exit 1; }
+
+[ -e "$root/.made" ] && exit 0
+[ "$(id -u)" = 0 ] || fail "making a system in a folder needs root"
+if ! command -v debootstrap >/dev/null; then
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends debootstrap >&2 </dev/null
+fi
+mkdir -p "$(dirname "$root")"
+exec 9>"$root.lock"
+flock 9
+[ -e "$root/.made" ] && exit 0
+rm -rf "$root"
+log=$root.log
+debootstrap --variant=minbase --include=rabbitmq-server trixie "$root" >"$log" 2>&1 || fail "see $log: $(tail -n 1 "$log")"
+mkdir -p "$root$(dirname "$root")" "$root/srv"
+ln -s / "$root$root"
+touch "$root/.made"

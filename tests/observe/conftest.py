@@ -1,0 +1,164 @@
+"""A town of processes in which something of everything has happened, and what it exposes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from gateway_api import tokens
+from tests.conftest import MakeSettings
+from tests.support.processes import GATEWAY, Processes, environment, free_port
+from tests.support.servers import Servers
+from tests.support.town import Town, eventually
+from workers.runtime.settings import Settings
+
+KEY = "a-key-for-tests-that-has-at-least-32-bytes"
+CONTEXTS = ("payments", "journal", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
+DETAILS = "/metrics/detailed?family=queue_coarse_metrics&family=queue_metrics&vhost="
+
+
+@dataclass
+class Exposed:
+    """What the endpoints say: the samples of each series by its labels, and every name that was declared."""
+
+    declared: set[str] = field(default_factory=set)
+    samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=lambda: defaultdict(list))
+
+    def read(self, text: str) -> None:
+        for family in text_string_to_metric_families(text):
+            self.declared.add(family.name + ("_total" if family.type == "counter" else ""))
+            for sample in family.samples:
+                self.samples[sample.name].append((sample.labels, sample.value))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The value of the one sample that has these labels; None when there is none."""
+        found = [value for has, value in self.samples[name] if labels.items() <= has.items()]
+        assert len(found) < 2, (name, labels, found)
+        return found[0] if found else None
+
+    def labels(self, name: str) -> set[str]:
+        """The labels that samples of this name have."""
+        return {label for has, _ in self.samples[name] for label in has}
+
+
+class Door(httpx.AsyncClient):
+    """A customer or a member of staff at the gateway."""
+
+    async def send_as(self, role: Any, path: str, body: Any = None, key: str = "") -> httpx.Response:
+        headers = {"authorization": f"Bearer {tokens.issue(role, role, key=KEY)}"}
+        if key:
+            headers["idempotency-key"] = key
+        return await self.request("POST" if body else "GET", f"/v1/video-rental{path}", json=body, headers=headers)
+
+
+def booking(video_id: str, token: str = "tok_visa") -> dict[str, Any]:
+    payment = {"method": "card", "token": token, "last4": "4242", "brand": "visa"}
+    return {"video_id": video_id, "days": 1, "payment": payment}
+
+
+async def register(door: Door, town: Town) -> str:
+    """A video that rentals has heard of."""
+    video = {"title": "Casablanca", "daily_price": 1500, "copies": 5}
+    video_id: str = (await door.send_as("staff", "/videos", video)).json()["video_id"]
+
+    async def known() -> Any:
+        return await town.rows("video_rental.rentals", "select 1 from video_rental_rentals.videos")
+
+    await eventually(known)
+    return video_id
+
+
+@asynccontextmanager
+async def at_work(make_settings: MakeSettings, logs: Path, **overrides: str) -> AsyncIterator[tuple[Town, Processes]]:
+    """A town whose workers and gateway are processes; `overrides` are environment variables for them."""
+    settings = await make_settings(jwt_key=SecretStr(KEY), gateway_rate=0, video_rental_payment_ms=3000)
+    town = await Town(settings, "video_rental").open()
+    processes = Processes(settings, logs)
+    try:
+        await processes.start(*CONTEXTS, GATEWAY, **overrides)
+        yield town, processes
+    finally:
+        await processes.end()
+        await town.close()
+
+
+def door_of(processes: Processes) -> Door:
+    return Door(base_url=processes.url, timeout=15, trust_env=False)
+
+
+@pytest.fixture(scope="session")
+async def exposed(make_settings: MakeSettings, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Exposed:
+    """What everybody exposes after a booking, its repeat, a refused one, a look, and a message that nobody can read."""
+    found = Exposed()
+    async with at_work(make_settings, tmp_path_factory.mktemp("logs")) as (town, processes):
+        async with door_of(processes) as door:
+            await _live_through(town, door)
+        vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+        rabbit = f"http://127.0.0.1:{servers.rabbit.ports['metrics']}"
+        urls = [f"http://127.0.0.1:{processes[name].port}/metrics" for name in processes.names]
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            for url in (*urls, f"{rabbit}/metrics", rabbit + DETAILS + vhost):
+                found.read((await client.get(url)).raise_for_status().text)
+            found.read(await _exported(town.settings, client))
+    return found
+
+
+async def _live_through(town: Town, door: Door) -> None:
+    video_id, key = await register(door, town), str(uuid4())
+    for answer in [await door.send_as("customer", "/rentals", booking(video_id), key) for _ in range(2)]:
+        assert answer.status_code == 201, answer.text
+    declined = await door.send_as("customer", "/rentals", booking(await register(door, town), "tok_declined"))
+    assert declined.status_code == 402
+    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    async with connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("yeyak.events", ensure=False)
+        garbage = aio_pika.Message(b"no JSON", message_id=str(uuid4()), type="video_rental.rentals.video_booked")
+        await exchange.publish(garbage, "video_rental.rentals.video_booked")
+
+    async def filed() -> Any:
+        return await town.rows("journal", "select 1 from journal.dead_letters")
+
+    async def shown() -> bool:
+        page = await door.send_as("customer", "/my-page")
+        return page.status_code == 200 and len(page.json()["items"]) == 2
+
+    await eventually(filed)
+    await eventually(shown)
+
+
+async def _exported(settings: Settings, client: httpx.AsyncClient) -> str:
+    """What `yeyak exporter` says once it has audited."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("yeyak"),
+        *("exporter", "--port", str(port)),
+        env=environment(settings) | {"YEYAK_LOCAL": str(settings.payments_refund_log.parent)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+    async def audited() -> str:
+        try:
+            text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+        except httpx.TransportError:
+            return ""
+        return text if "yeyak_audit_timestamp_seconds 0.0" not in text else ""
+
+    try:
+        return str(await eventually(audited, within=30))
+    finally:
+        process.terminate()
+        assert await process.wait() == 0

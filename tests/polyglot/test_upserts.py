@@ -1,0 +1,217 @@
+"""What every kind of database must do alike with what a view is told; `--views` says which one is tried."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.base import Event
+from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry
+from contracts.video_rental.rentals import BookingCancelled, LateFeeStatus, RentalStatus, VideoBooked
+from contracts.video_rental.videos import VideoRegistered, VideoStatus
+from storage.video_rental import my_page as store
+from storage.views import ViewDatabase
+from tests.conftest import MakeSettings
+from workers.runtime.rebuilding import _begin
+from workers.runtime.settings import Settings
+from workers.runtime.view import AWAY, apply
+from workers.video_rental.my_page import worker
+
+NAME = "video_rental.my_page"
+NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=9)))
+
+Open = Callable[[], ViewDatabase]
+
+
+@pytest.fixture
+async def settings(make_settings: MakeSettings) -> Settings:
+    made: Settings = await make_settings()
+    return made
+
+
+@pytest.fixture
+async def opened(settings: Settings) -> AsyncIterator[Open]:
+    """Opens the view's database, as a replica would."""
+    stores: list[ViewDatabase] = []
+
+    def open_it() -> ViewDatabase:
+        stores.append(ViewDatabase(worker.tables, settings.database_of(NAME)))
+        stores[-1].open()
+        return stores[-1]
+
+    yield open_it
+    for one in stores:
+        await one.close()
+
+
+@pytest.fixture
+def view(opened: Open) -> ViewDatabase:
+    return opened()
+
+
+def rental(rental_id: UUID, version: int, kind: type[Event] = VideoBooked, **changed: object) -> Event:
+    known: dict[str, object] = {
+        "rental_id": rental_id,
+        "video_id": uuid4(),
+        "member_id": "kim",
+        "days": 1,
+        "daily_price": 1000,
+        "price": 1000,
+        "status": RentalStatus.BOOKED,
+        "reason": None,
+        "payment_id": uuid4(),
+        "pickup_until": None,
+        "picked_up_at": None,
+        "due_at": None,
+        "returned_at": None,
+        "late_fee": 0,
+        "late_fee_status": LateFeeStatus.NONE,
+        "late_fee_payment_id": None,
+        "created_at": NOON,
+        "modified_at": NOON,
+        "version": version,
+    }
+    return kind(**(known | changed))
+
+
+async def entry(view: ViewDatabase, rental_id: UUID) -> MyPageEntry:
+    async with view.read() as connection:
+        found = await store.find(connection, rental_id)
+    assert found is not None
+    return found
+
+
+async def page(view: ViewDatabase, **question: object) -> MyPage:
+    async with view.read() as connection:
+        return await store.newest(connection, ListMyPage(**question))
+
+
+async def test_it_is_the_database_that_was_asked_for(view: ViewDatabase, request: pytest.FixtureRequest) -> None:
+    assert view.engine.dialect.name == request.config.getoption("--views")
+
+
+async def test_a_newer_state_replaces_every_column_and_an_older_one_none(view: ViewDatabase) -> None:
+    id, first, third = uuid4(), {"price": 1, "reason": "first", "pickup_until": NOON}, {"price": 3, "days": 3}
+
+    await apply(worker, view, [rental(id, 1, **first)])
+    await apply(worker, view, [rental(id, 3, BookingCancelled, status=RentalStatus.CANCELLED, **third)])
+    await apply(worker, view, [rental(id, 2, price=2, reason="second", pickup_until=NOON)])
+
+    seen = await entry(view, id)
+    assert (seen.version, seen.status, seen.price, seen.days) == (3, "CANCELLED", 3, 3)
+    assert (seen.reason, seen.pickup_until) == (None, None)
+    assert len(seen.timeline) == 3
+
+
+async def test_the_same_batch_again_changes_nothing(view: ViewDatabase) -> None:
+    id = uuid4()
+    batch = [rental(id, 1), rental(id, 2, BookingCancelled, status=RentalStatus.CANCELLED, reason="no time")]
+
+    await apply(worker, view, batch)
+    before = (await entry(view, id)).model_dump(exclude={"as_of"})
+    await apply(worker, view, batch)
+
+    assert (await entry(view, id)).model_dump(exclude={"as_of"}) == before
+
+
+async def test_a_line_of_the_timeline_stays_as_it_was_first_told(view: ViewDatabase) -> None:
+    id = uuid4()
+    await apply(worker, view, [rental(id, 1, reason="first")])
+
+    await apply(worker, view, [rental(id, 1, reason="told again", modified_at=NOON + timedelta(days=1))])
+
+    (line,) = (await entry(view, id)).timeline
+    assert line.reason == "first"
+
+
+async def test_instants_keep_their_microseconds_and_mean_the_same_moment(view: ViewDatabase) -> None:
+    id = uuid4()
+
+    await apply(worker, view, [rental(id, 1, pickup_until=NOON)])
+
+    assert (await entry(view, id)).pickup_until == NOON.astimezone(UTC)
+
+
+async def test_words_of_any_script_are_kept_as_they_are(view: ViewDatabase) -> None:
+    id, video_id = uuid4(), uuid4()
+    title = "기생충 — 'Parasite' \\ \"寄生虫\" 🎬 %s :x"
+    video = {"daily_price": 1, "copies": 1, "status": VideoStatus.AVAILABLE, "registered_by": "lee"}
+    at = {"created_at": NOON, "modified_at": NOON}
+
+    await apply(worker, view, [rental(id, 1, video_id=video_id)])
+    await apply(worker, view, [VideoRegistered(video_id=video_id, title=title, version=1, **video, **at)])
+
+    assert (await entry(view, id)).title == title
+
+
+async def test_names_that_differ_in_case_accent_or_a_blank_are_different_people(view: ViewDatabase) -> None:
+    names = ["kim", "Kim", "kím", "kim "]
+
+    await apply(worker, view, [rental(uuid4(), 1, member_id=name) for name in names])
+
+    for name in names:
+        found = await page(view, member_id=name)
+        assert [item.member_id for item in found.items] == [name]
+
+
+async def test_pages_neither_skip_nor_repeat_what_was_made_at_the_same_moment(view: ViewDatabase) -> None:
+    ids = {uuid4() for _ in range(7)}
+    await apply(worker, view, [rental(id, 1) for id in ids])
+
+    seen, cursor = [], None
+    while True:
+        found = await page(view, limit=2, cursor=cursor)
+        seen += [item.rental_id for item in found.items]
+        cursor = found.next_cursor
+        if cursor is None:
+            break
+
+    assert len(seen) == len(ids)
+    assert set(seen) == ids
+
+
+async def test_replicas_that_write_the_same_rows_at_once_end_with_the_newest(opened: Open) -> None:
+    ids = [uuid4() for _ in range(10)]
+    replicas = [opened() for _ in range(3)]
+
+    async def write(view: ViewDatabase, seed: int) -> None:
+        events = [rental(id, version, price=version) for id in ids for version in range(1, 11)]
+        random.Random(seed).shuffle(events)
+        for start in range(0, len(events), 10):
+            await until_done(partial(apply, worker, view, events[start : start + 10]))
+
+    await asyncio.gather(*(write(view, seed) for seed, view in enumerate(replicas)))
+
+    for id in ids:
+        seen = await entry(replicas[0], id)
+        assert (seen.version, seen.price, len(seen.timeline)) == (10, 10, 10)
+
+
+async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: Open) -> None:
+    """Or that batch would be missing in what is built anew."""
+    batch, rebuilding = opened(), opened()
+    async with batch.change() as connection:
+        assert await batch.written_generations(connection) == [1]
+        begins = asyncio.create_task(_begin(rebuilding))
+        assert await asyncio.wait({begins}, timeout=0.5) == (set(), {begins})
+
+    assert await begins == 2
+    async with batch.change() as connection:
+        assert await batch.written_generations(connection) == [1, 2]
+
+
+async def until_done(change: Callable[[], Awaitable[None]]) -> None:
+    """As the view's context does: what the database could not do now is tried again."""
+    for attempt in range(20):
+        try:
+            await change()
+        except AWAY:
+            assert attempt < 19
+        else:
+            return
