@@ -101,7 +101,9 @@ def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: 
             include_in_schema=False,
         )
     pages.add_to(app, state, described(tuple(all_routes())))
-    state.live = console.add_to(app, door, settings, lambda: state.draining or state.closed)
+    state.live = console.add_to(
+        app, door, settings, is_over=lambda: state.draining or state.closed, breakers=state.breakers
+    )
     return app
 
 

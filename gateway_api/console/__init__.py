@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from gateway_api.console.desk import Desk
 from gateway_api.console.front import Front
 from gateway_api.console.live import Live as Live
+from gateway_api.console.operator import OperatorsRoom
 from gateway_api.console.rooms import Rooms
 from gateway_api.door import Door
 from workers.runtime.settings import Settings
@@ -21,10 +22,18 @@ from workers.runtime.settings import Settings
 ASSETS = Path(__file__).parent / "static"
 
 
-def add_to(app: Starlette, door: Door, settings: Settings, is_over: Callable[[], bool]) -> Live:
+def add_to(
+    app: Starlette,
+    door: Door,
+    settings: Settings,
+    *,
+    is_over: Callable[[], bool],
+    breakers: Callable[[], dict[str, str]],
+) -> Live:
     """Add the console's pages; the caller stops what is returned. `is_over`: the gateway is closing."""
     live = Live(settings.amqp_url.get_secret_value())
     desk = Desk(app, door, settings, live)
     Front(desk, Rooms(desk), is_over)
+    OperatorsRoom(desk, breakers)
     app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
     return live
