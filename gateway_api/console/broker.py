@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -12,6 +13,8 @@ from workers.runtime.settings import Settings
 
 STREAM = "yeyak.journal"
 """It keeps what was read: its length is no backlog."""
+PASSING = re.compile(rf"^{re.escape(STREAM)}$|@replies$|^yeyak\.live\.")
+"""Queues that belong to a process and go with it, and the stream."""
 COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,type"
 HOUR = "lengths_age=3600&lengths_incr=60"
 WAIT_SECONDS = 3.0
@@ -47,7 +50,7 @@ async def look(settings: Settings) -> Broker:
             queues = (await api.get(f"/api/queues/{vhost}?columns={COLUMNS}")).raise_for_status().json()
             whole = (await api.get(f"/api/vhosts/{vhost}?{HOUR}")).raise_for_status().json()
             stream = (await api.get(f"/api/queues/{vhost}/{STREAM}?{HOUR}")).raise_for_status().json()
-        return Broker([_queue(one) for one in queues if one["name"] != STREAM], _over_time(whole, stream))
+        return Broker([_queue(one) for one in queues if not PASSING.search(one["name"])], _over_time(whole, stream))
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return Broker(away=True)
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from contracts.journal import TellStory
 from gateway_api import asyncapi
 from gateway_api.console import broker, problems
 from gateway_api.console.actions import idempotency_key
@@ -116,7 +117,7 @@ class OperatorsRoom:
             return self.desk.page(
                 visit, "story.html", heard.status, problem=told, wanted=wanted, entries=[], drawn=None
             )
-        entries = heard.body["entries"]
+        entries = [entry for entry in heard.body["entries"] if entry["topic"] != TellStory.topic]
         return self.desk.page(
             visit,
             "story.html",
