@@ -44,6 +44,11 @@ HAPPENINGS = {
     "ReservationCancelling": Text("예약을 취소하고 있습니다", "Reservation being cancelled"),
     "ReservationCancelled": Text("예약을 취소했습니다", "Reservation cancelled"),
     # bike sharing
+    "BikeRegistered": Text("자전거를 등록했습니다", "Bike registered"),
+    "BikeChanged": Text("자전거 정보를 바꾸었습니다", "Bike changed"),
+    "BikeTaken": Text("자전거를 빌려 갔습니다", "Bike taken"),
+    "BikeReleased": Text("자전거가 돌아왔습니다", "Bike back"),
+    "AccountChanged": Text("보증금이 바뀌었습니다", "Deposit changed"),
     "RideRequested": Text("자전거를 신청했습니다", "Bike asked for"),
     "RideStarted": Text("대여를 시작했습니다", "Ride begun"),
     "RideNotStarted": Text("대여하지 못했습니다", "Ride not begun"),
@@ -54,7 +59,10 @@ HAPPENINGS = {
     "BillSettling": Text("요금을 정산하고 있습니다", "Bill being settled"),
     "BillOwed": Text("보증금이 모자라 미납금이 생겼습니다", "Deposit was short, the rest is owed"),
     "BillClosed": Text("요금 정산을 마쳤습니다", "Bill closed"),
-    # shop
+    # shop, and the models of phone pre-order
+    "ProductRegistered": Text("상품을 등록했습니다", "Product registered"),
+    "ProductChanged": Text("상품 정보를 바꾸었습니다", "Product changed"),
+    "ProductRestocked": Text("재고를 채웠습니다", "Restocked"),
     "OrderPlaced": Text("주문했습니다", "Ordered"),
     "PaymentAwaited": Text("입금을 기다립니다", "Waiting for the transfer"),
     "BuyerReminded": Text("입금 기한을 알려 드렸습니다", "Reminded of the deadline"),

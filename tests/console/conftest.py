@@ -93,7 +93,7 @@ def rental(**changes: Any) -> dict[str, Any]:
         "payment": {"payment_id": "22222222-2222-4222-8222-222222222222", "status": "APPROVED", "amount": 3000},
         "refund": None,
         "as_of": "2026-02-27T14:50:01Z",
-        "timeline": [{"at": "2026-02-27T14:50:00Z", "what": "VideoBooked", "status": "BOOKED"}],
+        "timeline": [{"at": "2026-02-27T14:50:00Z", "what": "VideoBooked", "status": "BOOKED", "reason": None}],
         **changes,
     }
 
