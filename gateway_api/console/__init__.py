@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from gateway_api.console.desk import Desk
 from gateway_api.console.front import Front
 from gateway_api.console.live import Live as Live
+from gateway_api.console.oidc import Oidc
 from gateway_api.console.operator import OperatorsRoom
 from gateway_api.console.rooms import Rooms
 from gateway_api.door import Door
@@ -35,5 +36,7 @@ def add_to(
     desk = Desk(app, door, settings, live)
     Front(desk, Rooms(desk), is_over)
     OperatorsRoom(desk, breakers)
+    if settings.oidc_issuer is not None:
+        Oidc(desk, settings)
     app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
     return live

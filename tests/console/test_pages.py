@@ -166,7 +166,10 @@ async def test_signing_in_leads_nowhere_else(browser, place):
 
 async def test_nobody_chooses_who_to_be_where_an_issuer_is_set(open_browser):
     browser = open_browser(
-        oidc_issuer="https://id.example", jwt_jwks_url="https://id.example/keys", console_key="k" * 32
+        oidc_issuer="https://id.example",
+        jwt_jwks_url="https://id.example/keys",
+        console_key="k" * 32,
+        console_url="http://console",
     )
 
     page = await browser.look("/sign-in")
