@@ -1,10 +1,10 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test bench check lock bootstrap python
+.PHONY: help demo up down run status logs reset test test-console bench check lock bootstrap python
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: bootstrap ## start the town, play the stories over HTTP, leave it running
 	@$(YEYAK) up
@@ -30,6 +30,10 @@ reset: python ## stop the town and delete its data
 
 test: bootstrap ## run the whole suite
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(args)
+
+test-console: bootstrap ## click through the console in headless Chromium
+	@ops/bootstrap.sh browser
+	@.venv/bin/python -m pytest -o addopts="--strict-markers --strict-config -ra" tests/console $(args)
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Make .venv and, unless called with `python`, see that RabbitMQ and PostgreSQL are installed.
+# Make .venv and, unless called with `python`, see that RabbitMQ and PostgreSQL are installed; with `browser`, Chromium too.
 # Runs as often as you like: what is there already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,11 +35,13 @@ PYTHON
 
 have_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null; }
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v initdb >/dev/null; }
+have_browser() { command -v chromium >/dev/null; }
 have_ensurepip() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
 missing_packages() {
   have_ensurepip || [ -x $venv/bin/pip ] || echo python3-venv
   [ "$what" = python ] && return
+  [ "$what" = browser ] && ! have_browser && echo chromium && echo fonts-noto-cjk
   [ -n "${YEYAK_AMQP_URL:-}" ] && [ -n "${YEYAK_DATABASE_URL:-}" ] && return
   have_rabbitmq || echo rabbitmq-server
   have_postgres || echo postgresql
