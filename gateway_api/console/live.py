@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 KEPT = 2_000
 """Hints that a browser can catch up on."""
-AGAIN_SECONDS = 0.5
-"""A view may apply an event a moment after it was heard here: what is hinted at once is hinted again."""
+AFTER_SECONDS = (0.0, 0.5, 2.0, 5.0)
+"""A view may apply an event a moment after it was heard here, a busy one later: what is hinted is hinted again."""
 REST_SECONDS = 0.3
 """The same hint is not given more often than this."""
 BEAT_SECONDS = 15.0
@@ -84,11 +84,10 @@ class Heard:
     given_at: float = float("-inf")
 
     def due(self) -> float:
-        """When it is to be given (again); infinity when it was."""
-        if self.at > self.given_at:
-            return max(self.at, self.given_at + REST_SECONDS)
-        settled = self.at + AGAIN_SECONDS
-        return max(settled, self.given_at + REST_SECONDS) if self.given_at < settled else float("inf")
+        """When it is to be given next; infinity when it was given often enough."""
+        moments = (self.at + seconds for seconds in AFTER_SECONDS)
+        coming = next((moment for moment in moments if moment > self.given_at), float("inf"))
+        return max(coming, self.given_at + REST_SECONDS)
 
 
 @dataclass(eq=False, slots=True)

@@ -47,7 +47,7 @@ class City:
     url: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
     town = await Town(await make_settings(**PATIENT)).open()
     await town.start(*town.names)
