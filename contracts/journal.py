@@ -38,6 +38,13 @@ class Handled(Shape):
     attempt: int = 1
 
 
+class Breaker(Shape):
+    """Whether a context is asked at the moment."""
+
+    callee: str
+    state: Literal["closed", "open", "half_open"]
+
+
 class Standing(Shape):
     """How one process of a context stands."""
 
@@ -54,8 +61,7 @@ class Standing(Shape):
     started: int
     due: int
     dead: int
-    breakers: dict[str, str]
-    """`closed`, `open` or `half_open`, by the context that is asked."""
+    breakers: list[Breaker]
 
 
 class RecordHandled(Command[Recorded]):

@@ -67,8 +67,8 @@ class Row:
     @property
     def shut(self) -> str:
         """The contexts that it does not ask for now."""
-        told = self.standing["breakers"] if self.standing else {}
-        return ", ".join(f"{name}: {state}" for name, state in told.items() if state != "closed")
+        told = self.standing["breakers"] if self.standing else []
+        return ", ".join(f"{one['callee']}: {one['state']}" for one in told if one["state"] != "closed")
 
 
 class OperatorsRoom:
@@ -197,7 +197,7 @@ def _tone(standing: dict[str, Any]) -> Tone:
     if not standing["ready"]:
         return "bad"
     late = standing["outbox_age"] > LATE_SECONDS
-    shut = any(state != "closed" for state in standing["breakers"].values())
+    shut = any(one["state"] != "closed" for one in standing["breakers"])
     return "wait" if late or shut or standing["dead"] else "good"
 
 

@@ -21,7 +21,7 @@ def standing(context: str, **changes: object) -> Standing:
         "started": 0,
         "due": 0,
         "dead": 0,
-        "breakers": {"payments": "closed"},
+        "breakers": [{"callee": "payments", "state": "closed"}],
     }
     return Standing.model_validate({**told, **changes})
 

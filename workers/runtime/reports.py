@@ -92,7 +92,7 @@ class Reports:
                 "replica": self._bus.reply_queue[-44:-36],
                 "at": datetime.now(UTC),
                 "ready": ready,
-                "breakers": dict(breakers),
+                "breakers": [{"callee": callee, "state": state} for callee, state in sorted(breakers.items())],
             }
         )
 
