@@ -23,7 +23,7 @@ async def test_a_story_is_found_by_its_id_and_drawn(arrive: Arrive, city: City):
 
     await eventually(told)
 
-    picture = await jung.page.locator("svg.story").inner_text()
+    picture = await jung.page.locator("svg.story").text_content() or ""
     assert "request_payment" in picture
     assert "payments" in picture
     assert await jung.axe() == []
