@@ -102,6 +102,8 @@ class Rooms:
 
     async def _overview(self, visit: Visit, business: Business) -> Response:
         wanted = [one for one in business.listings if visit.role in one.roles and one is not business.account]
+        if visit.visitor.is_staff:  # what waits for them comes right after what is offered
+            wanted.sort(key=lambda one: (one is not business.shelf, not one.work))
         account = business.account if business.account and visit.role in business.account.roles else None
         shown, mine = await asyncio.gather(
             self.lists(visit, [(business, one) for one in wanted]),
