@@ -1,7 +1,7 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4
+.PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ test-polyglot: ## run the suites of the views on PostgreSQL, MariaDB and SQLite
 test-rabbitmq4: bootstrap ## run the delivery tests on RabbitMQ 4
 	@ops/debian13.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --broker 4 tests/live tests/faults/test_killed_processes.py $(args)
+
+test-console: bootstrap ## click through the console in headless Chromium
+	@ops/bootstrap.sh browser
+	@.venv/bin/python -m pytest -o addopts="--strict-markers --strict-config -ra" tests/console $(args)
 
 bench: bootstrap ## measure the town against its floor
 	@.venv/bin/python -m bench $(args)

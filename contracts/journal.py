@@ -38,12 +38,40 @@ class Handled(Shape):
     attempt: int = 1
 
 
+class Breaker(Shape):
+    """Whether a context is asked at the moment."""
+
+    callee: str
+    state: Literal["closed", "open", "half_open"]
+
+
+class Standing(Shape):
+    """How one process of a context stands."""
+
+    context: str
+    replica: str
+    """Tells the processes of a context apart."""
+    at: AwareDatetime
+    ready: bool
+    outbox: int
+    """What is to be said yet, with the age of its oldest row in seconds."""
+    outbox_age: float
+    waiting: int
+    """Inbox rows of a view: events that are not applied yet; of a writer: timers, and what is tried again."""
+    started: int
+    due: int
+    dead: int
+    breakers: list[Breaker]
+
+
 class RecordHandled(Command[Recorded]):
     """A runtime's report, in batches, best effort: losing one loses a line of a story, nothing else."""
 
     topic = "journal.record_handled"
 
     entries: list[Handled]
+    standing: Standing | None = None
+    """Now and then, how the one who reports stands."""
 
 
 class FileDeadLetter(Command[None]):
@@ -205,6 +233,41 @@ class MarkSet(Event):
     topic = "journal.mark_set"
 
     mark_id: UUID
+
+
+class Minute(Shape):
+    """What happened in one minute of the town; `at` is its beginning."""
+
+    at: AwareDatetime
+    bookings: int
+    """Bookings, reservations, rides and orders that came to be."""
+    refusals: int
+    """Commands that were answered with a refusal."""
+    asks: int
+    ask_ms: float | None
+    """Of the asks between contexts, the median and the slowest twentieth; None when there were none."""
+    ask_ms_p95: float | None
+
+
+class TownNow(Shape):
+    """How the town stands, as far as the journal was told."""
+
+    standings: list[Standing]
+    """Of the processes that reported lately, by context."""
+    minutes: list[Minute]
+    """Oldest first, without those in which nothing happened."""
+    open_letters: int
+    read_to: int
+    """The offset up to which the stream of events was read."""
+    as_of: AwareDatetime
+
+
+class ShowTown(Question[TownNow]):
+    """How the town stands, and what happened in the last minutes."""
+
+    topic = "journal.show_town"
+
+    minutes: int = 60
 
 
 class TakeUpDeadLetter(Command[None]):

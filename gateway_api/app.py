@@ -15,7 +15,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_api import bike_sharing, cafe, operations, pages, payments, preorder, shop, ticketing, video_rental
+from gateway_api import (
+    bike_sharing,
+    cafe,
+    console,
+    operations,
+    pages,
+    payments,
+    preorder,
+    shop,
+    ticketing,
+    video_rental,
+)
 from gateway_api.door import Asks, Door, Route, Routes
 from gateway_api.edge import Edge, methods
 from gateway_api.language import preferred
@@ -53,6 +64,8 @@ class State:
         self.bus = bus
         self.draining = False
         self.closed = False
+        self.live: console.Live | None = None
+        """What keeps the console's open pages up to date."""
 
     def parts(self) -> dict[str, bool]:
         published = self.door.verifier.published
@@ -88,6 +101,9 @@ def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: 
             include_in_schema=False,
         )
     pages.add_to(app, state, described(tuple(all_routes())))
+    state.live = console.add_to(
+        app, door, settings, is_over=lambda: state.draining or state.closed, breakers=state.breakers
+    )
     return app
 
 
@@ -128,6 +144,8 @@ def _lifespan(state: State) -> Callable[[Starlette], Any]:
             yield
         finally:
             state.closed = True
+            if state.live is not None:
+                await state.live.stop()
             await asyncio.wait({coming}, timeout=LEAVE_SECONDS)
             coming.cancel()
             if isinstance(state.door.asker, Asker):

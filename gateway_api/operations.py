@@ -12,9 +12,10 @@ from contracts.journal import (
     ListDeadLetters,
     ResolveDeadLetter,
     ShowDeadLetter,
+    ShowTown,
     TellStory,
 )
-from gateway_api.bodies import Form, GivenReason, Paging
+from gateway_api.bodies import DIGITS, Filters, Form, GivenReason, Paging
 from gateway_api.door import OPERATOR, Routes, Visit
 
 routes = Routes("/v1/operations", "operations")
@@ -30,9 +31,20 @@ class DeadLetterFilters(Paging):
     """A part of the error's text."""
 
 
+class TownFilters(Filters):
+    minutes: Annotated[int, Field(ge=1, le=1440), DIGITS] = 60
+    """How far back to count."""
+
+
 class Decision(Form):
     action: Literal["replay", "discard"]
     reason: GivenReason
+
+
+@routes.get("/town", OPERATOR, ShowTown, TownFilters)
+async def show_town(visit: Visit, filters: TownFilters) -> Response:
+    """How the contexts stand, as they last told the journal, and what happened by the minute."""
+    return await visit.ask(ShowTown(minutes=filters.minutes))
 
 
 @routes.get("/stories/{id}", OPERATOR, TellStory)

@@ -77,11 +77,7 @@ def add_to(app: Starlette, state: Ready, openapi: dict[str, Any]) -> None:
             to_json({"code": code, "status": found.status, "ko": found.ko._asdict(), "en": found.en._asdict()})
         )
 
-    async def home(request: Request) -> Response:
-        return Response(status_code=302, headers={"location": "/docs"})
-
     for path, endpoint in {
-        "/": home,
         "/live": live,
         "/ready": ready,
         "/metrics": numbers,

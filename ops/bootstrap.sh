@@ -1,6 +1,6 @@
 #!/bin/bash
 # Make .venv and, unless called with `python`, see that RabbitMQ and PostgreSQL are installed; with `drill` siege, with
-# `polyglot` MariaDB, too.
+# `polyglot` MariaDB, with `browser` Chromium, too.
 # Runs as often as you like: what is there already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +37,7 @@ PYTHON
 have_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null; }
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v initdb >/dev/null; }
 have_mariadb() { [ -x /usr/sbin/mariadbd ] && command -v mariadb-install-db >/dev/null && command -v my_print_defaults >/dev/null; }
+have_browser() { command -v chromium >/dev/null; }
 have_ensurepip() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
 missing_packages() {
@@ -44,6 +45,7 @@ missing_packages() {
   [ "$what" = python ] && return
   if [ "$what" = drill ] && ! command -v siege >/dev/null; then echo siege; fi
   [ "$what" != polyglot ] || have_mariadb || printf '%s\n' mariadb-server-core mariadb-client-core # these start nothing
+  [ "$what" = browser ] && ! have_browser && echo chromium && echo fonts-noto-cjk
   [ -n "${YEYAK_AMQP_URL:-}" ] && [ -n "${YEYAK_DATABASE_URL:-}" ] && return
   have_rabbitmq || echo rabbitmq-server
   have_postgres || echo postgresql

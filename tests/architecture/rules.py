@@ -22,7 +22,12 @@ OF_THE_RUNTIME_FOR_THE_GATEWAY = {
     f"workers.runtime.{name}"
     for name in ("asking", "breaker", "bus", "envelope", "logs", "settings", "telemetry", "tracing")
 }
-OWNED = {"storage.refunds": "payments", "storage.provider": "payments", "storage.transfers": "payments"}
+OWNED = {
+    "storage.journal_town": "journal",
+    "storage.refunds": "payments",
+    "storage.provider": "payments",
+    "storage.transfers": "payments",
+}
 """Modules of storage that a context has beside the one that is named like it."""
 NAMES_THE_TOWN = {"workers.runtime.process"}
 """It starts contexts by their names, after everything else was imported."""

@@ -176,6 +176,7 @@ ROUTES = [
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
     ("GET", f"/v1/refunds/{ID}", None, "cso", "payments.show_refund"),
     ("POST", f"/v1/payments/{ID}/refunds", {"amount": 1, "reason": "scratched"}, "so", "payments.refund_payment"),
+    ("GET", "/v1/operations/town", None, "o", "journal.show_town"),
     ("GET", f"/v1/operations/stories/{ID}", None, "o", "journal.tell_story"),
     ("GET", "/v1/operations/dead-letters", None, "o", "journal.list_dead_letters"),
     ("GET", f"/v1/operations/dead-letters/{ID}", None, "o", "journal.show_dead_letter"),

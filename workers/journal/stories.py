@@ -18,6 +18,7 @@ from contracts.journal import (
     TellStory,
 )
 from storage import journal as store
+from storage import journal_town as town
 from storage.database import Session
 from workers.journal.declared import journal
 from workers.runtime.tx import NotKnownYet, Tx
@@ -26,7 +27,9 @@ READ_AT_MOST = 5000
 
 
 @journal.on(RecordHandled)
-async def record_handled(_command: RecordHandled, tx: Tx) -> Recorded:
+async def record_handled(command: RecordHandled, tx: Tx) -> Recorded:
+    if command.standing is not None:
+        await town.stand(tx, command.standing)
     return Recorded(entries=await store.record(tx, tx.envelope.body.decode()))
 
 

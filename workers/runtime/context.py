@@ -56,6 +56,8 @@ log = structlog.get_logger()
 Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
 BURY_AGAIN_SECONDS = 0.5
+STANDING_SECONDS = 10
+"""How often a process tells the journal how it stands."""
 
 
 class Context:
@@ -111,6 +113,7 @@ class Context:
         self.every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
         self.every(0.2, self.outgoing.flush)
         self.every(0.25, self.reports.flush)
+        self.every(STANDING_SECONDS, self.report_standing)
         self.every(600, self._forget)
         self.every(settings.check_queues_seconds, self.hearing.check_queues)
         for seconds, function in self.worker.loops:
@@ -177,6 +180,11 @@ class Context:
         """Counts of outbox and inbox rows, for operators."""
         async with self.database.session() as session:
             return dict(await self.inbox.standing(session))
+
+    async def report_standing(self) -> None:
+        """Tell the journal how this process stands."""
+        breakers = {context: breaker.state for context, breaker in self.asker.breakers.items()}
+        self.reports.stands(await self.standing(), all(self.readiness().values()), breakers)
 
     async def _forget(self) -> None:
         async with self.database.session() as session:

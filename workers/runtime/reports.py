@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from contracts.journal import EntryKind, Handled, RecordHandled
+from contracts.journal import EntryKind, Handled, RecordHandled, Standing
 from workers.runtime.asking import Reply, Request
 from workers.runtime.bus import BROKEN, Bus
 from workers.runtime.envelope import Envelope
@@ -23,6 +25,7 @@ class Reports:
         self._context = context
         self._bus = bus
         self._entries: deque[Handled] = deque(maxlen=WAITING_AT_MOST)
+        self._standing: Standing | None = None
 
     def handled(self, kind: EntryKind, envelope: Envelope, outcome: str, took: float) -> None:
         """Note how one message was handled; `took` in seconds."""
@@ -80,11 +83,25 @@ class Reports:
             )
         )
 
+    def stands(self, counts: Mapping[str, Any], ready: bool, breakers: Mapping[str, str]) -> None:
+        """Note how this process stands; only the last one is sent."""
+        self._standing = Standing.model_validate(
+            {
+                **counts,
+                "context": self._context,
+                "replica": self._bus.reply_queue[-44:-36],
+                "at": datetime.now(UTC),
+                "ready": ready,
+                "breakers": [{"callee": callee, "state": state} for callee, state in sorted(breakers.items())],
+            }
+        )
+
     async def flush(self) -> None:
         """Send what was noted."""
-        while self._entries and self._bus.connected:
+        while (self._entries or self._standing) and self._bus.connected:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
-            report = RecordHandled.model_construct(entries=batch)
+            report = RecordHandled.model_construct(entries=batch, standing=self._standing)
+            self._standing = None
             body = report.model_dump_json().encode()
             message = Publishing(body, report.topic, self._context, expiration=600, message_id=str(uuid4()))
             try:

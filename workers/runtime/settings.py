@@ -76,6 +76,16 @@ class Settings(BaseSettings):
     jwt_jwks_url: str | None = None
     """Where an issuer publishes its keys; with it, the local key is not accepted."""
 
+    # the console
+    console_url: str | None = None
+    """Where people reach it, e.g. `https://yeyak.example`; its cookies are for https only then."""
+    console_key: SecretStr | None = None
+    """Signs the console's forms, the same for all gateways; on a local run the local key does."""
+    oidc_issuer: str | None = None
+    """People sign in there (OpenID Connect); without it, on a local run, they choose who to be."""
+    oidc_client_id: str = "yeyak"
+    oidc_client_secret: SecretStr | None = None
+
     # the runtime
     prefetch: int = Field(48, ge=1)
     batch: int = Field(200, ge=1)

@@ -26,7 +26,7 @@ from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime import envelope as envelopes
 from workers.runtime import failpoints, tracing
 from workers.runtime.bus import BROKEN
-from workers.runtime.context import Context
+from workers.runtime.context import STANDING_SECONDS, Context
 from workers.runtime.envelope import Unreadable, read_body
 from workers.runtime.gate import Gate
 from workers.runtime.handling import LOOK_AGAIN_SECONDS, Handling
@@ -118,6 +118,7 @@ class ViewContext(Context):
 
     def loops(self) -> None:
         self.every(0.25, self.reports.flush)
+        self.every(STANDING_SECONDS, self.report_standing)
         self.every(self.settings.check_queues_seconds, self.hearing.check_queues)
 
     async def drain(self) -> None:

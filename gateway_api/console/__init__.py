@@ -1,0 +1,42 @@
+"""The console: the town in a browser, for customers, staff and operators.
+
+Every page asks the API's own routes, inside this process, with the visitor's own token: there is no second way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.staticfiles import StaticFiles
+
+from gateway_api.console.desk import Desk
+from gateway_api.console.front import Front
+from gateway_api.console.live import Live as Live
+from gateway_api.console.oidc import Oidc
+from gateway_api.console.operator import OperatorsRoom
+from gateway_api.console.rooms import Rooms
+from gateway_api.door import Door
+from workers.runtime.settings import Settings
+
+ASSETS = Path(__file__).parent / "static"
+
+
+def add_to(
+    app: Starlette,
+    door: Door,
+    settings: Settings,
+    *,
+    is_over: Callable[[], bool],
+    breakers: Callable[[], dict[str, str]],
+) -> Live:
+    """Add the console's pages; the caller stops what is returned. `is_over`: the gateway is closing."""
+    live = Live(settings.amqp_url.get_secret_value())
+    desk = Desk(app, door, settings, live)
+    Front(desk, Rooms(desk), is_over)
+    OperatorsRoom(desk, breakers)
+    if settings.oidc_issuer is not None:
+        Oidc(desk, settings)
+    app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
+    return live

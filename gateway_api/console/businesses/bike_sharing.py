@@ -1,0 +1,258 @@
+"""Bike sharing: top up, take a bike, return it anywhere."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    Count,
+    Fact,
+    Instant,
+    Money,
+    Next,
+    State,
+    Text,
+    reason_of,
+    unknown,
+)
+from gateway_api.door import CUSTOMER, STAFF
+
+API = "/v1/bike-sharing"
+
+BIKE_STATES = {
+    "AVAILABLE": State("사용가능", "Available", "good"),
+    "IN_USE": State("사용중", "In use", "wait"),
+    "BROKEN": State("불량", "Broken", "bad"),
+}
+STATES = {
+    "STARTING": State("빌리는 중", "Starting", "wait"),
+    "RIDING": State("타는 중", "Riding", "good"),
+    "RETURNED": State("반납", "Returned", "calm"),
+    "ENDED_BY_STAFF": State("직원이 끝냄", "Ended by staff", "calm"),
+    "ENDED_AT_CAP": State("최대 시간에 끝남", "Ended at the time limit", "calm"),
+    "NOT_STARTED": State("빌리지 못함", "Not begun", "bad"),
+}
+BILL_STATES = {
+    "OPEN": State("이용 중", "open", "wait"),
+    "SETTLING": State("정산 중", "being settled", "wait"),
+    "CLOSED": State("정산 완료", "settled", "calm"),
+    "OWED": State("미납", "owed", "bad"),
+}
+ENTRY_KINDS = {
+    "TOP_UP": Text("충전", "Top-up"),
+    "CREDIT": Text("직원 충전", "Credit"),
+    "FEE": Text("이용 요금", "Fee"),
+    "DEBT": Text("미납금 납부", "Debt paid"),
+}
+LOCATION, BALANCE, DEBT = Text("위치", "Location"), Text("잔액", "Balance"), Text("미납금", "Debt")
+AMOUNT, REASON = Text("금액", "Amount"), Text("사유", "Reason")
+RETURNED_TO = Field("location", Text("어디에 세웠나요?", "Where did you leave it?"))
+
+
+def _bike_facts(bike: Item) -> list[Fact]:
+    broken = bike["condition"] == "BROKEN" and bike["status"] != "BROKEN"
+    noted: list[Fact] = [(Text("알림", "Note"), Text("이용 뒤 불량 처리", "broken after this ride"))] if broken else []
+    return [(LOCATION, bike["location"]), *noted]
+
+
+def _ride_facts(ride: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, ride["member_id"]), (CREATED, Instant(ride["created_at"]))]
+    if ride["started_at"]:
+        facts += [(Text("출발", "Started"), Instant(ride["started_at"]))]
+    if ride["ended_at"]:
+        facts += [(Text("도착", "Ended"), Instant(ride["ended_at"]))]
+    if ride["location"]:
+        facts += [(Text("반납한 곳", "Left at"), ride["location"])]
+    if ride["fee"] is not None:
+        facts += [(Text("시간", "Time"), Count(ride["minutes"], "분", "min"))]
+        facts += [(Text("이용 요금", "Fee"), Money(ride["fee"]))]
+    else:
+        facts += [(Text("1분 요금", "Fee per minute"), Money(ride["fee_plan"]["per_minute"]))]
+    if bill := ride.get("bill"):
+        facts += [(Text("정산", "Bill"), BILL_STATES.get(bill["status"], unknown(bill["status"])))]
+        facts += [(DEBT, Money(bill["owed"]))] if bill["owed"] else []
+    if ride.get("balance_after") is not None:
+        facts += [(Text("정산 뒤 잔액", "Balance afterwards"), Money(ride["balance_after"]))]
+    return [*facts, *reason_of(ride)]
+
+
+def _next(ride: Item) -> Next | None:
+    bill = ride.get("bill") or {}
+    match ride["status"]:
+        case "STARTING":
+            return Next(Text("자전거를 아직 확인하고 있습니다", "We are still checking the bike"), waiting=True)
+        case "RIDING":
+            return Next(Text("다 타면 반납하세요", "Return it when you are done"))
+    if bill.get("status") in ("OPEN", "SETTLING"):
+        return Next(Text("요금을 정산하고 있습니다", "The fee is being settled"), waiting=True)
+    if bill.get("status") == "OWED":
+        return Next(Text("충전해서 미납금을 내 주세요", "Top up to pay what is owed"))
+    return None
+
+
+def _account_facts(account: Item) -> list[Fact]:
+    return [(BALANCE, Money(account["balance"])), (DEBT, Money(account["debt"]))]
+
+
+def _entry_facts(entry: Item) -> list[Fact]:
+    facts: list[Fact] = [(AMOUNT, Money(entry["amount"])), (BALANCE, Money(entry["balance_after"]))]
+    return [*facts, (Text("시각", "When"), Instant(entry["created_at"])), *reason_of(entry)]
+
+
+ride = Action(
+    "ride",
+    Text("타기", "Ride"),
+    f"{API}/rides",
+    when=status_in("AVAILABLE"),
+    id_as="bike_id",
+    tone="main",
+    opens=True,
+)
+move = Action(
+    "move",
+    Text("옮기기", "Move"),
+    f"{API}/bikes/{{id}}",
+    (Field("location", LOCATION, from_item="location"),),
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("AVAILABLE", "BROKEN"),
+)
+broken = Action(
+    "broken",
+    Text("불량으로 표시", "Mark as broken"),
+    f"{API}/bikes/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=lambda bike: bike["condition"] != "BROKEN",
+    body={"status": "BROKEN"},
+    tone="danger",
+)
+repaired = Action(
+    "repaired",
+    Text("수리 완료", "Repaired"),
+    f"{API}/bikes/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("BROKEN"),
+    body={"status": "AVAILABLE"},
+    tone="main",
+)
+give_back = Action(
+    "return",
+    Text("반납하기", "Return"),
+    f"{API}/rides/{{id}}/return",
+    (RETURNED_TO,),
+    when=status_in("RIDING"),
+    tone="main",
+)
+end_ride = Action(
+    "end",
+    Text("대여 끝내기", "End the ride"),
+    f"{API}/rides/{{id}}/end",
+    (Field("reason", REASON), Field("location", LOCATION, required=False)),
+    roles=STAFF,
+    when=status_in("RIDING"),
+    tone="danger",
+)
+credit = Action(
+    "credit",
+    Text("보증금 넣어 주기", "Credit"),
+    f"{API}/deposits/{{id}}/credits",
+    (Field("amount", AMOUNT, "won"), Field("reason", REASON)),
+    roles=STAFF,
+)
+
+business = Business(
+    "bike-sharing",
+    "bike_sharing",
+    Text("자전거 대여", "Bike sharing"),
+    Text("보증금을 충전하고, 타고, 아무 데나 반납합니다.", "Top up, ride, and leave the bike anywhere."),
+    shelf=Listing(
+        "bikes",
+        Text("자전거", "Bikes"),
+        f"{API}/bikes?limit=100",
+        "bike_id",
+        lambda bike: str(bike["code"]),
+        item=f"{API}/bikes/{{id}}",
+        state=lambda bike: BIKE_STATES.get(bike["status"]),
+        facts=_bike_facts,
+        actions=(ride, repaired, move, broken),
+        hears="shelf",
+    ),
+    things=Listing(
+        "rides",
+        Text("자전거 이용", "Rides"),
+        f"{API}/ride-history?limit=50",
+        "ride_id",
+        lambda ride: (ride.get("bike") or {}).get("code") or Text("자전거", "Bike"),
+        item=f"{API}/ride-history/{{id}}",
+        state=lambda ride: STATES.get(ride["status"]),
+        facts=_ride_facts,
+        next=_next,
+        actions=(give_back, end_ride),
+        waits=True,
+    ),
+    registers=(
+        Action(
+            "bike",
+            Text("자전거 등록", "Register a bike"),
+            f"{API}/bikes",
+            (Field("code", Text("번호", "Code")), Field("location", LOCATION)),
+            roles=STAFF,
+        ),
+        Action(
+            "top-up",
+            Text("보증금 충전", "Top up"),
+            f"{API}/deposits/top-ups",
+            (Field("amount", AMOUNT, "won", default="10000"), Field("payment", Text("결제", "Payment"), "payment")),
+            tone="main",
+        ),
+    ),
+    account=Listing(
+        "deposit",
+        Text("내 보증금", "My deposit"),
+        f"{API}/deposits/me",
+        "member_id",
+        lambda _: Text("내 보증금", "My deposit"),
+        facts=_account_facts,
+        roles=CUSTOMER,
+    ),
+    worklists=(
+        Listing(
+            "broken",
+            Text("고장난 자전거", "Broken bikes"),
+            f"{API}/bikes?status=BROKEN&limit=100",
+            "bike_id",
+            lambda bike: str(bike["code"]),
+            item=f"{API}/bikes/{{id}}",
+            state=lambda bike: BIKE_STATES.get(bike["status"]),
+            facts=_bike_facts,
+            actions=(repaired, move),
+            empty=Text("고장난 자전거가 없습니다.", "No bike is broken."),
+            hears="shelf",
+            roles=STAFF,
+            work=True,
+        ),
+        Listing(
+            "deposits",
+            Text("회원 보증금", "Members' deposits"),
+            f"{API}/deposits?limit=50",
+            "member_id",
+            lambda account: str(account["member_id"]),
+            item=f"{API}/deposits/{{id}}",
+            facts=_account_facts,
+            actions=(credit,),
+            roles=STAFF,
+        ),
+        Listing(
+            "ledger",
+            Text("보증금 내역", "Ledger"),
+            f"{API}/deposits/me/entries?limit=20",
+            "entry_id",
+            lambda entry: ENTRY_KINDS.get(entry["kind"], Text(entry["kind"], entry["kind"])),
+            facts=_entry_facts,
+            roles=CUSTOMER,
+        ),
+    ),
+)

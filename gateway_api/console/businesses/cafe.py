@@ -1,0 +1,231 @@
+"""The café: order ahead; clerks accept, make ready and hand out."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    PRICE,
+    Count,
+    Fact,
+    Instant,
+    Money,
+    Next,
+    State,
+    Text,
+    reason_of,
+)
+from gateway_api.door import STAFF
+
+API = "/v1/cafe"
+
+ITEM_STATES = {
+    "AVAILABLE": State("주문 가능", "Available", "good"),
+    "SOLD_OUT": State("품절", "Sold out", "bad"),
+}
+STATES = {
+    "ORDERED": State("주문", "Ordered", "wait"),
+    "ACCEPTED": State("접수", "Accepted", "wait"),
+    "READY": State("준비완료", "Ready", "good"),
+    "COLLECTED": State("수령", "Collected", "calm"),
+    "REJECTED": State("거절", "Rejected", "bad"),
+    "CANCELLED": State("취소", "Cancelled", "calm"),
+}
+NAME, REASON, QUANTITY = Text("이름", "Name"), Text("사유", "Reason"), Text("수량", "Quantity")
+
+
+def _item_facts(item: Item) -> list[Fact]:
+    return [(PRICE, Money(item["price"]))]
+
+
+def _order_facts(order: Item) -> list[Fact]:
+    return [
+        (Text("픽업 번호", "Pickup number"), Count(order["pickup_number"])),
+        (MEMBER, order["member_id"]),
+        (QUANTITY, Count(order["quantity"], "개")),
+        (Text("금액", "Total"), Money(order["total"])),
+        (CREATED, Instant(order["created_at"])),
+        *reason_of(order),
+    ]
+
+
+def _report_facts(item: Item) -> list[Fact]:
+    return [
+        (PRICE, Money(item["price"])),
+        (Text("오늘 주문", "Orders today"), Count(item["orders_today"], "건")),
+        (Text("바꾼 시각", "Changed"), Instant(item["changed_at"])),
+        (Text("바꾼 사람", "Changed by"), item["changed_by"]),
+    ]
+
+
+def _next(order: Item) -> Next | None:
+    match order["status"]:
+        case "ORDERED":
+            return Next(Text("카페가 곧 접수합니다", "The café will accept it shortly"), waiting=True)
+        case "ACCEPTED":
+            return Next(Text("준비하고 있습니다", "It is being made"), waiting=True)
+        case "READY":
+            return Next(Text("픽업 번호를 보여 주고 받아 가세요", "Collect it with your pickup number"))
+    return None
+
+
+order = Action(
+    "order",
+    Text("주문하기", "Order"),
+    f"{API}/orders",
+    (
+        Field("quantity", QUANTITY, "whole", default="1"),
+        Field("expected_price", Text("본 가격", "The price you saw"), "won", required=False, from_item="price"),
+    ),
+    when=status_in("AVAILABLE"),
+    id_as="menu_item_id",
+    tone="main",
+    opens=True,
+)
+change = Action(
+    "change",
+    Text("고치기", "Change"),
+    f"{API}/menu/{{id}}",
+    (Field("name", NAME, from_item="name"), Field("price", PRICE, "won", from_item="price")),
+    method="PATCH",
+    roles=STAFF,
+)
+sold_out = Action(
+    "sold-out",
+    Text("품절로 표시", "Mark as sold out"),
+    f"{API}/menu/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("AVAILABLE"),
+    body={"status": "SOLD_OUT"},
+    tone="danger",
+)
+available = Action(
+    "available",
+    Text("다시 팔기", "Sell again"),
+    f"{API}/menu/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("SOLD_OUT"),
+    body={"status": "AVAILABLE"},
+)
+accept = Action(
+    "accept",
+    Text("접수", "Accept"),
+    f"{API}/orders/{{id}}/acceptance",
+    roles=STAFF,
+    when=status_in("ORDERED"),
+    tone="main",
+)
+ready = Action(
+    "ready",
+    Text("준비완료", "Ready"),
+    f"{API}/orders/{{id}}/ready",
+    roles=STAFF,
+    when=status_in("ACCEPTED"),
+    tone="main",
+)
+hand_out = Action(
+    "collect",
+    Text("내주기", "Hand out"),
+    f"{API}/orders/{{id}}/collection",
+    roles=STAFF,
+    when=status_in("READY"),
+    tone="main",
+)
+reject = Action(
+    "reject",
+    Text("거절", "Reject"),
+    f"{API}/orders/{{id}}/rejection",
+    (Field("reason", REASON),),
+    roles=STAFF,
+    when=status_in("ORDERED", "ACCEPTED"),
+    tone="danger",
+)
+cancel = Action(
+    "cancel",
+    Text("주문 취소", "Cancel"),
+    f"{API}/orders/{{id}}/cancellation",
+    when=status_in("ORDERED"),
+    tone="danger",
+)
+
+
+def _title(order: Item) -> str:
+    return f"{order['name']} × {order['quantity']}"
+
+
+def _worklist(slug: str, name: Text, status: str) -> Listing:
+    return Listing(
+        slug,
+        name,
+        f"{API}/orders?status={status}&limit=50",
+        "order_id",
+        _title,
+        item=f"{API}/orders/{{id}}",
+        state=lambda order: STATES.get(order["status"]),
+        facts=_order_facts,
+        actions=(accept, ready, hand_out, reject),
+        empty=Text("없습니다.", "None."),
+        roles=STAFF,
+        work=True,
+    )
+
+
+business = Business(
+    "cafe",
+    "cafe",
+    Text("카페", "Café"),
+    Text("미리 주문하고 픽업 번호로 받습니다.", "Order ahead, collect by number."),
+    shelf=Listing(
+        "menu",
+        Text("메뉴", "Menu"),
+        f"{API}/menu?limit=100",
+        "menu_item_id",
+        lambda item: str(item["name"]),
+        item=f"{API}/menu/{{id}}",
+        state=lambda item: ITEM_STATES.get(item["status"]),
+        facts=_item_facts,
+        actions=(order, change, sold_out, available),
+        hears="shelf",
+    ),
+    things=Listing(
+        "orders",
+        Text("카페 주문", "Café orders"),
+        f"{API}/orders?limit=50",
+        "order_id",
+        _title,
+        item=f"{API}/orders/{{id}}",
+        state=lambda order: STATES.get(order["status"]),
+        facts=_order_facts,
+        next=_next,
+        actions=(accept, ready, hand_out, cancel, reject),
+    ),
+    registers=(
+        Action(
+            "item",
+            Text("메뉴 등록", "Register an item"),
+            f"{API}/menu",
+            (Field("name", NAME), Field("price", PRICE, "won")),
+            roles=STAFF,
+        ),
+    ),
+    worklists=(
+        _worklist("ordered", Text("접수할 주문", "Orders to accept"), "ORDERED"),
+        _worklist("accepted", Text("만드는 주문", "Orders being made"), "ACCEPTED"),
+        _worklist("ready", Text("내줄 주문", "Orders to hand out"), "READY"),
+        Listing(
+            "report",
+            Text("카페 보고서", "Café report"),
+            f"{API}/report?limit=100",
+            "menu_item_id",
+            lambda item: str(item["name"]),
+            item=f"{API}/report/{{id}}",
+            state=lambda item: ITEM_STATES.get(item["status"]),
+            facts=_report_facts,
+            actions=(sold_out, available),
+            roles=STAFF,
+        ),
+    ),
+)

@@ -1,0 +1,98 @@
+"""Payments and refunds, which all businesses share: a customer's own, all of them for staff."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    PAYMENTS,
+    REFUNDS,
+    Fact,
+    Instant,
+    Money,
+    Text,
+    reason_of,
+)
+from gateway_api.door import STAFF
+
+PURPOSES = {
+    "video_rental.rentals": Text("비디오 대여", "Video rental"),
+    "bike_sharing.deposits": Text("자전거 보증금", "Bike deposit"),
+    "preorder.reservations": Text("스마트폰 사전예약", "Phone pre-order"),
+}
+AMOUNT, REASON = Text("금액", "Amount"), Text("사유", "Reason")
+
+
+def _purpose(item: Item) -> str | Text:
+    return PURPOSES.get(item["purpose"], Text("결제", "Payment"))
+
+
+def _payment_facts(payment: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, payment["payer"]), (AMOUNT, Money(payment["amount"]))]
+    if payment["last4"]:
+        facts += [(Text("카드", "Card"), f"{payment['brand']} ···· {payment['last4']}")]
+    if payment["refunded"]:
+        facts += [(Text("환불된 금액", "Refunded"), Money(payment["refunded"]))]
+    if payment["refunding"]:
+        facts += [(Text("환불 중인 금액", "Being refunded"), Money(payment["refunding"]))]
+    return [*facts, (CREATED, Instant(payment["created_at"])), *reason_of(payment)]
+
+
+def _refund_facts(refund: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, refund["payer"]), (AMOUNT, Money(refund["amount"]))]
+    return [*facts, (CREATED, Instant(refund["created_at"])), *reason_of(refund)]
+
+
+refund = Action(
+    "refund",
+    Text("환불하기", "Refund"),
+    "/v1/payments/{id}/refunds",
+    (Field("amount", AMOUNT, "won", from_item="amount"), Field("reason", REASON)),
+    roles=STAFF,
+    when=status_in("APPROVED", "PARTIALLY_REFUNDED"),
+)
+
+
+def _refunds(slug: str, name: Text, path: str, *, work: bool = False) -> Listing:
+    return Listing(
+        slug,
+        name,
+        path,
+        "refund_id",
+        _purpose,
+        item="/v1/refunds/{id}",
+        state=lambda refund: REFUNDS.get(refund["status"]),
+        facts=_refund_facts,
+        empty=Text("없습니다.", "None."),
+        work=work,
+    )
+
+
+business = Business(
+    "payments",
+    "payments",
+    Text("결제와 환불", "Payments"),
+    Text("낸 돈과 돌려받은 돈입니다.", "What was paid, and what was given back."),
+    shelf=None,
+    things=Listing(
+        "payments",
+        Text("결제", "Payments"),
+        "/v1/payments?limit=50",
+        "payment_id",
+        _purpose,
+        item="/v1/payments/{id}",
+        state=lambda payment: PAYMENTS.get(payment["status"]),
+        facts=_payment_facts,
+        actions=(refund,),
+    ),
+    worklists=(
+        _refunds(
+            "failed-refunds",
+            Text("실패해 다시 시도하는 환불", "Refunds being tried again"),
+            "/v1/refunds?status=REFUND_FAILED",
+            work=True,
+        ),
+        _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),
+    ),
+)

@@ -1,0 +1,163 @@
+"""Phone pre-order: reserve and pay, and a receipt that says when the phone comes."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    PRICE,
+    Count,
+    Fact,
+    Instant,
+    Money,
+    Next,
+    State,
+    Text,
+    money_parts,
+    reason_of,
+    unknown,
+)
+from gateway_api.door import ANY, STAFF
+
+API = "/v1/preorder"
+
+STATES = {
+    "AWAITING_PAYMENT": State("결제중", "Paying", "wait"),
+    "CONFIRMED": State("예약확정", "Confirmed", "good"),
+    "REJECTED": State("결제거절", "Payment declined", "bad"),
+    "CANCELLING": State("취소중", "Being cancelled", "wait"),
+    "CANCELLED": State("예약취소", "Cancelled", "calm"),
+}
+PRODUCT_STATES = {
+    "OPEN": State("예약 중", "Open", "good"),
+    "CLOSED": State("예약 마감", "Closed", "calm"),
+}
+RECEIPTS = {
+    "ISSUED": State("발급", "issued", "good"),
+    "VOIDED": State("취소", "voided", "calm"),
+}
+NAME, QUOTA = Text("모델", "Model"), Text("한정 수량", "Quota")
+
+
+def _product_facts(product: Item) -> list[Fact]:
+    limit = Count(product["quota"], "대") if product["quota"] is not None else Text("제한 없음", "no limit")
+    return [(PRICE, Money(product["price"])), (QUOTA, limit)]
+
+
+def _reservation_facts(reservation: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, reservation["member_id"]), (PRICE, Money(reservation["price"]))]
+    facts += [(CREATED, Instant(reservation["created_at"])), *money_parts(reservation)]
+    if receipt := reservation.get("receipt"):
+        facts += [(Text("접수증", "Receipt"), RECEIPTS.get(receipt["status"], unknown(receipt["status"])))]
+        if receipt["expected_delivery"]:
+            facts += [(Text("배송 예정일", "Expected delivery"), receipt["expected_delivery"])]
+    return [*facts, *reason_of(reservation)]
+
+
+def _next(reservation: Item) -> Next | None:
+    match reservation["status"]:
+        case "AWAITING_PAYMENT":
+            return Next(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
+        case "CANCELLING":
+            return Next(Text("결제와 접수증을 취소하고 있습니다", "Payment and receipt are being undone"), waiting=True)
+        case "CONFIRMED" if not reservation.get("receipt"):
+            return Next(Text("접수증을 준비하고 있습니다", "The receipt is on its way"), waiting=True)
+        case "CONFIRMED":
+            return Next(Text("배송을 기다려 주세요", "Wait for the delivery"))
+    return None
+
+
+reserve = Action(
+    "reserve",
+    Text("예약하기", "Reserve"),
+    f"{API}/reservations",
+    (
+        Field("address", Text("받을 주소", "Address"), "long"),
+        Field("payment", Text("결제", "Payment"), "payment"),
+    ),
+    when=status_in("OPEN"),
+    id_as="product_id",
+    tone="main",
+    opens=True,
+)
+change = Action(
+    "change",
+    Text("고치기", "Change"),
+    f"{API}/products/{{id}}",
+    (
+        Field("price", PRICE, "won", from_item="price"),
+        Field("quota", QUOTA, "whole", required=False, from_item="quota"),
+    ),
+    method="PATCH",
+    roles=STAFF,
+)
+close = Action(
+    "close",
+    Text("예약 마감", "Close"),
+    f"{API}/products/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("OPEN"),
+    body={"status": "CLOSED"},
+    tone="danger",
+)
+reopen = Action(
+    "open",
+    Text("다시 열기", "Open again"),
+    f"{API}/products/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("CLOSED"),
+    body={"status": "OPEN"},
+)
+cancel = Action(
+    "cancel",
+    Text("예약 취소", "Cancel"),
+    f"{API}/reservations/{{id}}/cancellation",
+    roles=ANY,
+    when=status_in("AWAITING_PAYMENT", "CONFIRMED"),
+    tone="danger",
+)
+
+business = Business(
+    "preorder",
+    "preorder",
+    Text("스마트폰 사전예약", "Phone pre-order"),
+    Text("새 휴대폰을 미리 예약합니다.", "Reserve a new phone ahead."),
+    shelf=Listing(
+        "products",
+        Text("휴대폰", "Phones"),
+        f"{API}/products?status=OPEN&limit=100",
+        "product_id",
+        lambda product: str(product["name"]),
+        item=f"{API}/products/{{id}}",
+        staff_path=f"{API}/products?limit=100",
+        state=lambda product: PRODUCT_STATES.get(product["status"]),
+        facts=_product_facts,
+        actions=(reserve, change, close, reopen),
+        hears="shelf",
+    ),
+    things=Listing(
+        "reservations",
+        Text("휴대폰 예약", "Phone reservations"),
+        f"{API}/my-reservations?limit=50",
+        "reservation_id",
+        lambda reservation: (reservation.get("product") or {}).get("name") or Text("휴대폰", "Phone"),
+        item=f"{API}/my-reservations/{{id}}",
+        state=lambda reservation: STATES.get(reservation["status"]),
+        facts=_reservation_facts,
+        next=_next,
+        actions=(cancel,),
+        waits=True,
+    ),
+    registers=(
+        Action(
+            "product",
+            Text("모델 등록", "Offer a model"),
+            f"{API}/products",
+            (Field("name", NAME), Field("price", PRICE, "won"), Field("quota", QUOTA, "whole", required=False)),
+            roles=STAFF,
+        ),
+    ),
+)

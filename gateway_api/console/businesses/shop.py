@@ -1,0 +1,255 @@
+"""The shop: order, transfer the money, wait for the delivery; the seller confirms deposits."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    PRICE,
+    Code,
+    Count,
+    Fact,
+    Instant,
+    Money,
+    Next,
+    State,
+    Text,
+    reason_of,
+    unknown,
+)
+from gateway_api.door import ANY, STAFF
+
+API = "/v1/shop"
+
+STATES = {
+    "ORDER_PLACED": State("주문접수", "Order placed", "good"),
+    "AWAITING_PAYMENT": State("입금확인대기", "Awaiting the transfer", "wait"),
+    "CONFIRMING": State("입금확인중", "Confirming", "wait"),
+    "PAYMENT_CONFIRMED": State("입금확인완료", "Transfer confirmed", "good"),
+    "PREPARING": State("상품준비완료", "Goods ready", "good"),
+    "DELIVERING": State("배송중", "On its way", "good"),
+    "CLOSED": State("수령확인", "Received", "calm"),
+    "ORDER_CANCELLED": State("주문취소", "Cancelled", "calm"),
+    "PAYMENT_CANCELLED": State("결제취소", "Payment cancelled", "bad"),
+}
+PRODUCT_STATES = {"ON_SALE": State("판매중", "On sale", "good"), "RETIRED": State("판매 종료", "Retired", "calm")}
+DELIVERY_STATES = {
+    "PREPARING": State("준비중", "Being prepared", "wait"),
+    "DELIVERING": State("배송중", "On its way", "good"),
+    "DELIVERED": State("배송완료", "Delivered", "calm"),
+}
+TRANSFER_STATES = {
+    "AWAITING_TRANSFER": State("입금 대기", "Awaited", "wait"),
+    "TRANSFER_CONFIRMED": State("입금 확인", "Confirmed", "good"),
+    "TRANSFER_CANCELLED": State("입금 취소", "Cancelled", "calm"),
+}
+NEXT = {
+    "TRANSFER": Text("기한까지 입금하면 판매자가 확인합니다", "Transfer the money; the seller confirms it"),
+    "WAIT_FOR_STOCK": Text("입금과 재고를 아직 확인하고 있습니다", "We are still checking deposit and stock"),
+    "WAIT_FOR_DELIVERY": Text("배송을 준비하고 있습니다", "The delivery is being prepared"),
+    "CONFIRM_RECEIPT": Text("받았으면 수령을 확인해 주세요", "Confirm when you have it"),
+    "REFUND": Text("입금액을 돌려드립니다", "The money is to be given back"),
+}
+NAME, STOCK, QUANTITY = Text("이름", "Name"), Text("재고", "In stock"), Text("수량", "Quantity")
+TOTAL, DEADLINE, OWED = Text("금액", "Total"), Text("입금 기한", "Transfer by"), Text("돌려줄 돈", "To give back")
+
+
+def _product_facts(product: Item) -> list[Fact]:
+    return [(PRICE, Money(product["price"])), (STOCK, Count(product["stock"], "개"))]
+
+
+def _order_facts(order: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, order["member_id"]), (CREATED, Instant(order["created_at"]))]
+    facts += [(QUANTITY, Count(order["quantity"], "개")), (TOTAL, Money(order["total"]))]
+    transfer = order["transfer"]
+    if order["status"] in ("ORDER_PLACED", "AWAITING_PAYMENT"):
+        facts += [(Text("입금 계좌", "Account"), Code(transfer["bank_account"]))]
+        facts += [(Text("입금자 표시", "Reference"), Code(transfer["reference"]))]
+    if transfer["status"]:
+        facts += [
+            (Text("입금", "Transfer"), TRANSFER_STATES.get(transfer["status"], unknown(transfer["status"]))),
+        ]
+    if transfer["refund_owed"]:
+        facts += [(OWED, Money(transfer["amount"]))]
+    if delivery := order.get("delivery"):
+        facts += [(Text("배송", "Delivery"), DELIVERY_STATES.get(delivery["status"], unknown(delivery["status"])))]
+    return [*facts, *reason_of(order)]
+
+
+def _next(order: Item) -> Next | None:
+    action = order.get("next_action")
+    if action is None:
+        return None
+    return Next(NEXT.get(action, Text(action, action)), order["deadline"], action.startswith("WAIT"))
+
+
+def _transfer_facts(transfer: Item) -> list[Fact]:
+    return [
+        (MEMBER, transfer["member_id"]),
+        (TOTAL, Money(transfer["amount"])),
+        (DEADLINE, Instant(transfer["deadline"])),
+        *reason_of(transfer),
+    ]
+
+
+def _delivery_facts(delivery: Item) -> list[Fact]:
+    return [(MEMBER, delivery["member_id"]), (QUANTITY, Count(delivery["quantity"], "개"))]
+
+
+def _product_name(delivery: Item) -> str | Text:
+    return (delivery.get("product") or {}).get("name") or Text("상품", "Product")
+
+
+CANCELLABLE = ("ORDER_PLACED", "AWAITING_PAYMENT")
+
+order = Action(
+    "order",
+    Text("주문하기", "Order"),
+    f"{API}/orders",
+    (Field("quantity", QUANTITY, "whole", default="1"),),
+    when=status_in("ON_SALE"),
+    id_as="product_id",
+    tone="main",
+    opens=True,
+)
+change = Action(
+    "change",
+    Text("고치기", "Change"),
+    f"{API}/products/{{id}}",
+    (Field("name", NAME, from_item="name"), Field("price", PRICE, "won", from_item="price")),
+    method="PATCH",
+    roles=STAFF,
+)
+restock = Action(
+    "restock",
+    Text("재고 채우기", "Restock"),
+    f"{API}/products/{{id}}/restock",
+    (Field("quantity", QUANTITY, "whole", default="10"),),
+    roles=STAFF,
+)
+retire = Action(
+    "retire",
+    Text("판매 끝내기", "Retire"),
+    f"{API}/products/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("ON_SALE"),
+    body={"status": "RETIRED"},
+    tone="danger",
+)
+cancel = Action(
+    "cancel",
+    Text("주문 취소", "Cancel"),
+    f"{API}/orders/{{id}}/cancellation",
+    roles=ANY,
+    when=status_in(*CANCELLABLE),
+    tone="danger",
+)
+received = Action(
+    "received",
+    Text("수령 확인", "Confirm receipt"),
+    f"{API}/orders/{{id}}/receipt-confirmation",
+    when=status_in("DELIVERING"),
+    tone="main",
+)
+confirm = Action(
+    "confirm",
+    Text("입금 확인", "Confirm the deposit"),
+    f"{API}/orders/{{id}}/payment-confirmation",
+    roles=STAFF,
+    when=status_in(*CANCELLABLE, "CONFIRMING", "AWAITING_TRANSFER"),
+    tone="main",
+    key="order_id",
+)
+revive = Action(
+    "revive",
+    Text("주문 되살리기", "Revive"),
+    f"{API}/orders/{{id}}/revival",
+    roles=STAFF,
+    when=status_in("ORDER_CANCELLED", "PAYMENT_CANCELLED", "TRANSFER_CANCELLED"),
+    key="order_id",
+)
+
+business = Business(
+    "shop",
+    "shop",
+    Text("간이쇼핑몰", "Shop"),
+    Text("주문하고, 입금하고, 받습니다.", "Order, transfer, receive."),
+    shelf=Listing(
+        "products",
+        Text("상품", "Products"),
+        f"{API}/products?status=ON_SALE&limit=100",
+        "product_id",
+        lambda product: str(product["name"]),
+        item=f"{API}/products/{{id}}",
+        staff_path=f"{API}/products?limit=100",
+        state=lambda product: PRODUCT_STATES.get(product["status"]),
+        facts=_product_facts,
+        actions=(order, restock, change, retire),
+        hears="shelf",
+    ),
+    things=Listing(
+        "orders",
+        Text("쇼핑몰 주문", "Shop orders"),
+        f"{API}/order-status?limit=50",
+        "order_id",
+        lambda order: (order.get("product") or {}).get("name") or Text("상품", "Product"),
+        item=f"{API}/order-status/{{id}}",
+        state=lambda order: STATES.get(order["status"]),
+        facts=_order_facts,
+        next=_next,
+        actions=(received, confirm, revive, cancel),
+        waits=True,
+    ),
+    registers=(
+        Action(
+            "product",
+            Text("상품 등록", "Register a product"),
+            f"{API}/products",
+            (Field("name", NAME), Field("price", PRICE, "won"), Field("stock", STOCK, "whole", default="10")),
+            roles=STAFF,
+        ),
+    ),
+    worklists=(
+        Listing(
+            "transfers",
+            Text("확인할 입금", "Transfers to confirm"),
+            f"{API}/transfers?status=AWAITING_TRANSFER&limit=50",
+            "order_id",
+            lambda transfer: str(transfer["reference"]),
+            state=lambda transfer: TRANSFER_STATES.get(transfer["status"]),
+            facts=_transfer_facts,
+            actions=(confirm,),
+            empty=Text("기다리는 입금이 없습니다.", "No transfer is awaited."),
+            roles=STAFF,
+            work=True,
+        ),
+        Listing(
+            "refunds-owed",
+            Text("돌려줄 입금", "Money to give back"),
+            f"{API}/transfers?refund_owed=true&limit=50",
+            "order_id",
+            lambda transfer: str(transfer["reference"]),
+            state=lambda transfer: TRANSFER_STATES.get(transfer["status"]),
+            facts=_transfer_facts,
+            actions=(revive,),
+            empty=Text("돌려줄 돈이 없습니다.", "Nothing is to be given back."),
+            roles=STAFF,
+            work=True,
+        ),
+        Listing(
+            "deliveries",
+            Text("배송 중인 상품", "On its way"),
+            f"{API}/deliveries?status=DELIVERING&limit=20",
+            "order_id",
+            _product_name,
+            state=lambda delivery: DELIVERY_STATES.get(delivery["status"]),
+            facts=_delivery_facts,
+            joins=(("product", f"{API}/products/{{product_id}}"),),
+            empty=Text("배송이 없습니다.", "There are no deliveries."),
+            roles=STAFF,
+            work=True,
+        ),
+    ),
+)

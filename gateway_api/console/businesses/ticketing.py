@@ -1,0 +1,207 @@
+"""Ticketing: tickets with their prices line by line, reservations, discount policies."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    Fact,
+    Instant,
+    Money,
+    Next,
+    State,
+    Text,
+    reason_of,
+)
+from gateway_api.door import ANY, STAFF
+
+API = "/v1/ticketing"
+
+TICKET_STATES = {
+    "AVAILABLE": State("예약가능", "Available", "good"),
+    "RESERVED": State("예약됨", "Reserved", "wait"),
+    "EXPIRED": State("만료됨", "Expired", "calm"),
+}
+STATES = {
+    "PENDING": State("예약중", "Being reserved", "wait"),
+    "RESERVED": State("예약됨", "Reserved", "good"),
+    "CANCELLING": State("취소중", "Being cancelled", "wait"),
+    "CANCELLED": State("취소됨", "Cancelled", "calm"),
+    "REJECTED": State("예약 실패", "Not reserved", "bad"),
+}
+NAME, BASE = Text("이름", "Name"), Text("기본 가격", "Base price")
+STARTS, ENDS = Text("시작", "Starts"), Text("끝", "Ends")
+TOTAL = Text("내는 금액", "Total")
+EVERYBODY = Text("모두", "everybody")
+
+
+def _price(price: Item | None) -> list[Fact]:
+    if price is None:
+        return [(TOTAL, Text("가격을 정하고 있습니다", "being priced"))]
+    lines: list[Fact] = [(Text(line["name"], line["name"]), Money(-line["amount"])) for line in price["lines"]]
+    if lines:
+        lines.insert(0, (BASE, Money(price["base"])))
+    return [*lines, (TOTAL, Money(price["total"]))]
+
+
+def _ticket_facts(ticket: Item) -> list[Fact]:
+    facts: list[Fact] = [(STARTS, Instant(ticket["starts_at"])), (ENDS, Instant(ticket["ends_at"]))]
+    held = ticket.get("reservation") or {}
+    return [
+        *facts,
+        *_price(ticket.get("price")),
+        *([(MEMBER, held["member_id"])] if held.get("member_id") else []),
+    ]
+
+
+def _reservation_facts(reservation: Item) -> list[Fact]:
+    ticket = reservation.get("ticket") or {}
+    facts: list[Fact] = [(MEMBER, reservation["member_id"]), (CREATED, Instant(reservation["created_at"]))]
+    if ticket:
+        facts += [(STARTS, Instant(ticket["starts_at"])), (ENDS, Instant(ticket["ends_at"]))]
+    return [*facts, *_price(reservation["price"]), *reason_of(reservation)]
+
+
+def _next(reservation: Item) -> Next | None:
+    match reservation["status"]:
+        case "PENDING":
+            return Next(Text("티켓을 아직 확인하고 있습니다", "We are still checking the ticket"), waiting=True)
+        case "CANCELLING":
+            return Next(Text("취소하고 있습니다", "The cancellation is under way"), waiting=True)
+        case "RESERVED" if reservation.get("ticket"):
+            return Next(Text("시작 시각에 오세요", "Come when it starts"), reservation["ticket"]["starts_at"])
+    return None
+
+
+def _policy_facts(policy: Item) -> list[Fact]:
+    percent = policy["kind"] == "percent"
+    facts: list[Fact] = [(Text("할인", "Discount"), f"{policy['value']} %" if percent else Money(policy["value"]))]
+    facts += [(Text("대상", "For"), "VIP" if policy["grade"] else EVERYBODY)]
+    if policy["valid_from"]:
+        facts += [(Text("부터", "From"), Instant(policy["valid_from"]))]
+    if policy["valid_until"]:
+        facts += [(Text("까지", "Until"), Instant(policy["valid_until"]))]
+    return facts
+
+
+TIMES = (
+    Field("starts_at", STARTS, "moment", from_item="starts_at"),
+    Field("ends_at", ENDS, "moment", from_item="ends_at"),
+)
+
+reserve = Action(
+    "reserve",
+    Text("예약하기", "Reserve"),
+    f"{API}/reservations",
+    when=lambda ticket: ticket["status"] == "AVAILABLE" and ticket.get("price") is not None,
+    id_as="ticket_id",
+    tone="main",
+    opens=True,
+)
+change = Action(
+    "change",
+    Text("고치기", "Change"),
+    f"{API}/tickets/{{id}}",
+    (Field("name", NAME, from_item="name"), *TIMES),
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("AVAILABLE"),
+)
+cancel = Action(
+    "cancel",
+    Text("예약 취소", "Cancel"),
+    f"{API}/reservations/{{id}}/cancellation",
+    roles=ANY,
+    when=status_in("RESERVED"),
+    tone="danger",
+)
+end_policy = Action(
+    "end",
+    Text("할인 끝내기", "End it"),
+    f"{API}/discount-policies/{{id}}",
+    method="DELETE",
+    roles=STAFF,
+    tone="danger",
+)
+
+business = Business(
+    "ticketing",
+    "ticketing",
+    Text("티켓 예약", "Ticketing"),
+    Text("할인된 가격으로 티켓을 예약합니다.", "Reserve tickets at a price that explains itself."),
+    shelf=Listing(
+        "tickets",
+        Text("티켓", "Tickets"),
+        f"{API}/board?limit=100",
+        "ticket_id",
+        lambda ticket: str(ticket["name"]),
+        item=f"{API}/board/{{id}}",
+        state=lambda ticket: TICKET_STATES.get(ticket["status"]),
+        facts=_ticket_facts,
+        actions=(reserve, change),
+        hears="shelf",
+    ),
+    things=Listing(
+        "reservations",
+        Text("티켓 예약", "Ticket reservations"),
+        f"{API}/reservations?limit=50",
+        "reservation_id",
+        lambda reservation: (reservation.get("ticket") or {}).get("name") or Text("티켓", "Ticket"),
+        item=f"{API}/reservations/{{id}}",
+        state=lambda reservation: STATES.get(reservation["status"]),
+        facts=_reservation_facts,
+        next=_next,
+        actions=(cancel,),
+        joins=(("ticket", f"{API}/board/{{ticket_id}}"),),
+        timeline=lambda reservation: (reservation.get("ticket") or {}).get("timeline", []),
+    ),
+    registers=(
+        Action(
+            "ticket",
+            Text("티켓 등록", "Register a ticket"),
+            f"{API}/tickets",
+            (Field("name", NAME), *TIMES, Field("base_price", BASE, "won")),
+            roles=STAFF,
+        ),
+        Action(
+            "policy",
+            Text("할인 정책 만들기", "Make a discount policy"),
+            f"{API}/discount-policies",
+            (
+                Field("name", NAME),
+                Field(
+                    "kind",
+                    Text("방식", "Kind"),
+                    "choice",
+                    choices=(("percent", Text("비율 (%)", "percent")), ("amount", Text("금액 (원)", "won"))),
+                ),
+                Field("value", Text("값", "Value"), "whole"),
+                Field(
+                    "grade",
+                    Text("대상", "For"),
+                    "choice",
+                    required=False,
+                    choices=(("", EVERYBODY), ("VIP", Text("VIP만", "VIPs only"))),
+                ),
+                Field("valid_from", Text("부터", "From"), "moment", required=False),
+                Field("valid_until", Text("까지", "Until"), "moment", required=False),
+            ),
+            roles=STAFF,
+        ),
+    ),
+    worklists=(
+        Listing(
+            "policies",
+            Text("할인 정책", "Discount policies"),
+            f"{API}/discount-policies?limit=100",
+            "policy_id",
+            lambda policy: str(policy["name"]),
+            item=f"{API}/discount-policies/{{id}}",
+            facts=_policy_facts,
+            actions=(end_policy,),
+            empty=Text("할인 정책이 없습니다.", "There are no discount policies."),
+            roles=STAFF,
+        ),
+    ),
+)

@@ -1,0 +1,215 @@
+"""Video rental: book and pay, pick up, return; late fees."""
+
+from __future__ import annotations
+
+from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.words import (
+    CREATED,
+    MEMBER,
+    PRICE,
+    Count,
+    Fact,
+    Instant,
+    Money,
+    Next,
+    State,
+    Text,
+    money_parts,
+    reason_of,
+    unknown,
+)
+from gateway_api.door import ANY, CUSTOMER, STAFF
+
+API = "/v1/video-rental"
+
+STATES = {
+    "AWAITING_PAYMENT": State("결제중", "Paying", "wait"),
+    "BOOKED": State("예약", "Booked", "good"),
+    "REJECTED": State("결제거절", "Payment declined", "bad"),
+    "CANCELLED": State("예약취소", "Cancelled", "calm"),
+    "RENTED": State("대여", "On loan", "good"),
+    "RETURNED": State("반납", "Returned", "calm"),
+}
+VIDEO_STATES = {
+    "AVAILABLE": State("대여 가능", "For rent", "good"),
+    "RETIRED": State("대여 종료", "Retired", "calm"),
+}
+LATE_FEES = {
+    "OWED": State("미납", "owed", "bad"),
+    "PAYING": State("결제 확인 중", "being paid", "wait"),
+    "PAID": State("납부", "paid", "calm"),
+    "WAIVED": State("면제", "waived", "calm"),
+}
+TITLE, COPIES, DAYS = Text("제목", "Title"), Text("수량", "Copies"), Text("기간", "Days")
+DAILY_PRICE, REASON = Text("하루 대여료", "Price per day"), Text("사유", "Reason")
+PAYMENT = Field("payment", Text("결제", "Payment"), "payment")
+
+
+def _video_facts(video: Item) -> list[Fact]:
+    facts: list[Fact] = [(DAILY_PRICE, Money(video["daily_price"]))]
+    facts += [(Text("지금 빌릴 수 있는 수량", "Free now"), Count(video.get("available"), "개"))]
+    facts += [(COPIES, Count(video["copies"], "개"))]
+    return facts
+
+
+def _rental_facts(rental: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, rental["member_id"]), (PRICE, Money(rental["price"]))]
+    facts += [(DAYS, Count(rental["days"], "일", "days")), (CREATED, Instant(rental["created_at"]))]
+    if rental["due_at"]:
+        facts += [(Text("반납 기한", "Due"), Instant(rental["due_at"]))]
+    if rental["late_fee"]:
+        fee = LATE_FEES.get(rental["late_fee_status"], unknown(rental["late_fee_status"]))
+        facts += [(Text("연체료", "Late fee"), Money(rental["late_fee"])), (Text("연체료 상태", "Late fee is"), fee)]
+    return [*facts, *money_parts(rental), *reason_of(rental)]
+
+
+def _next(rental: Item) -> Next | None:
+    match rental["status"]:
+        case "AWAITING_PAYMENT":
+            return Next(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
+        case "BOOKED":
+            return Next(Text("기한까지 찾아가세요", "Pick it up in time"), rental["pickup_until"])
+        case "RENTED":
+            return Next(Text("기한까지 반납하세요", "Bring it back in time"), rental["due_at"])
+        case "RETURNED" if rental["late_fee_status"] == "OWED":
+            return Next(Text("연체료를 내 주세요", "Pay the late fee"))
+        case "RETURNED" if rental["late_fee_status"] == "PAYING":
+            return Next(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
+    refund = rental.get("refund")
+    if refund and refund["status"] != "REFUNDED":
+        return Next(Text("환불하고 있습니다", "The refund is under way"), waiting=True)
+    return None
+
+
+def _owes(rental: Item) -> bool:
+    return bool(rental.get("late_fee_status") == "OWED")
+
+
+book = Action(
+    "book",
+    Text("예약하기", "Book"),
+    f"{API}/rentals",
+    (Field("days", Text("며칠 빌릴까요?", "For how many days?"), "whole", default="1"), PAYMENT),
+    when=lambda video: video["status"] == "AVAILABLE" and video.get("available") != 0,
+    id_as="video_id",
+    tone="main",
+    opens=True,
+)
+change = Action(
+    "change",
+    Text("고치기", "Change"),
+    f"{API}/videos/{{id}}",
+    (
+        Field("title", TITLE, from_item="title"),
+        Field("daily_price", DAILY_PRICE, "won", from_item="daily_price"),
+        Field("copies", COPIES, "whole", from_item="copies"),
+    ),
+    method="PATCH",
+    roles=STAFF,
+)
+retire = Action(
+    "retire",
+    Text("대여 끝내기", "Retire"),
+    f"{API}/videos/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("AVAILABLE"),
+    body={"status": "RETIRED"},
+    tone="danger",
+)
+offer_again = Action(
+    "offer-again",
+    Text("다시 대여하기", "Offer again"),
+    f"{API}/videos/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("RETIRED"),
+    body={"status": "AVAILABLE"},
+)
+pick_up = Action(
+    "pickup",
+    Text("찾아가기", "Pick up"),
+    f"{API}/rentals/{{id}}/pickup",
+    roles=ANY,
+    when=status_in("BOOKED"),
+    tone="main",
+)
+give_back = Action(
+    "return",
+    Text("반납하기", "Return"),
+    f"{API}/rentals/{{id}}/return",
+    roles=ANY,
+    when=status_in("RENTED"),
+    tone="main",
+)
+cancel = Action(
+    "cancel",
+    Text("예약 취소", "Cancel"),
+    f"{API}/rentals/{{id}}/cancellation",
+    roles=ANY,
+    when=status_in("BOOKED"),
+    tone="danger",
+)
+pay_late_fee = Action(
+    "pay-late-fee",
+    Text("연체료 내기", "Pay the late fee"),
+    f"{API}/rentals/{{id}}/late-fee-payment",
+    (PAYMENT,),
+    roles=CUSTOMER,
+    when=_owes,
+    tone="main",
+)
+waive = Action(
+    "waive",
+    Text("연체료 면제", "Waive the late fee"),
+    f"{API}/rentals/{{id}}/late-fee-waiver",
+    (Field("reason", REASON),),
+    roles=STAFF,
+    when=_owes,
+)
+
+business = Business(
+    "video-rental",
+    "video_rental",
+    Text("비디오 대여", "Video rental"),
+    Text("비디오를 예약하고, 찾아가고, 반납합니다.", "Book a video, pick it up, bring it back."),
+    shelf=Listing(
+        "videos",
+        Text("비디오", "Videos"),
+        f"{API}/videos?status=AVAILABLE&limit=100",
+        "video_id",
+        lambda video: str(video["title"]),
+        item=f"{API}/videos/{{id}}",
+        staff_path=f"{API}/videos?limit=100",
+        state=lambda video: VIDEO_STATES.get(video["status"]),
+        facts=_video_facts,
+        actions=(book, change, retire, offer_again),
+        hears="shelf",
+    ),
+    things=Listing(
+        "rentals",
+        Text("대여", "Rentals"),
+        f"{API}/my-page?limit=50",
+        "rental_id",
+        lambda rental: rental.get("title") or Text("비디오", "Video"),
+        item=f"{API}/my-page/{{id}}",
+        state=lambda rental: STATES.get(rental["status"]),
+        facts=_rental_facts,
+        next=_next,
+        actions=(pick_up, give_back, pay_late_fee, cancel, waive),
+        waits=True,
+    ),
+    registers=(
+        Action(
+            "video",
+            Text("비디오 등록", "Register a video"),
+            f"{API}/videos",
+            (
+                Field("title", TITLE),
+                Field("daily_price", DAILY_PRICE, "won"),
+                Field("copies", COPIES, "whole", default="1"),
+            ),
+            roles=STAFF,
+        ),
+    ),
+)

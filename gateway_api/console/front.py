@@ -1,0 +1,165 @@
+"""The front: home, my things, the staff's work, signing in and out, the language, live hints, sample data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from contracts.base import Role
+from gateway_api import tokens
+from gateway_api.console import problems
+from gateway_api.console.businesses import ALL, BUSINESSES
+from gateway_api.console.desk import Desk, Visit, place_here
+from gateway_api.console.render import HEADERS
+from gateway_api.console.rooms import Card, Rooms, triggers
+from gateway_api.console.sample import plant
+from gateway_api.console.words import Text
+from gateway_api.door import CUSTOMER, STAFF
+
+PEOPLE: tuple[tuple[str, Role, str, Text], ...] = (
+    ("kim", "customer", "STANDARD", Text("김 · 고객", "Kim · customer")),
+    ("lee", "customer", "STANDARD", Text("이 · 고객", "Lee · customer")),
+    ("park", "customer", "VIP", Text("박 · VIP 고객", "Park · VIP customer")),
+    ("choi", "staff", "STANDARD", Text("최 · 직원", "Choi · staff")),
+    ("jung", "operator", "STANDARD", Text("정 · 운영자", "Jung · operator")),
+)
+"""Who one may be on a local run; any other name is possible too."""
+
+
+class Front:
+    """Pages that belong to no single business."""
+
+    def __init__(self, desk: Desk, rooms: Rooms, is_over: Callable[[], bool]) -> None:
+        self.desk = desk
+        self.rooms = rooms
+        self._is_over = is_over
+        desk.add("GET", "/", self.home)
+        desk.add("GET", "/mine", self.mine, CUSTOMER)
+        desk.add("GET", "/staff", self.work, STAFF)
+        desk.add("POST", "/language", self.language)
+        desk.add("POST", "/sign-out", self.sign_out)
+        desk.add("GET", "/sign-in", self.sign_in)
+        if desk.local:
+            desk.add("POST", "/sign-in", self.choose)
+        desk.add("POST", "/sample", self.sample)
+        desk.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
+
+    async def home(self, visit: Visit) -> Response:
+        if visit.visitor.is_customer:
+            return await self._customers_home(visit)
+        if visit.visitor.is_operator:
+            return self.desk.go("/operator")
+        if visit.visitor.is_staff:
+            return self.desk.go("/staff")
+        return self.desk.page(visit, "welcome.html", businesses=BUSINESSES)
+
+    async def _customers_home(self, visit: Visit) -> Response:
+        cards, missing = await self._things(visit)
+        return self.desk.page(
+            visit,
+            "home.html",
+            businesses=BUSINESSES,
+            cards=[card for card in cards if card.is_open][:6],
+            missing=missing,
+            triggers=triggers((business, business.things) for business in BUSINESSES),
+        )
+
+    async def mine(self, visit: Visit) -> Response:
+        """Everything of a member across all businesses: what is open first, then newest first."""
+        cards, missing = await self._things(visit)
+        return self.desk.page(
+            visit,
+            "mine.html",
+            now=[card for card in cards if card.is_open],
+            past=[card for card in cards if not card.is_open],
+            missing=missing,
+            triggers=triggers((business, business.things) for business in BUSINESSES),
+        )
+
+    async def _things(self, visit: Visit) -> tuple[list[Card], list[Text]]:
+        shown = await self.rooms.lists(visit, [(business, business.things) for business in BUSINESSES])
+        cards = [card for one in shown for card in one.cards]
+        cards.sort(key=lambda card: str(card.item["created_at"]), reverse=True)
+        return cards, [one.business.name for one in shown if one.problem]
+
+    async def work(self, visit: Visit) -> Response:
+        """What waits for staff, across all businesses."""
+        wanted = [(business, listing) for business in ALL for listing in business.worklists if listing.work]
+        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf]
+        shown = await self.rooms.lists(visit, wanted)
+        first = await self.rooms.lists(visit, shelves)
+        return self.desk.page(
+            visit,
+            "staff.html",
+            shown=shown,
+            businesses=ALL,
+            empty=not any(one.cards or one.problem for one in first),
+            triggers=triggers(wanted),
+        )
+
+    # -- who, and in which language
+
+    async def sign_in(self, visit: Visit) -> Response:
+        back = place_here(visit.asked("next"), "/")
+        return self.desk.page(visit, "sign_in.html", people=PEOPLE, back=back)
+
+    async def choose(self, visit: Visit) -> Response:
+        """On a local run: be somebody."""
+        key = self.desk.settings.jwt_key
+        assert key is not None
+        subject, role, grade = _person(visit.given)
+        try:
+            token = tokens.issue(
+                subject,
+                role,
+                grade,
+                key=key.get_secret_value(),
+                issuer=self.desk.settings.jwt_issuer,
+                audience=self.desk.settings.jwt_audience,
+            )
+        except ValueError:
+            return await self.sign_in(visit)
+        response = self.desk.go(place_here(visit.given.get("next", ""), "/"))
+        self.desk.sessions.begin(response, token)
+        return response
+
+    async def sign_out(self, visit: Visit) -> Response:
+        response = self.desk.go("/")
+        self.desk.sessions.end(response)
+        return response
+
+    async def language(self, visit: Visit) -> Response:
+        response = self.desk.go(place_here(visit.given.get("next", ""), "/"))
+        self.desk.sessions.choose_language(response, visit.given.get("language", ""))
+        return response
+
+    # -- live
+
+    async def events(self, request: Request) -> Response:
+        """Hints for one open page, from where the page stands or the browser lost the line."""
+        visitor = await self.desk.sessions.visitor(request)
+        if visitor.caller is None:
+            return Response(status_code=204, headers=HEADERS)
+        since = request.headers.get("last-event-id") or request.query_params.get("since", "")
+        stream = self.desk.live.stream(visitor.caller, since, self._is_over)
+        return StreamingResponse(stream, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
+
+    # -- sample data
+
+    async def sample(self, visit: Visit) -> Response:
+        """Fill an empty town; a second time changes nothing. As whoever presses, who must be staff."""
+        if not visit.visitor.is_staff:
+            return self.desk.problem(visit, problems.wrong_role(visit.visitor.language), 403)
+        await plant(lambda path, body, key: self.desk.api.send(visit.visitor, "POST", path, body, key))
+        return self.desk.go("/staff?done=sample")
+
+
+def _person(given: dict[str, str]) -> tuple[str, Role, str | None]:
+    """One of those that are listed, or whom the form names; whether there can be such a one is seen later."""
+    for subject, role, grade, _ in PEOPLE:
+        if subject == given.get("person"):
+            return subject, role, grade
+    return given.get("subject", "").strip(), cast(Role, given.get("role", "")), given.get("grade") or None

@@ -1,0 +1,144 @@
+"""What the console says of an answer that is not what a person hoped for: why, and what can be done."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gateway_api.console.inside import Heard
+from gateway_api.console.words import Text
+from gateway_api.language import Language
+
+
+class Told(NamedTuple):
+    """A problem in words, with a way on where there is one."""
+
+    title: str
+    detail: str
+    code: str
+    fields: dict[str, str]
+    link: str = ""
+    link_text: Text = Text("", "")
+
+
+OWN_WORDS: dict[str, tuple[Text, Text]] = {
+    "not_signed_in": (
+        Text("다시 로그인해 주세요", "Please sign in again"),
+        Text("로그인한 시간이 지났습니다.", "Your session is over."),
+    ),
+    "invalid": (
+        Text("입력을 확인해 주세요", "Please check what you entered"),
+        Text("아래에 표시된 항목을 고쳐 주세요.", "Correct what is marked below."),
+    ),
+    "too_many_requests": (
+        Text("요청이 너무 많습니다", "Too many requests"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+    "unavailable": (
+        Text("잠시 후 다시 시도해 주세요", "Please try again shortly"),
+        Text("지금은 응답이 없어 아무것도 바뀌지 않았습니다.", "There is no answer now; nothing was changed."),
+    ),
+    "outcome_unknown": (
+        Text("결과를 아직 확인하고 있습니다", "We are still checking the outcome"),
+        Text(
+            "같은 단추를 다시 눌러도 한 번만 처리됩니다. 내 내역에서도 볼 수 있습니다.",
+            "Pressing the same button again is safe: it is done once. Your things show the outcome too.",
+        ),
+    ),
+    "still_running": (
+        Text("아직 처리하고 있습니다", "Still at work"),
+        Text("같은 단추를 다시 누르면 결과를 알 수 있습니다.", "Press the same button again to see the outcome."),
+    ),
+    "still_confirming": (
+        Text("입금과 재고를 아직 확인하고 있습니다", "We are still checking deposit and stock"),
+        Text("저절로 이어서 처리됩니다.", "It goes on by itself."),
+    ),
+    "payment_unavailable": (
+        Text("결제 응답이 없어 취소했습니다", "The payment did not answer, so this was cancelled"),
+        Text(
+            "받은 돈은 없고, 나중에 결제되더라도 돌려드립니다. 잠시 후 다시 시도해 주세요.",
+            "No money is kept, and a charge that turns up later is undone. Please try again shortly.",
+        ),
+    ),
+    "ticket_unavailable": (
+        Text("티켓을 확인하지 못해 예약하지 않았습니다", "The ticket could not be checked, so nothing was reserved"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+    "bike_unavailable": (
+        Text("자전거를 확인하지 못해 빌리지 않았습니다", "The bike could not be checked, so no ride began"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+    "idempotency_key_reused": (
+        Text("이미 보낸 신청입니다", "This form was sent before"),
+        Text("내용을 확인하고 다시 보내 주세요.", "Check it and send it again."),
+    ),
+    "deadline_passed": (
+        Text("입금 기한이 지난 주문입니다", "The deadline of this order has passed"),
+        Text("입금액을 돌려주거나 주문을 되살려 주세요.", "Give the money back, or revive the order."),
+    ),
+    "internal_error": (
+        Text("문제가 생겼습니다", "Something went wrong"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+}
+"""Where the API's words speak of headers and keys."""
+
+WAYS_ON: dict[str, tuple[str, Text]] = {
+    "deposit_too_low": ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
+    "debt_owed": ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
+    "ride_open": ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
+    "late_fee_owed": ("/mine", Text("연체료 내기", "Pay the late fee")),
+    "already_booked": ("/mine", Text("내 예약 보기", "See the booking")),
+    "already_reserved": ("/mine", Text("내 예약 보기", "See the reservation")),
+    "outcome_unknown": ("/mine", Text("내 내역 보기", "See my things")),
+    "payment_declined": ("/mine", Text("내 내역 보기", "See my things")),
+    "payment_unavailable": ("/mine", Text("내 내역 보기", "See my things")),
+    "not_signed_in": ("/sign-in", Text("로그인", "Sign in")),
+}
+
+SAME_KEY = {"outcome_unknown", "still_running", "unavailable", "too_many_requests", "still_confirming"}
+"""Answers after which the same form stands for the same request."""
+
+
+def told(heard: Heard, language: Language) -> Told:
+    """A problem of the API as people read it."""
+    own = OWN_WORDS.get(heard.code)
+    title = own[0].of(language) if own else str(heard.body.get("title", heard.status))
+    detail = own[1].of(language) if own else str(heard.body.get("detail", ""))
+    errors: list[dict[str, Any]] = heard.body.get("errors", [])
+    fields = {str(error["field"]).removeprefix("payment."): str(error["detail"]) for error in errors}
+    link, link_text = WAYS_ON.get(heard.code, ("", Text("", "")))
+    if price := heard.body.get("price"):
+        detail = f"{detail} (₩{price:,})"
+    if expected := heard.body.get("expected"):
+        detail = f"{detail} (₩{expected:,})"
+    return Told(title, detail, heard.code, fields, link, link_text)
+
+
+def too_old(language: Language) -> Told:
+    """A form that carries no token of this browser's session."""
+    return Told(
+        Text("화면이 오래되었습니다", "This page is too old").of(language),
+        Text("새로고침하고 다시 시도해 주세요.", "Reload it and try again.").of(language),
+        "csrf",
+        {},
+    )
+
+
+def wrong_role(language: Language) -> Told:
+    return Told(
+        Text("권한이 없습니다", "Not allowed").of(language),
+        Text("이 화면은 다른 권한을 가진 사람만 볼 수 있습니다.", "This page is for people with another role.").of(
+            language
+        ),
+        "wrong_role",
+        {},
+    )
+
+
+def nothing_here(language: Language) -> Told:
+    return Told(
+        Text("찾을 수 없습니다", "Not found").of(language),
+        Text("이 주소에는 볼 수 있는 것이 없습니다.", "There is nothing here that you may see.").of(language),
+        "not_found",
+        {},
+    )

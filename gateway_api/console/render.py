@@ -1,0 +1,107 @@
+"""Pages from templates: every text in the visitor's language, everything escaped, nothing from anywhere else."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jinja2
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse
+
+from gateway_api.console import words
+from gateway_api.console.happenings import happening
+from gateway_api.console.session import Sessions, Visitor
+from gateway_api.console.words import Code, Count, Instant, Money, State, Text
+from gateway_api.language import Language
+
+HERE = Path(__file__).parent
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {"content-security-policy": POLICY, "cache-control": "no-store", "vary": "Cookie, Accept-Language"}
+
+templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+class Words:
+    """What templates say things with, in one language."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+
+    def __call__(self, ko: str, en: str) -> str:
+        return en if self.language == "en" else ko
+
+    def say(self, text: str | Text | State) -> str:
+        """A label in this language; what people wrote as they wrote it."""
+        return text if isinstance(text, str) else (text.en if self.language == "en" else text.ko)
+
+    def show(self, value: Any) -> Markup:
+        """A fact's value."""
+        match value:
+            case State():
+                return Markup('<span class="state" data-tone="{}">{}</span>').format(value.tone, self.say(value))
+            case Money():
+                return Markup('<span class="number">{}</span>').format(words.won(value.won, self.language))
+            case Instant():
+                return self.time(value.at)
+            case Count():
+                return escape(words.count(value, self.language))
+            case Code():
+                return Markup("<code>{}</code>").format(value.text)
+            case Text():
+                return escape(self.say(value))
+            case date():
+                return escape(value.isoformat())
+        return escape(value)
+
+    def time(self, instant: str, *, seconds: bool = False) -> Markup:
+        shown = words.clock(instant, self.language, seconds=seconds)
+        return Markup('<time datetime="{}">{}</time>').format(instant, shown)
+
+    def countdown(self, instant: str) -> Markup:
+        """A moment that is waited for; a script shows how long it still is."""
+        shown = words.clock(instant, self.language)
+        return Markup('<time datetime="{}" data-until>{}</time>').format(instant, shown)
+
+    def happened(self, what: str) -> str:
+        return self.say(happening(what))
+
+    def reason(self, code: str) -> str:
+        return self.say(words.REASONS.get(code, code))
+
+
+class Renderer:
+    """Draws a template for a visitor."""
+
+    def __init__(self, sessions: Sessions, *, local: bool) -> None:
+        self._sessions = sessions
+        self._local = local
+
+    def page(
+        self, visitor: Visitor, template: str, *, path: str, status: int = 200, since: str = "-0", **more: Any
+    ) -> HTMLResponse:
+        t = Words(visitor.language)
+        content = templates.get_template(template).render(
+            t=t,
+            visitor=visitor,
+            path=path,
+            since=since,
+            local=self._local,
+            csrf=self._sessions.csrf(visitor),
+            nonce=lambda: uuid4().hex,
+            **more,
+        )
+        response = HTMLResponse(content, status, HEADERS)
+        self._sessions.remember(response, visitor)
+        return response

@@ -1,0 +1,272 @@
+"""The businesses' pages: what is offered, one thing with its story, a form, and what it led to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from gateway_api.console import problems
+from gateway_api.console.actions import TEST_PAYMENTS, Action, Business, Item, Listing, idempotency_key
+from gateway_api.console.businesses import ALL
+from gateway_api.console.desk import Desk, Visit, place_here
+from gateway_api.console.inside import Heard
+from gateway_api.console.problems import Told
+from gateway_api.console.words import Text
+from gateway_api.door import ANY
+
+FORM_ONLY = {"csrf", "nonce", "back"}
+_NAMED = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One item as a page shows it."""
+
+    business: Business
+    listing: Listing
+    item: Item
+    actions: tuple[Action, ...]
+
+    @property
+    def id(self) -> str:
+        return self.listing.id_of(self.item)
+
+    @property
+    def place(self) -> str:
+        return f"/{self.business.slug}/{self.listing.slug}/{quote(self.id, safe='')}"
+
+    @property
+    def is_open(self) -> bool:
+        """Something is still to happen."""
+        state = self.listing.state(self.item)
+        return self.listing.next(self.item) is not None or (state is not None and state.tone == "wait")
+
+    def place_of(self, action: Action) -> str:
+        id = quote(str(self.item[action.key] if action.key else self.id), safe="")
+        return f"/{self.business.slug}/{self.listing.slug}/{id}/{action.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A list on a page: its cards, or why there are none."""
+
+    business: Business
+    listing: Listing
+    cards: list[Card]
+    problem: Told | None
+
+
+def triggers(pairs: Iterable[tuple[Business, Listing]]) -> str:
+    """The live hints at which a page's part is drawn anew."""
+    names = {f"sse:{listing.hears}-{business.family}" for business, listing in pairs}
+    return ", ".join([*sorted(names), "sse:refresh"])
+
+
+class Rooms:
+    """The pages of all businesses."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        for business in ALL:
+            self._add(business)
+
+    def _add(self, business: Business) -> None:
+        base = f"/{business.slug}"
+
+        async def overview(visit: Visit) -> Response:
+            return await self._overview(visit, business)
+
+        async def item(visit: Visit) -> Response:
+            return await self._item(visit, business)
+
+        async def form(visit: Visit) -> Response:
+            return await self._form(visit, business)
+
+        async def submit(visit: Visit) -> Response:
+            return await self._submit(visit, business)
+
+        self.desk.add("GET", base, overview, ANY)
+        self.desk.add("GET", f"{base}/new/{{action}}", form, ANY)
+        self.desk.add("POST", f"{base}/new/{{action}}", submit, ANY)
+        self.desk.add("GET", f"{base}/{{listing}}/{{id}}", item, ANY)
+        self.desk.add("GET", f"{base}/{{listing}}/{{id}}/{{action}}", form, ANY)
+        self.desk.add("POST", f"{base}/{{listing}}/{{id}}/{{action}}", submit, ANY)
+
+    # -- looking
+
+    async def _overview(self, visit: Visit, business: Business) -> Response:
+        wanted = [one for one in business.listings if visit.role in one.roles and one is not business.account]
+        if visit.visitor.is_staff:  # what waits for them comes right after what is offered
+            wanted.sort(key=lambda one: (one is not business.shelf, not one.work))
+        account = business.account if business.account and visit.role in business.account.roles else None
+        shown, mine = await asyncio.gather(
+            self.lists(visit, [(business, one) for one in wanted]),
+            self._account(visit, account),
+        )
+        return self.desk.page(
+            visit,
+            "business.html",
+            business=business,
+            shown=shown,
+            account=mine,
+            registers=[action for action in business.registers if visit.role in action.roles],
+            triggers=triggers((business, one) for one in [*wanted, *([account] if account else [])]),
+            done=self._done(visit, business),
+        )
+
+    async def _account(self, visit: Visit, account: Listing | None) -> Item | None:
+        if account is None:
+            return None
+        heard = await self.desk.api.get(visit.visitor, account.path)
+        return heard.body if heard.ok else None
+
+    async def lists(self, visit: Visit, wanted: Sequence[tuple[Business, Listing]]) -> list[Shown]:
+        """Several lists at once, each with what it joins."""
+        return await asyncio.gather(*(self._list(visit, business, listing) for business, listing in wanted))
+
+    async def _list(self, visit: Visit, business: Business, listing: Listing) -> Shown:
+        path = listing.staff_path if listing.staff_path and visit.visitor.is_staff else listing.path
+        heard = await self.desk.api.get(visit.visitor, path)
+        if not heard.ok:
+            return Shown(business, listing, [], problems.told(heard, visit.visitor.language))
+        items = await asyncio.gather(*(self._joined(visit, listing, item) for item in heard.items))
+        return Shown(business, listing, [self._card(visit, business, listing, item) for item in items], None)
+
+    async def _joined(self, visit: Visit, listing: Listing, item: Item) -> Item:
+        """An item with what lies beside it; what cannot be had now is left out."""
+        found: dict[str, Any] = {}
+        for name, template in listing.joins:
+            heard = await self.desk.api.get(visit.visitor, _NAMED.sub(lambda part: str(item[part[1]]), template))
+            if heard.ok:
+                found[name] = heard.body
+        return {**item, **found}
+
+    def _card(self, visit: Visit, business: Business, listing: Listing, item: Item) -> Card:
+        return Card(business, listing, item, tuple(one for one in listing.actions if one.is_for(visit.role, item)))
+
+    async def _fetch(self, visit: Visit, listing: Listing, id: str) -> Heard:
+        seen = visit.asked("seen")
+        waits = f"?min_version={seen}" if listing.waits and seen.isdigit() else ""
+        heard = await self.desk.api.get(visit.visitor, listing.item.replace("{id}", id) + waits)
+        if not heard.ok:
+            return heard
+        return Heard(heard.status, await self._joined(visit, listing, heard.body))
+
+    async def _item(self, visit: Visit, business: Business) -> Response:
+        listing = business.listing(visit.part("listing"))
+        if listing is None or not listing.item or visit.role not in listing.roles:
+            return self._nothing(visit)
+        heard = await self._fetch(visit, listing, visit.part("id"))
+        if not heard.ok:
+            return self.desk.problem(visit, problems.told(heard, visit.visitor.language), heard.status)
+        return self.desk.page(
+            visit,
+            "item.html",
+            business=business,
+            listing=listing,
+            card=self._card(visit, business, listing, heard.body),
+            triggers=triggers([(business, listing)]),
+            done=self._done(visit, business),
+        )
+
+    # -- doing
+
+    async def _form(self, visit: Visit, business: Business) -> Response:
+        found = self._named(visit, business)
+        if found is None:
+            return self._nothing(visit)
+        return await self._draw(visit, business, *found)
+
+    async def _submit(self, visit: Visit, business: Business) -> Response:
+        found = self._named(visit, business)
+        if found is None:
+            return self._nothing(visit)
+        listing, action = found
+        given = {name: value for name, value in visit.given.items() if name not in FORM_ONLY}
+        path, body = action.request(given, visit.part("id") if listing else "")
+        key = idempotency_key(visit.given.get("nonce", ""), given)
+        heard = await self.desk.api.send(
+            visit.visitor, action.method, path, body, key if action.method == "POST" else ""
+        )
+        if heard.ok:
+            return self.desk.go(self._afterwards(visit, business, listing, action, heard))
+        if heard.code == "not_signed_in":
+            return self.desk.to_sign_in(visit)
+        return await self._draw(visit, business, listing, action, heard)
+
+    def _named(self, visit: Visit, business: Business) -> tuple[Listing | None, Action] | None:
+        """The action that a path names, and the list of what it is about; None when there is none for this role."""
+        slug = visit.part("action")
+        listing = None
+        if "listing" in visit.request.path_params:
+            listing = business.listing(visit.part("listing"))
+            action = listing.action(slug) if listing else None
+        else:
+            action = next((one for one in business.registers if one.slug == slug), None)
+        if action is None or visit.role not in action.roles:
+            return None
+        return listing, action
+
+    async def _draw(
+        self, visit: Visit, business: Business, listing: Listing | None, action: Action, heard: Heard | None = None
+    ) -> Response:
+        """The form, with what it is about; after a refusal with the reason, and what was filled in."""
+        card: Card | None = None
+        if listing is not None and listing.item:
+            about = await self._fetch(visit, listing, visit.part("id"))
+            if not about.ok and heard is None:
+                return self.desk.problem(visit, problems.told(about, visit.visitor.language), about.status)
+            card = self._card(visit, business, listing, about.body) if about.ok else None
+        item = card.item if card else {}
+        told = problems.told(heard, visit.visitor.language) if heard else None
+        values = {field.name: visit.given.get(field.name, field.first(item)) for field in action.fields}
+        same = told is not None and told.code in problems.SAME_KEY
+        return self.desk.page(
+            visit,
+            "form.html",
+            heard.status if heard else 200,
+            business=business,
+            listing=listing,
+            action=action,
+            card=card,
+            problem=told,
+            values={**values, "token": visit.given.get("token", "tok_visa")},
+            kept_nonce=visit.given.get("nonce", "") if same else "",
+            payments=TEST_PAYMENTS,
+            back=place_here(
+                visit.given.get("back") or visit.asked("back"), card.place if card else f"/{business.slug}"
+            ),
+        )
+
+    def _afterwards(
+        self, visit: Visit, business: Business, listing: Listing | None, action: Action, heard: Heard
+    ) -> str:
+        """Where to look after something was done."""
+        version = heard.body.get("version", "")
+        if action.opens:
+            new_id = heard.location.rpartition("/")[2]
+            return f"/{business.slug}/{business.things.slug}/{new_id}?seen={version}"
+        own = f"/{business.slug}"
+        if listing is not None and listing.item:
+            own = f"{own}/{listing.slug}/{visit.part('id')}"
+        back = place_here(visit.given.get("back", ""), own)
+        if action.method == "DELETE" and back == own:
+            back = f"/{business.slug}"
+        seen = f"&seen={version}" if back == own else ""
+        return f"{back.partition('?')[0]}?done={action.slug}{seen}"
+
+    def _done(self, visit: Visit, business: Business) -> str:
+        """What was asked for just now, in words."""
+        slug = visit.asked("done")
+        actions = [*business.registers, *(action for listing in business.listings for action in listing.actions)]
+        label = next((action.label for action in actions if action.slug == slug), Text("", ""))
+        return label.of(visit.visitor.language)
+
+    def _nothing(self, visit: Visit) -> Response:
+        return self.desk.problem(visit, problems.nothing_here(visit.visitor.language), 404)

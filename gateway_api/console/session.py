@@ -1,0 +1,123 @@
+"""Who looks: the session cookie holds the same signed token that the API takes, nothing else is kept here."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts.base import Caller
+from gateway_api.door import Door
+from gateway_api.language import Language, preferred
+from gateway_api.problems import Problem
+from workers.runtime.settings import Settings
+
+SESSION: Final = "yeyak_session"
+BROWSER: Final = "yeyak_browser"
+LANGUAGE: Final = "yeyak_language"
+LONGEST_COOKIE = 3_800
+"""Browsers drop a cookie of more than 4096 bytes, its name and attributes included."""
+LANGUAGE_SECONDS = 365 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whoever sent a request; `caller` is None for one who has not signed in."""
+
+    caller: Caller | None
+    token: str
+    language: Language
+    browser: str
+    """A random name of this browser, so that a form on the sign-in page can be told from a foreign one."""
+    known_browser: bool
+
+    @property
+    def is_staff(self) -> bool:
+        return self.caller is not None and self.caller.is_staff
+
+    @property
+    def is_customer(self) -> bool:
+        return self.caller is not None and not self.caller.is_staff
+
+    @property
+    def is_operator(self) -> bool:
+        return self.caller is not None and self.caller.role == "operator"
+
+
+class Sessions:
+    """Reads and writes the cookies; `secure` when people come by https."""
+
+    def __init__(self, door: Door, settings: Settings) -> None:
+        self._door = door
+        self._key = _key(settings)
+        self.secure = (settings.console_url or "").startswith("https://")
+
+    async def visitor(self, request: Request) -> Visitor:
+        """Who sent a request; a token that is not valid (any more) is no session."""
+        token = request.cookies.get(SESSION, "")
+        caller: Caller | None = None
+        if token:
+            try:
+                caller = (await self._door.verifier.verify(f"Bearer {token}")).caller
+            except Problem:
+                token = ""
+        browser = request.cookies.get(BROWSER, "")
+        return Visitor(caller, token, language_of(request), browser or secrets.token_urlsafe(18), bool(browser))
+
+    def csrf(self, visitor: Visitor) -> str:
+        """What a form of this visitor carries."""
+        return self.sign("csrf", visitor.token, visitor.browser)
+
+    def is_from_here(self, visitor: Visitor, token: str) -> bool:
+        return visitor.known_browser and hmac.compare_digest(self.csrf(visitor).encode(), token.encode())
+
+    def sign(self, *parts: str) -> str:
+        text = "".join(f"{len(part)}:{part}" for part in parts)
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+    def remember(self, response: Response, visitor: Visitor) -> Response:
+        """Give a new browser its name."""
+        if not visitor.known_browser:
+            self._set(response, BROWSER, visitor.browser)
+        return response
+
+    def begin(self, response: Response, token: str) -> None:
+        if len(token) > LONGEST_COOKIE:
+            raise ValueError("the issuer's token is too long for a cookie")
+        self._set(response, SESSION, token)
+        self._set(response, BROWSER, secrets.token_urlsafe(18))
+
+    def end(self, response: Response) -> None:
+        for name in (SESSION, BROWSER):
+            response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def choose_language(self, response: Response, language: str) -> None:
+        self._set(response, LANGUAGE, "en" if language == "en" else "ko", LANGUAGE_SECONDS)
+
+    def keep(self, response: Response, name: str, value: str, seconds: int) -> None:
+        self._set(response, name, value, seconds)
+
+    def _set(self, response: Response, name: str, value: str, seconds: int | None = None) -> None:
+        response.set_cookie(name, value, seconds, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+
+def language_of(request: Request) -> Language:
+    chosen = request.cookies.get(LANGUAGE)
+    if chosen == "ko" or chosen == "en":
+        return "en" if chosen == "en" else "ko"
+    return preferred(request.headers.get("accept-language", ""))
+
+
+def _key(settings: Settings) -> bytes:
+    """The key of forms; where nobody can sign in to the console, any will do. Raises ValueError without one."""
+    secret = settings.console_key or settings.jwt_key
+    if secret is None and settings.oidc_issuer is not None:
+        raise ValueError("YEYAK_CONSOLE_KEY must be set: it signs the console's forms")
+    if secret is None:
+        return secrets.token_bytes(32)
+    return hashlib.sha256(b"console:" + secret.get_secret_value().encode()).digest()

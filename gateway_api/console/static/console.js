@@ -1,0 +1,56 @@
+// Countdowns, busy buttons, and care for what somebody is just typing. Pages work without it.
+(() => {
+  "use strict";
+  const korean = document.documentElement.lang === "ko";
+
+  const span = (seconds) => {
+    const days = Math.floor(seconds / 86400);
+    const hours = Math.floor((seconds % 86400) / 3600);
+    const minutes = Math.floor((seconds % 3600) / 60);
+    if (days) return korean ? `${days}일 ${hours}시간` : `${days} d ${hours} h`;
+    if (hours) return korean ? `${hours}시간 ${minutes}분` : `${hours} h ${minutes} min`;
+    const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
+    return korean ? `${minutes}분 ${rest}초` : `${minutes}:${rest} min`;
+  };
+
+  const tick = () => {
+    for (const time of document.querySelectorAll("time[data-until]")) {
+      const left = (Date.parse(time.dateTime) - Date.now()) / 1000;
+      time.dataset.left = left > 0 ? (korean ? `${span(left)} 남음` : `${span(left)} left`) : (korean ? "지났습니다" : "is over");
+    }
+  };
+  tick();
+  setInterval(tick, 1000);
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    const button = event.submitter;
+    if (button) {
+      button.setAttribute("aria-busy", "true");
+      if (button.dataset.busy) button.textContent = button.dataset.busy;
+    }
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+
+  const line = document.querySelector("[data-live-state]");
+  const live = (on) => {
+    document.body.dataset.live = on ? "on" : "off";
+    if (line) line.textContent = on ? "" : line.dataset.off;
+  };
+  document.addEventListener("htmx:sseOpen", () => live(true));
+  document.addEventListener("htmx:sseError", () => live(false));
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const part = event.detail.target;
+    const typing = part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+    const whole = event.detail.xhr.status === 200 && event.detail.serverResponse.includes('id="live"');
+    event.detail.shouldSwap = whole && !typing && !part.querySelector("form[data-sent]");
+  });
+  document.addEventListener("htmx:afterSettle", tick);
+})();

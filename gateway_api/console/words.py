@@ -1,0 +1,172 @@
+"""How the console says things: both languages side by side, won with separators, times as the clock of Seoul shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway_api.language import Language
+
+SEOUL = ZoneInfo("Asia/Seoul")
+Tone = Literal["good", "wait", "bad", "calm"]
+
+
+class Text(NamedTuple):
+    ko: str
+    en: str
+
+    def of(self, language: Language) -> str:
+        return self.en if language == "en" else self.ko
+
+
+class State(NamedTuple):
+    """A state's label, and how it is to be taken."""
+
+    ko: str
+    en: str
+    tone: Tone
+
+    @property
+    def text(self) -> Text:
+        return Text(self.ko, self.en)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    won: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Something to be copied as it stands: an id, a reference."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of something; None is not known now."""
+
+    number: int | None
+    ko: str = ""
+    en: str = ""
+
+
+class Next(NamedTuple):
+    """What has to happen next, and until when; `waiting` while it is the house's turn."""
+
+    text: Text
+    until: str | None = None
+    waiting: bool = False
+
+
+Fact = tuple[Text, Any]
+"""What is shown: a label, and a text, a number, a Money, an Instant, a State, a Code or a Count."""
+
+NOT_KNOWN = Text("지금은 알 수 없음", "not known now")
+
+
+def won(amount: int, language: Language) -> str:
+    """`12,000원`, `₩12,000`."""
+    return f"₩{amount:,}" if language == "en" else f"{amount:,}원"
+
+
+def clock(instant: str | datetime, language: Language, *, seconds: bool = False) -> str:
+    """An instant in Seoul: `11월 21일 (토) 14:05`, `Sat 21 Nov 14:05`, with the year where it is another one."""
+    at = (datetime.fromisoformat(instant) if isinstance(instant, str) else instant).astimezone(SEOUL)
+    other_year = at.year != datetime.now(SEOUL).year
+    time = f"{at:%H:%M:%S}" if seconds else f"{at:%H:%M}"
+    if language == "en":
+        return (
+            f"{WEEKDAYS[at.weekday()].en} {at.day} {MONTHS[at.month - 1]}{f' {at.year}' if other_year else ''} {time}"
+        )
+    year = f"{at.year}년 " if other_year else ""
+    return f"{year}{at.month}월 {at.day}일 ({WEEKDAYS[at.weekday()].ko}) {time}"
+
+
+def count(value: Count, language: Language) -> str:
+    if value.number is None:
+        return NOT_KNOWN.of(language)
+    unit = value.ko if language == "ko" else f" {value.en}" if value.en else ""
+    return f"{value.number:,}{unit}"
+
+
+WEEKDAYS = (
+    Text("월", "Mon"),
+    Text("화", "Tue"),
+    Text("수", "Wed"),
+    Text("목", "Thu"),
+    Text("금", "Fri"),
+    Text("토", "Sat"),
+    Text("일", "Sun"),
+)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+REASONS = {
+    "insufficient_funds": Text("잔액 부족", "insufficient funds"),
+    "payment_unavailable": Text("결제 응답 없음", "payment did not answer"),
+    "payment_declined": Text("결제 거절", "payment declined"),
+    "provider_unavailable": Text("결제사 응답 없음", "the payment provider did not answer"),
+    "not_picked_up": Text("기한 안에 찾아가지 않음", "not picked up in time"),
+    "cancelled_by_member": Text("회원이 취소", "cancelled by the member"),
+    "cancelled_by_staff": Text("직원이 취소", "cancelled by staff"),
+    "cancelled": Text("취소됨", "cancelled"),
+    "out_of_stock": Text("재고 부족", "out of stock"),
+    "deadline": Text("기한이 지남", "the deadline passed"),
+    "deadline_passed": Text("기한이 지남", "the deadline passed"),
+    "ticket_unavailable": Text("티켓 확인 불가", "tickets did not answer"),
+    "ticket_not_available": Text("이미 예약된 티켓", "the ticket was taken"),
+    "ticket_expired": Text("만료된 티켓", "the ticket had expired"),
+    "bike_unavailable": Text("자전거 확인 불가", "bikes did not answer"),
+    "bike_not_available": Text("사용 중인 자전거", "the bike was taken"),
+    "bike_broken": Text("고장난 자전거", "the bike is broken"),
+    "voided": Text("결제 취소됨", "the payment was undone"),
+}
+"""The reasons that the town itself gives; what people wrote is shown as they wrote it."""
+
+PAYMENTS = {
+    "REQUESTED": State("결제 확인 중", "checking", "wait"),
+    "APPROVED": State("결제 완료", "paid", "good"),
+    "DECLINED": State("결제 거절", "declined", "bad"),
+    "VOIDING": State("결제 취소 중", "being undone", "wait"),
+    "VOIDED": State("결제 취소됨", "undone", "calm"),
+    "PARTIALLY_REFUNDED": State("일부 환불", "partly refunded", "calm"),
+    "REFUNDED": State("환불 완료", "refunded", "calm"),
+}
+REFUNDS = {
+    "PENDING": State("환불 진행 중", "refund under way", "wait"),
+    "REFUNDED": State("환불 완료", "refunded", "calm"),
+    "REFUND_FAILED": State("환불 다시 시도 중", "refund failed, trying again", "wait"),
+}
+
+PAYMENT, REFUND = Text("결제", "Payment"), Text("환불", "Refund")
+MEMBER, PRICE, STATUS = Text("회원", "Member"), Text("가격", "Price"), Text("상태", "State")
+REASON, CREATED = Text("사유", "Reason"), Text("접수", "Begun")
+
+
+def unknown(status: str) -> State:
+    """A state that the console has no words for."""
+    return State(status, status, "calm")
+
+
+def money_parts(item: dict[str, Any]) -> list[Fact]:
+    """Payment and refund of a thing, each with its own state."""
+    facts: list[Fact] = []
+    if payment := item.get("payment"):
+        facts += [(PAYMENT, PAYMENTS.get(payment["status"], unknown(payment["status"])))]
+    if refund := item.get("refund"):
+        facts += [(REFUND, REFUNDS.get(refund["status"], unknown(refund["status"])))]
+        facts += [(Text("환불 금액", "Refund amount"), Money(refund["amount"]))]
+    return facts
+
+
+def reason_of(item: dict[str, Any]) -> list[Fact]:
+    reason = item.get("reason")
+    return [(REASON, REASONS.get(reason, reason))] if reason else []

@@ -1,0 +1,58 @@
+"""`yeyak seed`: sample data for an empty town."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from gateway_api import tokens
+from gateway_api.console.inside import Heard
+from gateway_api.console.sample import plant
+from ops.configured import configuration, fail
+
+SUBJECT = "seed"
+WAIT_SECONDS = 30.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(seed)
+
+
+def seed(
+    url: Annotated[str, typer.Option(help="the gateway; by default the local one")] = "",
+    token: Annotated[str, typer.Option(help="a token of staff, where an issuer signs them")] = "",
+) -> None:
+    """Register some videos, tickets, bikes, products, drinks and phones; a second time changes nothing."""
+    settings = configuration()
+    if not token:
+        if settings.jwt_key is None:
+            fail("an issuer signs the tokens here: give one with --token")
+        token = tokens.issue(
+            SUBJECT,
+            "staff",
+            key=settings.jwt_key.get_secret_value(),
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+    address = url or f"http://{settings.gateway_host}:{settings.gateway_port}"
+    try:
+        refused = asyncio.run(_plant(address, token))
+    except httpx.HTTPError as error:
+        fail(f"the gateway at {address} does not answer: {type(error).__name__}")
+    if refused:
+        fail(f"{refused} requests were refused")
+    typer.echo("The town has sample data.")
+
+
+async def _plant(address: str, token: str) -> int:
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=WAIT_SECONDS, trust_env=False) as client:
+
+        async def send(path: str, body: dict[str, Any], key: str) -> Heard:
+            answer = await client.post(path, json=body, headers={"idempotency-key": key})
+            return Heard(answer.status_code, answer.json())
+
+        return await plant(send)

@@ -1,0 +1,164 @@
+"""The whole town with its gateway on a port, and headless Chromium in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from pydantic import SecretStr
+
+from gateway_api.app import build
+from tests.conftest import MakeSettings
+from tests.support.town import Town
+from workers.runtime.asking import Asker
+from workers.runtime.bus import Bus
+
+CHROMIUM = "/usr/bin/chromium"
+AXE = Path(__file__).parent / "axe-core" / "axe.min.js"
+KEY = "a-key-for-tests-that-has-at-least-32-bytes"
+LONGEST_WAIT_MS = 15_000
+PATIENT = {
+    "jwt_key": SecretStr(KEY),
+    "gateway_rate": 0,
+    "payments_provider_ms": 1500,
+    "payments_slow_seconds": 4,
+    "video_rental_payment_ms": 2500,
+    "preorder_payment_ms": 2500,
+    "bike_sharing_payment_ms": 2500,
+    "cafe_price_ms": 3000,
+    "shop_preparing_seconds": 0.2,
+}
+"""Long enough that a busy machine does not look like silence; `tok_slow` is slower."""
+
+
+@dataclass(frozen=True)
+class City:
+    """A town with its gateway."""
+
+    town: Town
+    url: str
+
+
+@pytest.fixture(scope="module")
+async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
+    town = await Town(await make_settings(**PATIENT)).open()
+    await town.start(*town.names)
+    bus = Bus(town.settings.amqp_url.get_secret_value(), "gateway")
+    app = build(Asker(bus, "gateway", town.settings), town.settings, bus=bus)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(30):
+        while not server.started or not app.state.gateway.parts()["broker"]:
+            await asyncio.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield City(town, f"http://127.0.0.1:{port}")
+    app.state.gateway.draining = True
+    server.should_exit = True
+    with suppress(asyncio.CancelledError):
+        await serving
+    await town.close()
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+class Someone:
+    """A person at a browser."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.complaints: list[str] = []
+        page.set_default_timeout(LONGEST_WAIT_MS)
+        page.on("console", lambda line: self._note(line.type, line.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._foreign(request.url))
+
+    def _note(self, kind: str, text: str) -> None:
+        refused = re.search(r"the server responded with a status of (4\d\d|50[34])", text)
+        if kind in ("error", "warning") and not refused:
+            self.complaints.append(text)
+
+    def _foreign(self, url: str) -> None:
+        if not url.startswith((self.url, "data:")):
+            self.complaints.append(f"a request left the host: {url}")
+
+    async def go(self, path: str) -> None:
+        await self.page.goto(self.url + path)
+
+    async def sign_in(self, person: str) -> None:
+        await self.go("/sign-in")
+        await self.page.locator(f"button[value={person}]").click()
+        await self.page.locator(".who .name").wait_for()
+
+    async def press(self, name: str, *, within: str = "main") -> None:
+        """A button or a link, by the beginning of its name."""
+        pattern = re.compile(rf"^{re.escape(name)}")
+        place = self.page.locator(within)
+        both = place.get_by_role("button", name=pattern).or_(place.get_by_role("link", name=pattern))
+        await both.first.click()
+
+    async def fill(self, **fields: str) -> None:
+        for name, value in fields.items():
+            await self.page.locator(f"[name={name}]").fill(value)
+
+    async def pay_with(self, token: str) -> None:
+        await self.page.locator(f"input[value={token}]").check()
+
+    async def sees(self, text: str, *, within_ms: int = LONGEST_WAIT_MS) -> None:
+        await self.page.locator("main").get_by_text(text).first.wait_for(timeout=within_ms)
+
+    async def is_live(self) -> None:
+        await self.page.locator("body[data-live=on]").wait_for()
+
+    async def axe(self) -> list[str]:
+        """What axe-core has against the page."""
+        await self.page.evaluate(f"{AXE.read_text()};0")
+        found = await self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{violation['id']}: {node['html'][:120]}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+
+    async def overflow(self) -> int:
+        """Pixels by which the page is wider than its window."""
+        return int(await self.page.evaluate("document.scrollingElement.scrollWidth - innerWidth"))
+
+
+Arrive = Callable[..., Awaitable[Someone]]
+
+
+@pytest.fixture
+async def arrive(city: City, chromium: Browser) -> AsyncIterator[Arrive]:
+    """People with browsers of their own; nobody's browser may have complained in the end."""
+    open_ones: list[tuple[BrowserContext, Someone]] = []
+
+    async def arrive_(person: str = "", width: int = 1280, language: str = "en-US", **more: Any) -> Someone:
+        options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "locale": language, **more}
+        context = await chromium.new_context(**options)
+        someone = Someone(await context.new_page(), city.url)
+        open_ones.append((context, someone))
+        if person:
+            await someone.sign_in(person)
+        return someone
+
+    yield arrive_
+    complaints = [complaint for _, someone in open_ones for complaint in someone.complaints]
+    for context, _ in open_ones:
+        await context.close()
+    assert complaints == []

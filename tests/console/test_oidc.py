@@ -1,0 +1,187 @@
+"""Signing in at an issuer: the code with its proof, tokens that are checked, and all that must not work."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from gateway_api.console.desk import Desk
+from gateway_api.console.live import Live
+from gateway_api.console.oidc import BEGUN, Oidc
+from gateway_api.console.session import SESSION
+from gateway_api.door import Door
+from gateway_api.tokens import PublishedKeys
+from tests.console.conftest import Browser
+from workers.runtime.settings import Settings
+
+ISSUER, CONSOLE = "https://id.example", "http://console"
+
+
+class Issuer:
+    """An issuer of tokens, as far as a console sees it."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.challenge = self.nonce = ""
+        self.access: dict[str, Any] = {}
+        self.identity: dict[str, Any] = {}
+
+    def send(self, place: str) -> str:
+        """A browser arrives; returns the state that it takes back."""
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(place).query).items()}
+        assert asked["response_type"] == "code"
+        assert asked["redirect_uri"] == f"{CONSOLE}/sign-in/callback"
+        assert asked["code_challenge_method"] == "S256"
+        self.challenge, self.nonce = asked["code_challenge"], asked["nonce"]
+        return asked["state"]
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/.well-known/openid-configuration":
+            places = {"authorization_endpoint": f"{ISSUER}/authorize", "token_endpoint": f"{ISSUER}/token"}
+            return httpx.Response(200, json={"issuer": ISSUER, **places})
+        if request.url.path == "/keys":
+            return httpx.Response(200, json={"keys": [self.published]})
+        form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
+        proof = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode().rstrip("=")
+        if form["code"] != "the-code" or proof != self.challenge or form["client_secret"] != "hush":
+            return httpx.Response(400, json={"error": "invalid_grant"})
+        common = {"iss": ISSUER, "sub": "kim", "exp": time.time() + 600}
+        return httpx.Response(
+            200,
+            json={
+                "access_token": self._signed({**common, "aud": "yeyak", "role": "customer", **self.access}),
+                "id_token": self._signed({**common, "aud": "console", "nonce": self.nonce, **self.identity}),
+            },
+        )
+
+    def _signed(self, claims: dict[str, Any]) -> str:
+        return jwt.encode(claims, self._key, "ES256", headers={"kid": "one"})
+
+    @property
+    def published(self) -> dict[str, Any]:
+        key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
+        return {**key, "kid": "one", "alg": "ES256", "use": "sig"}
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def browser(issuer, asker) -> Browser:
+    settings = Settings(
+        oidc_issuer=ISSUER,
+        oidc_client_id="console",
+        oidc_client_secret=SecretStr("hush"),
+        jwt_issuer=ISSUER,
+        jwt_jwks_url=f"{ISSUER}/keys",
+        console_key=SecretStr("k" * 32),
+        console_url=CONSOLE,
+    )
+    app, door = Starlette(), Door(asker, settings)
+    door.verifier.published = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
+    Oidc(Desk(app, door, settings, Live("amqp://nobody")), settings, httpx.MockTransport(issuer))
+    return Browser(transport=httpx.ASGITransport(app), base_url=CONSOLE, headers={"accept-language": "en"})
+
+
+async def arrive(browser: Browser, issuer: Issuer, next_place: str = "/mine") -> str:
+    """To the issuer; returns the state."""
+    answer = await browser.look(f"/sign-in/begin?next={next_place}")
+    assert answer.status_code == 303
+    return issuer.send(answer.headers["location"])
+
+
+async def test_a_code_with_its_proof_becomes_a_session(browser, issuer):
+    state = await arrive(browser, issuer)
+
+    answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/mine")
+    assert jwt.decode(browser.cookies[SESSION], options={"verify_signature": False})["sub"] == "kim"
+
+
+async def test_another_state_is_refused(browser, issuer):
+    await arrive(browser, issuer)
+
+    assert (await browser.look("/sign-in/callback?code=the-code&state=another")).status_code == 400
+    assert SESSION not in browser.cookies
+
+
+async def test_whoever_has_not_begun_is_refused(browser, issuer):
+    state = await arrive(browser, issuer)
+    browser.cookies.delete(BEGUN)
+
+    assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code == 400
+
+
+async def test_what_was_begun_cannot_be_forged(browser, issuer):
+    await arrive(browser, issuer)
+    begun = base64.urlsafe_b64encode(b'{"state":"s","nonce":"n","verifier":"v","next":"/"}').decode()
+    browser.cookies.clear()
+    browser.cookies.set(BEGUN, f"{begun}.{'0' * 64}")
+
+    assert (await browser.look("/sign-in/callback?code=the-code&state=s")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("access", "identity"),
+    [
+        ({"aud": "somebody-else"}, {}),
+        ({"role": "king"}, {}),
+        ({"exp": 1}, {}),
+        ({"iss": "https://elsewhere.example"}, {}),
+        ({}, {"nonce": "another"}),
+        ({}, {"aud": "another-client"}),
+        ({}, {"iss": "https://elsewhere.example"}),
+        ({}, {"exp": 1}),
+    ],
+)
+async def test_tokens_that_are_not_for_this_sign_in_are_refused(browser, issuer, access, identity):
+    state = await arrive(browser, issuer)
+    issuer.access, issuer.identity = access, identity
+
+    assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code == 400
+    assert SESSION not in browser.cookies
+
+
+@pytest.mark.parametrize("query", ["code=another&state={state}", "state={state}", "error=access_denied&state={state}"])
+async def test_without_the_right_code_nobody_is_signed_in(browser, issuer, query):
+    state = await arrive(browser, issuer)
+
+    assert (await browser.look(f"/sign-in/callback?{query.format(state=state)}")).status_code == 400
+
+
+async def test_it_leads_nowhere_else_afterwards(browser, issuer):
+    state = await arrive(browser, issuer, "//elsewhere.example")
+
+    answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
+
+    assert answer.headers["location"] == "/"
+
+
+@pytest.mark.parametrize("name", ["console_url", "console_key", "jwt_jwks_url"])
+def test_an_issuer_needs_its_neighbours_by_name(asker, name):
+    given: dict[str, Any] = {
+        "oidc_issuer": ISSUER,
+        "console_url": CONSOLE,
+        "console_key": SecretStr("k" * 32),
+        "jwt_jwks_url": f"{ISSUER}/keys",
+        "jwt_key": SecretStr("j" * 32),
+        name: None,
+    }
+    settings = Settings(**given)
+
+    with pytest.raises(ValueError, match=f"YEYAK_{name.upper()}"):
+        Oidc(Desk(Starlette(), Door(asker, settings), settings, Live("amqp://nobody")), settings)

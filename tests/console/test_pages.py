@@ -1,0 +1,290 @@
+"""Pages over HTTP: who may see them, what they hold, and what a form becomes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway_api.console.businesses import ALL
+from gateway_api.console.render import POLICY
+from gateway_api.console.session import SESSION
+from tests.console.conftest import rental, video
+
+VIDEO, RENTAL = video()["video_id"], rental()["rental_id"]
+BOOK = f"/video-rental/videos/{VIDEO}/book"
+ROOMS = ["/mine", "/staff", "/operator", *(f"/{business.slug}" for business in ALL)]
+
+
+@pytest.fixture
+def shelf(asker):
+    asker.says("video_rental.rentals.show_shelf", video())
+    asker.says("video_rental.rentals.list_shelf", {"items": [video()], "next_cursor": None})
+    asker.says("video_rental.rentals.book_video", rental())
+    asker.says("video_rental.my_page.show_my_page", rental())
+    asker.says("video_rental.my_page.list_my_page", {"items": [], "next_cursor": None, "as_of": "2026-02-27T14:50:01Z"})
+    return asker
+
+
+@pytest.mark.parametrize("path", ROOMS)
+async def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_back(browser, path):
+    answer = await browser.look(path)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/sign-in?next={path}")
+
+
+@pytest.mark.parametrize(
+    ("person", "path", "status"),
+    [
+        ("kim", "/staff", 403),
+        ("kim", "/operator", 403),
+        ("kim", "/video-rental/new/video", 404),
+        ("choi", "/operator", 403),
+        ("choi", "/mine", 403),
+        ("jung", "/mine", 403),
+        ("jung", "/staff", 200),
+        ("jung", "/operator", 200),
+        ("choi", "/video-rental/new/video", 200),
+        ("kim", "/video-rental/nothing/1", 404),
+    ],
+)
+async def test_each_room_is_for_its_role(browser, person, path, status):
+    await browser.sign_in(person)
+
+    assert (await browser.look(path)).status_code == status
+
+
+async def test_pages_carry_a_strict_policy_and_load_nothing_from_elsewhere(browser, shelf):
+    await browser.sign_in("kim")
+    for path in ("/", "/sign-in", "/video-rental", BOOK, f"/video-rental/rentals/{RENTAL}"):
+        page = await browser.look(path)
+
+        assert page.headers["content-security-policy"] == POLICY
+        assert page.headers["cache-control"] == "no-store"
+        assert "unsafe" not in POLICY
+        assert "style=" not in page.text
+        assert "onclick" not in page.text
+        assert "http://" not in page.text
+        assert "https://" not in page.text
+
+
+async def test_what_people_wrote_is_escaped(browser, asker, shelf):
+    asker.says("video_rental.rentals.list_shelf", {"items": [video(title="<script>alert(1)</script>")]})
+    await browser.sign_in("kim")
+
+    page = await browser.look("/video-rental")
+
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+
+
+async def test_a_booking_is_one_ask_and_ends_at_its_own_page(browser, shelf):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+
+    answer = await browser.submit(BOOK, days="2", token="tok_visa")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/video-rental/rentals/{RENTAL}?seen=2"
+    (asked,) = [request for request in shelf.asked if request.topic == "video_rental.rentals.book_video"]
+    assert json.loads(asked.body)["caller"]["member_id"] == "kim"
+    assert json.loads(asked.body)["days"] == 2
+
+
+async def test_the_same_form_sent_twice_is_one_message(browser, shelf):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+
+    for days in ("2", "2", "3"):
+        await browser.submit(BOOK, days=days, token="tok_visa")
+
+    first, again, changed = [ask.message_id for ask in shelf.asked if ask.topic == "video_rental.rentals.book_video"]
+    assert first == again
+    assert changed != first
+
+
+@pytest.mark.parametrize("path", [BOOK, "/language", "/sign-out", "/sample"])
+async def test_a_form_without_the_token_of_this_browser_does_nothing(browser, shelf, path):
+    await browser.sign_in("kim")
+    before = len(shelf.asked)
+
+    for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
+        answer = await browser.post(path, data={**data, "days": "1", "token": "tok_visa"})
+
+        assert answer.status_code == 403
+        assert SESSION in browser.cookies
+    assert len(shelf.asked) == before
+
+
+async def test_the_token_of_another_browser_is_refused(open_browser, shelf):
+    kim, lee = open_browser(), open_browser()
+    await kim.sign_in("kim")
+    await lee.sign_in("lee")
+    await lee.look(BOOK)
+    await kim.look(BOOK)
+
+    answer = await kim.post(BOOK, data={"csrf": lee.hidden("csrf"), "days": "1", "token": "tok_visa"})
+
+    assert answer.status_code == 403
+
+
+async def test_cookies_are_out_of_reach_of_scripts_and_other_sites(open_browser):
+    browser = open_browser(console_url="https://yeyak.example")
+    await browser.look("/sign-in")
+    answer = await browser.post(
+        "/sign-in",
+        data={"csrf": browser.hidden("csrf"), "person": "kim"},
+        headers={"cookie": f"yeyak_browser={_browser_name(browser)}"},
+    )
+
+    cookies = answer.headers.get_list("set-cookie")
+    assert any(cookie.startswith(SESSION) for cookie in cookies)
+    for cookie in cookies:
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert "Secure" in cookie
+
+
+def _browser_name(browser):
+    return next(cookie.value for cookie in browser.cookies.jar if cookie.name == "yeyak_browser")
+
+
+async def test_a_forged_session_is_no_session(browser):
+    browser.cookies.set(SESSION, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJraW0iLCJyb2xlIjoib3BlcmF0b3IifQ.")
+
+    assert (await browser.look("/operator")).status_code == 303
+
+
+@pytest.mark.parametrize("place", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example", "x"])
+async def test_signing_in_leads_nowhere_else(browser, place):
+    await browser.look("/sign-in")
+
+    answer = await browser.submit("/sign-in", person="kim", next=place)
+
+    assert answer.headers["location"] == "/"
+
+
+async def test_nobody_chooses_who_to_be_where_an_issuer_is_set(open_browser):
+    browser = open_browser(
+        oidc_issuer="https://id.example",
+        jwt_jwks_url="https://id.example/keys",
+        console_key="k" * 32,
+        console_url="http://console",
+    )
+
+    page = await browser.look("/sign-in")
+    answer = await browser.post("/sign-in", data={"person": "jung", "csrf": browser.hidden("csrf")})
+
+    assert "Local run" not in page.text
+    assert 'value="jung"' not in page.text
+    assert answer.status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "status", "says"),
+    [
+        ("payment_declined", {"reason": "insufficient_funds"}, 402, "See my things"),
+        ("payment_unavailable", {}, 503, "No money is kept"),
+        ("already_booked", {}, 409, "See the booking"),
+        ("late_fee_owed", {}, 409, "Pay the late fee"),
+    ],
+)
+async def test_a_refused_booking_says_why_and_what_can_be_done(browser, shelf, code, details, status, says):
+    shelf.refuses("video_rental.rentals.book_video", code, **details)
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+
+    page = await browser.submit(BOOK, days="4", token="tok_declined")
+
+    assert page.status_code == status
+    assert says in page.text
+    assert 'name="days" value="4"' in page.text
+    assert "Accepted" not in page.text
+
+
+async def test_an_outcome_that_is_not_known_yet_is_never_shown_as_done(browser, shelf):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+    nonce = browser.hidden("nonce")
+    from workers.runtime.asking import Reply
+
+    shelf.answers["video_rental.rentals.book_video"] = Reply("unknown")
+
+    browser.page = await browser.submit(BOOK, days="1", token="tok_visa")
+
+    assert browser.page.status_code == 504
+    assert "We are still checking the outcome" in browser.page.text
+    assert browser.hidden("nonce") == nonce
+
+
+async def test_what_is_wrong_is_told_beside_its_field(browser, shelf):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+
+    page = await browser.submit(BOOK, days="soon", token="tok_visa")
+
+    assert page.status_code == 422
+    assert 'id="wrong-days"' in page.text
+    assert "must be a whole number" in page.text
+
+
+async def test_a_card_number_is_refused_here_too(browser, asker):
+    await browser.sign_in("choi")
+    await browser.look("/video-rental/new/video")
+
+    page = await browser.submit("/video-rental/new/video", title="4111 1111 1111 1111", daily_price="1", copies="1")
+
+    assert page.status_code == 422
+    assert not [ask for ask in asker.asked if ask.topic == "video_rental.videos.register_video"]
+
+
+async def test_a_page_stands_while_what_it_shows_is_away(browser):
+    await browser.sign_in("kim")
+
+    for path in ("/", "/mine", "/video-rental"):
+        page = await browser.look(path)
+        assert page.status_code == 200
+    assert "Please try again shortly" in page.text
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("AWAITING_PAYMENT", "We are still checking your payment"),
+        ("BOOKED", "Pick it up in time"),
+        ("CANCELLED", "The refund is under way"),
+    ],
+)
+async def test_pending_is_shown_as_pending(browser, asker, status, says):
+    refund = {"refund_id": RENTAL, "status": "REFUND_FAILED", "amount": 3000} if status == "CANCELLED" else None
+    asker.says("video_rental.my_page.show_my_page", rental(status=status, refund=refund))
+    await browser.sign_in("kim")
+
+    page = await browser.look(f"/video-rental/rentals/{RENTAL}")
+
+    assert says in page.text
+
+
+async def test_both_languages_and_the_clock_of_seoul(browser, asker):
+    asker.says("video_rental.my_page.show_my_page", rental())
+    await browser.sign_in("kim")
+    english = await browser.look(f"/video-rental/rentals/{RENTAL}")
+    answer = await browser.submit("/language", language="ko", next=f"/video-rental/rentals/{RENTAL}")
+    korean = await browser.look(answer.headers["location"])
+
+    assert '<html lang="en">' in english.text
+    assert "₩3,000" in english.text
+    assert '<html lang="ko">' in korean.text
+    assert "3,000원" in korean.text
+    assert ">예약<" in korean.text
+    assert "3월 1일 (일) 23:50" in korean.text
+
+
+async def test_an_expired_session_reloads_the_whole_page(browser):
+    answer = await browser.look("/mine", headers={"hx-request": "true"})
+
+    assert (answer.status_code, answer.headers["hx-refresh"]) == (401, "true")
+
+
+async def test_hints_are_for_those_who_are_signed_in(browser):
+    assert (await browser.look("/events")).status_code == 204

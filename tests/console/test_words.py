@@ -1,0 +1,150 @@
+"""What the console says: both languages everywhere, states as the businesses name them, time and money."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from contracts.base import Event
+from gateway_api.console import happenings, words
+from gateway_api.console.actions import Action, as_local, as_utc, idempotency_key
+from gateway_api.console.businesses import ALL
+from gateway_api.console.render import HERE, templates
+from gateway_api.console.words import Count, Text
+
+HANGUL = re.compile("[가-힣]")
+LABELS = {
+    "video_rental.rentals.RentalStatus": ("video_rental", "STATES"),
+    "video_rental.videos.VideoStatus": ("video_rental", "VIDEO_STATES"),
+    "ticketing.tickets.TicketStatus": ("ticketing", "TICKET_STATES"),
+    "ticketing.reservations.ReservationStatus": ("ticketing", "STATES"),
+    "bike_sharing.bikes.BikeStatus": ("bike_sharing", "BIKE_STATES"),
+    "bike_sharing.rides.RideStatus": ("bike_sharing", "STATES"),
+    "bike_sharing.billing.BillStatus": ("bike_sharing", "BILL_STATES"),
+    "shop.states.OrderStatus": ("shop", "STATES"),
+    "shop.products.ProductStatus": ("shop", "PRODUCT_STATES"),
+    "shop.deliveries.DeliveryStatus": ("shop", "DELIVERY_STATES"),
+    "transfers.TransferStatus": ("shop", "TRANSFER_STATES"),
+    "shop.order_status.NextAction": ("shop", "NEXT"),
+    "cafe.menu.MenuItemStatus": ("cafe", "ITEM_STATES"),
+    "cafe.orders.OrderStatus": ("cafe", "STATES"),
+    "preorder.reservations.ReservationStatus": ("preorder", "STATES"),
+    "preorder.products.ProductStatus": ("preorder", "PRODUCT_STATES"),
+    "preorder.receipts.ReceiptStatus": ("preorder", "RECEIPTS"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_each_state_has_a_label(name):
+    module, _, enum = name.rpartition(".")
+    business, table = LABELS[name]
+
+    labels = getattr(import_module(f"gateway_api.console.businesses.{business}"), table)
+
+    assert set(labels) == {str(state) for state in getattr(import_module(f"contracts.{module}"), enum)}
+
+
+def test_payments_and_refunds_have_labels():
+    from contracts.payments import PaymentStatus, RefundStatus
+
+    assert set(words.PAYMENTS) == set(PaymentStatus)
+    assert set(words.REFUNDS) == set(RefundStatus)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        "video_rental.my_page",
+        "ticketing.board",
+        "bike_sharing.ride_history",
+        "shop.order_status",
+        "cafe.report",
+        "preorder.my_reservations",
+    ],
+)
+def test_each_event_that_a_view_hears_has_words(view):
+    handlers = import_module(f"workers.{view}").worker.handlers.values()
+    told = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
+
+    assert told
+    assert told <= set(happenings.HAPPENINGS)
+
+
+def _texts():
+    for business in ALL:
+        yield business.name
+        yield business.about
+        for listing in business.listings:
+            yield listing.name
+            yield listing.empty
+        actions: list[Action] = [
+            *business.registers,
+            *(one for listing in business.listings for one in listing.actions),
+        ]
+        for action in actions:
+            yield action.label
+            for field in action.fields:
+                yield field.label
+                yield from (label for _, label in field.choices)
+
+
+def test_each_text_is_there_in_both_languages():
+    for text in _texts():
+        assert text.ko
+        assert text.en
+        assert not HANGUL.search(text.en), text
+    for text in happenings.HAPPENINGS.values():
+        assert HANGUL.search(text.ko)
+        assert not HANGUL.search(text.en)
+
+
+def test_templates_speak_both_languages():
+    """Korean stands in templates as the first half of a pair, or as the town's own name."""
+    for path in sorted((HERE / "templates").glob("*.html")):
+        source = path.read_text()
+        for pair in re.findall(r"""t\((".*?"|'.*?'), (".*?"|'.*?')\)""", source):
+            korean, english = map(ast.literal_eval, pair)
+            assert HANGUL.search(korean), (path.name, korean)
+            assert not HANGUL.search(english), (path.name, english)
+        rest = re.sub(r"""t\((".*?"|'.*?'), (".*?"|'.*?')\)""", "", source)
+        left = set(re.findall("[가-힣]+", rest))
+        assert left <= {"예약", "한국어"}, path.name
+
+
+def test_every_template_compiles():
+    for path in (HERE / "templates").glob("*.html"):
+        templates.get_template(path.name)
+
+
+def test_money_and_time_as_people_of_seoul_write_them():
+    assert words.won(1234567, "ko") == "1,234,567원"
+    assert words.won(1234567, "en") == "₩1,234,567"
+    assert words.clock("2026-03-01T15:30:00Z", "ko") == "3월 2일 (월) 00:30"
+    assert words.clock("2024-12-31T15:00:00Z", "en") == "Wed 1 Jan 2025 00:00"
+    assert words.count(Count(None, "개"), "ko") == "지금은 알 수 없음"
+    assert ZoneInfo("Asia/Seoul") == words.SEOUL
+
+
+def test_a_moment_is_written_by_the_clock_of_seoul():
+    assert as_utc("2026-03-02T00:30") == "2026-03-01T15:30:00Z"
+    assert as_local("2026-03-01T15:30:00Z") == "2026-03-02T00:30"
+    assert as_utc("tomorrow") == "tomorrow"
+
+
+def test_a_key_stands_for_one_form_with_one_content():
+    assert idempotency_key("n", {"a": "1", "b": "2"}) == idempotency_key("n", {"b": "2", "a": "1"})
+    assert idempotency_key("n", {"a": "1"}) != idempotency_key("n", {"a": "2"})
+    assert idempotency_key("n", {"a": "1"}) != idempotency_key("m", {"a": "1"})
+
+
+def test_the_house_has_no_other_assets_than_its_own():
+    assets = Path(HERE / "static")
+    for path in assets.glob("*.*"):
+        assert "http://" not in path.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "https://" not in path.read_text()
+    assert Text("가", "a").of("en") == "a"

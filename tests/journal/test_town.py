@@ -1,0 +1,83 @@
+"""How the town stands, as the journal was told, and what happened by the minute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from contracts.journal import Handled, RecordHandled, ShowTown, Standing, TownNow
+from tests.support.town import Town, eventually
+
+
+def standing(context: str, **changes: object) -> Standing:
+    told = {
+        "context": context,
+        "replica": "one",
+        "at": datetime.now(UTC),
+        "ready": True,
+        "outbox": 0,
+        "outbox_age": 0.0,
+        "waiting": 0,
+        "started": 0,
+        "due": 0,
+        "dead": 0,
+        "breakers": [{"callee": "payments", "state": "closed"}],
+    }
+    return Standing.model_validate({**told, **changes})
+
+
+def handled(kind: str, outcome: str, took_ms: float) -> Handled:
+    return Handled.model_validate(
+        {
+            "kind": kind,
+            "context": "test.town",
+            "message_id": uuid4(),
+            "topic": "test.town.thing",
+            "outcome": outcome,
+            "story_id": uuid4(),
+            "causation_id": None,
+            "actor": "customer:kim",
+            "at": datetime.now(UTC),
+            "took_ms": took_ms,
+        }
+    )
+
+
+async def town_now(journal: Town) -> TownNow:
+    return TownNow.model_validate(await journal.done(ShowTown()))
+
+
+async def test_the_newest_standing_of_each_process_is_shown(journal: Town):
+    for outbox in (7, 3):
+        await journal.done(RecordHandled(entries=[], standing=standing("test.town", outbox=outbox)))
+    await journal.done(RecordHandled(entries=[], standing=standing("test.town", replica="two", ready=False)))
+
+    found = [one for one in (await town_now(journal)).standings if one.context == "test.town"]
+
+    assert [(one.replica, one.outbox, one.ready) for one in found] == [("one", 3, True), ("two", 0, False)]
+
+
+async def test_refusals_and_asks_are_counted_by_the_minute(journal: Town):
+    before = await town_now(journal)
+    entries = [
+        handled("command", "already_booked", 5),
+        handled("command", "done", 5),
+        handled("command", "unknown", 5),
+        *(handled("ask", "done", float(ms)) for ms in (10, 20, 30)),
+    ]
+    await journal.done(RecordHandled(entries=entries))
+
+    after = await town_now(journal)
+
+    assert sum(one.refusals for one in after.minutes) == sum(one.refusals for one in before.minutes) + 1
+    assert sum(one.asks for one in after.minutes) == sum(one.asks for one in before.minutes) + 3
+    assert any(one.ask_ms is not None and one.ask_ms_p95 is not None for one in after.minutes)
+
+
+async def test_a_process_tells_by_itself_how_it_stands(journal: Town):
+    await journal.contexts["journal"].report_standing()
+
+    async def told() -> bool:
+        return any(one.context == "journal" and one.ready for one in (await town_now(journal)).standings)
+
+    await eventually(told)

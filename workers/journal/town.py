@@ -1,0 +1,25 @@
+"""How the town stands, for operators: what the contexts told, and the last hour by the minute."""
+
+from __future__ import annotations
+
+from contracts.bike_sharing.rides import RideStarted
+from contracts.cafe import orders as cafe
+from contracts.journal import ShowTown, TownNow
+from contracts.preorder.reservations import ReservationConfirmed
+from contracts.shop import orders as shop
+from contracts.ticketing.reservations import TicketReserved
+from contracts.video_rental.rentals import VideoBooked
+from storage import journal_town as store
+from storage.database import Session
+from workers.journal.declared import journal
+
+BOOKINGS = (VideoBooked, TicketReserved, RideStarted, shop.OrderPlaced, cafe.OrderPlaced, ReservationConfirmed)
+NOT_REFUSALS = ["done", "retry", "dead", "duplicate", "unavailable", "unknown", "still_running"]
+"""Outcomes of commands that are no refusal."""
+MOST_MINUTES = 24 * 60
+
+
+@journal.on(ShowTown)
+async def show_town(question: ShowTown, session: Session) -> TownNow:
+    minutes = max(1, min(question.minutes, MOST_MINUTES))
+    return await store.town(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
