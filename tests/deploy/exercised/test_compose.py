@@ -32,7 +32,12 @@ class Engine:
 
     def container(self, name: str) -> Container:
         address = f"127.2.0.{len(self.containers) + 1}"
-        container = Container(name, self._root, address, {**self._names, "127.0.0.1:8": f"{address}:8", "127.0.0.1:9120": f"{address}:9120"})
+        container = Container(
+            name,
+            self._root,
+            address,
+            {**self._names, "127.0.0.1:8": f"{address}:8", "127.0.0.1:9120": f"{address}:9120"},
+        )
         for volume in SERVICES[name].get("volumes", []):
             if isinstance(volume, str):
                 source, target = volume.split(":")[:2]
