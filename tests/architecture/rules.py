@@ -26,11 +26,6 @@ OWNED = {"storage.refunds": "payments", "storage.provider": "payments", "storage
 NAMES_THE_TOWN = {"workers.runtime.process"}
 """It starts contexts by their names, after everything else was imported."""
 LINES = 400
-LONGER = {
-    "ops/stack/servers.py": 560,
-    "ops/stack/supervisor.py": 420,
-}
-"""Files that wait to be split: they may not grow, and leave this table once they fit."""
 
 
 def rule(name: str) -> Callable[[Rule], Rule]:
@@ -188,11 +183,8 @@ def no_commit(listing: Listing) -> Iterator[str]:
 @rule(f"a file has {LINES} lines at most")
 def short_files(listing: Listing) -> Iterator[str]:
     for source in listing.sources:
-        limit = LONGER.get(source.path, LINES)
-        if source.lines > limit:
+        if source.lines > LINES:
             yield f"{source.path} has {source.lines} lines"
-        elif source.path in LONGER and source.lines <= LINES:
-            yield f"{source.path} fits now: take it from the table"
 
 
 def against(listing: Listing) -> dict[str, list[str]]:

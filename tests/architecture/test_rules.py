@@ -102,8 +102,6 @@ BITES: list[tuple[rules.Rule, str, str]] = [
     (rules.no_commit, "workers/till.py", "async def pay(tx): await tx.connection.commit()"),
     (rules.no_commit, "storage/till.py", "async def undo(tx): await tx.rollback()"),
     (rules.short_files, "workers/till.py", "pass\n" * 401),
-    (rules.short_files, "ops/stack/servers.py", "pass\n" * 561),
-    (rules.short_files, "ops/stack/servers.py", "pass\n" * 400),
 ]
 
 
