@@ -56,6 +56,7 @@ class Hint(NamedTuple):
     name: str
     owner: str | None
     """The member whom it concerns, beside staff; None: everybody."""
+    at: float = 0.0
 
     def concerns(self, caller: Caller) -> bool:
         return self.owner is None or caller.may_see(self.owner)
@@ -144,7 +145,7 @@ class Live:
         now = self._clock()
         for name, owner in hints_of(topic, body):
             self._number += 1
-            hint = Hint(self._number, name, owner)
+            hint = Hint(self._number, name, owner, now)
             self._ring.append(hint)
             for viewer in self._viewers:
                 viewer.hear(hint, now)
@@ -162,6 +163,7 @@ class Live:
     async def stream(self, caller: Caller, since: str, is_over: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Server-sent events for one page, until `is_over`."""
         viewer = Viewer(caller, number=self._number)
+        self._follow_up(viewer)
         for name in self.missed(caller, since):
             viewer.note(name, self._clock())
         self._viewers.add(viewer)
@@ -181,6 +183,12 @@ class Live:
         finally:
             self._viewers.discard(viewer)
             self._last_viewer = self._clock()
+
+    def _follow_up(self, viewer: Viewer) -> None:
+        """A page may be drawn after an event and before the view has applied it: it hears the repetitions too."""
+        for hint in self._ring:
+            if hint.at > self._clock() - AFTER_SECONDS[-1] and hint.concerns(viewer.caller):
+                viewer.heard[hint.name] = Heard(hint.at, hint.at)
 
     def _written(self, names: list[str], number: int) -> bytes:
         position = f"id: {self._epoch}-{number}\n"

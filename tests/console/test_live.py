@@ -116,6 +116,20 @@ def test_a_hint_comes_at_once_and_again_until_views_have_followed(clock):
     assert given == list(AFTER_SECONDS)
 
 
+def test_a_page_that_is_drawn_before_the_views_have_followed_hears_of_it_still(live, clock):
+    live.hear(*BOOKED)
+    clock.now += 0.1
+    kim, lee = Viewer(KIM), Viewer(LEE)
+
+    for viewer in (kim, lee):
+        live._follow_up(viewer)
+
+    assert kim.take(clock.now) == []
+    clock.now += AFTER_SECONDS[1]
+    assert set(kim.take(clock.now)) == {"things-video_rental", "shelf-video_rental"}
+    assert lee.take(clock.now) == ["shelf-video_rental"]
+
+
 def test_a_busy_town_does_not_make_a_page_look_without_end(clock):
     viewer, given = Viewer(KIM), 0
     for _ in range(1000):
