@@ -101,7 +101,7 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
 
     async def keep_booking() -> list[tuple[UUID, Reply]]:
         """Until the leader is gone and the town works again."""
-        answers = []
+        answers: list[tuple[UUID, Reply]] = []
         while not enough.is_set() and len(answers) < CUSTOMERS - AT_ONCE:
             answers += await asyncio.gather(*(book() for _ in range(AT_ONCE)))
         return answers
