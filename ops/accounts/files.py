@@ -34,7 +34,7 @@ class Addresses:
     database: str
     provider_database: str
     api: str = ""
-    """The management console; only the operator is given one."""
+    """The management API; the operator reads it, and the gateway for its operators' page."""
 
     def of(self, account: str) -> dict[str, tuple[str, str]]:
         """What an account needs: file name -> (template, user)."""
@@ -43,7 +43,7 @@ class Addresses:
             found[DATABASE] = (self.database, account)
         if account in (PAYMENTS, OPERATOR):
             found[PROVIDER_DATABASE] = (self.provider_database, PROVIDER if account == PAYMENTS else account)
-        if account == OPERATOR and self.api:
+        if account in (GATEWAY, OPERATOR) and self.api:
             found[API] = (self.api, account)
         return found
 
@@ -118,7 +118,8 @@ class Folder:
         for name, (template, user) in addresses.of(account).items():
             if name in there and not move:
                 continue
-            password = Credentials.of(there[name]).password if name in there else ""
+            kept = there.get(name) or (there.get(AMQP) if name == API else None)  # one user of one server
+            password = Credentials.of(kept).password if kept else ""
             url = template.format(user=quote(user, safe=""), password=quote(password or fresh, safe=""))
             written += self._put(self.of(account) / name, url)
         return written

@@ -109,6 +109,7 @@ def _gateway() -> Account:
         says=_topics(_asked_at_the_door()),
         hears={EVENTS: frozenset({".*"})},
         makes=(LIVE_QUEUES,),
+        tags="management",
     )
 
 

@@ -29,7 +29,9 @@ def write(
     amqp: Annotated[str, typer.Option(help="with {user} and {password} in it")],
     database: Annotated[str, typer.Option(help="with {user} and {password} in it")],
     provider_database: Annotated[str, typer.Option(help="the database with `_provider` behind it when left out")] = "",
-    api: Annotated[str, typer.Option(help="the management console; only the operator is given it")] = "",
+    api: Annotated[
+        str, typer.Option(help="the management API, for the operator and the gateway's operators' page")
+    ] = "",
     move: Annotated[bool, typer.Option(help="write every address anew; passwords stay")] = False,
 ) -> None:
     """Write each account's addresses as files that `YEYAK_SECRETS_DIR` reads; what is there already is kept."""

@@ -34,7 +34,7 @@ def test_each_account_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
 
     assert set(folder.read("cafe.menu")) == {AMQP, DATABASE}
     assert set(folder.read("payments")) == {AMQP, DATABASE, PROVIDER_DATABASE}
-    assert set(folder.read("gateway")) == {AMQP}
+    assert set(folder.read("gateway")) == {AMQP, API}
     assert set(folder.read("operator")) == {AMQP, DATABASE, PROVIDER_DATABASE, API}
     assert Credentials.of(folder.read("payments")[PROVIDER_DATABASE]).user == "provider"
     passwords = {
@@ -63,6 +63,17 @@ def test_a_move_changes_places_and_no_password(tmp_path: Path) -> None:
     assert Credentials.of(folder.read("cafe.menu")[AMQP]) == before
     assert "@there:" in folder.read("cafe.menu")[AMQP]
     assert folder.write(NAMES, THERE, move=True) == 0
+
+
+def test_an_address_of_the_same_server_has_the_same_password(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write(NAMES, HERE)
+    before = folder.read("gateway")
+    (folder.of("gateway") / API).unlink()
+
+    folder.write(NAMES, HERE)
+
+    assert folder.read("gateway") == before
 
 
 def test_a_deleted_file_gets_another_password(tmp_path: Path) -> None:
