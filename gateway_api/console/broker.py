@@ -48,7 +48,7 @@ async def look(settings: Settings) -> Broker:
     try:
         async with httpx.AsyncClient(base_url=address, auth=login, timeout=WAIT_SECONDS, trust_env=False) as api:
             queues = (await api.get(f"/api/queues/{vhost}?columns={COLUMNS}")).raise_for_status().json()
-            whole = (await api.get(f"/api/vhosts/{vhost}?{HOUR}")).raise_for_status().json()
+            whole = (await api.get(f"/api/overview?{HOUR}")).raise_for_status().json()["queue_totals"]
             stream = (await api.get(f"/api/queues/{vhost}/{STREAM}?{HOUR}")).raise_for_status().json()
         return Broker([_queue(one) for one in queues if not PASSING.search(one["name"])], _over_time(whole, stream))
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
