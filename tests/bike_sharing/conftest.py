@@ -32,10 +32,12 @@ async def bike_town(make_settings: MakeSettings, **settings: Any) -> AsyncIterat
     await town.start(*SYSTEM)
     while (await attempt(town, TopUpDeposit(amount=1000, payment=card(), caller=customer())))[0] != "done":
         pass
-    yield town
-    await town.quiet()
-    assert await discrepancies(town) == []
-    await town.close()
+    try:
+        yield town
+        await town.quiet()
+        assert await discrepancies(town) == []
+    finally:
+        await town.close()
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,11 @@ async def town_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterat
     await town.start(*town.names)
     while (await attempt(town, town.booking(await town.video()), id=uuid4()))[0] != "done":
         pass
-    yield town
-    assert await discrepancies(town) == []
-    await town.close()
+    try:
+        yield town
+        assert await discrepancies(town) == []
+    finally:
+        await town.close()
 
 
 @pytest.fixture(scope="module")

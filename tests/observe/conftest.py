@@ -19,7 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from gateway_api import tokens
+from ops.accounts.files import Folder
 from tests.conftest import MakeSettings
+from tests.support.accounts import open_accounts
 from tests.support.processes import GATEWAY, Processes, environment, free_port
 from tests.support.servers import Servers
 from tests.support.town import Town, eventually
@@ -82,11 +84,13 @@ async def register(door: Door, town: Town) -> str:
 
 
 @asynccontextmanager
-async def at_work(make_settings: MakeSettings, logs: Path, **overrides: str) -> AsyncIterator[tuple[Town, Processes]]:
+async def at_work(
+    make_settings: MakeSettings, accounts: Folder, logs: Path, **overrides: str
+) -> AsyncIterator[tuple[Town, Processes]]:
     """A town whose workers and gateway are processes; `overrides` are environment variables for them."""
     settings = await make_settings(jwt_key=SecretStr(KEY), gateway_rate=0, video_rental_payment_ms=3000)
     town = await Town(settings, "video_rental").open()
-    processes = Processes(settings, logs)
+    processes = Processes(settings, logs, await open_accounts(settings, accounts.path))
     try:
         await processes.start(*CONTEXTS, GATEWAY, **overrides)
         yield town, processes
@@ -100,10 +104,12 @@ def door_of(processes: Processes) -> Door:
 
 
 @pytest.fixture(scope="session")
-async def exposed(make_settings: MakeSettings, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Exposed:
+async def exposed(
+    make_settings: MakeSettings, servers: Servers, accounts_folder: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> Exposed:
     """What everybody exposes after a booking, its repeat, a refused one, a look, and a message that nobody can read."""
     found = Exposed()
-    async with at_work(make_settings, tmp_path_factory.mktemp("logs")) as (town, processes):
+    async with at_work(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (town, processes):
         async with door_of(processes) as door:
             await _live_through(town, door)
         vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from gateway_api import tokens
+from ops.accounts.files import Folder
 from tests.conftest import MakeSettings
 from tests.observe.conftest import KEY, at_work, booking, door_of, register
 from tests.observe.receiver import Receiver, Span
@@ -77,14 +78,15 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 async def traced(
-    make_settings: MakeSettings, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
+    make_settings: MakeSettings, accounts_folder: Folder, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Traced]:
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "YEYAK_VIDEO_RENTAL_PICKUP_HOURS": A_MOMENT,
     }
-    async with at_work(make_settings, tmp_path_factory.mktemp("logs"), **environment) as (town, processes):
+    logs = tmp_path_factory.mktemp("logs")
+    async with at_work(make_settings, accounts_folder, logs, **environment) as (town, processes):
         async with door_of(processes) as door:
             video_id = await register(door, town)
         yield Traced(town, processes, receiver, video_id)

@@ -200,7 +200,9 @@ def may(topics: dict[str, frozenset[str]], message: str) -> bool:
 
 
 def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
-    said = {topic: [name for name, one in plan.items() if may(dict(one.says), topic)] for topic in CATALOGUE}
+    town = {one.name for one in workers()}
+    topics = [topic for topic, message in CATALOGUE.items() if message.owner() in town]  # other tests have their own
+    said = {topic: [name for name, one in plan.items() if may(dict(one.says), topic)] for topic in topics}
 
     timers = {topic for topic, who in said.items() if not who}
     events = {topic: who for topic, who in said.items() if issubclass(CATALOGUE[topic], Event)}

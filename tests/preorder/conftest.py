@@ -24,9 +24,11 @@ async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) ->
     await town.start(*CONTEXTS, *more)
     while (await attempt(town, reserve(await product(town))))[0] != "done":
         pass
-    yield town
-    assert await discrepancies(town) == []
-    await town.close()
+    try:
+        yield town
+        assert await discrepancies(town) == []
+    finally:
+        await town.close()
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,11 @@ async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) ->
     town = await Town(await make_settings(**QUICK, **settings), "shop").open()
     await town.start("payments", *SHOP, *more)
     await ordered(town, await product(town))
-    yield town
-    assert await discrepancies(town) == []
-    await town.close()
+    try:
+        yield town
+        assert await discrepancies(town) == []
+    finally:
+        await town.close()
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,8 @@ async def one_of_each(town: Town) -> dict[str, Thing]:
     kinds = ("awaiting", "delivering", "closed", "cancelled", "late", "revived")
     orders = {kind: await ordered(town, product_id, 2, kim) for kind in kinds}
     orders["out"] = await ordered(town, nothing, 1, kim)
+    for order in orders.values():
+        await until(town, order, status="AWAITING_PAYMENT")
     await town.refused(confirm(orders["out"]))
     await town.done(cancel(orders["cancelled"], kim))
     for kind in ("late", "revived"):
