@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from gateway_api import tokens
-from ops.accounts.files import Folder
+from ops.accounts.files import OPERATOR, Folder
 from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts
 from tests.support.processes import GATEWAY, Processes, environment, free_port
@@ -118,7 +118,7 @@ async def exposed(
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             for url in (*urls, f"{rabbit}/metrics", rabbit + DETAILS + vhost):
                 found.read((await client.get(url)).raise_for_status().text)
-            found.read(await _exported(town.settings, client))
+            found.read(await _exported(town.settings, accounts_folder, client))
     return found
 
 
@@ -146,13 +146,17 @@ async def _live_through(town: Town, door: Door) -> None:
     await eventually(shown)
 
 
-async def _exported(settings: Settings, client: httpx.AsyncClient) -> str:
+async def _exported(settings: Settings, accounts: Folder, client: httpx.AsyncClient) -> str:
     """What `yeyak exporter` says once it has audited."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("yeyak"),
         *("exporter", "--port", str(port)),
-        env=environment(settings) | {"YEYAK_LOCAL": str(settings.payments_refund_log.parent)},
+        env=environment(settings)
+        | {
+            "YEYAK_LOCAL": str(settings.payments_refund_log.parent),
+            "YEYAK_SECRETS_DIR": str(accounts.of(OPERATOR)),
+        },
         stderr=asyncio.subprocess.DEVNULL,
     )
 
