@@ -6,6 +6,7 @@ Told and asked messages have a channel each, so that neither waits for the other
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import structlog
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
 
+from workers.runtime.bus import BROKEN
 from workers.runtime.worker import Handler
 
 if TYPE_CHECKING:
@@ -20,10 +22,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+CANCEL_SECONDS = 3.0
+
 
 async def _undecoded(message: Any) -> Any:
     """FastStream hands the message through: this runtime reads bodies itself, once, by their contract."""
     return message
+
+
+async def _cancel(subscriber: Any) -> None:
+    """Have nothing more delivered: FastStream, as it stops, would drop what comes until its last handler is through."""
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag
+    if queue is None or tag is None:
+        return
+    with contextlib.suppress(*BROKEN):
+        await queue.cancel(tag, timeout=CANCEL_SECONDS)
+        subscriber._consumer_tag = None
 
 
 class Hearing:
@@ -76,8 +90,7 @@ class Hearing:
     async def finish(self, within: float) -> None:
         """Take nothing more, and wait for what is at work."""
         if self.broker is not None:
-            for subscriber in self.broker.subscribers:
-                await subscriber.stop()
+            await asyncio.gather(*map(_cancel, self.broker.subscribers))
         if self.at_work:
             await asyncio.wait(set(self.at_work), timeout=within)
 
