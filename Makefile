@@ -1,7 +1,7 @@
 # Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console
+.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,9 +28,15 @@ logs: python ## follow the logs, of=NAME for one process
 reset: python ## stop the town and delete its data
 	@$(YEYAK) reset
 
-test: bootstrap ## run the whole suite
+CRASH_WALKS := tests/faults/test_crash_walk_shop.py tests/faults/test_crash_walk_of_preorder.py tests/bike_sharing/test_crash_walk.py \
+  tests/ticketing/test_crash_walk.py tests/cafe/test_crash_walk.py
+
+test: bootstrap ## run the whole suite; it walks one business through every crash, test-faults all of them
 	@ops/kustomize.sh
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(args)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CRASH_WALKS:%=--ignore=%) $(args)
+
+test-faults: bootstrap ## whatever is killed, in every business
+	@.venv/bin/python -m pytest -n 2 --dist loadfile tests/faults tests/live $(CRASH_WALKS) $(args)
 
 test-scale: bootstrap ## two of each context on a cluster of three brokers
 	@.venv/bin/python -m pytest tests/scale $(args)
