@@ -64,6 +64,51 @@ class Standing(Shape):
     breakers: list[Breaker]
 
 
+class AuditedInvariant(Shape):
+    """One promise of the town, as an audit found it."""
+
+    invariant: str
+    title: str
+    discrepancies: int
+    first: list[str]
+    """Some of them, a sentence each."""
+    not_checkable: str | None
+    """Why it could not be checked."""
+
+    @property
+    def well(self) -> bool:
+        return self.discrepancies == 0 and self.not_checkable is None
+
+
+class AuditReport(Shape):
+    """What an audit found over all stores."""
+
+    invariants: list[AuditedInvariant]
+    money_kept: int | None
+    """Won that the payment provider keeps; None when it could not be read."""
+    money_due: int | None
+    """Won that the standing bookings cost, less what was given back."""
+    took_seconds: float
+
+
+class Audit(AuditReport):
+    """An audit, and when the journal heard of it."""
+
+    at: AwareDatetime
+
+    @property
+    def well(self) -> bool:
+        return all(one.well for one in self.invariants)
+
+
+class RecordAudit(Command[Audit]):
+    """What an audit found, for whoever looks at the town."""
+
+    topic = "journal.record_audit"
+
+    report: AuditReport
+
+
 class RecordHandled(Command[Recorded]):
     """A runtime's report, in batches, best effort: losing one loses a line of a story, nothing else."""
 
@@ -259,6 +304,8 @@ class TownNow(Shape):
     open_letters: int
     read_to: int
     """The offset up to which the stream of events was read."""
+    audit: Audit | None = None
+    """The last one, if there was any."""
     as_of: AwareDatetime
 
 

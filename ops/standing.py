@@ -99,7 +99,8 @@ async def _ask_ready(client: httpx.AsyncClient, process: Mapping[str, Any]) -> t
         return False, {}
     try:
         answer = await client.get(f"{process['health_url']}/ready")
-        return answer.status_code == 200, answer.json()
+        told = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
+        return answer.status_code == 200, told
     except (httpx.HTTPError, ValueError):
         return False, {}
 

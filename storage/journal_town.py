@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contracts.journal import Minute, Standing, TownNow
+from uuid import UUID
+
+from contracts.journal import Audit, AuditReport, Minute, Standing, TownNow
 from storage.database import Session, Statement
 
 LATELY = "interval '35 seconds'"
@@ -18,6 +20,26 @@ async def stand(session: Session, standing: Standing) -> None:
     """Keep how one process stands now."""
     told = standing.model_dump_json()
     await session.value(_STAND, context=standing.context, replica=standing.replica, told=told)
+
+
+_KEEP_AUDIT = Statement("""
+    with gone as (delete from journal.audits where at < now() - interval '30 days')
+    insert into journal.audits (id, at, told) values (:id, now(), :told) returning at""")
+
+
+async def keep_audit(session: Session, id: UUID, report: AuditReport) -> Audit:
+    """Keep what an audit found."""
+    at = await session.value(_KEEP_AUDIT, id=id, told=report.model_dump_json())
+    return Audit(at=at, **dict(report))
+
+
+_LAST_AUDIT = Statement("select at, told from journal.audits order by at desc limit 1")
+
+
+async def last_audit(session: Session) -> Audit | None:
+    """What the newest audit found; None before the first."""
+    row = await session.one(_LAST_AUDIT)
+    return Audit(at=row["at"], **dict(AuditReport.model_validate_json(row["told"]))) if row else None
 
 
 _STANDINGS = Statement(f"""
@@ -52,4 +74,9 @@ async def town(session: Session, minutes: int, topics: list[str], not_refusals: 
     rows = await session.all(_MINUTES, minutes=minutes, topics=topics, not_refusals=not_refusals)
     rest = await session.one(_REST)
     assert rest is not None
-    return TownNow(standings=stands, minutes=[Minute.model_validate(dict(row)) for row in rows], **rest)
+    return TownNow(
+        standings=stands,
+        minutes=[Minute.model_validate(dict(row)) for row in rows],
+        audit=await last_audit(session),
+        **rest,
+    )

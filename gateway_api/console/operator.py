@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,32 +13,18 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from contracts.journal import TellStory
-from gateway_api import asyncapi
-from gateway_api.console import broker, problems
+from gateway_api.console import broker, glance, problems
 from gateway_api.console.actions import idempotency_key
-from gateway_api.console.broker import Broker
 from gateway_api.console.desk import Desk, Visit
 from gateway_api.console.inside import Heard
 from gateway_api.console.sequence import diagram, tone, what
-from gateway_api.console.words import Text, Tone
 from gateway_api.door import OPERATOR
 
 API = "/v1/operations"
 MOST_LETTERS = 200
-LATE_SECONDS = 5.0
-"""An outbox row that is older is worth a look."""
 HOUR_MINUTES = 60
 
 _ID = re.compile(r"[0-9A-Fa-f-]{36}")
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure of the town's health."""
-
-    name: Text
-    value: str
-    tone: Tone = "calm"
 
 
 @dataclass(slots=True)
@@ -54,21 +39,6 @@ class Group:
     @property
     def ids(self) -> str:
         return ",".join(letter["dead_letter_id"] for letter in self.letters)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A context as it told of itself; `standing` is None when none of its processes did."""
-
-    context: str
-    standing: dict[str, Any] | None
-    tone: Tone
-
-    @property
-    def shut(self) -> str:
-        """The contexts that it does not ask for now."""
-        told = self.standing["breakers"] if self.standing else []
-        return ", ".join(f"{one['callee']}: {one['state']}" for one in told if one["state"] != "closed")
 
 
 class OperatorsRoom:
@@ -88,17 +58,20 @@ class OperatorsRoom:
         told, seen = await asyncio.gather(
             self.desk.api.get(visit.visitor, f"{API}/town?minutes={HOUR_MINUTES}"), broker.look(self.desk.settings)
         )
-        rows = _rows(told)
+        rows = glance.rows(told)
+        audit = told.body.get("audit") if told.ok else None
         return self.desk.page(
             visit,
             "operator.html",
             problem=None if told.ok else problems.told(told, visit.visitor.language),
-            measures=_measures(told, seen, rows),
+            measures=glance.measures(told, seen, rows),
             rows=rows,
+            audit=audit,
+            promises=glance.promises(audit),
             broker=seen,
             queues=sorted(seen.queues, key=lambda queue: (queue.consumers > 0, -queue.backlog))[:20],
             gateway={name: state for name, state in self._breakers().items() if state != "closed"},
-            charts=to_json(_charts(told, seen)).decode(),
+            charts=to_json(glance.charts(told, seen)).decode(),
             triggers="every 10s, sse:refresh",
         )
 
@@ -179,63 +152,3 @@ def grouped(letters: list[dict[str, Any]]) -> list[Group]:
         key = (letter["context"], letter["topic"] or "", letter["error"].partition("\n")[0])
         groups.setdefault(key, Group(*key)).letters.append(letter)
     return sorted(groups.values(), key=lambda group: -len(group.letters))
-
-
-def _contexts() -> list[str]:
-    return sorted({message.owner() for message in asyncapi.catalogue().values()})
-
-
-def _rows(told: Heard) -> list[Row]:
-    """Every process that told of itself, and every context of which none did."""
-    standings = told.body.get("standings", []) if told.ok else []
-    there = {standing["context"] for standing in standings}
-    missing = [Row(name, None, "bad") for name in _contexts() if name not in there] if told.ok else []
-    return [*missing, *(Row(one["context"], one, _tone(one)) for one in standings)]
-
-
-def _tone(standing: dict[str, Any]) -> Tone:
-    if not standing["ready"]:
-        return "bad"
-    late = standing["outbox_age"] > LATE_SECONDS
-    shut = any(one["state"] != "closed" for one in standing["breakers"])
-    return "wait" if late or shut or standing["dead"] else "good"
-
-
-def _measures(told: Heard, seen: Broker, rows: list[Row]) -> list[Measure]:
-    """What can be known now; what cannot is said to be so by its absence and a notice."""
-    found: list[Measure] = []
-    if told.ok:
-        standings = [row.standing for row in rows if row.standing]
-        missing = sum(row.standing is None or not row.standing["ready"] for row in rows)
-        age = max((one["outbox_age"] for one in standings), default=0.0)
-        letters, minutes = told.body["open_letters"], told.body["minutes"]
-        found += [
-            Measure(Text("준비되지 않은 것", "Not ready"), str(missing), "bad" if missing else "good"),
-            Measure(
-                Text("가장 오래된 발신 대기", "Oldest outbox row"),
-                f"{age:.1f} s",
-                "wait" if age > LATE_SECONDS else "good",
-            ),
-            Measure(Text("기한이 된 일", "Due now"), str(sum(one["due"] for one in standings))),
-            Measure(Text("죽은 편지", "Dead letters"), str(letters), "bad" if letters else "good"),
-            Measure(Text("지난 한 시간 예약", "Bookings, last hour"), f"{sum(one['bookings'] for one in minutes):,}"),
-        ]
-    if not seen.away:
-        backlog = sum(queue.backlog for queue in seen.queues)
-        unread = sum(queue.consumers == 0 for queue in seen.queues)
-        found += [
-            Measure(Text("큐에 쌓인 메시지", "Messages waiting"), f"{backlog:,}"),
-            Measure(Text("아무도 읽지 않는 큐", "Queues nobody reads"), str(unread), "wait" if unread else "good"),
-        ]
-    return found
-
-
-def _charts(told: Heard, seen: Broker) -> dict[str, Any]:
-    """Columns as the chart library takes them: seconds first, then each line."""
-    minutes = told.body.get("minutes", []) if told.ok else []
-    at = [int(datetime.fromisoformat(minute["at"]).timestamp()) for minute in minutes]
-    return {
-        "bookings": [at, [one["bookings"] for one in minutes], [one["refusals"] for one in minutes]],
-        "latency": [at, [one["ask_ms"] for one in minutes], [one["ask_ms_p95"] for one in minutes]],
-        "backlog": [[stamp for stamp, _ in seen.backlog], [waiting for _, waiting in seen.backlog]],
-    }

@@ -15,6 +15,7 @@ from contracts.journal import (
     ListDeadLetters,
     MarkSet,
     ReadEvents,
+    RecordAudit,
     RecordHandled,
     ResolveDeadLetter,
     ShowDeadLetter,
@@ -31,7 +32,16 @@ JOURNAL = "journal"
 LIVE_QUEUES = r"yeyak\.live\..+"
 """The gateway's own queues of events, for who watches the town in a browser."""
 OPERATORS_NAMES = ("ops", "rebuild", "check-env", "audit")
-OPERATORS_ORDERS = (ListDeadLetters, ShowDeadLetter, ResolveDeadLetter, TellStory, ReadEvents, FindMark, MarkSet)
+OPERATORS_ORDERS = (
+    ListDeadLetters,
+    ShowDeadLetter,
+    ResolveDeadLetter,
+    TellStory,
+    ReadEvents,
+    RecordAudit,
+    FindMark,
+    MarkSet,
+)
 CONTEXT_NAME = "[a-z_.]+"
 
 Topics = Mapping[str, frozenset[str]]

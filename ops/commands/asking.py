@@ -16,6 +16,12 @@ from workers.runtime.handling import budget_of
 from workers.runtime.tx import decode_answer, decode_refusal
 
 NAME = "ops"
+
+
+class NoAnswerError(Exception):
+    """One sentence: why there is no answer, and what that means."""
+
+
 Ask = Callable[[Command[Any] | Question[Any]], Awaitable[Any]]
 
 
@@ -26,13 +32,13 @@ def operator() -> Caller:
 
 @asynccontextmanager
 async def asking(within: float = 5.0) -> AsyncIterator[Ask]:
-    """Ask as often as you like over one connection; raises Refused, and silence ends the command with a sentence."""
+    """Ask as often as you like over one connection; raises Refused, and NoAnswerError."""
     configured = configuration()
     bus = Bus(configured.amqp_url.get_secret_value(), NAME)
     problem = await _start(bus)
     if problem:
         await bus.stop()
-        fail(f"the broker cannot be reached, is the town up? {problem}")
+        raise NoAnswerError(f"the broker cannot be reached, is the town up? {problem}")
     asker = Asker(bus, NAME, configured)
     await asker.start()
 
@@ -47,12 +53,14 @@ async def asking(within: float = 5.0) -> AsyncIterator[Ask]:
 
 
 async def ask(message: Command[Any] | Question[Any], within: float = 5.0) -> Any:
-    """Ask once; a refusal, too, ends the command with a sentence."""
+    """Ask once; a refusal and no answer end the command with a sentence."""
     try:
         async with asking(within) as once:
             return await once(message)
     except Refused as refusal:
         fail(why(refusal))
+    except NoAnswerError as silence:
+        fail(str(silence))
 
 
 async def _start(bus: Bus) -> str | None:
@@ -82,8 +90,10 @@ def _heard(message: Any, reply: Reply, within: float) -> Any:
         raise decode_refusal(reply.body)
     callee = message.owner()
     if reply.kind == "unavailable":
-        return fail(f"{callee} cannot be asked now, and nothing was done: `yeyak status` tells whether it runs")
-    return fail(f"{callee} did not answer within {within:g} s: it may have been done, so look before you repeat it")
+        raise NoAnswerError(f"{callee} cannot be asked now, and nothing was done: `yeyak status` tells whether it runs")
+    raise NoAnswerError(
+        f"{callee} did not answer within {within:g} s: it may have been done, so look before you repeat it"
+    )
 
 
 def why(refusal: Refused) -> str:

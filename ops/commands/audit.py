@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ops.audit import Finding, findings, unrest
+from ops.audit import Finding, unrest
+from ops.commands import auditing
+from ops.commands.auditing import Audited
 from ops.configured import configuration
 from workers.runtime.settings import Settings
 
@@ -24,22 +26,25 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="the findings as JSON")] = False,
     wait: Annotated[float, typer.Option(min=0, help="seconds to wait for the town to be quiet")] = 0,
 ) -> None:
-    """Check the invariants over all stores; ends with 1 when anything is wrong, and names it."""
-    at_work, found = asyncio.run(_look(configuration(), wait))
-    well = all(finding.well for finding in found)
+    """Check the invariants over all stores, and tell the journal; ends with 1 when anything is wrong, and names it."""
+    at_work, audited, untold = asyncio.run(_look(configuration(), wait))
+    found = audited.found
     if as_json:
-        described = {"well": well, "under_way": at_work, "invariants": [_described(finding) for finding in found]}
-        typer.echo(json.dumps(described, indent=1))
+        invariants = [_described(finding) for finding in found]
+        typer.echo(json.dumps({"well": audited.well, "under_way": at_work, "invariants": invariants}, indent=1))
     else:
         for line in [*(f"under way: {sentence}" for sentence in at_work), *printed(found)]:
             typer.echo(line)
-    if not well:
+    if untold:
+        typer.echo(f"the journal was not told: {untold}", err=True)
+    if not audited.well:
         raise typer.Exit(1)
 
 
-async def _look(settings: Settings, wait: float) -> tuple[list[str], list[Finding]]:
+async def _look(settings: Settings, wait: float) -> tuple[list[str], Audited, str | None]:
     at_work = await unrest(settings, wait) if wait else []
-    return at_work, await findings(settings)
+    audited = await auditing.take(settings)
+    return at_work, audited, await auditing.tell_journal(audited)
 
 
 def _described(finding: Finding) -> dict[str, object]:

@@ -11,7 +11,7 @@ import typer
 
 from contracts.base import Refused
 from contracts.journal import DeadLetter, DeadLetters, ListDeadLetters, ResolveDeadLetter, ShowDeadLetter
-from ops.commands.asking import Ask, ask, asking, operator, why
+from ops.commands.asking import Ask, NoAnswerError, ask, asking, operator, why
 from ops.commands.story import clock
 from ops.configured import fail
 from ops.tables import show as show_table
@@ -111,7 +111,10 @@ def _resolve(action: Action, reason: str, dead_letter_id: UUID | None, wanted: F
         fail("name one dead letter, or a filter: --context, --topic, --error")
     if not 1 <= len(reason) <= 500:
         fail("a reason has 1 to 500 characters")
-    refused = asyncio.run(_resolve_all(action, reason, dead_letter_id, wanted, yes))
+    try:
+        refused = asyncio.run(_resolve_all(action, reason, dead_letter_id, wanted, yes))
+    except NoAnswerError as silence:
+        fail(str(silence))
     raise typer.Exit(1 if refused else 0)
 
 

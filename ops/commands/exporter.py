@@ -1,18 +1,19 @@
-"""`yeyak exporter`: the audit as metrics, again and again."""
+"""`yeyak exporter`: the audit, again and again, as metrics and for the journal."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-import time
 from typing import Annotated
 
 import structlog
 import typer
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
 
-from ops.audit import Finding, findings, money_balance
+from ops.audit import Finding
+from ops.commands import auditing
+from ops.commands.auditing import Audited
 from ops.configured import configuration
 from workers.runtime.settings import Settings
 from workers.town import CONTEXTS
@@ -29,7 +30,7 @@ def exporter(
     host: Annotated[str, typer.Option(help="the address it is served at")] = "127.0.0.1",
     every: Annotated[float, typer.Option(min=1, help="seconds between two audits")] = 300,
 ) -> None:
-    """Audit the town every so often and serve what was found as metrics, until SIGTERM."""
+    """Audit the town every so often, serve what was found as metrics, and tell the journal; until SIGTERM."""
     settings = configuration()
     figures = Figures(REGISTRY)
     server, _ = start_http_server(port, host)
@@ -57,18 +58,15 @@ class Figures:
         for context in CONTEXTS:
             expected.labels(context).set(1)
 
-    async def take(self, settings: Settings) -> None:
-        """Audit once."""
-        began = time.monotonic()
-        found = await findings(settings)
-        totals = await money_balance(settings)
-        for finding in found:
+    def show(self, audited: Audited) -> None:
+        """What an audit found."""
+        for finding in audited.found:
             self._show(finding)
-        if totals is not None:
+        if totals := audited.totals:
             self._kept.set(totals.kept)
             self._due.set(totals.due)
             self._balance.set(totals.kept - totals.due)
-        self._took.set(time.monotonic() - began)
+        self._took.set(audited.took_seconds)
         self._ended.set_to_current_time()
 
     def _show(self, finding: Finding) -> None:
@@ -82,7 +80,10 @@ async def _until_told(figures: Figures, settings: Settings, every: float) -> Non
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     while not stop.is_set():
         try:
-            await figures.take(settings)
+            audited = await auditing.take(settings)
+            figures.show(audited)
+            if untold := await auditing.tell_journal(audited):
+                log.warning("the journal was not told of the audit", reason=untold)
         except Exception:
             log.exception("the audit failed")
         with contextlib.suppress(TimeoutError):

@@ -32,11 +32,13 @@ class Crew:
         self._watches: dict[str, Watch] = {}
 
     def open(self, plans: Plans, env: dict[str, str], replicas: int) -> None:
-        """Start everything: the balancer last, when there is one."""
+        """Start everything: the balancer last, where there is one."""
         self._plans, self._env = plans, env
         for of in plans.names():
             for number in range(1, min(replicas, self._most(of)) + 1):
                 self._add(plans.replica(of, number))
+        if exporter := plans.exporter():
+            self._add(exporter)
         if plans.balanced:
             self._add(plans.balancer())
 

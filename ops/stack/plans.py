@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.accounts.files import OPERATOR
 from ops.stack.children import Plan
 from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import free_port, is_free, kept_ports
 
-GATEWAY, BALANCER = "gateway", "balancer"
+GATEWAY, BALANCER, EXPORTER = "gateway", "balancer", "exporter"
 GATEWAY_PORT = 8088
 MOST_GATEWAYS = 5
 
@@ -28,6 +29,8 @@ class Commands:
     prepare: list[list[str]]
     workers: Mapping[str, list[str]]
     gateway: list[str] | None
+    exporter: list[str] | None = None
+    """Audits the town again and again; is told its port."""
 
 
 def real_commands() -> Commands:
@@ -36,6 +39,7 @@ def real_commands() -> Commands:
         prepare=[[*yeyak, "migrate"], [*yeyak, "topology", "apply"]],
         workers={context: [python, "-m", "workers", context] for context in contexts_of_the_town()},
         gateway=[python, "-m", "gateway_api"],
+        exporter=[*yeyak, "exporter", "--port"],
     )
 
 
@@ -63,7 +67,7 @@ class Plans:
         self._gateways = [GATEWAY, *(f"{GATEWAY}-{number}" for number in range(2, MOST_GATEWAYS + 1))]
         doors = [*self._gateways, BALANCER] if balanced else [GATEWAY]
         self.balanced = balanced and commands.gateway is not None
-        self._ports = _ports(list(commands.workers), doors, here)
+        self._ports = _ports([*commands.workers, EXPORTER], doors, here)
 
     @property
     def gateway_port(self) -> int:
@@ -77,13 +81,24 @@ class Plans:
     def replica(self, of: str, number: int) -> Plan:
         """The first, second ... process of a context or of the gateway."""
         name = of if number == 1 else f"{of}-{number}"
-        identity = {"YEYAK_PROCESS": name} | ({"YEYAK_SECRETS_DIR": str(self._accounts / of)} if self._accounts else {})
+        identity = {"YEYAK_PROCESS": name} | self._account(of)
         port = self._ports.get(name) or free_port()
         url = f"http://127.0.0.1:{port}/ready"
         if of == GATEWAY:
             return Plan(name, self._commands.gateway or [], url, of, env={"YEYAK_GATEWAY_PORT": str(port), **identity})
         env = {"YEYAK_HEALTH_PORT": str(port), **identity}
         return Plan(name, self._commands.workers[of], url, of, [of], env)
+
+    def _account(self, of: str) -> dict[str, str]:
+        return {"YEYAK_SECRETS_DIR": str(self._accounts / of)} if self._accounts else {}
+
+    def exporter(self) -> Plan | None:
+        """It answers every path with its metrics, `/ready` too."""
+        if self._commands.exporter is None:
+            return None
+        port = str(self._ports[EXPORTER])
+        url = f"http://127.0.0.1:{port}/ready"
+        return Plan(EXPORTER, [*self._commands.exporter, port], url, EXPORTER, env=self._account(OPERATOR))
 
     def balancer(self) -> Plan:
         ports = [str(self._ports[name]) for name in (BALANCER, *self._gateways)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from contracts.journal import Handled, RecordHandled, ShowTown, Standing, TownNow
+from contracts.journal import AuditReport, Handled, RecordAudit, RecordHandled, ShowTown, Standing, TownNow
 from tests.support.town import Town, eventually
 
 
@@ -81,3 +81,34 @@ async def test_a_process_tells_by_itself_how_it_stands(journal: Town):
         return any(one.context == "journal" and one.ready for one in (await town_now(journal)).standings)
 
     await eventually(told)
+
+
+async def test_the_newest_audit_is_shown(journal: Town):
+    for wrong in (2, 0):
+        await journal.done(RecordAudit(report=audit(wrong)))
+
+    found = (await town_now(journal)).audit
+
+    assert found is not None
+    assert found.well
+    assert found.money_kept == 3000
+    assert [(one.invariant, one.discrepancies) for one in found.invariants] == [("I4", 0)]
+
+
+def audit(wrong: int) -> AuditReport:
+    return AuditReport.model_validate(
+        {
+            "invariants": [
+                {
+                    "invariant": "I4",
+                    "title": "money balance",
+                    "discrepancies": wrong,
+                    "first": ["too little"] * wrong,
+                    "not_checkable": None,
+                }
+            ],
+            "money_kept": 3000,
+            "money_due": 3000,
+            "took_seconds": 0.2,
+        }
+    )

@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from contracts.journal import AuditReport
 from gateway_api import tokens
 from ops.accounts.files import OPERATOR, Folder
 from tests.conftest import MakeSettings
@@ -25,7 +26,6 @@ from tests.support.accounts import open_accounts
 from tests.support.processes import GATEWAY, Processes, environment, free_port
 from tests.support.servers import Servers
 from tests.support.town import Town, eventually
-from workers.runtime.settings import Settings
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 CONTEXTS = ("payments", "journal", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
@@ -38,6 +38,8 @@ class Exposed:
 
     declared: set[str] = field(default_factory=set)
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=lambda: defaultdict(list))
+    audit: AuditReport | None = None
+    """What the exporter told the journal."""
 
     def read(self, text: str) -> None:
         for family in text_string_to_metric_families(text):
@@ -118,7 +120,9 @@ async def exposed(
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             for url in (*urls, f"{rabbit}/metrics", rabbit + DETAILS + vhost):
                 found.read((await client.get(url)).raise_for_status().text)
-            found.read(await _exported(town.settings, accounts_folder, client))
+            found.read(await _exported(town, accounts_folder, client))
+        (audit,) = await town.rows("journal", "select told from journal.audits")
+        found.audit = AuditReport.model_validate_json(audit["told"])
     return found
 
 
@@ -146,9 +150,9 @@ async def _live_through(town: Town, door: Door) -> None:
     await eventually(shown)
 
 
-async def _exported(settings: Settings, accounts: Folder, client: httpx.AsyncClient) -> str:
-    """What `yeyak exporter` says once it has audited."""
-    port = free_port()
+async def _exported(town: Town, accounts: Folder, client: httpx.AsyncClient) -> str:
+    """What `yeyak exporter` says once it has audited and told the journal."""
+    settings, port = town.settings, free_port()
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("yeyak"),
         *("exporter", "--port", str(port)),
@@ -165,7 +169,8 @@ async def _exported(settings: Settings, accounts: Folder, client: httpx.AsyncCli
             text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
         except httpx.TransportError:
             return ""
-        return text if "yeyak_audit_timestamp_seconds 0.0" not in text else ""
+        told = await town.rows("journal", "select 1 from journal.audits")
+        return text if told and "yeyak_audit_timestamp_seconds 0.0" not in text else ""
 
     try:
         return str(await eventually(audited, within=30))

@@ -80,6 +80,12 @@ def test_the_exporter_shows_both_sides_of_the_money_balance(exposed: Exposed) ->
     assert exposed.value("yeyak_audit_checkable", invariant="I4") == 1
 
 
+def test_the_exporter_tells_the_journal_what_it_found(exposed: Exposed) -> None:
+    assert exposed.audit is not None
+    assert (exposed.audit.money_kept, exposed.audit.money_due) == (1500, 1500)
+    assert [one.invariant for one in exposed.audit.invariants] == [f"I{number}" for number in range(1, 10)]
+
+
 def test_labels_hold_no_ids(exposed: Exposed) -> None:
     values = {
         value for name in exposed.samples if name.startswith("yeyak_") for has, _ in exposed.samples[name]

@@ -1,15 +1,18 @@
 """Several processes of a context: scaled, restarted one by one, replaced when frozen or leaking."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 
 import psutil
 
 from ops.stack import probing
-from tests.ops.test_supervisor import here, is_ready, process, supervised, town, until
+from tests.ops.test_supervisor import CHILD, PYTHON, here, is_ready, process, supervised, town, until
 
 __all__ = ["here"]  # a fixture
+
+EXPORTER = CHILD.replace('os.environ.get("YEYAK_HEALTH_PORT") or os.environ["YEYAK_GATEWAY_PORT"]', "sys.argv[1]")
 
 
 def replicas(supervisor, of):
@@ -29,6 +32,18 @@ async def test_a_context_grows_and_shrinks(here):
         await supervisor.obey("scale", "cafe.menu=1")
         assert [one["pid"] for one in replicas(supervisor, "cafe.menu")] == pids[:1]
         assert not any(psutil.pid_exists(pid) for pid in pids[1:])
+
+
+async def test_the_exporter_is_told_its_port_and_kept_alive(here):
+    commands = dataclasses.replace(town(), exporter=[*PYTHON, EXPORTER])
+    async with supervised(here, commands) as supervisor:
+        await until(lambda: is_ready(supervisor))
+        before = process(supervisor, "exporter")
+
+        os.kill(before["pid"], signal.SIGKILL)
+
+        await until(lambda: process(supervisor, "exporter")["pid"] not in (None, before["pid"]))
+        assert not (await supervisor.obey("scale", "exporter=2"))["ok"]
 
 
 async def test_what_cannot_be_scaled_says_why(here):

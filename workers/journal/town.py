@@ -1,10 +1,10 @@
-"""How the town stands, for operators: what the contexts told, and the last hour by the minute."""
+"""How the town stands, for operators: what contexts and audits told, and the last hour by the minute."""
 
 from __future__ import annotations
 
 from contracts.bike_sharing.rides import RideStarted
 from contracts.cafe import orders as cafe
-from contracts.journal import ShowTown, TownNow
+from contracts.journal import Audit, RecordAudit, ShowTown, TownNow
 from contracts.preorder.reservations import ReservationConfirmed
 from contracts.shop import orders as shop
 from contracts.ticketing.reservations import TicketReserved
@@ -12,6 +12,7 @@ from contracts.video_rental.rentals import VideoBooked
 from storage import journal_town as store
 from storage.database import Session
 from workers.journal.declared import journal
+from workers.runtime.tx import Tx
 
 BOOKINGS = (VideoBooked, TicketReserved, RideStarted, shop.OrderPlaced, cafe.OrderPlaced, ReservationConfirmed)
 NOT_REFUSALS = ["done", "retry", "dead", "duplicate", "unavailable", "unknown", "still_running"]
@@ -23,3 +24,8 @@ MOST_MINUTES = 24 * 60
 async def show_town(question: ShowTown, session: Session) -> TownNow:
     minutes = max(1, min(question.minutes, MOST_MINUTES))
     return await store.town(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
+
+
+@journal.on(RecordAudit)
+async def record_audit(command: RecordAudit, tx: Tx) -> Audit:
+    return await store.keep_audit(tx, tx.id, command.report)
