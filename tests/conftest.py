@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,23 @@ from tests.support.servers import Servers
 from tests.support.town import Town
 from workers.runtime.settings import Settings
 
+_elsewhere = tempfile.TemporaryDirectory(prefix="yeyak-tests-")
+
 for name in [name for name in os.environ if name.startswith("YEYAK_")]:
     del os.environ[name]
 os.environ["YEYAK_ENGINE"] = "private"
+os.environ["YEYAK_LOCAL"] = _elsewhere.name
+"""A town that is up in this checkout is none of the suite's: a command that is tried here must not find it."""
+
+
+@pytest.fixture(autouse=True)
+def _environment_stays() -> Iterator[None]:
+    """What a command puts into the environment of its process goes with its test."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
