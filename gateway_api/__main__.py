@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from workers.runtime import tracing
 from workers.runtime.asking import Asker
 from workers.runtime.bus import Bus
 from workers.runtime.logs import configure_logs
-from workers.runtime.settings import settings, unknown_names
+from workers.runtime.settings import Settings, settings, unknown_names
 
 NAME = "gateway"
 FINISH_SECONDS = 10
@@ -81,9 +82,17 @@ def main() -> int:
     server.state = app.state.gateway
     tracing.start()
     # no asyncio.run: it would wait without end for a task that a broken connection left behind
-    uvloop.new_event_loop().run_until_complete(server.serve(sockets=[config.bind_socket()]))
+    uvloop.new_event_loop().run_until_complete(server.serve(sockets=list(_doors(config, chosen))))
     tracing.stop()
     return 0
+
+
+def _doors(config: uvicorn.Config, chosen: Settings) -> Iterator[socket.socket]:
+    """The public port, and the one for probes and figures where it is another."""
+    yield config.bind_socket()
+    if chosen.health_port:
+        inside = uvicorn.Config(config.app, host=chosen.health_host, port=chosen.health_port, log_config=None)
+        yield inside.bind_socket()
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: 
             name=route.handler.__name__,
             include_in_schema=False,
         )
-    pages.add_to(app, state, described(tuple(all_routes())))
+    pages.add_to(app, state, described(tuple(all_routes())), settings.health_port)
     state.live = console.add_to(
         app, door, settings, is_over=lambda: state.draining or state.closed, breakers=state.breakers
     )

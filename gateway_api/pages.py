@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -38,19 +39,25 @@ class Ready(Protocol):
     def breakers(self) -> dict[str, str]: ...
 
 
-def add_to(app: Starlette, state: Ready, openapi: dict[str, Any]) -> None:
-    """Add every page, probe and file."""
+def add_to(app: Starlette, state: Ready, openapi: dict[str, Any], private_port: int = 0) -> None:
+    """Add every page, probe and file; how the town fares is told at the private port alone where there is one."""
     described = to_json(openapi)
+
+    def inside(request: Request) -> None:
+        if private_port and request.scope["server"][1] != private_port:
+            raise HTTPException(404)
 
     async def live(request: Request) -> Response:
         return _json(b'{"live":true}')
 
     async def ready(request: Request) -> Response:
+        inside(request)
         parts = state.parts()
         content = {"ready": all(parts.values()), "parts": parts, "breakers": state.breakers()}
         return _json(to_json(content), 200 if content["ready"] else 503)
 
     async def numbers(request: Request) -> Response:
+        inside(request)
         metrics.gauge(state)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from ops.accounts.files import PAYMENTS
 from ops.deployment import settings
 from ops.deployment.contexts import name_of
 from ops.deployment.rules import FINISHING_SECONDS
@@ -112,6 +113,25 @@ def local(all_services: Services) -> Iterator[str]:
         yield from (
             f"{name} publishes {port}" for port in service.get("ports", []) if not port.startswith("127.0.0.1:")
         )
+
+
+@rule("who keeps no data has no way to the database")
+def kept_apart(all_services: Services) -> Iterator[str]:
+    near = {name for name, service in all_services.items() if "database" in service.get("networks", ["default"])}
+    wanted = {name_of(context) for context in CONTEXTS} | {"postgres", "migrate", "topology", "operator", "exporter"}
+    yield from (f"{name} should reach the database" for name in wanted - near)
+    yield from (f"{name} should not reach the database" for name in near - wanted)
+
+
+@rule("the audit reads the refund log where payments writes it")
+def refunds(all_services: Services) -> Iterator[str]:
+    setting = "YEYAK_PAYMENTS_REFUND_LOG"
+    path = all_services[PAYMENTS]["environment"][setting]
+    mount = f"refunds:{path.rpartition('/')[0]}:ro"
+    for name in ("operator", "exporter"):
+        service = all_services[name]
+        if service["environment"].get(setting) != path or mount not in service["volumes"]:
+            yield f"{name} does not see the refunds"
 
 
 @rule("what is set are settings")

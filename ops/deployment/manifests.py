@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 Manifest = dict[str, Any]
-UNITS = {"m": 0.001, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
+UNITS = {"m": 0.001, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "GB": 1e9}
 
 
 def quantity(text: str) -> float:
-    """`500m` as 0.5, `64Mi` in bytes."""
+    """`500m` as 0.5, `64Mi` in bytes, as is `2GB` of RabbitMQ's settings."""
     for unit, size in UNITS.items():
         if text.endswith(unit):
             return float(text.removesuffix(unit)) * size
@@ -93,6 +93,9 @@ class Manifests:
 
     def pods(self) -> Iterator[Pod]:
         return (Pod(manifest) for manifest in self.all if manifest["kind"] in ("Deployment", "Job"))
+
+    def pod(self, name: str) -> Pod | None:
+        return next((pod for pod in self.pods() if pod.name == name), None)
 
     def environment(self, container: dict[str, Any]) -> dict[str, str]:
         """The plain values that a container gets; what comes of fields and secrets is left out."""

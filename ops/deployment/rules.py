@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ops.deployment import settings
 from ops.deployment.contexts import MOST_REPLICAS, REFUND_LOG, REPLICAS, name_of
@@ -207,13 +208,40 @@ def kept(town: Manifests) -> Iterator[str]:
     if claim is None or claim["spec"]["resources"]["requests"]["storage"] != "1Gi":
         yield "the refund log has no volume of 1Gi"
     for pod in town.pods():
-        if pod.name == f"worker-{REFUND_LOG}":
-            path = town.environment(pod.containers[0]).get("YEYAK_PAYMENTS_REFUND_LOG", "")
-            mounts = {
-                mount["mountPath"] for mount in pod.containers[0]["volumeMounts"] if mount["name"] == "refund-log"
-            }
-            if path.rpartition("/")[0] not in mounts:
-                yield f"refunds are written to {path}, which goes with the pod"
+        path = town.environment(pod.containers[0]).get("YEYAK_PAYMENTS_REFUND_LOG", "")
+        claims = {claim["claimName"]: volume["name"] for volume in pod.spec["volumes"] for claim in _claims(volume)}
+        there = {
+            mount["mountPath"]
+            for mount in pod.containers[0]["volumeMounts"]
+            if mount["name"] == claims.get("refund-log", "")
+        }
+        if pod.name in (f"worker-{REFUND_LOG}", "exporter") and path.rpartition("/")[0] not in there:
+            yield f"{pod.name} looks for the refund log at {path}, where it is not"
+
+
+def _claims(volume: dict[str, Any]) -> list[dict[str, Any]]:
+    return [volume["persistentVolumeClaim"]] if "persistentVolumeClaim" in volume else []
+
+
+@rule("how the town fares is told inside alone")
+def told_inside(town: Manifests) -> Iterator[str]:
+    service, gateway = town.one("Service", "gateway"), town.pod("gateway")
+    if service is None or gateway is None:
+        return
+    (container,) = gateway.containers
+    ports = {port["containerPort"]: port["name"] for port in container["ports"]}
+    inside = ports.get(int(town.environment(container).get("YEYAK_HEALTH_PORT", 0)))
+    if inside is None or inside in {port["targetPort"] for port in service["spec"]["ports"]}:
+        yield "/metrics and /ready of the gateway are open to everybody"
+
+
+@rule("the broker has more disk than it keeps free")
+def roomy(town: Manifests) -> Iterator[str]:
+    for cluster in town.of("RabbitmqCluster"):
+        settings = dict(line.split(" = ") for line in cluster["spec"]["rabbitmq"]["additionalConfig"].splitlines())
+        disk, free = cluster["spec"]["persistence"]["storage"], settings["disk_free_limit.absolute"]
+        if quantity(disk) < 2 * quantity(free):
+            yield f"of {disk} {free} stay free: the alarm is never far"
 
 
 @dataclass(frozen=True)

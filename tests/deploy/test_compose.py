@@ -63,6 +63,14 @@ SPOILT: dict[str, list[Spoil]] = {
     "only this machine reaches a published port": [
         lambda services: services["rabbitmq"].update(ports=["5672:5672"]),
     ],
+    "who keeps no data has no way to the database": [
+        lambda services: services["gateway"].update(networks=["default", "database"]),
+        lambda services: services["journal"].pop("networks"),
+    ],
+    "the audit reads the refund log where payments writes it": [
+        lambda services: services["operator"].update(volumes=[]),
+        lambda services: services["exporter"].update(environment={}),
+    ],
     "what is set are settings": [
         lambda services: services["gateway"].update(environment={"YEYAK_GATEWAY_DOOR": "8088"}),
         lambda services: services["gateway"].update(environment={"YEYAK_GATEWAY_PORT": "front"}),

@@ -82,7 +82,7 @@ SPOILT: dict[str, list[Spoil]] = {
     "who stays is probed, in the town's rhythm and behind a startup probe": [
         lambda town: container(town).pop("startupProbe"),
         lambda town: container(town)["livenessProbe"].update(failureThreshold=1),
-        lambda town: container(town, "gateway")["readinessProbe"]["httpGet"].update(port="health"),
+        lambda town: container(town, "gateway")["readinessProbe"]["httpGet"].update(port="metrics"),
     ],
     "who is told to end has the time to finish": [
         lambda town: deployment(town)["spec"].update(terminationGracePeriodSeconds=20),
@@ -127,6 +127,15 @@ SPOILT: dict[str, list[Spoil]] = {
     "the refund log outlives its pods": [
         lambda town: spec(town, "PersistentVolumeClaim", "refund-log")["resources"]["requests"].update(storage="1Mi"),
         lambda town: container(town)["volumeMounts"].pop(),
+        lambda town: container(town, "exporter")["volumeMounts"].pop(),
+        lambda town: container(town, "exporter")["envFrom"].pop(),
+    ],
+    "how the town fares is told inside alone": [
+        lambda town: spec(town, "Service", "gateway")["ports"][0].update(targetPort="health"),
+        lambda town: container(town, "gateway")["env"].append({"name": "YEYAK_HEALTH_PORT", "value": "0"}),
+    ],
+    "the broker has more disk than it keeps free": [
+        lambda town: spec(town, "RabbitmqCluster", "rabbitmq")["persistence"].update(storage="2Gi"),
     ],
 }
 
@@ -150,6 +159,7 @@ def test_a_rule_bites(rendered, sentence: str) -> None:
         ("HorizontalPodAutoscaler", "gateway", {"maxReplicas": "ten"}),
         ("ScaledObject", "worker-journal", {"maxReplicas": 3}),
         ("ScaledObject", "worker-journal", {"maxReplicaCount": "3"}),
+        ("ScaledObject", "worker-journal", {"triggers": [{"type": "rabbitmq", "metadata": {"timeout": "3000"}}]}),
         ("TriggerAuthentication", "rabbitmq-management", {"secretRef": []}),
         ("RabbitmqCluster", "rabbitmq", {"replica": 3}),
         ("Cluster", "postgres", {"instances": "3"}),
@@ -206,4 +216,4 @@ def test_the_overlays_run_the_same_pods(rendered) -> None:
 
 
 def test_quantities_are_read_as_kubernetes_reads_them() -> None:
-    assert [quantity(text) for text in ("500m", "2", "64Mi", "1Gi")] == [0.5, 2, 64 * 2**20, 2**30]
+    assert [quantity(text) for text in ("500m", "2", "64Mi", "1Gi", "2GB")] == [0.5, 2, 64 * 2**20, 2**30, 2e9]

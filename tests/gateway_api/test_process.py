@@ -14,6 +14,7 @@ import pytest
 from gateway_api.tokens import issue
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
+ASKED = ("/live", "/ready", "/metrics", "/docs")
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -65,6 +66,19 @@ def test_without_a_broker_it_lives_says_so_and_leaves_at_once(start):
     assert (ready.status_code, ready.json()["parts"]["broker"]) == (503, False)
     assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
     assert asked.headers["retry-after"].isdigit()
+    assert gateway.wait(10) == 0
+
+
+def test_how_the_town_fares_is_told_at_the_private_port_alone(start):
+    public, private = free_port(), free_port()
+    gateway = start(YEYAK_GATEWAY_PORT=str(public), YEYAK_HEALTH_PORT=str(private))
+    outside, inside = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
+
+    answered(f"{inside}/live")
+    told = {path: [httpx.get(f"{door}{path}").status_code for door in (outside, inside)] for path in ASKED}
+    gateway.send_signal(signal.SIGTERM)
+
+    assert told == {"/live": [200, 200], "/ready": [404, 503], "/metrics": [404, 200], "/docs": [200, 200]}
     assert gateway.wait(10) == 0
 
 
