@@ -34,6 +34,7 @@ def problems() -> Iterator[str]:
         kubernetes = rendering.copy(Path(folder), rendering.made_up())
         for overlay in rendering.OVERLAYS:
             yield from (f"{overlay}: {wrong}" for wrong in _overlay(kubernetes, overlay))
+        yield from (f"monitoring: {wrong}" for wrong in _refused(rendering.build(kubernetes / rendering.MONITORING)))
 
 
 def _overlay(kubernetes: Path, overlay: str) -> Iterator[str]:
@@ -42,10 +43,14 @@ def _overlay(kubernetes: Path, overlay: str) -> Iterator[str]:
     except rendering.RenderingFailed as failure:
         yield str(failure)
         return
+    yield from _refused(manifests)
+    yield from (f"{broken.rule}: {broken.what}" for broken in rules.broken(Manifests(manifests)))
+
+
+def _refused(manifests: list[rendering.Manifest]) -> Iterator[str]:
     for manifest in manifests:
         named = f"{manifest['kind']} {manifest['metadata']['name']}"
         yield from (f"{named}: {wrong}" for wrong in schemas.of_kubernetes(manifest))
-    yield from (f"{broken.rule}: {broken.what}" for broken in rules.broken(Manifests(manifests)))
 
 
 def main(arguments: list[str]) -> int:

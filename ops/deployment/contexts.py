@@ -1,14 +1,16 @@
-"""The parts of deploy/kubernetes that follow from the town: a kustomization and an account for each context."""
+"""The parts of deploy/kubernetes that follow from others: what each context has of its own, accounts, alerts."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 
 from ops.accounts.files import GATEWAY, OPERATOR, Addresses
 from ops.stack.local import REPOSITORY
 from workers.town import CONTEXTS
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
+ALERTS = REPOSITORY / "deploy" / "prometheus" / "alerts.yml"
 MOST_REPLICAS = 5
 REPLICAS = {
     "video_rental.rentals": 10,
@@ -39,6 +41,7 @@ def written() -> dict[Path, str]:
     files[folder / "kustomization.yaml"] = _listing()
     files[KUBERNETES / "accounts" / "kustomization.yaml"] = _accounts()
     files[KUBERNETES / "prepare" / "accounts.yaml"] = _all_accounts()
+    files[KUBERNETES / "monitoring" / "alerts.yaml"] = _alerts()
     return files
 
 
@@ -106,3 +109,16 @@ spec:
           projected:
             sources:
 {sources}"""
+
+
+def _alerts() -> str:
+    """The rules of deploy/prometheus/alerts.yml as the Prometheus Operator takes them."""
+    groups = ALERTS.read_text().partition("\ngroups:\n")[2]
+    return f"""# Written by `make manifests` from deploy/prometheus/alerts.yml.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: alerts
+spec:
+  groups:
+{indent(groups, "  ")}"""

@@ -20,6 +20,8 @@ TOOL = REPOSITORY / ".local" / "tools" / "kustomize"
 Manifest = dict[str, Any]
 Accounts = Mapping[str, Mapping[str, str]]
 """The files of each account, by its name."""
+MONITORING = "monitoring"
+"""Applied where a Prometheus Operator is."""
 SIGNING_KEY = Path("overlays", "local", "release", "yeyak_jwt_key")
 
 
@@ -51,10 +53,14 @@ def _accounts_in(path: str, names: list[str]) -> set[str]:
 
 def render(kubernetes: Path, overlay: str, part: str) -> list[Manifest]:
     """What would be applied; raises RenderingFailed."""
-    command = [*_tool(), str(kubernetes / "overlays" / overlay / part)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return build(kubernetes / "overlays" / overlay / part)
+
+
+def build(folder: Path) -> list[Manifest]:
+    """What a folder makes; raises RenderingFailed."""
+    result = subprocess.run([*_tool(), str(folder)], capture_output=True, text=True, check=False)
     if result.returncode:
-        raise RenderingFailed(f"{overlay}/{part}: {result.stderr.strip()[-2000:]}")
+        raise RenderingFailed(f"{folder.parent.name}/{folder.name}: {result.stderr.strip()[-2000:]}")
     return [manifest for manifest in yaml.load_all(result.stdout, yaml.CSafeLoader) if manifest]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ops.deployment import contexts, rendering, rules, schemas
 from ops.deployment.manifests import Manifests, quantity
@@ -34,6 +35,20 @@ def test_a_rendered_town_obeys_and_would_be_accepted(rendered, overlay: str) -> 
 
     assert list(rules.broken(town)) == []
     assert [wrong for manifest in town.all for wrong in schemas.of_kubernetes(manifest)] == []
+
+
+def test_a_prometheus_operator_asks_every_pod_and_raises_every_alert(rendered, tmp_path: Path) -> None:
+    monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
+
+    assert [wrong for manifest in monitoring.all for wrong in schemas.of_kubernetes(manifest)] == []
+    asked = spec(monitoring, "PodMonitor", "town")
+    ports = {endpoint["port"] for endpoint in asked["podMetricsEndpoints"]}
+    (wanted,) = asked["selector"]["matchExpressions"]
+    for pod in (pod for pod in rendered("production").pods() if pod.stays):
+        assert pod.labels[wanted["key"]] in wanted["values"]
+        assert len(ports & {port["name"] for port in pod.containers[0]["ports"]}) == 1
+    groups = yaml.safe_load(contexts.ALERTS.read_text())["groups"]
+    assert spec(monitoring, "PrometheusRule", "alerts")["groups"] == groups
 
 
 def deployment(town: Manifests, name: str = "worker-payments") -> dict[str, Any]:
@@ -170,6 +185,17 @@ def test_a_field_that_is_not_known_or_of_another_type_is_refused(rendered, kind:
     manifest["spec"].update(change)
 
     assert list(schemas.of_kubernetes(manifest))
+
+
+def test_an_alert_of_unknown_fields_is_refused(tmp_path: Path) -> None:
+    monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
+    alerts = spec(monitoring, "PrometheusRule", "alerts")["groups"][0]["rules"][0]
+    asked = spec(monitoring, "PodMonitor", "town")["podMetricsEndpoints"][0]
+
+    alerts.update(fore="2m")
+    asked.update(interval="soon")
+
+    assert [len(list(schemas.of_kubernetes(each))) for each in monitoring.all].count(0) == len(monitoring.all) - 2
 
 
 def test_a_kind_without_a_schema_is_refused() -> None:
