@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     process: str = ""
     health_host: str = "127.0.0.1"
     health_port: int = Field(0, ge=0, le=65535)
-    """Where a process serves /live, /ready and /metrics; 0: a process of workers nowhere, the gateway at its own port."""
+    """Where a process serves /live, /ready and /metrics; 0: workers nowhere, the gateway at its own port."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     failpoints: str = ""
     """For tests: `name=action,...`; see `workers.runtime.failpoints`."""
