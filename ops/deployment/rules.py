@@ -235,6 +235,21 @@ def told_inside(town: Manifests) -> Iterator[str]:
         yield "/metrics and /ready of the gateway are open to everybody"
 
 
+@rule("the database has a connection for whoever may ask for one")
+def connected(town: Manifests) -> Iterator[str]:
+    """Beside its most replicas, a context has one more process while it is rolled out."""
+    most = {one["spec"]["scaleTargetRef"]["name"]: one["spec"]["maxReplicaCount"] for one in town.of("ScaledObject")}
+    asked = 0
+    for pod in town.pods():
+        if pod.name in most:
+            size = int(town.environment(pod.containers[0])["YEYAK_POOL_SIZE"])
+            asked += (most[pod.name] + 1) * size
+    for cluster in town.of("Cluster"):
+        allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+        if asked > allowed:
+            yield f"{cluster['metadata']['name']} allows {allowed} connections, {asked} may be asked for"
+
+
 @rule("the broker has more disk than it keeps free")
 def roomy(town: Manifests) -> Iterator[str]:
     for cluster in town.of("RabbitmqCluster"):

@@ -126,6 +126,11 @@ class Siege:
                 stderr=stream,
             )
 
+    @property
+    def under_way(self) -> bool:
+        """Whether every member still asks."""
+        return all(process.returncode is None for process in self._processes.values())
+
     async def end(self) -> Load:
         """Wait for its end, and count."""
         await asyncio.gather(*(process.wait() for process in self._processes.values()))
@@ -146,6 +151,12 @@ class Siege:
                 process.kill()
 
 
+def shares(clients: int, members: int) -> list[int]:
+    """How many clients each member has, so that they are all of them."""
+    least, more = divmod(clients, members)
+    return [least + 1] * more + [least] * (members - more)
+
+
 @asynccontextmanager
 async def siege(
     requests: Sequence[Request], tokens: Sequence[str], clients: int, seconds: float, *, pause: float = 0.0
@@ -160,8 +171,8 @@ async def siege(
         started = Siege()
         rests = ["-d", f"{pause:g}"] if pause else ["-b"]
         try:
-            for token in tokens:
-                await started.begin(place, token, clients // len(tokens), seconds, rests)
+            for token, some in zip(tokens, shares(clients, len(tokens)), strict=True):
+                await started.begin(place, token, some, seconds, rests)
             yield started
         finally:
             started.kill()

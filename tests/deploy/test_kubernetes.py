@@ -149,6 +149,10 @@ SPOILT: dict[str, list[Spoil]] = {
         lambda town: spec(town, "Service", "gateway")["ports"][0].update(targetPort="health"),
         lambda town: container(town, "gateway")["env"].append({"name": "YEYAK_HEALTH_PORT", "value": "0"}),
     ],
+    "the database has a connection for whoever may ask for one": [
+        lambda town: spec(town, "Cluster", "postgres")["postgresql"]["parameters"].update(max_connections="600"),
+        lambda town: spec(town, "ScaledObject", "worker-journal").update(maxReplicaCount=50),
+    ],
     "the broker has more disk than it keeps free": [
         lambda town: spec(town, "RabbitmqCluster", "rabbitmq")["persistence"].update(storage="2Gi"),
     ],

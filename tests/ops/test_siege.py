@@ -1,6 +1,6 @@
 """What siege prints, counted."""
 
-from ops.drills.siege import Load, Request
+from ops.drills.siege import Load, Request, shares
 
 PRINTED = b"""\
 ** SIEGE 4.0.7
@@ -33,3 +33,8 @@ def test_nothing_heard_is_not_available():
 def test_a_body_makes_it_a_post():
     assert Request("http://here/menu").line() == "http://here/menu"
     assert Request("http://here/orders", {"quantity": 1}).line() == 'http://here/orders POST {"quantity": 1}'
+
+
+def test_all_clients_are_sent():
+    assert shares(255, 20) == [13] * 15 + [12] * 5
+    assert shares(100, 20) == [5] * 20
