@@ -157,7 +157,7 @@ class Child:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         log = self._local.log_of(self.plan.name)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rotate(log)
         with log.open("ab") as stream:
             return await asyncio.create_subprocess_exec(

@@ -107,7 +107,7 @@ def logs(of: str = typer.Argument("")) -> None:
 def _launch(here: Local, replicas: int) -> None:
     """A supervisor of its own session that holds no descriptor of ours: a pipe behind us sees our end."""
     log = here.log_of("supervisor")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     rotate(log)
     with log.open("ab") as stream:
         supervisor = subprocess.Popen(

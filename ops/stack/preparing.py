@@ -27,7 +27,7 @@ async def prepare(command: list[str], env: Mapping[str, str], here: Local, stopp
 
 async def _started(command: list[str], env: Mapping[str, str], here: Local) -> asyncio.subprocess.Process:
     log = here.log_of("prepare")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     rotate(log)
     with log.open("ab") as stream:
         return await asyncio.create_subprocess_exec(
