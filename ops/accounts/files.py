@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from ops.stack.files import write_atomically
@@ -59,6 +61,16 @@ class Credentials:
         return cls(unquote(parts.username or ""), unquote(parts.password or ""))
 
 
+def _stays(name: str, url: str) -> bool:
+    return True
+
+
+def _is_elsewhere(name: str, url: str, former: Mapping[str, str]) -> bool:
+    return (
+        name in former and urlsplit(url).netloc.rpartition("@")[2] != urlsplit(former[name]).netloc.rpartition("@")[2]
+    )
+
+
 class Folder:
     """An accounts' folder, readable by its owner alone."""
 
@@ -78,9 +90,10 @@ class Folder:
         """An account's files by their names; empty when it has none."""
         return {file.name: file.read_text().strip() for file in sorted(self.of(account).glob("yeyak_*"))}
 
-    def settings_of(self, account: str) -> dict[str, str]:
+    def settings_of(self, account: str) -> dict[str, Any]:
         """An account's files as arguments of `Settings`."""
-        return {name.removeprefix("yeyak_"): text for name, text in self.read(account).items()}
+        found = {name.removeprefix("yeyak_"): text for name, text in self.read(account).items()}
+        return {name: json.loads(text) if name.startswith("context_") else text for name, text in found.items()}
 
     def broker_user(self, account: str) -> Credentials | None:
         return self._credentials(account, AMQP)
@@ -95,13 +108,24 @@ class Folder:
         url = self.read(account).get(name)
         return Credentials.of(url) if url else None
 
-    def write(self, contexts: Iterable[str], addresses: Addresses, *, move: bool = False) -> int:
+    def write(
+        self,
+        contexts: Iterable[str],
+        addresses: Addresses,
+        *,
+        move: bool = False,
+        former: Mapping[str, str] | None = None,
+    ) -> int:
         """Write what is missing; with `move` every address anew, passwords stay. Returns how many files were written.
+
+        With the `former` addresses of the servers that moved, by the names of their files, an address that points
+        elsewhere is left alone: somebody gave that context a server of its own.
 
         `town/` is for one process that runs several contexts: each context's own addresses in one file.
         """
         names = list(contexts)
-        written = sum(self._write(account, addresses, move) for account in (*names, GATEWAY, OPERATOR))
+        stays = partial(_is_elsewhere, former=former or {}) if move else _stays
+        written = sum(self._write(account, addresses, stays) for account in (*names, GATEWAY, OPERATOR))
         for setting, name in (("yeyak_context_amqp_urls", AMQP), ("yeyak_context_database_urls", DATABASE)):
             urls = {context: self.read(context)[name] for context in names}
             written += self._put(self.of(TOWN) / setting, json.dumps(urls, indent=1))
@@ -113,10 +137,10 @@ class Folder:
         for name, url in addresses.items():
             self._put(self.of(ADMINISTRATOR) / name, url)
 
-    def _write(self, account: str, addresses: Addresses, move: bool) -> int:
+    def _write(self, account: str, addresses: Addresses, stays: Callable[[str, str], bool]) -> int:
         there, written, fresh = self.read(account), 0, secrets.token_urlsafe(24)
         for name, (template, user) in addresses.of(account).items():
-            if name in there and not move:
+            if name in there and stays(name, there[name]):
                 continue
             kept = there.get(name) or (there.get(AMQP) if name == API else None)  # one user of one server
             password = Credentials.of(kept).password if kept else ""

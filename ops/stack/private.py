@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from ops.accounts.files import AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Folder
+from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Folder
 from ops.stack.local import SERVER_ADDRESSES, Local
 from ops.stack.saying import say
 from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
@@ -73,8 +73,9 @@ class PrivateServers:
             DATABASE: self.postgres.database_url,
             PROVIDER_DATABASE: self.postgres.provider_database_url,
         }
+        former = folder.read(ADMINISTRATOR)
         folder.write_administrator(administrators)
-        return bool(folder.write(contexts, Addresses(**self._templates()), move=True))
+        return bool(folder.write(contexts, Addresses(**self._templates()), move=True, former=former))
 
     def _templates(self) -> dict[str, str]:
         login, sql = "{user}:{password}@127.0.0.1", self.postgres.ports["sql"]

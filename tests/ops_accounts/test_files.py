@@ -65,6 +65,31 @@ def test_a_move_changes_places_and_no_password(tmp_path: Path) -> None:
     assert folder.write(NAMES, THERE, move=True) == 0
 
 
+def test_a_context_with_a_server_of_its_own_keeps_it_when_the_others_move(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write(NAMES, HERE)
+    own = "postgresql://cafe.menu:secret@own:5432/menu"
+    (folder.of("cafe.menu") / DATABASE).write_text(own)
+    former = {AMQP: "amqp://administrator:x@here:5672/", DATABASE: "postgresql://administrator:x@here/yeyak"}
+
+    folder.write(NAMES, THERE, move=True, former=former)
+
+    assert folder.read("cafe.menu")[DATABASE] == own
+    assert "@there:" in folder.read("cafe.menu")[AMQP]
+    assert "@there/" in folder.read("payments")[DATABASE]
+    assert json.loads(folder.read("town")["yeyak_context_database_urls"])["cafe.menu"] == own
+
+
+def test_where_a_context_has_its_own_server_is_read_from_a_file_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    (folder.of("administrator")).mkdir()
+    (folder.of("administrator") / "yeyak_context_database_urls").write_text('{"cafe.menu": "postgresql://own/menu"}')
+
+    settings = read_settings(**folder.settings_of("administrator"))
+
+    assert settings.database_of("cafe.menu") == "postgresql://own/menu"
+
+
 def test_an_address_of_the_same_server_has_the_same_password(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.write(NAMES, HERE)
