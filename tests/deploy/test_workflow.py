@@ -43,9 +43,9 @@ def test_it_plays_every_target_that_checks_something() -> None:
     assert played >= {"check"} | {target for target in targets if target.startswith("test")}
 
 
-def test_each_action_has_a_version_and_each_script_is_there() -> None:
+def test_each_action_is_of_one_commit_and_each_script_is_there() -> None:
     for file in FILES:
         for step in steps(file):
-            assert re.fullmatch(r"[\w-]+/[\w-]+@(v[0-9]+|[0-9a-f]{40})", step.get("uses", "actions/checkout@v4"))
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}|", step.get("uses", ""))
             for script in re.findall(r"\bops/\w+\.sh", step.get("run", "")):
                 assert (REPOSITORY / script).stat().st_mode & 0o100
