@@ -75,8 +75,10 @@ class Place:
     def post(self, path: str, body: dict[str, Any]) -> Request:
         return Request(self.url + path, body)
 
-    async def load(self, *requests: Request, clients: int, seconds: float, pause: float = 0.0) -> Load:
-        return await load(requests, self.members, clients, seconds, pause=pause)
+    async def load(
+        self, *requests: Request, clients: int, seconds: float, pause: float = 0.0, arrival: float = 0.0
+    ) -> Load:
+        return await load(requests, self.members, clients, seconds, pause=pause, arrival=arrival)
 
     # -- behind it
 

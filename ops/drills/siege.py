@@ -159,9 +159,18 @@ def shares(clients: int, members: int) -> list[int]:
 
 @asynccontextmanager
 async def siege(
-    requests: Sequence[Request], tokens: Sequence[str], clients: int, seconds: float, *, pause: float = 0.0
+    requests: Sequence[Request],
+    tokens: Sequence[str],
+    clients: int,
+    seconds: float,
+    *,
+    pause: float = 0.0,
+    arrival: float = 0.0,
 ) -> AsyncIterator[Siege]:
-    """`clients` spread over the members of `tokens`, each resting up to `pause` seconds between two requests."""
+    """`clients` spread over the members of `tokens`, each resting up to `pause` seconds between two requests.
+
+    They begin at once, or member by member within the `arrival` seconds.
+    """
     if shutil.which("siege") is None:
         raise NoSiegeError
     with tempfile.TemporaryDirectory() as folder:
@@ -173,15 +182,22 @@ async def siege(
         try:
             for token, some in zip(tokens, shares(clients, len(tokens)), strict=True):
                 await started.begin(place, token, some, seconds, rests)
+                await asyncio.sleep(arrival / len(tokens))
             yield started
         finally:
             started.kill()
 
 
 async def load(
-    requests: Sequence[Request], tokens: Sequence[str], clients: int, seconds: float, *, pause: float = 0.0
+    requests: Sequence[Request],
+    tokens: Sequence[str],
+    clients: int,
+    seconds: float,
+    *,
+    pause: float = 0.0,
+    arrival: float = 0.0,
 ) -> Load:
     """A load from its beginning to its end."""
-    async with siege(requests, tokens, clients, seconds, pause=pause) as besieging:
+    async with siege(requests, tokens, clients, seconds, pause=pause, arrival=arrival) as besieging:
         async with asyncio.timeout(seconds + GRACE_SECONDS):
             return await besieging.end()
