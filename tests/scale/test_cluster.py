@@ -125,7 +125,8 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
 
 
 async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:
-    town: Town = await doubled(video_rental_pickup_hours=1 / 3600)
+    patience = {"video_rental_payment_ms": 10_000, "payments_provider_ms": 5_000}
+    town: Town = await doubled(video_rental_pickup_hours=1 / 3600, **patience)
     video_id = await town.video(copies=20)
 
     replies = await asyncio.gather(*(town.until_done(town.booking(video_id), id=uuid4()) for _ in range(20)))
