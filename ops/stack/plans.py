@@ -61,8 +61,11 @@ class Plans:
     With a balancer, the gateways have ports of their own, and the balancer has the town's.
     """
 
-    def __init__(self, commands: Commands, here: Local, *, accounts: Path | None, balanced: bool) -> None:
+    def __init__(
+        self, commands: Commands, here: Local, key: dict[str, str], *, accounts: Path | None, balanced: bool
+    ) -> None:
         self._commands = commands
+        self._key = key
         self._accounts = accounts
         self._gateways = [GATEWAY, *(f"{GATEWAY}-{number}" for number in range(2, MOST_GATEWAYS + 1))]
         doors = [*self._gateways, BALANCER] if balanced else [GATEWAY]
@@ -85,7 +88,8 @@ class Plans:
         port = self._ports.get(name) or free_port()
         url = f"http://127.0.0.1:{port}/ready"
         if of == GATEWAY:
-            return Plan(name, self._commands.gateway or [], url, of, env={"YEYAK_GATEWAY_PORT": str(port), **identity})
+            env = {"YEYAK_GATEWAY_PORT": str(port), **self._key, **identity}
+            return Plan(name, self._commands.gateway or [], url, of, env=env)
         env = {"YEYAK_HEALTH_PORT": str(port), **identity}
         return Plan(name, self._commands.workers[of], url, of, [of], env)
 

@@ -107,19 +107,24 @@ class Supervisor:
                 await prepare(command, self._env | self._administrators, self.local, self._stopping)
 
     @property
+    def _key(self) -> dict[str, str]:
+        """For who signs and who checks tokens: the gateway, and commands in a terminal."""
+        return {"YEYAK_JWT_KEY": os.environ.get("YEYAK_JWT_KEY") or self.local.jwt_key}
+
+    @property
     def _administrators(self) -> dict[str, str]:
         return {ACCOUNTS_DIR: str(self._accounts.path)} if self._accounts else {}
 
     def _open(self) -> None:
         accounts = self._accounts.path if self._accounts else None
-        self._plans = Plans(self._commands, self.local, accounts=accounts, balanced=self._replicas > 1)
+        self._plans = Plans(self._commands, self.local, self._key, accounts=accounts, balanced=self._replicas > 1)
         self._write_env()
         self._enter("up")
         self.crew.open(self._plans, self._env, self._replicas)
 
     def _take_addresses(self) -> bool:
         """False when nothing has changed."""
-        env = {"YEYAK_JWT_KEY": os.environ.get("YEYAK_JWT_KEY") or self.local.jwt_key} | self.servers.environment()
+        env = self.servers.environment()
         moved = bool(self._accounts and self.servers.keep_accounts(self._accounts, list(self._commands.workers)))
         changed, self._env = moved or env != self._env, env
         self._write_env()
@@ -130,7 +135,7 @@ class Supervisor:
         gateway = {"YEYAK_GATEWAY_PORT": str(self._plans.gateway_port)} if self._plans else {}
         operators = self._accounts.read(OPERATOR) if self._accounts else {}
         named = {name.upper(): url for name, url in operators.items()}
-        self.local.write_env(self._env | named | self._administrators | gateway)
+        self.local.write_env(self._env | self._key | named | self._administrators | gateway)
 
     # watching
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import textwrap
+from pathlib import Path
 
 import psutil
 import pytest
@@ -72,6 +73,20 @@ def process(supervisor, name):
 def is_ready(supervisor):
     entries = supervisor.described()["processes"]
     return bool(entries) and all(entry["ready"] for entry in entries)
+
+
+def knows_the_key(here, pid):
+    return here.jwt_key.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def test_the_key_that_signs_tokens_is_for_the_gateway_alone(here):
+    async with supervised(here, town()) as supervisor:
+        await until(lambda: is_ready(supervisor))
+
+        knows = [entry["name"] for entry in supervisor.described()["processes"] if knows_the_key(here, entry["pid"])]
+
+    assert knows == ["gateway"]
+    assert here.read_env()["YEYAK_JWT_KEY"] == here.jwt_key
 
 
 async def test_a_child_that_dies_comes_back(here):
