@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import cast
 
@@ -14,7 +15,7 @@ from gateway_api.console import problems
 from gateway_api.console.businesses import ALL, BUSINESSES
 from gateway_api.console.desk import Desk, Visit, place_here
 from gateway_api.console.render import HEADERS
-from gateway_api.console.rooms import Card, Rooms, triggers
+from gateway_api.console.rooms import Card, Rooms, Shown, triggers
 from gateway_api.console.sample import plant
 from gateway_api.console.words import Text
 from gateway_api.door import CUSTOMER, STAFF
@@ -45,7 +46,14 @@ class Front:
         if desk.local:
             desk.add("POST", "/sign-in", self.choose)
         desk.add("POST", "/sample", self.sample)
+        for place in ("/language", "/sign-out", "/sample"):
+            desk.add("GET", place, self.start)
+        desk.said["sample"] = Text("예시 데이터 넣기", "Put sample data in")
         desk.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
+
+    async def start(self, visit: Visit) -> Response:
+        """Where only forms are sent to there is nothing to look at."""
+        return self.desk.go("/")
 
     async def home(self, visit: Visit) -> Response:
         if visit.visitor.is_customer:
@@ -57,40 +65,40 @@ class Front:
         return self.desk.page(visit, "welcome.html", businesses=BUSINESSES)
 
     async def _customers_home(self, visit: Visit) -> Response:
-        cards, missing = await self._things(visit)
+        cards, shown = await self._things(visit)
         return self.desk.page(
             visit,
             "home.html",
             businesses=BUSINESSES,
             cards=[card for card in cards if card.is_open][:6],
-            missing=missing,
+            missing=[one.business.name for one in shown if one.problem],
             triggers=triggers((business, business.things) for business in BUSINESSES),
         )
 
     async def mine(self, visit: Visit) -> Response:
         """Everything of a member across all businesses: what is open first, then newest first."""
-        cards, missing = await self._things(visit)
+        cards, shown = await self._things(visit)
         return self.desk.page(
             visit,
             "mine.html",
             now=[card for card in cards if card.is_open],
             past=[card for card in cards if not card.is_open],
-            missing=missing,
+            older=[one for one in shown if one.older],
+            missing=[one.business.name for one in shown if one.problem],
             triggers=triggers((business, business.things) for business in BUSINESSES),
         )
 
-    async def _things(self, visit: Visit) -> tuple[list[Card], list[Text]]:
+    async def _things(self, visit: Visit) -> tuple[list[Card], list[Shown]]:
         shown = await self.rooms.lists(visit, [(business, business.things) for business in BUSINESSES])
         cards = [card for one in shown for card in one.cards]
         cards.sort(key=lambda card: str(card.item["created_at"]), reverse=True)
-        return cards, [one.business.name for one in shown if one.problem]
+        return cards, shown
 
     async def work(self, visit: Visit) -> Response:
         """What waits for staff, across all businesses."""
         wanted = [(business, listing) for business in ALL for listing in business.worklists if listing.work]
-        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf]
-        shown = await self.rooms.lists(visit, wanted)
-        first = await self.rooms.lists(visit, shelves)
+        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf and not visit.is_part]
+        shown, first = await asyncio.gather(self.rooms.lists(visit, wanted), self.rooms.lists(visit, shelves))
         return self.desk.page(
             visit,
             "staff.html",
@@ -153,7 +161,9 @@ class Front:
         """Fill an empty town; a second time changes nothing. As whoever presses, who must be staff."""
         if not visit.visitor.is_staff:
             return self.desk.problem(visit, problems.wrong_role(visit.visitor.language), 403)
-        await plant(lambda path, body, key: self.desk.api.send(visit.visitor, "POST", path, body, key))
+        refused = await plant(lambda path, body, key: self.desk.api.send(visit.visitor, "POST", path, body, key))
+        if refused:
+            return self.desk.problem(visit, problems.partly_planted(visit.language), 503)
         return self.desk.go("/staff?done=sample")
 
 
