@@ -49,6 +49,7 @@ class Front:
         for place in ("/language", "/sign-out", "/sample"):
             desk.add("GET", place, self.start)
         desk.said["sample"] = Text("예시 데이터 넣기", "Put sample data in")
+        desk.said["signed-out"] = Text("로그아웃", "Sign out")
         desk.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
 
     async def start(self, visit: Visit) -> Response:
@@ -135,7 +136,7 @@ class Front:
         return response
 
     async def sign_out(self, visit: Visit) -> Response:
-        response = self.desk.go("/")
+        response = self.desk.go("/" if self.desk.local else "/sign-in?done=signed-out")
         self.desk.sessions.end(response)
         return response
 

@@ -130,12 +130,13 @@ def too_old(language: Language) -> Told:
 
 def not_read(language: Language, *, too_large: bool) -> Told:
     """A form that is none, or holds too much."""
-    title = (
-        Text("입력이 너무 깁니다", "That is too much") if too_large else Text("읽을 수 없는 입력입니다", "Not readable")
-    )
-    detail = Text("돌아가서 줄여 다시 보내 주세요.", "Go back, shorten it, and send it again.")
-    again = Text("돌아가서 다시 보내 주세요.", "Go back and send it again.")
-    return Told(title.of(language), (detail if too_large else again).of(language), "not_read", {})
+    if too_large:
+        title = Text("입력이 너무 깁니다", "That is too much")
+        detail = Text("돌아가서 줄인 뒤 다시 보내 주세요.", "Go back, shorten it, and send it again.")
+    else:
+        title = Text("읽을 수 없는 입력입니다", "This cannot be read")
+        detail = Text("돌아가서 다시 보내 주세요.", "Go back and send it again.")
+    return Told(title.of(language), detail.of(language), "not_read", {})
 
 
 def session_over(language: Language, sign_in: str) -> Told:
