@@ -64,7 +64,7 @@ UNFIT = Outcome(
     403,
     Text("이 계정으로는 들어올 수 없습니다", "This account cannot be used here"),
     Text(
-        "로그인은 되었지만 이곳에서 무엇을 할 수 있는 계정인지 알 수 없습니다. 다시 시도해도 같으니 관리자에게 알려 주세요.",
+        "로그인은 되었지만 이 계정의 권한을 알 수 없습니다. 다시 시도해도 같으니 관리자에게 알려 주세요.",
         "You signed in, but not with a right to use Yeyak. Trying again will not help: please tell an administrator.",
     ),
 )

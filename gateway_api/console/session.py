@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
@@ -30,7 +30,8 @@ class Visitor:
     """Whoever sent a request; `caller` is None for one who has not signed in."""
 
     caller: Caller | None
-    token: str
+    token: str = field(repr=False)
+    """Whoever has it is the visitor: no log may hold it."""
     language: Language
     browser: str
     """A random name of this browser, so that a form on the sign-in page can be told from a foreign one."""
