@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from contracts.base import Role
+from contracts.base import Caller, Role
 from gateway_api import tokens
 from gateway_api.console import problems
 from gateway_api.console.businesses import ALL, BUSINESSES
 from gateway_api.console.desk import Desk, Visit, place_here
+from gateway_api.console.live import REFRESH
 from gateway_api.console.render import HEADERS
 from gateway_api.console.rooms import Card, Rooms, Shown, triggers
 from gateway_api.console.sample import plant
@@ -153,8 +155,19 @@ class Front:
         if visitor.caller is None:
             return Response(status_code=204, headers=HEADERS)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
-        stream = self.desk.live.stream(visitor.caller, since, self._is_over)
+        stream = self._hints(visitor.caller, since, visitor.expires_at)
         return StreamingResponse(stream, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
+
+    async def _hints(self, caller: Caller, since: str, expires_at: float) -> AsyncIterator[bytes]:
+        """For as long as the session lasts; then the page looks again, and is sent to sign in."""
+
+        def is_over() -> bool:
+            return self._is_over() or time.time() >= expires_at
+
+        async for hint in self.desk.live.stream(caller, since, is_over):
+            yield hint
+        if not self._is_over():
+            yield f"event: {REFRESH}\ndata: {REFRESH}\n\n".encode()
 
     # -- sample data
 

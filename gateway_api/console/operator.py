@@ -68,6 +68,7 @@ class OperatorsRoom:
             problem=None if told.ok else problems.told(told, visit.visitor.language),
             measures=glance.measures(told, seen, rows),
             rows=rows,
+            minutes=told.body.get("minutes", []),
             audit=audit,
             promises=glance.promises(audit),
             broker=seen,

@@ -17,6 +17,7 @@ from gateway_api.console.businesses import ALL
 from gateway_api.console.desk import KEPT, Desk, Visit, place_here
 from gateway_api.console.inside import Heard
 from gateway_api.console.problems import Told
+from gateway_api.console.words import MEMBER, Fact
 from gateway_api.door import ANY
 
 FORM_ONLY = {"csrf", "nonce", "back"}
@@ -34,14 +35,25 @@ class Card:
     listing: Listing
     item: Item
     actions: tuple[Action, ...]
+    own: bool = False
+    """A member looks at what is theirs."""
 
     @property
     def id(self) -> str:
         return self.listing.id_of(self.item)
 
     @property
+    def facts(self) -> list[Fact]:
+        return [fact for fact in self.listing.facts(self.item) if not (self.own and fact[0] == MEMBER)]
+
+    @property
     def place(self) -> str:
         return f"/{self.business.slug}/{self.listing.slug}/{quote(self.id, safe='')}"
+
+    @property
+    def anchor(self) -> str:
+        """Its own name on a page, by which the focus is found again when the page is redrawn."""
+        return self.place[1:].replace("/", "-")
 
     @property
     def is_open(self) -> bool:
@@ -186,7 +198,8 @@ class Rooms:
         return {**item, **found}
 
     def _card(self, visit: Visit, business: Business, listing: Listing, item: Item) -> Card:
-        return Card(business, listing, item, tuple(one for one in listing.actions if one.is_for(visit.role, item)))
+        actions = tuple(one for one in listing.actions if one.is_for(visit.role, item))
+        return Card(business, listing, item, actions, visit.visitor.is_customer)
 
     async def _fetch(self, visit: Visit, listing: Listing, id: str) -> Heard:
         seen = visit.asked("seen")
