@@ -64,8 +64,7 @@ class State:
         self.bus = bus
         self.draining = False
         self.closed = False
-        self.live: console.Live | None = None
-        """What keeps the console's open pages up to date."""
+        self.console: console.Console | None = None
 
     def parts(self) -> dict[str, bool]:
         published = self.door.verifier.published
@@ -101,7 +100,7 @@ def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: 
             include_in_schema=False,
         )
     pages.add_to(app, state, described(tuple(all_routes())), settings.health_port)
-    state.live = console.add_to(
+    state.console = console.add_to(
         app, door, settings, is_over=lambda: state.draining or state.closed, breakers=state.breakers
     )
     return app
@@ -127,13 +126,21 @@ def _middleware(settings: Settings, routes: Callable[[], list[Any]]) -> list[Mid
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
-    """What the router refuses: no such path, no such method."""
+    """What the router refuses: no such path, no such method; people read on a page that there is nothing."""
     assert isinstance(error, HTTPException)
+    state: State = request.app.state.gateway
+    if state.console is not None and error.status_code == 404 and _is_persons(request):
+        return await state.console.lost(request)
     language = preferred(request.headers.get("accept-language", ""))
     if error.status_code == 405:
         allowed = ", ".join(methods(request.scope, request.app.routes))
         return Problem("method_not_allowed", headers={"allow": allowed}).response(language)
     return Problem("not_found" if error.status_code == 404 else "invalid").response(language)
+
+
+def _is_persons(request: Request) -> bool:
+    """Somebody at a browser came to a path that is none of the API's."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
 
 
 def _lifespan(state: State) -> Callable[[Starlette], Any]:
@@ -144,8 +151,8 @@ def _lifespan(state: State) -> Callable[[Starlette], Any]:
             yield
         finally:
             state.closed = True
-            if state.live is not None:
-                await state.live.stop()
+            if state.console is not None:
+                await state.console.live.stop()
             await asyncio.wait({coming}, timeout=LEAVE_SECONDS)
             coming.cancel()
             if isinstance(state.door.asker, Asker):

@@ -61,6 +61,7 @@ class SignedIn:
     """`customer:kim`, as the town's messages name whoever acted."""
     until: float
     """The clock's time at which the token must be verified again."""
+    expires_at: float
 
 
 class Verifier:
@@ -114,8 +115,9 @@ class Verifier:
 
     def _signed_in(self, claims: dict[str, Any]) -> SignedIn:
         caller = _caller(claims)
-        until = min(float(claims["exp"]), self._clock() + CACHED_SECONDS)
-        return SignedIn(caller, f"{caller.role}:{caller.member_id}", until)
+        expires_at = float(claims["exp"])
+        until = min(expires_at, self._clock() + CACHED_SECONDS)
+        return SignedIn(caller, f"{caller.role}:{caller.member_id}", until, expires_at)
 
 
 def not_signed_in() -> Problem:

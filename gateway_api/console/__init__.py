@@ -5,15 +5,18 @@ Every page asks the API's own routes, inside this process, with the visitor's ow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from gateway_api.console.desk import Desk
 from gateway_api.console.front import Front
-from gateway_api.console.live import Live as Live
+from gateway_api.console.live import Live
 from gateway_api.console.oidc import Oidc
 from gateway_api.console.operator import OperatorsRoom
 from gateway_api.console.rooms import Rooms
@@ -23,6 +26,16 @@ from workers.runtime.settings import Settings
 ASSETS = Path(__file__).parent / "static"
 
 
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the gateway needs of it."""
+
+    live: Live
+    """Keeps open pages up to date; to be stopped."""
+    lost: Callable[[Request], Awaitable[Response]]
+    """A page for a path that leads nowhere."""
+
+
 def add_to(
     app: Starlette,
     door: Door,
@@ -30,8 +43,8 @@ def add_to(
     *,
     is_over: Callable[[], bool],
     breakers: Callable[[], dict[str, str]],
-) -> Live:
-    """Add the console's pages; the caller stops what is returned. `is_over`: the gateway is closing."""
+) -> Console:
+    """Add the console's pages. `is_over`: the gateway is closing."""
     live = Live(settings.amqp_url.get_secret_value())
     desk = Desk(app, door, settings, live)
     Front(desk, Rooms(desk), is_over)
@@ -39,4 +52,4 @@ def add_to(
     if settings.oidc_issuer is not None:
         Oidc(desk, settings)
     app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
-    return live
+    return Console(live, desk.lost)

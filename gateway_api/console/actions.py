@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from contracts.base import Role
-from gateway_api.console.words import SEOUL, Fact, Next, State, Text
+from gateway_api.console.words import REASON, SEOUL, Fact, Next, State, Text
 from gateway_api.door import ANY, CUSTOMER
 
 Item = dict[str, Any]
@@ -35,7 +35,6 @@ class Field:
     required: bool = True
     default: str = ""
     choices: tuple[tuple[str, Text], ...] = ()
-    hint: Text | None = None
     from_item: str = ""
     """The item's field that this one is filled with at first."""
 
@@ -44,6 +43,10 @@ class Field:
         if value is None:
             return self.default
         return as_local(value) if self.kind == "moment" else str(value)
+
+
+WHY = Field("reason", REASON, required=False)
+"""Asked for before something is given up, which is thereby not done by one slip of a finger."""
 
 
 def always(_: Item) -> bool:
@@ -75,6 +78,8 @@ class Action:
     """Afterwards the new thing's own page is shown."""
     key: str = ""
     """The item's field whose value is `{id}`, where it is not the list's own."""
+    note: Text | None = None
+    """What will come of it, said before it is done."""
 
     def is_for(self, role: Role | None, item: Item) -> bool:
         return role in self.roles and self.when(item)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from contracts.base import Role
+from contracts.base import Caller, Role
 from gateway_api import tokens
 from gateway_api.console import problems
 from gateway_api.console.businesses import ALL, BUSINESSES
 from gateway_api.console.desk import Desk, Visit, place_here
+from gateway_api.console.live import REFRESH
 from gateway_api.console.render import HEADERS
-from gateway_api.console.rooms import Card, Rooms, triggers
+from gateway_api.console.rooms import Card, Rooms, Shown, triggers
 from gateway_api.console.sample import plant
 from gateway_api.console.words import Text
 from gateway_api.door import CUSTOMER, STAFF
@@ -45,7 +48,15 @@ class Front:
         if desk.local:
             desk.add("POST", "/sign-in", self.choose)
         desk.add("POST", "/sample", self.sample)
+        for place in ("/language", "/sign-out", "/sample"):
+            desk.add("GET", place, self.start)
+        desk.said["sample"] = Text("예시 데이터 넣기", "Put sample data in")
+        desk.said["signed-out"] = Text("로그아웃", "Sign out")
         desk.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
+
+    async def start(self, visit: Visit) -> Response:
+        """Where only forms are sent to there is nothing to look at."""
+        return self.desk.go("/")
 
     async def home(self, visit: Visit) -> Response:
         if visit.visitor.is_customer:
@@ -57,40 +68,40 @@ class Front:
         return self.desk.page(visit, "welcome.html", businesses=BUSINESSES)
 
     async def _customers_home(self, visit: Visit) -> Response:
-        cards, missing = await self._things(visit)
+        cards, shown = await self._things(visit)
         return self.desk.page(
             visit,
             "home.html",
             businesses=BUSINESSES,
             cards=[card for card in cards if card.is_open][:6],
-            missing=missing,
+            missing=[one.business.name for one in shown if one.problem],
             triggers=triggers((business, business.things) for business in BUSINESSES),
         )
 
     async def mine(self, visit: Visit) -> Response:
         """Everything of a member across all businesses: what is open first, then newest first."""
-        cards, missing = await self._things(visit)
+        cards, shown = await self._things(visit)
         return self.desk.page(
             visit,
             "mine.html",
             now=[card for card in cards if card.is_open],
             past=[card for card in cards if not card.is_open],
-            missing=missing,
+            older=[one for one in shown if one.older],
+            missing=[one.business.name for one in shown if one.problem],
             triggers=triggers((business, business.things) for business in BUSINESSES),
         )
 
-    async def _things(self, visit: Visit) -> tuple[list[Card], list[Text]]:
+    async def _things(self, visit: Visit) -> tuple[list[Card], list[Shown]]:
         shown = await self.rooms.lists(visit, [(business, business.things) for business in BUSINESSES])
         cards = [card for one in shown for card in one.cards]
         cards.sort(key=lambda card: str(card.item["created_at"]), reverse=True)
-        return cards, [one.business.name for one in shown if one.problem]
+        return cards, shown
 
     async def work(self, visit: Visit) -> Response:
         """What waits for staff, across all businesses."""
         wanted = [(business, listing) for business in ALL for listing in business.worklists if listing.work]
-        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf]
-        shown = await self.rooms.lists(visit, wanted)
-        first = await self.rooms.lists(visit, shelves)
+        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf and not visit.is_part]
+        shown, first = await asyncio.gather(self.rooms.lists(visit, wanted), self.rooms.lists(visit, shelves))
         return self.desk.page(
             visit,
             "staff.html",
@@ -127,7 +138,7 @@ class Front:
         return response
 
     async def sign_out(self, visit: Visit) -> Response:
-        response = self.desk.go("/")
+        response = self.desk.go("/" if self.desk.local else "/sign-in?done=signed-out")
         self.desk.sessions.end(response)
         return response
 
@@ -144,8 +155,19 @@ class Front:
         if visitor.caller is None:
             return Response(status_code=204, headers=HEADERS)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
-        stream = self.desk.live.stream(visitor.caller, since, self._is_over)
+        stream = self._hints(visitor.caller, since, visitor.expires_at)
         return StreamingResponse(stream, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
+
+    async def _hints(self, caller: Caller, since: str, expires_at: float) -> AsyncIterator[bytes]:
+        """For as long as the session lasts; then the page looks again, and is sent to sign in."""
+
+        def is_over() -> bool:
+            return self._is_over() or time.time() >= expires_at
+
+        async for hint in self.desk.live.stream(caller, since, is_over):
+            yield hint
+        if not self._is_over():
+            yield f"event: {REFRESH}\ndata: {REFRESH}\n\n".encode()
 
     # -- sample data
 
@@ -153,7 +175,9 @@ class Front:
         """Fill an empty town; a second time changes nothing. As whoever presses, who must be staff."""
         if not visit.visitor.is_staff:
             return self.desk.problem(visit, problems.wrong_role(visit.visitor.language), 403)
-        await plant(lambda path, body, key: self.desk.api.send(visit.visitor, "POST", path, body, key))
+        refused = await plant(lambda path, body, key: self.desk.api.send(visit.visitor, "POST", path, body, key))
+        if refused:
+            return self.desk.problem(visit, problems.partly_planted(visit.language), 503)
         return self.desk.go("/staff?done=sample")
 
 

@@ -97,12 +97,12 @@ def measures(told: Heard, seen: Broker, processes: list[Row]) -> list[Measure]:
         found += [
             Measure(Text("준비되지 않은 것", "Not ready"), str(missing), "bad" if missing else "good"),
             Measure(
-                Text("가장 오래된 발신 대기", "Oldest outbox row"),
+                Text("가장 오래 기다린 발신", "Oldest outbox row"),
                 f"{age:.1f} s",
                 "wait" if age > LATE_SECONDS else "good",
             ),
             Measure(Text("기한이 된 일", "Due now"), str(sum(one["due"] for one in standings))),
-            Measure(Text("죽은 편지", "Dead letters"), str(letters), "bad" if letters else "good"),
+            Measure(Text("처리 못 한 메시지", "Dead letters"), str(letters), "bad" if letters else "good"),
             Measure(Text("지난 한 시간 예약", "Bookings, last hour"), f"{sum(one['bookings'] for one in minutes):,}"),
         ]
         found += audited(told.body.get("audit"), told.body["as_of"])
@@ -111,7 +111,7 @@ def measures(told: Heard, seen: Broker, processes: list[Row]) -> list[Measure]:
         unread = sum(queue.consumers == 0 for queue in seen.queues)
         found += [
             Measure(Text("큐에 쌓인 메시지", "Messages waiting"), f"{backlog:,}"),
-            Measure(Text("아무도 읽지 않는 큐", "Queues nobody reads"), str(unread), "wait" if unread else "good"),
+            Measure(Text("소비자 없는 큐", "Queues nobody reads"), str(unread), "wait" if unread else "good"),
         ]
     return found
 

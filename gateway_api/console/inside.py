@@ -20,6 +20,8 @@ class Heard:
     body: dict[str, Any] = field(default_factory=dict)
     location: str = ""
     retry_after: str = ""
+    looked: bool = False
+    """Nothing was to be changed by what was asked."""
 
     @property
     def ok(self) -> bool:
@@ -57,5 +59,9 @@ class Api:
         answer = await self._client.request(method, path, headers=headers, content=content)
         found = from_json(answer.content) if answer.content else {}
         return Heard(
-            answer.status_code, found, answer.headers.get("location", ""), answer.headers.get("retry-after", "")
+            answer.status_code,
+            found,
+            answer.headers.get("location", ""),
+            answer.headers.get("retry-after", ""),
+            looked=method == "GET",
         )

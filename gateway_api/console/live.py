@@ -7,6 +7,7 @@ browser that was away for a moment hears what it missed; one that was away for l
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -49,6 +50,9 @@ ON_SHELVES = (
     "preorder.products",
 )
 """What changes what anybody may see; the hint names the business only."""
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Hint(NamedTuple):
@@ -153,7 +157,7 @@ class Live:
     def missed(self, caller: Caller, since: str) -> Iterable[str]:
         """The hints since a position; `refresh` when they are not known any more."""
         epoch, _, number = since.rpartition("-")
-        if not self._epoch or epoch != self._epoch or not number.isdigit():
+        if not self._epoch or epoch != self._epoch or not _NUMBER.fullmatch(number):
             return [REFRESH]
         seen = int(number)
         if self._ring and seen < self._ring[0].number - 1:

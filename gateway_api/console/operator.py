@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic_core import to_json
 from starlette.responses import Response
@@ -18,6 +18,7 @@ from gateway_api.console.actions import idempotency_key
 from gateway_api.console.desk import Desk, Visit
 from gateway_api.console.inside import Heard
 from gateway_api.console.sequence import diagram, tone, what
+from gateway_api.console.words import Text
 from gateway_api.door import OPERATOR
 
 API = "/v1/operations"
@@ -47,6 +48,7 @@ class OperatorsRoom:
     def __init__(self, desk: Desk, breakers: Callable[[], dict[str, str]]) -> None:
         self.desk = desk
         self._breakers = breakers
+        desk.said |= {"replay": Text("다시 처리", "Replay"), "discard": Text("버리기", "Discard")}
         desk.add("GET", "/operator", self.town, OPERATOR)
         desk.add("GET", "/operator/story", self.story, OPERATOR)
         desk.add("GET", "/operator/dead-letters", self.letters, OPERATOR)
@@ -66,6 +68,7 @@ class OperatorsRoom:
             problem=None if told.ok else problems.told(told, visit.visitor.language),
             measures=glance.measures(told, seen, rows),
             rows=rows,
+            minutes=told.body.get("minutes", []),
             audit=audit,
             promises=glance.promises(audit),
             broker=seen,
@@ -107,16 +110,17 @@ class OperatorsRoom:
     async def _letters(self, visit: Visit, refused: Heard | None, status: int) -> Response:
         status_wanted = visit.asked("status")
         status_wanted = status_wanted if status_wanted in ("REPLAYED", "DISCARDED") else "DEAD"
-        heard = await self.desk.api.get(
-            visit.visitor, f"{API}/dead-letters?status={status_wanted}&limit={MOST_LETTERS}"
-        )
+        after = visit.asked("after")
+        query = {"status": status_wanted, "limit": MOST_LETTERS, **({"cursor": after} if after else {})}
+        heard = await self.desk.api.get(visit.visitor, f"{API}/dead-letters?{urlencode(query)}")
         shown = refused or (None if heard.ok else heard)
         return self.desk.page(
             visit,
             "letters.html",
             status,
             groups=grouped(heard.items),
-            more=bool(heard.body.get("next_cursor")),
+            older=_older(status_wanted, heard),
+            first=not after,
             wanted=status_wanted,
             problem=problems.told(shown, visit.visitor.language) if shown else None,
         )
@@ -140,9 +144,14 @@ class OperatorsRoom:
             refused = refused or (None if heard.ok else heard)
         if refused is not None:
             return await self._letters(visit, refused, refused.status)
-        return self.desk.go(
-            f"/operator/dead-letters?status={'REPLAYED' if body['action'] == 'replay' else 'DISCARDED'}"
-        )
+        status = "REPLAYED" if body["action"] == "replay" else "DISCARDED"
+        return self.desk.go(f"/operator/dead-letters?status={status}&done={body['action']}")
+
+
+def _older(status: str, heard: Heard) -> str:
+    """Where the letters after these are; empty where there are none."""
+    cursor = heard.body.get("next_cursor")
+    return f"/operator/dead-letters?{urlencode({'status': status, 'after': cursor})}" if cursor else ""
 
 
 def grouped(letters: list[dict[str, Any]]) -> list[Group]:

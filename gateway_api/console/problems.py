@@ -82,6 +82,8 @@ OWN_WORDS: dict[str, tuple[Text, Text]] = {
 }
 """Where the API's words speak of headers and keys."""
 
+NOT_SHOWN = Text("지금은 응답이 없어 보여 드릴 수 없습니다.", "There is no answer now, so this cannot be shown.")
+
 WAYS_ON: dict[str, tuple[str, Text]] = {
     "deposit_too_low": ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
     "debt_owed": ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
@@ -101,9 +103,11 @@ SAME_KEY = {"outcome_unknown", "still_running", "unavailable", "too_many_request
 
 def told(heard: Heard, language: Language) -> Told:
     """A problem of the API as people read it."""
-    own = OWN_WORDS.get(heard.code)
+    own = OWN_WORDS.get(heard.code or "internal_error")
     title = own[0].of(language) if own else str(heard.body.get("title", heard.status))
     detail = own[1].of(language) if own else str(heard.body.get("detail", ""))
+    if heard.looked and heard.code == "unavailable":
+        detail = NOT_SHOWN.of(language)
     errors: list[dict[str, Any]] = heard.body.get("errors", [])
     fields = {str(error["field"]).removeprefix("payment."): str(error["detail"]) for error in errors}
     link, link_text = WAYS_ON.get(heard.code, ("", Text("", "")))
@@ -121,6 +125,45 @@ def too_old(language: Language) -> Told:
         Text("새로고침하고 다시 시도해 주세요.", "Reload it and try again.").of(language),
         "csrf",
         {},
+    )
+
+
+def not_read(language: Language, *, too_large: bool) -> Told:
+    """A form that is none, or holds too much."""
+    if too_large:
+        title = Text("입력이 너무 깁니다", "That is too much")
+        detail = Text("돌아가서 줄인 뒤 다시 보내 주세요.", "Go back, shorten it, and send it again.")
+    else:
+        title = Text("읽을 수 없는 입력입니다", "This cannot be read")
+        detail = Text("돌아가서 다시 보내 주세요.", "Go back and send it again.")
+    return Told(title.of(language), detail.of(language), "not_read", {})
+
+
+def session_over(language: Language, sign_in: str) -> Told:
+    """A form that came after its session had ended."""
+    title, detail = OWN_WORDS["not_signed_in"]
+    nothing = Text("보낸 내용은 처리되지 않았습니다.", "What you sent was not done.")
+    return Told(
+        title.of(language),
+        f"{detail.of(language)} {nothing.of(language)}",
+        "not_signed_in",
+        {},
+        sign_in,
+        Text("로그인하고 이어서 하기", "Sign in and go on"),
+    )
+
+
+def partly_planted(language: Language) -> Told:
+    """Some sample data was refused; putting it in again adds what is missing."""
+    return Told(
+        Text("예시 데이터를 다 넣지 못했습니다", "Not all sample data is in").of(language),
+        Text("잠시 후 다시 누르면 빠진 것만 넣습니다.", "Press again shortly: only what is missing is added.").of(
+            language
+        ),
+        "partly_planted",
+        {},
+        "/staff",
+        Text("할 일로 돌아가기", "Back to work"),
     )
 
 

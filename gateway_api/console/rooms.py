@@ -7,21 +7,24 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from starlette.responses import Response
 
 from gateway_api.console import problems
 from gateway_api.console.actions import TEST_PAYMENTS, Action, Business, Item, Listing, idempotency_key
 from gateway_api.console.businesses import ALL
-from gateway_api.console.desk import Desk, Visit, place_here
+from gateway_api.console.desk import KEPT, Desk, Visit, place_here
 from gateway_api.console.inside import Heard
 from gateway_api.console.problems import Told
-from gateway_api.console.words import Text
+from gateway_api.console.words import MEMBER, Fact
 from gateway_api.door import ANY
 
 FORM_ONLY = {"csrf", "nonce", "back"}
 _NAMED = re.compile(r"\{([a-z_]+)\}")
+_VERSION = re.compile(r"[0-9]{1,9}")
+MOST_LOOKS = 10
+"""How often a page that waits for a view looks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,25 @@ class Card:
     listing: Listing
     item: Item
     actions: tuple[Action, ...]
+    own: bool = False
+    """A member looks at what is theirs."""
 
     @property
     def id(self) -> str:
         return self.listing.id_of(self.item)
 
     @property
+    def facts(self) -> list[Fact]:
+        return [fact for fact in self.listing.facts(self.item) if not (self.own and fact[0] == MEMBER)]
+
+    @property
     def place(self) -> str:
         return f"/{self.business.slug}/{self.listing.slug}/{quote(self.id, safe='')}"
+
+    @property
+    def anchor(self) -> str:
+        """Its own name on a page, by which the focus is found again when the page is redrawn."""
+        return self.place[1:].replace("/", "-")
 
     @property
     def is_open(self) -> bool:
@@ -60,6 +74,22 @@ class Shown:
     listing: Listing
     cards: list[Card]
     problem: Told | None
+    older: str = ""
+    """The API's cursor for what comes after these; empty where nothing does."""
+
+    @property
+    def place(self) -> str:
+        """The list's own page."""
+        return f"/{self.business.slug}/{self.listing.slug}"
+
+    @property
+    def older_place(self) -> str:
+        return f"{self.place}?after={quote(self.older, safe='')}"
+
+    @property
+    def count(self) -> str:
+        """How many there are, as far as is known."""
+        return f"{len(self.cards)}+" if self.older else str(len(self.cards))
 
 
 def triggers(pairs: Iterable[tuple[Business, Listing]]) -> str:
@@ -78,9 +108,14 @@ class Rooms:
 
     def _add(self, business: Business) -> None:
         base = f"/{business.slug}"
+        for action in (*business.registers, *(action for one in business.listings for action in one.actions)):
+            self.desk.said[f"{business.slug}.{action.slug}"] = action.label
 
         async def overview(visit: Visit) -> Response:
             return await self._overview(visit, business)
+
+        async def whole_list(visit: Visit) -> Response:
+            return await self._whole_list(visit, business)
 
         async def item(visit: Visit) -> Response:
             return await self._item(visit, business)
@@ -92,6 +127,7 @@ class Rooms:
             return await self._submit(visit, business)
 
         self.desk.add("GET", base, overview, ANY)
+        self.desk.add("GET", f"{base}/{{listing}}", whole_list, ANY)
         self.desk.add("GET", f"{base}/new/{{action}}", form, ANY)
         self.desk.add("POST", f"{base}/new/{{action}}", submit, ANY)
         self.desk.add("GET", f"{base}/{{listing}}/{{id}}", item, ANY)
@@ -117,7 +153,20 @@ class Rooms:
             account=mine,
             registers=[action for action in business.registers if visit.role in action.roles],
             triggers=triggers((business, one) for one in [*wanted, *([account] if account else [])]),
-            done=self._done(visit, business),
+        )
+
+    async def _whole_list(self, visit: Visit, business: Business) -> Response:
+        """One list on a page of its own, as far back as it goes."""
+        listing = business.listing(visit.part("listing"))
+        if listing is None or listing is business.account or visit.role not in listing.roles:
+            return self._nothing(visit)
+        shown = await self._list(visit, business, listing, visit.asked("after"))
+        return self.desk.page(
+            visit,
+            "list.html",
+            one=shown,
+            first=not visit.asked("after"),
+            triggers=triggers([(business, listing)]),
         )
 
     async def _account(self, visit: Visit, account: Listing | None) -> Item | None:
@@ -130,13 +179,14 @@ class Rooms:
         """Several lists at once, each with what it joins."""
         return await asyncio.gather(*(self._list(visit, business, listing) for business, listing in wanted))
 
-    async def _list(self, visit: Visit, business: Business, listing: Listing) -> Shown:
+    async def _list(self, visit: Visit, business: Business, listing: Listing, after: str = "") -> Shown:
         path = listing.staff_path if listing.staff_path and visit.visitor.is_staff else listing.path
-        heard = await self.desk.api.get(visit.visitor, path)
+        heard = await self.desk.api.get(visit.visitor, f"{path}&{urlencode({'cursor': after})}" if after else path)
         if not heard.ok:
             return Shown(business, listing, [], problems.told(heard, visit.visitor.language))
         items = await asyncio.gather(*(self._joined(visit, listing, item) for item in heard.items))
-        return Shown(business, listing, [self._card(visit, business, listing, item) for item in items], None)
+        cards = [self._card(visit, business, listing, item) for item in items]
+        return Shown(business, listing, cards, None, heard.body.get("next_cursor") or "")
 
     async def _joined(self, visit: Visit, listing: Listing, item: Item) -> Item:
         """An item with what lies beside it; what cannot be had now is left out."""
@@ -148,11 +198,12 @@ class Rooms:
         return {**item, **found}
 
     def _card(self, visit: Visit, business: Business, listing: Listing, item: Item) -> Card:
-        return Card(business, listing, item, tuple(one for one in listing.actions if one.is_for(visit.role, item)))
+        actions = tuple(one for one in listing.actions if one.is_for(visit.role, item))
+        return Card(business, listing, item, actions, visit.visitor.is_customer)
 
     async def _fetch(self, visit: Visit, listing: Listing, id: str) -> Heard:
         seen = visit.asked("seen")
-        waits = f"?min_version={seen}" if listing.waits and seen.isdigit() else ""
+        waits = f"?min_version={seen}" if listing.waits and _VERSION.fullmatch(seen) else ""
         heard = await self.desk.api.get(visit.visitor, listing.item.replace("{id}", id) + waits)
         if not heard.ok:
             return heard
@@ -164,7 +215,9 @@ class Rooms:
             return self._nothing(visit)
         heard = await self._fetch(visit, listing, visit.part("id"))
         if not heard.ok:
-            return self.desk.problem(visit, problems.told(heard, visit.visitor.language), heard.status)
+            return self._coming(visit, business) or self.desk.problem(
+                visit, problems.told(heard, visit.language), heard.status
+            )
         return self.desk.page(
             visit,
             "item.html",
@@ -172,8 +225,15 @@ class Rooms:
             listing=listing,
             card=self._card(visit, business, listing, heard.body),
             triggers=triggers([(business, listing)]),
-            done=self._done(visit, business),
         )
+
+    def _coming(self, visit: Visit, business: Business) -> Response | None:
+        """What was done just now is not shown yet: the page looks again by itself, for a while."""
+        seen, looks = visit.asked("seen"), visit.asked("looks") or "0"
+        if visit.is_part or not (_VERSION.fullmatch(seen) and _VERSION.fullmatch(looks)) or int(looks) >= MOST_LOOKS:
+            return None
+        again = f"{visit.path}?{urlencode({'seen': seen, 'looks': int(looks) + 1})}"
+        return self.desk.page(visit, "coming.html", 202, business=business, again=again)
 
     # -- doing
 
@@ -258,15 +318,10 @@ class Rooms:
         back = place_here(visit.given.get("back", ""), own)
         if action.method == "DELETE" and back == own:
             back = f"/{business.slug}"
-        seen = f"&seen={version}" if back == own else ""
-        return f"{back.partition('?')[0]}?done={action.slug}{seen}"
-
-    def _done(self, visit: Visit, business: Business) -> str:
-        """What was asked for just now, in words."""
-        slug = visit.asked("done")
-        actions = [*business.registers, *(action for listing in business.listings for action in listing.actions)]
-        label = next((action.label for action in actions if action.slug == slug), Text("", ""))
-        return label.of(visit.visitor.language)
+        place = urlsplit(back)
+        kept = {name: values[0] for name, values in parse_qs(place.query).items() if name in KEPT}
+        seen = {"seen": version} if place.path == own else {}
+        return f"{place.path}?{urlencode({**kept, 'done': f'{business.slug}.{action.slug}', **seen})}"
 
     def _nothing(self, visit: Visit) -> Response:
         return self.desk.problem(visit, problems.nothing_here(visit.visitor.language), 404)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
@@ -30,11 +30,13 @@ class Visitor:
     """Whoever sent a request; `caller` is None for one who has not signed in."""
 
     caller: Caller | None
-    token: str
+    token: str = field(repr=False)
+    """Whoever has it is the visitor: no log may hold it."""
     language: Language
     browser: str
     """A random name of this browser, so that a form on the sign-in page can be told from a foreign one."""
     known_browser: bool
+    expires_at: float = 0.0
 
     @property
     def is_staff(self) -> bool:
@@ -60,14 +62,13 @@ class Sessions:
     async def visitor(self, request: Request) -> Visitor:
         """Who sent a request; a token that is not valid (any more) is no session."""
         token = request.cookies.get(SESSION, "")
-        caller: Caller | None = None
-        if token:
-            try:
-                caller = (await self._door.verifier.verify(f"Bearer {token}")).caller
-            except Problem:
-                token = ""
         browser = request.cookies.get(BROWSER, "")
-        return Visitor(caller, token, language_of(request), browser or secrets.token_urlsafe(18), bool(browser))
+        name, known = browser or secrets.token_urlsafe(18), bool(browser)
+        try:
+            signed_in = await self._door.verifier.verify(f"Bearer {token}")
+        except Problem:
+            return Visitor(None, "", language_of(request), name, known)
+        return Visitor(signed_in.caller, token, language_of(request), name, known, signed_in.expires_at)
 
     def csrf(self, visitor: Visitor) -> str:
         """What a form of this visitor carries."""

@@ -74,8 +74,9 @@ NOT_KNOWN = Text("지금은 알 수 없음", "not known now")
 
 
 def won(amount: int, language: Language) -> str:
-    """`12,000원`, `₩12,000`."""
-    return f"₩{amount:,}" if language == "en" else f"{amount:,}원"
+    """`12,000원`, `₩12,000`; what is taken off as `-4,500원`, `-₩4,500`."""
+    sign = "-" if amount < 0 else ""
+    return f"{sign}₩{abs(amount):,}" if language == "en" else f"{amount:,}원"
 
 
 def clock(instant: str | datetime, language: Language, *, seconds: bool = False) -> str:
@@ -95,6 +96,8 @@ def count(value: Count, language: Language) -> str:
     if value.number is None:
         return NOT_KNOWN.of(language)
     unit = value.ko if language == "ko" else f" {value.en}" if value.en else ""
+    if language == "en" and value.number == 1:
+        unit = unit.removesuffix("s")
     return f"{value.number:,}{unit}"
 
 
@@ -148,7 +151,7 @@ REFUNDS = {
 
 PAYMENT, REFUND = Text("결제", "Payment"), Text("환불", "Refund")
 MEMBER, PRICE, STATUS = Text("회원", "Member"), Text("가격", "Price"), Text("상태", "State")
-REASON, CREATED = Text("사유", "Reason"), Text("접수", "Begun")
+REASON, CREATED = Text("사유", "Reason"), Text("신청", "Requested")
 
 
 def unknown(status: str) -> State:

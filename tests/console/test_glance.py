@@ -62,7 +62,7 @@ async def test_the_page_names_what_is_wrong_and_escapes_it(browser, asker):
     assert page.status_code == 200
     assert "What is kept is what things cost" in page.text
     assert "rental &lt;b&gt;1&lt;/b&gt; has no charge" in page.text
-    assert "₩-3,000" in page.text
+    assert "-₩3,000" in page.text
 
 
 async def test_a_journal_that_knows_no_audits_yet_shows_none(browser, asker):

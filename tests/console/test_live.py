@@ -87,9 +87,11 @@ def test_a_browser_that_comes_back_hears_what_it_missed_and_no_more(live):
     assert missed(live, KIM, live.position) == set()
 
 
-@pytest.mark.parametrize("since", ["", "-0", "another-3", "nonsense", "another-x"])
+@pytest.mark.parametrize(
+    "since", ["", "-0", "another-3", "nonsense", "another-x", "{epoch}-²", "{epoch}-" + "9" * 5000]
+)
 def test_a_place_that_is_not_known_is_answered_with_look_at_everything(live, since):
-    assert missed(live, KIM, since) == {REFRESH}
+    assert missed(live, KIM, since.format(epoch=live.position.partition("-")[0])) == {REFRESH}
 
 
 def test_beyond_what_is_kept_everything_is_looked_at_again(live, monkeypatch):

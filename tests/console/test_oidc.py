@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import httpx
 import jwt
@@ -23,9 +23,10 @@ from gateway_api.console.session import SESSION
 from gateway_api.door import Door
 from gateway_api.tokens import PublishedKeys
 from tests.console.conftest import Browser
+from tests.gateway_api.conftest import FakeAsker
 from workers.runtime.settings import Settings
 
-ISSUER, CONSOLE = "https://id.example", "http://console"
+ISSUER, CONSOLE, SECRET = "https://id.example", "http://console", "hush: 100 % secret"
 
 
 class Issuer:
@@ -36,6 +37,12 @@ class Issuer:
         self.challenge = self.nonce = ""
         self.access: dict[str, Any] = {}
         self.identity: dict[str, Any] = {}
+        self.opaque = ""
+        """An access token that is no JWT."""
+        self.takes = "client_secret_basic"
+        self.supports: list[str] | None = None
+        self.name = ISSUER
+        self.away = False
 
     def send(self, place: str) -> str:
         """A browser arrives; returns the state that it takes back."""
@@ -43,27 +50,41 @@ class Issuer:
         assert asked["response_type"] == "code"
         assert asked["redirect_uri"] == f"{CONSOLE}/sign-in/callback"
         assert asked["code_challenge_method"] == "S256"
+        self.asked = asked
         self.challenge, self.nonce = asked["code_challenge"], asked["nonce"]
         return asked["state"]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.away:
+            raise httpx.ConnectError("nobody is there")
         if request.url.path == "/.well-known/openid-configuration":
             places = {"authorization_endpoint": f"{ISSUER}/authorize", "token_endpoint": f"{ISSUER}/token"}
-            return httpx.Response(200, json={"issuer": ISSUER, **places})
+            ways = {} if self.supports is None else {"token_endpoint_auth_methods_supported": self.supports}
+            end = {"end_session_endpoint": f"{ISSUER}/end"}
+            return httpx.Response(200, json={"issuer": self.name, **places, **ways, **end})
         if request.url.path == "/keys":
             return httpx.Response(200, json={"keys": [self.published]})
         form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
         proof = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode().rstrip("=")
-        if form["code"] != "the-code" or proof != self.challenge or form["client_secret"] != "hush":
+        if not self._is_client(request, form):
+            return httpx.Response(401, json={"error": "invalid_client"})
+        if form["code"] != "the-code" or proof != self.challenge:
             return httpx.Response(400, json={"error": "invalid_grant"})
-        common = {"iss": ISSUER, "sub": "kim", "exp": time.time() + 600}
+        common = {"iss": self.name, "sub": "kim", "exp": time.time() + 600}
         return httpx.Response(
             200,
             json={
-                "access_token": self._signed({**common, "aud": "yeyak", "role": "customer", **self.access}),
+                "access_token": self.opaque
+                or self._signed({**common, "aud": "yeyak", "role": "customer", **self.access}),
                 "id_token": self._signed({**common, "aud": "console", "nonce": self.nonce, **self.identity}),
             },
         )
+
+    def _is_client(self, request: httpx.Request, form: dict[str, str]) -> bool:
+        if self.takes == "client_secret_post":
+            return form.get("client_secret") == SECRET
+        named = base64.b64encode(f"console:{quote_plus(SECRET)}".encode()).decode()
+        return request.headers.get("authorization") == f"Basic {named}" and "client_secret" not in form
 
     def _signed(self, claims: dict[str, Any]) -> str:
         return jwt.encode(claims, self._key, "ES256", headers={"kid": "one"})
@@ -81,14 +102,19 @@ def issuer() -> Issuer:
 
 @pytest.fixture
 def browser(issuer, asker) -> Browser:
+    return at_console(issuer, asker)
+
+
+def at_console(issuer: Issuer, asker: FakeAsker, **more: Any) -> Browser:
     settings = Settings(
-        oidc_issuer=ISSUER,
+        oidc_issuer=issuer.name,
         oidc_client_id="console",
-        oidc_client_secret=SecretStr("hush"),
-        jwt_issuer=ISSUER,
+        oidc_client_secret=SecretStr(SECRET),
+        jwt_issuer=issuer.name,
         jwt_jwks_url=f"{ISSUER}/keys",
         console_key=SecretStr("k" * 32),
         console_url=CONSOLE,
+        **more,
     )
     app, door = Starlette(), Door(asker, settings)
     door.verifier.published = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
@@ -136,6 +162,99 @@ async def test_what_was_begun_cannot_be_forged(browser, issuer):
 
 
 @pytest.mark.parametrize(
+    ("takes", "supports"),
+    [
+        ("client_secret_basic", None),
+        ("client_secret_post", ["client_secret_post"]),
+        ("client_secret_post", ["client_secret_post", "client_secret_basic"]),
+    ],
+)
+async def test_the_client_names_itself_as_the_issuer_takes_it(browser, issuer, takes, supports):
+    issuer.takes, issuer.supports = takes, supports
+    state = await arrive(browser, issuer)
+
+    answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
+
+    assert answer.status_code == 303
+
+
+async def test_an_issuer_is_called_as_it_calls_itself(asker):
+    issuer = Issuer()
+    issuer.name = f"{ISSUER}/"
+    browser = at_console(issuer, asker)
+    state = await arrive(browser, issuer)
+
+    answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}&iss={ISSUER}/")
+
+    assert answer.status_code == 303
+
+
+async def test_an_issuer_can_be_asked_for_tokens_for_the_api(issuer, asker):
+    browser = at_console(issuer, asker, oidc_resource="https://api.example", oidc_scope="openid api")
+    await arrive(browser, issuer)
+
+    asked = (issuer.asked["resource"], issuer.asked["audience"], issuer.asked["scope"])
+    assert asked == ("https://api.example", "https://api.example", "openid api")
+
+
+@pytest.mark.parametrize(
+    ("access", "opaque"),
+    [({"aud": "somebody-else"}, ""), ({"role": None}, ""), ({}, "an-opaque-token"), ({"long": "x" * 4000}, "")],
+)
+async def test_where_trying_again_is_no_help_a_person_is_told_so(browser, issuer, access, opaque):
+    state = await arrive(browser, issuer)
+    issuer.access, issuer.opaque = access, opaque
+
+    page = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
+
+    assert page.status_code == 403
+    assert "Trying again will not help" in page.text
+    assert "try again shortly" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "says"),
+    [
+        ("error=access_denied&state={state}", 403, "You did not sign in"),
+        ("code=used-before&state={state}", 400, "Please sign in once more"),
+        ("code=the-code&state=another", 400, "Please sign in once more"),
+        ("code=the-code&state={state}&iss=https://elsewhere.example", 400, "Please sign in once more"),
+    ],
+)
+async def test_who_was_not_signed_in_hears_why(browser, issuer, query, status, says):
+    state = await arrive(browser, issuer)
+
+    page = await browser.look(f"/sign-in/callback?{query.format(state=state)}")
+
+    assert (page.status_code, says in page.text) == (status, True)
+
+
+@pytest.mark.parametrize("half_way", [False, True])
+async def test_an_issuer_that_is_away_is_said_to_be_away(browser, issuer, half_way):
+    state = await arrive(browser, issuer) if half_way else ""
+    issuer.away = True
+
+    page = await browser.look(f"/sign-in/callback?code=the-code&state={state}" if half_way else "/sign-in/begin")
+
+    assert page.status_code == 503
+    assert "The sign-in service does not answer" in page.text
+
+
+async def test_one_may_sign_out_at_the_issuer_too(browser):
+    answer = await browser.look("/sign-in/end")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{ISSUER}/end?client_id=console")
+
+
+async def test_looking_at_the_way_back_again_leads_home(browser, issuer):
+    state = await arrive(browser, issuer)
+    for _ in range(2):
+        answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+@pytest.mark.parametrize(
     ("access", "identity"),
     [
         ({"aud": "somebody-else"}, {}),
@@ -144,6 +263,7 @@ async def test_what_was_begun_cannot_be_forged(browser, issuer):
         ({"iss": "https://elsewhere.example"}, {}),
         ({}, {"nonce": "another"}),
         ({}, {"aud": "another-client"}),
+        ({}, {"azp": "another-client"}),
         ({}, {"iss": "https://elsewhere.example"}),
         ({}, {"exp": 1}),
     ],
@@ -152,7 +272,7 @@ async def test_tokens_that_are_not_for_this_sign_in_are_refused(browser, issuer,
     state = await arrive(browser, issuer)
     issuer.access, issuer.identity = access, identity
 
-    assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code == 400
+    assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code in (400, 403)
     assert SESSION not in browser.cookies
 
 
@@ -160,7 +280,8 @@ async def test_tokens_that_are_not_for_this_sign_in_are_refused(browser, issuer,
 async def test_without_the_right_code_nobody_is_signed_in(browser, issuer, query):
     state = await arrive(browser, issuer)
 
-    assert (await browser.look(f"/sign-in/callback?{query.format(state=state)}")).status_code == 400
+    assert (await browser.look(f"/sign-in/callback?{query.format(state=state)}")).status_code in (400, 403)
+    assert SESSION not in browser.cookies
 
 
 async def test_it_leads_nowhere_else_afterwards(browser, issuer):

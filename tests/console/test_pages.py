@@ -280,6 +280,90 @@ async def test_both_languages_and_the_clock_of_seoul(browser, asker):
     assert "3월 1일 (일) 23:50" in korean.text
 
 
+async def test_what_is_given_up_is_asked_about_first_and_may_have_a_reason(browser, asker):
+    asker.says("video_rental.my_page.show_my_page", rental())
+    asker.says("video_rental.rentals.cancel_booking", rental(status="CANCELLED"))
+    await browser.sign_in("kim")
+    page = await browser.look(f"/video-rental/rentals/{RENTAL}")
+    assert f'href="/video-rental/rentals/{RENTAL}/cancel?back=' in page.text
+    page = await browser.look(f"/video-rental/rentals/{RENTAL}/cancel?back=/mine")
+
+    answer = await browser.submit(f"/video-rental/rentals/{RENTAL}/cancel", reason="another day")
+
+    assert "All that was paid is given back" in page.text
+    assert asker.body["reason"] == "another day"
+    assert answer.headers["location"] == "/mine?done=video-rental.cancel"
+
+
+async def test_whatever_was_done_is_told_where_one_comes_back_to(browser, asker):
+    for person, place, says in (
+        ("choi", "/staff?done=cafe.accept", "Accepted: Accept"),
+        ("choi", "/staff?done=sample", "Accepted: Put sample data in"),
+        ("kim", "/mine?done=video-rental.return", "Accepted: Return"),
+        ("jung", "/operator/dead-letters?status=REPLAYED&done=replay", "Accepted: Replay"),
+    ):
+        await browser.sign_in(person)
+        assert (says in (await browser.look(place)).text) == (person != "jung"), place
+
+
+async def test_nothing_is_said_to_be_done_beside_a_problem(browser, asker):
+    await browser.sign_in("jung")
+
+    page = await browser.look("/operator/dead-letters?done=replay")
+
+    assert "Accepted" not in page.text
+
+
+async def test_sample_data_that_was_refused_is_not_said_to_be_in(browser, asker):
+    await browser.sign_in("choi")
+    await browser.look("/staff")
+
+    page = await browser.submit("/sample")
+
+    assert page.status_code == 503
+    assert "Not all sample data is in" in page.text
+
+
+@pytest.mark.parametrize(("changes", "says"), [({"available": 0}, "All out"), ({"available": 1}, "For rent")])
+async def test_what_is_all_out_is_not_said_to_be_for_rent(browser, asker, changes, says):
+    asker.says("video_rental.rentals.list_shelf", {"items": [video(**changes)], "next_cursor": None})
+    await browser.sign_in("kim")
+
+    page = await browser.look("/video-rental/videos")
+
+    assert [text for text in ("All out", "For rent") if text in page.text] == [says]
+
+
+async def test_members_do_not_read_their_own_name_on_each_card_but_staff_do(browser, asker):
+    asker.says("video_rental.my_page.show_my_page", rental())
+    for person, shown in (("kim", False), ("choi", True)):
+        await browser.sign_in(person)
+        page = await browser.look(f"/video-rental/rentals/{RENTAL}")
+
+        assert ("<dt>Member</dt>" in page.text) == shown
+
+
+async def test_what_cannot_be_looked_at_now_is_not_said_to_be_unchanged(browser):
+    await browser.sign_in("kim")
+
+    page = await browser.look(f"/video-rental/rentals/{RENTAL}")
+
+    assert page.status_code == 503
+    assert "nothing was changed" not in page.text
+
+
+async def test_hints_end_with_the_session_and_the_page_looks_again(browser, monkeypatch):
+    from gateway_api.console import front
+
+    await browser.sign_in("kim")
+    monkeypatch.setattr(front.time, "time", lambda: 1e12)
+
+    heard = await browser.look("/events")
+
+    assert heard.headers["content-type"].startswith("text/event-stream")
+    assert heard.text.endswith("event: refresh\ndata: refresh\n\n")
+
+
 async def test_an_expired_session_reloads_the_whole_page(browser):
     answer = await browser.look("/mine", headers={"hx-request": "true"})
 

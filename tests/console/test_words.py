@@ -49,6 +49,27 @@ def test_each_state_has_a_label(name):
     assert set(labels) == {str(state) for state in getattr(import_module(f"contracts.{module}"), enum)}
 
 
+KOREAN = {
+    ("video_rental", "STATES"): "결제중 예약 결제거절 예약취소 대여 반납",
+    ("ticketing", "TICKET_STATES"): "예약가능 예약됨 만료됨",
+    ("bike_sharing", "BIKE_STATES"): "사용가능 사용중 불량",
+    ("shop", "STATES"): (
+        "주문접수 입금확인대기 입금확인중 입금확인완료 상품준비완료 배송중 수령확인 주문취소 결제취소"
+    ),
+    ("preorder", "STATES"): "결제중 예약완료 결제거절 취소중 예약취소",
+}
+"""What the businesses themselves call their states."""
+
+
+@pytest.mark.parametrize("table", KOREAN, ids=".".join)
+def test_states_are_called_what_the_businesses_call_them(table):
+    business, name = table
+
+    labels = getattr(import_module(f"gateway_api.console.businesses.{business}"), name)
+
+    assert {state.ko for state in labels.values()} == set(KOREAN[table].split())
+
+
 def test_payments_and_refunds_have_labels():
     from contracts.payments import PaymentStatus, RefundStatus
 
@@ -88,6 +109,8 @@ def _texts():
         ]
         for action in actions:
             yield action.label
+            if action.note:
+                yield action.note
             for field in action.fields:
                 yield field.label
                 yield from (label for _, label in field.choices)
@@ -124,6 +147,8 @@ def test_every_template_compiles():
 def test_money_and_time_as_people_of_seoul_write_them():
     assert words.won(1234567, "ko") == "1,234,567원"
     assert words.won(1234567, "en") == "₩1,234,567"
+    assert (words.won(-4500, "ko"), words.won(-4500, "en")) == ("-4,500원", "-₩4,500")
+    assert [words.count(Count(days, "일", "days"), "en") for days in (1, 2)] == ["1 day", "2 days"]
     assert words.clock("2026-03-01T15:30:00Z", "ko") == "3월 2일 (월) 00:30"
     assert words.clock("2024-12-31T15:00:00Z", "en") == "Wed 1 Jan 2025 00:00"
     assert words.count(Count(None, "개"), "ko") == "지금은 알 수 없음"

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     """People sign in there (OpenID Connect); without it, on a local run, they choose who to be."""
     oidc_client_id: str = "yeyak"
     oidc_client_secret: SecretStr | None = None
+    oidc_scope: str = "openid"
+    oidc_resource: str | None = None
+    """The API's name at the issuer, for one that makes JWT access tokens only when it is asked for them by name."""
 
     # the runtime
     prefetch: int = Field(48, ge=1)

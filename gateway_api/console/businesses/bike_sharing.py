@@ -102,7 +102,7 @@ def _entry_facts(entry: Item) -> list[Fact]:
 
 ride = Action(
     "ride",
-    Text("타기", "Ride"),
+    Text("빌리기", "Ride"),
     f"{API}/rides",
     when=status_in("AVAILABLE"),
     id_as="bike_id",
@@ -111,7 +111,7 @@ ride = Action(
 )
 move = Action(
     "move",
-    Text("옮기기", "Move"),
+    Text("위치 변경", "Move"),
     f"{API}/bikes/{{id}}",
     (Field("location", LOCATION, from_item="location"),),
     method="PATCH",

@@ -85,7 +85,7 @@ order = Action(
 )
 change = Action(
     "change",
-    Text("고치기", "Change"),
+    Text("수정", "Change"),
     f"{API}/menu/{{id}}",
     (Field("name", NAME, from_item="name"), Field("price", PRICE, "won", from_item="price")),
     method="PATCH",
@@ -103,7 +103,7 @@ sold_out = Action(
 )
 available = Action(
     "available",
-    Text("다시 팔기", "Sell again"),
+    Text("판매 재개", "Sell again"),
     f"{API}/menu/{{id}}",
     method="PATCH",
     roles=STAFF,
@@ -128,7 +128,7 @@ ready = Action(
 )
 hand_out = Action(
     "collect",
-    Text("내주기", "Hand out"),
+    Text("전달하기", "Hand out"),
     f"{API}/orders/{{id}}/collection",
     roles=STAFF,
     when=status_in("READY"),
@@ -149,7 +149,25 @@ cancel = Action(
     f"{API}/orders/{{id}}/cancellation",
     when=status_in("ORDERED"),
     tone="danger",
+    note=Text("카페가 접수하기 전까지 취소할 수 있습니다.", "You may cancel until the café accepts it."),
 )
+
+
+LATEST = {
+    "ACCEPTED": "OrderAccepted",
+    "READY": "OrderMarkedReady",
+    "COLLECTED": "OrderCollected",
+    "REJECTED": "OrderRejected",
+    "CANCELLED": "OrderCancelled",
+}
+
+
+def _timeline(order: Item) -> list[Item]:
+    """An order tells when it was placed, and when it last changed."""
+    lines = [{"at": order["created_at"], "what": "OrderPlaced", "reason": None}]
+    if what := LATEST.get(order["status"]):
+        lines.append({"at": order["modified_at"], "what": what, "reason": order["reason"]})
+    return lines
 
 
 def _title(order: Item) -> str:
@@ -166,6 +184,7 @@ def _worklist(slug: str, name: Text, status: str) -> Listing:
         item=f"{API}/orders/{{id}}",
         state=lambda order: STATES.get(order["status"]),
         facts=_order_facts,
+        timeline=_timeline,
         actions=(accept, ready, hand_out, reject),
         empty=Text("없습니다.", "None."),
         roles=STAFF,
@@ -199,6 +218,7 @@ business = Business(
         item=f"{API}/orders/{{id}}",
         state=lambda order: STATES.get(order["status"]),
         facts=_order_facts,
+        timeline=_timeline,
         next=_next,
         actions=(accept, ready, hand_out, cancel, reject),
     ),
@@ -213,8 +233,8 @@ business = Business(
     ),
     worklists=(
         _worklist("ordered", Text("접수할 주문", "Orders to accept"), "ORDERED"),
-        _worklist("accepted", Text("만드는 주문", "Orders being made"), "ACCEPTED"),
-        _worklist("ready", Text("내줄 주문", "Orders to hand out"), "READY"),
+        _worklist("accepted", Text("준비 중인 주문", "Orders being made"), "ACCEPTED"),
+        _worklist("ready", Text("전달할 주문", "Orders to hand out"), "READY"),
         Listing(
             "report",
             Text("카페 보고서", "Café report"),

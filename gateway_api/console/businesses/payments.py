@@ -90,7 +90,7 @@ business = Business(
         _refunds(
             "failed-refunds",
             Text("실패해 다시 시도하는 환불", "Refunds being tried again"),
-            "/v1/refunds?status=REFUND_FAILED",
+            "/v1/refunds?status=REFUND_FAILED&limit=50",
             work=True,
         ),
         _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),

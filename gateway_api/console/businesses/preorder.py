@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -24,7 +24,7 @@ API = "/v1/preorder"
 
 STATES = {
     "AWAITING_PAYMENT": State("결제중", "Paying", "wait"),
-    "CONFIRMED": State("예약확정", "Confirmed", "good"),
+    "CONFIRMED": State("예약완료", "Confirmed", "good"),
     "REJECTED": State("결제거절", "Payment declined", "bad"),
     "CANCELLING": State("취소중", "Being cancelled", "wait"),
     "CANCELLED": State("예약취소", "Cancelled", "calm"),
@@ -83,7 +83,7 @@ reserve = Action(
 )
 change = Action(
     "change",
-    Text("고치기", "Change"),
+    Text("수정", "Change"),
     f"{API}/products/{{id}}",
     (
         Field("price", PRICE, "won", from_item="price"),
@@ -104,7 +104,7 @@ close = Action(
 )
 reopen = Action(
     "open",
-    Text("다시 열기", "Open again"),
+    Text("예약 재개", "Open again"),
     f"{API}/products/{{id}}",
     method="PATCH",
     roles=STAFF,
@@ -115,9 +115,13 @@ cancel = Action(
     "cancel",
     Text("예약 취소", "Cancel"),
     f"{API}/reservations/{{id}}/cancellation",
+    (WHY,),
     roles=ANY,
     when=status_in("AWAITING_PAYMENT", "CONFIRMED"),
     tone="danger",
+    note=Text(
+        "낸 돈은 모두 돌려드리고 접수증은 취소됩니다.", "All that was paid is given back, and the receipt is voided."
+    ),
 )
 
 business = Business(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -53,6 +53,14 @@ NEXT = {
 }
 NAME, STOCK, QUANTITY = Text("이름", "Name"), Text("재고", "In stock"), Text("수량", "Quantity")
 TOTAL, DEADLINE, OWED = Text("금액", "Total"), Text("입금 기한", "Transfer by"), Text("돌려줄 돈", "To give back")
+
+
+NO_STOCK = State("재고 없음", "Out of stock", "wait")
+
+
+def _product_state(product: Item) -> State | None:
+    none = product["status"] == "ON_SALE" and product["stock"] == 0
+    return NO_STOCK if none else PRODUCT_STATES.get(product["status"])
 
 
 def _product_facts(product: Item) -> list[Fact]:
@@ -115,7 +123,7 @@ order = Action(
 )
 change = Action(
     "change",
-    Text("고치기", "Change"),
+    Text("수정", "Change"),
     f"{API}/products/{{id}}",
     (Field("name", NAME, from_item="name"), Field("price", PRICE, "won", from_item="price")),
     method="PATCH",
@@ -130,7 +138,7 @@ restock = Action(
 )
 retire = Action(
     "retire",
-    Text("판매 끝내기", "Retire"),
+    Text("판매 종료", "Retire"),
     f"{API}/products/{{id}}",
     method="PATCH",
     roles=STAFF,
@@ -138,13 +146,24 @@ retire = Action(
     body={"status": "RETIRED"},
     tone="danger",
 )
+offer_again = Action(
+    "offer-again",
+    Text("판매 재개", "Sell again"),
+    f"{API}/products/{{id}}",
+    method="PATCH",
+    roles=STAFF,
+    when=status_in("RETIRED"),
+    body={"status": "ON_SALE"},
+)
 cancel = Action(
     "cancel",
     Text("주문 취소", "Cancel"),
     f"{API}/orders/{{id}}/cancellation",
+    (WHY,),
     roles=ANY,
     when=status_in(*CANCELLABLE),
     tone="danger",
+    note=Text("이미 입금했다면 판매자가 돌려드립니다.", "If you have transferred the money, the seller gives it back."),
 )
 received = Action(
     "received",
@@ -184,9 +203,9 @@ business = Business(
         lambda product: str(product["name"]),
         item=f"{API}/products/{{id}}",
         staff_path=f"{API}/products?limit=100",
-        state=lambda product: PRODUCT_STATES.get(product["status"]),
+        state=_product_state,
         facts=_product_facts,
-        actions=(order, restock, change, retire),
+        actions=(order, restock, change, retire, offer_again),
         hears="shelf",
     ),
     things=Listing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -32,7 +32,7 @@ STATES = {
 }
 NAME, BASE = Text("이름", "Name"), Text("기본 가격", "Base price")
 STARTS, ENDS = Text("시작", "Starts"), Text("끝", "Ends")
-TOTAL = Text("내는 금액", "Total")
+TOTAL = Text("최종 가격", "Total")
 EVERYBODY = Text("모두", "everybody")
 
 
@@ -101,7 +101,7 @@ reserve = Action(
 )
 change = Action(
     "change",
-    Text("고치기", "Change"),
+    Text("수정", "Change"),
     f"{API}/tickets/{{id}}",
     (Field("name", NAME, from_item="name"), *TIMES),
     method="PATCH",
@@ -112,17 +112,20 @@ cancel = Action(
     "cancel",
     Text("예약 취소", "Cancel"),
     f"{API}/reservations/{{id}}/cancellation",
+    (WHY,),
     roles=ANY,
     when=status_in("RESERVED"),
     tone="danger",
+    note=Text("티켓은 다른 사람이 예약할 수 있게 됩니다.", "Somebody else may reserve the ticket then."),
 )
 end_policy = Action(
     "end",
-    Text("할인 끝내기", "End it"),
+    Text("할인 종료", "End it"),
     f"{API}/discount-policies/{{id}}",
     method="DELETE",
     roles=STAFF,
     tone="danger",
+    note=Text("예약되지 않은 티켓의 가격이 다시 정해집니다.", "Tickets that are not reserved are priced anew."),
 )
 
 business = Business(
@@ -166,7 +169,7 @@ business = Business(
         ),
         Action(
             "policy",
-            Text("할인 정책 만들기", "Make a discount policy"),
+            Text("할인 정책 등록", "Make a discount policy"),
             f"{API}/discount-policies",
             (
                 Field("name", NAME),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -43,6 +43,14 @@ LATE_FEES = {
 TITLE, COPIES, DAYS = Text("제목", "Title"), Text("수량", "Copies"), Text("기간", "Days")
 DAILY_PRICE, REASON = Text("하루 대여료", "Price per day"), Text("사유", "Reason")
 PAYMENT = Field("payment", Text("결제", "Payment"), "payment")
+
+
+ALL_OUT = State("모두 대여 중", "All out", "wait")
+
+
+def _video_state(video: Item) -> State | None:
+    free = video.get("available") != 0 or video["status"] != "AVAILABLE"
+    return VIDEO_STATES.get(video["status"]) if free else ALL_OUT
 
 
 def _video_facts(video: Item) -> list[Fact]:
@@ -97,7 +105,7 @@ book = Action(
 )
 change = Action(
     "change",
-    Text("고치기", "Change"),
+    Text("수정", "Change"),
     f"{API}/videos/{{id}}",
     (
         Field("title", TITLE, from_item="title"),
@@ -109,7 +117,7 @@ change = Action(
 )
 retire = Action(
     "retire",
-    Text("대여 끝내기", "Retire"),
+    Text("대여 종료", "Retire"),
     f"{API}/videos/{{id}}",
     method="PATCH",
     roles=STAFF,
@@ -119,7 +127,7 @@ retire = Action(
 )
 offer_again = Action(
     "offer-again",
-    Text("다시 대여하기", "Offer again"),
+    Text("대여 재개", "Offer again"),
     f"{API}/videos/{{id}}",
     method="PATCH",
     roles=STAFF,
@@ -146,9 +154,11 @@ cancel = Action(
     "cancel",
     Text("예약 취소", "Cancel"),
     f"{API}/rentals/{{id}}/cancellation",
+    (WHY,),
     roles=ANY,
     when=status_in("BOOKED"),
     tone="danger",
+    note=Text("낸 돈은 모두 돌려드립니다.", "All that was paid is given back."),
 )
 pay_late_fee = Action(
     "pay-late-fee",
@@ -181,7 +191,7 @@ business = Business(
         lambda video: str(video["title"]),
         item=f"{API}/videos/{{id}}",
         staff_path=f"{API}/videos?limit=100",
-        state=lambda video: VIDEO_STATES.get(video["status"]),
+        state=_video_state,
         facts=_video_facts,
         actions=(book, change, retire, offer_again),
         hears="shelf",

@@ -14,16 +14,19 @@
     const tones = colours();
     const axis = { stroke: tones.ink, grid: { stroke: tones.line, width: 1 }, ticks: { stroke: tones.line } };
     const seoul = (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Asia/Seoul");
+    const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Seoul", hour: "2-digit", minute: "2-digit" });
+    const time = (stamp) => (stamp == null ? "–" : clock.format(stamp * 1000));
+    const now = Date.now() / 1000;
     for (const figure of box.querySelectorAll("[data-chart]")) {
       const data = all[figure.dataset.chart];
       for (const old of figure.querySelectorAll(".uplot")) old.remove();
-      const series = [{}].concat(figure.dataset.lines.split("|").map((label, place) => ({
+      const series = [{ label: box.dataset.time, value: (_, stamp) => time(stamp) }].concat(figure.dataset.lines.split("|").map((label, place) => ({
         label, stroke: tones.lines[place], width: 2, points: { show: data[0].length < 3 }, spanGaps: true,
       })));
       new uPlot({
         width: Math.max(240, figure.clientWidth - 32), height: 180, tzDate: seoul, series,
-        axes: [axis, Object.assign({ size: 52 }, axis)],
-        scales: { y: { range: (_, low, high) => [0, Math.max(1, high || 0) * 1.1] } },
+        axes: [Object.assign({ values: (_, stamps) => stamps.map(time) }, axis), Object.assign({ size: 52 }, axis)],
+        scales: { x: { range: () => [now - 3600, now] }, y: { range: (_, low, high) => [0, Math.max(1, high || 0) * 1.1] } },
       }, data, figure);
     }
   };

@@ -46,11 +46,16 @@
   };
   document.addEventListener("htmx:sseOpen", () => live(true));
   document.addEventListener("htmx:sseError", () => live(false));
+  let opened = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
     const part = event.detail.target;
+    if (part.id === "live") opened = Array.from(part.querySelectorAll("details[open]"), (one) => one.id);
     const typing = part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
     const whole = event.detail.xhr.status === 200 && event.detail.serverResponse.includes('id="live"');
     event.detail.shouldSwap = whole && !typing && !part.querySelector("form[data-sent]");
   });
-  document.addEventListener("htmx:afterSettle", tick);
+  document.addEventListener("htmx:afterSettle", () => {
+    tick();
+    for (const id of opened.splice(0)) document.getElementById(id)?.setAttribute("open", "");
+  });
 })();

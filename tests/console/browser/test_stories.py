@@ -79,6 +79,7 @@ async def test_reserving_a_ticket_and_giving_it_back(arrive: Arrive):
     await staff.go("/ticketing")
     await staff.is_live()
     await park.press("Cancel")
+    await park.press("Cancel", within="form.sheet")
     await park.sees("Cancelled")
     await staff.page.locator(card(name)).get_by_text("Available").first.wait_for()
 
@@ -176,6 +177,7 @@ async def test_a_phone_reserved_and_cancelled(arrive: Arrive):
     await kim.press("Reserve", within="form.sheet")
     await kim.sees("Wait for the delivery")
     await kim.press("Cancel")
+    await kim.press("Cancel", within="form.sheet")
 
     await kim.sees("refunded")
     await kim.sees("voided")
@@ -212,6 +214,7 @@ async def test_a_booking_without_scripts(arrive: Arrive):
     await lee.press("Book", within=card(title))
     await lee.press("Book", within="form.sheet")
     await lee.press("Cancel")
+    await lee.press("Cancel", within="form.sheet")
 
     await eventually(shown(lee, "/mine", title))
     await eventually(shown(lee, "/mine", "Cancelled"))

@@ -1,0 +1,249 @@
+"""What somebody may try at the console: none of it does anything, leaks anything, or ends in an error of ours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from contracts.base import Role
+from gateway_api import tokens
+from gateway_api.console.session import BROWSER, SESSION
+from tests.console.conftest import rental, video
+from tests.gateway_api.conftest import KEY
+
+SCRIPT = "<script>alert(1)</script>'\"><img src=x onerror=alert(1)>"
+VIDEO = video()["video_id"]
+BOOK = f"/video-rental/videos/{VIDEO}/book"
+
+
+@pytest.fixture
+def shelf(asker):
+    asker.says("video_rental.rentals.show_shelf", video())
+    asker.says("video_rental.rentals.book_video", rental())
+    return asker
+
+
+def expired(role: Role = "customer") -> str:
+    return tokens.issue("kim", role, key=KEY, lifetime=timedelta(seconds=-60))
+
+
+async def test_a_dead_letter_cannot_speak_to_the_operators_browser(browser, asker):
+    letter = {
+        "dead_letter_id": str(uuid4()),
+        "context": SCRIPT,
+        "topic": SCRIPT,
+        "error": SCRIPT,
+        "body": SCRIPT,
+        "status": "DEAD",
+        "died_at": "2026-02-27T14:50:00Z",
+        "attempts": 3,
+        "story_id": None,
+        "resolutions": [{"at": "2026-02-27T14:50:00Z", "action": "replay", "by": SCRIPT, "reason": SCRIPT}],
+    }
+    asker.says("journal.list_dead_letters", {"items": [letter], "next_cursor": None})
+    asker.says("journal.show_dead_letter", letter)
+    await browser.sign_in("jung")
+
+    for path in ("/operator/dead-letters", f"/operator/dead-letters/{letter['dead_letter_id']}"):
+        page = await browser.look(path)
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+        assert "<img" not in page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/operator/story?id=", "/sign-in?next=", "/staff?done=", "/video-rental/videos?after="]
+)
+async def test_nothing_of_an_address_is_drawn_as_it_is(browser, path):
+    await browser.sign_in("jung")
+
+    page = await browser.look(path + quote(SCRIPT))
+
+    assert "<script>alert" not in page.text
+    assert "<img" not in page.text
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_form_that_another_site_sends_does_nothing(browser, shelf, site):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+    fields = {name: browser.hidden(name) for name in ("csrf", "nonce")}
+
+    answer = await browser.post(BOOK, data={**fields, "days": "1"}, headers={"sec-fetch-site": site})
+
+    assert answer.status_code == 403
+    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+
+
+async def test_a_form_of_an_earlier_session_does_nothing(browser, shelf):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+    old = browser.hidden("csrf")
+    await browser.sign_in("lee")
+
+    assert (await browser.post(BOOK, data={"csrf": old, "days": "1"})).status_code == 403
+
+
+async def test_signing_in_gives_the_browser_another_name(browser):
+    await browser.look("/sign-in")
+    browser.cookies.clear()
+    browser.cookies.set(BROWSER, "chosen-by-somebody-else")
+    browser.page = await browser.get("/sign-in")
+
+    await browser.submit("/sign-in", person="kim")
+
+    names = [cookie.value for cookie in browser.cookies.jar if cookie.name == BROWSER]
+    assert names[-1] != "chosen-by-somebody-else"
+
+
+async def test_a_session_that_ends_while_a_form_is_filled_in_is_said_so_and_leads_back_to_it(browser, shelf):
+    await browser.sign_in("kim")
+    await browser.look(BOOK)
+    browser.cookies.clear()
+    browser.cookies.set(SESSION, expired())
+    browser.cookies.set(BROWSER, "the-same")
+
+    page = await browser.submit(BOOK, days="1", token="tok_visa")
+
+    assert page.status_code == 401
+    assert "What you sent was not done" in page.text
+    assert f'href="/sign-in?next={BOOK}"' in page.text
+    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+
+
+async def test_after_signing_in_one_is_back_at_the_very_story(browser):
+    answer = await browser.look("/operator/story?id=4711")
+
+    assert answer.headers["location"] == "/sign-in?next=/operator/story%3Fid%3D4711"
+
+
+async def test_a_page_that_stands_open_for_somebody_else_is_drawn_anew(browser):
+    await browser.sign_in("choi")
+    await browser.sign_in("kim")
+
+    answer = await browser.look("/staff", headers={"hx-request": "true"})
+
+    assert (answer.status_code, answer.headers["hx-refresh"]) == (403, "true")
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        f"{SESSION}=;;;=;{BROWSER}",
+        f"{SESSION}=a.b.c; {SESSION}=d.e.f; yeyak_language=<b>",
+        f'{SESSION}="\\377\\000"',
+        f"{SESSION}={'x' * 9000}",
+        f"{SESSION}=eyJhbGciOiJIUzI1NiIsImtpZCI6W119.e30.x",
+    ],
+)
+async def test_cookies_that_are_none_are_no_session(browser, cookie):
+    answer = await browser.get("/mine", headers={"cookie": cookie})
+
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"csrf=%ff%fe", "application/x-www-form-urlencoded", 422),
+        ("csrf=é".encode(), "application/x-www-form-urlencoded", 422),
+        (b"&".join(b"a%d=1" % number for number in range(100)), "application/x-www-form-urlencoded", 422),
+        (b"a=" + b"x" * 100_000, "application/x-www-form-urlencoded", 413),
+        (b'{"csrf": "x"}', "application/json", 403),
+        (b"--x\r\nContent-Disposition: form-data; name=csrf\r\n\r\nx\r\n--x--", "multipart/form-data; boundary=x", 403),
+        (b"", "", 403),
+    ],
+)
+async def test_what_is_no_form_of_ours_does_nothing(browser, shelf, content, kind, status):
+    await browser.sign_in("kim")
+
+    answer = await browser.post(BOOK, content=content, headers={"content-type": kind})
+
+    assert answer.status_code == status
+    assert "text/html" in answer.headers["content-type"]
+    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/video-rental/videos/..%2f..%2foperations/book",
+        "/video-rental/rentals/%2e%2e",
+        "/video-rental/rentals/%00",
+        "/video-rental/rentals/a%3Fb%23c%25d",
+        "/bike-sharing/deposits/me/credit",
+        "/bike-sharing/deposits/%2e%2e/credit",
+        "/assets/..%2f..%2foidc.py",
+        "/assets/%2e%2e/oidc.py",
+        f"/video-rental/rentals/{VIDEO}?seen=²&looks=٣",
+        f"/video-rental/rentals/{VIDEO}?seen={'9' * 5000}",
+    ],
+)
+async def test_odd_addresses_end_nowhere(browser, path):
+    await browser.sign_in("choi")
+
+    assert (await browser.look(path)).status_code in (403, 404, 503)
+
+
+@pytest.mark.parametrize(
+    "place", ["/nowhere", "/video-rental/", "/video-rental/rentals/1/2/3/4", "/problems/nothing/x"]
+)
+async def test_a_person_who_is_lost_reads_a_page_and_a_program_json(browser, place):
+    page = await browser.look(place, headers={"accept": "text/html,*/*"})
+    told = await browser.look(place)
+
+    assert (page.status_code, told.status_code) == (404, 404)
+    assert "<h2>Not found</h2>" in page.text
+    assert told.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_apis_paths_answer_as_the_api_whoever_asks(browser):
+    told = await browser.look("/v1/nothing", headers={"accept": "text/html"})
+
+    assert told.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("place", ["/language", "/sign-out", "/sample"])
+async def test_looking_where_only_forms_are_sent_leads_home(browser, place):
+    assert (await browser.look(place)).headers["location"] == "/"
+
+
+@pytest.mark.parametrize("path", ["/", "/mine", BOOK, "/events", "/sign-in"])
+async def test_a_page_can_be_asked_for_by_its_head_and_its_methods(browser, shelf, path):
+    await browser.sign_in("kim")
+
+    head = await browser.head(path) if path != "/events" else None
+    options = await browser.options(path)
+
+    assert head is None or (head.status_code, head.content) == (200, b"")
+    assert options.status_code == 204
+    assert (await browser.put(path)).status_code == 405
+
+
+async def test_a_fault_of_ours_is_told_on_a_page_without_its_cause(browser, asker, capsys):
+    asker.says("video_rental.my_page.show_my_page", {"rental_id": "no such shape: hush"})
+    await browser.sign_in("kim")
+
+    page = await browser.look(f"/video-rental/rentals/{VIDEO}")
+
+    assert "eyJ" not in capsys.readouterr().out
+    assert page.status_code == 500
+    assert "Something went wrong" in page.text
+    assert "hush" not in page.text
+
+
+async def test_a_page_that_its_view_does_not_know_yet_waits_for_it_but_not_without_end(browser, asker):
+    asker.refuses("video_rental.my_page.show_my_page", "not_found")
+    await browser.sign_in("kim")
+    place = f"/video-rental/rentals/{VIDEO}"
+
+    waiting = await browser.look(f"{place}?seen=2")
+    over = await browser.look(f"{place}?seen=2&looks=10")
+    never = await browser.look(place)
+
+    assert waiting.status_code == 202
+    assert f'content="2; url={place}?seen=2&amp;looks=1"' in waiting.text
+    assert (over.status_code, never.status_code) == (404, 404)

@@ -1,0 +1,102 @@
+"""Lists that go further back than one page: by a link that works without scripts and stays where it is when redrawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+
+import pytest
+
+from gateway_api.console.businesses import ALL
+from tests.console.conftest import Browser, rental
+from tests.gateway_api.conftest import FakeAsker
+from workers.runtime.asking import Reply
+
+CURSOR = "a+b/c="
+LISTS = [(business, listing) for business in ALL for listing in business.listings if listing is not business.account]
+
+
+@pytest.fixture
+def endless(asker: FakeAsker, monkeypatch: pytest.MonkeyPatch) -> FakeAsker:
+    """Each list has something after it."""
+
+    async def call(request, **_):
+        asker.asked.append(request)
+        more = {"items": [], "next_cursor": CURSOR, "as_of": "2026-02-27T14:50:01Z"}
+        return asker.answers.get(request.topic, Reply("done", json.dumps(more).encode()))
+
+    asker.says("bike_sharing.deposits.show_deposit", {"member_id": "kim", "balance": 0, "debt": 0})
+    monkeypatch.setattr(asker, "call", call)
+    return asker
+
+
+def links(browser: Browser, pattern: str) -> list[str]:
+    assert browser.page is not None
+    return [unescape(found) for found in re.findall(rf'href="({pattern}[^"]*)"', browser.page.text)]
+
+
+@pytest.mark.parametrize(("business", "listing"), LISTS, ids=lambda one: one.slug)
+async def test_each_list_leads_to_what_is_older(browser, endless, business, listing):
+    await browser.sign_in("choi" if "staff" in listing.roles else "kim")
+    place = f"/{business.slug}/{listing.slug}"
+    await browser.look(f"/{business.slug}")
+    (older,) = links(browser, re.escape(f"{place}?after="))
+
+    page = await browser.look(older)
+
+    assert page.status_code == 200
+    assert json.loads(endless.asked[-1].body)["cursor"] == CURSOR
+    assert links(browser, re.escape(f"{place}?after=")) == [older]
+    assert place in links(browser, re.escape(place))
+
+
+async def test_an_older_page_is_redrawn_where_it_is_and_comes_back_to_itself(browser, endless):
+    endless.says("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": None})
+    endless.says("video_rental.rentals.pick_up_video", rental(status="RENTED"))
+    await browser.sign_in("kim")
+    place = "/video-rental/rentals?after=a%2Bb%2Fc%3D"
+    page = await browser.look(place)
+    assert f'hx-get="{place}"' in page.text
+
+    answer = await browser.submit(f"/video-rental/rentals/{rental()['rental_id']}/pickup")
+
+    assert answer.headers["location"] == f"{place}&done=video-rental.pickup"
+    assert "Accepted: Pick up" in (await browser.look(answer.headers["location"])).text
+
+
+async def test_my_things_lead_on_to_the_older_ones_of_each_business(browser, endless):
+    await browser.sign_in("kim")
+    await browser.look("/mine")
+
+    older = links(browser, r"/[a-z-]+/[a-z]+\?after=")
+
+    assert [place.split("/")[1] for place in older] == [business.slug for business in ALL[:-1]]
+
+
+async def test_what_is_counted_is_not_said_to_be_all(browser, endless):
+    endless.says("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": CURSOR})
+    await browser.sign_in("kim")
+
+    page = await browser.look("/video-rental/rentals")
+
+    assert '<span class="count">1+</span>' in page.text
+
+
+async def test_dead_letters_go_further_back_too(browser, endless):
+    await browser.sign_in("jung")
+    await browser.look("/operator/dead-letters?status=DISCARDED")
+    (older,) = links(browser, r"/operator/dead-letters\?status=DISCARDED&amp;after=")
+
+    await browser.look(older)
+
+    asked = json.loads(endless.asked[-1].body)
+    assert (asked["status"], asked["cursor"]) == ("DISCARDED", CURSOR)
+    assert "/operator/dead-letters?status=DISCARDED" in links(browser, "/operator")
+
+
+@pytest.mark.parametrize("path", ["/bike-sharing/deposit", "/cafe/nothing", "/bike-sharing/deposits"])
+async def test_what_is_no_list_of_this_role_is_not_there(browser, endless, path):
+    await browser.sign_in("kim")
+
+    assert (await browser.look(path)).status_code == 404
