@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contracts.base import Caller, Message, Role
+from contracts.cards import holds_card_number
 from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
 from gateway_api.codes import CODES
@@ -179,6 +180,8 @@ class Visit:
     def text(self, name: str) -> str:
         """A path parameter that is a name; what is too long or cannot be stored names nothing."""
         text = self._path[name]
+        if holds_card_number(text):
+            raise Problem("card_number_refused")
         if len(text) > LONGEST_NAME or not bodies.is_storable(text):
             raise Problem("not_found")
         return text
@@ -329,6 +332,7 @@ def digest(path: Mapping[str, str], body: bytes) -> str:
     """What a request asks for, in a hash: path parameters and raw body."""
     found = hashlib.sha256()
     for name, value in sorted(path.items()):
-        found.update(f"{name}={len(value)}:{value.lower()};".encode())
+        same = value.lower() if _UUID.fullmatch(value) else value
+        found.update(f"{name}={len(value)}:{same};".encode())
     found.update(body)
     return found.hexdigest()

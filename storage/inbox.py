@@ -303,12 +303,13 @@ class Inbox:
     @cached_property
     def _revive(self) -> Statement:
         return self._statement("""
-            update {s}.inbox set state = 'waiting', due_at = now(), attempts = 0, failures = 0
+            update {s}.inbox set due_at = now(), attempts = 0, failures = 0,
+              state = case when topic = any(cast(:begun as text[])) then 'started' else 'waiting' end
             where id = :id and state = 'dead' returning id""")
 
-    async def revive(self, session: Session, message_id: UUID) -> bool:
-        """A dead letter is due again; False when there is none under this id."""
-        return await session.value(self._revive, id=message_id) is not None
+    async def revive(self, session: Session, message_id: UUID, begun: Sequence[str] = ()) -> bool:
+        """A dead letter is due again, one of the topics in `begun` to be settled; False when there is none."""
+        return await session.value(self._revive, id=message_id, begun=list(begun)) is not None
 
     @cached_property
     def _bury(self) -> Statement:

@@ -219,6 +219,15 @@ async def test_an_id_is_the_same_in_capitals(door, asker):
     assert asker.asked[0].body == asker.asked[1].body
 
 
+async def test_names_in_a_path_that_differ_in_capitals_are_two_requests(door, asker):
+    for name in ("kim", "Kim"):
+        path, body = f"/v1/bike-sharing/deposits/{name}/credits", {"amount": 1, "reason": "sorry"}
+        await door.post(path, json=body, as_="staff:lee", headers={"idempotency-key": "key"})
+
+    assert asker.asked[0].message_id == asker.asked[1].message_id
+    assert asker.asked[0].digest != asker.asked[1].digest
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "키".encode(), "a\tb"])
 async def test_keys_that_are_invalid(door, asker, key):
     answer = await book(door, key)

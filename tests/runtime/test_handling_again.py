@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.base import Refused
+from contracts.journal import take_up_dead_letter
 from storage.database import CommitInDoubt, Database, Session, Statement
 from storage.inbox import Inbox
 from tests.runtime.doing import KNOWN, does_it_all, neighbour, remember
@@ -160,6 +161,33 @@ async def test_a_handler_that_always_fails_ends_as_a_dead_letter(lab: Lab, worke
     await eventually(lambda: _state(lab, id, "dead"))
     assert "a bug" in (await lab.row(id))["error"]
     assert lab.contexts["lab"].gate.is_open
+
+
+async def test_a_begun_step_that_became_a_dead_letter_is_settled_when_it_is_replayed(lab: Lab) -> None:
+    worker, mended, let_go, begun = Worker("lab"), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def begin(command: Do, tx: Tx) -> Ask:
+        await effect(tx, "begun")
+        return tx.ask(Decide(), within=0.2)
+
+    async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
+        if not mended.is_set():
+            raise ZeroDivisionError("a bug")
+        await effect(tx, f"settled as {outcome}")
+        return Done(text="settled later")
+
+    await neighbour(lab, let_go, begun)
+    worker.on(Do, asks=Decide)(begin).then(settle)
+    await lab.run(worker, retry_seconds=(0.05,))
+    id = uuid4()
+    await lab.ask(Do(), id=id, within=0.5, budget=0.3)
+    await eventually(lambda: _state(lab, id, "dead"))
+
+    mended.set()
+    await lab.tell(take_up_dead_letter("lab")(message_id=id, action="replay", reason="it is mended"))
+
+    await eventually(lambda: _state(lab, id, "done"))
+    assert await lab.effects(id) == ["begun", "settled as Silence.UNKNOWN"]
 
 
 async def too_few_values(tx: Tx) -> None:

@@ -63,6 +63,11 @@ class Handler:
         return issubclass(self.message, Question)
 
     @property
+    def is_begun_once(self) -> bool:
+        """Asked, and in two functions: what is kept of it has begun, and can only be settled."""
+        return self.second is not None and self.message.travel() == "asked"
+
+    @property
     def kind(self) -> EntryKind:
         """As the journal calls it."""
         if self.is_question:
@@ -78,13 +83,6 @@ class Handler:
         return [f"{topic}.#"] if self.about is None else [topic, f"{topic}.{self.about}"]
 
 
-async def _take_up_dead_letter(command: TakeUpDeadLetter, tx: Tx) -> None:
-    if command.action == "replay":
-        await tx.inbox.revive(tx, command.message_id)
-    else:
-        await tx.inbox.bury(tx, command.message_id, command.reason)
-
-
 class Worker:
     """The handlers of one bounded context, named like its schema and its wire names."""
 
@@ -97,7 +95,14 @@ class Worker:
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
         self.gauges: list[Gauged] = []
         if takes_up:
-            self.on(take_up_dead_letter(name))(_take_up_dead_letter)
+            self.on(take_up_dead_letter(name))(self._take_up_dead_letter)
+
+    async def _take_up_dead_letter(self, command: TakeUpDeadLetter, tx: Tx) -> None:
+        if command.action == "replay":
+            begun = [topic for topic, handler in self.handlers.items() if handler.is_begun_once]
+            await tx.inbox.revive(tx, command.message_id, begun)
+        else:
+            await tx.inbox.bury(tx, command.message_id, command.reason)
 
     @property
     def schema(self) -> str:
