@@ -40,24 +40,20 @@ class Ready(Protocol):
 
 
 def add_to(app: Starlette, state: Ready, openapi: dict[str, Any], private_port: int = 0) -> None:
-    """Add every page, probe and file; how the town fares is told at the private port alone where there is one."""
+    """Add every page, probe and file; figures are told at the private port alone where there is one."""
     described = to_json(openapi)
-
-    def inside(request: Request) -> None:
-        if private_port and request.scope["server"][1] != private_port:
-            raise HTTPException(404)
 
     async def live(request: Request) -> Response:
         return _json(b'{"live":true}')
 
     async def ready(request: Request) -> Response:
-        inside(request)
         parts = state.parts()
         content = {"ready": all(parts.values()), "parts": parts, "breakers": state.breakers()}
         return _json(to_json(content), 200 if content["ready"] else 503)
 
     async def numbers(request: Request) -> Response:
-        inside(request)
+        if private_port and request.scope["server"][1] != private_port:
+            raise HTTPException(404)
         metrics.gauge(state)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

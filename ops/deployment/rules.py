@@ -223,7 +223,7 @@ def _claims(volume: dict[str, Any]) -> list[dict[str, Any]]:
     return [volume["persistentVolumeClaim"]] if "persistentVolumeClaim" in volume else []
 
 
-@rule("how the town fares is told inside alone")
+@rule("figures are told inside alone")
 def told_inside(town: Manifests) -> Iterator[str]:
     service, gateway = town.one("Service", "gateway"), town.pod("gateway")
     if service is None or gateway is None:
@@ -232,7 +232,7 @@ def told_inside(town: Manifests) -> Iterator[str]:
     ports = {port["containerPort"]: port["name"] for port in container["ports"]}
     inside = ports.get(int(town.environment(container).get("YEYAK_HEALTH_PORT", 0)))
     if inside is None or inside in {port["targetPort"] for port in service["spec"]["ports"]}:
-        yield "/metrics and /ready of the gateway are open to everybody"
+        yield "/metrics of the gateway is open to everybody"
 
 
 @rule("the database has a connection for whoever may ask for one")

@@ -145,7 +145,7 @@ SPOILT: dict[str, list[Spoil]] = {
         lambda town: container(town, "exporter")["volumeMounts"].pop(),
         lambda town: container(town, "exporter")["envFrom"].pop(),
     ],
-    "how the town fares is told inside alone": [
+    "figures are told inside alone": [
         lambda town: spec(town, "Service", "gateway")["ports"][0].update(targetPort="health"),
         lambda town: container(town, "gateway")["env"].append({"name": "YEYAK_HEALTH_PORT", "value": "0"}),
     ],

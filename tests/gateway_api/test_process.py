@@ -69,7 +69,7 @@ def test_without_a_broker_it_lives_says_so_and_leaves_at_once(start):
     assert gateway.wait(10) == 0
 
 
-def test_how_the_town_fares_is_told_at_the_private_port_alone(start):
+def test_figures_are_told_at_the_private_port_alone(start):
     public, private = free_port(), free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(public), YEYAK_HEALTH_PORT=str(private))
     outside, inside = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
@@ -78,7 +78,7 @@ def test_how_the_town_fares_is_told_at_the_private_port_alone(start):
     told = {path: [httpx.get(f"{door}{path}").status_code for door in (outside, inside)] for path in ASKED}
     gateway.send_signal(signal.SIGTERM)
 
-    assert told == {"/live": [200, 200], "/ready": [404, 503], "/metrics": [404, 200], "/docs": [200, 200]}
+    assert told == {"/live": [200, 200], "/ready": [503, 503], "/metrics": [404, 200], "/docs": [200, 200]}
     assert gateway.wait(10) == 0
 
 
