@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +18,9 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "")
     table.title_justify, table.title_style = "left", "bold"
     for index, column in enumerate(columns):
         numbers = bool(lines) and all(line[index].replace(".", "", 1).isdigit() or not line[index] for line in lines)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold", header_style="dim")
+        whole = column == "id"  # to be copied
+        side: Literal["left", "right"] = "right" if numbers else "left"
+        table.add_column(column, justify=side, overflow="fold", header_style="dim", no_wrap=whole)
     for line in lines:
         table.add_row(*line)
     console = Console(highlight=False, markup=False)

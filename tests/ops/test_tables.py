@@ -1,0 +1,19 @@
+"""Tables fit a terminal, and an id can be copied out of them."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from ops import tables
+
+
+def test_an_id_is_in_one_piece_however_long_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    id = str(uuid4())
+
+    tables.show(["id", "what", "error"], [[id, "cafe.menu.menu_item_changed@cafe.orders", "not a message: " * 20]])
+
+    printed = capsys.readouterr().out
+    assert id in printed
+    assert max(map(len, printed.splitlines())) <= tables.WIDTH
