@@ -131,10 +131,17 @@ class Siege:
         """Whether every member still asks."""
         return all(process.returncode is None for process in self._processes.values())
 
-    async def end(self) -> Load:
-        """Wait for its end, and count."""
-        await asyncio.gather(*(process.wait() for process in self._processes.values()))
-        load = Load(seconds=time.monotonic() - self._since)
+    async def end(self, at_most: float | None = None) -> Load:
+        """Wait for its end, and count; a siege that hangs when it is over is killed, it has told what it heard."""
+        try:
+            async with asyncio.timeout(at_most and at_most + GRACE_SECONDS):
+                await asyncio.gather(*(process.wait() for process in self._processes.values()))
+            seconds = time.monotonic() - self._since
+        except TimeoutError:
+            self.kill()
+            await asyncio.gather(*(process.wait() for process in self._processes.values()))
+            seconds = at_most or 0.0
+        load = Load(seconds=seconds)
         for heard in self._processes:
             load.add(heard.read_bytes())
         return load
@@ -199,5 +206,4 @@ async def load(
 ) -> Load:
     """A load from its beginning to its end."""
     async with siege(requests, tokens, clients, seconds, pause=pause, arrival=arrival) as besieging:
-        async with asyncio.timeout(seconds + GRACE_SECONDS):
-            return await besieging.end()
+        return await besieging.end(at_most=seconds)

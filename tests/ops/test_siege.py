@@ -1,5 +1,10 @@
 """What siege prints, counted."""
 
+from pathlib import Path
+
+import pytest
+
+from ops.drills import siege
 from ops.drills.siege import Load, Request, shares
 
 PRINTED = b"""\
@@ -38,3 +43,17 @@ def test_a_body_makes_it_a_post():
 def test_all_clients_are_sent():
     assert shares(255, 20) == [13] * 15 + [12] * 5
     assert shares(100, 20) == [5] * 20
+
+
+async def test_a_siege_that_hangs_when_it_is_over_is_counted_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "printed").write_bytes(PRINTED)
+    (tmp_path / "siege").write_text(f"#!/bin/sh\ncat {tmp_path}/printed\nexec sleep 600\n")
+    (tmp_path / "siege").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(siege, "GRACE_SECONDS", 1.0)
+
+    load = await siege.load([Request("http://here/menu")], ["kim", "lee"], clients=10, seconds=0.5)
+
+    assert (load.total, load.good, load.seconds) == (10, 4, 0.5)
