@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,8 +27,12 @@ Ask = Callable[[Command[Any] | Question[Any]], Awaitable[Any]]
 
 
 def operator() -> Caller:
-    """Whoever sits at this terminal."""
-    return Caller(member_id=getpass.getuser(), role="operator")
+    """Whoever sits at this terminal; in a container the user is a number without a name."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid-{os.getuid()}"
+    return Caller(member_id=name, role="operator")
 
 
 @asynccontextmanager
