@@ -62,7 +62,7 @@ class Words:
             case Text():
                 return escape(self.say(value))
             case date():
-                return escape(value.isoformat())
+                return escape(words.day(value, self.language))
         return escape(value)
 
     def time(self, instant: str, *, seconds: bool = False) -> Markup:
