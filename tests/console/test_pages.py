@@ -180,6 +180,15 @@ async def test_nobody_chooses_who_to_be_where_an_issuer_is_set(open_browser):
     assert answer.status_code == 405
 
 
+async def test_where_nobody_set_up_signing_in_that_is_said(open_browser):
+    browser = open_browser(jwt_jwks_url="https://id.example/keys")
+
+    page = await browser.look("/sign-in")
+
+    assert "YEYAK_OIDC_ISSUER" in page.text
+    assert "/sign-in/begin" not in page.text
+
+
 @pytest.mark.parametrize(
     ("code", "details", "status", "says"),
     [
