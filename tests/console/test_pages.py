@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -367,7 +368,8 @@ async def test_hints_end_with_the_session_and_the_page_looks_again(browser, monk
     await browser.sign_in("kim")
     monkeypatch.setattr(front.time, "time", lambda: 1e12)
 
-    heard = await browser.look("/events")
+    async with asyncio.timeout(10):
+        heard = await browser.look("/events")
 
     assert heard.headers["content-type"].startswith("text/event-stream")
     assert heard.text.endswith("event: refresh\ndata: refresh\n\n")
