@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,6 +25,15 @@ from gateway_api.door import Door
 from workers.runtime.settings import Settings
 
 ASSETS = Path(__file__).parent / "static"
+
+
+class Assets(StaticFiles):
+    """Asked for again with each page, by their hashes: pages and scripts of two versions do not meet."""
+
+    def file_response(self, *args: Any, **more: Any) -> Response:
+        response = super().file_response(*args, **more)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +61,5 @@ def add_to(
     OperatorsRoom(desk, breakers)
     if settings.oidc_issuer is not None:
         Oidc(desk, settings)
-    app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
+    app.mount("/assets", Assets(directory=ASSETS), name="assets")
     return Console(live, desk.lost)

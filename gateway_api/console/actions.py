@@ -37,9 +37,13 @@ class Field:
     choices: tuple[tuple[str, Text], ...] = ()
     from_item: str = ""
     """The item's field that this one is filled with at first."""
+    reckoned: Callable[[Item], int] | None = None
+    """What it is filled with at first, where that is no field."""
 
     def first(self, item: Item) -> str:
         value = item.get(self.from_item) if self.from_item else None
+        if self.reckoned and item:
+            value = self.reckoned(item)
         if value is None:
             return self.default
         return as_local(value) if self.kind == "moment" else str(value)

@@ -89,7 +89,7 @@ class Desk:
         self.sessions = Sessions(door, settings)
         self.local = settings.oidc_issuer is None and door.verifier.published is None
         """A local run: one may choose who to be."""
-        self.renderer = Renderer(self.sessions, local=self.local)
+        self.renderer = Renderer(self.sessions, local=self.local, issuer=settings.oidc_issuer is not None)
         self.api = Api(app)
         self.said: dict[str, Text] = {}
         """What a page says of the step that led to it, by the query's `done`."""

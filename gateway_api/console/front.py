@@ -138,7 +138,7 @@ class Front:
         return response
 
     async def sign_out(self, visit: Visit) -> Response:
-        response = self.desk.go("/" if self.desk.local else "/sign-in?done=signed-out")
+        response = self.desk.go("/sign-in?done=signed-out" if self.desk.settings.oidc_issuer else "/")
         self.desk.sessions.end(response)
         return response
 

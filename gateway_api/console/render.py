@@ -62,7 +62,7 @@ class Words:
             case Text():
                 return escape(self.say(value))
             case date():
-                return escape(value.isoformat())
+                return escape(words.day(value, self.language))
         return escape(value)
 
     def time(self, instant: str, *, seconds: bool = False) -> Markup:
@@ -84,9 +84,10 @@ class Words:
 class Renderer:
     """Draws a template for a visitor."""
 
-    def __init__(self, sessions: Sessions, *, local: bool) -> None:
+    def __init__(self, sessions: Sessions, *, local: bool, issuer: bool) -> None:
         self._sessions = sessions
         self._local = local
+        self._issuer = issuer
 
     def page(
         self, visitor: Visitor, template: str, *, path: str, status: int = 200, since: str = "-0", **more: Any
@@ -98,6 +99,7 @@ class Renderer:
             path=path,
             since=since,
             local=self._local,
+            issuer=self._issuer,
             csrf=self._sessions.csrf(visitor),
             nonce=lambda: uuid4().hex,
             **more,

@@ -20,6 +20,8 @@ from gateway_api.console.problems import Told
 from gateway_api.console.words import MEMBER, Fact
 from gateway_api.door import ANY
 
+Neighbours = dict[str, asyncio.Future[Heard]]
+"""What lies beside the items of a list, by its route."""
 FORM_ONLY = {"csrf", "nonce", "back"}
 _NAMED = re.compile(r"\{([a-z_]+)\}")
 _VERSION = re.compile(r"[0-9]{1,9}")
@@ -184,15 +186,19 @@ class Rooms:
         heard = await self.desk.api.get(visit.visitor, f"{path}&{urlencode({'cursor': after})}" if after else path)
         if not heard.ok:
             return Shown(business, listing, [], problems.told(heard, visit.visitor.language))
-        items = await asyncio.gather(*(self._joined(visit, listing, item) for item in heard.items))
+        known: Neighbours = {}
+        items = await asyncio.gather(*(self._joined(visit, listing, item, known) for item in heard.items))
         cards = [self._card(visit, business, listing, item) for item in items]
         return Shown(business, listing, cards, None, heard.body.get("next_cursor") or "")
 
-    async def _joined(self, visit: Visit, listing: Listing, item: Item) -> Item:
-        """An item with what lies beside it; what cannot be had now is left out."""
+    async def _joined(self, visit: Visit, listing: Listing, item: Item, known: Neighbours) -> Item:
+        """An item with what lies beside it, asked for once; what cannot be had now is left out."""
         found: dict[str, Any] = {}
         for name, template in listing.joins:
-            heard = await self.desk.api.get(visit.visitor, _NAMED.sub(lambda part: str(item[part[1]]), template))
+            path = _NAMED.sub(lambda part: str(item[part[1]]), template)
+            if path not in known:
+                known[path] = asyncio.ensure_future(self.desk.api.get(visit.visitor, path))
+            heard = await known[path]
             if heard.ok:
                 found[name] = heard.body
         return {**item, **found}
@@ -207,7 +213,7 @@ class Rooms:
         heard = await self.desk.api.get(visit.visitor, listing.item.replace("{id}", id) + waits)
         if not heard.ok:
             return heard
-        return Heard(heard.status, await self._joined(visit, listing, heard.body))
+        return Heard(heard.status, await self._joined(visit, listing, heard.body, {}))
 
     async def _item(self, visit: Visit, business: Business) -> Response:
         listing = business.listing(visit.part("listing"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -90,6 +90,11 @@ def clock(instant: str | datetime, language: Language, *, seconds: bool = False)
         )
     year = f"{at.year}년 " if other_year else ""
     return f"{year}{at.month}월 {at.day}일 ({WEEKDAYS[at.weekday()].ko}) {time}"
+
+
+def day(at: date, language: Language) -> str:
+    """`11월 21일 (토)`, `Sat 21 Nov`, with the year where it is another one."""
+    return clock(datetime(at.year, at.month, at.day, tzinfo=SEOUL), language).rpartition(" ")[0]
 
 
 def count(value: Count, language: Language) -> str:

@@ -206,6 +206,14 @@ async def test_the_apis_paths_answer_as_the_api_whoever_asks(browser):
     assert told.headers["content-type"] == "application/problem+json"
 
 
+async def test_assets_are_asked_for_again_and_not_sent_again(browser):
+    first = await browser.look("/assets/console.js")
+
+    again = await browser.look("/assets/console.js", headers={"if-none-match": first.headers["etag"]})
+
+    assert (first.headers["cache-control"], again.status_code) == ("no-cache", 304)
+
+
 @pytest.mark.parametrize("place", ["/language", "/sign-out", "/sample"])
 async def test_looking_where_only_forms_are_sent_leads_home(browser, place):
     assert (await browser.look(place)).headers["location"] == "/"

@@ -240,6 +240,15 @@ async def test_an_issuer_that_is_away_is_said_to_be_away(browser, issuer, half_w
     assert "The sign-in service does not answer" in page.text
 
 
+async def test_an_issuer_whose_clock_is_a_little_ahead_is_believed(browser, issuer):
+    issuer.identity = {"iat": time.time() + 30}
+    state = await arrive(browser, issuer)
+
+    answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
+
+    assert answer.status_code == 303
+
+
 async def test_one_may_sign_out_at_the_issuer_too(browser):
     answer = await browser.look("/sign-in/end")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -178,6 +179,15 @@ async def test_nobody_chooses_who_to_be_where_an_issuer_is_set(open_browser):
     assert "Local run" not in page.text
     assert 'value="jung"' not in page.text
     assert answer.status_code == 405
+
+
+async def test_where_nobody_set_up_signing_in_that_is_said(open_browser):
+    browser = open_browser(jwt_jwks_url="https://id.example/keys")
+
+    page = await browser.look("/sign-in")
+
+    assert "YEYAK_OIDC_ISSUER" in page.text
+    assert "/sign-in/begin" not in page.text
 
 
 @pytest.mark.parametrize(
@@ -358,7 +368,8 @@ async def test_hints_end_with_the_session_and_the_page_looks_again(browser, monk
     await browser.sign_in("kim")
     monkeypatch.setattr(front.time, "time", lambda: 1e12)
 
-    heard = await browser.look("/events")
+    async with asyncio.timeout(10):
+        heard = await browser.look("/events")
 
     assert heard.headers["content-type"].startswith("text/event-stream")
     assert heard.text.endswith("event: refresh\ndata: refresh\n\n")

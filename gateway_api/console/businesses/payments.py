@@ -44,11 +44,15 @@ def _refund_facts(refund: Item) -> list[Fact]:
     return [*facts, (CREATED, Instant(refund["created_at"])), *reason_of(refund)]
 
 
+def _left(payment: Item) -> int:
+    return int(payment["amount"] - payment["refunded"] - payment["refunding"])
+
+
 refund = Action(
     "refund",
     Text("환불하기", "Refund"),
     "/v1/payments/{id}/refunds",
-    (Field("amount", AMOUNT, "won", from_item="amount"), Field("reason", REASON)),
+    (Field("amount", AMOUNT, "won", reckoned=_left), Field("reason", REASON)),
     roles=STAFF,
     when=status_in("APPROVED", "PARTIALLY_REFUNDED"),
 )

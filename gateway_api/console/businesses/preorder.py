@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
@@ -51,7 +53,7 @@ def _reservation_facts(reservation: Item) -> list[Fact]:
     if receipt := reservation.get("receipt"):
         facts += [(Text("접수증", "Receipt"), RECEIPTS.get(receipt["status"], unknown(receipt["status"])))]
         if receipt["expected_delivery"]:
-            facts += [(Text("배송 예정일", "Expected delivery"), receipt["expected_delivery"])]
+            facts += [(Text("배송 예정일", "Expected delivery"), date.fromisoformat(receipt["expected_delivery"]))]
     return [*facts, *reason_of(reservation)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
@@ -69,9 +71,21 @@ def _next(reservation: Item) -> Next | None:
             return Next(Text("티켓을 아직 확인하고 있습니다", "We are still checking the ticket"), waiting=True)
         case "CANCELLING":
             return Next(Text("취소하고 있습니다", "The cancellation is under way"), waiting=True)
-        case "RESERVED" if reservation.get("ticket"):
+        case "RESERVED" if reservation.get("ticket") and reservation["ticket"]["status"] != "EXPIRED":
             return Next(Text("시작 시각에 오세요", "Come when it starts"), reservation["ticket"]["starts_at"])
     return None
+
+
+def _timeline(reservation: Item) -> list[Item]:
+    """Of what the ticket went through, what belongs to this reservation's time."""
+    lines: list[Item] = (reservation.get("ticket") or {}).get("timeline", [])
+    begun, ended = _instant(reservation["created_at"]), _instant(reservation["modified_at"])
+    over = reservation["status"] in ("CANCELLED", "REJECTED")
+    return [line for line in lines if begun <= _instant(line["at"]) and not (over and _instant(line["at"]) > ended)]
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _policy_facts(policy: Item) -> list[Fact]:
@@ -157,7 +171,7 @@ business = Business(
         next=_next,
         actions=(cancel,),
         joins=(("ticket", f"{API}/board/{{ticket_id}}"),),
-        timeline=lambda reservation: (reservation.get("ticket") or {}).get("timeline", []),
+        timeline=_timeline,
     ),
     registers=(
         Action(

@@ -29,6 +29,7 @@
       return;
     }
     form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, 20000); // the same form sent again is done once
     const button = event.submitter;
     if (button) {
       button.setAttribute("aria-busy", "true");
@@ -39,16 +40,52 @@
     if (event.persisted) location.reload();
   });
 
-  const line = document.querySelector("[data-live-state]");
+  const notice = document.querySelector("[data-live-state]");
   const live = (on) => {
     document.body.dataset.live = on ? "on" : "off";
-    if (line) line.textContent = on ? "" : line.dataset.off;
+    if (notice) notice.textContent = on ? "" : notice.dataset.off;
   };
   document.addEventListener("htmx:sseOpen", () => live(true));
   document.addEventListener("htmx:sseError", () => live(false));
+  // A browser has six lines to a host: a page that nobody sees gives its own up, and catches up when it is seen again.
+  class Line {
+    constructor(url) {
+      this.url = url;
+      this.heard = [];
+      this.open();
+    }
+    get readyState() { return this.source.readyState; }
+    open() {
+      this.source = new EventSource(this.url);
+      this.source.onopen = (event) => this.onopen?.(event);
+      this.source.onerror = (event) => this.onerror?.(event);
+      for (const [name, hear] of this.heard) this.source.addEventListener(name, hear);
+    }
+    close() { this.source.close(); }
+    addEventListener(name, hear) {
+      this.heard.push([name, hear]);
+      this.source.addEventListener(name, hear);
+    }
+    removeEventListener(name, hear) {
+      this.heard = this.heard.filter((one) => one[0] !== name || one[1] !== hear);
+      this.source.removeEventListener(name, hear);
+    }
+  }
+  let line;
+  if (window.htmx) htmx.createEventSource = (url) => (line = new Line(url));
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) line?.close();
+    else if (line?.readyState === EventSource.CLOSED) line.open();
+  });
+
+  const news = document.querySelector("[data-news]");
+  const states = () => new Map(Array.from(document.querySelectorAll("#live [data-thing]"), (thing) => [thing.dataset.thing, thing]));
+  const said = (thing) => thing?.querySelector(".state")?.textContent;
+  let before = new Map();
   let opened = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
     const part = event.detail.target;
+    if (part.id === "live") before = states();
     if (part.id === "live") opened = Array.from(part.querySelectorAll("details[open]"), (one) => one.id);
     const typing = part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
     const whole = event.detail.xhr.status === 200 && event.detail.serverResponse.includes('id="live"');
@@ -56,6 +93,9 @@
   });
   document.addEventListener("htmx:afterSettle", () => {
     tick();
+    const changed = Array.from(states()).filter(([id, thing]) => before.has(id) && said(before.get(id)) !== said(thing));
+    if (changed.length && news) news.textContent = changed.map(([, thing]) => `${thing.dataset.name}: ${said(thing)}`).join(", ");
+    before = new Map();
     for (const id of opened.splice(0)) document.getElementById(id)?.setAttribute("open", "");
   });
 })();

@@ -86,6 +86,7 @@ class Someone:
         page.set_default_timeout(LONGEST_WAIT_MS)
         page.on("console", lambda line: self._note(line.type, line.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: self.complaints.append(f"a script spoke: {dialog.message}"))
         page.on("request", lambda request: self._foreign(request.url))
 
     def _note(self, kind: str, text: str) -> None:
@@ -103,6 +104,13 @@ class Someone:
     async def sign_in(self, person: str) -> None:
         await self.go("/sign-in")
         await self.page.locator(f"button[value={person}]").click()
+        await self.page.locator(".who .name").wait_for()
+
+    async def sign_in_as(self, member: str) -> None:
+        """As anybody, who is a customer."""
+        await self.go("/sign-in")
+        await self.fill(subject=member)
+        await self.page.locator("form.sheet button").click()
         await self.page.locator(".who .name").wait_for()
 
     async def press(self, name: str, *, within: str = "main") -> None:

@@ -13,7 +13,13 @@ from tests.console.browser.conftest import Arrive, Someone
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
 """A folder for pictures of the main pages; empty: none are taken."""
 
-CUSTOMERS = ["/", "/mine", *(f"/{business.slug}" for business in ALL), "/bike-sharing/new/top-up"]
+CUSTOMERS = [
+    "/",
+    "/mine",
+    *(f"/{business.slug}" for business in ALL),
+    "/bike-sharing/new/top-up",
+    "/video-rental/videos",
+]
 STAFFS = ["/staff", *(f"/{business.slug}" for business in ALL), "/ticketing/new/policy", "/video-rental/new/video"]
 OPERATORS = ["/operator", "/operator/story", "/operator/dead-letters"]
 
@@ -35,7 +41,8 @@ async def sample(city, chromium) -> None:
 @pytest.mark.parametrize("language", ["ko-KR", "en-US"])
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize(
-    ("person", "paths"), [("", ["/", "/sign-in"]), ("kim", CUSTOMERS), ("choi", STAFFS), ("jung", OPERATORS)]
+    ("person", "paths"),
+    [("", ["/", "/sign-in", "/nowhere"]), ("kim", CUSTOMERS), ("choi", STAFFS), ("jung", OPERATORS)],
 )
 async def test_each_page_is_for_everybody(arrive: Arrive, person: str, paths: list[str], width: int, language: str):
     someone = await arrive(person, width=width, language=language, color_scheme="dark" if width == 360 else "light")

@@ -6,8 +6,10 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from tests.console.browser.conftest import Arrive, Someone
-from tests.support.town import eventually
+from contracts.cafe.menu import RegisterMenuItem
+from contracts.cafe.orders import AcceptOrder, PlaceOrder
+from tests.console.browser.conftest import Arrive, City, Someone
+from tests.support.town import STAFF, customer, eventually
 
 
 def fresh(name: str) -> str:
@@ -226,3 +228,74 @@ def shown(someone: Someone, path: str, text: str) -> Callable[[], Awaitable[bool
         return text in await someone.page.locator("main").inner_text()
 
     return look
+
+
+async def test_a_page_that_nobody_sees_gives_up_its_line_and_catches_up_when_it_is_seen(arrive: Arrive):
+    lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Spellbound")
+    await lee.go("/video-rental")
+    await lee.is_live()
+    await see(lee, hidden=True)
+    await staff.go("/video-rental/new/video")
+    await staff.fill(title=title, daily_price="1500", copies="1")
+    await staff.press("Register a video")
+    await staff.sees(title)
+    assert await lee.page.locator(card(title)).count() == 0
+
+    await see(lee, hidden=False)
+
+    await lee.sees(title)
+
+
+async def see(someone: Someone, *, hidden: bool) -> None:
+    """Put a page into the background, or into sight, as far as its scripts are told."""
+    await someone.page.evaluate(
+        """(hidden) => {
+             Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+             document.dispatchEvent(new Event("visibilitychange"));
+           }""",
+        hidden,
+    )
+
+
+async def test_a_change_is_said_to_whoever_cannot_see_it_and_what_was_opened_stays_open(arrive: Arrive):
+    kim, staff, name = await arrive("kim"), await arrive("choi"), fresh("Mocha")
+    await staff.go("/cafe/new/item")
+    await staff.fill(name=name, price="5000")
+    await staff.press("Register an item")
+    await kim.go("/cafe")
+    await kim.is_live()
+    await kim.sees(name)
+    await kim.press("Order", within=card(name))
+    await kim.press("Order", within="form.sheet")
+    await kim.sees("The café will accept it shortly")
+    await kim.go("/mine")
+    await kim.is_live()
+    await kim.page.locator(f"{card(name)} summary").click()
+    await kim.page.locator(f"{card(name)} .timeline li").wait_for()
+    await staff.go("/staff")
+
+    await staff.press("Accept", within=card(name))
+
+    await kim.page.locator("[data-news]", has_text=f"{name} × 1: Accepted").wait_for(state="attached")
+    await kim.page.locator(f"{card(name)} .timeline li").nth(1).wait_for()
+
+
+async def test_older_orders_are_found_without_scripts_and_stay_live_with_them(arrive: Arrive, city: City):
+    member = customer(fresh("Nora").replace(" ", "-"))
+    item = await city.town.done(RegisterMenuItem(name=fresh("Tea"), price=4000, caller=STAFF))
+    place = PlaceOrder(menu_item_id=item["menu_item_id"], caller=member)
+    orders = [await city.town.done(place) for _ in range(51)]
+    eldest = f"[data-id='{orders[0]['order_id']}']"
+    nora, still = await arrive(), await arrive(java_script_enabled=False)
+    for someone in (nora, still):
+        await someone.sign_in_as(member.member_id)
+        await someone.go("/mine")
+        assert await someone.page.locator(eldest).count() == 0
+        await someone.page.locator("nav").get_by_role("link", name="Café").click()
+        await someone.page.locator(eldest).wait_for()
+    await nora.is_live()
+
+    await city.town.done(AcceptOrder(order_id=orders[0]["order_id"], caller=STAFF))
+
+    await nora.page.locator(eldest).get_by_text("Accepted", exact=True).wait_for()
+    assert "after=" in nora.page.url

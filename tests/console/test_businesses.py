@@ -1,0 +1,77 @@
+"""What the businesses show of a thing: what comes next, what it went through, what a form begins with."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from gateway_api.console.businesses import cafe, payments, ticketing
+from gateway_api.console.words import day
+from tests.console.conftest import rental
+
+HOUR = "2026-03-01T{:02}:00:00Z"
+
+
+def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
+    """Of 10 o'clock; over at 12, where it is over. The ticket had another one before and has one after it."""
+    lines = [{"at": HOUR.format(hour), "what": f"at {hour}", "reason": None} for hour in (8, 9, 10, 11, 12, 13, 14)]
+    return {
+        "status": status,
+        "created_at": HOUR.format(10),
+        "modified_at": HOUR.format(12),
+        "ticket": {"status": ticket_status, "starts_at": HOUR.format(20), "timeline": lines},
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "hours"), [("CANCELLED", [10, 11, 12]), ("REJECTED", [10, 11, 12]), ("RESERVED", [10, 11, 12, 13, 14])]
+)
+def test_a_reservation_tells_of_its_own_time_only(status, hours):
+    lines = ticketing.business.things.timeline(reservation(status))
+
+    assert [line["what"] for line in lines] == [f"at {hour}" for hour in hours]
+
+
+def test_a_reservation_whose_ticket_is_over_is_not_under_way():
+    assert ticketing.business.things.next(reservation("RESERVED")) is not None
+    assert ticketing.business.things.next(reservation("RESERVED", "EXPIRED")) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [("ORDERED", ["OrderPlaced"]), ("READY", ["OrderPlaced", "OrderMarkedReady"])],
+)
+def test_an_order_of_the_cafe_tells_when_it_was_placed_and_when_it_changed(status, told):
+    order = {"status": status, "reason": None, "created_at": HOUR.format(1), "modified_at": HOUR.format(2)}
+
+    assert [line["what"] for line in cafe.business.things.timeline(order)] == told
+
+
+def test_a_refund_begins_with_what_is_left():
+    payment = {"amount": 5000, "refunded": 2000, "refunding": 500}
+
+    assert payments.refund.fields[0].first(payment) == "2500"
+    assert payments.refund.fields[0].first({}) == ""
+
+
+def test_a_day_is_written_as_people_of_seoul_write_it():
+    assert (day(date(2024, 2, 20), "ko"), day(date(2024, 2, 20), "en")) == ("2024년 2월 20일 (화)", "Tue 20 Feb 2024")
+
+
+async def test_what_lies_beside_several_things_is_asked_for_once(browser, asker):
+    held = {
+        **{name: rental()[name] for name in ("member_id", "created_at", "modified_at", "version", "reason")},
+        "status": "RESERVED",
+        "ticket_id": rental()["video_id"],
+        "price": {"base": 1, "lines": [], "total": 1, "grade": "STANDARD"},
+    }
+    items = [{**held, "reservation_id": id} for id in (rental()["rental_id"], rental()["payment_id"])]
+    asker.says("ticketing.reservations.list_reservations", {"items": items, "next_cursor": None})
+    await browser.sign_in("kim")
+
+    page = await browser.look("/ticketing/reservations")
+
+    assert page.status_code == 200
+    assert len([ask for ask in asker.asked if ask.topic.startswith("ticketing.board.")]) == 1
