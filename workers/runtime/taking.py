@@ -1,7 +1,7 @@
 """Deliveries, taken where their last byte was read.
 
 The client library carries a delivery through two tasks, FastStream through three stacks of contexts: three quarters of
-what hearing a message cost (decision 0009). Both still subscribe, restore and cancel, but a consumer that was made by
+what hearing a message cost (decision 0017). Both still subscribe, restore and cancel, but a consumer that was made by
 `at_once` is called by the channel's reader. `tests/runtime/test_taking.py` holds the two ways to the same.
 """
 
