@@ -121,6 +121,38 @@ class Finished:
     timers: Sequence[Timer] = ()
 
 
+_CLAIM = """
+    with mine as (
+      insert into {s}.inbox as mine
+        (id, topic, digest, owner, state, body, answer, refused, due_at, story_id, causation_id, actor)
+      select id, topic, digest, owner, state, body, answer, refused, now() + after, story_id, causation_id, actor
+      from unnest(cast(:ids as uuid[]), cast(:topics as text[]), cast(:digests as text[]),
+        cast(:owners as uuid[]), cast(:states as text[]), cast(:bodies as text[]), cast(:answers as text[]),
+        cast(:refusals as boolean[]), cast(:afters as interval[]), cast(:stories as uuid[]),
+        cast(:causes as uuid[]), cast(:actors as text[]))
+        claim(id, topic, digest, owner, state, body, answer, refused, after, story_id, causation_id, actor)
+      on conflict (id) do update set state = excluded.state, body = excluded.body, answer = excluded.answer,
+        refused = excluded.refused, due_at = excluded.due_at, error = null, failures = 0
+        where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
+      returning id, owner, story_id, actor)"""
+_TELL = """,
+    told as (
+      insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
+      select said.id, topic, body, said.story_id, cause, mine.actor
+      from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]), cast(:told_bodies as text[]),
+        cast(:told_stories as uuid[]), cast(:told_causes as uuid[]))
+        with ordinality said(id, topic, body, story_id, cause, place)
+      join mine on mine.id = cause order by place)"""
+_SET_TIMERS = """,
+    timers as (
+      insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)
+      select timer.id, topic, '', owner, 'waiting', body, coalesce(at, now() + after), story_id, cause, actor
+      from unnest(cast(:timer_ids as uuid[]), cast(:timer_topics as text[]), cast(:timer_bodies as text[]),
+        cast(:timer_afters as interval[]), cast(:timer_ats as timestamptz[]), cast(:timer_causes as uuid[]))
+        timer(id, topic, body, after, at, cause)
+      join mine on mine.id = cause on conflict do nothing)"""
+
+
 class Inbox:
     """Inbox and outbox of one schema, one method per statement."""
 
@@ -131,37 +163,14 @@ class Inbox:
         return Statement(source.replace("{s}", self.schema))
 
     @cached_property
-    def _finish(self) -> Statement:
-        return self._statement("""
-            with mine as (
-              insert into {s}.inbox as mine
-                (id, topic, digest, owner, state, body, answer, refused, due_at, story_id, causation_id, actor)
-              select id, topic, digest, owner, state, body, answer, refused, now() + after, story_id, causation_id,
-                actor
-              from unnest(cast(:ids as uuid[]), cast(:topics as text[]), cast(:digests as text[]),
-                cast(:owners as uuid[]), cast(:states as text[]), cast(:bodies as text[]), cast(:answers as text[]),
-                cast(:refusals as boolean[]), cast(:afters as interval[]), cast(:stories as uuid[]),
-                cast(:causes as uuid[]), cast(:actors as text[]))
-                claim(id, topic, digest, owner, state, body, answer, refused, after, story_id, causation_id, actor)
-              on conflict (id) do update set state = excluded.state, body = excluded.body, answer = excluded.answer,
-                refused = excluded.refused, due_at = excluded.due_at, error = null, failures = 0
-                where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
-              returning id, owner, story_id, actor),
-            told as (
-              insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
-              select said.id, topic, body, said.story_id, cause, mine.actor
-              from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]), cast(:told_bodies as text[]),
-                cast(:told_stories as uuid[]), cast(:told_causes as uuid[]))
-                with ordinality said(id, topic, body, story_id, cause, place)
-              join mine on mine.id = cause order by place),
-            timers as (
-              insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)
-              select timer.id, topic, '', owner, 'waiting', body, coalesce(at, now() + after), story_id, cause, actor
-              from unnest(cast(:timer_ids as uuid[]), cast(:timer_topics as text[]), cast(:timer_bodies as text[]),
-                cast(:timer_afters as interval[]), cast(:timer_ats as timestamptz[]), cast(:timer_causes as uuid[]))
-                timer(id, topic, body, after, at, cause)
-              join mine on mine.id = cause on conflict do nothing)
-            select count(*) from mine""")
+    def _finish(self) -> dict[tuple[bool, bool], Statement]:
+        """By whether anything is told, and any timer set: what is not written costs nothing."""
+        statements = {}
+        for told in (False, True):
+            for timers in (False, True):
+                parts = (_CLAIM, _TELL * told, _SET_TIMERS * timers, " select count(*) from mine")
+                statements[told, timers] = self._statement("".join(parts))
+        return statements
 
     async def finish(self, session: Session, steps: Sequence[Finished]) -> bool:
         """Claim the messages and post what their steps say; False when a row belongs to another handling.
@@ -172,7 +181,7 @@ class Inbox:
         told = [row for step in steps for row in step.told]
         timers = [(timer, step.claim.id) for step in steps for timer in step.timers]
         claimed: int = await session.value(
-            self._finish,
+            self._finish[bool(told), bool(timers)],
             ids=[claim.id for claim in claims],
             topics=[claim.topic for claim in claims],
             digests=[claim.digest for claim in claims],

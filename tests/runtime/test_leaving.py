@@ -1,10 +1,11 @@
-"""A replica that leaves, on a real broker."""
+"""A replica that leaves, or is left, on a real broker."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from tests.runtime.lab import Do, Done, Lab
+from tests.runtime.lab import Do, Done, Lab, Remember, effect
 from workers.runtime.tx import Tx
 from workers.runtime.worker import Worker
 
@@ -32,3 +33,30 @@ async def test_a_replica_that_leaves_takes_no_ask_with_it(lab: Lab, worker: Work
     assert [reply.kind for reply in replies] == ["done"] * 10
     assert (await long).kind == "done"
     await finishing
+
+
+async def test_a_handler_whose_channel_breaks_ends_what_it_began(lab: Lab, worker: Worker) -> None:
+    begun, let_go = asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    async def remember(command: Remember, tx: Tx) -> None:
+        try:
+            await effect(tx, command.text)
+            begun.set()
+            await let_go.wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        ended.append("well")
+
+    worker.on(Remember)(remember)
+    context: Any = await lab.run(worker)
+    id = await lab.tell(Remember(text="once"))
+    await begun.wait()
+
+    await context.hearing.broker._connection.transport.connection.close(ConnectionError("cut"))
+    let_go.set()
+    await lab.quiet()
+
+    assert ended[0] == "well"
+    assert await lab.effects(id) == ["once"]

@@ -131,6 +131,8 @@ class Town:
                 task.cancel()
         await context.database.stop()
         await context.hearing.broker._connection.close()
+        for task in context.hearing.at_work:  # what was delivered meanwhile
+            task.cancel()
         await context.bus.stop()
         if hasattr(context, "store"):
             await context.store.close()

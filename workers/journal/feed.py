@@ -17,6 +17,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from workers.runtime.bus import BROKEN
+from workers.runtime.taking import at_once
 
 
 class Ended(Exception):
@@ -32,7 +33,7 @@ class Feed:
         self._enough = asyncio.Event()
         self._ended = False
 
-    async def put(self, message: AbstractIncomingMessage) -> None:
+    def put(self, message: AbstractIncomingMessage) -> None:
         self._messages.append(message)
         if len(self._messages) >= self._wanted:
             self._enough.set()
@@ -98,6 +99,6 @@ async def _consume(connection: Any, feed: Feed, queue: str, prefetch: int, argum
         underlay.on_consumer_cancel_callbacks.add(feed.end)
         await channel.set_qos(prefetch_count=prefetch)
         source = await channel.get_queue(queue, ensure=False)
-        await source.consume(feed.put, arguments=arguments, timeout=10)
+        await source.consume(at_once(feed.put), arguments=arguments, timeout=10)
     except BROKEN as error:
         raise Ended(repr(error)) from error

@@ -17,7 +17,7 @@ import structlog
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from workers.runtime import reading
+from workers.runtime import reading, taking
 from workers.runtime.envelope import Envelope
 from workers.runtime.frames import Publishing
 from workers.runtime.writing import Pen, acknowledge, is_returned, publish, publish_returnable, publish_unconfirmed
@@ -25,6 +25,7 @@ from workers.runtime.writing import Pen, acknowledge, is_returned, publish, publ
 log = structlog.get_logger()
 
 reading.install()
+taking.install()
 
 COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
 REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
@@ -91,10 +92,7 @@ class Bus:
         queue = await channel.declare_queue(self.reply_queue, exclusive=True, auto_delete=True)
         await queue.bind(REPLIES, routing_key=self.reply_queue)
 
-        async def on_reply(message: AbstractIncomingMessage) -> None:
-            self.on_reply(message)
-
-        await queue.consume(on_reply, no_ack=True)
+        await queue.consume(taking.at_once(lambda reply: self.on_reply(reply)), no_ack=True)
 
     async def stop(self) -> None:
         if self._connection is not None:

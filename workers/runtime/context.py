@@ -193,6 +193,10 @@ class Context:
 
     # -- deliveries
 
+    def collect(self, raw: AbstractIncomingMessage, handler: Handler) -> bool:
+        """Put a delivery to others of its kind, if it is to be handled in their company."""
+        return False
+
     async def deliver(self, raw: AbstractIncomingMessage, handler: Handler) -> None:
         """One delivery, from the queue to its acknowledgement."""
         received = time.monotonic()

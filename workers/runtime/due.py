@@ -55,17 +55,21 @@ class Due:
         while True:
             owner = uuid4()
             async with context.database.session() as session:
+                if not await self._is_something_due(session):
+                    return
                 rows = await context.inbox.take_due(session, owner, lease, AT_ONCE)
-                if not rows:
-                    await self._rest(session)
             await asyncio.gather(*(self._take_up(row, owner) for row in rows))
             if len(rows) < AT_ONCE:
                 return
 
-    async def _rest(self, session: Session) -> None:
+    async def _is_something_due(self, session: Session) -> bool:
+        """If not, rest until something will be."""
         resting, soon = RESTING_TICKS * self._context.settings.tick_seconds, time.monotonic()
         within = await self._context.inbox.next_due(session)
+        if within is not None and within <= 0:
+            return True
         self._rests_until = soon + (resting if within is None else min(resting, within))
+        return False
 
     async def _take_up(self, row: Row, owner: UUID) -> None:
         context = self._context

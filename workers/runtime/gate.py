@@ -53,6 +53,8 @@ class Gate:
 
     async def passed(self, patience: float) -> bool:
         """Wait until the gate is open; False when `patience` seconds were not enough."""
+        if self._open.is_set():
+            return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._open.wait()

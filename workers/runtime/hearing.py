@@ -1,4 +1,4 @@
-"""How a context hears: FastStream consumes its queues and hands each delivery on as it came.
+"""How a context hears: FastStream consumes its queues, and each delivery is taken as it came.
 
 Told and asked messages have a channel each, so that neither waits for the other's prefetch.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
 
 from workers.runtime.bus import BROKEN
+from workers.runtime.taking import at_once
 from workers.runtime.worker import Handler
 
 if TYPE_CHECKING:
@@ -25,11 +27,6 @@ log = structlog.get_logger()
 CANCEL_SECONDS = 3.0
 
 
-async def _undecoded(message: Any) -> Any:
-    """FastStream hands the message through: this runtime reads bodies itself, once, by their contract."""
-    return message
-
-
 async def _cancel(subscriber: Any) -> None:
     """Have nothing more delivered: FastStream, as it stops, would drop what comes until its last handler is through."""
     queue, tag = subscriber._queue_obj, subscriber._consumer_tag
@@ -38,6 +35,10 @@ async def _cancel(subscriber: Any) -> None:
     with contextlib.suppress(*BROKEN):
         await queue.cancel(tag, timeout=CANCEL_SECONDS)
         subscriber._consumer_tag = None
+
+
+async def _called_by_nobody(_: Any) -> None:
+    """FastStream consumes for a function; deliveries are taken before they come so far."""
 
 
 class Hearing:
@@ -58,34 +59,33 @@ class Hearing:
             context.settings.amqp_url.get_secret_value(),
             logger=None,
             apply_types=False,
-            decoder=_undecoded,
             graceful_timeout=context.settings.drain_seconds,
             reconnect_interval=0.5,
             client_properties={"connection_name": f"{context.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
         )
         asked, told = Channel(prefetch_count=context.prefetch), Channel(prefetch_count=context.prefetch)
         for queue, handler in context.worker.queues().items():
-            subscribe = broker.subscriber(
+            subscriber = broker.subscriber(
                 RabbitQueue(queue, declare=False),
                 channel=told if handler.message.travel() == "told" else asked,
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,
             )
-            subscribe(self._subscriber(handler))
+            subscriber(_called_by_nobody)
+            subscriber.consume = at_once(partial(self._take, handler))  # type: ignore[method-assign, assignment]
         await broker.start()
         self.broker = broker
 
-    def _subscriber(self, handler: Handler) -> Callable[[Any], Awaitable[None]]:
-        async def deliver(message: Any) -> None:
-            task = asyncio.current_task()
-            assert task is not None
+    def _take(self, handler: Handler, raw: AbstractIncomingMessage) -> None:
+        if not self._context.collect(raw, handler):
+            task = asyncio.create_task(self._context.deliver(raw, handler))
             self.at_work.add(task)
-            try:
-                await self._context.deliver(message.raw_message, handler)
-            finally:
-                self.at_work.discard(task)
+            task.add_done_callback(self._done)
 
-        return deliver
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.at_work.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("not acknowledged: it comes again", context=self._context.name, error=repr(error))
 
     async def finish(self, within: float) -> None:
         """Take nothing more, and wait for what is at work."""

@@ -159,11 +159,10 @@ class ViewContext(Context):
 
     away = AWAY
 
-    async def deliver(self, raw: AbstractIncomingMessage, handler: Handler) -> None:
-        if handler.is_question:
-            await super().deliver(raw, handler)
-        else:
+    def collect(self, raw: AbstractIncomingMessage, handler: Handler) -> bool:
+        if not handler.is_question:
             self._arrived.put_nowait((raw, handler))
+        return not handler.is_question
 
     async def _apply_all(self) -> None:
         """Apply what arrived, in that order; a short linger lets what belongs together share a transaction."""
