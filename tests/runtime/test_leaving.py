@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from pydantic import SecretStr
+
 from tests.runtime.lab import Do, Done, Lab
+from tests.support.proxy import Proxy
+from tests.support.town import eventually
 from workers.runtime.tx import Tx
 from workers.runtime.worker import Worker
 
@@ -32,3 +36,24 @@ async def test_a_replica_that_leaves_takes_no_ask_with_it(lab: Lab, worker: Work
     assert [reply.kind for reply in replies] == ["done"] * 10
     assert (await long).kind == "done"
     await finishing
+
+
+async def test_a_replica_leaves_while_the_broker_is_away(lab: Lab, worker: Worker) -> None:
+    async def do(command: Do, tx: Tx) -> Done:
+        return Done()
+
+    broker = await Proxy(lab.amqp_url).mend()
+    worker.on(Do)(do)
+    leaving = await lab.run(worker, amqp_url=SecretStr(broker.url))
+
+    async def is_away() -> bool:
+        return not leaving.bus.connected
+
+    await broker.cut()
+    await eventually(is_away)
+    try:
+        async with asyncio.timeout(10):
+            await leaving.stop()
+    finally:
+        await broker.mend()
+    assert lab.contexts.pop("lab") is leaving
