@@ -52,6 +52,15 @@ def _living(belongs: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     return found
 
 
+def first(candidates: Iterable[psutil.Process], belongs: Callable[[psutil.Process], bool]) -> psutil.Process | None:
+    """The first one that belongs; one that ends while it is looked at does not."""
+    for process in candidates:
+        with contextlib.suppress(psutil.Error):
+            if belongs(process):
+                return process
+    return None
+
+
 def is_alive(process: psutil.Process | None) -> bool:
     """False for a zombie and for a pid that now belongs to another process."""
     try:

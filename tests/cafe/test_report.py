@@ -46,7 +46,7 @@ from tests.conftest import MakeSettings
 from tests.support.elsewhere import rows_of
 from tests.support.town import Town, customer, eventually
 from workers.cafe.report import midnight, worker
-from workers.runtime.rebuilding import rebuild
+from workers.runtime.rebuilding import RebuildFailed, rebuild
 
 NOW = datetime.now(UTC)
 
@@ -245,6 +245,21 @@ async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhi
     assert (await town.one(REPORT, "select current, building from cafe_report.generations"))["building"] is None
     await asyncio.gather(looking, return_exceptions=True)
     assert looking.cancelled()  # every look was answered
+
+
+async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(town: Town) -> None:
+    await town.done(new_item())
+    await town.quiet()
+    store = town.contexts[REPORT].store
+
+    ends = await asyncio.gather(
+        *(rebuild(worker, store, town._bus, town._asker) for _ in range(2)), return_exceptions=True
+    )
+
+    assert sorted(isinstance(end, RebuildFailed) for end in ends) == [False, True]
+    left = "select distinct generation - (select current from cafe_report.generations) as behind from cafe_report."
+    for table in ("menu_items", "orders", "timeline"):
+        assert {row["behind"] for row in await town.rows(REPORT, left + table)} <= {0}
 
 
 async def _looks(town: Town, item: Thing) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aio_pika
 import asyncpg
+import psutil
 import pytest
 
 from ops.stack.ports import free_port, is_free, kept_ports
@@ -54,6 +55,17 @@ def test_only_this_machine_reaches_them(servers):
     found = {place for place in places if int(place.rsplit(":", 1)[1]) in ours}
     assert {int(place.rsplit(":", 1)[1]) for place in found} == ours
     assert all(place.startswith(("127.0.0.1:", "[::1]:")) for place in found)
+
+
+@pytest.mark.parametrize("kind", [RabbitServer, PostgresServer])
+def test_a_process_that_ends_while_it_is_looked_at_is_no_server(kind, tmp_path, monkeypatch):
+    ended = subprocess.Popen(["true"])
+    process = psutil.Process(ended.pid)
+    ended.wait()
+    server = kind(tmp_path)
+    monkeypatch.setattr(server, "_all", lambda: [process])
+
+    assert server.pid is None
 
 
 def test_starting_twice_is_starting_once(servers, root):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from pydantic import SecretStr
+
 from tests.runtime.lab import Do, Done, Lab, Remember, effect
+from tests.support.proxy import Proxy
+from tests.support.town import eventually
 from workers.runtime.tx import Tx
 from workers.runtime.worker import Worker
 
@@ -60,3 +64,24 @@ async def test_a_handler_whose_channel_breaks_ends_what_it_began(lab: Lab, worke
 
     assert ended[0] == "well"
     assert await lab.effects(id) == ["once"]
+
+
+async def test_a_replica_leaves_while_the_broker_is_away(lab: Lab, worker: Worker) -> None:
+    async def do(command: Do, tx: Tx) -> Done:
+        return Done()
+
+    broker = await Proxy(lab.amqp_url).mend()
+    worker.on(Do)(do)
+    leaving = await lab.run(worker, amqp_url=SecretStr(broker.url))
+
+    async def is_away() -> bool:
+        return not leaving.bus.connected
+
+    await broker.cut()
+    await eventually(is_away)
+    try:
+        async with asyncio.timeout(10):
+            await leaving.stop()
+    finally:
+        await broker.mend()
+    assert lab.contexts.pop("lab") is leaving

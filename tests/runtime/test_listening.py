@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from pydantic import SecretStr
+
 from contracts.base import Event
 from contracts.payments import PaymentVoided
 from contracts.video_rental.videos import VideoRegistered
-from tests.runtime.lab import Do, Done, Lab, effect
+from tests.runtime.doing import remember
+from tests.runtime.lab import Do, Done, Lab, Remember, effect
+from tests.support.proxy import Proxy
 from tests.support.town import eventually
+from workers.runtime import bus, hearing
 from workers.runtime.tx import Tx
 from workers.runtime.worker import Worker
 
@@ -54,6 +60,33 @@ async def test_a_context_hears_what_is_about_it_or_about_nobody(lab: Lab, worker
 
 async def test_a_listener_to_all_hears_all(lab: Lab, worker: Worker) -> None:
     assert await heard(lab, worker) == ["lab", "lab", "lab.other", "nobody"]
+
+
+async def test_a_broker_that_takes_a_connection_and_never_answers_is_tried_anew(
+    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (bus, hearing):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
+    broker = await Proxy(lab.amqp_url).mend()
+    worker.on(Remember)(remember)
+    await lab.run(worker, amqp_url=SecretStr(broker.url))
+
+    async def both_wait() -> bool:
+        return len(broker.kept_waiting) >= 2
+
+    async def is_heard() -> bool:
+        return await lab.effects() == ["heard"]
+
+    await broker.fall_silent()
+    await eventually(both_wait)
+    await broker.mend()
+    await lab.tell(Remember(text="heard"))
+
+    try:
+        await eventually(is_heard)
+        await lab.stop("lab")
+    finally:
+        await broker.cut()
 
 
 async def _ignore(event: Any, tx: Tx) -> None: ...

@@ -22,6 +22,9 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._port = 0
         self._open: set[asyncio.StreamWriter] = set()
+        self._is_silent = False
+        self.kept_waiting: list[asyncio.StreamWriter] = []
+        """Connections that came while this was silent; nobody ever answers them."""
         self._passing: set[asyncio.Task[None]] = set()
 
     @property
@@ -29,8 +32,15 @@ class Proxy:
         """The server's URL, through here."""
         return self._url.replace(self._from, f"127.0.0.1:{self._port}", 1)
 
+    async def fall_silent(self) -> None:
+        """Close everything, and keep waiting what comes from now on."""
+        await self.cut()
+        await self.mend()
+        self._is_silent = True
+
     async def mend(self) -> Proxy:
         """Let through what comes from now on."""
+        self._is_silent = False
         if self._server is not None:
             return self
         self._server = await asyncio.start_server(self._come, "127.0.0.1", self._port)
@@ -45,8 +55,13 @@ class Proxy:
         for writer in self._open:
             writer.transport.abort()
         self._open.clear()
+        for writer in self.kept_waiting:
+            writer.transport.abort()
 
     async def _come(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_silent:
+            self.kept_waiting.append(writer)
+            return
         inner = await self._reached()
         if inner is None:
             writer.transport.abort()

@@ -29,6 +29,8 @@ taking.install()
 
 COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
 REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
+CONNECT_SECONDS = 10.0
+"""After which a broker that took a connection and says nothing is tried anew; heartbeats begin only later."""
 CONFIRM_SECONDS = 5.0
 TELL_LINGER, ACK_LINGER = 0.01, 0.005
 """Seconds that what nobody waits for may wait for company."""
@@ -63,7 +65,10 @@ class Bus:
     async def start(self) -> None:
         """Connect; raises an AMQP error or OSError when the broker cannot be reached."""
         connection = await aio_pika.connect_robust(
-            self._url, timeout=10, reconnect_interval=0.5, client_properties={"connection_name": f"{self.name}: says"}
+            self._url,
+            timeout=CONNECT_SECONDS,
+            reconnect_interval=0.5,
+            client_properties={"connection_name": f"{self.name}: says"},
         )
         try:
             await self._open(connection)

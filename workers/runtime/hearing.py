@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
 
-from workers.runtime.bus import BROKEN
+from workers.runtime.bus import BROKEN, CONNECT_SECONDS
 from workers.runtime.taking import at_once
 from workers.runtime.worker import Handler
 
@@ -33,7 +33,8 @@ async def _cancel(subscriber: Any) -> None:
     if queue is None or tag is None:
         return
     with contextlib.suppress(*BROKEN):
-        await queue.cancel(tag, timeout=CANCEL_SECONDS)
+        async with asyncio.timeout(CANCEL_SECONDS):  # the library's own begins only once the broker is back
+            await queue.cancel(tag)
         subscriber._consumer_tag = None
 
 
@@ -60,6 +61,7 @@ class Hearing:
             logger=None,
             apply_types=False,
             graceful_timeout=context.settings.drain_seconds,
+            timeout=CONNECT_SECONDS,
             reconnect_interval=0.5,
             client_properties={"connection_name": f"{context.name}: hears"},  # type: ignore[arg-type]  # RabbitMQ reads it
         )

@@ -261,7 +261,7 @@ async def _acknowledge(batch: list[_Waiting]) -> None:
 
 
 async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only: int | None = None) -> None:
-    """Write a batch in one transaction, into each generation that is written, or into `only` one."""
+    """Write a batch in one transaction, into each generation that is written, or `only` into one if it still is."""
     newest: dict[str, dict[Any, Any]] = {}
     lines: dict[tuple[Any, int, str], TimelineRow] = {}
     for event in events:
@@ -275,7 +275,9 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
         line = copy.happened(event)
         lines[line.subject, line.version, line.what] = line
     async with store.change() as connection:
-        generations = [only] if only is not None else await store.written_generations(connection)
+        generations = [one for one in await store.written_generations(connection) if only in (None, one)]
+        if not generations:
+            return
         for name in sorted(newest):  # tables and rows in one order: two replicas never wait for each other
             states = newest[name]
             copy = view.copies[next(iter(states.values())).topic]

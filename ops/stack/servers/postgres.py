@@ -53,7 +53,7 @@ class PostgresServer(Server):
 
     def _find_main(self) -> psutil.Process | None:
         """The children rename themselves; only the server itself keeps its command line."""
-        return next((process for process in self._all() if "-D" in process.cmdline()), None)
+        return processes.first(self._all(), lambda process: "-D" in process.cmdline())
 
     def _prepare(self) -> None:
         self._make_home()

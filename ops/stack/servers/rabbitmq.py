@@ -71,8 +71,9 @@ class RabbitServer(Server):
 
     def _find_main(self) -> psutil.Process | None:
         ours = {process.pid: process for process in self._all()}
-        tops = (process for process in ours.values() if process.ppid() not in ours)
-        return next((process for process in tops if process.name() in self._main_names), None)
+        return processes.first(
+            ours.values(), lambda process: process.ppid() not in ours and process.name() in self._main_names
+        )
 
     def _prepare(self) -> None:
         if not self._is_made:
