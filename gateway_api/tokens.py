@@ -94,6 +94,9 @@ class Verifier:
         self._known[token] = signed_in
         return signed_in
 
+    def is_past(self, instant: float) -> bool:
+        return self._clock() >= instant
+
     async def _claims(self, token: str) -> dict[str, Any]:
         if self.published is None:
             return self._decode(token, self._key, "HS256")

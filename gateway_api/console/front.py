@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
@@ -162,7 +161,7 @@ class Front:
         """For as long as the session lasts; then the page looks again, and is sent to sign in."""
 
         def is_over() -> bool:
-            return self._is_over() or time.time() >= expires_at
+            return self._is_over() or self.desk.door.verifier.is_past(expires_at)
 
         async for hint in self.desk.live.stream(caller, since, is_over):
             yield hint
