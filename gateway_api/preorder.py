@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from contracts.payments import Card
@@ -23,6 +24,7 @@ from contracts.preorder.receipts import ListReceipts, ReceiptStatus, ShowReceipt
 from contracts.preorder.reservations import (
     Address,
     CancelReservation,
+    CountFree,
     ListReservations,
     ReservationStatus,
     ReservePhone,
@@ -30,6 +32,8 @@ from contracts.preorder.reservations import (
 )
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
 from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.problems import Problem
+from workers.runtime.asking import Reply
 from workers.runtime.settings import Settings
 
 
@@ -107,12 +111,14 @@ async def register_product(visit: Visit, form: NewProduct) -> Response:
 
 @routes.get("/products", ANY, ListProducts, ProductFilters)
 async def list_products(visit: Visit, filters: ProductFilters) -> Response:
-    return await visit.ask(ListProducts(**vars(filters)))
+    """The models with live `available`, which is null where nothing limits it, or reservations cannot be asked."""
+    return visit.answer(await _with_free(visit, await visit.hear(ListProducts(**vars(filters)))))
 
 
 @routes.get("/products/{product_id}", ANY, ShowProduct)
 async def show_product(visit: Visit) -> Response:
-    return await visit.ask(ShowProduct(product_id=visit.id("product_id")))
+    """One model with live `available`, which is null where nothing limits it, or reservations cannot be asked."""
+    return visit.answer(await _with_free(visit, await visit.hear(ShowProduct(product_id=visit.id("product_id")))))
 
 
 @routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
@@ -172,3 +178,25 @@ async def show_my_reservation(visit: Visit, seen: Seen) -> Response:
     return await visit.ask(
         ShowMyReservation(reservation_id=reservation_id, min_version=seen.min_version, caller=visit.caller)
     )
+
+
+async def _with_free(visit: Visit, reply: Reply) -> Reply:
+    """A catalogue's answer, with what is left of each quota."""
+    if reply.kind != "done":
+        return reply
+    answer = from_json(reply.body)
+    products = answer.get("items", [answer])
+    limited = [product["product_id"] for product in products if product.get("quota") is not None]
+    free = await _free(visit, limited) if limited else {}
+    for product in products:
+        product["available"] = free.get(product.get("product_id"))
+    return Reply("done", to_json(answer))
+
+
+async def _free(visit: Visit, product_ids: list[UUID]) -> dict[str, int]:
+    try:
+        reply = await visit.hear(CountFree(product_ids=product_ids))
+    except Problem:  # too many ask reservations already
+        return {}
+    counts = from_json(reply.body)["counts"] if reply.kind == "done" else []
+    return {count["product_id"]: count["free"] for count in counts}

@@ -118,3 +118,24 @@ class ListReservations(Question[Page[ReservationWithAddress]]):
     status: ReservationStatus | None = None
     limit: int = 50
     cursor: str | None = None
+
+
+class Free(Shape):
+    """How many of a model may still be reserved."""
+
+    product_id: UUID
+    free: int
+
+
+class AllFree(Shape):
+    """What is left of quotas; a model without one is not in it."""
+
+    counts: list[Free]
+
+
+class CountFree(Question[AllFree]):
+    """What is left of some models' quotas, as reservations counts them."""
+
+    topic = "preorder.reservations.count_free"
+
+    product_ids: list[UUID]

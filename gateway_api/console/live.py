@@ -48,6 +48,7 @@ ON_SHELVES = (
     "shop.products",
     "cafe.menu",
     "preorder.products",
+    "preorder.reservations",
 )
 """What changes what anybody may see; the hint names the business only."""
 

@@ -17,6 +17,8 @@ from contracts.payments import PaymentState, RefundState
 from contracts.preorder.products import ProductState
 from contracts.preorder.receipts import ReceiptState
 from contracts.preorder.reservations import (
+    AllFree,
+    Free,
     ListReservations,
     Reservation,
     ReservationStatus,
@@ -314,3 +316,15 @@ async def newest(session: Session, question: ListReservations) -> Page[Reservati
         rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
     items, cursor = paging.page(rows, question.limit, _with_address, lambda one: (one.created_at, one.reservation_id))
     return Page[ReservationWithAddress](items=items, next_cursor=cursor)
+
+
+_FREE = Statement("""
+    select p.product_id, greatest(0, p.quota - q.taken) * (p.status = 'OPEN')::int as free
+    from preorder_reservations.products p join preorder_reservations.quotas q using (product_id)
+    where p.product_id = any(cast(:product_ids as uuid[])) and p.quota is not null""")
+
+
+async def free(session: Session, product_ids: list[UUID]) -> AllFree:
+    """What is left of quotas; without models that have none, or that are not known here yet."""
+    rows = await session.all(_FREE, product_ids=product_ids)
+    return AllFree(counts=[Free.model_validate(dict(row)) for row in rows])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway_api.console.businesses import cafe, payments, ticketing
+from gateway_api.console.businesses import cafe, payments, preorder, ticketing
 from gateway_api.console.words import day
 from tests.console.conftest import rental
 
@@ -75,3 +75,23 @@ async def test_what_lies_beside_several_things_is_asked_for_once(browser, asker)
 
     assert page.status_code == 200
     assert len([ask for ask in asker.asked if ask.topic.startswith("ticketing.board.")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "offered"),
+    [
+        ({"available": 3}, "Open", True),
+        ({"available": None}, "Open", True),
+        ({"available": 0}, "All reserved", False),
+        ({"available": 0, "status": "CLOSED"}, "Closed", False),
+    ],
+)
+def test_a_phone_can_be_reserved_while_any_is_left(changes, state, offered):
+    phone = {"status": "OPEN", "quota": 5, **changes}
+    shelf = preorder.business.shelf
+
+    shown = shelf.state(phone)
+
+    assert shown is not None
+    assert shown.en == state
+    assert shelf.action("reserve").when(phone) is offered

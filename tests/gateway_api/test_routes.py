@@ -13,7 +13,7 @@ from workers.runtime.settings import Settings
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 TOP_UP = {"amount": 1000, "payment": CARD}
-ID = str(uuid4())
+ID, OTHER = str(uuid4()), str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
 
 CREATED = {
@@ -290,6 +290,36 @@ async def test_the_catalogue_is_shown_while_rentals_cannot_be_asked(door, asker)
 
         assert listed.json() == {"items": [{**VIDEO, "available": None}], "next_cursor": "next"}
         assert shown.json() == {**VIDEO, "available": None}
+
+
+PHONE = {"product_id": ID, "name": "Haneul 9", "price": 1, "quota": 5, "status": "OPEN"}
+UNLIMITED = {**PHONE, "product_id": OTHER, "quota": None}
+
+
+@pytest.mark.parametrize(
+    ("counted", "available"), [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)], ids=["told", "silent"]
+)
+async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_asked(door, asker, counted, available):
+    asker.says("preorder.products.list_products", {"items": [PHONE, UNLIMITED], "next_cursor": None})
+    asker.says("preorder.products.show_product", PHONE)
+    if counted:
+        asker.says("preorder.reservations.count_free", counted)
+
+    listed = await door.get("/v1/preorder/products", as_="customer:kim")
+    shown = await door.get(f"/v1/preorder/products/{ID}", as_="customer:kim")
+
+    assert [item["available"] for item in listed.json()["items"]] == [available, None]
+    assert shown.json() == {**PHONE, "available": available}
+    assert asker.body == {"product_ids": [ID]}
+
+
+async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(door, asker):
+    asker.says("preorder.products.show_product", UNLIMITED)
+
+    shown = await door.get(f"/v1/preorder/products/{OTHER}", as_="customer:kim")
+
+    assert shown.json() == {**UNLIMITED, "available": None}
+    assert [asked.topic for asked in asker.asked] == ["preorder.products.show_product"]
 
 
 async def test_a_video_that_rentals_has_not_heard_of_is_shown(door, asker):

@@ -10,6 +10,7 @@ import pytest
 
 from contracts.base import Caller
 from contracts.preorder.products import ChangeProduct, ProductStatus, RegisterProduct
+from contracts.preorder.reservations import CountFree
 from tests.preorder.reserving import (
     PRICE,
     RESERVATIONS,
@@ -273,3 +274,20 @@ async def test_a_place_is_free_when_the_cancellation_is_through_and_not_before(
     assert (await town.refused(reserve(product_id, kim)))["code"] == "already_reserved"
     assert id_of(await cancelled(town, reservation)) == id_of(reservation)
     assert (await town.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
+
+
+async def test_what_is_left_of_a_quota_is_told(town: Town, kim: Caller) -> None:
+    limited, unlimited = await product(town, quota=2), await product(town)
+
+    await town.done(reserve(limited, kim))
+
+    assert await left(town, limited, unlimited) == {str(limited): 1}
+    await changed(town, limited, quota=0)
+    assert await left(town, limited) == {str(limited): 0}
+    await changed(town, limited, quota=5, status=ProductStatus.CLOSED)
+    assert await left(town, limited) == {str(limited): 0}
+
+
+async def left(town: Town, *product_ids: UUID) -> dict[str, int]:
+    counts = (await town.done(CountFree(product_ids=list(product_ids))))["counts"]
+    return {count["product_id"]: count["free"] for count in counts}

@@ -35,16 +35,30 @@ PRODUCT_STATES = {
     "OPEN": State("예약 중", "Open", "good"),
     "CLOSED": State("예약 마감", "Closed", "calm"),
 }
+FULL = State("모두 예약됨", "All reserved", "calm")
 RECEIPTS = {
     "ISSUED": State("발급", "issued", "good"),
     "VOIDED": State("취소", "voided", "calm"),
 }
 NAME, QUOTA = Text("모델", "Model"), Text("한정 수량", "Quota")
+FREE, NO_LIMIT = Text("남은 수량", "Left now"), Text("제한 없음", "no limit")
 
 
 def _product_facts(product: Item) -> list[Fact]:
-    limit = Count(product["quota"], "대") if product["quota"] is not None else Text("제한 없음", "no limit")
-    return [(PRICE, Money(product["price"])), (QUOTA, limit)]
+    price = (PRICE, Money(product["price"]))
+    if product["quota"] is None:
+        return [price, (QUOTA, NO_LIMIT)]
+    return [price, (QUOTA, Count(product["quota"], "대")), (FREE, Count(product.get("available"), "대"))]
+
+
+def _product_state(product: Item) -> State:
+    if product["status"] == "OPEN" and product.get("available") == 0:
+        return FULL
+    return PRODUCT_STATES.get(product["status"], unknown(product["status"]))
+
+
+def _may_reserve(product: Item) -> bool:
+    return product["status"] == "OPEN" and product.get("available") != 0
 
 
 def _reservation_facts(reservation: Item) -> list[Fact]:
@@ -78,7 +92,7 @@ reserve = Action(
         Field("address", Text("받을 주소", "Address"), "long"),
         Field("payment", Text("결제", "Payment"), "payment"),
     ),
-    when=status_in("OPEN"),
+    when=_may_reserve,
     id_as="product_id",
     tone="main",
     opens=True,
@@ -139,7 +153,7 @@ business = Business(
         lambda product: str(product["name"]),
         item=f"{API}/products/{{id}}",
         staff_path=f"{API}/products?limit=100",
-        state=lambda product: PRODUCT_STATES.get(product["status"]),
+        state=_product_state,
         facts=_product_facts,
         actions=(reserve, change, close, reopen),
         hears="shelf",

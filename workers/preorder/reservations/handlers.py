@@ -32,7 +32,9 @@ from contracts.payments import (
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductStatus
 from contracts.preorder.receipts import ReceiptIssued, ReceiptVoided, VoidReceipt
 from contracts.preorder.reservations import (
+    AllFree,
     CancelReservation,
+    CountFree,
     ListReservations,
     Reservation,
     ReservationCancelled,
@@ -222,3 +224,8 @@ async def show_reservation(question: ShowReservation, session: Session) -> Reser
 @reservations.on(ListReservations)
 async def list_reservations(question: ListReservations, session: Session) -> Page[ReservationWithAddress]:
     return await store.newest(session, question)
+
+
+@reservations.on(CountFree)
+async def count_free(question: CountFree, session: Session) -> AllFree:
+    return await store.free(session, question.product_ids)
