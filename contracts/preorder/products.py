@@ -34,6 +34,12 @@ class ProductState(Shape):
     version: int
 
 
+class ProductOnOffer(ProductState):
+    """A model with what is left of its quota; None where nothing limits it, or only the catalogue could be asked."""
+
+    available: int | None = None
+
+
 class ProductPart(Shape):
     """A model as it is nested in other things; `price` is what it costs now."""
 
@@ -71,13 +77,13 @@ class ProductChanged(ProductState, Event):
     topic = "preorder.products.product_changed"
 
 
-class ShowProduct(Question[ProductState]):
+class ShowProduct(Question[ProductOnOffer]):
     topic = "preorder.products.show_product"
 
     product_id: UUID
 
 
-class ListProducts(Question[Page[ProductState]]):
+class ListProducts(Question[Page[ProductOnOffer]]):
     topic = "preorder.products.list_products"
 
     status: ProductStatus | None = None
