@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -28,8 +27,8 @@ def decode(cursor: str | None) -> tuple[datetime | None, UUID | None]:
         instant = datetime.fromisoformat(created_at)
         if instant.tzinfo is None:
             raise ValueError("a cursor's instant has a zone")
-        return instant, UUID(id)
-    except (ValueError, binascii.Error):
+        return instant.astimezone(UTC), UUID(id)
+    except (ValueError, OverflowError):
         raise Refused("invalid", errors=[{"field": "cursor", "message": "not a cursor of this list"}]) from None
 
 

@@ -86,6 +86,12 @@ def test_a_cursor_without_a_zone_is_refused() -> None:
         paging.decode(paging.encode(datetime(2026, 1, 1), uuid4()))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_cursor_names_an_instant_that_there_is_in_utc(instant: str) -> None:
+    with pytest.raises(Refused, match="invalid"):
+        paging.decode(paging.encode(datetime.fromisoformat(instant), uuid4()))
+
+
 @pytest.mark.parametrize(("rows", "limit", "shown", "more"), [(0, 2, 0, False), (2, 2, 2, False), (3, 2, 2, True)])
 def test_a_page_has_a_cursor_when_there_is_more(rows: int, limit: int, shown: int, more: bool) -> None:
     found = [(datetime(2026, 1, 1, tzinfo=UTC), UUID(int=number)) for number in range(rows)]

@@ -137,6 +137,15 @@ async def test_a_lost_connection_is_noticed(bus: Bus) -> None:
         await lost.wait()
 
 
+async def test_a_look_that_waited_for_another_may_find_the_connection_gone(bus: Bus) -> None:
+    async with bus._looking:
+        look = asyncio.create_task(bus.look("nobody"))
+        await bus.stop()
+
+    with pytest.raises(aio_pika.exceptions.AMQPConnectionError):
+        await look
+
+
 async def test_a_broken_connection_is_an_error_and_the_next_is_told_over_a_new_one(bus: Bus, channel: Any) -> None:
     queue = await queue_of(channel, "lab.do")
     telling = [asyncio.create_task(bus.tell(COMMANDS, "lab.do", saying())) for _ in range(20)]

@@ -174,6 +174,8 @@ class Bus:
         async with asyncio.timeout(3), self._looking:
             if self._looks is None or self._looks.is_closed:
                 transport: Any = self._connection.transport if self._connection else None
+                if transport is None:
+                    raise aio_pika.exceptions.AMQPConnectionError("the broker went away")
                 self._looks = await transport.connection.channel()
             yield self._looks
 
