@@ -66,8 +66,8 @@ async def answering(status: int, body: dict[str, Any]) -> tuple[asyncio.Server, 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         content = json.dumps(body).encode()
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode())
-        writer.write(content)
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n".encode() + content)
         await writer.drain()
         writer.close()
 
