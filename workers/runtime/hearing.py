@@ -28,7 +28,7 @@ CANCEL_SECONDS = 3.0
 
 
 async def _cancel(subscriber: Any) -> None:
-    """Have nothing more delivered: FastStream, as it stops, would drop what comes until its last handler is through."""
+    """Have nothing more delivered: what came while FastStream stops would lose its answer with the connection."""
     queue, tag = subscriber._queue_obj, subscriber._consumer_tag
     if queue is None or tag is None:
         return
