@@ -23,6 +23,17 @@ from ops.stack.waiting import until
 LOOK_SECONDS, CONNECT_SECONDS, TAKE_OVER_SECONDS = 0.2, 1.0, 5.0
 BACKLOG = 2048
 
+_PROBLEM = (
+    '{"type":"/problems/unavailable","title":"잠시 이용할 수 없습니다","status":503,'
+    '"detail":"이 요청으로 바뀐 것은 없습니다. 잠시 후 다시 시도해 주세요.","code":"unavailable"}'
+).encode()
+_HEAD = (
+    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\n"
+    f"Content-Language: ko\r\nContent-Length: {len(_PROBLEM)}\r\nConnection: close\r\n\r\n"
+)
+NOBODY = _HEAD.encode() + _PROBLEM
+"""What a gateway says when it cannot serve."""
+
 
 @dataclass(eq=False)
 class Gateway:
@@ -181,9 +192,7 @@ class Balancer:
             if client.transport.is_closing() and backend.transport:
                 client.connection_lost(None)
             return
-        client.transport.write(
-            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
+        client.transport.write(NOBODY)
         client.transport.close()
 
 

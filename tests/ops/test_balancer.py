@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway_api.problems import Problem
 from ops.stack import control
 from ops.stack.balancer import Balancer, Client
 from ops.stack.waiting import until
@@ -97,7 +98,11 @@ async def test_without_any_gateway_it_says_so(tmp_path):
         for gateway in gateways:
             await gateway.close()
 
-        assert await who(http) == {"503"}
+        answer = await http.get("/")
+
+    assert answer.status_code == 503
+    assert answer.content == Problem("unavailable").response("ko").body
+    assert answer.headers.items() >= {"retry-after": "1", "content-type": "application/problem+json"}.items()
 
 
 async def test_who_is_being_served_is_served_to_the_end_before_a_gateway_leaves(tmp_path):
