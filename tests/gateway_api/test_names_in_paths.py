@@ -46,3 +46,11 @@ async def test_a_customer_may_say_me(door, asker):
     await door.get(f"{PATH}/me/entries", as_="staff:lee")
 
     assert (mine, asker.body["member_id"]) == ("kim", "me")
+
+
+async def test_a_card_number_is_no_name(door, asker):
+    answer = await door.get(f"{PATH}/4242424242424242", as_="staff:lee")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "card_number_refused")
+    assert "4242424242424242" not in answer.text
+    assert not asker.asked
