@@ -198,8 +198,11 @@ class Visit:
         """Ask, and answer with the outcome."""
         return self.answer(await self.hear(message))
 
-    async def hear(self, message: Message) -> asking.Reply:
-        """Ask a message's context; raises `unavailable` when too many already do."""
+    async def hear(self, message: Message, *, budget: float | None = None) -> asking.Reply:
+        """Ask a message's context; raises `unavailable` when too many already do.
+
+        `budget`: seconds that the context may spend, where these are not the route's.
+        """
         kind = type(message)
         request = asking.Request(
             topic=kind.topic,
@@ -211,7 +214,8 @@ class Visit:
             digest=self.digest,
             traceparent=self.traceparent,
         )
-        budget = self._door.budget(self.route, kind)
+        if budget is None:
+            budget = self._door.budget(self.route, kind)
         with self._door.bulkheads.room(kind.owner()):
             reply = await self._door.asker.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
         metrics.asks(kind.owner(), reply.kind).inc()

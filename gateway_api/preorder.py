@@ -36,6 +36,9 @@ from gateway_api.problems import Problem
 from workers.runtime.asking import Reply
 from workers.runtime.settings import Settings
 
+COUNTING_SECONDS = 0.2
+"""What is left of a quota is beside the catalogue's answer, which must not wait long for it."""
+
 
 def paying(settings: Settings) -> float:
     """A step that asks payments may take as long as they may, and a second."""
@@ -195,7 +198,7 @@ async def _with_free(visit: Visit, reply: Reply) -> Reply:
 
 async def _free(visit: Visit, product_ids: list[UUID]) -> dict[str, int]:
     try:
-        reply = await visit.hear(CountFree(product_ids=product_ids))
+        reply = await visit.hear(CountFree(product_ids=product_ids), budget=COUNTING_SECONDS)
     except Problem:  # too many ask reservations already
         return {}
     counts = from_json(reply.body)["counts"] if reply.kind == "done" else []

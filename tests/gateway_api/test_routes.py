@@ -311,6 +311,7 @@ async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_aske
     assert [item["available"] for item in listed.json()["items"]] == [available, None]
     assert shown.json() == {**PHONE, "available": available}
     assert asker.body == {"product_ids": [ID]}
+    assert max(within for within, _ in asker.waits[1::2]) < 2
 
 
 async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(door, asker):
