@@ -80,7 +80,7 @@ check: python ## style, types and the arrows between packages
 	@ops/kustomize.sh
 	.venv/bin/python -m ops.deployment check
 
-manifests: python ## write what deploy/kubernetes takes from workers/town.py
+manifests: python ## write what deploy/kubernetes takes from workers/registry.py
 	@.venv/bin/python -m ops.deployment write
 
 lock: python ## pin every requirement anew, with hashes

@@ -215,8 +215,8 @@ async def ask(job: dict[str, Any]) -> dict[str, Any]:
 
 async def _town_asker(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     from contracts.video_rental.rentals import ShowShelf
-    from workers.runtime.asking import Asker, Request
-    from workers.runtime.bus import Bus
+    from workers.runtime.messaging.bus import Bus
+    from workers.runtime.messaging.rpc import Asker, Request
     from workers.runtime.settings import settings
 
     bus = Bus(job["amqp"], "bench")

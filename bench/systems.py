@@ -20,7 +20,7 @@ from contracts.base import Role
 from gateway_api.tokens import issue
 from ops.stack.files import last_line
 from ops.stack.ports import free_port
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 QUIET_WITHIN = AUDITED_WITHIN = 120.0
 PRICE = 5000

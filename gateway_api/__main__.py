@@ -15,10 +15,10 @@ import uvloop
 from pydantic import ValidationError
 
 from gateway_api.app import State, build
-from workers.runtime import tracing
-from workers.runtime.asking import Asker
-from workers.runtime.bus import Bus
-from workers.runtime.logs import configure_logs
+from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.rpc import Asker
+from workers.runtime.observability import tracing
+from workers.runtime.observability.logs import configure_logs
 from workers.runtime.settings import Settings, settings, unknown_names
 
 NAME = "gateway"

@@ -27,14 +27,14 @@ from gateway_api import (
     ticketing,
     video_rental,
 )
-from gateway_api.door import Asks, Door, Route, Routes
-from gateway_api.edge import Edge, methods
+from gateway_api.edge_middleware import Edge, methods
+from gateway_api.gateway import Asks, Door, Route, Routes
 from gateway_api.language import preferred
 from gateway_api.openapi import described
 from gateway_api.problems import Problem
 from gateway_api.tokens import Verifier
-from workers.runtime.asking import Asker
-from workers.runtime.bus import BROKEN, Bus
+from workers.runtime.messaging.bus import BROKEN, Bus
+from workers.runtime.messaging.rpc import Asker
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()

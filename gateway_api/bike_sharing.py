@@ -35,7 +35,7 @@ from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
 from contracts.payments import Card
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenReason, Paging, not_given
-from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
 
 routes = Routes(
     "/v1/bike-sharing",

@@ -30,7 +30,7 @@ from contracts.cafe.orders import (
 )
 from contracts.cafe.report import ListReport, ShowReport
 from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
 
 routes = Routes(
     "/v1/cafe",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from workers.runtime import telemetry
+from workers.runtime.observability import metrics
 
 if TYPE_CHECKING:
     from gateway_api.pages import Ready
@@ -40,7 +40,7 @@ def asks(context: str, outcome: str) -> Counter:
 
 def gauge(state: Ready) -> None:
     """What is looked up when somebody reads the figures."""
-    telemetry.READY.labels(NAME).set(all(state.parts().values()))
-    telemetry.gauge_breakers(NAME, getattr(state.door.asker, "breakers", {}))
+    metrics.READY.labels(NAME).set(all(state.parts().values()))
+    metrics.gauge_breakers(NAME, getattr(state.door.asker, "breakers", {}))
     for context, inside in state.door.bulkheads.inside.items():
         IN_FLIGHT.labels(context).set(inside)

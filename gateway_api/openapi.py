@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway_api.bodies import Nothing
 from gateway_api.codes import CODES
-from gateway_api.door import Route
+from gateway_api.gateway import Route
 
 REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")

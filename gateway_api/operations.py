@@ -16,7 +16,7 @@ from contracts.journal import (
     TellStory,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenReason, Paging
-from gateway_api.door import OPERATOR, Routes, Visit
+from gateway_api.gateway import OPERATOR, Routes, Visit
 
 routes = Routes("/v1/operations", "operations")
 

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from contracts.base import Message
 from gateway_api import asyncapi, metrics
 from gateway_api.codes import CODES
-from gateway_api.door import Door
+from gateway_api.gateway import Door
 from gateway_api.language import preferred
 from gateway_api.problems import Problem
 

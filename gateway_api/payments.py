@@ -19,7 +19,7 @@ from contracts.payments import (
     ShowRefund,
 )
 from gateway_api.bodies import Form, GivenReason, Paging
-from gateway_api.door import ANY, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, STAFF, Routes, Visit
 
 routes = Routes("/v1", "payments")
 

@@ -31,9 +31,9 @@ from contracts.preorder.reservations import (
     ShowReservation,
 )
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
 from gateway_api.problems import Problem
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 from workers.runtime.settings import Settings
 
 COUNTING_SECONDS = 0.2

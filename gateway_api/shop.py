@@ -36,7 +36,7 @@ from contracts.shop.products import (
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
 from workers.runtime.settings import Settings
 
 

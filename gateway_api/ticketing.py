@@ -38,7 +38,7 @@ from contracts.ticketing.tickets import (
     TicketStatus,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
 from gateway_api.problems import Problem
 
 routes = Routes(

@@ -35,8 +35,8 @@ from contracts.video_rental.videos import (
     VideoStatus,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.door import ANY, CUSTOMER, STAFF, Routes, Visit
-from workers.runtime.asking import Reply
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
+from workers.runtime.messaging.rpc import Reply
 from workers.runtime.settings import Settings
 
 

@@ -15,14 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway_api.tokens import Verifier
-from ops import broker
+from ops import management
 from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import is_free, read_ports
 from storage.dialects import with_driver
-from workers.runtime import topology
-from workers.runtime.bus import BROKEN, Bus
+from workers.registry import CONTEXTS, workers
+from workers.runtime.messaging import topology
+from workers.runtime.messaging.bus import BROKEN, Bus
 from workers.runtime.settings import Settings, unknown_names
-from workers.town import CONTEXTS, workers
 
 PATIENCE = 5.0
 SAYS_WHY = (
@@ -98,8 +98,8 @@ async def _broker(url: str) -> str | None:
 
 
 async def _management(settings: Settings) -> str | None:
-    async with broker.client(settings, PATIENCE) as api:
-        await broker.queues(api, settings)
+    async with management.client(settings, PATIENCE) as api:
+        await management.queues(api, settings)
     return None
 
 

@@ -1,5 +1,5 @@
 """`python -m workers video_rental.rentals payments` runs these contexts, `python -m workers all` the town."""
 
-from workers.runtime.process import main
+from workers.app import main
 
 main()

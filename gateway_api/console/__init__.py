@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway_api.console.desk import Desk
-from gateway_api.console.front import Front
+from gateway_api.console.business_pages import Rooms
+from gateway_api.console.home_pages import Front
 from gateway_api.console.live import Live
 from gateway_api.console.oidc import Oidc
-from gateway_api.console.operator import OperatorsRoom
-from gateway_api.console.rooms import Rooms
-from gateway_api.door import Door
+from gateway_api.console.operations_pages import OperatorsRoom
+from gateway_api.console.site import Desk
+from gateway_api.gateway import Door
 from workers.runtime.settings import Settings
 
 ASSETS = Path(__file__).parent / "static"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from contracts.base import Role
 from gateway_api.console.words import REASON, SEOUL, Fact, Next, State, Text
-from gateway_api.door import ANY, CUSTOMER
+from gateway_api.gateway import ANY, CUSTOMER
 
 Item = dict[str, Any]
 Kind = Literal["text", "long", "whole", "won", "choice", "moment", "payment", "signed"]

@@ -20,7 +20,7 @@ import structlog
 from pydantic_core import from_json
 
 from contracts.base import Caller
-from workers.runtime.bus import BROKEN, EVENTS
+from workers.runtime.messaging.bus import BROKEN, EVENTS
 
 log = structlog.get_logger()
 

@@ -19,9 +19,9 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from gateway_api.console import problems
-from gateway_api.console.desk import Desk, Visit, place_here
 from gateway_api.console.problems import Told
 from gateway_api.console.session import LONGEST_COOKIE
+from gateway_api.console.site import Desk, Visit, place_here
 from gateway_api.console.words import Text
 from gateway_api.problems import Problem
 from gateway_api.tokens import ASYMMETRIC

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gateway_api.console.inside import Heard
+from gateway_api.console.internal_api import Heard
 from gateway_api.console.words import Text
 from gateway_api.language import Language
 

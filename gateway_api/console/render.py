@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from gateway_api.console import words
-from gateway_api.console.happenings import happening
+from gateway_api.console.event_labels import happening
 from gateway_api.console.session import Sessions, Visitor
 from gateway_api.console.words import Code, Count, Instant, Money, State, Text
 from gateway_api.language import Language

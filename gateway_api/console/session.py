@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.base import Caller
-from gateway_api.door import Door
+from gateway_api.gateway import Door
 from gateway_api.language import Language, preferred
 from gateway_api.problems import Problem
 from workers.runtime.settings import Settings

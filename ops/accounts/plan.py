@@ -23,9 +23,9 @@ from contracts.journal import (
     TellStory,
 )
 from ops.accounts.files import GATEWAY, OPERATOR
-from workers.runtime.bus import DEAD, EVENTS
-from workers.runtime.topology import DEAD_QUEUE, STREAM
-from workers.runtime.view import View
+from workers.runtime.messaging.bus import DEAD, EVENTS
+from workers.runtime.messaging.topology import DEAD_QUEUE, STREAM
+from workers.runtime.projections.view import View
 from workers.runtime.worker import Handler, Worker
 
 JOURNAL = "journal"

@@ -16,7 +16,7 @@ import httpx
 
 from ops.accounts.files import Credentials
 from ops.accounts.plan import Account
-from workers.runtime.bus import REPLIES
+from workers.runtime.messaging.bus import REPLIES
 
 NOTHING = "^$"
 SALT_BYTES = 4

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from ops.audit.calm import quiet, unrest
+from ops.audit.delivery import i5_nothing_lost, i6_effect_once, i7_order, i8_views_equal_writers
+from ops.audit.invariant import Check
 from ops.audit.money import Totals, i2_no_double_charge, i4_money_balance, totals
-from ops.audit.part import Check
-from ops.audit.parts import PARTS, TABLES, VIEWS
-from ops.audit.readers import i5_nothing_lost, i6_effect_once, i7_order, i8_views_equal_writers
+from ops.audit.quiescence import quiet, unrest
+from ops.audit.registry import PARTS, TABLES, VIEWS
 from ops.audit.stores import NotCheckableError, Stores
-from ops.audit.under_way import i1_no_loss
+from ops.audit.unfinished import i1_no_loss
 from workers.runtime.settings import Settings
 
 __all__ = ["INVARIANTS", "Finding", "Totals", "audit", "findings", "money_balance", "quiet", "unrest"]

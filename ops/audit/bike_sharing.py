@@ -16,7 +16,7 @@ from contracts.bike_sharing.deposits import (
     TopUpDeposit,
 )
 from contracts.bike_sharing.rides import EndAtCap, RideEvent, StartRide
-from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.invariant import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
 from ops.audit.stores import Row, Stores
 from storage.bike_sharing import ride_history
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from contracts.cafe.menu import MenuItemChanged, MenuItemRegistered, RegisterMenuItem
 from contracts.cafe.orders import OrderEvent, PlaceOrder
-from ops.audit.part import Copy, Part, Telling, shown, topics_of
+from ops.audit.invariant import Copy, Part, Telling, shown, topics_of
 from ops.audit.stores import Stores
 from storage.cafe import report
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import uuid5
 
 from contracts.payments import RequestPayment
-from ops.audit.parts import CLAIMS, GIVEN_BACK_WHOLE, KINDS
+from ops.audit.registry import CLAIMS, GIVEN_BACK_WHOLE, KINDS
 from ops.audit.stores import DERIVED, Row, Stores
 
 PURPOSES = list(KINDS)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.payments import DriveRefund, DriveVoid, PaymentEvent, RefundEvent, RequestPayment
-from ops.audit.part import OpenStep, Part, Telling, steps, topics_of
+from ops.audit.invariant import OpenStep, Part, Telling, steps, topics_of
 from ops.audit.stores import Stores
 
 

@@ -12,7 +12,7 @@ from contracts.payments import PaymentStatus
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductState, RegisterProduct
 from contracts.preorder.receipts import ReceiptEvent
 from contracts.preorder.reservations import ReservationEvent, ReservePhone
-from ops.audit.part import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, topics_of
+from ops.audit.invariant import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, topics_of
 from ops.audit.stores import Row, Stores
 from storage.preorder import my_reservations as view
 

@@ -16,7 +16,7 @@ from contracts.shop.products import (
     StockEvent,
 )
 from contracts.transfers import TransferEvent
-from ops.audit.part import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.invariant import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
 from ops.audit.stores import Row, Stores
 from storage.shop import order_status
 

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ops.audit.part import CONTEXT_OF
+from ops.audit.invariant import CONTEXT_OF
 from storage.dialects import with_driver
 from storage.views import ViewTables
 from workers.runtime.settings import Settings

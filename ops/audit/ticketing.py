@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.ticketing.pricing import FrozenPriceEvent, PriceAssigned
 from contracts.ticketing.reservations import ReservationEvent, ReserveTicket
 from contracts.ticketing.tickets import CheckHold, ExpireTicket, TicketEvent
-from ops.audit.part import Copy, OpenStep, Part, Telling, shown, steps, topics_of
+from ops.audit.invariant import Copy, OpenStep, Part, Telling, shown, steps, topics_of
 from ops.audit.stores import Stores
 from storage.ticketing import board
 

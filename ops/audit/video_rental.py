@@ -8,7 +8,7 @@ from uuid import uuid5
 
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee, RentalEvent
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered, VideoState
-from ops.audit.part import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, steps, topics_of
+from ops.audit.invariant import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, steps, topics_of
 from ops.audit.stores import Row, Stores
 from storage.video_rental import my_page
 

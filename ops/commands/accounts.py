@@ -9,7 +9,7 @@ import typer
 
 from ops.accounts.files import Addresses, Folder
 from ops.configured import fail
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 accounts_app = typer.Typer(no_args_is_help=True, help="A broker's user and a database role for each context.")
 

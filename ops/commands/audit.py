@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ops.audit import Finding, unrest
-from ops.commands import auditing
-from ops.commands.auditing import Audited
+from ops.audit import Finding, report, unrest
+from ops.audit.report import Audited
 from ops.configured import configuration
 from workers.runtime.settings import Settings
 
@@ -43,8 +42,8 @@ def audit(
 
 async def _look(settings: Settings, wait: float) -> tuple[list[str], Audited, str | None]:
     at_work = await unrest(settings, wait) if wait else []
-    audited = await auditing.take(settings)
-    return at_work, audited, await auditing.tell_journal(audited)
+    audited = await report.take(settings)
+    return at_work, audited, await report.tell_journal(audited)
 
 
 def _described(finding: Finding) -> dict[str, object]:

@@ -11,9 +11,9 @@ import typer
 
 from contracts.base import Refused
 from contracts.journal import DeadLetter, DeadLetters, ListDeadLetters, ResolveDeadLetter, ShowDeadLetter
-from ops.commands.asking import Ask, NoAnswerError, ask, asking, operator, why
 from ops.commands.story import clock
 from ops.configured import fail
+from ops.requests import Ask, NoAnswerError, ask, asking, operator, why
 from ops.tables import show as show_table
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What nobody could handle: list, show, replay, discard.")

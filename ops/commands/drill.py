@@ -11,7 +11,7 @@ import typer
 
 from ops.configured import configuration, fail
 from ops.drills import DRILLS
-from ops.drills.place import DrillFailedError, Place, Result
+from ops.drills.local_system import DrillFailedError, Place, Result
 from ops.drills.siege import NoSiegeError
 from ops.stack.local import local
 from workers.runtime.settings import Settings

@@ -11,12 +11,11 @@ import structlog
 import typer
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
 
-from ops.audit import Finding
-from ops.commands import auditing
-from ops.commands.auditing import Audited
+from ops.audit import Finding, report
+from ops.audit.report import Audited
 from ops.configured import configuration
+from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS
 
 log = structlog.get_logger()
 
@@ -80,9 +79,9 @@ async def _until_told(figures: Figures, settings: Settings, every: float) -> Non
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     while not stop.is_set():
         try:
-            audited = await auditing.take(settings)
+            audited = await report.take(settings)
             figures.show(audited)
-            if untold := await auditing.tell_journal(audited):
+            if untold := await report.tell_journal(audited):
                 log.warning("the journal was not told of the audit", reason=untold)
         except Exception:
             log.exception("the audit failed")

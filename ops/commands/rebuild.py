@@ -11,13 +11,13 @@ import typer
 
 from ops.accounts.files import DATABASE, Folder
 from storage.views import ViewDatabase
-from workers.runtime.asking import Asker
-from workers.runtime.bus import BROKEN, Bus
-from workers.runtime.rebuilding import RebuildFailed
-from workers.runtime.rebuilding import rebuild as rebuild_view
+from workers.registry import workers
+from workers.runtime.messaging.bus import BROKEN, Bus
+from workers.runtime.messaging.rpc import Asker
+from workers.runtime.projections.rebuild import RebuildFailed
+from workers.runtime.projections.rebuild import rebuild as rebuild_view
+from workers.runtime.projections.view import View
 from workers.runtime.settings import Settings, settings
-from workers.runtime.view import View
-from workers.town import workers
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from gateway_api import tokens
-from gateway_api.console.inside import Heard
+from gateway_api.console.internal_api import Heard
 from gateway_api.console.sample import plant
 from ops.configured import configuration, fail
 

@@ -11,7 +11,7 @@ import typer
 
 from ops.configured import configuration, fail
 from ops.stack.local import local
-from ops.standing import Standing, TownIsDownError, standing
+from ops.system_status import Standing, TownIsDownError, standing
 from ops.tables import show
 
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from contracts.journal import Story, StoryEntry, TellStory
-from ops.commands.asking import ask
 from ops.configured import fail
+from ops.requests import ask
 from ops.tables import show
 
 SEOUL = ZoneInfo("Asia/Seoul")

@@ -1,4 +1,5 @@
-"""What runs the town elsewhere, written and checked: compose.yaml, deploy/kubernetes, the workflow.
+"""What runs the town elsewhere, written and checked.
 
-`python -m ops.deployment write` writes what follows from `workers/town.py`; `check` says what is wrong with the rest.
+`python -m ops.deployment write` writes what follows from `workers/registry.py`; `check` names what is wrong with the
+rest: compose.yaml, deploy/kubernetes, the workflow.
 """

@@ -13,8 +13,8 @@ from ops.deployment import settings
 from ops.deployment.contexts import name_of
 from ops.deployment.rules import FINISHING_SECONDS
 from ops.stack.local import REPOSITORY
+from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS
 
 FILE = REPOSITORY / "compose.yaml"
 ONE_SHOTS = ("secrets", "accounts", "migrate", "topology")

@@ -7,7 +7,7 @@ from textwrap import indent
 
 from ops.accounts.files import GATEWAY, OPERATOR, Addresses
 from ops.stack.local import REPOSITORY
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 ALERTS = REPOSITORY / "deploy" / "prometheus" / "alerts.yml"
@@ -24,7 +24,7 @@ REFUND_LOG = "payments"
 ACCOUNTS = {account: tuple(Addresses("", "", "", "told").of(account)) for account in (*CONTEXTS, GATEWAY, OPERATOR)}
 """Who has an account, and the files that it is made of."""
 
-WRITTEN = "# Written by `make manifests` from workers/town.py.\n"
+WRITTEN = "# Written by `make manifests` from workers/registry.py.\n"
 KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
 COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
 

@@ -10,7 +10,7 @@ from typing import Any
 from ops.deployment import settings
 from ops.deployment.contexts import MOST_REPLICAS, REFUND_LOG, REPLICAS, name_of
 from ops.deployment.manifests import Manifests, quantity
-from workers.town import CONTEXTS, worker
+from workers.registry import CONTEXTS, worker
 
 Rule = Callable[[Manifests], Iterator[str]]
 RULES: dict[str, Rule] = {}

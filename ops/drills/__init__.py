@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ops.drills import healing, misconfigured, serving
-from ops.drills.place import Place, Result
+from ops.drills.local_system import Place, Result
 
 Drill = Callable[[Place], Awaitable[Result]]
 

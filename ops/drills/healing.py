@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import psutil
 
-from ops.drills.place import CARD, Place, Result
+from ops.drills.local_system import CARD, Place, Result
 from ops.drills.siege import MEMBERS, siege
 
 NOTICED_WITHIN = 60.0

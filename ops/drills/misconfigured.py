@@ -7,15 +7,15 @@ import os
 import sys
 from uuid import uuid4
 
-from ops import broker
+from ops import management
 from ops.accounts.files import ADMINISTRATOR, Folder
-from ops.drills.place import DrillFailedError, Place, Result
+from ops.drills.local_system import DrillFailedError, Place, Result
 from ops.stack.local import REPOSITORY, local
 from ops.stack.ports import free_port
-from workers.runtime import topology
-from workers.runtime.bus import REPLIES
+from workers.registry import worker
+from workers.runtime.messaging import topology
+from workers.runtime.messaging.bus import REPLIES
 from workers.runtime.settings import read_settings
-from workers.town import worker
 
 ENDS_WITHIN = 30.0
 
@@ -34,7 +34,7 @@ async def wrong_exchange(place: Place) -> Result:
     settings = read_settings(**folder.settings_of(ADMINISTRATOR))
     vhost = f"drill-{uuid4().hex[:8]}"
     amqp = settings.amqp_url.get_secret_value() + vhost
-    async with broker.client(settings, timeout=30.0) as api:
+    async with management.client(settings, timeout=30.0) as api:
         (await api.put(f"/api/vhosts/{vhost}")).raise_for_status()
         try:
             await topology.apply(amqp, topology.plan([worker("cafe.menu")]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ops.drills.place import CARD, Place, Result
+from ops.drills.local_system import CARD, Place, Result
 from ops.drills.siege import MEMBERS, siege
 
 LOOKS = (

@@ -14,7 +14,7 @@ import typer
 from ops.stack import control, processes
 from ops.stack.files import last_line, rotate
 from ops.stack.local import REPOSITORY, Local, local
-from ops.stack.saying import addresses
+from ops.stack.output import addresses
 from ops.stack.servers import PostgresServer, RabbitServer, stop_all
 from ops.stack.supervisor import ALREADY_SUPERVISED, end_leftovers
 from ops.stack.supervisor import main as supervise

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.accounts.files import OPERATOR
-from ops.stack.children import Plan
+from ops.stack.child_process import Plan
 from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import free_port, is_free, kept_ports
 
@@ -45,13 +45,13 @@ def real_commands() -> Commands:
 
 def contexts_of_the_town() -> list[str]:
     """Read in a process of its own: the supervisor stays small, and outlives a broken import."""
-    program = "import json, workers.town as town; print(json.dumps(list(town.CONTEXTS)))"
+    program = "import json, workers.registry as town; print(json.dumps(list(town.CONTEXTS)))"
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise TownFailed(f"workers/town.py cannot be read ({reason})")
+        raise TownFailed(f"workers/registry.py cannot be read ({reason})")
     return list(json.loads(result.stdout.splitlines()[-1]))
 
 

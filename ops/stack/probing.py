@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from ops.stack.children import Child
+from ops.stack.child_process import Child
 from ops.stack.waiting import until
 
 SILENT_SECONDS, SILENT_LOOKS = 10.0, 3

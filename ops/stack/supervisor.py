@@ -16,12 +16,12 @@ from typing import Any
 from ops.accounts.files import OPERATOR, Folder
 from ops.stack import processes
 from ops.stack.control import Answer, Env, listening
-from ops.stack.crew import Crew, NotDone
 from ops.stack.local import ACCOUNTS_DIR, PROCESS_MARK, AlreadySupervised, Local, local
+from ops.stack.output import addresses, say
 from ops.stack.plans import Commands, Plans, TownFailed, real_commands
 from ops.stack.preparing import prepare
-from ops.stack.private import PrivateServers
-from ops.stack.saying import addresses, say
+from ops.stack.private_servers import PrivateServers
+from ops.stack.process_group import Crew, NotDone
 from ops.stack.servers import ServerFailed
 
 ALREADY_SUPERVISED = 3

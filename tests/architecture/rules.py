@@ -20,16 +20,25 @@ MAY_IMPORT = {
 }
 OF_THE_RUNTIME_FOR_THE_GATEWAY = {
     f"workers.runtime.{name}"
-    for name in ("asking", "breaker", "bus", "envelope", "logs", "settings", "telemetry", "tracing")
+    for name in (
+        "messaging.breaker",
+        "messaging.bus",
+        "messaging.envelope",
+        "messaging.rpc",
+        "observability.logs",
+        "observability.metrics",
+        "observability.tracing",
+        "settings",
+    )
 }
 OWNED = {
-    "storage.journal_town": "journal",
+    "storage.journal_status": "journal",
     "storage.refunds": "payments",
     "storage.provider": "payments",
     "storage.transfers": "payments",
 }
 """Modules of storage that a context has beside the one that is named like it."""
-NAMES_THE_TOWN = {"workers.runtime.process"}
+NAMES_THE_TOWN = {"workers.app"}
 """It starts contexts by their names, after everything else was imported."""
 LINES = 400
 
@@ -98,7 +107,7 @@ def shared(listing: Listing) -> Iterator[str]:
             continue
         for module in listing.imports(source):
             ours = module.startswith(("storage.", "workers."))
-            if module == "workers.town" or (ours and _owner(listing, module) is not None):
+            if module == "workers.registry" or (ours and _owner(listing, module) is not None):
                 yield f"{source.path} imports {module}"
 
 
@@ -120,7 +129,7 @@ def nothing_astray(listing: Listing) -> Iterator[str]:
     for source in listing.of("workers"):
         if (
             source.module.startswith("workers.runtime")
-            or source.module in {"workers.town", "workers.__main__"} | at_home
+            or source.module in {"workers.app", "workers.registry", "workers.__main__"} | at_home
         ):
             continue
         if listing.context_of(source.module) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from contracts.base import Event, Message
-from workers.runtime.view import View
+from workers.runtime.projections.view import View
 from workers.runtime.worker import Worker
 
 Messages = dict[str, type[Message]]

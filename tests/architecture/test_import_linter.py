@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.listing import ROOT
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 CONFIGURATION = ROOT / ".importlinter"
 MODULES = (
     "contracts.base",
     "storage.database",
-    "workers.town",
-    "workers.runtime.bus",
-    "workers.runtime.process",
-    "gateway_api.door",
+    "workers.registry",
+    "workers.runtime.messaging.bus",
+    "workers.app",
+    "gateway_api.gateway",
     "ops.cli",
     "bench.floor",
     *(f"{layer}.{context}" for layer in ("storage", "workers") for context in CONTEXTS),
 )
-EXPECTED = {"workers/runtime/process.py": "import workers.town"}
+EXPECTED = {"workers/app.py": "import workers.registry"}
 
 
 def linted(root: Path) -> tuple[int, str]:
@@ -66,9 +66,9 @@ def test_a_small_house_in_good_order_passes(small_house: Path) -> None:
 def test_each_kind_of_wrong_import_is_noticed(small_house: Path) -> None:
     wrong = {
         "contracts/base.py": "import storage.database",
-        "storage/database.py": "import workers.runtime.bus",
-        "workers/runtime/bus.py": "import storage.database, workers.payments",
-        "gateway_api/door.py": "import workers.runtime.bus",
+        "storage/database.py": "import workers.runtime.messaging.bus",
+        "workers/runtime/messaging/bus.py": "import storage.database, workers.payments",
+        "gateway_api/gateway.py": "import workers.runtime.messaging.bus",
         "workers/payments.py": "import workers.journal, bench.floor",
         "storage/payments.py": "import storage.journal",
     }

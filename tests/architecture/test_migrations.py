@@ -6,7 +6,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from storage.migrations import HERE, folder
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 
 @pytest.mark.parametrize("context", [*CONTEXTS, "provider"])

@@ -10,7 +10,7 @@ import pytest
 from tests.architecture import rules
 from tests.architecture.listing import ROOT, Listing, read
 from tests.architecture.rules import RULES
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 MADE_UP = ("bakery.ovens", "bakery.sales", "till")
 
@@ -34,10 +34,10 @@ def made_up(root: Path, files: dict[str, str]) -> Listing:
         "storage/database.py": "connection.commit()",
         "workers/bakery/__init__.py": "",
         "workers/bakery/ovens.py": "from storage import database\nimport storage.bakery.ovens, contracts.till",
-        "workers/town.py": "import workers.till",
-        "workers/runtime/bus.py": "import faststream\nfrom datetime import UTC, datetime\ndatetime.now(UTC)",
-        "workers/runtime/process.py": "from workers.town import CONTEXTS",
-        "gateway_api/bakery.py": "from contracts.bakery import ovens\nfrom workers.runtime import bus",
+        "workers/registry.py": "import workers.till",
+        "workers/runtime/messaging/bus.py": "import faststream\nfrom datetime import UTC, datetime\ndatetime.now(UTC)",
+        "workers/app.py": "from workers.registry import CONTEXTS",
+        "gateway_api/bakery.py": "from contracts.bakery import ovens\nfrom workers.runtime.messaging import bus",
         "ops/cli.py": "print('hello')",
     }
     for path, text in (usual | files).items():
@@ -59,16 +59,16 @@ def test_a_small_house_in_good_order_obeys(tmp_path: Path, name: str) -> None:
 
 BITES: list[tuple[rules.Rule, str, str]] = [
     (rules.arrows, "contracts/till.py", "from storage import till"),
-    (rules.arrows, "contracts/till.py", "import workers.runtime.bus"),
-    (rules.arrows, "storage/till.py", "from workers.runtime.bus import Bus"),
+    (rules.arrows, "contracts/till.py", "import workers.runtime.messaging.bus"),
+    (rules.arrows, "storage/till.py", "from workers.runtime.messaging.bus import Bus"),
     (rules.arrows, "workers/till.py", "def later():\n    from gateway_api import bakery"),
     (rules.arrows, "gateway_api/bakery.py", "import storage.till"),
     (rules.arrows, "gateway_api/bakery.py", "from ops import cli"),
     (rules.arrows, "ops/cli.py", "from tests.support import town"),
     (rules.gateway, "gateway_api/bakery.py", "from workers import till"),
-    (rules.gateway, "gateway_api/bakery.py", "from workers.runtime.context import Context"),
-    (rules.gateway, "gateway_api/bakery.py", "import workers.town"),
-    (rules.without_database, "workers/runtime/bus.py", "from storage.database import Database"),
+    (rules.gateway, "gateway_api/bakery.py", "from workers.runtime.processing.worker_runtime import Context"),
+    (rules.gateway, "gateway_api/bakery.py", "import workers.registry"),
+    (rules.without_database, "workers/runtime/messaging/bus.py", "from storage.database import Database"),
     (rules.without_database, "workers/runtime/settings.py", "from storage import database"),
     (rules.contexts, "workers/till.py", "from storage.bakery import ovens"),
     (rules.contexts, "workers/till.py", "from workers.bakery.ovens import worker"),
@@ -78,9 +78,9 @@ BITES: list[tuple[rules.Rule, str, str]] = [
     (rules.contexts, "workers/bakery/sales.py", "import storage.provider"),
     (rules.contexts, "storage/bakery/sales.py", "from storage import till"),
     (rules.contexts, "storage/migrations/till/0001_start.py", "from storage.bakery import ovens"),
-    (rules.shared, "workers/runtime/bus.py", "from workers import till"),
-    (rules.shared, "workers/runtime/bus.py", "from workers.town import CONTEXTS"),
-    (rules.shared, "workers/runtime/bus.py", "from storage.bakery import ovens"),
+    (rules.shared, "workers/runtime/messaging/bus.py", "from workers import till"),
+    (rules.shared, "workers/runtime/messaging/bus.py", "from workers.registry import CONTEXTS"),
+    (rules.shared, "workers/runtime/messaging/bus.py", "from storage.bakery import ovens"),
     (rules.shared, "storage/database.py", "from storage import till"),
     (rules.one_name, "contracts/till.py", "gone"),
     (rules.one_name, "storage/bakery/ovens.py", "gone"),
@@ -89,9 +89,9 @@ BITES: list[tuple[rules.Rule, str, str]] = [
     (rules.nothing_astray, "workers/bakery/shared.py", ""),
     (rules.faststream, "workers/till.py", "from faststream.rabbit import RabbitBroker"),
     (rules.faststream, "contracts/till.py", "import faststream"),
-    (rules.no_request, "workers/runtime/bus.py", "async def ask(self): await self._broker.request(b'')"),
+    (rules.no_request, "workers/runtime/messaging/bus.py", "async def ask(self): await self._broker.request(b'')"),
     (rules.no_request, "gateway_api/bakery.py", "broker.request(b'')"),
-    (rules.no_default_exchange, "workers/runtime/bus.py", "channel.default_exchange.publish(b'')"),
+    (rules.no_default_exchange, "workers/runtime/messaging/bus.py", "channel.default_exchange.publish(b'')"),
     (rules.clocks, "workers/till.py", "import time\ntime.sleep(1)"),
     (rules.clocks, "workers/till.py", "import time\ntime.time()"),
     (rules.clocks, "storage/till.py", "from datetime import datetime\ndatetime.now()"),

@@ -11,9 +11,9 @@ from contracts.base import Command, Event, Message, Shape
 from tests.architecture import talk
 from tests.architecture.talk import RULES, Messages
 from tests.contracts.catalogue import messages
-from workers.runtime.view import View
+from workers.registry import CONTEXTS, workers
+from workers.runtime.projections.view import View
 from workers.runtime.worker import Worker
-from workers.town import CONTEXTS, workers
 
 
 class Baked(Shape):

@@ -19,8 +19,8 @@ from ops.audit import audit, unrest
 from storage.bike_sharing.deposits import account_id_of
 from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, eventually
-from workers.runtime import envelope
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
+from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
 

@@ -31,7 +31,7 @@ from tests.bike_sharing.riding import (
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "4"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))

@@ -35,7 +35,7 @@ from tests.bike_sharing.riding import (
 )
 from tests.conftest import MakeSettings
 from tests.support.town import Town, eventually
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 
 @pytest.fixture(scope="module")

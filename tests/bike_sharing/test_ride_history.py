@@ -28,9 +28,9 @@ from tests.bike_sharing.riding import (
 from tests.flows.renting import tell
 from tests.support.elsewhere import rows_of
 from tests.support.town import STAFF, Town
-from workers.runtime.rebuilding import rebuild
-from workers.runtime.view import View
-from workers.town import worker
+from workers.registry import worker
+from workers.runtime.projections.rebuild import rebuild
+from workers.runtime.projections.view import View
 
 TABLES = ("rides", "bikes", "bills", "timeline")
 

@@ -18,8 +18,8 @@ from tests.cafe.words import ALL, ORDERS, REPORT, SOLD_OUT, item_known_to_orders
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town
-from workers.runtime import failpoints
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
+from workers.runtime.processing import failpoints
 
 TOWNS, ROUNDS = 4, 1
 """How many towns walk at once, and how often the same place is crashed in one scenario."""

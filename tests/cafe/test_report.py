@@ -46,7 +46,7 @@ from tests.conftest import MakeSettings
 from tests.support.elsewhere import rows_of
 from tests.support.town import Town, customer, eventually
 from workers.cafe.report import midnight, worker
-from workers.runtime.rebuilding import RebuildFailed, rebuild
+from workers.runtime.projections.rebuild import RebuildFailed, rebuild
 
 NOW = datetime.now(UTC)
 

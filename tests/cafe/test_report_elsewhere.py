@@ -18,7 +18,7 @@ from storage.views import ViewDatabase
 from tests.cafe.test_report import item_told, order_told
 from tests.cafe.words import SOLD_OUT
 from workers.cafe.report import midnight, worker
-from workers.runtime.view import apply
+from workers.runtime.projections.view import apply
 
 
 @pytest.fixture

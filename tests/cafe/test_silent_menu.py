@@ -16,9 +16,9 @@ from tests.cafe.conftest import PATIENT, Door, cafe_with
 from tests.cafe.words import MENU, ORDERS, SOLD_OUT, Thing, attempt, item_known_to_orders, order_of, orders_of
 from tests.conftest import MakeSettings
 from tests.support.town import Town, eventually
-from workers.runtime.asking import Reply
-from workers.runtime.breaker import Breaker
-from workers.runtime.drills import delays
+from workers.runtime.delays import delays
+from workers.runtime.messaging.breaker import Breaker
+from workers.runtime.messaging.rpc import Reply
 from workers.runtime.settings import Settings
 
 BEYOND, WITHIN = "cafe.menu=700", "cafe.menu=400-600"

@@ -24,7 +24,7 @@ from contracts.cafe.orders import (
 from contracts.cafe.report import ShowReport
 from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, customer, eventually
-from workers.runtime import envelope
+from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway_api.console import glance
+from gateway_api.console import dashboard
 from gateway_api.console.words import Count, Money
 from ops.audit import INVARIANTS
 
@@ -25,29 +25,29 @@ def town(told: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def test_every_invariant_has_words_for_people():
-    assert glance.PROMISES.keys() == INVARIANTS.keys()
+    assert dashboard.PROMISES.keys() == INVARIANTS.keys()
 
 
 @pytest.mark.parametrize(
     ("told", "value", "tone"),
     [
-        (None, glance.NOT_YET, "wait"),
-        (audit(), glance.ALL_WELL, "good"),
-        (audit(at="2026-03-01T11:30:00Z"), glance.ALL_WELL, "wait"),
+        (None, dashboard.NOT_YET, "wait"),
+        (audit(), dashboard.ALL_WELL, "good"),
+        (audit(at="2026-03-01T11:30:00Z"), dashboard.ALL_WELL, "wait"),
         (audit(discrepancies=2, first=["a", "b"]), Count(2, "건 어긋남", "discrepancies"), "bad"),
         (audit(not_checkable="the database is away"), Count(1, "가지 점검 못 함", "not checkable"), "wait"),
     ],
     ids=["none yet", "well", "old", "wrong", "not checkable"],
 )
 def test_the_last_audit_is_a_figure(told, value, tone):
-    first = glance.audited(told, NOW)[0]
+    first = dashboard.audited(told, NOW)[0]
 
     assert (first.value, first.tone) == (value, tone)
 
 
 @pytest.mark.parametrize(("kept", "balance", "tone"), [(3000, 0, "good"), (4500, 1500, "bad"), (1000, -2000, "bad")])
 def test_money_that_does_not_balance_is_bad(kept, balance, tone):
-    _, money = glance.audited(audit(money_kept=kept), NOW)
+    _, money = dashboard.audited(audit(money_kept=kept), NOW)
 
     assert (money.value, money.tone) == (Money(balance), tone)
 

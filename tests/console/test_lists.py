@@ -11,7 +11,7 @@ import pytest
 from gateway_api.console.businesses import ALL
 from tests.console.conftest import Browser, rental
 from tests.gateway_api.conftest import FakeAsker
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 
 CURSOR = "a+b/c="
 LISTS = [(business, listing) for business in ALL for listing in business.listings if listing is not business.account]

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from gateway_api.console.desk import Desk
 from gateway_api.console.live import Live
 from gateway_api.console.oidc import BEGUN, Oidc
 from gateway_api.console.session import SESSION
-from gateway_api.door import Door
+from gateway_api.console.site import Desk
+from gateway_api.gateway import Door
 from gateway_api.tokens import PublishedKeys
 from tests.console.conftest import Browser
 from tests.gateway_api.conftest import FakeAsker

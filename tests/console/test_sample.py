@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway_api.console.inside import Heard
+from gateway_api.console.internal_api import Heard
 from gateway_api.console.sample import plant
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from contracts.base import Event
-from gateway_api.console import happenings, words
+from gateway_api.console import event_labels, words
 from gateway_api.console.actions import Action, as_local, as_utc, idempotency_key
 from gateway_api.console.businesses import ALL
 from gateway_api.console.render import HERE, templates
@@ -93,7 +93,7 @@ def test_each_event_that_a_view_hears_has_words(view):
     told = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
 
     assert told
-    assert told <= set(happenings.HAPPENINGS)
+    assert told <= set(event_labels.HAPPENINGS)
 
 
 def _texts():
@@ -121,7 +121,7 @@ def test_each_text_is_there_in_both_languages():
         assert text.ko
         assert text.en
         assert not HANGUL.search(text.en), text
-    for text in happenings.HAPPENINGS.values():
+    for text in event_labels.HAPPENINGS.values():
         assert HANGUL.search(text.ko)
         assert not HANGUL.search(text.en)
 

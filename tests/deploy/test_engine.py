@@ -15,7 +15,7 @@ from ops.deployment import compose
 from ops.deployment.contexts import name_of
 from ops.stack import engine
 from ops.stack.local import Local
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 Yeyak = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -13,7 +13,7 @@ import yaml
 
 from ops.deployment import contexts, rendering, rules, schemas
 from ops.deployment.manifests import Manifests, quantity
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 Spoil = Callable[[Manifests], Any]
 

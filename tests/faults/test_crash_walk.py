@@ -18,8 +18,8 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer
-from workers.runtime import failpoints
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
+from workers.runtime.processing import failpoints
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "6"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))

@@ -20,8 +20,8 @@ from tests.conftest import MakeSettings
 from tests.preorder.reserving import RECEIPTS, RESERVATIONS, cancel, discrepancies, product, reserve
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer, eventually
-from workers.runtime import failpoints
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
+from workers.runtime.processing import failpoints
 
 Place = tuple[str, str]
 

@@ -32,7 +32,7 @@ from tests.shop.selling import (
 )
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 TOWNS = 7
 ROUNDS = 1

@@ -21,14 +21,14 @@ import pytest
 
 from ops.accounts.files import OPERATOR, Folder
 from ops.audit import audit
-from ops.audit.calm import unrest
+from ops.audit.quiescence import unrest
 from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts, settings_of
 from tests.support.customers import Customer, Outcome
 from tests.support.processes import GATEWAY, Processes
 from tests.support.town import Town, eventually
+from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 SEED = int(os.environ.get("KILLING_SEED", "20"))

@@ -31,11 +31,11 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer, eventually
-from workers.runtime import failpoints
-from workers.runtime.asking import Reply
-from workers.runtime.context import Context
-from workers.runtime.handling import Handling
-from workers.runtime.outgoing import Outgoing
+from workers.runtime.messaging.rpc import Reply
+from workers.runtime.processing import failpoints
+from workers.runtime.processing.outbox import Outgoing
+from workers.runtime.processing.processor import Handling
+from workers.runtime.processing.worker_runtime import Context
 
 RENTALS, PAYMENTS, MY_PAGE = "video_rental.rentals", "payments", "video_rental.my_page"
 

@@ -21,7 +21,7 @@ from contracts.video_rental.rentals import (
 )
 from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, eventually
-from workers.runtime import envelope
+from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
 

@@ -237,7 +237,7 @@ async def test_a_row_is_there_from_the_moment_a_booking_starts(town: Town, kim: 
 async def test_a_look_right_after_a_change_is_woken_by_the_version_that_it_names(
     town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.runtime.view.LOOK_AGAIN_SECONDS", 60)
+    monkeypatch.setattr("workers.runtime.projections.view.LOOK_AGAIN_SECONDS", 60)
     for _ in range(5):
         rental = await town.done(town.booking(await town.video(), kim))
         seen_booked = await entry(town, rental["rental_id"], min_version=rental["version"], caller=kim)

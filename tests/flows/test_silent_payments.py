@@ -23,7 +23,7 @@ from tests.flows.renting import (
     told_of,
 )
 from tests.support.town import Town, eventually
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])

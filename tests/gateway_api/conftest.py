@@ -12,7 +12,7 @@ import pytest
 
 from gateway_api import tokens
 from gateway_api.app import build
-from workers.runtime.asking import Reply, Request
+from workers.runtime.messaging.rpc import Reply, Request
 from workers.runtime.settings import Settings
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway_api import preorder
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 BASE = "/v1/preorder"

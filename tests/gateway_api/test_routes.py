@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from gateway_api.app import all_routes
-from gateway_api.door import STAFF
+from gateway_api.gateway import STAFF
 from tests.gateway_api import preorder_routes
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 from workers.runtime.settings import Settings
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}

@@ -22,8 +22,8 @@ from contracts.journal import (
 )
 from contracts.payments import VoidPayment
 from tests.support.town import Town, eventually
-from workers.runtime import envelope, topology
-from workers.runtime.bus import COMMANDS, DEAD
+from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging.bus import COMMANDS, DEAD
 
 OPERATOR = Caller(member_id="olga", role="operator")
 CARD = "4242 4242 4242 4242"

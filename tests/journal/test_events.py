@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from contracts.journal import FindMark, MarkSet, ReadEvents
 from tests.support.town import Town, eventually
-from workers.runtime import envelope, topology
-from workers.runtime.bus import EVENTS
+from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging.bus import EVENTS
 
 
 async def say(town: Town, *ids: UUID) -> None:

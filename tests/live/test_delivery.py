@@ -21,8 +21,8 @@ from contracts.video_rental.videos import ListVideos, VideoRegistered
 from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.town import OPERATOR, Town, customer, eventually
-from workers.runtime import topology
-from workers.town import worker
+from workers.registry import worker
+from workers.runtime.messaging import topology
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.support import checks
 from tests.support.servers import Servers
 from tests.support.town import Town, customer
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 
 Fault = Callable[[Servers], Awaitable[None]]
 MEMBERS, AT_ONCE = 60, 8

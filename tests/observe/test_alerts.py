@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.observe.queries import ALERTS, alerts, queries
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 ROOT = Path(__file__).parents[2]
 MEANINGS = (ROOT / "docs" / "alerts.md").read_text()

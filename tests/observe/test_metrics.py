@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.base import CATALOGUE, Event
 from tests.observe.conftest import Exposed
-from workers.town import BOOKINGS, CONTEXTS, worker
+from workers.registry import BOOKINGS, CONTEXTS, worker
 
 RENTALS, BOOK = "video_rental.rentals", "video_rental.rentals.book_video"
 

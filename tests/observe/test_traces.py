@@ -22,7 +22,7 @@ from tests.observe.conftest import KEY, at_work, booking, door_of, register
 from tests.observe.receiver import Receiver, Span
 from tests.support.processes import Processes
 from tests.support.town import Town, eventually
-from workers.runtime import tracing
+from workers.runtime.observability import tracing
 
 RENTALS, VIEW = "video_rental.rentals", "video_rental.my_page"
 BOOK, PAY = f"{RENTALS}.book_video", "payments.request_payment"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workers.registry import CONTEXTS
 from workers.runtime.settings import OUTSIDE, PREFIX, Settings
-from workers.town import CONTEXTS
 
 ROOT = Path(__file__).parents[2]
 OPERATING = {"README.md": "Operating", "README.ko.md": "운영"}

@@ -7,9 +7,9 @@ import pytest
 from ops.accounts.files import Folder
 from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts
-from workers.runtime import topology
+from workers.registry import workers
+from workers.runtime.messaging import topology
 from workers.runtime.settings import Settings
-from workers.town import workers
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from gateway_api.app import all_routes
 from ops.accounts.files import AMQP, Folder
 from ops.accounts.plan import Account, accounts
 from tests.conftest import MakeSettings
+from workers.registry import CONTEXTS, workers
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS, workers
 
 Deed = Callable[[AbstractChannel, str], Awaitable[object]]
 EVERYBODY = (*CONTEXTS, "gateway", "operator")

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from ops.accounts.files import DATABASE, PROVIDER_DATABASE, Folder
+from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS
 
 OWN_TABLES = """
     select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace

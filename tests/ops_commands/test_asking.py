@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from ops.commands.asking import operator
+from ops.requests import operator
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 NOBODYS = 10_001

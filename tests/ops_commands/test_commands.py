@@ -18,9 +18,9 @@ from ops.commands import audit, check_env, demo, provider_ledger, status, token
 from ops.configured import wrong_settings
 from ops.stack.local import Local
 from tests.ops_commands.conftest import Seeded
-from workers.runtime import topology
+from workers.registry import CONTEXTS, workers
+from workers.runtime.messaging import topology
 from workers.runtime.settings import Settings, settings
-from workers.town import CONTEXTS, workers
 
 KEY = "a key of more than thirty-two bytes, for tests"
 

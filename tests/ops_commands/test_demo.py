@@ -17,8 +17,8 @@ from ops.commands.demo import STORIES, printed
 from ops.stories import stage as stages
 from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
 from tests.support.town import Town
+from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS
 
 KEY = SecretStr("a key of more than thirty-two bytes, for tests")
 

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from contracts.payments import VoidPayment
 from ops.audit import quiet, unrest
 from tests.support.town import Town, eventually
-from workers.runtime import topology
-from workers.runtime.bus import COMMANDS
-from workers.runtime.envelope import told
+from workers.registry import CONTEXTS, workers
+from workers.runtime.messaging import topology
+from workers.runtime.messaging.bus import COMMANDS
+from workers.runtime.messaging.envelope import told
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS, workers
 
 AsSql = Callable[[str], Awaitable[None]]
 

@@ -13,12 +13,12 @@ from pydantic import SecretStr
 
 from ops.commands.status import breakers, span
 from ops.stack.local import Local
-from ops.standing import Standing, TownIsDownError, queue_of, standing, uptime
+from ops.system_status import Standing, TownIsDownError, queue_of, standing, uptime
 from tests.support.town import Town
-from workers.runtime import topology
+from workers.registry import CONTEXTS, workers
+from workers.runtime.messaging import topology
+from workers.runtime.projections.view import View
 from workers.runtime.settings import Settings
-from workers.runtime.view import View
-from workers.town import CONTEXTS, workers
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ from storage import refunds
 from storage.migrations import migrate
 from tests.support.servers import Servers
 from workers.payments import worker
-from workers.runtime.context import Context
-from workers.runtime.envelope import Envelope
-from workers.runtime.handling import Handling, Verdict
+from workers.runtime.messaging.envelope import Envelope
+from workers.runtime.processing.processor import Handling, Verdict
+from workers.runtime.processing.worker_runtime import Context
 from workers.runtime.settings import Settings
 
 KIM = Caller(member_id="kim", role="customer")

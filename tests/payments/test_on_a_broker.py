@@ -14,7 +14,7 @@ import pytest
 from contracts.base import Command
 from tests.payments.conftest import part_of, request, rest_of, void
 from tests.support.town import Town, eventually
-from workers.runtime import envelope
+from workers.runtime.messaging import envelope
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from contracts.transfers import (
 )
 from tests.conftest import MakeSettings
 from tests.support.town import Town, eventually
-from workers.runtime import envelope
+from workers.runtime.messaging import envelope
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KINDS: dict[str, tuple[type[TransferCommand], OrderStatus, str]] = {

@@ -11,7 +11,7 @@ from tests.conftest import MakeSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
 from tests.support.town import Town, contexts_of, customer
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 MOVED = ("video_rental.rentals", "payments")
 

@@ -18,9 +18,9 @@ from contracts.video_rental.videos import VideoRegistered, VideoStatus
 from storage.video_rental import my_page as store
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
-from workers.runtime.rebuilding import _begin
+from workers.runtime.projections.rebuild import _begin
+from workers.runtime.projections.view import AWAY, apply
 from workers.runtime.settings import Settings
-from workers.runtime.view import AWAY, apply
 from workers.video_rental.my_page import worker
 
 NAME = "video_rental.my_page"

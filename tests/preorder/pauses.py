@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 
 class Pause:

@@ -21,7 +21,7 @@ from contracts.preorder.reservations import (
 )
 from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, customer, eventually
-from workers.runtime import envelope
+from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
 

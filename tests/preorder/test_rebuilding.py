@@ -16,9 +16,9 @@ from tests.preorder.reserving import MINE, cancel, cancelled, entry, product, re
 from tests.support.elsewhere import rows_of
 from tests.support.town import Town
 from workers.preorder.my_reservations import my_reservations
-from workers.runtime.asking import Asker
-from workers.runtime.bus import Bus
-from workers.runtime.rebuilding import rebuild
+from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.rpc import Asker
+from workers.runtime.projections.rebuild import rebuild
 
 
 @pytest.fixture(scope="module")

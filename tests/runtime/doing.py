@@ -8,9 +8,9 @@ from typing import Any
 from storage.database import Session, Statement
 from tests.runtime.lab import Decide, Do, Done, Happened, Lab, Look, Remember, effect
 from tests.support.messages import as_message
-from workers.runtime import envelope, topology
-from workers.runtime.bus import REPLIES
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging.bus import REPLIES
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 KNOWN = Statement("select count(*) from lab.effects where what = :what")

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.town import eventually
-from workers.runtime.asking import Request
+from workers.runtime.messaging.rpc import Request
 
 
 class FakeBus:

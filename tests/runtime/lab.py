@@ -18,10 +18,10 @@ from storage.database import Statement
 from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
 from tests.support.town import Town
-from workers.runtime import envelope, topology
-from workers.runtime.context import Context
+from workers.runtime.messaging import envelope, topology
+from workers.runtime.processing.tx import Tx
+from workers.runtime.processing.worker_runtime import Context
 from workers.runtime.settings import Settings
-from workers.runtime.tx import Tx
 from workers.runtime.worker import Worker
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.runtime.fakes import FakeBus, request
 from tests.support.town import eventually
-from workers.runtime.asking import FRESH_SECONDS, Asker, Door, Reply
+from workers.runtime.messaging.rpc import FRESH_SECONDS, Asker, Door, Reply
 from workers.runtime.settings import Settings
 
 QUEUE = "lab.decide@lab"
@@ -80,7 +80,7 @@ async def test_what_was_seen_is_believed_for_a_quarter_of_a_second(
 ) -> None:
     door = Door(bus, QUEUE, 10)  # type: ignore[arg-type]
     now = time.monotonic()
-    monkeypatch.setattr("workers.runtime.asking.time.monotonic", lambda: now)
+    monkeypatch.setattr("workers.runtime.messaging.rpc.time.monotonic", lambda: now)
     await door.is_open()
     bus.found = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.runtime.breaker import Breaker
+from workers.runtime.messaging.breaker import Breaker
 
 REST = 5.0
 

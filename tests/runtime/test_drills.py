@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from workers.runtime.drills import Delay, delays
+from workers.runtime.delays import Delay, delays
 from workers.runtime.settings import Settings
 
 

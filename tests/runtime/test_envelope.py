@@ -10,8 +10,8 @@ import pytest
 
 from contracts.payments import VoidPayment
 from tests.runtime.fakes import request
-from workers.runtime import envelope
-from workers.runtime.envelope import Unreadable
+from workers.runtime.messaging import envelope
+from workers.runtime.messaging.envelope import Unreadable
 
 TOPIC = "lab.decide"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from pamqp import frame
 from pamqp.commands import Basic
 
-from workers.runtime.frames import Publishing, acknowledgement, publication
+from workers.runtime.messaging.accelerator.codec import Publishing, acknowledgement, publication
 
 EVERYTHING = Publishing(
     '{"title": "카사블랑카"}'.encode(),

@@ -12,9 +12,9 @@ import pytest
 from storage.database import Session
 from tests.runtime.lab import Do, Done, Lab, Look, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.context import Context
-from workers.runtime.gate import Gate
-from workers.runtime.tx import Tx
+from workers.runtime.processing.availability import Gate
+from workers.runtime.processing.tx import Tx
+from workers.runtime.processing.worker_runtime import Context
 from workers.runtime.worker import Worker
 
 

@@ -13,7 +13,7 @@ from contracts.base import Refused
 from tests.runtime.doing import KNOWN, does_it_all, neighbour
 from tests.runtime.lab import Decide, Do, Done, Lab, Look, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.tx import Ask, NotBegun, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Ask, NotBegun, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
 

@@ -19,7 +19,7 @@ from storage.inbox import Inbox
 from tests.runtime.doing import KNOWN, does_it_all, neighbour, remember
 from tests.runtime.lab import Decide, Do, Done, Lab, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.tx import Again, Ask, Silence, Tx
+from workers.runtime.processing.tx import Again, Ask, Silence, Tx
 from workers.runtime.worker import Worker
 
 

@@ -14,8 +14,8 @@ from tests.runtime.doing import remember
 from tests.runtime.lab import Do, Done, Lab, Remember, effect
 from tests.support.proxy import Proxy
 from tests.support.town import eventually
-from workers.runtime import bus, hearing
-from workers.runtime.tx import Tx
+from workers.runtime.messaging import bus, consumers
+from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 
 
@@ -65,7 +65,7 @@ async def test_a_listener_to_all_hears_all(lab: Lab, worker: Worker) -> None:
 async def test_a_broker_that_takes_a_connection_and_never_answers_is_tried_anew(
     lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (bus, hearing):
+    for module in (bus, consumers):
         monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
     broker = await Proxy(lab.amqp_url).mend()
     worker.on(Remember)(remember)

@@ -16,7 +16,7 @@ from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from workers.runtime.reading import Receiver
+from workers.runtime.messaging.accelerator.frame_reader import Receiver
 
 short = st.text(max_size=60)
 names = st.from_regex(r"[a-zA-Z0-9_.:-]{0,60}", fullmatch=True)

@@ -19,7 +19,7 @@ from pamqp.header import ContentHeader
 from tests.runtime.test_reading import names, properties, short
 from tests.support import servers as support
 from tests.support.servers import Servers
-from workers.runtime.taking import Delivery, at_once
+from workers.runtime.messaging.accelerator.dispatch import Delivery, at_once
 
 QUEUE = "lab.taken"
 delivers = st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.booleans(), names, short)

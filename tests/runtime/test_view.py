@@ -10,10 +10,10 @@ import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
 
 from tests.support.town import eventually
-from workers.runtime import view as views
+from workers.registry import worker
+from workers.runtime.projections import view as views
+from workers.runtime.projections.view import ViewContext
 from workers.runtime.settings import Settings
-from workers.runtime.view import ViewContext
-from workers.town import worker
 
 
 class Delivery:

@@ -13,10 +13,10 @@ from contracts.base import Refused
 from contracts.payments import DriveVoid, PaymentState, PaymentVoided, RequestPayment, ShowPayment, VoidPayment
 from contracts.video_rental.videos import VideoRegistered
 from storage.database import Session
-from workers.runtime.envelope import Envelope
-from workers.runtime.handling import Handling
+from workers.runtime.messaging.envelope import Envelope
+from workers.runtime.processing.processor import Handling
+from workers.runtime.processing.tx import Silence, Tx, decode_answer, decode_refusal, encode_refusal
 from workers.runtime.settings import Settings
-from workers.runtime.tx import Silence, Tx, decode_answer, decode_refusal, encode_refusal
 from workers.runtime.worker import Handler, Worker
 
 

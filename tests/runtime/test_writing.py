@@ -13,10 +13,10 @@ import pytest
 
 from tests.support import servers as support
 from tests.support.servers import Servers
-from workers.runtime import topology
-from workers.runtime.bus import BROKEN, COMMANDS, EVENTS, Bus, Unroutable
-from workers.runtime.frames import Publishing
-from workers.runtime.writing import Pen
+from workers.runtime.messaging import topology
+from workers.runtime.messaging.accelerator.codec import Publishing
+from workers.runtime.messaging.accelerator.frame_writer import Pen
+from workers.runtime.messaging.bus import BROKEN, COMMANDS, EVENTS, Bus, Unroutable
 
 
 @pytest.fixture

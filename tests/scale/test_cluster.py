@@ -21,7 +21,7 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.proxy import Proxy
 from tests.support.town import Town, customer, eventually
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 
 CUSTOMERS, AT_ONCE = 150, 12
 SECOND = " (second)"

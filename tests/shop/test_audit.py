@@ -30,7 +30,7 @@ from tests.shop.selling import (
     until,
 )
 from tests.support.town import Town, contexts_of, customer
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 KEY = SecretStr("a key of more than thirty-two bytes, for tests")
 AWAY = set(CONTEXTS) - set(contexts_of("shop"))

@@ -36,7 +36,7 @@ from tests.shop.selling import (
 )
 from tests.support.elsewhere import rows_of
 from tests.support.town import STAFF, Town
-from workers.runtime.rebuilding import rebuild
+from workers.runtime.projections.rebuild import rebuild
 from workers.shop.order_status import worker as order_status
 
 WHOLE_WAY = [

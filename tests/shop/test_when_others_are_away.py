@@ -44,7 +44,7 @@ from tests.shop.selling import (
     until,
 )
 from tests.support.town import Town, eventually
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 ALL = ("payments", *SHOP)
 

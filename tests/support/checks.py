@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from tests.support.town import Town
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
 
 HOLDING = ("AWAITING_PAYMENT", "BOOKED", "RENTED")
 PAID = ("BOOKED", "RENTED", "RETURNED")

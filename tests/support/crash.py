@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from storage.database import CommitInDoubt
 from tests.support.town import Town
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 COMMIT = "commit lost?"
 

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from storage.dialects import with_driver
 from storage.migrations import migrate
 from tests.support.mariadb import MariaServer
-from workers.runtime.view import View
-from workers.town import workers
+from workers.registry import workers
+from workers.runtime.projections.view import View
 
 if TYPE_CHECKING:
     from tests.support.town import Town

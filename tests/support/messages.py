@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aio_pika
 
-from workers.runtime.frames import Publishing
+from workers.runtime.messaging.accelerator.codec import Publishing
 
 
 def as_message(message: Publishing) -> aio_pika.Message:

@@ -12,7 +12,7 @@ import httpx
 from ops.stack.servers import PostgresServer, RabbitServer
 from storage.migrations import migrate
 from tests.support.rabbitmq4 import Rabbit4Server
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 TEMPLATE, PROVIDER_TEMPLATE = "town_template", "provider_template"
 

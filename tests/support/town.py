@@ -18,12 +18,12 @@ from contracts.payments import Card
 from contracts.video_rental.rentals import BookVideo
 from contracts.video_rental.videos import RegisterVideo
 from tests.support.elsewhere import Looker
-from workers.runtime import topology
-from workers.runtime.asking import Asker, Reply, Request
-from workers.runtime.bus import Bus
-from workers.runtime.context import Context
+from workers.registry import CONTEXTS, worker
+from workers.runtime.messaging import topology
+from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.rpc import Asker, Reply, Request
+from workers.runtime.processing.worker_runtime import Context
 from workers.runtime.settings import Settings
-from workers.town import CONTEXTS, worker
 
 STAFF = Caller(member_id="staff", role="staff")
 OPERATOR = Caller(member_id="operator", role="operator")

@@ -21,8 +21,8 @@ from storage.views import ViewDatabase
 from tests.support.elsewhere import rows_of
 from tests.support.town import STAFF, customer
 from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
-from workers.runtime.rebuilding import rebuild
-from workers.runtime.view import apply
+from workers.runtime.projections.rebuild import rebuild
+from workers.runtime.projections.view import apply
 from workers.ticketing.board import board
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

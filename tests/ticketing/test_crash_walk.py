@@ -20,8 +20,8 @@ from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import STAFF, Town, customer
 from tests.ticketing.words import ALL, RESERVATIONS, TICKETS, Box, box_with, discrepancies
-from workers.runtime import failpoints
-from workers.runtime.asking import Reply
+from workers.runtime.messaging.rpc import Reply
+from workers.runtime.processing import failpoints
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 TOLD = frozenset({COMMIT, "committed", "publish", "confirmed"})

@@ -29,7 +29,7 @@ from tests.ticketing.words import (
     said_again,
     tell,
 )
-from workers.runtime import failpoints
+from workers.runtime.processing import failpoints
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.conftest import MakeSettings
 from tests.support.elsewhere import lives_elsewhere
 from tests.support.messages import as_message
 from tests.support.town import Town, eventually
-from workers.runtime import envelope
+from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
 

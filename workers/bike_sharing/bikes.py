@@ -32,7 +32,7 @@ from contracts.bike_sharing.bikes import (
 from contracts.bike_sharing.rides import SettleHold
 from storage.bike_sharing import bikes as store
 from storage.database import Session
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = bikes = Worker("bike_sharing.bikes", says=(SettleHold,))

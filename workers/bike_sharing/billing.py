@@ -24,7 +24,7 @@ from contracts.bike_sharing.deposits import DebtPaid, FeeTaken, TakeFee
 from contracts.bike_sharing.rides import RideEndedAtCap, RideEndedByStaff, RideReturned, RideStarted, RideState
 from storage.bike_sharing import billing as store
 from storage.database import Session
-from workers.runtime.tx import Tx
+from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 
 worker = billing = Worker("bike_sharing.billing", says=(TakeFee,))

@@ -16,8 +16,8 @@ from contracts.bike_sharing.rides import (
     RideStarted,
 )
 from storage.bike_sharing import ride_history as store
-from workers.runtime.tx import Behind, NotKnownYet
-from workers.runtime.view import Copy, View
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.projections.view import Copy, View
 
 RIDE_EVENTS = (RideRequested, RideStarted, RideNotStarted, RideReturned, RideEndedByStaff, RideEndedAtCap)
 

@@ -19,7 +19,7 @@ from contracts.cafe.menu import (
 )
 from storage.cafe import menu as store
 from storage.database import Session
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = menu = Worker("cafe.menu")

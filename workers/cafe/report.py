@@ -18,8 +18,8 @@ from contracts.cafe.orders import (
 )
 from contracts.cafe.report import ListReport, Report, ReportEntry, ShowReport
 from storage.cafe import report as store
-from workers.runtime.tx import Behind, NotKnownYet
-from workers.runtime.view import Copy, View
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.projections.view import Copy, View
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ORDER_EVENTS = (OrderPlaced, OrderAccepted, OrderRejected, OrderMarkedReady, OrderCollected, OrderCancelled)

@@ -27,11 +27,11 @@ from storage.journal import Dead
 from workers.journal.declared import journal
 from workers.journal.feed import Ended, listen
 from workers.journal.masking import mask_cards, readable
-from workers.runtime import telemetry
-from workers.runtime.context import Context
-from workers.runtime.envelope import Unreadable, read_body
-from workers.runtime.topology import DEAD_QUEUE
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.messaging.envelope import Unreadable, read_body
+from workers.runtime.messaging.topology import DEAD_QUEUE
+from workers.runtime.observability import metrics
+from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.worker_runtime import Context
 
 log = structlog.get_logger()
 
@@ -79,9 +79,9 @@ async def _file(context: Context, letters: list[Dead]) -> None:
 async def count(session: Session) -> None:
     """Of all contexts, because a message that nobody can read is filed here and nowhere else."""
     letters = await store.count_dead_letters(session)
-    telemetry.DEAD_LETTERS.clear()
+    metrics.DEAD_LETTERS.clear()
     for owner, number in letters.items():
-        telemetry.DEAD_LETTERS.labels(owner).set(number)
+        metrics.DEAD_LETTERS.labels(owner).set(number)
 
 
 def given_up(command: FileDeadLetter, death: str) -> Dead:

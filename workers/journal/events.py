@@ -21,8 +21,8 @@ from storage.journal import Place, Said
 from workers.journal.declared import journal
 from workers.journal.feed import Ended, Feed, listen
 from workers.journal.masking import readable
-from workers.runtime.context import Context
-from workers.runtime.topology import STREAM
+from workers.runtime.messaging.topology import STREAM
+from workers.runtime.processing.worker_runtime import Context
 
 log = structlog.get_logger()
 

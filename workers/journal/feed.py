@@ -16,8 +16,8 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from workers.runtime.bus import BROKEN
-from workers.runtime.taking import at_once
+from workers.runtime.messaging.accelerator.dispatch import at_once
+from workers.runtime.messaging.bus import BROKEN
 
 
 class Ended(Exception):

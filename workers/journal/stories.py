@@ -18,10 +18,10 @@ from contracts.journal import (
     TellStory,
 )
 from storage import journal as store
-from storage import journal_town as town
+from storage import journal_status as town
 from storage.database import Session
 from workers.journal.declared import journal
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 
 READ_AT_MOST = 5000
 

@@ -9,10 +9,10 @@ from contracts.preorder.reservations import ReservationConfirmed
 from contracts.shop import orders as shop
 from contracts.ticketing.reservations import TicketReserved
 from contracts.video_rental.rentals import VideoBooked
-from storage import journal_town as store
+from storage import journal_status as store
 from storage.database import Session
 from workers.journal.declared import journal
-from workers.runtime.tx import Tx
+from workers.runtime.processing.tx import Tx
 
 BOOKINGS = (VideoBooked, TicketReserved, RideStarted, shop.OrderPlaced, cafe.OrderPlaced, ReservationConfirmed)
 NOT_REFUSALS = ["done", "retry", "dead", "duplicate", "unavailable", "unknown", "still_running"]

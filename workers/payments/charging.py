@@ -30,7 +30,7 @@ from storage import payments as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import Approved, Declined, NoCharge, ProviderClient, Voided
-from workers.runtime.tx import Again, Call, Silence, Tx
+from workers.runtime.processing.tx import Again, Call, Silence, Tx
 
 LOOK_AGAIN_AFTER = (timedelta(hours=1), timedelta(hours=24))
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0

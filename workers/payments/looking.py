@@ -8,7 +8,7 @@ from storage import payments as store
 from storage import refunds
 from storage.database import Session
 from workers.payments.base import payments
-from workers.runtime.tx import NotKnownYet
+from workers.runtime.processing.tx import NotKnownYet
 
 
 @payments.on(ShowPayment)

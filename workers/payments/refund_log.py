@@ -18,7 +18,7 @@ from typing import BinaryIO
 from storage import refunds as store
 from storage.database import Row
 from workers.payments.base import payments
-from workers.runtime.context import Context
+from workers.runtime.processing.worker_runtime import Context
 
 AT_ONCE = 200
 CHUNK = 64 * 1024

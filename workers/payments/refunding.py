@@ -26,7 +26,7 @@ from storage import refunds as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import GivenBack, NotGivenBack, ProviderClient
-from workers.runtime.tx import Again, Call, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Again, Call, NotKnownYet, Silence, Tx
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 

@@ -26,7 +26,7 @@ from contracts.transfers import (
 from storage import transfers as store
 from storage.database import Session
 from workers.payments.base import payments
-from workers.runtime.tx import Tx
+from workers.runtime.processing.tx import Tx
 
 TELLING: dict[TransferStatus, type[TransferEvent]] = {
     TransferStatus.AWAITING_TRANSFER: TransferAwaited,

@@ -30,8 +30,8 @@ from contracts.preorder.reservations import (
     ReservationStarted,
 )
 from storage.preorder import my_reservations as store
-from workers.runtime.tx import Behind, NotKnownYet
-from workers.runtime.view import Copy, View
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.projections.view import Copy, View
 
 RESERVATION_EVENTS = (
     ReservationStarted,

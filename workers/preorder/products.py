@@ -18,7 +18,7 @@ from contracts.preorder.products import (
 )
 from storage.database import Session
 from storage.preorder import products as store
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = products = Worker("preorder.products")

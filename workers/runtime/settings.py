@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from workers.runtime.drills import delays
+from workers.runtime.delays import delays
 
 PREFIX = "YEYAK_"
 OUTSIDE = {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR", "YEYAK_ACCOUNTS_DIR", "YEYAK_ENGINE"}
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     """Where a process serves /live, /ready and /metrics; 0: workers nowhere, the gateway at its own port."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     failpoints: str = ""
-    """For tests: `name=action,...`; see `workers.runtime.failpoints`."""
+    """For tests: `name=action,...`; see `workers.runtime.processing.failpoints`."""
     delay_ms: str = ""
     """For drills: `cafe.menu=400-620` slows a context down."""
 

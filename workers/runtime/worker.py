@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from contracts.base import Event, Message, Question
 from contracts.journal import EntryKind, TakeUpDeadLetter, take_up_dead_letter
 from storage.database import Session
+from workers.runtime.processing.tx import Tx
 from workers.runtime.settings import Settings
-from workers.runtime.tx import Tx
 
 if TYPE_CHECKING:
-    from workers.runtime.context import Context
+    from workers.runtime.processing.worker_runtime import Context
 
 First = Callable[..., Awaitable[Any]]
 Opener = Callable[[Settings], AsyncIterator[Any]]
@@ -155,7 +155,7 @@ class Worker:
 
     def context(self, settings: Settings) -> Context:
         """This worker, ready to be started."""
-        from workers.runtime.context import Context
+        from workers.runtime.processing.worker_runtime import Context
 
         return Context(self, settings)
 

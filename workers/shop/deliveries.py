@@ -21,7 +21,7 @@ from contracts.shop.deliveries import (
 from contracts.shop.orders import OrderClosed, PaymentConfirmed
 from storage.database import Session
 from storage.shop import deliveries as store
-from workers.runtime.tx import Tx
+from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 
 worker = deliveries = Worker("shop.deliveries")

@@ -23,8 +23,8 @@ from contracts.shop.orders import (
 from contracts.shop.products import ProductChanged, ProductRegistered, ProductRestocked, StockReturned, StockTaken
 from contracts.transfers import TransferAwaited, TransferCancelled, TransferConfirmed
 from storage.shop import order_status as store
-from workers.runtime.tx import Behind, NotKnownYet
-from workers.runtime.view import Copy, View
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.projections.view import Copy, View
 
 ORDER_EVENTS = (
     OrderPlaced,

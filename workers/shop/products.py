@@ -29,7 +29,7 @@ from contracts.shop.products import (
 from contracts.shop.states import OrderStatus
 from storage.database import Session
 from storage.shop import products as store
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = products = Worker("shop.products")

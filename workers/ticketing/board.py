@@ -15,8 +15,8 @@ from contracts.ticketing.reservations import (
 )
 from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
 from storage.ticketing import board as store
-from workers.runtime.tx import Behind, NotKnownYet
-from workers.runtime.view import Copy, View
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.projections.view import Copy, View
 
 TICKET_EVENTS = (TicketRegistered, TicketChanged, TicketTaken, TicketFreed, TicketExpired)
 RESERVATION_EVENTS = (

@@ -39,7 +39,7 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import reservations as store
-from workers.runtime.tx import Again, Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Again, Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
 worker = reservations = Worker("ticketing.reservations", says=(ConfirmHold, FreeTicket, RestorePrice))

@@ -33,7 +33,7 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import tickets as store
-from workers.runtime.tx import Again, NotKnownYet, Tx
+from workers.runtime.processing.tx import Again, NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = tickets = Worker("ticketing.tickets", says=(SettleHold,))

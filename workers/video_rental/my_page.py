@@ -28,8 +28,8 @@ from contracts.video_rental.rentals import (
 )
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.video_rental import my_page as store
-from workers.runtime.tx import Behind, NotKnownYet
-from workers.runtime.view import Copy, View
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.projections.view import Copy, View
 
 RENTAL_EVENTS = (
     BookingStarted,

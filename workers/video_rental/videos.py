@@ -18,7 +18,7 @@ from contracts.video_rental.videos import (
 )
 from storage.database import Session
 from storage.video_rental import videos as store
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = videos = Worker("video_rental.videos")

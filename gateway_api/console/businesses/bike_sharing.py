@@ -16,7 +16,7 @@ from gateway_api.console.words import (
     reason_of,
     unknown,
 )
-from gateway_api.door import CUSTOMER, STAFF
+from gateway_api.gateway import CUSTOMER, STAFF
 
 API = "/v1/bike-sharing"
 

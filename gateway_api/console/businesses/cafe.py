@@ -16,7 +16,7 @@ from gateway_api.console.words import (
     Text,
     reason_of,
 )
-from gateway_api.door import STAFF
+from gateway_api.gateway import STAFF
 
 API = "/v1/cafe"
 

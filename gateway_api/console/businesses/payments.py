@@ -14,7 +14,7 @@ from gateway_api.console.words import (
     Text,
     reason_of,
 )
-from gateway_api.door import STAFF
+from gateway_api.gateway import STAFF
 
 PURPOSES = {
     "video_rental.rentals": Text("비디오 대여", "Video rental"),

@@ -18,7 +18,7 @@ from gateway_api.console.words import (
     reason_of,
     unknown,
 )
-from gateway_api.door import ANY, STAFF
+from gateway_api.gateway import ANY, STAFF
 
 API = "/v1/shop"
 

@@ -16,7 +16,7 @@ from gateway_api.console.words import (
     Text,
     reason_of,
 )
-from gateway_api.door import ANY, STAFF
+from gateway_api.gateway import ANY, STAFF
 
 API = "/v1/ticketing"
 

@@ -18,7 +18,7 @@ from gateway_api.console.words import (
     reason_of,
     unknown,
 )
-from gateway_api.door import ANY, CUSTOMER, STAFF
+from gateway_api.gateway import ANY, CUSTOMER, STAFF
 
 API = "/v1/video-rental"
 

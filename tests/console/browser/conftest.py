@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from gateway_api.app import build
 from tests.conftest import MakeSettings
 from tests.support.town import Town
-from workers.runtime.asking import Asker
-from workers.runtime.bus import Bus
+from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.rpc import Asker
 
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parent / "axe-core" / "axe.min.js"

@@ -15,7 +15,7 @@ from ops.deployment.manifests import Manifests
 from tests.deploy.exercised.pods import Node
 from tests.support import servers as support
 from tests.support.servers import Servers
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 

@@ -15,7 +15,7 @@ from ops.deployment import compose
 from ops.deployment.contexts import name_of
 from tests.deploy.exercised.machine import Container
 from tests.support.servers import Servers
-from workers.town import CONTEXTS
+from workers.registry import CONTEXTS
 
 TRIED = ("gateway", "exporter", "payments", "video-rental-rentals", "cafe-report", "journal")
 """The other workers differ from these in nothing but their context: see below."""

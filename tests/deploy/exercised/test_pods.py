@@ -14,7 +14,7 @@ from ops.deployment.manifests import Pod, quantity
 from tests.deploy.exercised.machine import Container
 from tests.deploy.exercised.pods import Node, command, probe
 from tests.support.servers import Servers
-from workers.town import CONTEXTS, worker
+from workers.registry import CONTEXTS, worker
 
 AT_ONCE = 10
 ROUNDS = 2

@@ -43,7 +43,7 @@ from contracts.payments import (
 from storage.bike_sharing import deposits as store
 from storage.database import Session
 from workers.bike_sharing.deposits import rules
-from workers.runtime.tx import Ask, Silence, Tx
+from workers.runtime.processing.tx import Ask, Silence, Tx
 from workers.runtime.worker import Worker
 
 worker = deposits = Worker("bike_sharing.deposits", says=(VoidPayment,))

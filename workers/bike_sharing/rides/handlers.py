@@ -40,7 +40,7 @@ from contracts.bike_sharing.rides import (
 from storage.bike_sharing import rides as store
 from storage.database import Session
 from workers.bike_sharing.rides import rules
-from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
 worker = rides = Worker("bike_sharing.rides", says=(ConfirmHold, ReleaseBike))

@@ -34,7 +34,7 @@ from contracts.cafe.orders import (
 from storage.cafe import orders as store
 from storage.database import Session
 from workers.cafe.orders import rules
-from workers.runtime.tx import Ask, NotBegun, Silence, Tx
+from workers.runtime.processing.tx import Ask, NotBegun, Silence, Tx
 from workers.runtime.worker import Worker
 
 worker = orders = Worker("cafe.orders")

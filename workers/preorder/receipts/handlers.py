@@ -21,7 +21,7 @@ from contracts.preorder.reservations import ReservationConfirmed
 from storage.database import Session
 from storage.preorder import receipts as store
 from workers.preorder.receipts import rules
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 
 worker = receipts = Worker("preorder.receipts")

@@ -49,7 +49,7 @@ from contracts.preorder.reservations import (
 )
 from storage.database import Session
 from storage.preorder import reservations as store
-from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 
 worker = reservations = Worker("preorder.reservations", says=(RefundRest, VoidPayment, VoidReceipt))

@@ -67,7 +67,7 @@ from contracts.transfers import (
 )
 from storage.database import Session
 from storage.shop import orders as store
-from workers.runtime.tx import Again, Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Again, Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation

@@ -32,7 +32,7 @@ from contracts.ticketing.reservations import TicketReserved
 from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
 from storage.database import Session
 from storage.ticketing import pricing as store
-from workers.runtime.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import NotKnownYet, Tx
 from workers.runtime.worker import Worker
 from workers.ticketing.pricing import rules
 

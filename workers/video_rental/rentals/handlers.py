@@ -60,7 +60,7 @@ from contracts.video_rental.rentals import (
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.database import Session
 from storage.video_rental import rentals as store
-from workers.runtime.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import Ask, NotKnownYet, Silence, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
 

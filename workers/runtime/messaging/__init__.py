@@ -1,0 +1,1 @@
+"""Messages in and out of RabbitMQ: publications, requests with replies, consumers, topology."""

@@ -1,0 +1,1 @@
+"""Frame encoding, frame reading and grouped writes below aio-pika."""

@@ -1,0 +1,167 @@
+"""What is said within a moment is written in one piece.
+
+The client library writes and drains each publication by itself. Here frames are collected for a channel and handed to
+the library's writer together; the broker, too, reads and confirms them together and needs half the time. This reaches
+into aiormq, whose version is pinned; `tests/runtime/test_writing.py` holds what is expected of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiormq.abc import ChannelFrame
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp.commands import Basic
+
+from workers.runtime.messaging.accelerator.codec import Publishing, acknowledgement, publication
+
+
+class Pen:
+    """Writes to the channels of one connection at a time.
+
+    What comes within `linger` seconds goes out together; what comes while the socket is full goes out when it is not.
+    """
+
+    def __init__(self, linger: float = 0.0) -> None:
+        self._linger = linger
+        self._queue: asyncio.Queue[ChannelFrame] | None = None
+        self._parts: list[tuple[Any, bytes]] = []
+        self._due: asyncio.Handle | None = None
+        self._drained: asyncio.Future[None] | None = None
+
+    def write(self, channel: Any, frames: bytes) -> None:
+        """`channel` is aiormq's; frames for one that closes before their turn are forgotten, as its socket would."""
+        if channel.write_queue is not self._queue:
+            self._turn_to(channel.write_queue)
+        self._parts.append((channel, frames))
+        if self._due is None and self._drained is None:
+            self._wait(self._linger)
+
+    def _turn_to(self, queue: asyncio.Queue[ChannelFrame]) -> None:
+        self._queue = queue
+        self._parts.clear()
+        self._drained = None
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _wait(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.call_later(seconds, self._flush) if seconds else loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        assert self._queue is not None
+        if self._queue.full():
+            self._wait(0.001)
+            return
+        self._due = None
+        frames = b"".join(frames for channel, frames in self._parts if not channel.is_closed)
+        self._parts.clear()
+        if frames:
+            self._drained = asyncio.get_running_loop().create_future()
+            self._drained.add_done_callback(self._go_on)
+            self._queue.put_nowait(ChannelFrame(payload=frames, should_close=False, drain_future=self._drained))
+
+    def _go_on(self, drained: asyncio.Future[None]) -> None:
+        if drained is self._drained:
+            self._drained = None
+            if self._parts:
+                self._wait(0)
+
+    async def empty(self, within: float = 1.0) -> None:
+        """Write what is left now, and wait until it is written, at most `within` seconds."""
+        if self._due is not None:
+            self._due.cancel()
+            self._flush()
+        if self._drained is not None:
+            await asyncio.wait((self._drained,), timeout=within)
+
+
+async def publish(pen: Pen, exchange: Any, routing_key: str, message: Publishing) -> asyncio.Future[Any]:
+    """Write to an exchange of aio-pika whose channel has confirms; returns the future of the broker's verdict.
+
+    Raises ChannelInvalidStateError when the channel is closed.
+    """
+    channel = await _open_channel(exchange)
+    frames = _frames(channel, exchange.name, routing_key, message, mandatory=True)
+    verdict = _expect_verdict(channel, message.message_id)
+    pen.write(channel, frames)
+    return verdict
+
+
+async def publish_returnable(
+    pen: Pen, exchange: Any, routing_key: str, message: Publishing, on_return: Callable[[], None]
+) -> Callable[[], None]:
+    """Write to an exchange of aio-pika whose channel has no confirms; returns what ends the listening for a return.
+
+    The library looks a returned message up among those that await a confirm: it is put there, and no confirm comes.
+    Raises ChannelInvalidStateError when the channel is closed.
+    """
+    channel = await _open_channel(exchange)
+    frames = _frames(channel, exchange.name, routing_key, message, mandatory=True)
+    returned = asyncio.get_running_loop().create_future()
+    returned.add_done_callback(lambda _: on_return())
+    tag = _register(channel, message.message_id, returned)
+    pen.write(channel, frames)
+
+    def forget() -> None:
+        channel.confirmations.pop(tag, None)
+        _unregister(channel, message.message_id, tag)
+
+    return forget
+
+
+async def publish_unconfirmed(pen: Pen, exchange: Any, routing_key: str, message: Publishing) -> None:
+    """Write to an exchange of aio-pika and forget; raises ChannelInvalidStateError when the channel is closed."""
+    channel = await _open_channel(exchange)
+    pen.write(channel, _frames(channel, exchange.name, routing_key, message, mandatory=False))
+
+
+async def _open_channel(exchange: Any) -> Any:
+    channel = await exchange.channel.get_underlay_channel()
+    if channel.is_closed:
+        raise ChannelInvalidStateError("the channel is closed")
+    return channel
+
+
+def _frames(channel: Any, exchange: str, routing_key: str, message: Publishing, *, mandatory: bool) -> bytes:
+    return publication(
+        channel.number, exchange, routing_key, message, mandatory=mandatory, body_limit=channel.max_content_size
+    )
+
+
+def _expect_verdict(channel: Any, message_id: str) -> asyncio.Future[Any]:
+    """What the library does for a publication of its own, without its lock: nothing here gives way to another task."""
+    verdict: asyncio.Future[Any] = channel.create_future()
+    tag = _register(channel, message_id, verdict)
+    verdict.add_done_callback(lambda _: _unregister(channel, message_id, tag))
+    return verdict
+
+
+def _register(channel: Any, message_id: str, future: asyncio.Future[Any]) -> int:
+    tag: int = channel.delivery_tag + 1
+    channel.delivery_tag = tag
+    channel.confirmations[tag] = future
+    channel.message_id_delivery_tag[message_id] = tag
+    return tag
+
+
+def _unregister(channel: Any, message_id: str, tag: int) -> None:
+    if channel.message_id_delivery_tag.get(message_id) == tag:
+        del channel.message_id_delivery_tag[message_id]
+
+
+def is_returned(verdict: Any) -> bool:
+    """No queue wanted the message."""
+    return isinstance(getattr(verdict, "delivery", verdict), Basic.Return)
+
+
+def acknowledge(pen: Pen, raw: Any) -> None:
+    """Acknowledge a delivery of aio-pika; over a channel that is gone it comes again."""
+    try:
+        channel = raw.channel
+    except ChannelInvalidStateError:
+        return
+    pen.write(channel, acknowledgement(channel.number, raw.delivery_tag))

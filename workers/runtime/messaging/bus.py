@@ -1,0 +1,201 @@
+"""One process's way to say things: confirmed, as an ask, or as a reply.
+
+FastStream consumes; what is said goes through here, on a connection of its own, so that an alarm of the broker
+never blocks the consumers. `broker.request` holds one lock for a whole round trip and is never used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractRobustConnection
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from workers.runtime.messaging.accelerator import dispatch, frame_reader
+from workers.runtime.messaging.accelerator.codec import Publishing
+from workers.runtime.messaging.accelerator.frame_writer import (
+    Pen,
+    acknowledge,
+    is_returned,
+    publish,
+    publish_returnable,
+    publish_unconfirmed,
+)
+from workers.runtime.messaging.envelope import Envelope
+
+log = structlog.get_logger()
+
+frame_reader.install()
+dispatch.install()
+
+COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
+REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
+CONNECT_SECONDS = 10.0
+"""After which a broker that took a connection and says nothing is tried anew; heartbeats begin only later."""
+CONFIRM_SECONDS = 5.0
+TELL_LINGER, ACK_LINGER = 0.01, 0.005
+"""Seconds that what nobody waits for may wait for company."""
+
+BROKEN = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
+"""What a publication raises when the broker is away; the message may have been stored."""
+
+
+class Unroutable(Exception):
+    """No queue wants this message now."""
+
+
+class Bus:
+    """A process's connection to RabbitMQ for publishing, asking and answering."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self.name = name
+        self._connection: AbstractRobustConnection | None = None
+        self._told: dict[str, AbstractExchange] = {}
+        self._asks: dict[str, AbstractExchange] = {}
+        self._unconfirmed: dict[str, AbstractExchange] = {}
+        self._graves: AbstractExchange | None = None
+        self._telling, self._acknowledging, self._asking = Pen(TELL_LINGER), Pen(ACK_LINGER), Pen()
+        self._looking = asyncio.Lock()
+        self._looks: Any = None
+        self.reply_queue = f"{name}.{uuid4()}@replies"
+        self.on_reply: Callable[[AbstractIncomingMessage], None] = lambda _: None
+        self.on_lost: Callable[[], None] = lambda: None
+        """The connection broke: no reply to what was asked so far will come."""
+
+    async def start(self) -> None:
+        """Connect; raises an AMQP error or OSError when the broker cannot be reached."""
+        connection = await aio_pika.connect_robust(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            reconnect_interval=0.5,
+            client_properties={"connection_name": f"{self.name}: says"},
+        )
+        try:
+            await self._open(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        connection.close_callbacks.add(lambda *_: self.on_lost())
+        self._connection = connection
+
+    async def _open(self, connection: AbstractRobustConnection) -> None:
+        confirmed = await connection.channel(publisher_confirms=True)
+        asking = await connection.channel(publisher_confirms=False)
+        replying = await connection.channel(publisher_confirms=False)
+        burying = await connection.channel(publisher_confirms=True)
+        for exchange in (COMMANDS, EVENTS, DEAD):
+            self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
+        for exchange in (COMMANDS, QUESTIONS):
+            self._asks[exchange] = await asking.get_exchange(exchange, ensure=False)
+        for exchange in (COMMANDS, REPLIES):
+            self._unconfirmed[exchange] = await replying.get_exchange(exchange, ensure=False)
+        self._graves = await burying.get_exchange(DEAD, ensure=False)
+        await self._listen(connection)
+
+    async def _listen(self, connection: AbstractRobustConnection) -> None:
+        channel = await connection.channel(publisher_confirms=False)
+        queue = await channel.declare_queue(self.reply_queue, exclusive=True, auto_delete=True)
+        await queue.bind(REPLIES, routing_key=self.reply_queue)
+
+        await queue.consume(dispatch.at_once(lambda reply: self.on_reply(reply)), no_ack=True)
+
+    async def stop(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    @property
+    def connected(self) -> bool:
+        """Connected, and not blocked by an alarm of the broker."""
+        connection = self._connection
+        if connection is None or connection.is_closed or not connection.connected.is_set():
+            return False
+        transport: Any = connection.transport
+        # aiormq keeps this to itself; an ask would lie in its buffer and be begun after we had said that it was not
+        unblocked = getattr(transport.connection, "_Connection__connection_unblocked", None) if transport else None
+        return unblocked is None or unblocked.is_set()
+
+    async def tell(self, exchange: str, topic: str, message: Publishing) -> None:
+        """Publish and wait for the confirm; raises Unroutable, or one of BROKEN."""
+        if not self.connected:
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            verdict = await publish(self._telling, self._told[exchange], topic, message)
+            try:
+                result = await verdict
+            except asyncio.CancelledError:
+                if verdict.cancelled():
+                    raise
+                raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from None
+        if is_returned(result):
+            raise Unroutable(topic)
+
+    async def ask(
+        self, exchange: str, topic: str, message: Publishing, on_return: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Publish; `on_return` hears of it when no queue wants it, until what is returned is called.
+
+        Raises one of BROKEN.
+        """
+        return await publish_returnable(self._asking, self._asks[exchange], topic, message, on_return)
+
+    async def note(self, topic: str, message: Publishing) -> None:
+        """Publish a command whose answer nobody awaits, best effort."""
+        await publish_unconfirmed(self._telling, self._unconfirmed[COMMANDS], topic, message)
+
+    async def reply(self, envelope: Envelope, message: Publishing) -> None:
+        """Answer an ask; an asker that is gone is no error."""
+        queue = envelope.reply_to.partition("|")[0]
+        await publish_unconfirmed(self._asking, self._unconfirmed[REPLIES], queue, message)
+
+    async def bury(self, topic: str, message: aio_pika.Message) -> None:
+        """Publish a copy of somebody's message, whatever its headers, to the dead letters; raises as `tell` does."""
+        if not self.connected or self._graves is None:
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            result = await self._graves.publish(message, routing_key=topic, mandatory=True)
+        if is_returned(result):
+            raise Unroutable(topic)
+
+    def acknowledge(self, raw: AbstractIncomingMessage) -> None:
+        """Acknowledge a delivery, soon; over a channel that is gone it comes again."""
+        acknowledge(self._acknowledging, raw)
+
+    async def written(self) -> None:
+        """Wait until what was said and acknowledged is written to the sockets."""
+        for pen in (self._telling, self._asking, self._acknowledging):
+            await pen.empty()
+
+    @asynccontextmanager
+    async def _looking_glass(self) -> AsyncIterator[Any]:
+        """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is made anew."""
+        if not self.connected:
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
+        async with asyncio.timeout(3), self._looking:
+            if self._looks is None or self._looks.is_closed:
+                transport: Any = self._connection.transport if self._connection else None
+                if transport is None:
+                    raise aio_pika.exceptions.AMQPConnectionError("the broker went away")
+                self._looks = await transport.connection.channel()
+            yield self._looks
+
+    async def bind(self, queue: str, exchange: str, topic: str) -> None:
+        """Bind a queue, which changes nothing when it is bound already."""
+        async with self._looking_glass() as channel:
+            await channel.queue_bind(queue, exchange, routing_key=topic)
+
+    async def look(self, queue: str) -> tuple[int, int] | None:
+        """How many messages wait in a queue and how many consumers it has; None when there is no such queue."""
+        async with self._looking_glass() as channel:
+            try:
+                found = await channel.queue_declare(queue, passive=True)
+            except ChannelNotFoundEntity:
+                return None
+        return found.message_count or 0, found.consumer_count or 0

@@ -1,0 +1,121 @@
+"""The exchanges, queues and bindings of the town, from what its workers handle; the only source of them.
+
+Told messages wait in quorum queues whose dead letters are kept, asked ones in queues where losing one is an unknown
+outcome. The stream is bound to events only: bound to commands it would make an unroutable command look delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+from aio_pika import ExchangeType
+from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
+
+from workers.runtime.messaging.bus import COMMANDS, DEAD, EVENTS, QUESTIONS, REPLIES
+from workers.runtime.worker import Worker
+
+EXCHANGES = {
+    COMMANDS: ExchangeType.TOPIC,
+    QUESTIONS: ExchangeType.TOPIC,
+    EVENTS: ExchangeType.TOPIC,
+    DEAD: ExchangeType.TOPIC,
+    REPLIES: ExchangeType.DIRECT,
+}
+DEAD_QUEUE, STREAM = "yeyak.dead", "yeyak.journal"
+
+TOLD = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": 200,
+    "x-dead-letter-exchange": DEAD,
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+    "x-max-length-bytes": 512 * 2**20,
+}
+KEPT_DEAD = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+JOURNAL = {
+    "x-queue-type": "stream",
+    "x-max-age": "7D",
+    "x-max-length-bytes": 4 * 2**30,
+    "x-stream-max-segment-size-bytes": 50_000_000,
+}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue, what it is made of, and where its messages come from."""
+
+    name: str
+    exchange: str
+    keys: list[str]
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def plan(workers: Iterable[Worker], asked_queue_type: str = "classic") -> list[Queue]:
+    """Every queue of the town, the dead letters' first: others point to it."""
+    asked = {"x-queue-type": asked_queue_type, "x-max-length": 20_000}
+    queues = [Queue(DEAD_QUEUE, DEAD, ["#"], KEPT_DEAD), Queue(STREAM, EVENTS, ["#"], JOURNAL)]
+    for worker in workers:
+        for name, handler in worker.queues().items():
+            arguments = TOLD if handler.message.travel() == "told" else asked
+            queues.append(Queue(name, handler.message.exchange, handler.keys, arguments))
+    return queues
+
+
+class Different(Exception):
+    """A queue is there with other arguments; its text is the queue's name."""
+
+
+async def apply(url: str, queues: list[Queue]) -> None:
+    """Assert exchanges, queues and bindings; raises Different, or an AMQP error."""
+    connection = await aio_pika.connect(url, timeout=10)
+    async with connection:
+        channel = await connection.channel()
+        for name, kind in EXCHANGES.items():
+            await channel.declare_exchange(name, kind, durable=True)
+        for queue in queues:
+            try:
+                declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+            except ChannelPreconditionFailed:
+                raise Different(queue.name) from None
+            for key in queue.keys:
+                await declared.bind(queue.exchange, routing_key=key)
+
+
+def definitions(queues: list[Queue]) -> dict[str, Any]:
+    """The same as RabbitMQ's `definitions.json`."""
+    return {
+        "exchanges": [
+            {
+                "name": name,
+                "vhost": "/",
+                "type": kind.value,
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+            for name, kind in EXCHANGES.items()
+        ],
+        "queues": [
+            {"name": queue.name, "vhost": "/", "durable": True, "auto_delete": False, "arguments": queue.arguments}
+            for queue in queues
+        ],
+        "bindings": [
+            {
+                "source": queue.exchange,
+                "vhost": "/",
+                "destination": queue.name,
+                "destination_type": "queue",
+                "routing_key": key,
+                "arguments": {},
+            }
+            for queue in queues
+            for key in queue.keys
+        ],
+    }
+
+
+__all__ = ["AMQPError", "Different", "Queue", "apply", "definitions", "plan"]

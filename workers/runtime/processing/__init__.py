@@ -1,0 +1,1 @@
+"""What happens to one message: claim, transaction, retry, outbox, timers."""

@@ -1,0 +1,118 @@
+"""Saying after commit: at once by whoever wrote it, and by the sweeper what a crash left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from contracts.base import CATALOGUE, Event, Message
+from storage.database import Database
+from storage.inbox import Inbox, Told
+from workers.runtime.messaging import envelope
+from workers.runtime.messaging.bus import BROKEN, Bus, Unroutable
+from workers.runtime.processing import failpoints
+from workers.runtime.settings import Settings
+
+log = structlog.get_logger()
+
+AT_ONCE = 256
+LEASE = timedelta(seconds=10)
+
+
+class Outgoing:
+    """Publishes outbox rows and forgets those that were confirmed, in batches."""
+
+    def __init__(self, context: str, database: Database, inbox: Inbox, bus: Bus, settings: Settings) -> None:
+        self._context = context
+        self._database = database
+        self._inbox = inbox
+        self._bus = bus
+        self._older = timedelta(seconds=settings.sweep_after_seconds)
+        self._sent: list[UUID] = []
+        self._tasks: set[asyncio.Task[bool]] = set()
+        self.on_told: Callable[[Told], None] = lambda row: None
+        self.failed = 0
+        """Publications that were nacked, unroutable or unanswered since the start."""
+
+    def say(self, rows: list[Told]) -> None:
+        """Publish rows that are committed; what fails is left to the sweeper."""
+        for row in rows:
+            self.on_told(row)
+            if self._bus.connected and len(self._tasks) < AT_ONCE:
+                task = asyncio.create_task(self._publish(row))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _publish(self, row: Told) -> bool:
+        contract = CATALOGUE.get(row.topic)
+        if contract is None:
+            log.error("no contract has this name; it waits for one", context=self._context, topic=row.topic)
+            return False
+        message = envelope.told(
+            row.id,
+            row.body.encode(),
+            row.topic,
+            self._context,
+            row.story_id,
+            row.causation_id,
+            row.actor,
+            row.traceparent,
+        )
+        if failpoints.hook:
+            await failpoints.hook(self._context, "publish")
+        try:
+            await self._bus.tell(contract.exchange, _routing_key(contract, row), message)
+        except (Unroutable, *BROKEN) as error:
+            self.failed += 1
+            log.warning("not published yet", context=self._context, topic=row.topic, id=str(row.id), error=repr(error))
+            return False
+        if failpoints.hook:
+            await failpoints.hook(self._context, "confirmed")
+        self._sent.append(row.id)
+        return True
+
+    async def flush(self) -> None:
+        """Forget what was confirmed; after a failure it is published once more, which is harmless."""
+        ids, self._sent = self._sent[:1000], self._sent[1000:]
+        if not ids:
+            return
+        try:
+            async with self._database.session() as session:
+                await self._inbox.sent(session, ids)
+        except BaseException:
+            self._sent.extend(ids)
+            raise
+
+    async def sweep(self) -> None:
+        """Publish what has been lying in the outbox for a while, a batch at a time, until nothing is left."""
+        while self._bus.connected:
+            async with self._database.session() as session:
+                rows = await self._inbox.sweep(session, self._older, LEASE, AT_ONCE)
+            if not rows:
+                return
+            if failpoints.hook:
+                await failpoints.hook(self._context, "swept")
+            sent = await asyncio.gather(*map(self._publish, rows))
+            await self.flush()
+            if not any(sent):
+                return
+
+    async def drain(self) -> None:
+        """Wait for the publications under way, then forget them."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=5)
+        while self._sent:
+            await self.flush()
+
+
+def _routing_key(contract: type[Message], row: Told) -> str:
+    """The topic, and behind it the context that an event is about."""
+    if not issubclass(contract, Event) or contract.about is None:
+        return row.topic
+    about = json.loads(row.body)[contract.about]
+    return f"{row.topic}.{about}" if about else row.topic

@@ -1,0 +1,343 @@
+"""A worker at work: its queues, its database, its loops.
+
+Deliveries come from FastStream; acknowledgement is decided here and nowhere else. In this order, each only after the
+commit: reply, say, acknowledge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
+
+from contracts.base import Message, Refused
+from contracts.journal import EntryKind, RecordHandled
+from storage.database import AWAY, Database
+from storage.inbox import Inbox
+from workers.runtime.delays import delays
+from workers.runtime.messaging import envelope as envelopes
+from workers.runtime.messaging.bus import BROKEN, Bus, Unroutable
+from workers.runtime.messaging.consumers import Hearing
+from workers.runtime.messaging.envelope import Envelope, Unreadable, read_body
+from workers.runtime.messaging.rpc import Asker
+from workers.runtime.observability import tracing
+from workers.runtime.observability.reports import Reports
+from workers.runtime.processing import failpoints
+from workers.runtime.processing.availability import Gate
+from workers.runtime.processing.batcher import Steps
+from workers.runtime.processing.outbox import Outgoing
+from workers.runtime.processing.processor import (
+    BEHIND_FOR_SECONDS,
+    LOOK_AGAIN_SECONDS,
+    SILENCE,
+    UNAVAILABLE,
+    GiveBack,
+    Handling,
+    Verdict,
+    answered,
+    refused,
+)
+from workers.runtime.processing.scheduler import Due
+from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.settings import Settings
+from workers.runtime.worker import Handler, Worker
+
+log = structlog.get_logger()
+
+Resource = TypeVar("Resource")
+BODY_LIMIT = 1_000_000
+BURY_AGAIN_SECONDS = 0.5
+STANDING_SECONDS = 10
+"""How often a process tells the journal how it stands."""
+
+
+class Context:
+    """One worker's handlers, running."""
+
+    away: tuple[type[Exception], ...] = AWAY
+    """What reading raises when the database is away."""
+
+    def __init__(self, worker: Worker, settings: Settings) -> None:
+        self.worker = worker
+        self.name = worker.name
+        self.settings = settings
+        self.database = Database(settings.database_of(worker.name), size=settings.pool_size)
+        self.inbox = Inbox(worker.schema)
+        self.bus = Bus(settings.amqp_url.get_secret_value(), worker.name)
+        self.asker = Asker(self.bus, worker.name, settings)
+        self.gate = Gate(worker.name, self.database)
+        self.reports = Reports(worker.name, self.bus)
+        self.outgoing = Outgoing(worker.name, self.database, self.inbox, self.bus, settings)
+        self.steps = Steps(self)
+        self.due = Due(self)
+        self.asker.on_outcome = self.reports.asked
+        self.hearing = Hearing(self)
+        self.on_handled: Callable[[Envelope, Verdict, float], None] = lambda envelope, verdict, took: None
+        self.prefetch = settings.prefetch
+        self._delay = delays(settings.delay_ms).get(worker.name)
+        self._resources: dict[type, Any] = {}
+        self._stack = AsyncExitStack()
+        self._at_work: dict[UUID, str] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    # -- life
+
+    async def start(self) -> None:
+        """Connect, open resources, consume, and run the loops."""
+        await self.bus.start()
+        await self.asker.start()
+        await self.open()
+        await self.hearing.start()
+        self.loops()
+
+    async def open(self) -> None:
+        """Open the database and what the handlers use."""
+        await self.database.start()
+        for kind, opener in self.worker.openers.items():
+            self._resources[kind] = await self._stack.enter_async_context(asynccontextmanager(opener)(self.settings))
+
+    def loops(self) -> None:
+        """What runs beside the deliveries."""
+        settings = self.settings
+        self.every(settings.tick_seconds, self.due.run)
+        self.every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
+        self.every(0.2, self.outgoing.flush)
+        self.every(0.25, self.reports.flush)
+        self.every(STANDING_SECONDS, self.report_standing)
+        self.every(600, self._forget)
+        self.every(settings.check_queues_seconds, self.hearing.check_queues)
+        for seconds, function in self.worker.loops:
+            self.every(seconds, partial(function, self))
+
+    async def stop(self) -> None:
+        """Stop consuming, finish what was begun, say what is left to say, and go."""
+        self._stopping = True
+        for loop in self._loops:
+            loop.cancel()
+        await self.hearing.finish(self.settings.drain_seconds)
+        await self.drain()
+        await self.bus.written()
+        await self.hearing.stop()
+        await self.asker.stop()
+        self.gate.stop()
+        await self.bus.stop()
+        await self.close()
+
+    async def drain(self) -> None:
+        """Say what is left to say."""
+        for last in (self.outgoing.drain, self.reports.flush):
+            with contextlib.suppress(*AWAY, *BROKEN):
+                await last()
+
+    async def close(self) -> None:
+        """Close what `open` opened."""
+        await self._stack.aclose()
+        await self.database.close()
+
+    def resource(self, kind: type[Resource]) -> Resource:
+        """What a `@worker.resource` of this type opened; raises KeyError when there is none."""
+        opened: Resource = self._resources[kind]
+        return opened
+
+    def readiness(self) -> dict[str, bool]:
+        """What must hold before this context can serve."""
+        return {
+            "broker": self.bus.connected,
+            "database": self.gate.is_open,
+            "consumers": self.hearing.broker is not None and not self.hearing.missing,
+            "not_draining": not self._stopping,
+        }
+
+    def every(self, seconds: float, function: Callable[[], Awaitable[Any]]) -> None:
+        """Run a function again and again while the database is there; what it raises is logged, and it goes on."""
+
+        async def loop() -> None:
+            while not self._stopping:
+                await asyncio.sleep(seconds)
+                try:
+                    if await self.gate.passed(3600):
+                        await function()
+                except (AMQPError, TimeoutError) as error:
+                    log.warning("a loop waits for the broker", context=self.name, error=repr(error))
+                except self.away as error:
+                    self.gate.shut(error)
+                except Exception:
+                    log.exception("a loop failed; it goes on", context=self.name)
+
+        self._loops.append(asyncio.create_task(loop()))
+
+    async def standing(self) -> dict[str, Any]:
+        """Counts of outbox and inbox rows, for operators."""
+        async with self.database.session() as session:
+            return dict(await self.inbox.standing(session))
+
+    async def report_standing(self) -> None:
+        """Tell the journal how this process stands."""
+        breakers = {context: breaker.state for context, breaker in self.asker.breakers.items()}
+        self.reports.stands(await self.standing(), all(self.readiness().values()), breakers)
+
+    async def _forget(self) -> None:
+        async with self.database.session() as session:
+            while await self.inbox.forget(session, timedelta(days=self.settings.keep_answers_days)):
+                pass
+
+    # -- deliveries
+
+    def collect(self, raw: AbstractIncomingMessage, handler: Handler) -> bool:
+        """Put a delivery to others of its kind, if it is to be handled in their company."""
+        return False
+
+    async def deliver(self, raw: AbstractIncomingMessage, handler: Handler) -> None:
+        """One delivery, from the queue to its acknowledgement."""
+        received = time.monotonic()
+        try:
+            envelope, message = self._read(raw, handler)
+        except Unreadable as reason:
+            await self.bury(raw, handler.message.topic, reason)
+            return
+        if self._delay is not None:
+            await self._delay.wait()
+        if envelope.asked and (verdict := self._repeat(envelope)):
+            await self._answer(envelope, verdict)
+            self.bus.acknowledge(raw)
+            return
+        self._at_work[envelope.id] = envelope.digest
+        try:
+            await self._handle(raw, Handling(self, handler, message, envelope, received))
+        finally:
+            self._at_work.pop(envelope.id, None)
+
+    def _read(self, raw: AbstractIncomingMessage, handler: Handler) -> tuple[Envelope, Message]:
+        envelope = envelopes.read(raw, handler.message.topic)
+        if len(raw.body) > BODY_LIMIT:
+            raise Unreadable(f"the body has {len(raw.body)} bytes, more than {BODY_LIMIT}")
+        if tracing.on is not None:
+            tracing.arrive(tracing.on, envelope, self.name, raw.headers.get("traceparent"))
+        return envelope, read_body(handler.message, raw.body)
+
+    def _repeat(self, envelope: Envelope) -> Verdict | None:
+        """The same request is at work in this very process."""
+        digest = self._at_work.get(envelope.id)
+        if digest is None:
+            return None
+        return Verdict("still_running") if digest == envelope.digest else refused(Refused("idempotency_key_reused"))
+
+    async def _handle(self, raw: AbstractIncomingMessage, handling: Handling) -> None:
+        envelope = handling.envelope
+        try:
+            verdict = await self._verdict(handling)
+        except GiveBack:
+            await raw.nack(requeue=True)
+            return
+        if failpoints.hook:
+            await failpoints.hook(self.name, "committed")
+        if envelope.asked:
+            await self._answer(envelope, verdict)
+        if failpoints.hook:
+            await failpoints.hook(self.name, "replied")
+        self.outgoing.say(handling.told)
+        if failpoints.hook:
+            await failpoints.hook(self.name, "said")
+        self.bus.acknowledge(raw)
+        self.note(handling, verdict)
+
+    async def _verdict(self, handling: Handling) -> Verdict:
+        if handling.handler.is_question:
+            return await self._look_up(handling)
+        if handling.is_too_late():
+            return SILENCE
+        try:
+            return await handling.run()
+        except GiveBack:
+            raise
+        except Exception as error:
+            return await self._failed(handling, error)
+
+    async def _look_up(self, handling: Handling) -> Verdict:
+        """A question: look until it is known, half a second at most; nothing is kept."""
+        try:
+            while True:
+                try:
+                    answer = await self.read(handling)
+                except Behind as behind:
+                    if not handling.may_look_again(BEHIND_FOR_SECONDS):
+                        return answered(behind.answer)
+                except Refused as refusal:
+                    if not (isinstance(refusal, NotKnownYet) and handling.may_look_again()):
+                        return refused(refusal)
+                else:
+                    return answered(answer)
+                await self.something_new(handling)
+        except self.away as error:
+            self.gate.shut(error)
+            return UNAVAILABLE
+        except Exception as error:
+            log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
+            return UNAVAILABLE
+
+    async def something_new(self, handling: Handling) -> None:
+        """Wait until another look at the same may show more."""
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    async def read(self, handling: Handling) -> Any:
+        """Run a question's handler."""
+        async with self.database.session() as session:
+            return await handling.handler.first(handling.message, session)
+
+    async def _answer(self, envelope: Envelope, verdict: Verdict) -> None:
+        if verdict.kind is None:
+            return
+        message = envelopes.reply(
+            verdict.kind, verdict.body, envelope.correlation_id, self.name, replayed=verdict.replayed
+        )
+        with contextlib.suppress(*BROKEN):
+            await self.bus.reply(envelope, message)
+
+    def note(self, handling: Handling, verdict: Verdict, kind: EntryKind | None = None) -> None:
+        """Count a handling, and report it to the journal."""
+        took = time.monotonic() - handling.received
+        self.due.stir()
+        self.on_handled(handling.envelope, verdict, took)
+        if handling.envelope.span is not None:
+            tracing.end(handling.envelope.span, verdict.outcome)
+        if handling.handler.message is not RecordHandled:
+            self.reports.handled(kind or handling.handler.kind, handling.envelope, verdict.outcome, took)
+
+    async def bury(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
+        """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""
+        log.error("unreadable", context=self.name, topic=topic, reason=str(reason))
+        message = envelopes.buried(raw, f"{topic}@{self.name}", str(reason))
+        try:
+            await self.bus.bury(topic, message)
+        except (Unroutable, *BROKEN):
+            await asyncio.sleep(BURY_AGAIN_SECONDS)
+            await raw.nack(requeue=True)
+            return
+        if raw.reply_to and raw.correlation_id:
+            asker = Envelope(
+                uuid4(), topic, b"", uuid4(), None, "", reply_to=raw.reply_to, correlation_id=str(raw.correlation_id)
+            )
+            await self._answer(asker, refused(Refused("invalid", reason=str(reason)[:300])))
+        await raw.ack()
+
+    # -- failures
+
+    async def _failed(self, handling: Handling, error: Exception) -> Verdict:
+        """Asked: say so if nothing was begun, else be silent. Told: keep the message with its error, for later."""
+        envelope = handling.envelope
+        log.warning("a step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
+        if envelope.asked:
+            return SILENCE if handling.may_have_begun else UNAVAILABLE
+        await self.due.keep(handling, "waiting", repr(error), failures=1)
+        return Verdict(None, code="retry")

@@ -1,0 +1,1 @@
+"""Views, fed by events in batches, and their rebuild."""

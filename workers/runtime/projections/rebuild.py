@@ -1,0 +1,107 @@
+"""Rebuilding a view from the journal while it keeps answering.
+
+`building` is set first, so that every later batch writes both generations. A mark is said after that: once the journal
+has kept it, everything said before `building` was set lies before it. Then the events up to the mark are read and
+applied to the new generation, in any order and as often as need be, and the generations are swapped in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from contracts.base import CATALOGUE, Question
+from contracts.journal import FindMark, KeptEvents, Marked, MarkSet, ReadEvents
+from storage.views import ViewDatabase
+from workers.runtime.messaging import envelope
+from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.rpc import Asker, Request
+from workers.runtime.projections.view import View, apply
+
+PAGE = 1000
+MARK_SECONDS = 60.0
+
+
+class RebuildFailed(Exception):
+    """One sentence for an operator; the view answers from its old generation as before."""
+
+
+async def rebuild(view: View, store: ViewDatabase, bus: Bus, asker: Asker) -> int:
+    """Build a new generation and swap it in; returns how many events were applied. Raises RebuildFailed."""
+    generation = await _begin(store)
+    mark = await _mark(bus, asker)
+    applied = 0
+    async for page in _events(view, asker, mark):
+        applied += len(page)
+        await apply(view, store, page, only=generation)
+    await _swap(store, generation)
+    return applied
+
+
+async def _begin(store: ViewDatabase) -> int:
+    """Have every later batch write a new, empty generation, too."""
+    generations = store.tables.generations
+    async with store.change() as connection:
+        row = (await connection.execute(sa.select(generations).with_for_update())).one()
+        generation: int = max(row.current, row.building or 0) + 1
+        if row.building is not None:
+            await store.clear(connection, row.building)
+        await store.clear(connection, generation)
+        await connection.execute(sa.update(generations).values(building=generation))
+    return generation
+
+
+async def _mark(bus: Bus, asker: Asker) -> int:
+    """Say a mark, and wait for the position at which the journal keeps it."""
+    mark = MarkSet(mark_id=uuid4(), version=1)
+    message = envelope.told(
+        mark.mark_id, mark.model_dump_json().encode(), mark.topic, bus.name, mark.mark_id, None, "operator"
+    )
+    await bus.tell(mark.exchange, mark.topic, message)
+    deadline = time.monotonic() + MARK_SECONDS
+    while time.monotonic() < deadline:
+        found: Marked = await _ask(asker, FindMark(mark_id=mark.mark_id))
+        if found.position is not None:
+            return found.position
+        await asyncio.sleep(0.1)
+    raise RebuildFailed(f"the journal has not kept a mark within {MARK_SECONDS:.0f} s: is it running?")
+
+
+async def _events(view: View, asker: Asker, up_to: int) -> AsyncIterator[list[Any]]:
+    after, topics = 0, sorted(view.copies)
+    while after < up_to:
+        kept: KeptEvents = await _ask(asker, ReadEvents(topics=topics, after=after, limit=PAGE))
+        if not kept.events:
+            return
+        yield [CATALOGUE[event.topic].model_validate_json(event.body) for event in kept.events]
+        after = kept.events[-1].position
+
+
+async def _ask(asker: Asker, question: Question[Any]) -> Any:
+    request = Request(
+        topic=question.topic,
+        exchange=question.exchange,
+        body=question.model_dump_json().encode(),
+        message_id=uuid4(),
+        actor="operator",
+        story_id=uuid4(),
+    )
+    reply = await asker.call(request, within=20.0, budget=15.0)
+    if reply.kind != "done":
+        raise RebuildFailed(f"the journal did not answer {question.topic}: {reply.kind}")
+    return type(question).answer.model_validate_json(reply.body)
+
+
+async def _swap(store: ViewDatabase, generation: int) -> None:
+    generations = store.tables.generations
+    async with store.change() as connection:
+        row = (await connection.execute(sa.select(generations).with_for_update())).one()
+        if row.building != generation:
+            raise RebuildFailed("another rebuild has begun since")
+        await connection.execute(sa.update(generations).values(current=generation, building=None))
+        await store.clear(connection, row.current)
