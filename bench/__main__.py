@@ -21,7 +21,7 @@ import psutil
 
 from bench import asks, booking, lag, table, views
 from bench.stage import BenchFailed, Load, Stage
-from bench.systems import Floor, Town, quiet
+from bench.systems import Floor, Town, wait_until_idle
 from ops.stack.local import local
 from ops.stack.servers import ServerFailed
 
@@ -100,7 +100,7 @@ async def measure(root: Path, plan: Plan, parts: tuple[str, ...] | list[str]) ->
 
 
 async def _problems(system: Floor | Town) -> list[str]:
-    await quiet(system)
+    await wait_until_idle(system)
     return await system.problems()
 
 

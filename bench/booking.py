@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.cpu import LOAD, MACHINE, OTHERS, Meter
 from bench.stage import BenchFailed, Load, Stage
-from bench.systems import System, quiet
+from bench.systems import System, wait_until_idle
 
 
 @dataclass
@@ -80,7 +80,7 @@ async def book(stage: Stage, load: Load, system: System, clients: int, seconds: 
     system.booked += len(result["micros"])
     if not result["micros"]:
         raise BenchFailed(f"the {system.name} took no booking: {result['statuses']} {result['samples']}")
-    rounds.trailing.append(await quiet(system))
+    rounds.trailing.append(await wait_until_idle(system))
     rounds.cpu.update(meter.read())
     rounds.add(result)
 

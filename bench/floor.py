@@ -4,7 +4,7 @@ HTTP -> gateway -> queue -> rentals (insert) -> queue -> payments (insert) -> re
      -> rentals (update, outbox row) -> event -> view (inbox row, row)
      -> reply -> gateway -> HTTP
 
-A GET goes the same way for one row of `rentals` and is the floor under a question. `python -m bench.floor ROLE` runs
+A GET goes the same way for one row of `rentals` and is the floor under a query. `python -m bench.floor ROLE` runs
 one of the four processes, which says `ready` when it works. Booking and event queues are quorum queues, events are
 confirmed before the answer, messages acknowledged after the work.
 """

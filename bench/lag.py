@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.booking import percentiles
 from bench.stage import Load, Stage
-from bench.systems import Town, quiet
+from bench.systems import Town, wait_until_idle
 
 ROW = "select 1 from video_rental_my_page.rentals where rental_id = $1 and version >= $2"
 CLIENTS = 16
@@ -25,7 +25,7 @@ async def measure(stage: Stage, load: Load, town: Town, seconds: float) -> dict[
     town.booked += len(beside["micros"])
     results["busy"]["bookings_per_second_beside"] = round(len(beside["micros"]) / beside["seconds"], 1)
     town.sent += _MANY
-    await quiet(town)
+    await wait_until_idle(town)
     return results
 
 

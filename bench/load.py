@@ -195,14 +195,14 @@ ASKERS: dict[bool, Callable[[], Awaitable[str]]] = {}
 async def ask(job: dict[str, Any]) -> dict[str, Any]:
     """Ask over the queue for `seconds`, `clients` at a time, without a gateway."""
     kind = _town_asker if job["town"] else _floor_asker
-    asker = ASKERS[job["town"]] = ASKERS.get(job["town"]) or await kind(job)
+    rpc = ASKERS[job["town"]] = ASKERS.get(job["town"]) or await kind(job)
     micros: list[int] = []
     failed: Counter[str] = Counter()
     started = time.perf_counter()
 
     async def client() -> None:
         while (sent := time.perf_counter()) < started + job["seconds"]:
-            outcome = await asker()
+            outcome = await rpc()
             if outcome == "done":
                 micros.append(round((time.perf_counter() - sent) * 1e6))
             else:
@@ -216,19 +216,19 @@ async def ask(job: dict[str, Any]) -> dict[str, Any]:
 async def _town_asker(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     from contracts.video_rental.rentals import ShowShelf
     from workers.runtime.messaging.bus import Bus
-    from workers.runtime.messaging.rpc import Asker, Request
+    from workers.runtime.messaging.rpc import RpcClient, RpcRequest
     from workers.runtime.settings import settings
 
     bus = Bus(job["amqp"], "bench")
     await bus.start()
-    asker = Asker(bus, "bench", settings())
-    await asker.start()
+    rpc = RpcClient(bus, "bench", settings())
+    await rpc.start()
     body = ShowShelf(video_id=UUID(job["id"])).model_dump_json().encode()
 
     async def once() -> str:
         id = uuid4()
-        request = Request(ShowShelf.topic, ShowShelf.exchange, body, id, "staff:bench", id)
-        return (await asker.call(request, within=5, budget=2)).kind
+        request = RpcRequest(ShowShelf.topic, ShowShelf.exchange, body, id, "staff:bench", id)
+        return (await rpc.call(request, within=5, budget=2)).kind
 
     return once
 

@@ -226,7 +226,7 @@ class Town:
         return [f"town: an invariant is broken: read {self._stage.log_of('audit')}"]
 
 
-async def quiet(system: System) -> float:
+async def wait_until_idle(system: System) -> float:
     """Wait until nothing is on its way; the seconds that it took."""
     started = time.monotonic()
     await until(system.is_quiet, f"the {system.name} does not come to rest", QUIET_WITHIN)

@@ -13,7 +13,7 @@ from typing import Any
 from bench.booking import percentiles
 from bench.cpu import LOAD, Meter
 from bench.stage import BenchFailed, Load, Stage
-from bench.systems import Town, quiet
+from bench.systems import Town, wait_until_idle
 
 RENTALS_EACH = 50
 SMALL = 1_000
@@ -47,7 +47,7 @@ SCHEMA = "video_rental_my_page"
 
 async def measure(stage: Stage, load: Load, town: Town, large: int, seconds: float) -> dict[str, Any]:
     """Replaces all that My Page holds."""
-    await quiet(town)
+    await wait_until_idle(town)
     runs: dict[int, list[dict[str, Any]]] = {SMALL: [], large: []}
     for rows in (SMALL, large, SMALL):
         await _fill(town, rows)

@@ -1,6 +1,6 @@
 """The three kinds of message, and the two ways they travel.
 
-A `Command` is an order that one context obeys, an `Event` a fact for any number of listeners, a `Question` a look.
+A `Command` is an order that one context obeys, an `Event` a fact for any number of listeners, a `Query` a look.
 Events and commands without an answer (`Command[None]`) are *told*: sent after commit, for as long as it takes.
 Questions and commands with an answer are *asked*: somebody waits, and losing one is an unknown outcome.
 """
@@ -18,7 +18,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
 
 Role = Literal["customer", "staff", "operator"]
-Travel = Literal["told", "asked"]
+DeliveryKind = Literal["durable", "request"]
 Answer = TypeVar("Answer")
 
 
@@ -69,8 +69,8 @@ class Message(Shape):
         return cls.topic.rpartition(".")[0]
 
     @classmethod
-    def travel(cls) -> Travel:
-        return "told" if cls.answer is None else "asked"
+    def delivery(cls) -> DeliveryKind:
+        return "durable" if cls.answer is None else "request"
 
 
 CATALOGUE: dict[str, type[Message]] = {}
@@ -83,10 +83,10 @@ class Command(Message, Generic[Answer]):
     exchange = "yeyak.commands"
 
 
-class Question(Message, Generic[Answer]):
+class Query(Message, Generic[Answer]):
     """A look; exactly one context answers, nothing changes."""
 
-    exchange = "yeyak.questions"
+    exchange = "yeyak.queries"
 
 
 class Event(Message):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Command, Event, Question, Reason, Shape
+from contracts.base import Caller, Command, Event, Query, Reason, Shape
 
 EntryKind = Literal["command", "event", "ask", "question", "retry", "timer", "dead_letter", "operator"]
 DeadLetterStatus = Literal["DEAD", "REPLAYED", "DISCARDED"]
@@ -45,7 +45,7 @@ class Breaker(Shape):
     state: Literal["closed", "open", "half_open"]
 
 
-class Standing(Shape):
+class ProcessStatus(Shape):
     """How one process of a context stands."""
 
     context: str
@@ -115,7 +115,7 @@ class RecordHandled(Command[Recorded]):
     topic = "journal.record_handled"
 
     entries: list[Handled]
-    standing: Standing | None = None
+    standing: ProcessStatus | None = None
     """Now and then, how the one who reports stands."""
 
 
@@ -176,7 +176,7 @@ class DeadLetters(Shape):
     next_cursor: str | None
 
 
-class ListDeadLetters(Question[DeadLetters]):
+class ListDeadLetters(Query[DeadLetters]):
     topic = "journal.list_dead_letters"
 
     status: DeadLetterStatus | None = "DEAD"
@@ -188,7 +188,7 @@ class ListDeadLetters(Question[DeadLetters]):
     cursor: str | None = None
 
 
-class ShowDeadLetter(Question[DeadLetter]):
+class ShowDeadLetter(Query[DeadLetter]):
     topic = "journal.show_dead_letter"
 
     dead_letter_id: UUID
@@ -228,7 +228,7 @@ class Story(Shape):
     entries: list[StoryEntry]
 
 
-class TellStory(Question[Story]):
+class TellStory(Query[Story]):
     """The story of anything that has an id: a rental, a payment, a message."""
 
     topic = "journal.tell_story"
@@ -250,7 +250,7 @@ class KeptEvents(Shape):
     events: list[KeptEvent]
 
 
-class ReadEvents(Question[KeptEvents]):
+class ReadEvents(Query[KeptEvents]):
     """Events of some topics after a position of the journal, in its order."""
 
     topic = "journal.read_events"
@@ -264,7 +264,7 @@ class Marked(Shape):
     position: int | None
 
 
-class FindMark(Question[Marked]):
+class FindMark(Query[Marked]):
     """Where the journal keeps a mark; None until it has read that far."""
 
     topic = "journal.find_mark"
@@ -294,10 +294,10 @@ class Minute(Shape):
     ask_ms_p95: float | None
 
 
-class TownNow(Shape):
+class SystemNow(Shape):
     """How the town stands, as far as the journal was told."""
 
-    standings: list[Standing]
+    standings: list[ProcessStatus]
     """Of the processes that reported lately, by context."""
     minutes: list[Minute]
     """Oldest first, without those in which nothing happened."""
@@ -309,7 +309,7 @@ class TownNow(Shape):
     as_of: AwareDatetime
 
 
-class ShowTown(Question[TownNow]):
+class ShowSystemStatus(Query[SystemNow]):
     """How the town stands, and what happened in the last minutes."""
 
     topic = "journal.show_town"
@@ -317,7 +317,7 @@ class ShowTown(Question[TownNow]):
     minutes: int = 60
 
 
-class TakeUpDeadLetter(Command[None]):
+class ApplyResolution(Command[None]):
     """A context is told to handle a dead letter of its own again, or to give it up; each context has its own topic."""
 
     message_id: UUID
@@ -326,8 +326,8 @@ class TakeUpDeadLetter(Command[None]):
 
 
 @cache
-def take_up_dead_letter(context: str) -> type[TakeUpDeadLetter]:
+def apply_resolution(context: str) -> type[ApplyResolution]:
     """The command by which `context` is told about its dead letters."""
     return type(
-        "TakeUpDeadLetter", (TakeUpDeadLetter,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__}
+        "ApplyResolution", (ApplyResolution,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__}
     )

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 
 
 class PaymentStatus(StrEnum):
@@ -238,14 +238,14 @@ class RefundSucceeded(RefundEvent):
     topic = "payments.refund_succeeded"
 
 
-class ShowPayment(Question[PaymentState]):
+class ShowPayment(Query[PaymentState]):
     topic = "payments.show_payment"
 
     payment_id: UUID
     caller: Caller
 
 
-class ListPayments(Question[Page[PaymentState]]):
+class ListPayments(Query[Page[PaymentState]]):
     topic = "payments.list_payments"
 
     payer: str | None = None
@@ -255,14 +255,14 @@ class ListPayments(Question[Page[PaymentState]]):
     cursor: str | None = None
 
 
-class ShowRefund(Question[RefundState]):
+class ShowRefund(Query[RefundState]):
     topic = "payments.show_refund"
 
     refund_id: UUID
     caller: Caller
 
 
-class ListRefunds(Question[Page[RefundState]]):
+class ListRefunds(Query[Page[RefundState]]):
     topic = "payments.list_refunds"
 
     payer: str | None = None

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Command, Event, MemberId, Page, Question, Shape, Won
+from contracts.base import Command, Event, MemberId, Page, Query, Shape, Won
 from contracts.shop.states import OrderStatus
 
 
@@ -102,7 +102,7 @@ class TransferCancelled(TransferEvent):
     topic = "payments.transfer_cancelled"
 
 
-class ListTransfers(Question[Page[TransferState]]):
+class ListTransfers(Query[Page[TransferState]]):
     topic = "payments.list_transfers"
 
     status: TransferStatus | None = None

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from gateway_api.app import State, build
 from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import Asker
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import tracing
 from workers.runtime.observability.logs import configure_logs
 from workers.runtime.settings import Settings, settings, unknown_names
@@ -55,7 +55,7 @@ def main() -> int:
         chosen = settings()
         configure_logs(chosen.log_level, sys.stderr)
         bus = Bus(chosen.amqp_url.get_secret_value(), NAME)
-        app = build(Asker(bus, NAME, chosen), chosen, bus=bus)
+        app = build(RpcClient(bus, NAME, chosen), chosen, bus=bus)
     except ValidationError as error:
         named = ", ".join("YEYAK_" + str(detail["loc"][0]).upper() + ": " + detail["msg"] for detail in error.errors())
         print(named, file=sys.stderr)

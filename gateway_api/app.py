@@ -27,14 +27,14 @@ from gateway_api import (
     ticketing,
     video_rental,
 )
-from gateway_api.edge_middleware import Edge, methods
-from gateway_api.gateway import Asks, Door, Route, Routes
+from gateway_api.edge_middleware import EdgeMiddleware, methods
+from gateway_api.gateway import Asks, Gateway, Route, Routes
 from gateway_api.language import preferred
 from gateway_api.openapi import described
 from gateway_api.problems import Problem
 from gateway_api.tokens import Verifier
-from workers.runtime.messaging.bus import BROKEN, Bus
-from workers.runtime.messaging.rpc import Asker
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ LEAVE_SECONDS = 2.0
 class State:
     """Whether this gateway can serve."""
 
-    def __init__(self, door: Door, bus: Bus | None = None) -> None:
+    def __init__(self, door: Gateway, bus: Bus | None = None) -> None:
         self.door = door
         self.bus = bus
         self.draining = False
@@ -75,14 +75,14 @@ class State:
         }
 
     def breakers(self) -> dict[str, str]:
-        """The asker's breakers, `closed`, `open` or `half_open`, by context."""
-        known = getattr(self.door.asker, "breakers", {})
+        """The rpc's breakers, `closed`, `open` or `half_open`, by context."""
+        known = getattr(self.door.rpc, "breakers", {})
         return {context: breaker.state for context, breaker in sorted(known.items())}
 
 
-def build(asker: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None) -> Starlette:
+def build(rpc: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None) -> Starlette:
     """The gateway over an asking client; `bus` is what `/ready` looks at, and is started and stopped with the app."""
-    door = Door(asker, settings, verifier)
+    door = Gateway(rpc, settings, verifier)
     state = State(door, bus)
     app = Starlette(
         middleware=_middleware(settings, lambda: app.routes),
@@ -111,7 +111,7 @@ def all_routes() -> list[Route]:
 
 
 def _middleware(settings: Settings, routes: Callable[[], list[Any]]) -> list[Middleware]:
-    layers = [Middleware(Edge, routes=routes)]
+    layers = [Middleware(EdgeMiddleware, routes=routes)]
     if settings.gateway_cors_origins:
         origins = Middleware(
             CORSMiddleware,
@@ -155,8 +155,8 @@ def _lifespan(state: State) -> Callable[[Starlette], Any]:
                 await state.console.live.stop()
             await asyncio.wait({coming}, timeout=LEAVE_SECONDS)
             coming.cancel()
-            if isinstance(state.door.asker, Asker):
-                await state.door.asker.stop()
+            if isinstance(state.door.rpc, RpcClient):
+                await state.door.rpc.stop()
             if state.bus is not None:
                 await state.bus.stop()
 
@@ -171,10 +171,10 @@ async def _connect(state: State) -> None:
     while state.bus is not None and not state.closed:
         try:
             await state.bus.start()
-            if isinstance(state.door.asker, Asker):
-                await state.door.asker.start()
+            if isinstance(state.door.rpc, RpcClient):
+                await state.door.rpc.start()
             return
-        except (*BROKEN, OSError) as error:
+        except (*BROKER_ERRORS, OSError) as error:
             if told != (told := type(error).__name__):
                 log.warning("the broker cannot be reached yet", error=told)
             await state.bus.stop()

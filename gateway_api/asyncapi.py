@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 import contracts
-from contracts.base import CATALOGUE, Event, Message, Question
-from contracts.journal import take_up_dead_letter
+from contracts.base import CATALOGUE, Event, Message, Query
+from contracts.journal import apply_resolution
 
 REF = "#/components/schemas/{model}"
 REPLIES = "yeyak.replies"
@@ -46,15 +46,15 @@ def catalogue() -> dict[str, type[Message]]:
     for module in pkgutil.walk_packages(contracts.__path__, "contracts."):
         importlib.import_module(module.name)
     for context in {message.owner() for message in CATALOGUE.values()}:
-        take_up_dead_letter(context)
+        apply_resolution(context)
     return dict(sorted(CATALOGUE.items()))
 
 
 def kind(message: type[Message]) -> str:
-    """`event`, `question` or `command`."""
+    """`event`, `query` or `command`."""
     if issubclass(message, Event):
         return "event"
-    return "question" if issubclass(message, Question) else "command"
+    return "question" if issubclass(message, Query) else "command"
 
 
 @cache
@@ -76,7 +76,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Yeyak",
             "version": "1",
-            "description": "What may be said in the town: commands are obeyed by one context, questions answered by "
+            "description": "What may be said in the town: commands are obeyed by one context, queries answered by "
             "one, events heard by any number. Events and commands without an answer are told, the others asked.",
         },
         "defaultContentType": "application/json",
@@ -84,7 +84,7 @@ def document() -> dict[str, Any]:
             **{topic: _channel(topic, message.exchange, [topic]) for topic, message in messages.items()},
             REPLIES: {
                 **_channel(None, REPLIES, list(answers)),
-                "description": "Routed by the asker's own reply queue.",
+                "description": "Routed by the rpc's own reply queue.",
             },
         },
         "operations": {topic: _operation(topic, message) for topic, message in messages.items()},
@@ -107,7 +107,7 @@ def _message(topic: str, message: type[Message], payload: Any) -> dict[str, Any]
         "contentType": "application/json",
         "headers": {"$ref": REF.format(model="Headers")},
         "correlationId": {"location": "$message.header#/correlation_id"},
-        "tags": [{"name": kind(message)}, {"name": message.travel()}],
+        "tags": [{"name": kind(message)}, {"name": message.delivery()}],
         "payload": payload,
     }
 

@@ -35,7 +35,7 @@ from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
 from contracts.payments import Card
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenReason, Paging, not_given
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 
 routes = Routes(
     "/v1/bike-sharing",
@@ -127,129 +127,129 @@ class Seen(Filters):
 
 
 @routes.post("/deposits/top-ups", CUSTOMER, TopUpDeposit, NewTopUp, creates="/deposits/top-ups/{top_up_id}")
-async def top_up(visit: Visit, form: NewTopUp) -> Response:
+async def top_up(request: RequestContext, form: NewTopUp) -> Response:
     """Money into the own deposit; what is owed is paid first."""
-    return await visit.ask(TopUpDeposit(**vars(form), caller=visit.caller))
+    return await request.send(TopUpDeposit(**vars(form), caller=request.caller))
 
 
 @routes.get("/deposits/top-ups", ANY, ListTopUps, TopUpFilters)
-async def list_top_ups(visit: Visit, filters: TopUpFilters) -> Response:
+async def list_top_ups(request: RequestContext, filters: TopUpFilters) -> Response:
     """Top-ups and credits, those that came to nothing too; staff may name a `member_id`."""
-    return await visit.ask(ListTopUps(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListTopUps(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/deposits/top-ups/{top_up_id}", ANY, ShowTopUp)
-async def show_top_up(visit: Visit) -> Response:
-    return await visit.ask(ShowTopUp(top_up_id=visit.id("top_up_id"), caller=visit.caller))
+async def show_top_up(request: RequestContext) -> Response:
+    return await request.send(ShowTopUp(top_up_id=request.id("top_up_id"), caller=request.caller))
 
 
 @routes.post("/deposits/{member_id}/credits", STAFF, CreditDeposit, NewCredit, creates="/deposits/top-ups/{top_up_id}")
-async def credit(visit: Visit, form: NewCredit) -> Response:
+async def credit(request: RequestContext, form: NewCredit) -> Response:
     """Money that staff give a member; what is owed is paid first."""
-    return await visit.ask(CreditDeposit(member_id=visit.text("member_id"), **vars(form), caller=visit.caller))
+    return await request.send(CreditDeposit(member_id=request.text("member_id"), **vars(form), caller=request.caller))
 
 
 @routes.get("/deposits/me", CUSTOMER, ShowDeposit)
-async def show_own_deposit(visit: Visit) -> Response:
-    return await visit.ask(ShowDeposit(member_id=visit.caller.member_id, caller=visit.caller))
+async def show_own_deposit(request: RequestContext) -> Response:
+    return await request.send(ShowDeposit(member_id=request.caller.member_id, caller=request.caller))
 
 
 @routes.get("/deposits", STAFF, ListDeposits, Paging)
-async def list_deposits(visit: Visit, filters: Paging) -> Response:
-    return await visit.ask(ListDeposits(**vars(filters)))
+async def list_deposits(request: RequestContext, filters: Paging) -> Response:
+    return await request.send(ListDeposits(**vars(filters)))
 
 
 @routes.get("/deposits/{member_id}", STAFF, ShowDeposit)
-async def show_deposit(visit: Visit) -> Response:
-    return await visit.ask(ShowDeposit(member_id=visit.text("member_id"), caller=visit.caller))
+async def show_deposit(request: RequestContext) -> Response:
+    return await request.send(ShowDeposit(member_id=request.text("member_id"), caller=request.caller))
 
 
 @routes.get("/deposits/{member_id}/entries", ANY, ListEntries, Paging)
-async def list_entries(visit: Visit, filters: Paging) -> Response:
+async def list_entries(request: RequestContext, filters: Paging) -> Response:
     """The ledger of a member; `me` is the own one."""
-    member_id = visit.text("member_id")
-    if member_id == "me" and not visit.caller.is_staff:
-        member_id = visit.caller.member_id
-    return await visit.ask(ListEntries(member_id=member_id, **vars(filters), caller=visit.caller))
+    member_id = request.text("member_id")
+    if member_id == "me" and not request.caller.is_staff:
+        member_id = request.caller.member_id
+    return await request.send(ListEntries(member_id=member_id, **vars(filters), caller=request.caller))
 
 
 # -- the fleet
 
 
 @routes.post("/bikes", STAFF, RegisterBike, NewBike, creates="/bikes/{bike_id}")
-async def register_bike(visit: Visit, form: NewBike) -> Response:
+async def register_bike(request: RequestContext, form: NewBike) -> Response:
     condition = CONDITIONS[form.status]
-    return await visit.ask(
-        RegisterBike(code=form.code, location=form.location, condition=condition, caller=visit.caller)
+    return await request.send(
+        RegisterBike(code=form.code, location=form.location, condition=condition, caller=request.caller)
     )
 
 
 @routes.get("/bikes", ANY, ListBikes, BikeFilters)
-async def list_bikes(visit: Visit, filters: BikeFilters) -> Response:
+async def list_bikes(request: RequestContext, filters: BikeFilters) -> Response:
     """The fleet; broken bikes only for staff."""
-    return await visit.ask(ListBikes(**vars(filters), broken_too=visit.caller.is_staff))
+    return await request.send(ListBikes(**vars(filters), broken_too=request.caller.is_staff))
 
 
 @routes.get("/bikes/{bike_id}", ANY, ShowBike)
-async def show_bike(visit: Visit) -> Response:
-    return await visit.ask(ShowBike(bike_id=visit.id("bike_id"), caller=visit.caller))
+async def show_bike(request: RequestContext) -> Response:
+    return await request.send(ShowBike(bike_id=request.id("bike_id"), caller=request.caller))
 
 
 @routes.patch("/bikes/{bike_id}", STAFF, ChangeBike, BikeChanges)
-async def change_bike(visit: Visit, form: BikeChanges) -> Response:
+async def change_bike(request: RequestContext, form: BikeChanges) -> Response:
     """Of a bike in use only that it is BROKEN is noted, for after the ride."""
     condition = CONDITIONS[form.status]
-    return await visit.ask(ChangeBike(bike_id=visit.id("bike_id"), location=form.location, condition=condition))
+    return await request.send(ChangeBike(bike_id=request.id("bike_id"), location=form.location, condition=condition))
 
 
 # -- rides
 
 
 @routes.post("/rides", CUSTOMER, StartRide, NewRide, creates="/rides/{ride_id}", look="/ride-history/{ride_id}")
-async def start_ride(visit: Visit, form: NewRide) -> Response:
-    return await visit.ask(StartRide(bike_id=form.bike_id, caller=visit.caller))
+async def start_ride(request: RequestContext, form: NewRide) -> Response:
+    return await request.send(StartRide(bike_id=form.bike_id, caller=request.caller))
 
 
 @routes.post("/rides/{ride_id}/return", CUSTOMER, ReturnBike, Return)
-async def return_bike(visit: Visit, form: Return) -> Response:
-    return await visit.ask(ReturnBike(ride_id=visit.id("ride_id"), location=form.location, caller=visit.caller))
+async def return_bike(request: RequestContext, form: Return) -> Response:
+    return await request.send(ReturnBike(ride_id=request.id("ride_id"), location=form.location, caller=request.caller))
 
 
 @routes.post("/rides/{ride_id}/end", STAFF, EndRide, Ending)
-async def end_ride(visit: Visit, form: Ending) -> Response:
-    return await visit.ask(EndRide(ride_id=visit.id("ride_id"), **vars(form), caller=visit.caller))
+async def end_ride(request: RequestContext, form: Ending) -> Response:
+    return await request.send(EndRide(ride_id=request.id("ride_id"), **vars(form), caller=request.caller))
 
 
 @routes.get("/rides", ANY, ListRides, RideFilters)
-async def list_rides(visit: Visit, filters: RideFilters) -> Response:
+async def list_rides(request: RequestContext, filters: RideFilters) -> Response:
     """Rides as their writer sees them; staff may name a `member_id`."""
-    return await visit.ask(ListRides(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListRides(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/rides/{ride_id}", ANY, ShowRide)
-async def show_ride(visit: Visit) -> Response:
-    return await visit.ask(ShowRide(ride_id=visit.id("ride_id"), caller=visit.caller))
+async def show_ride(request: RequestContext) -> Response:
+    return await request.send(ShowRide(ride_id=request.id("ride_id"), caller=request.caller))
 
 
 @routes.get("/billings", ANY, ListBills, BillFilters)
-async def list_bills(visit: Visit, filters: BillFilters) -> Response:
+async def list_bills(request: RequestContext, filters: BillFilters) -> Response:
     """Bills; staff may name a `member_id`."""
-    return await visit.ask(ListBills(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListBills(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/billings/{bill_id}", ANY, ShowBill)
-async def show_bill(visit: Visit) -> Response:
-    return await visit.ask(ShowBill(bill_id=visit.id("bill_id"), caller=visit.caller))
+async def show_bill(request: RequestContext) -> Response:
+    return await request.send(ShowBill(bill_id=request.id("bill_id"), caller=request.caller))
 
 
 @routes.get("/ride-history", ANY, ListRideHistory, RideFilters)
-async def list_ride_history(visit: Visit, filters: RideFilters) -> Response:
+async def list_ride_history(request: RequestContext, filters: RideFilters) -> Response:
     """Everything a member rode; staff may name a `member_id`."""
-    return await visit.ask(ListRideHistory(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListRideHistory(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/ride-history/{ride_id}", ANY, ShowRideHistory, Seen)
-async def show_ride_history(visit: Visit, seen: Seen) -> Response:
+async def show_ride_history(request: RequestContext, seen: Seen) -> Response:
     """One ride with its timeline."""
-    ride_id = visit.id("ride_id")
-    return await visit.ask(ShowRideHistory(ride_id=ride_id, min_version=seen.min_version, caller=visit.caller))
+    ride_id = request.id("ride_id")
+    return await request.send(ShowRideHistory(ride_id=ride_id, min_version=seen.min_version, caller=request.caller))

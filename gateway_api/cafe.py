@@ -30,7 +30,7 @@ from contracts.cafe.orders import (
 )
 from contracts.cafe.report import ListReport, ShowReport
 from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 
 routes = Routes(
     "/v1/cafe",
@@ -84,74 +84,76 @@ class SeenItem(Filters):
 
 
 @routes.post("/menu", STAFF, RegisterMenuItem, NewMenuItem, creates="/menu/{menu_item_id}")
-async def register_menu_item(visit: Visit, form: NewMenuItem) -> Response:
-    return await visit.ask(RegisterMenuItem(**vars(form), caller=visit.caller))
+async def register_menu_item(request: RequestContext, form: NewMenuItem) -> Response:
+    return await request.send(RegisterMenuItem(**vars(form), caller=request.caller))
 
 
 @routes.get("/menu", ANY, ListMenu, MenuFilters)
-async def list_menu(visit: Visit, filters: MenuFilters) -> Response:
+async def list_menu(request: RequestContext, filters: MenuFilters) -> Response:
     """The menu; customers see what can be ordered."""
-    return await visit.ask(ListMenu(**vars(filters), on_offer=not visit.caller.is_staff))
+    return await request.send(ListMenu(**vars(filters), on_offer=not request.caller.is_staff))
 
 
 @routes.get("/menu/{menu_item_id}", ANY, ShowMenuItem)
-async def show_menu_item(visit: Visit) -> Response:
-    return await visit.ask(ShowMenuItem(menu_item_id=visit.id("menu_item_id"), caller=visit.caller))
+async def show_menu_item(request: RequestContext) -> Response:
+    return await request.send(ShowMenuItem(menu_item_id=request.id("menu_item_id"), caller=request.caller))
 
 
 @routes.patch("/menu/{menu_item_id}", STAFF, ChangeMenuItem, MenuItemChanges)
-async def change_menu_item(visit: Visit, form: MenuItemChanges) -> Response:
-    return await visit.ask(ChangeMenuItem(menu_item_id=visit.id("menu_item_id"), **vars(form), caller=visit.caller))
+async def change_menu_item(request: RequestContext, form: MenuItemChanges) -> Response:
+    return await request.send(
+        ChangeMenuItem(menu_item_id=request.id("menu_item_id"), **vars(form), caller=request.caller)
+    )
 
 
 @routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}")
-async def place_cafe_order(visit: Visit, form: NewOrder) -> Response:
-    return await visit.ask(PlaceOrder(**vars(form), caller=visit.caller))
+async def place_cafe_order(request: RequestContext, form: NewOrder) -> Response:
+    return await request.send(PlaceOrder(**vars(form), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/acceptance", STAFF, AcceptOrder)
-async def accept_order(visit: Visit) -> Response:
-    return await visit.ask(AcceptOrder(order_id=visit.id("order_id"), caller=visit.caller))
+async def accept_order(request: RequestContext) -> Response:
+    return await request.send(AcceptOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/rejection", STAFF, RejectOrder, Rejection)
-async def reject_order(visit: Visit, form: Rejection) -> Response:
-    return await visit.ask(RejectOrder(order_id=visit.id("order_id"), reason=form.reason, caller=visit.caller))
+async def reject_order(request: RequestContext, form: Rejection) -> Response:
+    return await request.send(RejectOrder(order_id=request.id("order_id"), reason=form.reason, caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/ready", STAFF, MarkOrderReady)
-async def mark_order_ready(visit: Visit) -> Response:
-    return await visit.ask(MarkOrderReady(order_id=visit.id("order_id"), caller=visit.caller))
+async def mark_order_ready(request: RequestContext) -> Response:
+    return await request.send(MarkOrderReady(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/collection", STAFF, CollectOrder)
-async def collect_order(visit: Visit) -> Response:
-    return await visit.ask(CollectOrder(order_id=visit.id("order_id"), caller=visit.caller))
+async def collect_order(request: RequestContext) -> Response:
+    return await request.send(CollectOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/cancellation", CUSTOMER, CancelOrder)
-async def cancel_cafe_order(visit: Visit) -> Response:
-    return await visit.ask(CancelOrder(order_id=visit.id("order_id"), caller=visit.caller))
+async def cancel_cafe_order(request: RequestContext) -> Response:
+    return await request.send(CancelOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.get("/orders", ANY, ListOrders, OrderFilters)
-async def list_cafe_orders(visit: Visit, filters: OrderFilters) -> Response:
+async def list_cafe_orders(request: RequestContext, filters: OrderFilters) -> Response:
     """A customer's own orders; staff see all, and may name a `member_id`."""
-    return await visit.ask(ListOrders(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/orders/{order_id}", ANY, ShowOrder)
-async def show_cafe_order(visit: Visit) -> Response:
-    return await visit.ask(ShowOrder(order_id=visit.id("order_id"), caller=visit.caller))
+async def show_cafe_order(request: RequestContext) -> Response:
+    return await request.send(ShowOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.get("/report", STAFF, ListReport, MenuFilters)
-async def list_report(visit: Visit, filters: MenuFilters) -> Response:
+async def list_report(request: RequestContext, filters: MenuFilters) -> Response:
     """The whole menu with the orders of today, by the clock of Seoul."""
-    return await visit.ask(ListReport(**vars(filters)))
+    return await request.send(ListReport(**vars(filters)))
 
 
 @routes.get("/report/{menu_item_id}", STAFF, ShowReport, SeenItem)
-async def show_report(visit: Visit, seen: SeenItem) -> Response:
+async def show_report(request: RequestContext, seen: SeenItem) -> Response:
     """One item with its timeline."""
-    return await visit.ask(ShowReport(menu_item_id=visit.id("menu_item_id"), min_version=seen.min_version))
+    return await request.send(ShowReport(menu_item_id=request.id("menu_item_id"), min_version=seen.min_version))

@@ -27,7 +27,7 @@ from gateway_api.language import preferred
 from gateway_api.limits import Buckets, Bulkheads
 from gateway_api.problems import Problem
 from gateway_api.tokens import SignedIn, Verifier
-from workers.runtime.messaging import rpc
+from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 from workers.runtime.settings import Settings
 
 CUSTOMER: frozenset[Role] = frozenset({"customer"})
@@ -58,7 +58,7 @@ _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")
 class Asks(Protocol):
     """What the door needs of the asking client."""
 
-    async def call(self, request: rpc.Request, *, within: float, budget: float) -> rpc.Reply: ...
+    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,12 @@ class Routes:
         return add
 
 
-class Visit:
+class RequestContext:
     """A request that was let in, and the way to ask on its behalf."""
 
     __slots__ = ("_door", "_path", "actor", "caller", "digest", "message_id", "route", "traceparent")
 
-    def __init__(self, door: Door, route: Route, signed_in: SignedIn, path: dict[str, str]) -> None:
+    def __init__(self, door: Gateway, route: Route, signed_in: SignedIn, path: dict[str, str]) -> None:
         self._door = door
         self._path = path
         self.route = route
@@ -194,17 +194,17 @@ class Visit:
             raise Problem("wrong_role")
         return self.caller.member_id
 
-    async def ask(self, message: Message) -> Response:
+    async def send(self, message: Message) -> Response:
         """Ask, and answer with the outcome."""
-        return self.answer(await self.hear(message))
+        return self.answer(await self.send_raw(message))
 
-    async def hear(self, message: Message, *, budget: float | None = None) -> rpc.Reply:
+    async def send_raw(self, message: Message, *, budget: float | None = None) -> RpcReply:
         """Ask a message's context; raises `unavailable` when too many already do.
 
         `budget`: seconds that the context may spend, where these are not the route's.
         """
         kind = type(message)
-        request = rpc.Request(
+        request = RpcRequest(
             topic=kind.topic,
             exchange=kind.exchange,
             body=kind.__pydantic_serializer__.to_json(message),
@@ -217,7 +217,7 @@ class Visit:
         if budget is None:
             budget = self._door.budget(self.route, kind)
         with self._door.bulkheads.room(kind.owner()):
-            reply = await self._door.asker.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
+            reply = await self._door.rpc.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
         metrics.asks(kind.owner(), reply.kind).inc()
         return reply
 
@@ -226,7 +226,7 @@ class Visit:
         named = next(iter(self._path.values()), "")
         return UUID(named) if _UUID.fullmatch(named) else self.message_id
 
-    def answer(self, reply: rpc.Reply) -> Response:
+    def answer(self, reply: RpcReply) -> Response:
         """An outcome as HTTP; raises Problem for each that is not `done`."""
         match reply.kind:
             case "done":
@@ -241,7 +241,7 @@ class Visit:
                 after = {"retry-after": str(reply.retry_after)} if reply.retry_after else {}
                 raise Problem("unavailable", headers=after)
 
-    def _done(self, reply: rpc.Reply) -> Response:
+    def _done(self, reply: RpcReply) -> Response:
         headers = {"cache-control": "no-store"}
         if reply.replayed:
             headers["idempotency-replayed"] = "true"
@@ -251,7 +251,7 @@ class Visit:
             return Response(status_code=204, headers=headers)
         return Response(reply.body, self.route.status, headers, "application/json")
 
-    def _refused(self, reply: rpc.Reply) -> Problem:
+    def _refused(self, reply: RpcReply) -> Problem:
         details: dict[str, Any] = from_json(reply.body)
         code = str(details.pop("code"))
         if code == "invalid":  # only the fields: a context's words about a shape may repeat what was sent
@@ -270,11 +270,11 @@ def _last(template: str) -> str:
     return str(_PARAMETER.findall(template)[-1])
 
 
-class Door:
+class Gateway:
     """What all requests share: the asking client, the tokens, the limits."""
 
-    def __init__(self, asker: Asks, settings: Settings, verifier: Verifier | None = None) -> None:
-        self.asker = asker
+    def __init__(self, rpc: Asks, settings: Settings, verifier: Verifier | None = None) -> None:
+        self.rpc = rpc
         self.settings = settings
         self.verifier = verifier or Verifier(settings)
         self.buckets = Buckets(settings.gateway_rate)
@@ -305,11 +305,11 @@ class Door:
             raise Problem("wrong_role")
         self.buckets.take(signed_in.caller.member_id)
 
-        visit = Visit(self, route, signed_in, request.scope["path_params"])
-        visit.traceparent = traceparent(request.scope)
+        context = RequestContext(self, route, signed_in, request.scope["path_params"])
+        context.traceparent = traceparent(request.scope)
         given: Form | Filters
         if route.method == "GET":
-            visit.message_id = uuid4()
+            context.message_id = uuid4()
             given = bodies.parse_query(request.scope["query_string"], route.filters)
         else:
             length = headers.get(b"content-length")
@@ -317,9 +317,9 @@ class Door:
             key = headers.get(b"idempotency-key")
             given = bodies.parse(body, route.form, key.decode("latin-1") if key else "")
             bodies.parse_query(request.scope["query_string"], route.filters)
-            visit.message_id = message_id(visit.caller, route, key)
-            visit.digest = digest(request.scope["path_params"], body)
-        return await (route.handler(visit, given) if type(given).model_fields else route.handler(visit))
+            context.message_id = message_id(context.caller, route, key)
+            context.digest = digest(request.scope["path_params"], body)
+        return await (route.handler(context, given) if type(given).model_fields else route.handler(context))
 
 
 def message_id(caller: Caller, route: Route, key: bytes | None) -> UUID:

@@ -41,6 +41,6 @@ def asks(context: str, outcome: str) -> Counter:
 def gauge(state: Ready) -> None:
     """What is looked up when somebody reads the figures."""
     metrics.READY.labels(NAME).set(all(state.parts().values()))
-    metrics.gauge_breakers(NAME, getattr(state.door.asker, "breakers", {}))
+    metrics.gauge_breakers(NAME, getattr(state.door.rpc, "breakers", {}))
     for context, inside in state.door.bulkheads.inside.items():
         IN_FLIGHT.labels(context).set(inside)

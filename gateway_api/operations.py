@@ -12,11 +12,11 @@ from contracts.journal import (
     ListDeadLetters,
     ResolveDeadLetter,
     ShowDeadLetter,
-    ShowTown,
+    ShowSystemStatus,
     TellStory,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenReason, Paging
-from gateway_api.gateway import OPERATOR, Routes, Visit
+from gateway_api.gateway import OPERATOR, RequestContext, Routes
 
 routes = Routes("/v1/operations", "operations")
 
@@ -31,7 +31,7 @@ class DeadLetterFilters(Paging):
     """A part of the error's text."""
 
 
-class TownFilters(Filters):
+class StatusFilters(Filters):
     minutes: Annotated[int, Field(ge=1, le=1440), DIGITS] = 60
     """How far back to count."""
 
@@ -41,30 +41,30 @@ class Decision(Form):
     reason: GivenReason
 
 
-@routes.get("/town", OPERATOR, ShowTown, TownFilters)
-async def show_town(visit: Visit, filters: TownFilters) -> Response:
+@routes.get("/town", OPERATOR, ShowSystemStatus, StatusFilters)
+async def show_town(request: RequestContext, filters: StatusFilters) -> Response:
     """How the contexts stand, as they last told the journal, and what happened by the minute."""
-    return await visit.ask(ShowTown(minutes=filters.minutes))
+    return await request.send(ShowSystemStatus(minutes=filters.minutes))
 
 
 @routes.get("/stories/{id}", OPERATOR, TellStory)
-async def tell_story(visit: Visit) -> Response:
+async def tell_story(request: RequestContext) -> Response:
     """The story of anything that has an id: a rental, a payment, a message."""
-    return await visit.ask(TellStory(id=visit.id("id")))
+    return await request.send(TellStory(id=request.id("id")))
 
 
 @routes.get("/dead-letters", OPERATOR, ListDeadLetters, DeadLetterFilters)
-async def list_dead_letters(visit: Visit, filters: DeadLetterFilters) -> Response:
-    return await visit.ask(ListDeadLetters(**vars(filters)))
+async def list_dead_letters(request: RequestContext, filters: DeadLetterFilters) -> Response:
+    return await request.send(ListDeadLetters(**vars(filters)))
 
 
 @routes.get("/dead-letters/{dead_letter_id}", OPERATOR, ShowDeadLetter)
-async def show_dead_letter(visit: Visit) -> Response:
-    return await visit.ask(ShowDeadLetter(dead_letter_id=visit.id("dead_letter_id")))
+async def show_dead_letter(request: RequestContext) -> Response:
+    return await request.send(ShowDeadLetter(dead_letter_id=request.id("dead_letter_id")))
 
 
 @routes.post("/dead-letters/{dead_letter_id}/resolution", OPERATOR, ResolveDeadLetter, Decision)
-async def resolve_dead_letter(visit: Visit, form: Decision) -> Response:
+async def resolve_dead_letter(request: RequestContext, form: Decision) -> Response:
     """Handle it again, or give it up for good."""
-    letter = visit.id("dead_letter_id")
-    return await visit.ask(ResolveDeadLetter(dead_letter_id=letter, **vars(form), caller=visit.caller))
+    letter = request.id("dead_letter_id")
+    return await request.send(ResolveDeadLetter(dead_letter_id=letter, **vars(form), caller=request.caller))

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from contracts.base import Message
 from gateway_api import asyncapi, metrics
 from gateway_api.codes import CODES
-from gateway_api.gateway import Door
+from gateway_api.gateway import Gateway
 from gateway_api.language import preferred
 from gateway_api.problems import Problem
 
@@ -32,7 +32,7 @@ POLICY = (
 
 
 class Ready(Protocol):
-    door: Door
+    door: Gateway
 
     def parts(self) -> dict[str, bool]: ...
 
@@ -132,7 +132,7 @@ def _town() -> str:
     links = "".join(f'<li><a href="#{escape(name)}">{escape(name)}</a></li>' for name in contexts)
     sections = "".join(_context(name, messages) for name, messages in contexts.items())
     return (
-        "<main><h1>What may be said</h1><p>Commands are obeyed by one context, questions answered by one, events heard "
+        "<main><h1>What may be said</h1><p>Commands are obeyed by one context, queries answered by one, events heard "
         f'by any number. <a href="/asyncapi.json">AsyncAPI document</a></p><nav><ul>{links}</ul></nav>{sections}</main>'
     )
 
@@ -151,7 +151,7 @@ def _message(topic: str, message: type[Message]) -> str:
     answer = f"<h4>Answer: {escape(message.answer.__name__)}</h4>{_fields(message.answer)}" if message.answer else ""
     return (
         f'<details id="{escape(topic)}"><summary><span class="{kind}">{kind}</span> <b>{escape(message.__name__)}</b> '
-        f"<code>{escape(topic)}</code> <i>{message.travel()}, {escape(message.exchange)}</i></summary>"
+        f"<code>{escape(topic)}</code> <i>{message.delivery()}, {escape(message.exchange)}</i></summary>"
         f"<p>{escape(asyncapi.summary(message))}</p>{_fields(message)}{answer}</details>"
     )
 

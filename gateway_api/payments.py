@@ -19,7 +19,7 @@ from contracts.payments import (
     ShowRefund,
 )
 from gateway_api.bodies import Form, GivenReason, Paging
-from gateway_api.gateway import ANY, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, STAFF, RequestContext, Routes
 
 routes = Routes("/v1", "payments")
 
@@ -44,26 +44,26 @@ class NewRefund(Form):
 
 
 @routes.get("/payments", ANY, ListPayments, PaymentFilters)
-async def list_payments(visit: Visit, filters: PaymentFilters) -> Response:
-    return await visit.ask(ListPayments(**{**vars(filters), "payer": visit.owner(filters.payer)}))
+async def list_payments(request: RequestContext, filters: PaymentFilters) -> Response:
+    return await request.send(ListPayments(**{**vars(filters), "payer": request.owner(filters.payer)}))
 
 
 @routes.get("/payments/{payment_id}", ANY, ShowPayment)
-async def show_payment(visit: Visit) -> Response:
-    return await visit.ask(ShowPayment(payment_id=visit.id("payment_id"), caller=visit.caller))
+async def show_payment(request: RequestContext) -> Response:
+    return await request.send(ShowPayment(payment_id=request.id("payment_id"), caller=request.caller))
 
 
 @routes.get("/refunds", ANY, ListRefunds, RefundFilters)
-async def list_refunds(visit: Visit, filters: RefundFilters) -> Response:
-    return await visit.ask(ListRefunds(**{**vars(filters), "payer": visit.owner(filters.payer)}))
+async def list_refunds(request: RequestContext, filters: RefundFilters) -> Response:
+    return await request.send(ListRefunds(**{**vars(filters), "payer": request.owner(filters.payer)}))
 
 
 @routes.get("/refunds/{refund_id}", ANY, ShowRefund)
-async def show_refund(visit: Visit) -> Response:
-    return await visit.ask(ShowRefund(refund_id=visit.id("refund_id"), caller=visit.caller))
+async def show_refund(request: RequestContext) -> Response:
+    return await request.send(ShowRefund(refund_id=request.id("refund_id"), caller=request.caller))
 
 
 @routes.post("/payments/{payment_id}/refunds", STAFF, RefundPayment, NewRefund, creates="/refunds/{refund_id}")
-async def refund_payment(visit: Visit, form: NewRefund) -> Response:
+async def refund_payment(request: RequestContext, form: NewRefund) -> Response:
     """A refund by hand, of a part or of the rest."""
-    return await visit.ask(RefundPayment(payment_id=visit.id("payment_id"), **vars(form), caller=visit.caller))
+    return await request.send(RefundPayment(payment_id=request.id("payment_id"), **vars(form), caller=request.caller))

@@ -31,9 +31,9 @@ from contracts.preorder.reservations import (
     ShowReservation,
 )
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.settings import Settings
 
 COUNTING_SECONDS = 0.2
@@ -108,25 +108,27 @@ class Seen(Filters):
 
 
 @routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
-async def register_product(visit: Visit, form: NewProduct) -> Response:
-    return await visit.ask(RegisterProduct(**vars(form), caller=visit.caller))
+async def register_product(request: RequestContext, form: NewProduct) -> Response:
+    return await request.send(RegisterProduct(**vars(form), caller=request.caller))
 
 
 @routes.get("/products", ANY, ListProducts, ProductFilters)
-async def list_products(visit: Visit, filters: ProductFilters) -> Response:
+async def list_products(request: RequestContext, filters: ProductFilters) -> Response:
     """The models with live `available`, which is null where nothing limits it, or reservations cannot be asked."""
-    return visit.answer(await _with_free(visit, await visit.hear(ListProducts(**vars(filters)))))
+    return request.answer(await _with_free(request, await request.send_raw(ListProducts(**vars(filters)))))
 
 
 @routes.get("/products/{product_id}", ANY, ShowProduct)
-async def show_product(visit: Visit) -> Response:
+async def show_product(request: RequestContext) -> Response:
     """One model with live `available`, which is null where nothing limits it, or reservations cannot be asked."""
-    return visit.answer(await _with_free(visit, await visit.hear(ShowProduct(product_id=visit.id("product_id")))))
+    return request.answer(
+        await _with_free(request, await request.send_raw(ShowProduct(product_id=request.id("product_id"))))
+    )
 
 
 @routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
-async def change_product(visit: Visit, form: ProductChanges) -> Response:
-    return await visit.ask(ChangeProduct(product_id=visit.id("product_id"), **vars(form)))
+async def change_product(request: RequestContext, form: ProductChanges) -> Response:
+    return await request.send(ChangeProduct(product_id=request.id("product_id"), **vars(form)))
 
 
 @routes.post(
@@ -137,68 +139,70 @@ async def change_product(visit: Visit, form: ProductChanges) -> Response:
     creates="/reservations/{reservation_id}",
     look="/my-reservations/{reservation_id}",
 )
-async def reserve_phone(visit: Visit, form: NewReservation) -> Response:
-    return await visit.ask(ReservePhone(**vars(form), caller=visit.caller))
+async def reserve_phone(request: RequestContext, form: NewReservation) -> Response:
+    return await request.send(ReservePhone(**vars(form), caller=request.caller))
 
 
 @routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
-async def cancel_reservation(visit: Visit, form: Cancellation) -> Response:
-    reservation_id = visit.id("reservation_id")
-    return await visit.ask(CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=visit.caller))
-
-
-@routes.get("/reservations", ANY, ListReservations, ReservationFilters)
-async def list_reservations(visit: Visit, filters: ReservationFilters) -> Response:
-    """Reservations as their writer sees them, with the address; staff may name a `member_id`."""
-    return await visit.ask(ListReservations(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
-
-
-@routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
-async def show_reservation(visit: Visit) -> Response:
-    return await visit.ask(ShowReservation(reservation_id=visit.id("reservation_id"), caller=visit.caller))
-
-
-@routes.get("/receipts", ANY, ListReceipts, ReceiptFilters)
-async def list_receipts(visit: Visit, filters: ReceiptFilters) -> Response:
-    return await visit.ask(ListReceipts(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
-
-
-@routes.get("/receipts/{receipt_id}", ANY, ShowReceipt)
-async def show_receipt(visit: Visit) -> Response:
-    return await visit.ask(ShowReceipt(receipt_id=visit.id("receipt_id"), caller=visit.caller))
-
-
-@routes.get("/my-reservations", ANY, ListMyReservations, ReservationFilters)
-async def list_my_reservations(visit: Visit, filters: ReservationFilters) -> Response:
-    """Everything that became of a member's reservations; staff may name a `member_id`."""
-    return await visit.ask(ListMyReservations(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
-
-
-@routes.get("/my-reservations/{reservation_id}", ANY, ShowMyReservation, Seen)
-async def show_my_reservation(visit: Visit, seen: Seen) -> Response:
-    """One reservation with its timeline."""
-    reservation_id = visit.id("reservation_id")
-    return await visit.ask(
-        ShowMyReservation(reservation_id=reservation_id, min_version=seen.min_version, caller=visit.caller)
+async def cancel_reservation(request: RequestContext, form: Cancellation) -> Response:
+    reservation_id = request.id("reservation_id")
+    return await request.send(
+        CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=request.caller)
     )
 
 
-async def _with_free(visit: Visit, reply: Reply) -> Reply:
+@routes.get("/reservations", ANY, ListReservations, ReservationFilters)
+async def list_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
+    """Reservations as their writer sees them, with the address; staff may name a `member_id`."""
+    return await request.send(ListReservations(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+
+
+@routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
+async def show_reservation(request: RequestContext) -> Response:
+    return await request.send(ShowReservation(reservation_id=request.id("reservation_id"), caller=request.caller))
+
+
+@routes.get("/receipts", ANY, ListReceipts, ReceiptFilters)
+async def list_receipts(request: RequestContext, filters: ReceiptFilters) -> Response:
+    return await request.send(ListReceipts(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+
+
+@routes.get("/receipts/{receipt_id}", ANY, ShowReceipt)
+async def show_receipt(request: RequestContext) -> Response:
+    return await request.send(ShowReceipt(receipt_id=request.id("receipt_id"), caller=request.caller))
+
+
+@routes.get("/my-reservations", ANY, ListMyReservations, ReservationFilters)
+async def list_my_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
+    """Everything that became of a member's reservations; staff may name a `member_id`."""
+    return await request.send(ListMyReservations(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+
+
+@routes.get("/my-reservations/{reservation_id}", ANY, ShowMyReservation, Seen)
+async def show_my_reservation(request: RequestContext, seen: Seen) -> Response:
+    """One reservation with its timeline."""
+    reservation_id = request.id("reservation_id")
+    return await request.send(
+        ShowMyReservation(reservation_id=reservation_id, min_version=seen.min_version, caller=request.caller)
+    )
+
+
+async def _with_free(request: RequestContext, reply: RpcReply) -> RpcReply:
     """A catalogue's answer, with what is left of each quota."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)
     products = answer.get("items", [answer])
     limited = [product["product_id"] for product in products if product.get("quota") is not None]
-    free = await _free(visit, limited) if limited else {}
+    free = await _free(request, limited) if limited else {}
     for product in products:
         product["available"] = free.get(product.get("product_id"))
-    return Reply("done", to_json(answer))
+    return RpcReply("done", to_json(answer))
 
 
-async def _free(visit: Visit, product_ids: list[UUID]) -> dict[str, int]:
+async def _free(request: RequestContext, product_ids: list[UUID]) -> dict[str, int]:
     try:
-        reply = await visit.hear(CountFree(product_ids=product_ids), budget=COUNTING_SECONDS)
+        reply = await request.send_raw(CountFree(product_ids=product_ids), budget=COUNTING_SECONDS)
     except Problem:  # too many ask reservations already
         return {}
     counts = from_json(reply.body)["counts"] if reply.kind == "done" else []

@@ -36,7 +36,7 @@ from contracts.shop.products import (
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
 from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from workers.runtime.settings import Settings
 
 
@@ -111,88 +111,88 @@ class SeenOrder(Filters):
 
 
 @routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
-async def register_shop_product(visit: Visit, form: NewProduct) -> Response:
-    return await visit.ask(RegisterProduct(**vars(form), caller=visit.caller))
+async def register_shop_product(request: RequestContext, form: NewProduct) -> Response:
+    return await request.send(RegisterProduct(**vars(form), caller=request.caller))
 
 
 @routes.get("/products", ANY, ListProducts, ProductFilters)
-async def list_shop_products(visit: Visit, filters: ProductFilters) -> Response:
-    return await visit.ask(ListProducts(**vars(filters)))
+async def list_shop_products(request: RequestContext, filters: ProductFilters) -> Response:
+    return await request.send(ListProducts(**vars(filters)))
 
 
 @routes.get("/products/{product_id}", ANY, ShowProduct)
-async def show_shop_product(visit: Visit) -> Response:
-    return await visit.ask(ShowProduct(product_id=visit.id("product_id")))
+async def show_shop_product(request: RequestContext) -> Response:
+    return await request.send(ShowProduct(product_id=request.id("product_id")))
 
 
 @routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
-async def change_shop_product(visit: Visit, form: ProductChanges) -> Response:
-    return await visit.ask(ChangeProduct(product_id=visit.id("product_id"), **vars(form)))
+async def change_shop_product(request: RequestContext, form: ProductChanges) -> Response:
+    return await request.send(ChangeProduct(product_id=request.id("product_id"), **vars(form)))
 
 
 @routes.post("/products/{product_id}/restock", STAFF, RestockProduct, Restocking)
-async def restock_shop_product(visit: Visit, form: Restocking) -> Response:
-    return await visit.ask(RestockProduct(product_id=visit.id("product_id"), quantity=form.quantity))
+async def restock_shop_product(request: RequestContext, form: Restocking) -> Response:
+    return await request.send(RestockProduct(product_id=request.id("product_id"), quantity=form.quantity))
 
 
 @routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}", look="/order-status/{order_id}")
-async def place_shop_order(visit: Visit, form: NewOrder) -> Response:
-    return await visit.ask(PlaceOrder(**vars(form), caller=visit.caller))
+async def place_shop_order(request: RequestContext, form: NewOrder) -> Response:
+    return await request.send(PlaceOrder(**vars(form), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/cancellation", ANY, CancelOrder, OrderCancellation)
-async def cancel_shop_order(visit: Visit, form: OrderCancellation) -> Response:
-    return await visit.ask(CancelOrder(order_id=visit.id("order_id"), reason=form.reason, caller=visit.caller))
+async def cancel_shop_order(request: RequestContext, form: OrderCancellation) -> Response:
+    return await request.send(CancelOrder(order_id=request.id("order_id"), reason=form.reason, caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/payment-confirmation", STAFF, ConfirmPayment, Deposit)
-async def confirm_shop_payment(visit: Visit, form: Deposit) -> Response:
+async def confirm_shop_payment(request: RequestContext, form: Deposit) -> Response:
     """The seller has seen the money; takes the stock."""
-    return await visit.ask(ConfirmPayment(order_id=visit.id("order_id"), **vars(form), caller=visit.caller))
+    return await request.send(ConfirmPayment(order_id=request.id("order_id"), **vars(form), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/revival", STAFF, ReviveOrder)
-async def revive_shop_order(visit: Visit) -> Response:
+async def revive_shop_order(request: RequestContext) -> Response:
     """An order that its deadline or the stock has cancelled gets a new deadline."""
-    return await visit.ask(ReviveOrder(order_id=visit.id("order_id"), caller=visit.caller))
+    return await request.send(ReviveOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/receipt-confirmation", CUSTOMER, ConfirmReceipt)
-async def confirm_shop_receipt(visit: Visit) -> Response:
-    return await visit.ask(ConfirmReceipt(order_id=visit.id("order_id"), caller=visit.caller))
+async def confirm_shop_receipt(request: RequestContext) -> Response:
+    return await request.send(ConfirmReceipt(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.get("/orders", ANY, ListOrders, OrderFilters)
-async def list_shop_orders(visit: Visit, filters: OrderFilters) -> Response:
+async def list_shop_orders(request: RequestContext, filters: OrderFilters) -> Response:
     """Orders as their writer sees them; staff may name a `member_id`."""
-    return await visit.ask(ListOrders(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/orders/{order_id}", ANY, ShowOrder)
-async def show_shop_order(visit: Visit) -> Response:
-    return await visit.ask(ShowOrder(order_id=visit.id("order_id"), caller=visit.caller))
+async def show_shop_order(request: RequestContext) -> Response:
+    return await request.send(ShowOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
 @routes.get("/deliveries", STAFF, ListDeliveries, DeliveryFilters)
-async def list_shop_deliveries(visit: Visit, filters: DeliveryFilters) -> Response:
-    return await visit.ask(ListDeliveries(**vars(filters)))
+async def list_shop_deliveries(request: RequestContext, filters: DeliveryFilters) -> Response:
+    return await request.send(ListDeliveries(**vars(filters)))
 
 
 @routes.get("/transfers", STAFF, ListTransfers, TransferFilters)
-async def list_shop_transfers(visit: Visit, filters: TransferFilters) -> Response:
+async def list_shop_transfers(request: RequestContext, filters: TransferFilters) -> Response:
     """Bank transfers, as payments keeps them."""
     owed = None if filters.refund_owed is None else filters.refund_owed == "true"
-    return await visit.ask(ListTransfers(**{**vars(filters), "refund_owed": owed}))
+    return await request.send(ListTransfers(**{**vars(filters), "refund_owed": owed}))
 
 
 @routes.get("/order-status", ANY, ListOrderStatus, OrderFilters)
-async def list_shop_order_status(visit: Visit, filters: OrderFilters) -> Response:
+async def list_shop_order_status(request: RequestContext, filters: OrderFilters) -> Response:
     """Where each order stands; staff may name a `member_id`."""
-    return await visit.ask(ListOrderStatus(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListOrderStatus(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/order-status/{order_id}", ANY, ShowOrderStatus, SeenOrder)
-async def show_shop_order_status(visit: Visit, seen: SeenOrder) -> Response:
+async def show_shop_order_status(request: RequestContext, seen: SeenOrder) -> Response:
     """One order with everything that is known of it, what comes next, and its timeline."""
-    order_id = visit.id("order_id")
-    return await visit.ask(ShowOrderStatus(order_id=order_id, min_version=seen.min_version, caller=visit.caller))
+    order_id = request.id("order_id")
+    return await request.send(ShowOrderStatus(order_id=order_id, min_version=seen.min_version, caller=request.caller))

@@ -38,7 +38,7 @@ from contracts.ticketing.tickets import (
     TicketStatus,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
 
 routes = Routes(
@@ -140,60 +140,60 @@ class Seen(Filters):
 
 
 @routes.post("/tickets", STAFF, RegisterTicket, NewTicket, creates="/tickets/{ticket_id}")
-async def register_ticket(visit: Visit, form: NewTicket) -> Response:
-    return await visit.ask(RegisterTicket(**vars(form), caller=visit.caller))
+async def register_ticket(request: RequestContext, form: NewTicket) -> Response:
+    return await request.send(RegisterTicket(**vars(form), caller=request.caller))
 
 
 @routes.get("/tickets", ANY, ListTickets, TicketFilters)
-async def list_tickets(visit: Visit, filters: TicketFilters) -> Response:
-    return await visit.ask(ListTickets(**vars(filters)))
+async def list_tickets(request: RequestContext, filters: TicketFilters) -> Response:
+    return await request.send(ListTickets(**vars(filters)))
 
 
 @routes.get("/tickets/{ticket_id}", ANY, ShowTicket)
-async def show_ticket(visit: Visit) -> Response:
-    return await visit.ask(ShowTicket(ticket_id=visit.id("ticket_id")))
+async def show_ticket(request: RequestContext) -> Response:
+    return await request.send(ShowTicket(ticket_id=request.id("ticket_id")))
 
 
 @routes.patch("/tickets/{ticket_id}", STAFF, ChangeTicket, TicketChanges)
-async def change_ticket(visit: Visit, form: TicketChanges) -> Response:
+async def change_ticket(request: RequestContext, form: TicketChanges) -> Response:
     """An available ticket's name and times; one that is reserved or expired stays as it is."""
-    return await visit.ask(ChangeTicket(ticket_id=visit.id("ticket_id"), **vars(form)))
+    return await request.send(ChangeTicket(ticket_id=request.id("ticket_id"), **vars(form)))
 
 
 @routes.post("/discount-policies", STAFF, CreatePolicy, NewPolicy, creates="/discount-policies/{policy_id}")
-async def create_policy(visit: Visit, form: NewPolicy) -> Response:
-    return await visit.ask(CreatePolicy(**vars(form), caller=visit.caller))
+async def create_policy(request: RequestContext, form: NewPolicy) -> Response:
+    return await request.send(CreatePolicy(**vars(form), caller=request.caller))
 
 
 @routes.get("/discount-policies", STAFF, ListPolicies, PolicyFilters)
-async def list_policies(visit: Visit, filters: PolicyFilters) -> Response:
+async def list_policies(request: RequestContext, filters: PolicyFilters) -> Response:
     """The policies that have not been deleted; with `status=ENDED` those that have."""
-    return await visit.ask(ListPolicies(**vars(filters)))
+    return await request.send(ListPolicies(**vars(filters)))
 
 
 @routes.get("/discount-policies/{policy_id}", STAFF, ShowPolicy)
-async def show_policy(visit: Visit) -> Response:
-    return await visit.ask(ShowPolicy(policy_id=visit.id("policy_id")))
+async def show_policy(request: RequestContext) -> Response:
+    return await request.send(ShowPolicy(policy_id=request.id("policy_id")))
 
 
 @routes.delete("/discount-policies/{policy_id}", STAFF, EndPolicy)
-async def end_policy(visit: Visit) -> Response:
-    return await visit.ask(EndPolicy(policy_id=visit.id("policy_id")))
+async def end_policy(request: RequestContext) -> Response:
+    return await request.send(EndPolicy(policy_id=request.id("policy_id")))
 
 
 @routes.get("/prices", ANY, ListPrices, Paging)
-async def list_prices(visit: Visit, filters: Paging) -> Response:
+async def list_prices(request: RequestContext, filters: Paging) -> Response:
     """What tickets cost the caller."""
-    return await visit.ask(ListPrices(**vars(filters), caller=visit.caller))
+    return await request.send(ListPrices(**vars(filters), caller=request.caller))
 
 
 @routes.get("/prices/{ticket_id}", ANY, ShowPrice)
-async def show_price(visit: Visit) -> Response:
+async def show_price(request: RequestContext) -> Response:
     """What a ticket costs the caller, line by line."""
-    reply = await visit.hear(ShowPrice(ticket_id=visit.id("ticket_id"), caller=visit.caller))
+    reply = await request.send_raw(ShowPrice(ticket_id=request.id("ticket_id"), caller=request.caller))
     if reply.kind == "refused" and from_json(reply.body)["code"] == "not_priced_yet":
         raise NoPrice("not_priced_yet")
-    return visit.answer(reply)
+    return request.answer(reply)
 
 
 @routes.post(
@@ -203,36 +203,38 @@ async def show_price(visit: Visit) -> Response:
     Wish,
     creates="/reservations/{reservation_id}",
 )
-async def reserve_ticket(visit: Visit, form: Wish) -> Response:
-    return await visit.ask(ReserveTicket(ticket_id=form.ticket_id, caller=visit.caller))
+async def reserve_ticket(request: RequestContext, form: Wish) -> Response:
+    return await request.send(ReserveTicket(ticket_id=form.ticket_id, caller=request.caller))
 
 
 @routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
-async def cancel_reservation(visit: Visit, form: Cancellation) -> Response:
+async def cancel_reservation(request: RequestContext, form: Cancellation) -> Response:
     """Accepted at once; the reservation is CANCELLED when its ticket is free and its price restored."""
-    reservation_id = visit.id("reservation_id")
-    return await visit.ask(CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=visit.caller))
+    reservation_id = request.id("reservation_id")
+    return await request.send(
+        CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=request.caller)
+    )
 
 
 @routes.get("/reservations", ANY, ListReservations, ReservationFilters)
-async def list_reservations(visit: Visit, filters: ReservationFilters) -> Response:
+async def list_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
     """Reservations as their writer sees them; staff may name a `member_id`."""
-    return await visit.ask(ListReservations(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListReservations(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
-async def show_reservation(visit: Visit) -> Response:
-    return await visit.ask(ShowReservation(reservation_id=visit.id("reservation_id"), caller=visit.caller))
+async def show_reservation(request: RequestContext) -> Response:
+    return await request.send(ShowReservation(reservation_id=request.id("reservation_id"), caller=request.caller))
 
 
 @routes.get("/board", ANY, ListBoard, TicketFilters)
-async def list_board(visit: Visit, filters: TicketFilters) -> Response:
+async def list_board(request: RequestContext, filters: TicketFilters) -> Response:
     """Every ticket with its price and its reservation."""
-    return await visit.ask(ListBoard(**vars(filters), caller=visit.caller))
+    return await request.send(ListBoard(**vars(filters), caller=request.caller))
 
 
 @routes.get("/board/{ticket_id}", ANY, ShowBoard, Seen)
-async def show_board(visit: Visit, seen: Seen) -> Response:
+async def show_board(request: RequestContext, seen: Seen) -> Response:
     """One ticket with its timeline."""
-    ticket_id = visit.id("ticket_id")
-    return await visit.ask(ShowBoard(ticket_id=ticket_id, min_version=seen.min_version, caller=visit.caller))
+    ticket_id = request.id("ticket_id")
+    return await request.send(ShowBoard(ticket_id=ticket_id, min_version=seen.min_version, caller=request.caller))

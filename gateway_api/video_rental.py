@@ -35,8 +35,8 @@ from contracts.video_rental.videos import (
     VideoStatus,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, Routes, Visit
-from workers.runtime.messaging.rpc import Reply
+from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.settings import Settings
 
 
@@ -110,93 +110,99 @@ class Seen(Filters):
 
 
 @routes.post("/videos", STAFF, RegisterVideo, NewVideo, creates="/videos/{video_id}")
-async def register_video(visit: Visit, form: NewVideo) -> Response:
-    return await visit.ask(RegisterVideo(**vars(form), caller=visit.caller))
+async def register_video(request: RequestContext, form: NewVideo) -> Response:
+    return await request.send(RegisterVideo(**vars(form), caller=request.caller))
 
 
 @routes.get("/videos", ANY, ListShelf, VideoFilters)
-async def list_videos(visit: Visit, filters: VideoFilters) -> Response:
+async def list_videos(request: RequestContext, filters: VideoFilters) -> Response:
     """The catalogue with live `available`, which is null while rentals cannot be asked."""
-    reply = await visit.hear(ListShelf(**vars(filters)))
+    reply = await request.send_raw(ListShelf(**vars(filters)))
     if reply.kind in ("unavailable", "unknown"):
-        reply = _without_shelf(await visit.hear(ListVideos(**vars(filters))))
-    return visit.answer(reply)
+        reply = _without_shelf(await request.send_raw(ListVideos(**vars(filters))))
+    return request.answer(reply)
 
 
 @routes.get("/videos/{video_id}", ANY, ShowShelf)
-async def show_video(visit: Visit) -> Response:
+async def show_video(request: RequestContext) -> Response:
     """One video with live `available`, which is null while rentals cannot be asked, or has not heard of it."""
-    video_id = visit.id("video_id")
-    reply = await visit.hear(ShowShelf(video_id=video_id))
+    video_id = request.id("video_id")
+    reply = await request.send_raw(ShowShelf(video_id=video_id))
     if reply.kind != "done":
-        reply = _without_shelf(await visit.hear(ShowVideo(video_id=video_id)))
-    return visit.answer(reply)
+        reply = _without_shelf(await request.send_raw(ShowVideo(video_id=video_id)))
+    return request.answer(reply)
 
 
 @routes.patch("/videos/{video_id}", STAFF, ChangeVideo, VideoChanges)
-async def change_video(visit: Visit, form: VideoChanges) -> Response:
-    return await visit.ask(ChangeVideo(video_id=visit.id("video_id"), **vars(form)))
+async def change_video(request: RequestContext, form: VideoChanges) -> Response:
+    return await request.send(ChangeVideo(video_id=request.id("video_id"), **vars(form)))
 
 
 @routes.post("/rentals", CUSTOMER, BookVideo, Booking, creates="/rentals/{rental_id}", look="/my-page/{rental_id}")
-async def book_video(visit: Visit, form: Booking) -> Response:
-    return await visit.ask(BookVideo(**vars(form), caller=visit.caller))
+async def book_video(request: RequestContext, form: Booking) -> Response:
+    return await request.send(BookVideo(**vars(form), caller=request.caller))
 
 
 @routes.post("/rentals/{rental_id}/cancellation", ANY, CancelBooking, Cancellation)
-async def cancel_booking(visit: Visit, form: Cancellation) -> Response:
-    return await visit.ask(CancelBooking(rental_id=visit.id("rental_id"), reason=form.reason, caller=visit.caller))
+async def cancel_booking(request: RequestContext, form: Cancellation) -> Response:
+    return await request.send(
+        CancelBooking(rental_id=request.id("rental_id"), reason=form.reason, caller=request.caller)
+    )
 
 
 @routes.post("/rentals/{rental_id}/pickup", ANY, PickUpVideo)
-async def pick_up_video(visit: Visit) -> Response:
-    return await visit.ask(PickUpVideo(rental_id=visit.id("rental_id"), caller=visit.caller))
+async def pick_up_video(request: RequestContext) -> Response:
+    return await request.send(PickUpVideo(rental_id=request.id("rental_id"), caller=request.caller))
 
 
 @routes.post("/rentals/{rental_id}/return", ANY, ReturnVideo)
-async def return_video(visit: Visit) -> Response:
-    return await visit.ask(ReturnVideo(rental_id=visit.id("rental_id"), caller=visit.caller))
+async def return_video(request: RequestContext) -> Response:
+    return await request.send(ReturnVideo(rental_id=request.id("rental_id"), caller=request.caller))
 
 
 @routes.post("/rentals/{rental_id}/late-fee-payment", CUSTOMER, PayLateFee, LateFeePayment)
-async def pay_late_fee(visit: Visit, form: LateFeePayment) -> Response:
-    return await visit.ask(PayLateFee(rental_id=visit.id("rental_id"), payment=form.payment, caller=visit.caller))
+async def pay_late_fee(request: RequestContext, form: LateFeePayment) -> Response:
+    return await request.send(
+        PayLateFee(rental_id=request.id("rental_id"), payment=form.payment, caller=request.caller)
+    )
 
 
 @routes.post("/rentals/{rental_id}/late-fee-waiver", STAFF, WaiveLateFee, Waiver)
-async def waive_late_fee(visit: Visit, form: Waiver) -> Response:
-    return await visit.ask(WaiveLateFee(rental_id=visit.id("rental_id"), reason=form.reason, caller=visit.caller))
+async def waive_late_fee(request: RequestContext, form: Waiver) -> Response:
+    return await request.send(
+        WaiveLateFee(rental_id=request.id("rental_id"), reason=form.reason, caller=request.caller)
+    )
 
 
 @routes.get("/rentals", ANY, ListRentals, RentalFilters)
-async def list_rentals(visit: Visit, filters: RentalFilters) -> Response:
+async def list_rentals(request: RequestContext, filters: RentalFilters) -> Response:
     """Rentals as their writer sees them; staff may name a `member_id`."""
-    return await visit.ask(ListRentals(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListRentals(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/rentals/{rental_id}", ANY, ShowRental)
-async def show_rental(visit: Visit) -> Response:
-    return await visit.ask(ShowRental(rental_id=visit.id("rental_id"), caller=visit.caller))
+async def show_rental(request: RequestContext) -> Response:
+    return await request.send(ShowRental(rental_id=request.id("rental_id"), caller=request.caller))
 
 
 @routes.get("/my-page", ANY, ListMyPage, RentalFilters)
-async def list_my_page(visit: Visit, filters: RentalFilters) -> Response:
+async def list_my_page(request: RequestContext, filters: RentalFilters) -> Response:
     """Everything a member did; staff may name a `member_id`."""
-    return await visit.ask(ListMyPage(**{**vars(filters), "member_id": visit.owner(filters.member_id)}))
+    return await request.send(ListMyPage(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
 
 
 @routes.get("/my-page/{rental_id}", ANY, ShowMyPage, Seen)
-async def show_my_page(visit: Visit, seen: Seen) -> Response:
+async def show_my_page(request: RequestContext, seen: Seen) -> Response:
     """One rental with its timeline."""
-    rental_id = visit.id("rental_id")
-    return await visit.ask(ShowMyPage(rental_id=rental_id, min_version=seen.min_version, caller=visit.caller))
+    rental_id = request.id("rental_id")
+    return await request.send(ShowMyPage(rental_id=rental_id, min_version=seen.min_version, caller=request.caller))
 
 
-def _without_shelf(reply: Reply) -> Reply:
+def _without_shelf(reply: RpcReply) -> RpcReply:
     """A catalogue's answer in the shape of the shelf's, with nothing known of free copies."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)
     for video in answer.get("items", [answer]):
         video["available"] = None
-    return Reply("done", to_json(answer))
+    return RpcReply("done", to_json(answer))

@@ -21,12 +21,12 @@ from ops.stack.ports import is_free, read_ports
 from storage.dialects import with_driver
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import BROKEN, Bus
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
 from workers.runtime.settings import Settings, unknown_names
 
 PATIENCE = 5.0
 SAYS_WHY = (
-    *BROKEN,
+    *BROKER_ERRORS,
     OSError,
     ValueError,
     asyncpg.PostgresError,
@@ -89,7 +89,7 @@ async def _broker(url: str) -> str | None:
     bus = Bus(url, "check-env")
     try:
         await bus.start()
-        missing = [queue.name for queue in topology.plan(workers()) if await bus.look(queue.name) is None]
+        missing = [queue.name for queue in topology.plan(workers()) if await bus.inspect_queue(queue.name) is None]
     except ChannelNotFoundEntity:
         return "its exchanges are missing: run `yeyak topology apply`"
     finally:

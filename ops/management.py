@@ -10,7 +10,7 @@ import httpx
 from workers.runtime.settings import Settings
 
 COLUMNS = "name,messages,messages_ready,messages_unacknowledged,consumers"
-AWAY = (httpx.HTTPError, OSError, ValueError)
+CONNECTION_ERRORS = (httpx.HTTPError, OSError, ValueError)
 
 
 class NoApiError(Exception):

@@ -1,4 +1,4 @@
-"""Asking the town from the command line, over the broker, as one more asker."""
+"""Asking the town from the command line, over the broker, as one more rpc."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from contracts.base import Caller, Command, Question, Refused
+from contracts.base import Caller, Command, Query, Refused
 from ops.configured import configuration, fail
-from workers.runtime.messaging.bus import BROKEN, Bus
-from workers.runtime.messaging.rpc import Asker, Reply, Request
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
 from workers.runtime.processing.processor import budget_of
 from workers.runtime.processing.tx import decode_answer, decode_refusal
 
@@ -23,7 +23,7 @@ class NoAnswerError(Exception):
     """One sentence: why there is no answer, and what that means."""
 
 
-Ask = Callable[[Command[Any] | Question[Any]], Awaitable[Any]]
+Ask = Callable[[Command[Any] | Query[Any]], Awaitable[Any]]
 
 
 def operator() -> Caller:
@@ -44,20 +44,20 @@ async def asking(within: float = 5.0) -> AsyncIterator[Ask]:
     if problem:
         await bus.stop()
         raise NoAnswerError(f"the broker cannot be reached, is the town up? {problem}")
-    asker = Asker(bus, NAME, configured)
-    await asker.start()
+    rpc = RpcClient(bus, NAME, configured)
+    await rpc.start()
 
-    async def ask(message: Command[Any] | Question[Any]) -> Any:
-        return _heard(message, await asker.call(_request(message), within=within, budget=budget_of(within)), within)
+    async def ask(message: Command[Any] | Query[Any]) -> Any:
+        return _heard(message, await rpc.call(_request(message), within=within, budget=budget_of(within)), within)
 
     try:
         yield ask
     finally:
-        await asker.stop()
+        await rpc.stop()
         await bus.stop()
 
 
-async def ask(message: Command[Any] | Question[Any], within: float = 5.0) -> Any:
+async def ask(message: Command[Any] | Query[Any], within: float = 5.0) -> Any:
     """Ask once; a refusal and no answer end the command with a sentence."""
     try:
         async with asking(within) as once:
@@ -71,14 +71,14 @@ async def ask(message: Command[Any] | Question[Any], within: float = 5.0) -> Any
 async def _start(bus: Bus) -> str | None:
     try:
         await bus.start()
-    except (*BROKEN, OSError) as error:
+    except (*BROKER_ERRORS, OSError) as error:
         return str(error) or type(error).__name__
     return None
 
 
-def _request(message: Command[Any] | Question[Any]) -> Request:
+def _request(message: Command[Any] | Query[Any]) -> RpcRequest:
     message_id = uuid4()
-    return Request(
+    return RpcRequest(
         topic=message.topic,
         exchange=message.exchange,
         body=message.model_dump_json().encode(),
@@ -88,7 +88,7 @@ def _request(message: Command[Any] | Question[Any]) -> Request:
     )
 
 
-def _heard(message: Any, reply: Reply, within: float) -> Any:
+def _heard(message: Any, reply: RpcReply, within: float) -> Any:
     if reply.kind == "done":
         return decode_answer(message, reply.body)
     if reply.kind == "refused":

@@ -26,15 +26,15 @@ OPEN_LETTERS = (
     "select context, count(*) from journal.dead_letters where status = 'DEAD' group by context order by context"
 )
 READ_TO = "select coalesce(max(last_offset), -1) from journal.reader"
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-class TownIsDownError(Exception):
+class SystemDownError(Exception):
     """Neither a supervisor nor the broker's management API answers; its text says so."""
 
 
 @dataclass
-class Standing:
+class SystemStatus:
     """What `yeyak status` shows; what could not be read is left out and named in `problems`."""
 
     processes: list[dict[str, Any]] = field(default_factory=list)
@@ -56,9 +56,9 @@ class Standing:
         return [{**unknown, **server, "ready": server["state"] == "running"} for server in self.servers]
 
 
-async def standing(settings: Settings, here: Local) -> Standing:
-    """Ask everybody at once; raises TownIsDownError."""
-    stands = Standing()
+async def standing(settings: Settings, here: Local) -> SystemStatus:
+    """Ask everybody at once; raises SystemDownError."""
+    stands = SystemStatus()
     state = here.read_state() if here.supervisor_pid() else {}
     if state.get("phase") not in (None, "up"):
         stands.problems.append(f"the town is {state['phase']}")
@@ -69,7 +69,7 @@ async def standing(settings: Settings, here: Local) -> Standing:
     seen = await _broker(settings, stands, read_to)
     if not state and seen is None:
         why = here.read_state().get("problem") or stands.problems[-1]
-        raise TownIsDownError(f"the town is down: `yeyak up` starts it ({why})")
+        raise SystemDownError(f"the town is down: `yeyak up` starts it ({why})")
     stands.processes = processes if state else _connected(seen or [], stands.queues)
     stands.problems += [
         f"{server['name']} is {server['state']}" for server in stands.servers if server["state"] != "running"
@@ -85,7 +85,7 @@ async def standing(settings: Settings, here: Local) -> Standing:
 # -- processes
 
 
-async def _probed(known: list[dict[str, Any]], stands: Standing) -> list[dict[str, Any]]:
+async def _probed(known: list[dict[str, Any]], stands: SystemStatus) -> list[dict[str, Any]]:
     async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False) as client:
         answers = await asyncio.gather(*(_ask_ready(client, one) for one in known))
     for one, (_, body) in zip(known, answers, strict=True):
@@ -152,14 +152,14 @@ def _connected(connections: Iterable[Mapping[str, Any]], queues: list[dict[str, 
 # -- queues
 
 
-async def _broker(settings: Settings, stands: Standing, read_to: int | None) -> list[dict[str, Any]] | None:
+async def _broker(settings: Settings, stands: SystemStatus, read_to: int | None) -> list[dict[str, Any]] | None:
     """Fill in the queues; the connections, or None when the management API does not answer."""
     try:
         async with management.client(settings) as api:
             queues, connections = await asyncio.gather(
                 management.queues(api, settings), management.connections(api, settings)
             )
-    except (management.NoApiError, *management.AWAY) as error:
+    except (management.NoApiError, *management.CONNECTION_ERRORS) as error:
         stands.problems.append(f"the broker's management API does not answer: {_first_line(error)}")
         return None
     planned = [queue.name for queue in topology.plan(workers())]
@@ -187,13 +187,13 @@ def queue_of(name: str, told: Mapping[str, Any], read_to: int | None) -> dict[st
 # -- databases
 
 
-async def _databases(settings: Settings, stands: Standing) -> None:
+async def _databases(settings: Settings, stands: SystemStatus) -> None:
     writers = [one for one in map(worker, CONTEXTS) if not isinstance(one, View)]
     found = await asyncio.gather(
         *(_inbox(settings.database_of(one.name), one.schema) for one in writers), return_exceptions=True
     )
     for one, row in zip(writers, found, strict=True):
-        if isinstance(row, AWAY):
+        if isinstance(row, CONNECTION_ERRORS):
             stands.problems.append(f"the database of {one.name} cannot be read: {_first_line(row)}")
         elif isinstance(row, BaseException):
             raise row
@@ -205,12 +205,12 @@ async def _databases(settings: Settings, stands: Standing) -> None:
 async def _inbox(url: str, schema: str) -> Mapping[str, Any]:
     connection = await asyncpg.connect(url, timeout=READ_SECONDS, command_timeout=READ_SECONDS)
     try:
-        return await Inbox(schema).standing(Session(connection))
+        return await Inbox(schema).status(Session(connection))
     finally:
         connection.terminate()
 
 
-async def _letters(settings: Settings, stands: Standing) -> int | None:
+async def _letters(settings: Settings, stands: SystemStatus) -> int | None:
     """Count the dead letters that are open; up to where the journal has read the stream."""
     try:
         connection = await asyncpg.connect(
@@ -221,7 +221,7 @@ async def _letters(settings: Settings, stands: Standing) -> int | None:
             read_to: int = await connection.fetchval(READ_TO)
         finally:
             connection.terminate()
-    except AWAY:  # named with the journal's inbox
+    except CONNECTION_ERRORS:  # named with the journal's inbox
         return None
     stands.dead_letters = {"open": sum(row["count"] for row in rows), "contexts": dict(map(tuple, rows))}
     return read_to

@@ -34,7 +34,7 @@ _SETTINGS = {
 
 _DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
-AWAY = (
+CONNECTION_ERRORS = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
@@ -51,7 +51,7 @@ TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.
 
 
 AMBIGUOUS = (OSError, asyncpg.InterfaceError)
-"""Those of AWAY that a mistake in a handler raises as well: `Session.is_broken` tells them apart."""
+"""Those of CONNECTION_ERRORS that a mistake in a handler raises as well: `Session.is_broken` tells them apart."""
 
 
 class CommitInDoubt(Exception):
@@ -201,17 +201,19 @@ class Database:
             try:
                 yield session
             except BaseException:
-                with contextlib.suppress(*AWAY):  # a broken connection has rolled back, and hides no other error
+                with contextlib.suppress(
+                    *CONNECTION_ERRORS
+                ):  # a broken connection has rolled back, and hides no other error
                     await connection.execute("rollback")
                 raise
             try:
                 ended = await connection.execute("commit")
-            except (*AWAY, TimeoutError, asyncpg.QueryCanceledError) as error:
+            except (*CONNECTION_ERRORS, TimeoutError, asyncpg.QueryCanceledError) as error:
                 raise CommitInDoubt from error
             if ended != "COMMIT":
                 raise asyncpg.InFailedSQLTransactionError("an error that was not passed on had ended the transaction")
 
     async def ping(self) -> None:
-        """Raises one of AWAY, or TimeoutError, when the database does not answer within three seconds."""
+        """Raises one of CONNECTION_ERRORS, or TimeoutError, when the database does not answer within three seconds."""
         async with asyncio.timeout(3), self.session() as session:
             await session.connection.fetchval("select 1")

@@ -70,7 +70,7 @@ def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
 
 
 @dataclass(slots=True)
-class Told:
+class OutboxMessage:
     """A message in the outbox."""
 
     id: UUID
@@ -113,11 +113,11 @@ class Claim:
 
 
 @dataclass(slots=True)
-class Finished:
+class CompletedStep:
     """A step that has done its work: its claim, and what it says."""
 
     claim: Claim
-    told: Sequence[Told] = ()
+    told: Sequence[OutboxMessage] = ()
     timers: Sequence[Timer] = ()
 
 
@@ -172,7 +172,7 @@ class Inbox:
                 statements[told, timers] = self._statement("".join(parts))
         return statements
 
-    async def finish(self, session: Session, steps: Sequence[Finished]) -> bool:
+    async def finish(self, session: Session, steps: Sequence[CompletedStep]) -> bool:
         """Claim the messages and post what their steps say; False when a row belongs to another handling.
 
         What such a step says is not posted; whoever ran it rolls back.
@@ -218,7 +218,7 @@ class Inbox:
             update {s}.inbox set traceparent = kept.traceparent from kept
             where inbox.id = kept.id and state in ('started', 'waiting')""")
 
-    async def _trace(self, session: Session, steps: Sequence[Finished]) -> None:
+    async def _trace(self, session: Session, steps: Sequence[CompletedStep]) -> None:
         """Keep with each row that is still to do something the trace that it belongs to; only while one is traced."""
         traces = {
             id: step.claim.traceparent
@@ -233,7 +233,7 @@ class Inbox:
             insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
             values (:id, :topic, :body, :story_id, :causation_id, :actor)""")
 
-    async def post(self, session: Session, told: Told) -> None:
+    async def post(self, session: Session, told: OutboxMessage) -> None:
         """Put one message into the outbox, within a transaction."""
         await session.value(
             self._post,
@@ -306,29 +306,29 @@ class Inbox:
             )
         )
         if kept and claim.traceparent:
-            await self._trace(session, [Finished(claim)])
+            await self._trace(session, [CompletedStep(claim)])
         return kept
 
     @cached_property
-    def _revive(self) -> Statement:
+    def _replay(self) -> Statement:
         return self._statement("""
             update {s}.inbox set due_at = now(), attempts = 0, failures = 0,
               state = case when topic = any(cast(:begun as text[])) then 'started' else 'waiting' end
             where id = :id and state = 'dead' returning id""")
 
-    async def revive(self, session: Session, message_id: UUID, begun: Sequence[str] = ()) -> bool:
+    async def replay(self, session: Session, message_id: UUID, begun: Sequence[str] = ()) -> bool:
         """A dead letter is due again, one of the topics in `begun` to be settled; False when there is none."""
-        return await session.value(self._revive, id=message_id, begun=list(begun)) is not None
+        return await session.value(self._replay, id=message_id, begun=list(begun)) is not None
 
     @cached_property
-    def _bury(self) -> Statement:
+    def _discard(self) -> Statement:
         return self._statement("""
             update {s}.inbox set state = 'done', due_at = null, body = null, error = 'discarded: ' || :reason
             where id = :id and state = 'dead' returning id""")
 
-    async def bury(self, session: Session, message_id: UUID, reason: str) -> bool:
+    async def discard(self, session: Session, message_id: UUID, reason: str) -> bool:
         """A dead letter is given up for good; False when there is none under this id."""
-        return await session.value(self._bury, id=message_id, reason=reason) is not None
+        return await session.value(self._discard, id=message_id, reason=reason) is not None
 
     @cached_property
     def _sent(self) -> Statement:
@@ -339,7 +339,7 @@ class Inbox:
         await session.value(self._sent, ids=ids)
 
     @cached_property
-    def _sweep(self) -> Statement:
+    def _lease_unsent(self) -> Statement:
         return self._statement("""
             update {s}.outbox set attempts = attempts + 1,
               next_at = now() + least(interval '5 minutes', cast(:lease as interval) * power(2, least(attempts, 10)))
@@ -348,9 +348,13 @@ class Inbox:
               order by created_at limit :most for update skip locked)
             returning id, topic, body, story_id, causation_id, actor, traceparent""")
 
-    async def sweep(self, session: Session, older: timedelta, lease: timedelta, most: int) -> list[Told]:
+    async def lease_unsent(
+        self, session: Session, older: timedelta, lease: timedelta, most: int
+    ) -> list[OutboxMessage]:
         """Lease messages that nobody has sent; one that fails waits with growing delay and holds up no other."""
-        return [Told(**row) for row in await session.all(self._sweep, older=older, lease=lease, most=most)]
+        return [
+            OutboxMessage(**row) for row in await session.all(self._lease_unsent, older=older, lease=lease, most=most)
+        ]
 
     @cached_property
     def _forget(self) -> Statement:
@@ -364,7 +368,7 @@ class Inbox:
         return int(await session.value(self._forget, older=older))
 
     @cached_property
-    def _standing(self) -> Statement:
+    def _status(self) -> Statement:
         return self._statement("""
             select (select count(*) from {s}.outbox) as outbox,
               (select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {s}.outbox) as outbox_age,
@@ -375,8 +379,8 @@ class Inbox:
             from (select count(*) as count, coalesce(extract(epoch from now() - min(due_at)), 0)::float as late
               from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) due""")
 
-    async def standing(self, session: Session) -> Row:
+    async def status(self, session: Session) -> Row:
         """Counts for an operator: outbox and its age in seconds, rows by state, how many are due, and since when."""
-        row = await session.one(self._standing)
+        row = await session.one(self._status)
         assert row is not None
         return row

@@ -278,16 +278,16 @@ _LIST = Statement("""
     order by died_at desc, dead_letter_id desc limit cast(:limit as integer) + 1""")
 
 
-async def list_dead_letters(session: Session, question: ListDeadLetters) -> tuple[list[DeadLetter], str | None]:
+async def list_dead_letters(session: Session, query: ListDeadLetters) -> tuple[list[DeadLetter], str | None]:
     """One page, the newest first, and the cursor of the next; raises Refused for a cursor that is none."""
-    at, id = paging.decode(question.cursor)
-    limit = max(1, min(question.limit, 200))
+    at, id = paging.decode(query.cursor)
+    limit = max(1, min(query.limit, 200))
     rows = await session.all(
         _LIST,
-        status=question.status,
-        context=question.context,
-        topic=question.message_topic,
-        error=question.error,
+        status=query.status,
+        context=query.context,
+        topic=query.message_topic,
+        error=query.error,
         at=at,
         id=id,
         limit=limit,

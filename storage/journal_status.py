@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from contracts.journal import Audit, AuditReport, Minute, Standing, TownNow
+from contracts.journal import Audit, AuditReport, Minute, ProcessStatus, SystemNow
 from storage.database import Session, Statement
 
 LATELY = "interval '35 seconds'"
@@ -16,7 +16,7 @@ _STAND = Statement("""
     on conflict (context, replica) do update set at = excluded.at, told = excluded.told""")
 
 
-async def stand(session: Session, standing: Standing) -> None:
+async def stand(session: Session, standing: ProcessStatus) -> None:
     """Keep how one process stands now."""
     told = standing.model_dump_json()
     await session.value(_STAND, context=standing.context, replica=standing.replica, told=told)
@@ -68,13 +68,13 @@ _REST = Statement("""
       (select coalesce(max(last_offset), -1) from journal.reader) as read_to, now() as as_of""")
 
 
-async def town(session: Session, minutes: int, topics: list[str], not_refusals: list[str]) -> TownNow:
+async def town(session: Session, minutes: int, topics: list[str], not_refusals: list[str]) -> SystemNow:
     """All of it; `topics` are the events that count as bookings."""
-    stands = [Standing.model_validate_json(row["told"]) for row in await session.all(_STANDINGS)]
+    stands = [ProcessStatus.model_validate_json(row["told"]) for row in await session.all(_STANDINGS)]
     rows = await session.all(_MINUTES, minutes=minutes, topics=topics, not_refusals=not_refusals)
     rest = await session.one(_REST)
     assert rest is not None
-    return TownNow(
+    return SystemNow(
         standings=stands,
         minutes=[Minute.model_validate(dict(row)) for row in rows],
         audit=await last_audit(session),

@@ -102,7 +102,7 @@ async def begin_void(session: Session, payment_id: UUID) -> PaymentState | None:
     return payment_of(row) if row else None
 
 
-_BURY = _noted(
+_TOMBSTONE = _noted(
     """
       insert into payments.payments (payment_id, status, payer, amount, purpose, method, reason, version)
       values (:payment_id, 'VOIDED', '', 0, '', '', 'cancelled', 1) on conflict do nothing""",
@@ -110,9 +110,9 @@ _BURY = _noted(
 )
 
 
-async def bury(session: Session, payment_id: UUID) -> PaymentState | None:
+async def write_tombstone(session: Session, payment_id: UUID) -> PaymentState | None:
     """Leave a tombstone that declines the request when it comes; None when the id is known."""
-    row = await session.one(_BURY, payment_id=payment_id)
+    row = await session.one(_TOMBSTONE, payment_id=payment_id)
     return payment_of(row) if row else None
 
 
@@ -155,16 +155,16 @@ _NEWEST = Statement("""
     order by created_at desc, payment_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListPayments) -> Page[PaymentState]:
-    at, id = paging.decode(question.cursor)
+async def newest(session: Session, query: ListPayments) -> Page[PaymentState]:
+    at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST,
-        payer=question.payer,
-        status=question.status,
-        purpose=question.purpose,
+        payer=query.payer,
+        status=query.status,
+        purpose=query.purpose,
         at=at,
         id=id,
-        most=question.limit + 1,
+        most=query.limit + 1,
     )
-    items, cursor = paging.page(rows, question.limit, payment_of, lambda one: (one.created_at, one.payment_id))
+    items, cursor = paging.page(rows, query.limit, payment_of, lambda one: (one.created_at, one.payment_id))
     return Page[PaymentState](items=items, next_cursor=cursor)

@@ -178,17 +178,17 @@ _NEWEST = Statement("""
     order by created_at desc, refund_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListRefunds) -> Page[RefundState]:
+async def newest(session: Session, query: ListRefunds) -> Page[RefundState]:
     """Refunds of nothing are left out."""
-    at, id = paging.decode(question.cursor)
+    at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST,
-        payer=question.payer,
-        status=question.status,
-        payment_id=question.payment_id,
+        payer=query.payer,
+        status=query.status,
+        payment_id=query.payment_id,
         at=at,
         id=id,
-        most=question.limit + 1,
+        most=query.limit + 1,
     )
-    items, cursor = paging.page(rows, question.limit, refund_of, lambda one: (one.created_at, one.refund_id))
+    items, cursor = paging.page(rows, query.limit, refund_of, lambda one: (one.created_at, one.refund_id))
     return Page[RefundState](items=items, next_cursor=cursor)

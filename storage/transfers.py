@@ -47,10 +47,10 @@ _NEWEST = Statement("""
     order by created_at desc, transfer_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListTransfers) -> Page[TransferState]:
-    at, id = paging.decode(question.cursor)
+async def newest(session: Session, query: ListTransfers) -> Page[TransferState]:
+    at, id = paging.decode(query.cursor)
     rows = await session.all(
-        _NEWEST, status=question.status, refund_owed=question.refund_owed, at=at, id=id, most=question.limit + 1
+        _NEWEST, status=query.status, refund_owed=query.refund_owed, at=at, id=id, most=query.limit + 1
     )
-    items, cursor = paging.page(rows, question.limit, transfer_of, lambda one: (one.created_at, one.transfer_id))
+    items, cursor = paging.page(rows, query.limit, transfer_of, lambda one: (one.created_at, one.transfer_id))
     return Page[TransferState](items=items, next_cursor=cursor)

@@ -113,7 +113,7 @@ class ViewTables:
 
 
 class Listed(Protocol):
-    """A question for a page of a list; it may also name a `member_id` and a `status`."""
+    """A query for a page of a list; it may also name a `member_id` and a `status`."""
 
     @property
     def limit(self) -> int: ...
@@ -122,13 +122,13 @@ class Listed(Protocol):
     def cursor(self) -> str | None: ...
 
 
-def newest_first(select: sa.Select[Any], table: sa.Table, key: str, question: Listed) -> sa.Select[Any]:
-    """The page that a question asks for, and one row more if there is any; see `paging.page`."""
-    at, id = paging.decode(question.cursor)
+def newest_first(select: sa.Select[Any], table: sa.Table, key: str, query: Listed) -> sa.Select[Any]:
+    """The page that a query asks for, and one row more if there is any; see `paging.page`."""
+    at, id = paging.decode(query.cursor)
     created, own = table.c.created_at, table.c[key]
-    select = select.order_by(created.desc(), own.desc()).limit(question.limit + 1)
+    select = select.order_by(created.desc(), own.desc()).limit(query.limit + 1)
     for name in ("member_id", "status"):
-        wanted = getattr(question, name, None)
+        wanted = getattr(query, name, None)
         if wanted is not None:
             select = select.where(table.c[name] == wanted)
     if at is not None:

@@ -115,7 +115,7 @@ def make_settings(
             "provider_database_url": SecretStr(provider),
             "rabbitmq_api": SecretStr(servers.rabbit.api_url),
             "tick_seconds": 0.05,
-            "sweep_after_seconds": 0.3,
+            "relay_after_seconds": 0.3,
             "lease_seconds": 2,
             "check_queues_seconds": 1,
             "breaker_rest_seconds": 0.5,

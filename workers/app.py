@@ -17,16 +17,16 @@ from workers.runtime.observability import tracing
 from workers.runtime.observability.health import serve
 from workers.runtime.observability.logs import configure_logs
 from workers.runtime.processing import failpoints
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings, settings, unknown_names
 
 log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def running(contexts: list[Context]) -> AsyncIterator[None]:
+async def running(contexts: list[WorkerRuntime]) -> AsyncIterator[None]:
     """Start contexts, and stop what was started."""
-    started: list[Context] = []
+    started: list[WorkerRuntime] = []
     try:
         for context in contexts:
             started.append(context)
@@ -40,7 +40,7 @@ async def run(names: list[str], configuration: Settings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
     from workers.registry import BOOKINGS, worker
 
-    contexts = [worker(name).context(configuration.of(name)) for name in names]
+    contexts = [worker(name).runtime(configuration.of(name)) for name in names]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Shape
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape
 
 Code = Annotated[str, Field(min_length=1, max_length=60)]
 Location = Annotated[str, Field(min_length=1, max_length=60)]
@@ -105,7 +105,7 @@ class AskHolder(Command[None]):
 
     ride_id: UUID
     times: int = 1
-    """Counts the questions; they come less and less often."""
+    """Counts the queries; they come less and less often."""
 
 
 class BikeEvent(BikeState, Event):
@@ -137,7 +137,7 @@ class HoldReleased(Event):
     bike_id: UUID
 
 
-class ShowBike(Question[BikeState]):
+class ShowBike(Query[BikeState]):
     """A bike that is BROKEN is there for staff only."""
 
     topic = "bike_sharing.bikes.show_bike"
@@ -146,7 +146,7 @@ class ShowBike(Question[BikeState]):
     caller: Caller
 
 
-class ListBikes(Question[Page[BikeState]]):
+class ListBikes(Query[Page[BikeState]]):
     topic = "bike_sharing.bikes.list_bikes"
 
     location: str | None = None

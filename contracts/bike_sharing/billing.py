@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Event, MemberId, Page, Question, Shape, Won
+from contracts.base import Caller, Event, MemberId, Page, Query, Shape, Won
 from contracts.bike_sharing.rides import FeePlan
 
 
@@ -68,14 +68,14 @@ class BillClosed(BillEvent):
     topic = "bike_sharing.billing.bill_closed"
 
 
-class ShowBill(Question[BillState]):
+class ShowBill(Query[BillState]):
     topic = "bike_sharing.billing.show_bill"
 
     bill_id: UUID
     caller: Caller
 
 
-class ListBills(Question[Page[BillState]]):
+class ListBills(Query[Page[BillState]]):
     topic = "bike_sharing.billing.list_bills"
 
     member_id: str | None = None

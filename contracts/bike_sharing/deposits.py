@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart
 
 TopUpAmount = Annotated[Won, Field(ge=1_000, le=500_000)]
@@ -150,7 +150,7 @@ class DebtPaid(FeeState, Event):
     topic = "bike_sharing.deposits.debt_paid"
 
 
-class ShowDeposit(Question[Balance]):
+class ShowDeposit(Query[Balance]):
     """A member without a deposit has 0, for the member; for staff there is nothing."""
 
     topic = "bike_sharing.deposits.show_deposit"
@@ -159,14 +159,14 @@ class ShowDeposit(Question[Balance]):
     caller: Caller
 
 
-class ListDeposits(Question[Page[AccountState]]):
+class ListDeposits(Query[Page[AccountState]]):
     topic = "bike_sharing.deposits.list_deposits"
 
     limit: int = 50
     cursor: str | None = None
 
 
-class ListEntries(Question[Page[Entry]]):
+class ListEntries(Query[Page[Entry]]):
     """The ledger of a member, newest first; another customer's is `not_found`."""
 
     topic = "bike_sharing.deposits.list_entries"
@@ -177,14 +177,14 @@ class ListEntries(Question[Page[Entry]]):
     caller: Caller
 
 
-class ShowTopUp(Question[TopUp]):
+class ShowTopUp(Query[TopUp]):
     topic = "bike_sharing.deposits.show_top_up"
 
     top_up_id: UUID
     caller: Caller
 
 
-class ListTopUps(Question[Page[TopUp]]):
+class ListTopUps(Query[Page[TopUp]]):
     topic = "bike_sharing.deposits.list_top_ups"
 
     member_id: str | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Question, Shape, TimelineEntry, Won
+from contracts.base import Caller, Query, Shape, TimelineEntry, Won
 from contracts.bike_sharing.bikes import BikeStatus
 from contracts.bike_sharing.billing import BillStatus
 from contracts.bike_sharing.rides import RideState, RideStatus
@@ -51,7 +51,7 @@ class RideHistory(Shape):
     as_of: AwareDatetime
 
 
-class ListRideHistory(Question[RideHistory]):
+class ListRideHistory(Query[RideHistory]):
     """The rides of a member, or of all when `member_id` is None, newest first."""
 
     topic = "bike_sharing.ride_history.list_ride_history"
@@ -62,7 +62,7 @@ class ListRideHistory(Question[RideHistory]):
     cursor: str | None = None
 
 
-class ShowRideHistory(Question[RideHistoryEntry]):
+class ShowRideHistory(Query[RideHistoryEntry]):
     """One ride; waits up to a second until the view has seen `min_version` of it."""
 
     topic = "bike_sharing.ride_history.show_ride_history"

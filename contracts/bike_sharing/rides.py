@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.bike_sharing.bikes import Location
 
 
@@ -138,14 +138,14 @@ class RideEndedAtCap(RideEvent):
     topic = "bike_sharing.rides.ride_ended_at_cap"
 
 
-class ShowRide(Question[RideState]):
+class ShowRide(Query[RideState]):
     topic = "bike_sharing.rides.show_ride"
 
     ride_id: UUID
     caller: Caller
 
 
-class ListRides(Question[Page[RideState]]):
+class ListRides(Query[Page[RideState]]):
     topic = "bike_sharing.rides.list_rides"
 
     member_id: str | None = None

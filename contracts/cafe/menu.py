@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 MenuPrice = Annotated[Won, Field(le=10_000_000)]
 """Whole won; 0 is not for sale yet."""
@@ -70,7 +70,7 @@ class MenuItemChanged(MenuItem, Event):
     topic = "cafe.menu.menu_item_changed"
 
 
-class ShowMenuItem(Question[MenuItem]):
+class ShowMenuItem(Query[MenuItem]):
     """One item; to a customer only what can be ordered is there."""
 
     topic = "cafe.menu.show_menu_item"
@@ -79,7 +79,7 @@ class ShowMenuItem(Question[MenuItem]):
     caller: Caller
 
 
-class ListMenu(Question[Page[MenuItem]]):
+class ListMenu(Query[Page[MenuItem]]):
     topic = "cafe.menu.list_menu"
 
     status: MenuItemStatus | None = None
@@ -89,7 +89,7 @@ class ListMenu(Question[Page[MenuItem]]):
     cursor: str | None = None
 
 
-class QuotePrice(Question[MenuItem]):
+class QuotePrice(Query[MenuItem]):
     """What an item costs at this moment, and whether it can be had; refused (`not_found`) at once."""
 
     topic = "cafe.menu.quote_price"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Name, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Reason, Shape, Won
 from contracts.cafe.menu import MenuPrice
 
 Quantity = Annotated[int, Field(ge=1, le=1000)]
@@ -125,14 +125,14 @@ class OrderCancelled(OrderEvent):
     topic = "cafe.orders.order_cancelled"
 
 
-class ShowOrder(Question[Order]):
+class ShowOrder(Query[Order]):
     topic = "cafe.orders.show_order"
 
     order_id: UUID
     caller: Caller
 
 
-class ListOrders(Question[Page[Order]]):
+class ListOrders(Query[Page[Order]]):
     """The orders of a member, or of all when `member_id` is None, newest first."""
 
     topic = "cafe.orders.list_orders"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Question, Shape, TimelineEntry
+from contracts.base import Query, Shape, TimelineEntry
 from contracts.cafe.menu import MenuItem, MenuItemStatus
 
 
@@ -29,7 +29,7 @@ class Report(Shape):
     as_of: AwareDatetime
 
 
-class ListReport(Question[Report]):
+class ListReport(Query[Report]):
     """All items, newest first."""
 
     topic = "cafe.report.list_report"
@@ -39,7 +39,7 @@ class ListReport(Question[Report]):
     cursor: str | None = None
 
 
-class ShowReport(Question[ReportEntry]):
+class ShowReport(Query[ReportEntry]):
     """One item; waits up to a second until the view has seen `min_version` of it."""
 
     topic = "cafe.report.show_report"

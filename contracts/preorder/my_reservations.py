@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Question, Shape, TimelineEntry
+from contracts.base import Caller, Query, Shape, TimelineEntry
 from contracts.preorder.products import ProductPart
 from contracts.preorder.reservations import Reservation, ReservationStatus
 
@@ -29,7 +29,7 @@ class MyReservations(Shape):
     as_of: AwareDatetime
 
 
-class ListMyReservations(Question[MyReservations]):
+class ListMyReservations(Query[MyReservations]):
     """The reservations of a member, or of all when `member_id` is None, newest first."""
 
     topic = "preorder.my_reservations.list_my_reservations"
@@ -40,7 +40,7 @@ class ListMyReservations(Question[MyReservations]):
     cursor: str | None = None
 
 
-class ShowMyReservation(Question[MyReservationEntry]):
+class ShowMyReservation(Query[MyReservationEntry]):
     """One reservation; waits up to a second until the view has seen `min_version` of it."""
 
     topic = "preorder.my_reservations.show_my_reservation"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 Quota = Annotated[int, Field(ge=0, le=10_000_000)]
 """How many may be reserved at once."""
@@ -77,13 +77,13 @@ class ProductChanged(ProductState, Event):
     topic = "preorder.products.product_changed"
 
 
-class ShowProduct(Question[ProductOnOffer]):
+class ShowProduct(Query[ProductOnOffer]):
     topic = "preorder.products.show_product"
 
     product_id: UUID
 
 
-class ListProducts(Question[Page[ProductOnOffer]]):
+class ListProducts(Query[Page[ProductOnOffer]]):
     topic = "preorder.products.list_products"
 
     status: ProductStatus | None = None

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape, Won
 
 
 class ReceiptStatus(StrEnum):
@@ -74,14 +74,14 @@ class ReceiptVoided(ReceiptEvent):
     topic = "preorder.receipts.receipt_voided"
 
 
-class ShowReceipt(Question[ReceiptState]):
+class ShowReceipt(Query[ReceiptState]):
     topic = "preorder.receipts.show_receipt"
 
     receipt_id: UUID
     caller: Caller
 
 
-class ListReceipts(Question[Page[ReceiptState]]):
+class ListReceipts(Query[Page[ReceiptState]]):
     topic = "preorder.receipts.list_receipts"
 
     member_id: str | None = None

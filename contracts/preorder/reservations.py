@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart, RefundPart
 from contracts.preorder.receipts import ReceiptPart
 
@@ -104,14 +104,14 @@ class ReservationCancelled(ReservationEvent):
     topic = "preorder.reservations.reservation_cancelled"
 
 
-class ShowReservation(Question[ReservationWithAddress]):
+class ShowReservation(Query[ReservationWithAddress]):
     topic = "preorder.reservations.show_reservation"
 
     reservation_id: UUID
     caller: Caller
 
 
-class ListReservations(Question[Page[ReservationWithAddress]]):
+class ListReservations(Query[Page[ReservationWithAddress]]):
     topic = "preorder.reservations.list_reservations"
 
     member_id: str | None = None
@@ -133,7 +133,7 @@ class AllFree(Shape):
     counts: list[Free]
 
 
-class CountFree(Question[AllFree]):
+class CountFree(Query[AllFree]):
     """What is left of some models' quotas, as reservations counts them."""
 
     topic = "preorder.reservations.count_free"

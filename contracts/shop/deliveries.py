@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Command, Event, MemberId, Page, Question, Shape
+from contracts.base import Command, Event, MemberId, Page, Query, Shape
 from contracts.shop.states import OrderStatus
 
 
@@ -67,7 +67,7 @@ class DeliveryCompleted(DeliveryEvent):
     topic = "shop.deliveries.delivery_completed"
 
 
-class ListDeliveries(Question[Page[DeliveryState]]):
+class ListDeliveries(Query[Page[DeliveryState]]):
     topic = "shop.deliveries.list_deliveries"
 
     status: DeliveryStatus | None = None

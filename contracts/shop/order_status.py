@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Question, Shape, TimelineEntry, Won
+from contracts.base import Caller, Query, Shape, TimelineEntry, Won
 from contracts.shop.orders import Order
 from contracts.shop.products import ProductStatus
 from contracts.shop.states import OrderStatus
@@ -57,7 +57,7 @@ class OrderStatusPage(Shape):
     as_of: AwareDatetime
 
 
-class ListOrderStatus(Question[OrderStatusPage]):
+class ListOrderStatus(Query[OrderStatusPage]):
     """The orders of a member, or of all when `member_id` is None, newest first."""
 
     topic = "shop.order_status.list_order_status"
@@ -68,7 +68,7 @@ class ListOrderStatus(Question[OrderStatusPage]):
     cursor: str | None = None
 
 
-class ShowOrderStatus(Question[OrderStatusEntry]):
+class ShowOrderStatus(Query[OrderStatusEntry]):
     """One order; waits up to a second until the view has seen `min_version` of it."""
 
     topic = "shop.order_status.show_order_status"

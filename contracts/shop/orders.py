@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.shop.deliveries import DeliveryPart
 from contracts.shop.products import Quantity
 from contracts.shop.states import OrderStatus
@@ -206,14 +206,14 @@ class LateTransferNoted(OrderEvent):
     topic = "shop.orders.late_transfer_noted"
 
 
-class ShowOrder(Question[Order]):
+class ShowOrder(Query[Order]):
     topic = "shop.orders.show_order"
 
     order_id: UUID
     caller: Caller
 
 
-class ListOrders(Question[Page[Order]]):
+class ListOrders(Query[Page[Order]]):
     topic = "shop.orders.list_orders"
 
     member_id: str | None = None

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 from contracts.shop.states import OrderStatus
 
 Price = Annotated[Won, Field(gt=0, le=10_000_000)]
@@ -132,13 +132,13 @@ class StockReturned(StockEvent):
     topic = "shop.products.stock_returned"
 
 
-class ShowProduct(Question[ProductState]):
+class ShowProduct(Query[ProductState]):
     topic = "shop.products.show_product"
 
     product_id: UUID
 
 
-class ListProducts(Question[Page[ProductState]]):
+class ListProducts(Query[Page[ProductState]]):
     topic = "shop.products.list_products"
 
     status: ProductStatus | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Question, Shape, TimelineEntry
+from contracts.base import Caller, Query, Shape, TimelineEntry
 from contracts.ticketing.pricing import Price
 from contracts.ticketing.reservations import ReservationStatus
 from contracts.ticketing.tickets import Ticket, TicketStatus
@@ -43,7 +43,7 @@ class Board(Shape):
     as_of: AwareDatetime
 
 
-class ListBoard(Question[Board]):
+class ListBoard(Query[Board]):
     topic = "ticketing.board.list_board"
 
     status: TicketStatus | None = None
@@ -52,7 +52,7 @@ class ListBoard(Question[Board]):
     cursor: str | None = None
 
 
-class ShowBoard(Question[BoardEntry]):
+class ShowBoard(Query[BoardEntry]):
     """One ticket; waits up to a second until the view has seen `min_version` of it."""
 
     topic = "ticketing.board.show_board"

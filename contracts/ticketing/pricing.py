@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Name, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Shape, Won
 from contracts.ticketing.tickets import Moment
 
 PolicyValue = Annotated[int, Field(ge=1, le=10**12)]
@@ -166,13 +166,13 @@ class PriceRestored(FrozenPriceEvent):
     topic = "ticketing.pricing.price_restored"
 
 
-class ShowPolicy(Question[Policy]):
+class ShowPolicy(Query[Policy]):
     topic = "ticketing.pricing.show_policy"
 
     policy_id: UUID
 
 
-class ListPolicies(Question[Page[Policy]]):
+class ListPolicies(Query[Page[Policy]]):
     topic = "ticketing.pricing.list_policies"
 
     status: PolicyStatus = PolicyStatus.ACTIVE
@@ -180,7 +180,7 @@ class ListPolicies(Question[Page[Policy]]):
     cursor: str | None = None
 
 
-class ShowPrice(Question[TicketPrice]):
+class ShowPrice(Query[TicketPrice]):
     """A ticket's price for the caller's grade; refused: `not_priced_yet`."""
 
     topic = "ticketing.pricing.show_price"
@@ -189,7 +189,7 @@ class ShowPrice(Question[TicketPrice]):
     caller: Caller
 
 
-class ListPrices(Question[Page[TicketPrice]]):
+class ListPrices(Query[Page[TicketPrice]]):
     topic = "ticketing.pricing.list_prices"
 
     caller: Caller

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape
 from contracts.ticketing.pricing import Price
 
 
@@ -93,14 +93,14 @@ class ReservationCancelled(ReservationEvent):
     topic = "ticketing.reservations.reservation_cancelled"
 
 
-class ShowReservation(Question[Reservation]):
+class ShowReservation(Query[Reservation]):
     topic = "ticketing.reservations.show_reservation"
 
     reservation_id: UUID
     caller: Caller
 
 
-class ListReservations(Question[Page[Reservation]]):
+class ListReservations(Query[Page[Reservation]]):
     topic = "ticketing.reservations.list_reservations"
 
     member_id: str | None = None

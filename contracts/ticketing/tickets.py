@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 """An instant that a calendar of ours may hold."""
@@ -151,13 +151,13 @@ class HoldReleased(Event):
     ticket_id: UUID
 
 
-class ShowTicket(Question[Ticket]):
+class ShowTicket(Query[Ticket]):
     topic = "ticketing.tickets.show_ticket"
 
     ticket_id: UUID
 
 
-class ListTickets(Question[Page[Ticket]]):
+class ListTickets(Query[Page[Ticket]]):
     topic = "ticketing.tickets.list_tickets"
 
     status: TicketStatus | None = None

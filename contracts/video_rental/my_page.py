@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Question, Shape, TimelineEntry
+from contracts.base import Caller, Query, Shape, TimelineEntry
 from contracts.video_rental.rentals import Rental, RentalStatus
 
 
@@ -28,7 +28,7 @@ class MyPage(Shape):
     as_of: AwareDatetime
 
 
-class ListMyPage(Question[MyPage]):
+class ListMyPage(Query[MyPage]):
     """The rentals of a member, or of all when `member_id` is None, newest first."""
 
     topic = "video_rental.my_page.list_my_page"
@@ -39,7 +39,7 @@ class ListMyPage(Question[MyPage]):
     cursor: str | None = None
 
 
-class ShowMyPage(Question[MyPageEntry]):
+class ShowMyPage(Query[MyPageEntry]):
     """One rental; waits up to a second until the view has seen `min_version` of it."""
 
     topic = "video_rental.my_page.show_my_page"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Question, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart, RefundPart
 from contracts.video_rental.videos import VideoState, VideoStatus
 
@@ -174,14 +174,14 @@ class LateFeeWaived(RentalEvent):
     topic = "video_rental.rentals.late_fee_waived"
 
 
-class ShowRental(Question[Rental]):
+class ShowRental(Query[Rental]):
     topic = "video_rental.rentals.show_rental"
 
     rental_id: UUID
     caller: Caller
 
 
-class ListRentals(Question[Page[Rental]]):
+class ListRentals(Query[Page[Rental]]):
     topic = "video_rental.rentals.list_rentals"
 
     member_id: str | None = None
@@ -190,7 +190,7 @@ class ListRentals(Question[Page[Rental]]):
     cursor: str | None = None
 
 
-class ShowShelf(Question[VideoOnShelf]):
+class ShowShelf(Query[VideoOnShelf]):
     """One video with its free copies, as rentals counts them."""
 
     topic = "video_rental.rentals.show_shelf"
@@ -198,7 +198,7 @@ class ShowShelf(Question[VideoOnShelf]):
     video_id: UUID
 
 
-class ListShelf(Question[Page[VideoOnShelf]]):
+class ListShelf(Query[Page[VideoOnShelf]]):
     topic = "video_rental.rentals.list_shelf"
 
     status: VideoStatus | None = None

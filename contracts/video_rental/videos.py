@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Question, Shape, Won
+from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 Copies = Annotated[int, Field(ge=0, le=100_000)]
 DailyPrice = Annotated[Won, Field(gt=0, le=10_000_000)]
@@ -62,13 +62,13 @@ class VideoChanged(VideoState, Event):
     topic = "video_rental.videos.video_changed"
 
 
-class ShowVideo(Question[VideoState]):
+class ShowVideo(Query[VideoState]):
     topic = "video_rental.videos.show_video"
 
     video_id: UUID
 
 
-class ListVideos(Question[Page[VideoState]]):
+class ListVideos(Query[Page[VideoState]]):
     topic = "video_rental.videos.list_videos"
 
     status: VideoStatus | None = None

@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway_api.console.business_pages import Rooms
-from gateway_api.console.home_pages import Front
+from gateway_api.console.business_pages import BusinessPages
+from gateway_api.console.home_pages import HomePages
 from gateway_api.console.live import Live
 from gateway_api.console.oidc import Oidc
-from gateway_api.console.operations_pages import OperatorsRoom
-from gateway_api.console.site import Desk
-from gateway_api.gateway import Door
+from gateway_api.console.operations_pages import OperationsPages
+from gateway_api.console.site import Site
+from gateway_api.gateway import Gateway
 from workers.runtime.settings import Settings
 
 ASSETS = Path(__file__).parent / "static"
@@ -48,7 +48,7 @@ class Console:
 
 def add_to(
     app: Starlette,
-    door: Door,
+    door: Gateway,
     settings: Settings,
     *,
     is_over: Callable[[], bool],
@@ -56,9 +56,9 @@ def add_to(
 ) -> Console:
     """Add the console's pages. `is_over`: the gateway is closing."""
     live = Live(settings.amqp_url.get_secret_value())
-    desk = Desk(app, door, settings, live)
-    Front(desk, Rooms(desk), is_over)
-    OperatorsRoom(desk, breakers)
+    desk = Site(app, door, settings, live)
+    HomePages(desk, BusinessPages(desk), is_over)
+    OperationsPages(desk, breakers)
     if settings.oidc_issuer is not None:
         Oidc(desk, settings)
     app.mount("/assets", Assets(directory=ASSETS), name="assets")

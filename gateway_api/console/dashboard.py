@@ -1,4 +1,4 @@
-"""The town at a glance: figures, promises and charts, out of what the journal and the broker told."""
+"""The town at a dashboard: figures, promises and charts, out of what the journal and the broker told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway_api import asyncapi
 from gateway_api.console.broker_figures import Broker
-from gateway_api.console.internal_api import Heard
+from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.words import Count, Money, State, Text, Tone
 
 LATE_SECONDS = 5.0
@@ -70,7 +70,7 @@ def _contexts() -> list[str]:
     return sorted({message.owner() for message in asyncapi.catalogue().values()})
 
 
-def rows(told: Heard) -> list[Row]:
+def rows(told: ApiResponse) -> list[Row]:
     """Every process that told of itself, and every context of which none did."""
     standings = told.body.get("standings", []) if told.ok else []
     there = {standing["context"] for standing in standings}
@@ -86,7 +86,7 @@ def _tone(standing: dict[str, Any]) -> Tone:
     return "wait" if late or shut or standing["dead"] else "good"
 
 
-def measures(told: Heard, seen: Broker, processes: list[Row]) -> list[Measure]:
+def measures(told: ApiResponse, seen: Broker, processes: list[Row]) -> list[Measure]:
     """What can be known now; what cannot is said to be so by its absence and a notice."""
     found: list[Measure] = []
     if told.ok:
@@ -161,7 +161,7 @@ def _seconds_between(earlier: str, later: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
-def charts(told: Heard, seen: Broker) -> dict[str, Any]:
+def charts(told: ApiResponse, seen: Broker) -> dict[str, Any]:
     """Columns as the chart library takes them: seconds first, then each line."""
     minutes = told.body.get("minutes", []) if told.ok else []
     at = [int(datetime.fromisoformat(minute["at"]).timestamp()) for minute in minutes]

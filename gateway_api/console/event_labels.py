@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway_api.console.words import Text
 
-HAPPENINGS = {
+EVENT_LABELS = {
     # payments
     "PaymentApproved": Text("결제가 승인되었습니다", "Payment approved"),
     "PaymentDeclined": Text("결제가 거절되었습니다", "Payment declined"),
@@ -94,6 +94,6 @@ HAPPENINGS = {
 }
 
 
-def happening(what: str) -> Text:
+def event_label(what: str) -> Text:
     """An event's words; its name, where there are none."""
-    return HAPPENINGS.get(what, Text(what, what))
+    return EVENT_LABELS.get(what, Text(what, what))

@@ -12,12 +12,12 @@ from starlette.responses import Response, StreamingResponse
 from contracts.base import Caller, Role
 from gateway_api import tokens
 from gateway_api.console import problems
-from gateway_api.console.business_pages import Card, Rooms, Shown, triggers
+from gateway_api.console.business_pages import BusinessPages, Card, Shown, triggers
 from gateway_api.console.businesses import ALL, BUSINESSES
 from gateway_api.console.live import REFRESH
 from gateway_api.console.render import HEADERS
-from gateway_api.console.sample import plant
-from gateway_api.console.site import Desk, Visit, place_here
+from gateway_api.console.sample import seed
+from gateway_api.console.site import PageContext, Site, place_here
 from gateway_api.console.words import Text
 from gateway_api.gateway import CUSTOMER, STAFF
 
@@ -31,10 +31,10 @@ PEOPLE: tuple[tuple[str, Role, str, Text], ...] = (
 """Who one may be on a local run; any other name is possible too."""
 
 
-class Front:
+class HomePages:
     """Pages that belong to no single business."""
 
-    def __init__(self, desk: Desk, rooms: Rooms, is_over: Callable[[], bool]) -> None:
+    def __init__(self, desk: Site, rooms: BusinessPages, is_over: Callable[[], bool]) -> None:
         self.desk = desk
         self.rooms = rooms
         self._is_over = is_over
@@ -53,23 +53,23 @@ class Front:
         desk.said["signed-out"] = Text("로그아웃", "Sign out")
         desk.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
 
-    async def start(self, visit: Visit) -> Response:
+    async def start(self, page: PageContext) -> Response:
         """Where only forms are sent to there is nothing to look at."""
         return self.desk.go("/")
 
-    async def home(self, visit: Visit) -> Response:
-        if visit.visitor.is_customer:
-            return await self._customers_home(visit)
-        if visit.visitor.is_operator:
+    async def home(self, page: PageContext) -> Response:
+        if page.visitor.is_customer:
+            return await self._customers_home(page)
+        if page.visitor.is_operator:
             return self.desk.go("/operator")
-        if visit.visitor.is_staff:
+        if page.visitor.is_staff:
             return self.desk.go("/staff")
-        return self.desk.page(visit, "welcome.html", businesses=BUSINESSES)
+        return self.desk.page(page, "welcome.html", businesses=BUSINESSES)
 
-    async def _customers_home(self, visit: Visit) -> Response:
-        cards, shown = await self._things(visit)
+    async def _customers_home(self, page: PageContext) -> Response:
+        cards, shown = await self._things(page)
         return self.desk.page(
-            visit,
+            page,
             "home.html",
             businesses=BUSINESSES,
             cards=[card for card in cards if card.is_open][:6],
@@ -77,11 +77,11 @@ class Front:
             triggers=triggers((business, business.things) for business in BUSINESSES),
         )
 
-    async def mine(self, visit: Visit) -> Response:
+    async def mine(self, page: PageContext) -> Response:
         """Everything of a member across all businesses: what is open first, then newest first."""
-        cards, shown = await self._things(visit)
+        cards, shown = await self._things(page)
         return self.desk.page(
-            visit,
+            page,
             "mine.html",
             now=[card for card in cards if card.is_open],
             past=[card for card in cards if not card.is_open],
@@ -90,19 +90,19 @@ class Front:
             triggers=triggers((business, business.things) for business in BUSINESSES),
         )
 
-    async def _things(self, visit: Visit) -> tuple[list[Card], list[Shown]]:
-        shown = await self.rooms.lists(visit, [(business, business.things) for business in BUSINESSES])
+    async def _things(self, page: PageContext) -> tuple[list[Card], list[Shown]]:
+        shown = await self.rooms.lists(page, [(business, business.things) for business in BUSINESSES])
         cards = [card for one in shown for card in one.cards]
         cards.sort(key=lambda card: str(card.item["created_at"]), reverse=True)
         return cards, shown
 
-    async def work(self, visit: Visit) -> Response:
+    async def work(self, page: PageContext) -> Response:
         """What waits for staff, across all businesses."""
         wanted = [(business, listing) for business in ALL for listing in business.worklists if listing.work]
-        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf and not visit.is_part]
-        shown, first = await asyncio.gather(self.rooms.lists(visit, wanted), self.rooms.lists(visit, shelves))
+        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf and not page.is_part]
+        shown, first = await asyncio.gather(self.rooms.lists(page, wanted), self.rooms.lists(page, shelves))
         return self.desk.page(
-            visit,
+            page,
             "staff.html",
             shown=shown,
             businesses=ALL,
@@ -112,15 +112,15 @@ class Front:
 
     # -- who, and in which language
 
-    async def sign_in(self, visit: Visit) -> Response:
-        back = place_here(visit.asked("next"), "/")
-        return self.desk.page(visit, "sign_in.html", people=PEOPLE, back=back)
+    async def sign_in(self, page: PageContext) -> Response:
+        back = place_here(page.asked("next"), "/")
+        return self.desk.page(page, "sign_in.html", people=PEOPLE, back=back)
 
-    async def choose(self, visit: Visit) -> Response:
+    async def choose(self, page: PageContext) -> Response:
         """On a local run: be somebody."""
         key = self.desk.settings.jwt_key
         assert key is not None
-        subject, role, grade = _person(visit.given)
+        subject, role, grade = _person(page.given)
         try:
             token = tokens.issue(
                 subject,
@@ -131,19 +131,19 @@ class Front:
                 audience=self.desk.settings.jwt_audience,
             )
         except ValueError:
-            return await self.sign_in(visit)
-        response = self.desk.go(place_here(visit.given.get("next", ""), "/"))
+            return await self.sign_in(page)
+        response = self.desk.go(place_here(page.given.get("next", ""), "/"))
         self.desk.sessions.begin(response, token)
         return response
 
-    async def sign_out(self, visit: Visit) -> Response:
+    async def sign_out(self, page: PageContext) -> Response:
         response = self.desk.go("/sign-in?done=signed-out" if self.desk.settings.oidc_issuer else "/")
         self.desk.sessions.end(response)
         return response
 
-    async def language(self, visit: Visit) -> Response:
-        response = self.desk.go(place_here(visit.given.get("next", ""), "/"))
-        self.desk.sessions.choose_language(response, visit.given.get("language", ""))
+    async def language(self, page: PageContext) -> Response:
+        response = self.desk.go(place_here(page.given.get("next", ""), "/"))
+        self.desk.sessions.choose_language(response, page.given.get("language", ""))
         return response
 
     # -- live
@@ -170,13 +170,13 @@ class Front:
 
     # -- sample data
 
-    async def sample(self, visit: Visit) -> Response:
+    async def sample(self, page: PageContext) -> Response:
         """Fill an empty town; a second time changes nothing. As whoever presses, who must be staff."""
-        if not visit.visitor.is_staff:
-            return self.desk.problem(visit, problems.wrong_role(visit.visitor.language), 403)
-        refused = await plant(lambda path, body, key: self.desk.api.send(visit.visitor, "POST", path, body, key))
+        if not page.visitor.is_staff:
+            return self.desk.problem(page, problems.wrong_role(page.visitor.language), 403)
+        refused = await seed(lambda path, body, key: self.desk.api.send(page.visitor, "POST", path, body, key))
         if refused:
-            return self.desk.problem(visit, problems.partly_planted(visit.language), 503)
+            return self.desk.problem(page, problems.partly_seeded(page.language), 503)
         return self.desk.go("/staff?done=sample")
 
 

@@ -13,7 +13,7 @@ from gateway_api.console.session import Visitor
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ApiResponse:
     """An answer of the API."""
 
     status: int
@@ -43,12 +43,12 @@ class Api:
     def __init__(self, app: ASGIApp) -> None:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console", timeout=None)
 
-    async def get(self, visitor: Visitor, path: str) -> Heard:
+    async def get(self, visitor: Visitor, path: str) -> ApiResponse:
         return await self.send(visitor, "GET", path)
 
     async def send(
         self, visitor: Visitor, method: str, path: str, body: dict[str, Any] | None = None, key: str = ""
-    ) -> Heard:
+    ) -> ApiResponse:
         """One request as the visitor; `key` is its idempotency key."""
         headers: dict[str, str] = {"accept-language": visitor.language}
         if visitor.token:
@@ -58,7 +58,7 @@ class Api:
         content = to_json(body) if body else None
         answer = await self._client.request(method, path, headers=headers, content=content)
         found = from_json(answer.content) if answer.content else {}
-        return Heard(
+        return ApiResponse(
             answer.status_code,
             found,
             answer.headers.get("location", ""),

@@ -20,7 +20,7 @@ import structlog
 from pydantic_core import from_json
 
 from contracts.base import Caller
-from workers.runtime.messaging.bus import BROKEN, EVENTS
+from workers.runtime.messaging.bus import BROKER_ERRORS, EVENTS
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ def hints_of(topic: str, body: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 
 @dataclass(slots=True)
-class Heard:
+class PendingHints:
     """When a hint came last, and when it was given last."""
 
     at: float
@@ -101,7 +101,7 @@ class Viewer:
     """One open page."""
 
     caller: Caller
-    heard: dict[str, Heard] = field(default_factory=dict)
+    heard: dict[str, PendingHints] = field(default_factory=dict)
     number: int = 0
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -111,7 +111,7 @@ class Viewer:
             self.note(hint.name, now)
 
     def note(self, name: str, now: float) -> None:
-        heard = self.heard.setdefault(name, Heard(now))
+        heard = self.heard.setdefault(name, PendingHints(now))
         heard.at = now
         self.woken.set()
 
@@ -193,7 +193,7 @@ class Live:
         """A page may be drawn after an event and before the view has applied it: it hears the repetitions too."""
         for hint in self._ring:
             if hint.at > self._clock() - AFTER_SECONDS[-1] and hint.concerns(viewer.caller):
-                viewer.heard[hint.name] = Heard(hint.at, hint.at)
+                viewer.heard[hint.name] = PendingHints(hint.at, hint.at)
 
     def _written(self, names: list[str], number: int) -> bytes:
         position = f"id: {self._epoch}-{number}\n"
@@ -215,7 +215,7 @@ class Live:
         while self._is_wanted():
             try:
                 await self._follow_once()
-            except (*BROKEN, OSError) as error:
+            except (*BROKER_ERRORS, OSError) as error:
                 log.warning("live pages wait for the broker", error=type(error).__name__)
                 await asyncio.sleep(1)
             finally:

@@ -19,9 +19,9 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from gateway_api.console import problems
-from gateway_api.console.problems import Told
+from gateway_api.console.problems import ProblemWords
 from gateway_api.console.session import LONGEST_COOKIE
-from gateway_api.console.site import Desk, Visit, place_here
+from gateway_api.console.site import PageContext, Site, place_here
 from gateway_api.console.words import Text
 from gateway_api.problems import Problem
 from gateway_api.tokens import ASYMMETRIC
@@ -81,7 +81,7 @@ class NotSignedInError(Exception):
 class Oidc:
     """The two steps: to the issuer, and back."""
 
-    def __init__(self, desk: Desk, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, desk: Site, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         missing = [name for name in ("console_url", "console_key", "jwt_jwks_url") if getattr(settings, name) is None]
         if missing:
             raise ValueError(f"YEYAK_OIDC_ISSUER needs {', '.join(f'YEYAK_{name.upper()}' for name in missing)}")
@@ -98,14 +98,14 @@ class Oidc:
         desk.add("GET", "/sign-in/callback", self.back)
         desk.add("GET", "/sign-in/end", self.end)
 
-    async def begin(self, visit: Visit) -> Response:
+    async def begin(self, page: PageContext) -> Response:
         """To the issuer, with what proves later that it was this browser that asked."""
         try:
             place = (await self._discovered())["authorization_endpoint"]
         except NotSignedInError as error:
-            return self._failed(visit, error)
+            return self._failed(page, error)
         begun = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
-        begun["next"] = place_here(visit.asked("next"), "/")
+        begun["next"] = place_here(page.asked("next"), "/")
         challenge = hashlib.sha256(begun["verifier"].encode()).digest()
         wanted = {
             "response_type": "code",
@@ -122,32 +122,32 @@ class Oidc:
         self._desk.sessions.keep(response, BEGUN, self._sealed(begun), BEGUN_SECONDS)
         return response
 
-    async def back(self, visit: Visit) -> Response:
+    async def back(self, page: PageContext) -> Response:
         """From the issuer, with a code that is worth a token."""
-        if visit.visitor.caller is not None and BEGUN not in visit.request.cookies:
+        if page.visitor.caller is not None and BEGUN not in page.request.cookies:
             return self._desk.go("/")  # looked at again, after all was done
         try:
-            begun = self._opened(visit.request.cookies.get(BEGUN, ""))
-            if not hmac.compare_digest(begun["state"].encode(), visit.asked("state").encode()):
+            begun = self._opened(page.request.cookies.get(BEGUN, ""))
+            if not hmac.compare_digest(begun["state"].encode(), page.asked("state").encode()):
                 raise NotSignedInError(STALE, "another state came back")
-            if visit.asked("iss") not in ("", (await self._discovered())["issuer"]):
+            if page.asked("iss") not in ("", (await self._discovered())["issuer"]):
                 raise NotSignedInError(STALE, "another issuer answered")
-            if refusal := visit.asked("error"):
+            if refusal := page.asked("error"):
                 raise NotSignedInError(DECLINED, f"the issuer says {refusal[:100]!a}")
-            token = await self._redeem(visit.asked("code"), begun)
+            token = await self._redeem(page.asked("code"), begun)
             response = self._desk.go(place_here(begun["next"], "/"))
             self._desk.sessions.begin(response, token)
         except NotSignedInError as error:
-            return self._failed(visit, error)
+            return self._failed(page, error)
         response.delete_cookie(BEGUN, path="/")
         return response
 
-    async def end(self, visit: Visit) -> Response:
+    async def end(self, page: PageContext) -> Response:
         """To the issuer, to sign out there too."""
         try:
             place = (await self._discovered()).get("end_session_endpoint")
         except NotSignedInError as error:
-            return self._failed(visit, error)
+            return self._failed(page, error)
         return self._desk.go(f"{place}?{urlencode({'client_id': self._client})}" if place else "/")
 
     async def _redeem(self, code: str, begun: dict[str, str]) -> str:
@@ -255,12 +255,12 @@ class Oidc:
         found: dict[str, str] = from_json(base64.urlsafe_b64decode(text))
         return found
 
-    def _failed(self, visit: Visit, error: NotSignedInError) -> Response:
+    def _failed(self, page: PageContext, error: NotSignedInError) -> Response:
         log.warning("nobody was signed in", reason=str(error))
         status, title, detail = error.outcome
         link = ("", Text("", "")) if error.outcome is UNFIT else problems.WAYS_ON["not_signed_in"]
-        told = Told(title.of(visit.language), detail.of(visit.language), "sign_in_failed", {}, *link)
-        return self._desk.problem(visit, told, status)
+        told = ProblemWords(title.of(page.language), detail.of(page.language), "sign_in_failed", {}, *link)
+        return self._desk.problem(page, told, status)
 
 
 def _document(answer: httpx.Response) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from contracts.journal import TellStory
 from gateway_api.console import broker_figures, dashboard, problems
 from gateway_api.console.actions import idempotency_key
-from gateway_api.console.internal_api import Heard
+from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.sequence import diagram, tone, what
-from gateway_api.console.site import Desk, Visit
+from gateway_api.console.site import PageContext, Site
 from gateway_api.console.words import Text
 from gateway_api.gateway import OPERATOR
 
@@ -42,10 +42,10 @@ class Group:
         return ",".join(letter["dead_letter_id"] for letter in self.letters)
 
 
-class OperatorsRoom:
+class OperationsPages:
     """Pages for operators only."""
 
-    def __init__(self, desk: Desk, breakers: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, desk: Site, breakers: Callable[[], dict[str, str]]) -> None:
         self.desk = desk
         self._breakers = breakers
         desk.said |= {"replay": Text("다시 처리", "Replay"), "discard": Text("버리기", "Discard")}
@@ -55,18 +55,18 @@ class OperatorsRoom:
         desk.add("POST", "/operator/dead-letters", self.resolve, OPERATOR)
         desk.add("GET", "/operator/dead-letters/{id}", self.letter, OPERATOR)
 
-    async def town(self, visit: Visit) -> Response:
-        """Health at a glance, and the last hour."""
+    async def town(self, page: PageContext) -> Response:
+        """Health at a dashboard, and the last hour."""
         told, seen = await asyncio.gather(
-            self.desk.api.get(visit.visitor, f"{API}/town?minutes={HOUR_MINUTES}"),
+            self.desk.api.get(page.visitor, f"{API}/town?minutes={HOUR_MINUTES}"),
             broker_figures.look(self.desk.settings),
         )
         rows = dashboard.rows(told)
         audit = told.body.get("audit") if told.ok else None
         return self.desk.page(
-            visit,
+            page,
             "operator.html",
-            problem=None if told.ok else problems.told(told, visit.visitor.language),
+            problem=None if told.ok else problems.told(told, page.visitor.language),
             measures=dashboard.measures(told, seen, rows),
             rows=rows,
             minutes=told.body.get("minutes", []),
@@ -81,22 +81,20 @@ class OperatorsRoom:
 
     # -- stories
 
-    async def story(self, visit: Visit) -> Response:
+    async def story(self, page: PageContext) -> Response:
         """What happened to anything that has an id."""
-        wanted = visit.asked("id").strip()
+        wanted = page.asked("id").strip()
         if not wanted:
-            return self.desk.page(visit, "story.html", wanted="", entries=[], drawn=None)
+            return self.desk.page(page, "story.html", wanted="", entries=[], drawn=None)
         path = f"{API}/stories/{quote(wanted, safe='')}"
-        heard = await self.desk.api.get(visit.visitor, path) if _ID.fullmatch(wanted) else Heard(404)
+        heard = await self.desk.api.get(page.visitor, path) if _ID.fullmatch(wanted) else ApiResponse(404)
         if not heard.ok:
-            told = problems.told(heard, visit.visitor.language) if heard.body else None
-            told = told or problems.nothing_here(visit.visitor.language)
-            return self.desk.page(
-                visit, "story.html", heard.status, problem=told, wanted=wanted, entries=[], drawn=None
-            )
+            told = problems.told(heard, page.visitor.language) if heard.body else None
+            told = told or problems.nothing_here(page.visitor.language)
+            return self.desk.page(page, "story.html", heard.status, problem=told, wanted=wanted, entries=[], drawn=None)
         entries = [entry for entry in heard.body["entries"] if entry["topic"] != TellStory.topic]
         return self.desk.page(
-            visit,
+            page,
             "story.html",
             wanted=wanted,
             entries=[{**entry, "what": what(entry), "tone": tone(entry)} for entry in entries],
@@ -105,51 +103,51 @@ class OperatorsRoom:
 
     # -- dead letters
 
-    async def letters(self, visit: Visit) -> Response:
-        return await self._letters(visit, None, 200)
+    async def letters(self, page: PageContext) -> Response:
+        return await self._letters(page, None, 200)
 
-    async def _letters(self, visit: Visit, refused: Heard | None, status: int) -> Response:
-        status_wanted = visit.asked("status")
+    async def _letters(self, page: PageContext, refused: ApiResponse | None, status: int) -> Response:
+        status_wanted = page.asked("status")
         status_wanted = status_wanted if status_wanted in ("REPLAYED", "DISCARDED") else "DEAD"
-        after = visit.asked("after")
+        after = page.asked("after")
         query = {"status": status_wanted, "limit": MOST_LETTERS, **({"cursor": after} if after else {})}
-        heard = await self.desk.api.get(visit.visitor, f"{API}/dead-letters?{urlencode(query)}")
+        heard = await self.desk.api.get(page.visitor, f"{API}/dead-letters?{urlencode(query)}")
         shown = refused or (None if heard.ok else heard)
         return self.desk.page(
-            visit,
+            page,
             "letters.html",
             status,
             groups=grouped(heard.items),
             older=_older(status_wanted, heard),
             first=not after,
             wanted=status_wanted,
-            problem=problems.told(shown, visit.visitor.language) if shown else None,
+            problem=problems.told(shown, page.visitor.language) if shown else None,
         )
 
-    async def letter(self, visit: Visit) -> Response:
+    async def letter(self, page: PageContext) -> Response:
         """One with its body, its headers, and what was decided so far."""
-        heard = await self.desk.api.get(visit.visitor, f"{API}/dead-letters/{visit.part('id')}")
+        heard = await self.desk.api.get(page.visitor, f"{API}/dead-letters/{page.part('id')}")
         if not heard.ok:
-            return self.desk.problem(visit, problems.told(heard, visit.visitor.language), heard.status)
-        return self.desk.page(visit, "letter.html", letter=heard.body)
+            return self.desk.problem(page, problems.told(heard, page.visitor.language), heard.status)
+        return self.desk.page(page, "letter.html", letter=heard.body)
 
-    async def resolve(self, visit: Visit) -> Response:
+    async def resolve(self, page: PageContext) -> Response:
         """Replay or discard each of the letters that a form names; the first refusal is shown."""
-        body = {"action": visit.given.get("action", ""), "reason": visit.given.get("reason", "").strip()}
-        refused: Heard | None = None
-        for id in visit.given.get("ids", "").split(",")[:MOST_LETTERS]:
+        body = {"action": page.given.get("action", ""), "reason": page.given.get("reason", "").strip()}
+        refused: ApiResponse | None = None
+        for id in page.given.get("ids", "").split(",")[:MOST_LETTERS]:
             if not _ID.fullmatch(id):
                 continue
-            key = idempotency_key(visit.given.get("nonce", ""), {**body, "id": id})
-            heard = await self.desk.api.send(visit.visitor, "POST", f"{API}/dead-letters/{id}/resolution", body, key)
+            key = idempotency_key(page.given.get("nonce", ""), {**body, "id": id})
+            heard = await self.desk.api.send(page.visitor, "POST", f"{API}/dead-letters/{id}/resolution", body, key)
             refused = refused or (None if heard.ok else heard)
         if refused is not None:
-            return await self._letters(visit, refused, refused.status)
+            return await self._letters(page, refused, refused.status)
         status = "REPLAYED" if body["action"] == "replay" else "DISCARDED"
         return self.desk.go(f"/operator/dead-letters?status={status}&done={body['action']}")
 
 
-def _older(status: str, heard: Heard) -> str:
+def _older(status: str, heard: ApiResponse) -> str:
     """Where the letters after these are; empty where there are none."""
     cursor = heard.body.get("next_cursor")
     return f"/operator/dead-letters?{urlencode({'status': status, 'after': cursor})}" if cursor else ""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gateway_api.console.internal_api import Heard
+from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.words import Text
 from gateway_api.language import Language
 
 
-class Told(NamedTuple):
+class ProblemWords(NamedTuple):
     """A problem in words, with a way on where there is one."""
 
     title: str
@@ -101,7 +101,7 @@ SAME_KEY = {"outcome_unknown", "still_running", "unavailable", "too_many_request
 """Answers after which the same form stands for the same request."""
 
 
-def told(heard: Heard, language: Language) -> Told:
+def told(heard: ApiResponse, language: Language) -> ProblemWords:
     """A problem of the API as people read it."""
     own = OWN_WORDS.get(heard.code or "internal_error")
     title = own[0].of(language) if own else str(heard.body.get("title", heard.status))
@@ -115,12 +115,12 @@ def told(heard: Heard, language: Language) -> Told:
         detail = f"{detail} (₩{price:,})"
     if expected := heard.body.get("expected"):
         detail = f"{detail} (₩{expected:,})"
-    return Told(title, detail, heard.code, fields, link, link_text)
+    return ProblemWords(title, detail, heard.code, fields, link, link_text)
 
 
-def too_old(language: Language) -> Told:
+def too_old(language: Language) -> ProblemWords:
     """A form that carries no token of this browser's session."""
-    return Told(
+    return ProblemWords(
         Text("화면이 오래되었습니다", "This page is too old").of(language),
         Text("새로고침하고 다시 시도해 주세요.", "Reload it and try again.").of(language),
         "csrf",
@@ -128,7 +128,7 @@ def too_old(language: Language) -> Told:
     )
 
 
-def not_read(language: Language, *, too_large: bool) -> Told:
+def not_read(language: Language, *, too_large: bool) -> ProblemWords:
     """A form that is none, or holds too much."""
     if too_large:
         title = Text("입력이 너무 깁니다", "That is too much")
@@ -136,14 +136,14 @@ def not_read(language: Language, *, too_large: bool) -> Told:
     else:
         title = Text("읽을 수 없는 입력입니다", "This cannot be read")
         detail = Text("돌아가서 다시 보내 주세요.", "Go back and send it again.")
-    return Told(title.of(language), detail.of(language), "not_read", {})
+    return ProblemWords(title.of(language), detail.of(language), "not_read", {})
 
 
-def session_over(language: Language, sign_in: str) -> Told:
+def session_over(language: Language, sign_in: str) -> ProblemWords:
     """A form that came after its session had ended."""
     title, detail = OWN_WORDS["not_signed_in"]
     nothing = Text("보낸 내용은 처리되지 않았습니다.", "What you sent was not done.")
-    return Told(
+    return ProblemWords(
         title.of(language),
         f"{detail.of(language)} {nothing.of(language)}",
         "not_signed_in",
@@ -153,22 +153,22 @@ def session_over(language: Language, sign_in: str) -> Told:
     )
 
 
-def partly_planted(language: Language) -> Told:
+def partly_seeded(language: Language) -> ProblemWords:
     """Some sample data was refused; putting it in again adds what is missing."""
-    return Told(
+    return ProblemWords(
         Text("예시 데이터를 다 넣지 못했습니다", "Not all sample data is in").of(language),
         Text("잠시 후 다시 누르면 빠진 것만 넣습니다.", "Press again shortly: only what is missing is added.").of(
             language
         ),
-        "partly_planted",
+        "partly_seeded",
         {},
         "/staff",
         Text("할 일로 돌아가기", "Back to work"),
     )
 
 
-def wrong_role(language: Language) -> Told:
-    return Told(
+def wrong_role(language: Language) -> ProblemWords:
+    return ProblemWords(
         Text("권한이 없습니다", "Not allowed").of(language),
         Text("이 화면은 다른 권한을 가진 사람만 볼 수 있습니다.", "This page is for people with another role.").of(
             language
@@ -178,8 +178,8 @@ def wrong_role(language: Language) -> Told:
     )
 
 
-def nothing_here(language: Language) -> Told:
-    return Told(
+def nothing_here(language: Language) -> ProblemWords:
+    return ProblemWords(
         Text("찾을 수 없습니다", "Not found").of(language),
         Text("이 주소에는 볼 수 있는 것이 없습니다.", "There is nothing here that you may see.").of(language),
         "not_found",

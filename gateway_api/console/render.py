@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from gateway_api.console import words
-from gateway_api.console.event_labels import happening
+from gateway_api.console.event_labels import event_label
 from gateway_api.console.session import Sessions, Visitor
 from gateway_api.console.words import Code, Count, Instant, Money, State, Text
 from gateway_api.language import Language
@@ -75,7 +75,7 @@ class Words:
         return Markup('<time datetime="{}" data-until>{}</time>').format(instant, shown)
 
     def happened(self, what: str) -> str:
-        return self.say(happening(what))
+        return self.say(event_label(what))
 
     def reason(self, code: str) -> str:
         return self.say(words.REASONS.get(code, code))

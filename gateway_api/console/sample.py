@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 
-class Told(Protocol):
+class SampleResponse(Protocol):
     @property
     def ok(self) -> bool: ...
 
@@ -19,7 +19,7 @@ class Told(Protocol):
     def code(self) -> str: ...
 
 
-Send = Callable[[str, dict[str, Any], str], Awaitable[Told]]
+Send = Callable[[str, dict[str, Any], str], Awaitable[SampleResponse]]
 """Posts a body to a path of the API, as staff, under an idempotency key."""
 
 Wares = tuple[tuple[str, dict[str, Any]], ...]
@@ -73,7 +73,7 @@ def tickets(now: datetime) -> Wares:
     )
 
 
-async def plant(send: Send) -> int:
+async def seed(send: Send) -> int:
     """Register everything; returns how many requests were refused, but for being known from another day."""
     wares = (*BIKES, *VIDEOS, *POLICY, *PRODUCTS, *MENU, *PHONES, *tickets(datetime.now(UTC)))
     refused = 0

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.base import Caller
-from gateway_api.gateway import Door
+from gateway_api.gateway import Gateway
 from gateway_api.language import Language, preferred
 from gateway_api.problems import Problem
 from workers.runtime.settings import Settings
@@ -54,7 +54,7 @@ class Visitor:
 class Sessions:
     """Reads and writes the cookies; `secure` when people come by https."""
 
-    def __init__(self, door: Door, settings: Settings) -> None:
+    def __init__(self, door: Gateway, settings: Settings) -> None:
         self._door = door
         self._key = _key(settings)
         self.secure = (settings.console_url or "").startswith("https://")

@@ -15,13 +15,13 @@ from starlette.responses import RedirectResponse, Response
 from contracts.base import Role
 from gateway_api import bodies
 from gateway_api.console import problems
-from gateway_api.console.internal_api import Api, Heard
+from gateway_api.console.internal_api import Api, ApiResponse
 from gateway_api.console.live import Live
-from gateway_api.console.problems import Told
+from gateway_api.console.problems import ProblemWords
 from gateway_api.console.render import HEADERS, Renderer
 from gateway_api.console.session import Sessions, Visitor
 from gateway_api.console.words import Text
-from gateway_api.gateway import Door
+from gateway_api.gateway import Gateway
 from gateway_api.language import Language
 from gateway_api.problems import Problem
 from workers.runtime.settings import Settings
@@ -36,7 +36,7 @@ GONE = (401, 403, 404)
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PageContext:
     """A request of a visitor, and what a form of it said."""
 
     request: Request
@@ -75,13 +75,13 @@ class Visit:
         return quote(str(self.request.path_params[name]), safe="")
 
 
-Handler = Callable[[Visit], Awaitable[Response]]
+Handler = Callable[[PageContext], Awaitable[Response]]
 
 
-class Desk:
+class Site:
     """What all rooms of the console share."""
 
-    def __init__(self, app: Starlette, door: Door, settings: Settings, live: Live) -> None:
+    def __init__(self, app: Starlette, door: Gateway, settings: Settings, live: Live) -> None:
         self.app = app
         self.door = door
         self.settings = settings
@@ -109,40 +109,40 @@ class Desk:
         self.app.add_route(path, enter, methods=[method], name=handler.__name__, include_in_schema=False)
 
     async def _enter(self, request: Request, handler: Handler, roles: frozenset[Role] | None) -> Response:
-        visit = Visit(request, await self.sessions.visitor(request), {})
+        page = PageContext(request, await self.sessions.visitor(request), {})
         try:
             if request.method == "POST":
-                visit.given.update(await self._form(request))
+                page.given.update(await self._form(request))
         except ClientDisconnect:
             return Response(status_code=400)
         except (Problem, ValueError) as error:
             status = error.status if isinstance(error, Problem) else 422
-            return self.problem(visit, problems.not_read(visit.language, too_large=status == 413), status)
+            return self.problem(page, problems.not_read(page.language, too_large=status == 413), status)
         try:
-            return self._refused(visit, roles) or await handler(visit)
+            return self._refused(page, roles) or await handler(page)
         except Exception:
             log.exception("a page failed", page=handler.__qualname__)
-            return self.problem(visit, problems.told(Heard(500), visit.language), 500)
+            return self.problem(page, problems.told(ApiResponse(500), page.language), 500)
 
-    def _refused(self, visit: Visit, roles: frozenset[Role] | None) -> Response | None:
+    def _refused(self, page: PageContext, roles: frozenset[Role] | None) -> Response | None:
         """Why a visitor may not come in, or a form is not taken."""
-        signed_in = visit.visitor.caller is not None
-        if visit.request.method == "POST":
-            ours = self.sessions.is_from_here(visit.visitor, visit.given.pop("csrf", ""))
+        signed_in = page.visitor.caller is not None
+        if page.request.method == "POST":
+            ours = self.sessions.is_from_here(page.visitor, page.given.pop("csrf", ""))
             if not ours and roles is not None and not signed_in:
-                return self.problem(visit, problems.session_over(visit.language, self._sign_in(visit)), 401)
-            if not ours or visit.request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-                return self.problem(visit, problems.too_old(visit.language), 403)
+                return self.problem(page, problems.session_over(page.language, self._sign_in(page)), 401)
+            if not ours or page.request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+                return self.problem(page, problems.too_old(page.language), 403)
         if roles is not None and not signed_in:
-            return self.to_sign_in(visit)
-        if roles is not None and visit.role not in roles:
-            return self.problem(visit, problems.wrong_role(visit.language), 403)
+            return self.to_sign_in(page)
+        if roles is not None and page.role not in roles:
+            return self.problem(page, problems.wrong_role(page.language), 403)
         return None
 
     async def lost(self, request: Request) -> Response:
         """A page for a path that leads nowhere."""
-        visit = Visit(request, await self.sessions.visitor(request), {})
-        return self.problem(visit, problems.nothing_here(visit.language), 404)
+        page = PageContext(request, await self.sessions.visitor(request), {})
+        return self.problem(page, problems.nothing_here(page.language), 404)
 
     async def _form(self, request: Request) -> dict[str, str]:
         length = request.headers.get("content-length", "").encode() or None
@@ -150,17 +150,17 @@ class Desk:
         text = body.decode("ascii")
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"))
 
-    def page(self, visit: Visit, template: str, status: int = 200, **more: Any) -> Response:
-        done = self.said.get(visit.asked("done")) if not more.get("problem") else None
-        more = {"problem": None, "done": done, "triggers": "", "here": visit.here, **more}
+    def page(self, page: PageContext, template: str, status: int = 200, **more: Any) -> Response:
+        done = self.said.get(page.asked("done")) if not more.get("problem") else None
+        more = {"problem": None, "done": done, "triggers": "", "here": page.here, **more}
         return self.renderer.page(
-            visit.visitor, template, path=visit.path, status=status, since=self.live.position, **more
+            page.visitor, template, path=page.path, status=status, since=self.live.position, **more
         )
 
-    def problem(self, visit: Visit, told: Told, status: int) -> Response:
+    def problem(self, page: PageContext, told: ProblemWords, status: int) -> Response:
         """A page that says why there is nothing else to show."""
-        response = self.page(visit, "problem.html", status, problem=told)
-        if visit.is_part and status in GONE:
+        response = self.page(page, "problem.html", status, problem=told)
+        if page.is_part and status in GONE:
             response.headers["hx-refresh"] = "true"
         return response
 
@@ -168,15 +168,15 @@ class Desk:
         """303: see there."""
         return RedirectResponse(place, 303, HEADERS)
 
-    def to_sign_in(self, visit: Visit) -> Response:
+    def to_sign_in(self, page: PageContext) -> Response:
         """To the sign-in page, and back afterwards; a part of a page is drawn anew with the whole page."""
-        if visit.is_part:
+        if page.is_part:
             return Response(status_code=401, headers={**HEADERS, "hx-refresh": "true"})
-        return self.go(self._sign_in(visit))
+        return self.go(self._sign_in(page))
 
-    def _sign_in(self, visit: Visit) -> str:
+    def _sign_in(self, page: PageContext) -> str:
         """Where to sign in, and come back: each form has a page of its own at the place that it is sent to."""
-        return f"/sign-in?next={quote(visit.here, safe='/')}"
+        return f"/sign-in?next={quote(page.here, safe='/')}"
 
 
 def place_here(place: str, otherwise: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import gateway_api.app
 from contracts.base import CATALOGUE, Event, Message
 from contracts.journal import (
+    ApplyResolution,
     FileDeadLetter,
     FindMark,
     ListDeadLetters,
@@ -19,7 +20,6 @@ from contracts.journal import (
     RecordHandled,
     ResolveDeadLetter,
     ShowDeadLetter,
-    TakeUpDeadLetter,
     TellStory,
 )
 from ops.accounts.files import GATEWAY, OPERATOR
@@ -55,8 +55,8 @@ class Account:
     name: str
     speaks_as: tuple[str, ...]
     """Whose reply queues it has."""
-    says: Topics
-    hears: Topics = field(default_factory=dict)
+    sends: Topics
+    receives: Topics = field(default_factory=dict)
     keeps: tuple[str, ...] = ()
     """Queues of its own, which it reads and binds; the topology makes them."""
     makes: tuple[str, ...] = ()
@@ -84,8 +84,8 @@ def _of_worker(worker: Worker, town: list[Worker]) -> Account:
     return Account(
         name=worker.name,
         speaks_as=(worker.name,),
-        says=_topics(said) | {DEAD: frozenset(map(re.escape, worker.handlers))},
-        hears=_gathered(
+        sends=_topics(said) | {DEAD: frozenset(map(re.escape, worker.handlers))},
+        receives=_gathered(
             (handler.message.exchange, map(re.escape, handler.keys)) for handler in worker.handlers.values()
         ),
         keeps=(f"[^@]+@{re.escape(worker.name)}",),
@@ -97,15 +97,15 @@ def _of_worker(worker: Worker, town: list[Worker]) -> Account:
 def _said(worker: Worker) -> Iterable[type[Message]]:
     """Its own events, what its steps ask, the orders that it declares, and what every runtime tells the journal."""
     yield from (message for message in CATALOGUE.values() if issubclass(message, Event) and _owns(worker, message))
-    yield from (handler.asks for handler in worker.handlers.values() if handler.asks)
-    yield from worker.says
+    yield from (handler.requests for handler in worker.handlers.values() if handler.requests)
+    yield from worker.sends
     yield RecordHandled
     if not isinstance(worker, View):
         yield FileDeadLetter
 
 
 def _takes_up(handler: Handler) -> bool:
-    return issubclass(handler.message, TakeUpDeadLetter)
+    return issubclass(handler.message, ApplyResolution)
 
 
 def _owns(worker: Worker, message: type[Message]) -> bool:
@@ -116,27 +116,27 @@ def _gateway() -> Account:
     return Account(
         name=GATEWAY,
         speaks_as=(GATEWAY,),
-        says=_topics(_asked_at_the_door()),
-        hears={EVENTS: frozenset({".*"})},
+        sends=_topics(_asked_at_the_door()),
+        receives={EVENTS: frozenset({".*"})},
         makes=(LIVE_QUEUES,),
         tags="management",
     )
 
 
 def _asked_at_the_door() -> Iterator[type[Message]]:
-    """What the gateway's modules import to ask it: a route may fall back to another question than its own."""
+    """What the gateway's modules import to ask it: a route may fall back to another query than its own."""
     known = set(CATALOGUE.values())
     for name, module in tuple(sys.modules.items()):
         if name.startswith(f"{gateway_api.__name__}."):
             found = (thing for thing in vars(module).values() if isinstance(thing, type) and thing in known)
-            yield from (message for message in found if message.travel() == "asked")
+            yield from (message for message in found if message.delivery() == "request")
 
 
 def _operator() -> Account:
     return Account(
         name=OPERATOR,
         speaks_as=OPERATORS_NAMES,
-        says=_topics(OPERATORS_ORDERS),
+        sends=_topics(OPERATORS_ORDERS),
         reads=(re.escape(STREAM),),
         tags="monitoring",
     )

@@ -41,7 +41,7 @@ def permissions(account: Account) -> dict[str, str]:
     """What it may configure, write and read: to bind a queue is to write it and to read its exchange."""
     made = [*account.reply_queues, *account.makes]
     replies = re.escape(REPLIES)
-    said, heard = map(re.escape, sorted(account.says)), map(re.escape, sorted(account.hears))
+    said, heard = map(re.escape, sorted(account.sends)), map(re.escape, sorted(account.receives))
     return {
         "configure": _any_of(made),
         "write": _any_of([*said, *([replies] if account.answers else []), *made, *account.keeps]),
@@ -51,11 +51,11 @@ def permissions(account: Account) -> dict[str, str]:
 
 def topic_permissions(account: Account) -> Iterator[dict[str, str]]:
     """By exchange: the routing keys that it may say, and those that it may bind."""
-    for exchange in sorted({*account.says, *account.hears}):
+    for exchange in sorted({*account.sends, *account.receives}):
         yield {
             "exchange": exchange,
-            "write": _any_of(sorted(account.says.get(exchange, ()))),
-            "read": _any_of(sorted(account.hears.get(exchange, ()))),
+            "write": _any_of(sorted(account.sends.get(exchange, ()))),
+            "read": _any_of(sorted(account.receives.get(exchange, ()))),
         }
 
 

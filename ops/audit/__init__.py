@@ -1,6 +1,6 @@
 """Whether the town kept its promises: the invariants checked over all stores, each discrepancy named.
 
-assert await quiet(settings, within=30)
+assert await wait_until_idle(settings, within=30)
 assert not any((await audit(settings)).values())
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from ops.audit.delivery import i5_nothing_lost, i6_effect_once, i7_order, i8_views_equal_writers
 from ops.audit.invariant import Check
 from ops.audit.money import Totals, i2_no_double_charge, i4_money_balance, totals
-from ops.audit.quiescence import quiet, unrest
+from ops.audit.quiescence import pending_work, wait_until_idle
 from ops.audit.registry import PARTS, TABLES, VIEWS
 from ops.audit.stores import NotCheckableError, Stores
 from ops.audit.unfinished import i1_no_loss
 from workers.runtime.settings import Settings
 
-__all__ = ["INVARIANTS", "Finding", "Totals", "audit", "findings", "money_balance", "quiet", "unrest"]
+__all__ = ["INVARIANTS", "Finding", "Totals", "audit", "findings", "money_balance", "pending_work", "wait_until_idle"]
 
 INVARIANTS: dict[str, tuple[str, list[Check]]] = {
     "I1": ("no loss", [i1_no_loss]),

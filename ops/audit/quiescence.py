@@ -19,14 +19,14 @@ from storage.inbox import Inbox
 from workers.journal.feed import Ended, listen
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import BROKEN, Bus
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
 from workers.runtime.projections.view import View
 from workers.runtime.settings import Settings
 
 STILL_SECONDS = 0.7
 LOOK_SECONDS = 0.1
 AT_ONCE = 1000
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, *BROKEN)
+CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, *BROKER_ERRORS)
 
 # What is to be done now. A timer of hours is not under way; what failed before, or has been taken up, is.
 AT_WORK = """
@@ -38,12 +38,12 @@ AT_WORK = """
 READ = "select coalesce(max(last_offset), -1) from journal.reader"
 
 
-async def quiet(settings: Settings, within: float, *, without: Collection[str] = ()) -> bool:
+async def wait_until_idle(settings: Settings, within: float, *, without: Collection[str] = ()) -> bool:
     """Wait until nothing is under way, at most `within` seconds; False when something still is."""
-    return not await unrest(settings, within, without=without)
+    return not await pending_work(settings, within, without=without)
 
 
-async def unrest(settings: Settings, within: float, *, without: Collection[str] = ()) -> list[str]:
+async def pending_work(settings: Settings, within: float, *, without: Collection[str] = ()) -> list[str]:
     """Wait as `quiet` does: what is still under way then, in words."""
     deadline = time.monotonic() + within
     async with _Watch(settings, frozenset(without)) as watch:
@@ -107,7 +107,7 @@ class _Watch:
                 row = await connection.fetchrow(AT_WORK.format(s=Inbox(each.schema).schema))
                 if each.name == "journal":
                     read = await connection.fetchval(READ)
-            except AWAY as error:
+            except CONNECTION_ERRORS as error:
                 self._databases.pop(url, None)
                 seen.under_way.append(f"the database of {each.name} cannot be read ({_first_line(error)})")
                 continue
@@ -129,12 +129,12 @@ class _Watch:
         try:
             bus = await self._connected_bus()
             for queue in self._queues:
-                found = await bus.look(queue)
+                found = await bus.inspect_queue(queue)
                 if found is None:
                     seen.under_way.append(f"queue {queue} is missing")
                 elif found[0]:
                     seen.under_way.append(f"{found[0]} messages wait in {queue}")
-        except AWAY as error:
+        except CONNECTION_ERRORS as error:
             await self._drop_bus()
             seen.under_way.append(f"the broker cannot be asked ({_first_line(error)})")
 
@@ -152,7 +152,7 @@ class _Watch:
                 async with asyncio.timeout(5):
                     await bus.start()
             except BaseException:
-                with contextlib.suppress(*AWAY):
+                with contextlib.suppress(*CONNECTION_ERRORS):
                     await bus.stop()
                 raise
             self._bus = bus
@@ -161,7 +161,7 @@ class _Watch:
     async def _drop_bus(self) -> None:
         bus, self._bus = self._bus, None
         if bus is not None:
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*CONNECTION_ERRORS):
                 async with asyncio.timeout(2):
                     await bus.stop()
 

@@ -31,7 +31,7 @@ CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60
 DERIVED: dict[str, tuple[str, str]] = {}
 """What several checks look at: `<audit.name>`, its columns, and the statement that fills it when it is first needed."""
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sa.exc.SQLAlchemyError)
+CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sa.exc.SQLAlchemyError)
 
 _PLACE = re.compile(r"<([a-z_]+)\.([a-z_]+)>")
 
@@ -75,7 +75,7 @@ class Stores:
                 home = await _connect(stack, self._home)
                 await self._take_up(stack, home)
                 self._connection = home
-            except AWAY as error:
+            except CONNECTION_ERRORS as error:
                 self._away = dict.fromkeys(self._tables, _reason(error))
             yield self
             self._connection = None
@@ -86,7 +86,7 @@ class Stores:
         try:
             async with self._open.transaction():
                 rows: list[Row] = await self._open.fetch(text, *arguments)
-        except AWAY as error:
+        except CONNECTION_ERRORS as error:
             raise NotCheckableError(_reason(error)) from error
         return rows
 
@@ -119,7 +119,7 @@ class Stores:
             async with self._open.transaction():
                 await self._open.execute(f"insert into pg_temp.audit__{name} {source}")
                 await _count_rows(self._open, f"audit__{name}", columns)
-        except AWAY as error:
+        except CONNECTION_ERRORS as error:
             raise NotCheckableError(_reason(error)) from error
         self._derived.add(name)
 
@@ -136,7 +136,7 @@ class Stores:
                     others.append(await _connect(stack, url))
                 for schema in schemas:
                     copies += await self._copies(schema, others[-1] if url.startswith("postgresql://") else None)
-            except AWAY as error:
+            except CONNECTION_ERRORS as error:
                 self._away |= dict.fromkeys(schemas, _reason(error))
         for copy in copies:
             await home.execute(f"create temp table {copy.name} ({copy.columns})")
@@ -154,7 +154,7 @@ class Stores:
             try:
                 await copy.fill(home)
                 await _count_rows(home, copy.name, copy.columns)
-            except AWAY as error:
+            except CONNECTION_ERRORS as error:
                 self._away[copy.table.partition(".")[0]] = _reason(error)
 
     async def _copies(self, schema: str, connection: asyncpg.Connection | None) -> Sequence[Copy]:

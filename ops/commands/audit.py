@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ops.audit import Finding, report, unrest
+from ops.audit import Finding, pending_work, report
 from ops.audit.report import Audited
 from ops.configured import configuration
 from workers.runtime.settings import Settings
@@ -41,7 +41,7 @@ def audit(
 
 
 async def _look(settings: Settings, wait: float) -> tuple[list[str], Audited, str | None]:
-    at_work = await unrest(settings, wait) if wait else []
+    at_work = await pending_work(settings, wait) if wait else []
     audited = await report.take(settings)
     return at_work, audited, await report.tell_journal(audited)
 

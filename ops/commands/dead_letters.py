@@ -50,10 +50,10 @@ def list_(
 ) -> None:
     """List dead letters, the newest first."""
     wanted = None if status is Status.ALL else status.value
-    question = ListDeadLetters.model_validate(
+    query = ListDeadLetters.model_validate(
         {"status": wanted, "context": context, "message_topic": topic, "error": error, "limit": limit}
     )
-    page: DeadLetters = asyncio.run(ask(question))
+    page: DeadLetters = asyncio.run(ask(query))
     if as_json:
         typer.echo(page.model_dump_json(indent=1))
         return

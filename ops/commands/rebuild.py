@@ -12,8 +12,8 @@ import typer
 from ops.accounts.files import DATABASE, Folder
 from storage.views import ViewDatabase
 from workers.registry import workers
-from workers.runtime.messaging.bus import BROKEN, Bus
-from workers.runtime.messaging.rpc import Asker
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.projections.rebuild import RebuildFailed
 from workers.runtime.projections.rebuild import rebuild as rebuild_view
 from workers.runtime.projections.view import View
@@ -33,7 +33,7 @@ def rebuild(view: Annotated[str, typer.Argument(help="a view, with or without it
     began = time.monotonic()
     try:
         applied = asyncio.run(_rebuild(chosen[0]))
-    except (RebuildFailed, *BROKEN) as error:
+    except (RebuildFailed, *BROKER_ERRORS) as error:
         sys.exit(f"{chosen[0].name} was not rebuilt: {error}")
     typer.echo(f"{chosen[0].name}: {applied} events applied in {time.monotonic() - began:.1f} s")
 
@@ -49,14 +49,14 @@ def _database_of(view: View, configuration: Settings) -> str:
 async def _rebuild(view: View) -> int:
     configuration = settings()
     bus = Bus(configuration.amqp_url.get_secret_value(), "rebuild")
-    asker = Asker(bus, "rebuild", configuration)
+    rpc = RpcClient(bus, "rebuild", configuration)
     store = ViewDatabase(view.tables, _database_of(view, configuration))
     store.open()
     try:
         await bus.start()
-        await asker.start()
-        return await rebuild_view(view, store, bus, asker)
+        await rpc.start()
+        return await rebuild_view(view, store, bus, rpc)
     finally:
-        await asker.stop()
+        await rpc.stop()
         await bus.stop()
         await store.close()

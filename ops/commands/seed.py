@@ -9,8 +9,8 @@ import httpx
 import typer
 
 from gateway_api import tokens
-from gateway_api.console.internal_api import Heard
-from gateway_api.console.sample import plant
+from gateway_api.console import sample
+from gateway_api.console.internal_api import ApiResponse
 from ops.configured import configuration, fail
 
 SUBJECT = "seed"
@@ -39,7 +39,7 @@ def seed(
         )
     address = url or f"http://{settings.gateway_host}:{settings.gateway_port}"
     try:
-        refused = asyncio.run(_plant(address, token))
+        refused = asyncio.run(_seed(address, token))
     except httpx.HTTPError as error:
         fail(f"the gateway at {address} does not answer: {type(error).__name__}")
     if refused:
@@ -47,12 +47,12 @@ def seed(
     typer.echo("The town has sample data.")
 
 
-async def _plant(address: str, token: str) -> int:
+async def _seed(address: str, token: str) -> int:
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=WAIT_SECONDS, trust_env=False) as client:
 
-        async def send(path: str, body: dict[str, Any], key: str) -> Heard:
+        async def send(path: str, body: dict[str, Any], key: str) -> ApiResponse:
             answer = await client.post(path, json=body, headers={"idempotency-key": key})
-            return Heard(answer.status_code, answer.json())
+            return ApiResponse(answer.status_code, answer.json())
 
-        return await plant(send)
+        return await sample.seed(send)

@@ -11,7 +11,7 @@ import typer
 
 from ops.configured import configuration, fail
 from ops.stack.local import local
-from ops.system_status import Standing, TownIsDownError, standing
+from ops.system_status import SystemDownError, SystemStatus, standing
 from ops.tables import show
 
 
@@ -23,7 +23,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = Fa
     """Processes, queues, outboxes, timers, breakers, dead letters; ends with 1 when something is not ready."""
     try:
         stands = asyncio.run(standing(configuration(), local()))
-    except TownIsDownError as down:
+    except SystemDownError as down:
         if as_json:
             typer.echo(json.dumps({"ready": False, "problems": [str(down)], "processes": []}, indent=1))
         fail(str(down))
@@ -35,7 +35,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = Fa
         raise typer.Exit(1)
 
 
-def _print(stands: Standing) -> None:
+def _print(stands: SystemStatus) -> None:
     show(
         ["process", "pid", "state", "ready", "restarts", "up", "health"],
         [
@@ -76,7 +76,7 @@ def _print(stands: Standing) -> None:
     typer.echo("everything is ready" if stands.ready else "\n".join(f"not ready: {one}" for one in stands.problems))
 
 
-def _print_queues(stands: Standing) -> None:
+def _print_queues(stands: SystemStatus) -> None:
     worth_a_look = [queue for queue in stands.queues if queue["backlog"] or not queue["consumers"]]
     if worth_a_look:
         columns = ["name", "ready", "unacked", "consumers"]

@@ -37,7 +37,7 @@ async def listening(
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError, AttributeError):
-            pass  # the asker is gone, or is none of ours
+            pass  # the rpc is gone, or is none of ours
         finally:
             writer.close()
 

@@ -48,7 +48,7 @@ def runs_the_town(here: Local, words: list[str]) -> bool:
 
 def answers() -> bool:
     """Whether an engine with Compose is there and at work."""
-    return all(_succeeds(*question) for question in (("compose", "version"), ("info",)))
+    return all(_succeeds(*query) for query in (("compose", "version"), ("info",)))
 
 
 def _succeeds(*words: str) -> bool:

@@ -18,7 +18,7 @@ GATEWAY_PORT = 8088
 MOST_GATEWAYS = 5
 
 
-class TownFailed(Exception):
+class StartFailed(Exception):
     """One sentence: why the town cannot start, and which log to read."""
 
 
@@ -51,7 +51,7 @@ def contexts_of_the_town() -> list[str]:
     )
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise TownFailed(f"workers/registry.py cannot be read ({reason})")
+        raise StartFailed(f"workers/registry.py cannot be read ({reason})")
     return list(json.loads(result.stdout.splitlines()[-1]))
 
 
@@ -114,7 +114,7 @@ def _ports(contexts: list[str], doors: list[str], here: Local) -> dict[str, int]
     """The last of the doors is the one that people know."""
     door, demanded = doors[-1], os.environ.get("YEYAK_GATEWAY_PORT")
     if demanded and not is_free(int(demanded)):
-        raise TownFailed(f"port {demanded} (YEYAK_GATEWAY_PORT) is taken: choose another, or end who listens there")
+        raise StartFailed(f"port {demanded} (YEYAK_GATEWAY_PORT) is taken: choose another, or end who listens there")
     file = here.root / ("ports.json" if door == GATEWAY else "ports_balanced.json")
     ports = kept_ports(file, [*contexts, *doors], {door: GATEWAY_PORT})
     if demanded or is_free(GATEWAY_PORT):

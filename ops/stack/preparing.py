@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from ops.stack.files import last_line, rotate
 from ops.stack.local import PROCESS_MARK, REPOSITORY, Local, inherited
-from ops.stack.plans import TownFailed
+from ops.stack.plans import StartFailed
 from ops.stack.processes import dying_with_parent
 
 
 async def prepare(command: list[str], env: Mapping[str, str], here: Local, stopping: asyncio.Event) -> None:
-    """Run a command to its end, or until the town is told to stop; raises TownFailed."""
+    """Run a command to its end, or until the town is told to stop; raises StartFailed."""
     log = here.log_of("prepare")
     process = await _started(command, env, here)
     stop = asyncio.create_task(stopping.wait())
@@ -22,7 +22,7 @@ async def prepare(command: list[str], env: Mapping[str, str], here: Local, stopp
         process.terminate()
     elif end.result():
         what = " ".join(word for word in command if not word.startswith(("/", "-"))).replace("ops.cli", "yeyak")
-        raise TownFailed(f"{what} failed ({last_line(log)}): read {log}")
+        raise StartFailed(f"{what} failed ({last_line(log)}): read {log}")
 
 
 async def _started(command: list[str], env: Mapping[str, str], here: Local) -> asyncio.subprocess.Process:

@@ -19,7 +19,7 @@ class NotDone(Exception):
     """One sentence: what was asked for and cannot be."""
 
 
-class Crew:
+class ProcessGroup:
     """Children by their names; those of one context have their settings in common."""
 
     def __init__(self, here: Local, changed: Callable[[], None]) -> None:

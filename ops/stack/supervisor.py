@@ -18,10 +18,10 @@ from ops.stack import processes
 from ops.stack.control import Answer, Env, listening
 from ops.stack.local import ACCOUNTS_DIR, PROCESS_MARK, AlreadySupervised, Local, local
 from ops.stack.output import addresses, say
-from ops.stack.plans import Commands, Plans, TownFailed, real_commands
+from ops.stack.plans import Commands, Plans, StartFailed, real_commands
 from ops.stack.preparing import prepare
 from ops.stack.private_servers import PrivateServers
-from ops.stack.process_group import Crew, NotDone
+from ops.stack.process_group import NotDone, ProcessGroup
 from ops.stack.servers import ServerFailed
 
 ALREADY_SUPERVISED = 3
@@ -31,7 +31,7 @@ class Supervisor:
     def __init__(self, root: Local, commands: Commands | None = None, *, replicas: int = 1) -> None:
         self.local = root
         self.servers = PrivateServers(root)
-        self.crew = Crew(root, self._changed)
+        self.processes = ProcessGroup(root, self._changed)
         self.phase = "servers"
         self.problem: str | None = None
         self._given = commands
@@ -53,7 +53,7 @@ class Supervisor:
             try:
                 await self._start()
                 await self._watch()
-            except (TownFailed, ServerFailed) as failure:
+            except (StartFailed, ServerFailed) as failure:
                 self.problem = str(failure)
                 say(self.problem)
             finally:
@@ -69,7 +69,7 @@ class Supervisor:
             self._stopping.set()
         elif do == "ensure":
             self._ensure()
-            await self.crew.look(every=True)
+            await self.processes.look(every=True)
         elif do in ("stop", "start", "restart", "scale"):
             return await self._command(do, name, env)
         elif do not in ("ping", "state"):
@@ -82,10 +82,10 @@ class Supervisor:
             "since": self._since.isoformat(),
             "phase": self.phase,
             "problem": self.problem,
-            "gateway_url": self.crew.gateway_url,
+            "gateway_url": self.processes.gateway_url,
             "console_url": self.servers.console_url if self._env else None,
             "servers": self.servers.described(),
-            "processes": self.crew.described(),
+            "processes": self.processes.described(),
         }
 
     # starting
@@ -120,7 +120,7 @@ class Supervisor:
         self._plans = Plans(self._commands, self.local, self._key, accounts=accounts, balanced=self._replicas > 1)
         self._write_env()
         self._enter("up")
-        self.crew.open(self._plans, self._env, self._replicas)
+        self.processes.open(self._plans, self._env, self._replicas)
 
     def _take_addresses(self) -> bool:
         """False when nothing has changed."""
@@ -147,8 +147,8 @@ class Supervisor:
             async with self._order:
                 if await self.servers.revive():
                     await self._follow_addresses()
-            await self.crew.look(every=tick % 4 == 0)
-            if not announced and self.crew.is_ready:
+            await self.processes.look(every=tick % 4 == 0)
+            if not announced and self.processes.is_ready:
                 announced = True
                 say("the town is ready\n" + addresses(self.described()))
             tick += 1
@@ -158,8 +158,8 @@ class Supervisor:
     async def _follow_addresses(self) -> None:
         """Somebody may have taken a port while the server was down: then it is elsewhere now."""
         if self._take_addresses():
-            self.crew.move(self._env)
-            await self.crew.stop(self.crew.children)
+            self.processes.move(self._env)
+            await self.processes.stop(self.processes.children)
             self._ensure()
         self._changed()
 
@@ -167,7 +167,7 @@ class Supervisor:
 
     def _ensure(self) -> None:
         self.servers.want_all()
-        self.crew.start(self.crew.children)
+        self.processes.start(self.processes.children)
 
     async def _command(self, do: str, name: str, env: Env | None) -> Answer:
         try:
@@ -186,26 +186,28 @@ class Supervisor:
     async def _command_processes(self, do: str, name: str, env: Env | None) -> None:
         if do == "scale":
             of, _, count = name.partition("=")
-            await self.crew.scale(of, int(count or 0))
+            await self.processes.scale(of, int(count or 0))
             return
-        chosen = self.crew.all_but_the_balancer if name == "all" else self.crew.named(name)
+        chosen = self.processes.all_but_the_balancer if name == "all" else self.processes.named(name)
         if not chosen:
-            known = [child.plan.name for child in self.crew.children] + [server.name for server in self.servers.all]
+            known = [child.plan.name for child in self.processes.children] + [
+                server.name for server in self.servers.all
+            ]
             raise NotDone(f"nothing is called {name}; there are: {', '.join(known)}")
         if env is not None:
-            self.crew.override(chosen[0].plan.of, env)
+            self.processes.override(chosen[0].plan.of, env)
         if do == "stop":
-            await self.crew.stop(chosen)
+            await self.processes.stop(chosen)
         elif do == "start":
-            self.crew.start(chosen)
+            self.processes.start(chosen)
         else:
-            await self.crew.restart(chosen)
+            await self.processes.restart(chosen)
 
     # ending
 
     async def _end(self) -> None:
         self._enter("stopping")
-        await self.crew.end()
+        await self.processes.end()
         await self.servers.stop()
         self._enter("failed" if self.problem else "stopped")
 

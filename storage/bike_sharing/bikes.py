@@ -153,20 +153,20 @@ _NEWEST = Statement("""
     order by created_at desc, bike_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListBikes) -> Page[BikeState]:
-    at, id = paging.decode(question.cursor)
+async def newest(session: Session, query: ListBikes) -> Page[BikeState]:
+    at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST,
-        location=question.location,
-        status=question.status,
-        broken_too=question.broken_too,
+        location=query.location,
+        status=query.status,
+        broken_too=query.broken_too,
         at=at,
         id=id,
-        most=question.limit + 1,
+        most=query.limit + 1,
     )
     items, cursor = paging.page(
         rows,
-        question.limit,
+        query.limit,
         lambda row: BikeState.model_validate(dict(row)),
         lambda bike: (bike.created_at, bike.bike_id),
     )

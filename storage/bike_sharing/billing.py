@@ -105,14 +105,14 @@ _NEWEST = Statement("""
     order by created_at desc, bill_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListBills) -> Page[BillState]:
-    at, id = paging.decode(question.cursor)
+async def newest(session: Session, query: ListBills) -> Page[BillState]:
+    at, id = paging.decode(query.cursor)
     rows = await session.all(
-        _NEWEST, member_id=question.member_id, status=question.status, at=at, id=id, most=question.limit + 1
+        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, most=query.limit + 1
     )
     items, cursor = paging.page(
         rows,
-        question.limit,
+        query.limit,
         lambda row: BillState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])}),
         lambda bill: (bill.created_at, bill.bill_id),
     )

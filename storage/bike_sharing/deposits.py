@@ -240,11 +240,11 @@ _ACCOUNTS = Statement("""
     order by created_at desc, account_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListDeposits) -> Page[AccountState]:
-    rows = await session.all(_ACCOUNTS, **_place(question.cursor), most=question.limit + 1)
+async def newest(session: Session, query: ListDeposits) -> Page[AccountState]:
+    rows = await session.all(_ACCOUNTS, **_place(query.cursor), most=query.limit + 1)
     items, cursor = paging.page(
         rows,
-        question.limit,
+        query.limit,
         lambda row: AccountState.model_validate(dict(row)),
         lambda account: (account.created_at, account.account_id),
     )
@@ -258,12 +258,12 @@ _ENTRIES = Statement("""
     order by created_at desc, entry_id desc limit :most""")
 
 
-async def entries(session: Session, question: ListEntries) -> Page[Entry]:
-    place: dict[str, Any] = {"member_id": question.member_id, "account_id": account_id_of(question.member_id)}
-    rows = await session.all(_ENTRIES, **place, **_place(question.cursor), most=question.limit + 1)
+async def entries(session: Session, query: ListEntries) -> Page[Entry]:
+    place: dict[str, Any] = {"member_id": query.member_id, "account_id": account_id_of(query.member_id)}
+    rows = await session.all(_ENTRIES, **place, **_place(query.cursor), most=query.limit + 1)
     items, cursor = paging.page(
         rows,
-        question.limit,
+        query.limit,
         lambda row: Entry.model_validate(dict(row)),
         lambda entry: (entry.created_at, entry.entry_id),
     )
@@ -286,13 +286,13 @@ _TOP_UPS = Statement("""
     order by created_at desc, top_up_id desc limit :most""")
 
 
-async def top_ups(session: Session, question: ListTopUps) -> Page[TopUp]:
+async def top_ups(session: Session, query: ListTopUps) -> Page[TopUp]:
     rows = await session.all(
         _TOP_UPS,
-        member_id=question.member_id,
-        status=question.status,
-        **_place(question.cursor),
-        most=question.limit + 1,
+        member_id=query.member_id,
+        status=query.status,
+        **_place(query.cursor),
+        most=query.limit + 1,
     )
-    items, cursor = paging.page(rows, question.limit, top_up_of, lambda top: (top.created_at, top.top_up_id))
+    items, cursor = paging.page(rows, query.limit, top_up_of, lambda top: (top.created_at, top.top_up_id))
     return Page[TopUp](items=items, next_cursor=cursor)

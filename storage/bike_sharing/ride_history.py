@@ -84,11 +84,11 @@ _SELECT = (
 _ONE = _SELECT.where(rides.c.ride_id == sa.bindparam("id"))
 
 
-async def newest(connection: AsyncConnection, question: ListRideHistory) -> RideHistory:
+async def newest(connection: AsyncConnection, query: ListRideHistory) -> RideHistory:
     """A page of rides, newest first."""
-    select = newest_first(_SELECT, rides, "ride_id", question)
+    select = newest_first(_SELECT, rides, "ride_id", query)
     rows = (await connection.execute(select)).mappings().all()
-    items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.ride_id))
+    items, cursor = paging.page(rows, query.limit, _item, lambda item: (item.created_at, item.ride_id))
     return RideHistory(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 
 

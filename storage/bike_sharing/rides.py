@@ -32,7 +32,7 @@ _MAY_START = Statement("""
     from bike_sharing_rides.accounts where member_id = :member_id""")
 
 
-async def standing(session: Session, command: StartRide) -> Row:
+async def eligibility(session: Session, command: StartRide) -> Row:
     """What speaks for or against a ride: `known` (the bike), `riding`, `balance` and `debt` (the member)."""
     row = await session.one(_MAY_START, bike_id=command.bike_id, member_id=command.caller.member_id)
     assert row is not None
@@ -179,10 +179,10 @@ _NEWEST = Statement("""
     order by created_at desc, ride_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListRides) -> Page[RideState]:
-    at, id = paging.decode(question.cursor)
+async def newest(session: Session, query: ListRides) -> Page[RideState]:
+    at, id = paging.decode(query.cursor)
     rows = await session.all(
-        _NEWEST, member_id=question.member_id, status=question.status, at=at, id=id, most=question.limit + 1
+        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, most=query.limit + 1
     )
-    items, cursor = paging.page(rows, question.limit, ride_of, lambda ride: (ride.created_at, ride.ride_id))
+    items, cursor = paging.page(rows, query.limit, ride_of, lambda ride: (ride.created_at, ride.ride_id))
     return Page[RideState](items=items, next_cursor=cursor)

@@ -70,10 +70,8 @@ _NEWEST = Statement("""
     order by created_at desc, menu_item_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListMenu) -> Page[MenuItem]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(
-        _NEWEST, status=question.status, on_offer=question.on_offer, at=at, id=id, most=question.limit + 1
-    )
-    items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.menu_item_id))
+async def newest(session: Session, query: ListMenu) -> Page[MenuItem]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_NEWEST, status=query.status, on_offer=query.on_offer, at=at, id=id, most=query.limit + 1)
+    items, cursor = paging.page(rows, query.limit, _item, lambda item: (item.created_at, item.menu_item_id))
     return Page[MenuItem](items=items, next_cursor=cursor)

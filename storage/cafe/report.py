@@ -56,11 +56,11 @@ async def now(connection: AsyncConnection) -> datetime:
     return instant
 
 
-async def newest(connection: AsyncConnection, question: ListReport, as_of: datetime, since: datetime) -> Report:
+async def newest(connection: AsyncConnection, query: ListReport, as_of: datetime, since: datetime) -> Report:
     """A page of items, newest first; orders are counted from `since` on."""
-    select = newest_first(_SELECT, menu_items, "menu_item_id", question)
+    select = newest_first(_SELECT, menu_items, "menu_item_id", query)
     rows = (await connection.execute(select, {"since": since})).mappings().all()
-    items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.menu_item_id))
+    items, cursor = paging.page(rows, query.limit, _item, lambda item: (item.created_at, item.menu_item_id))
     return Report(items=items, next_cursor=cursor, as_of=as_of)
 
 

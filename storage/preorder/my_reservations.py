@@ -81,13 +81,13 @@ _SELECT = (
 _ONE = _SELECT.where(reservations.c.reservation_id == sa.bindparam("id"))
 
 
-async def newest(connection: AsyncConnection, question: ListMyReservations) -> MyReservations:
+async def newest(connection: AsyncConnection, query: ListMyReservations) -> MyReservations:
     """A page of reservations, newest first."""
-    select = newest_first(_SELECT, reservations, "reservation_id", question)
+    select = newest_first(_SELECT, reservations, "reservation_id", query)
     rows = (await connection.execute(select)).mappings().all()
     given_back = await copies.latest_refunds(connection, [row["payment_id"] for row in rows])
     items, cursor = paging.page(
-        rows, question.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.reservation_id)
+        rows, query.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.reservation_id)
     )
     return MyReservations(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 

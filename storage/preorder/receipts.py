@@ -83,14 +83,12 @@ _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
-async def newest(session: Session, question: ListReceipts) -> Page[ReceiptState]:
-    at, id = paging.decode(question.cursor)
-    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
-    if question.member_id is None:
+async def newest(session: Session, query: ListReceipts) -> Page[ReceiptState]:
+    at, id = paging.decode(query.cursor)
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
-    items, cursor = paging.page(
-        rows, question.limit, receipt_of, lambda receipt: (receipt.created_at, receipt.receipt_id)
-    )
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
+    items, cursor = paging.page(rows, query.limit, receipt_of, lambda receipt: (receipt.created_at, receipt.receipt_id))
     return Page[ReceiptState](items=items, next_cursor=cursor)

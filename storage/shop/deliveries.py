@@ -60,8 +60,8 @@ _NEWEST = Statement("""
     order by created_at desc, delivery_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListDeliveries) -> Page[DeliveryState]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
-    items, cursor = paging.page(rows, question.limit, delivery_of, lambda one: (one.created_at, one.delivery_id))
+async def newest(session: Session, query: ListDeliveries) -> Page[DeliveryState]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    items, cursor = paging.page(rows, query.limit, delivery_of, lambda one: (one.created_at, one.delivery_id))
     return Page[DeliveryState](items=items, next_cursor=cursor)

@@ -95,11 +95,11 @@ _SELECT = (
 _ONE = _SELECT.where(orders.c.order_id == sa.bindparam("id"))
 
 
-async def newest(connection: AsyncConnection, question: ListOrderStatus) -> OrderStatusPage:
+async def newest(connection: AsyncConnection, query: ListOrderStatus) -> OrderStatusPage:
     """A page of orders, newest first."""
-    select = newest_first(_SELECT, orders, "order_id", question)
+    select = newest_first(_SELECT, orders, "order_id", query)
     rows = (await connection.execute(select)).mappings().all()
-    items, cursor = paging.page(rows, question.limit, _item, lambda item: (item.created_at, item.order_id))
+    items, cursor = paging.page(rows, query.limit, _item, lambda item: (item.created_at, item.order_id))
     return OrderStatusPage(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 
 

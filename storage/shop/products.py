@@ -147,8 +147,8 @@ _NEWEST = Statement("""
     order by created_at desc, product_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListProducts) -> Page[ProductState]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
-    items, cursor = paging.page(rows, question.limit, product_of, lambda one: (one.created_at, one.product_id))
+async def newest(session: Session, query: ListProducts) -> Page[ProductState]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    items, cursor = paging.page(rows, query.limit, product_of, lambda one: (one.created_at, one.product_id))
     return Page[ProductState](items=items, next_cursor=cursor)

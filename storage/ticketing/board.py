@@ -99,25 +99,25 @@ _FROZEN = sa.select(frozen_prices.c.frozen_price_id).where(
 )
 
 
-async def newest(connection: AsyncConnection, question: ListBoard) -> Board:
+async def newest(connection: AsyncConnection, query: ListBoard) -> Board:
     """A page of tickets, newest first."""
-    select = newest_first(_SELECT, tickets, "ticket_id", question)
+    select = newest_first(_SELECT, tickets, "ticket_id", query)
     rows = (await connection.execute(select)).mappings().all()
     items, cursor = paging.page(
-        rows, question.limit, lambda row: _item(row, question.caller), lambda item: (item.created_at, item.ticket_id)
+        rows, query.limit, lambda row: _item(row, query.caller), lambda item: (item.created_at, item.ticket_id)
     )
     return Board(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 
 
-async def find(connection: AsyncConnection, question: ShowBoard) -> BoardEntry | None:
+async def find(connection: AsyncConnection, query: ShowBoard) -> BoardEntry | None:
     """One ticket with its timeline."""
-    row = (await connection.execute(_ONE, {"id": question.ticket_id})).mappings().one_or_none()
+    row = (await connection.execute(_ONE, {"id": query.ticket_id})).mappings().one_or_none()
     if row is None:
         return None
     return BoardEntry(
-        **_item(row, question.caller).__dict__,
+        **_item(row, query.caller).__dict__,
         as_of=datetime.now(UTC),
-        timeline=await _happened(connection, row, question.caller),
+        timeline=await _happened(connection, row, query.caller),
     )
 
 

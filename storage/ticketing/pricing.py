@@ -105,10 +105,10 @@ _POLICIES = Statement("""
     order by created_at desc, policy_id desc limit :most""")
 
 
-async def newest_policies(session: Session, question: ListPolicies) -> Page[Policy]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_POLICIES, status=question.status, at=at, id=id, most=question.limit + 1)
-    items, cursor = paging.page(rows, question.limit, _policy, lambda policy: (policy.created_at, policy.policy_id))
+async def newest_policies(session: Session, query: ListPolicies) -> Page[Policy]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_POLICIES, status=query.status, at=at, id=id, most=query.limit + 1)
+    items, cursor = paging.page(rows, query.limit, _policy, lambda policy: (policy.created_at, policy.policy_id))
     return Page[Policy](items=items, next_cursor=cursor)
 
 
@@ -243,8 +243,8 @@ _NEWEST = Statement("""
     order by created_at desc, ticket_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListPrices) -> Page[TicketPrice]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_NEWEST, at=at, id=id, most=question.limit + 1)
-    prices, cursor = paging.page(rows, question.limit, _price, lambda price: (price.created_at, price.ticket_id))
-    return Page[TicketPrice](items=[of_grade(price, question.caller.grade) for price in prices], next_cursor=cursor)
+async def newest(session: Session, query: ListPrices) -> Page[TicketPrice]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_NEWEST, at=at, id=id, most=query.limit + 1)
+    prices, cursor = paging.page(rows, query.limit, _price, lambda price: (price.created_at, price.ticket_id))
+    return Page[TicketPrice](items=[of_grade(price, query.caller.grade) for price in prices], next_cursor=cursor)

@@ -102,7 +102,7 @@ async def settle(
     return reservation_of(row) if row else None
 
 
-_BURY = Statement("""
+_TOMBSTONE = Statement("""
     insert into ticketing_reservations.holders (reservation_id) values (:reservation_id) on conflict do nothing""")
 
 
@@ -111,7 +111,7 @@ async def stand_of(session: Session, reservation_id: UUID) -> ReservationStatus 
 
     Two statements: the second must see a reservation that the first had to wait for.
     """
-    await session.one(_BURY, reservation_id=reservation_id)
+    await session.one(_TOMBSTONE, reservation_id=reservation_id)
     reservation = await find(session, reservation_id)
     return reservation.status if reservation else None
 
@@ -180,12 +180,12 @@ _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
-async def newest(session: Session, question: ListReservations) -> Page[Reservation]:
-    at, id = paging.decode(question.cursor)
-    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
-    if question.member_id is None:
+async def newest(session: Session, query: ListReservations) -> Page[Reservation]:
+    at, id = paging.decode(query.cursor)
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
-    items, cursor = paging.page(rows, question.limit, reservation_of, lambda one: (one.created_at, one.reservation_id))
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
+    items, cursor = paging.page(rows, query.limit, reservation_of, lambda one: (one.created_at, one.reservation_id))
     return Page[Reservation](items=items, next_cursor=cursor)

@@ -174,8 +174,8 @@ _NEWEST = Statement("""
     order by created_at desc, ticket_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListTickets) -> Page[Ticket]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
-    items, cursor = paging.page(rows, question.limit, _public, lambda ticket: (ticket.created_at, ticket.ticket_id))
+async def newest(session: Session, query: ListTickets) -> Page[Ticket]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    items, cursor = paging.page(rows, query.limit, _public, lambda ticket: (ticket.created_at, ticket.ticket_id))
     return Page[Ticket](items=items, next_cursor=cursor)

@@ -56,13 +56,13 @@ _SELECT = (
 _ONE = _SELECT.where(rentals.c.rental_id == sa.bindparam("id"))
 
 
-async def newest(connection: AsyncConnection, question: ListMyPage) -> MyPage:
+async def newest(connection: AsyncConnection, query: ListMyPage) -> MyPage:
     """A page of rentals, newest first."""
-    select = newest_first(_SELECT, rentals, "rental_id", question)
+    select = newest_first(_SELECT, rentals, "rental_id", query)
     rows = (await connection.execute(select)).mappings().all()
     given_back = await copies.latest_refunds(connection, [row["payment_id"] for row in rows])
     items, cursor = paging.page(
-        rows, question.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.rental_id)
+        rows, query.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.rental_id)
     )
     return MyPage(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 

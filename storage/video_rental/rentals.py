@@ -234,14 +234,14 @@ _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
-async def newest(session: Session, question: ListRentals) -> Page[Rental]:
-    at, id = paging.decode(question.cursor)
-    place: dict[str, Any] = {"status": question.status, "at": at, "id": id, "most": question.limit + 1}
-    if question.member_id is None:
+async def newest(session: Session, query: ListRentals) -> Page[Rental]:
+    at, id = paging.decode(query.cursor)
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=question.member_id, **place)
-    items, cursor = paging.page(rows, question.limit, rental_of, lambda rental: (rental.created_at, rental.rental_id))
+        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
+    items, cursor = paging.page(rows, query.limit, rental_of, lambda rental: (rental.created_at, rental.rental_id))
     return Page[Rental](items=items, next_cursor=cursor)
 
 
@@ -283,12 +283,12 @@ async def on_shelf(session: Session, video_id: UUID) -> VideoOnShelf | None:
     return VideoOnShelf.model_validate(dict(row)) if row else None
 
 
-async def shelf(session: Session, question: ListShelf) -> Page[VideoOnShelf]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_SHELF_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
+async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_SHELF_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
     items, cursor = paging.page(
         rows,
-        question.limit,
+        query.limit,
         lambda row: VideoOnShelf.model_validate(dict(row)),
         lambda video: (video.created_at, video.video_id),
     )

@@ -62,12 +62,12 @@ _NEWEST = Statement("""
     order by created_at desc, video_id desc limit :most""")
 
 
-async def newest(session: Session, question: ListVideos) -> Page[VideoState]:
-    at, id = paging.decode(question.cursor)
-    rows = await session.all(_NEWEST, status=question.status, at=at, id=id, most=question.limit + 1)
+async def newest(session: Session, query: ListVideos) -> Page[VideoState]:
+    at, id = paging.decode(query.cursor)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
     items, cursor = paging.page(
         rows,
-        question.limit,
+        query.limit,
         lambda row: VideoState.model_validate(dict(row)),
         lambda video: (video.created_at, video.video_id),
     )

@@ -31,7 +31,7 @@ def own(workers: list[Worker], messages: Messages) -> Iterator[str]:
             yield f"{worker.name} handles {message.topic}"
 
 
-@rule("each order and each question is obeyed or answered by exactly one context")
+@rule("each order and each query is obeyed or answered by exactly one context")
 def obeyed(workers: list[Worker], messages: Messages) -> Iterator[str]:
     handled = [message.topic for _, message in _handled(workers)]
     for topic, message in messages.items():
@@ -65,13 +65,13 @@ def named(workers: list[Worker], messages: Messages) -> Iterator[str]:
 def settled(workers: list[Worker], messages: Messages) -> Iterator[str]:
     for worker in workers:
         for handler in worker.handlers.values():
-            if handler.asks is not None and handler.second is None:
+            if handler.requests is not None and handler.second is None:
                 yield f"{worker.name}: {handler.name} asks and has no second function"
-            if handler.asks is not None and handler.asks.travel() != "asked":
-                yield f"{worker.name}: {handler.name} asks {handler.asks.topic}, which is told"
+            if handler.requests is not None and handler.requests.delivery() != "request":
+                yield f"{worker.name}: {handler.name} asks {handler.requests.topic}, which is told"
 
 
-@rule("a view hears events and answers questions, and nothing else")
+@rule("a view hears events and answers queries, and nothing else")
 def views(workers: list[Worker], messages: Messages) -> Iterator[str]:
     for worker, message in _handled(workers):
         if isinstance(worker, View) and message.exchange == "yeyak.commands":

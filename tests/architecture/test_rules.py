@@ -66,7 +66,7 @@ BITES: list[tuple[rules.Rule, str, str]] = [
     (rules.arrows, "gateway_api/bakery.py", "from ops import cli"),
     (rules.arrows, "ops/cli.py", "from tests.support import town"),
     (rules.gateway, "gateway_api/bakery.py", "from workers import till"),
-    (rules.gateway, "gateway_api/bakery.py", "from workers.runtime.processing.worker_runtime import Context"),
+    (rules.gateway, "gateway_api/bakery.py", "from workers.runtime.processing.worker_runtime import WorkerRuntime"),
     (rules.gateway, "gateway_api/bakery.py", "import workers.registry"),
     (rules.without_database, "workers/runtime/messaging/bus.py", "from storage.database import Database"),
     (rules.without_database, "workers/runtime/settings.py", "from storage import database"),

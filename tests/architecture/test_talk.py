@@ -54,11 +54,14 @@ class Bakery:
     """Two contexts in good order."""
 
     def __init__(self) -> None:
-        self.ovens, self.sales = Worker("bakery.ovens", takes_up=False), Worker("bakery.sales", takes_up=False)
+        self.ovens, self.sales = (
+            Worker("bakery.ovens", resolves_dead_letters=False),
+            Worker("bakery.sales", resolves_dead_letters=False),
+        )
         self.view = View("bakery.window", Mock(), [])
-        self.ovens.on(BAKE)(nothing)
-        self.sales.on(SELL, asks=BAKE)(nothing).then(nothing)
-        self.sales.on(BAKED)(nothing)
+        self.ovens.handles(BAKE)(nothing)
+        self.sales.handles(SELL, requests=BAKE)(nothing).then(nothing)
+        self.sales.handles(BAKED)(nothing)
         self.messages: Messages = {message.topic: message for message in (BAKE, BAKED, SELL)}
 
     def against(self, rule: talk.Rule) -> list[str]:
@@ -129,7 +132,7 @@ def test_a_wire_name_that_says_something_else_is_noticed() -> None:
 
 def test_an_ask_without_an_end_or_of_something_told_is_noticed() -> None:
     bakery = Bakery()
-    bakery.ovens.handlers[BAKE.topic].asks = SELL
+    bakery.ovens.handlers[BAKE.topic].requests = SELL
 
     assert bakery.against(talk.settled) == [
         "bakery.ovens: nothing asks and has no second function",
@@ -150,4 +153,4 @@ def test_each_worker_is_named_like_its_context() -> None:
 
 def test_an_order_of_another_context_cannot_be_declared() -> None:
     with pytest.raises(TypeError, match=r"belongs to bakery\.ovens"):
-        Worker("bakery.sales", takes_up=False).on(BAKE)
+        Worker("bakery.sales", resolves_dead_letters=False).handles(BAKE)

@@ -22,7 +22,7 @@ PATIENT = {
     "bike_sharing_ask_holder_seconds": 3600,
 }
 """Short enough to wait for, long enough that a busy machine does not make an answer look like silence;
-and no question to holders that would be under way for a minute."""
+and no query to holders that would be under way for a minute."""
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def bike_town(make_settings: MakeSettings, **settings: Any) -> AsyncIterat
         pass
     try:
         yield town
-        await town.quiet()
+        await town.wait_until_idle()
         assert await discrepancies(town) == []
     finally:
         await town.close()

@@ -15,7 +15,7 @@ from contracts.bike_sharing.billing import ShowBill
 from contracts.bike_sharing.deposits import CreditDeposit, ListEntries, ShowDeposit, TopUpDeposit
 from contracts.bike_sharing.ride_history import ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ReturnBike, ShowRide, StartRide
-from ops.audit import audit, unrest
+from ops.audit import audit, pending_work
 from storage.bike_sharing.deposits import account_id_of
 from tests.support.messages import as_message
 from tests.support.town import STAFF, Town, card, eventually
@@ -223,7 +223,7 @@ async def shown(town: Town, ride: Thing, status: str, bill: str | None = None) -
 async def discrepancies(town: Town) -> list[str]:
     """Whatever the audit finds once the town, and its journal, has come to rest."""
     absent = set(CONTEXTS) - set(SYSTEM)
-    if under_way := await unrest(town.settings, 30, without=absent):
+    if under_way := await pending_work(town.settings, 30, without=absent):
         return under_way
     found = await audit(town.settings, without=absent)
     return [f"{invariant}: {line}" for invariant, lines in found.items() for line in lines]

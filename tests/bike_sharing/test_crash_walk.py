@@ -58,12 +58,12 @@ async def play(town: Town, plans: list[Plan], name: str, plan: Plan) -> list[str
     if name == "start":
         bike_id = await bike(town)
         await funded(town, kim)
-    await town.quiet()
+    await town.wait_until_idle()
     plans.append(plan)
     wish = start(bike_id, kim) if name == "start" else top_up(kim)
     reply = await town.until_done(wish, id=request_id)
     await asyncio.gather(*plan.crashes)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     plans.append(Plan())
     code = json.loads(reply.body).get("code") if reply.kind == "refused" else reply.kind
     row = await town.one(*((RIDES, RIDE) if name == "start" else (DEPOSITS, TOP_UP)), request_id)

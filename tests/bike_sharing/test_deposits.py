@@ -125,7 +125,7 @@ async def test_a_fee_that_is_ordered_many_times_at_once_is_taken_once(town: Town
     again = fee(kim, 300, bill_id=UUID(bill["bill_id"]))
 
     await order(town, *[again] * 20)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert await ledger(town, kim) == [("CREDIT", 5000), ("FEE", -300)]
     assert (await bill_is(town, ride, "CLOSED"))["version"] == bill["version"]
@@ -178,7 +178,7 @@ async def test_fees_and_top_ups_at_once_in_whatever_order_leave_what_is_left(tow
     )
 
     await has(town, kim, 3_000)
-    await town.quiet()
+    await town.wait_until_idle()
     lines = await ledger(town, kim)
     assert sum(amount for _, amount in lines) == 3_000
     assert sum(amount for kind, amount in lines if kind in ("FEE", "DEBT")) == -7_000

@@ -58,7 +58,7 @@ async def test_a_bike_whose_ride_never_came_to_be_is_freed_once_its_holder_has_b
     await town.done(take(bike_id, ride_id, kim))
 
     async def asked_again_and_again() -> bool:
-        waiting = await town._bus.look(f"{SettleHold.topic}@{RIDES}")
+        waiting = await town._bus.inspect_queue(f"{SettleHold.topic}@{RIDES}")
         return waiting is not None and waiting[0] >= 3
 
     await eventually(asked_again_and_again)
@@ -139,7 +139,7 @@ async def test_a_bike_that_was_taken_without_an_answer_is_free_again(
 ) -> None:
     bike_id, request_id = await bike(town), uuid4()
     await funded(town, kim)
-    await town.quiet()
+    await town.wait_until_idle()
 
     with first_answer_of_bikes_is_held_back(monkeypatch):
         refusal = await town.refused(start(bike_id, kim), id=request_id)

@@ -38,7 +38,7 @@ TABLES = ("rides", "bikes", "bills", "timeline")
 async def test_rebuilt_from_the_journal_it_has_the_same_rows(town: Town, kim: Caller) -> None:
     await shown(town, await rode(town, kim, 2), "RETURNED", "CLOSED")
     await riding(town, kim)
-    await town.quiet()
+    await town.wait_until_idle()
     before = await rows_of(town, HISTORY)
     view = worker(HISTORY)
     assert isinstance(view, View)
@@ -60,7 +60,7 @@ async def test_in_whatever_order_and_however_often_events_come_it_is_the_same(
 ) -> None:
     ride = await rode(town, kim, 2)
     before = await shown(town, ride, "RETURNED", "CLOSED")
-    await town.quiet()
+    await town.wait_until_idle()
     told = events_of(town, ride) * 2
     random.Random(seed).shuffle(told)
     await town.rows(HISTORY, "delete from bike_sharing_ride_history.rides where ride_id = $1", ride_id_of(before))
@@ -70,7 +70,7 @@ async def test_in_whatever_order_and_however_often_events_come_it_is_the_same(
     await tell(town, *told)
 
     await shown(town, ride, "RETURNED", "CLOSED")
-    await town.quiet()
+    await town.wait_until_idle()
     assert await entry(town, ride) | {"as_of": ""} == before | {"as_of": ""}
 
 
@@ -103,7 +103,7 @@ async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(t
 
 async def test_lists_are_a_members_own_and_can_be_narrowed_and_turned(town: Town, kim: Caller) -> None:
     ids = [(await rode(town, kim, 1))["ride_id"] for _ in range(3)]
-    await town.quiet()
+    await town.wait_until_idle()
     seen, cursor = [], None
 
     while True:

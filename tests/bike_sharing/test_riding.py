@@ -74,7 +74,7 @@ async def test_the_balance_is_too_low_or_a_ride_is_open_or_a_fee_is_owed(town: T
     await rode_for(town, ride, 30 * 60 - 30)
     await town.done(give_back(ride, kim))
     await has(town, kim, 0, debt=1_000)
-    await town.quiet()
+    await town.wait_until_idle()
     owing = await town.refused(start(bike_id, kim))
 
     assert (nothing["code"], nothing["balance"]) == ("deposit_too_low", 0)
@@ -171,7 +171,7 @@ async def test_a_ride_that_is_returned_again_is_as_it_was_and_charged_once(town:
     answers = await asyncio.gather(*(attempt(town, give_back(ride, kim)) for _ in range(10)))
     later = await town.done(give_back(ride, kim, "Seoul Station"))
     await has(town, kim, 9_800)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert all(answer == ("done", later) for answer in answers)
     assert later["location"] == "Han River"

@@ -67,7 +67,7 @@ async def test_a_ride_is_returned_with_billing_and_deposits_down_and_settled_onc
     assert again == returned
     assert (returned["status"], returned["fee"], settling["amount"]) == ("RETURNED", 200, 200)
     assert (await bill_is(town, ride, "CLOSED"))["balance_after"] == 9_800
-    await town.quiet()
+    await town.wait_until_idle()
     assert await ledger(town, kim) == [("CREDIT", 10_000), ("FEE", -200)]
 
 
@@ -99,7 +99,7 @@ async def test_a_return_that_billing_knows_before_the_start_is_settled(town: Tow
         await town.start(BILLING)
         bill = await bill_is(town, ride, "CLOSED")
         await held_back.nack(requeue=True)
-        await town.quiet()
+        await town.wait_until_idle()
 
     assert (bill["started_at"], bill["amount"], bill["minutes"]) == (returned["started_at"], 200, 2)
     assert await bill_is(town, ride, "CLOSED") == bill
@@ -121,7 +121,7 @@ async def test_while_bikes_is_down_no_ride_is_begun(town: Town, kim: Caller) -> 
     await town.start(BIKES)
 
     code, ride = await attempt(town, start(bike_id, kim))
-    if code == "ride_open":  # one of the first questions was on its way when the door was shut
+    if code == "ride_open":  # one of the first queries was on its way when the door was shut
         code, ride = "done", (await _open_ride(town, kim))
     assert code == "done"
     await town.done(end(ride))
@@ -183,7 +183,7 @@ async def test_everything_twice_and_to_two_of_each_takes_effect_once(town: Town)
         )
         for ride in rides:
             await bill_is(town, ride, "CLOSED")
-        await town.quiet()
+        await town.wait_until_idle()
 
     assert {"bike_sharing.deposits.take_fee", "bike_sharing.bikes.release_bike"} <= set(doubled)
     for member, ride in zip(members, rides, strict=True):

@@ -44,7 +44,7 @@ async def cafe_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterat
     town = await Town(await make_settings(**(PATIENT | settings)), "cafe").open()
     await town.start(*ALL, "journal")
     yield town
-    await town.quiet()
+    await town.wait_until_idle()
     assert {name: found for name, found in (await audit(town.settings)).items() if found} == {}
     await town.close()
 

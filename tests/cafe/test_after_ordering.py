@@ -92,7 +92,7 @@ async def test_each_state_leads_where_it_may(town: Town, kim: Caller, status: st
 async def test_each_step_is_told_once(town: Town, kim: Caller) -> None:
     order = await order_at(town, kim, "COLLECTED")
     await town.done(collect(order))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert told_of(town, order, "order_id") == [
         "order_placed",
@@ -124,7 +124,7 @@ async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(town: To
         assert json.loads(loser.body)["current_status"] == winner
         now = await stands(town, order)
         assert (now["status"], now["version"]) == (winner, 2)
-    await town.quiet()
+    await town.wait_until_idle()
     assert all(len(told_of(town, order, "order_id")) == 2 for order in orders)
 
 

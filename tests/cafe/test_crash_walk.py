@@ -18,7 +18,7 @@ from tests.cafe.words import ALL, ORDERS, REPORT, SOLD_OUT, item_known_to_orders
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
 TOWNS, ROUNDS = 4, 1
@@ -33,7 +33,7 @@ class Run:
     """What one run left behind."""
 
     id: UUID
-    replies: list[Reply]
+    replies: list[RpcReply]
 
 
 async def play(town: Town, plans: list[Plan], name: str, plan: Plan) -> Run:
@@ -43,7 +43,7 @@ async def play(town: Town, plans: list[Plan], name: str, plan: Plan) -> Run:
     id, wish = uuid4(), order_of(item, expected=1 if name == "price changed" else None)
     replies = await asyncio.gather(*(town.until_done(wish, id=id) for _ in range(POSTS[name])))
     await asyncio.gather(*plan.crashes)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     return Run(id, replies)
 
 

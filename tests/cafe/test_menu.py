@@ -26,7 +26,7 @@ async def test_an_item_takes_the_id_of_its_request_and_is_told_of(town: Town) ->
     request_id = uuid4()
 
     item = await town.done(new_item(price=4500, name="Flat White"), id=request_id)
-    await town.quiet()
+    await town.wait_until_idle()
 
     expected = {"name": "Flat White", "price": 4500, "status": "AVAILABLE", "version": 1}
     expected |= {"menu_item_id": str(request_id), "registered_by": "staff", "changed_by": "staff"}
@@ -58,7 +58,7 @@ async def test_what_is_not_given_stays(town: Town) -> None:
         "staff",
         4,
     )
-    await town.quiet()
+    await town.wait_until_idle()
     assert told_of(town, item, "menu_item_id") == ["menu_item_registered"] + ["menu_item_changed"] * 3
 
 

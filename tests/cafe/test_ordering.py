@@ -208,7 +208,7 @@ async def test_a_late_older_event_brings_back_neither_available_nor_sold_out(
     await shown(town, item, version=2, status=newer)
 
     await tell(town, MenuItemRegistered(**item), state(item, older, 2), MenuItemRegistered(**item))
-    await town.quiet()
+    await town.wait_until_idle()
 
     copy = await town.one(
         ORDERS,

@@ -158,7 +158,7 @@ async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer
         await town.start(ORDERS, replica=name.removeprefix(ORDERS))
 
     answers = await asyncio.gather(*crowd)
-    await town.quiet()
+    await town.wait_until_idle()
     assert {code for code, _ in answers} == {"done"}
     given = {body["order_id"]: body["pickup_number"] for _, body in answers}
     assert set(given) == set(map(str, wishes))

@@ -106,7 +106,7 @@ async def seen(town: Town, item_id: Any, lines: int) -> Thing:
         return bool(row["count"] >= lines)
 
     await eventually(told)
-    await town.quiet()
+    await town.wait_until_idle()
     return await reported(town, item)
 
 
@@ -232,7 +232,7 @@ async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhi
     orders = [await town.done(order_of(item, kim)) for item in items * 3]
     await town.done(cancel(orders[0], kim))
     await town.done(reject(orders[1]))
-    await town.quiet()
+    await town.wait_until_idle()
     before, store = await rows_of(town, REPORT), town.contexts[REPORT].store
     looking = asyncio.create_task(_looks(town, items[0]))
 
@@ -249,7 +249,7 @@ async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhi
 
 async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(town: Town) -> None:
     await town.done(new_item())
-    await town.quiet()
+    await town.wait_until_idle()
     store = town.contexts[REPORT].store
 
     ends = await asyncio.gather(

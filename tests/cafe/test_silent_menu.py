@@ -17,8 +17,8 @@ from tests.cafe.words import MENU, ORDERS, SOLD_OUT, Thing, attempt, item_known_
 from tests.conftest import MakeSettings
 from tests.support.town import Town, eventually
 from workers.runtime.delays import delays
-from workers.runtime.messaging.breaker import Breaker
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.breaker import CircuitBreaker
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.settings import Settings
 
 BEYOND, WITHIN = "cafe.menu=700", "cafe.menu=400-600"
@@ -56,9 +56,9 @@ def slowed(town: Town, delay_ms: str) -> None:
     menu._delay = delays(delay_ms).get(MENU)
 
 
-def breaker(town: Town) -> Breaker:
+def breaker(town: Town) -> CircuitBreaker:
     """The breaker of orders for the menu."""
-    return town.contexts[ORDERS].asker.breaker(MENU)
+    return town.contexts[ORDERS].rpc.breaker(MENU)
 
 
 async def is_half_open(town: Town) -> bool:
@@ -90,11 +90,11 @@ async def traces(town: Town) -> tuple[int, int, int]:
     return tuple(row)  # type: ignore[return-value]
 
 
-async def at_once(town: Town, item: Thing, count: int) -> list[Reply]:
+async def at_once(town: Town, item: Thing, count: int) -> list[RpcReply]:
     return list(await asyncio.gather(*(town.ask(order_of(item)) for _ in range(count))))
 
 
-def counted(replies: list[Reply]) -> dict[str, int]:
+def counted(replies: list[RpcReply]) -> dict[str, int]:
     kinds = [reply.kind for reply in replies]
     return {kind: kinds.count(kind) for kind in kinds}
 

@@ -107,7 +107,7 @@ async def test_an_order_whose_answer_nobody_heard_is_there_under_the_same_key(to
 
     assert (code, order["order_id"]) == ("done", str(request_id))
     assert await orders_of(town, kim) == [order]
-    await town.quiet()
+    await town.wait_until_idle()
     assert told_of(town, order, "order_id") == ["order_placed"]
 
 
@@ -125,6 +125,6 @@ async def test_two_of_each_context_do_everything_once(town: Town) -> None:
     assert len({order["pickup_number"] for order in orders.values()}) == 20
     assert all([(await stands(town, order))["version"] == 2 for order in orders.values()])
     await shown(town, item, orders_today=20)
-    await town.quiet()
+    await town.wait_until_idle()
     assert (await reported(town, item))["orders_today"] == 20
     await town.stop(*(f"{name} 2" for name in ALL))

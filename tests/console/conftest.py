@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway_api.app import build
-from tests.gateway_api.conftest import KEY, FakeAsker
+from tests.gateway_api.conftest import KEY, FakeRpcClient
 from workers.runtime.settings import Settings
 
 
@@ -43,19 +43,19 @@ class Browser(httpx.AsyncClient):
 
 
 @pytest.fixture
-def asker() -> FakeAsker:
-    return FakeAsker()
+def rpc() -> FakeRpcClient:
+    return FakeRpcClient()
 
 
 OpenBrowser = Callable[..., Browser]
 
 
 @pytest.fixture
-def open_browser(asker: FakeAsker) -> OpenBrowser:
+def open_browser(rpc: FakeRpcClient) -> OpenBrowser:
     """Browsers of a gateway with these settings."""
 
     def opened(**settings: Any) -> Browser:
-        app = build(asker, Settings(**{"jwt_key": KEY, "gateway_rate": 0, **settings}))
+        app = build(rpc, Settings(**{"jwt_key": KEY, "gateway_rate": 0, **settings}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         return Browser(transport=transport, base_url="http://console", headers={"accept-language": "en"})
 

@@ -20,17 +20,17 @@ BOOK = f"/video-rental/videos/{VIDEO}/book"
 
 
 @pytest.fixture
-def shelf(asker):
-    asker.says("video_rental.rentals.show_shelf", video())
-    asker.says("video_rental.rentals.book_video", rental())
-    return asker
+def shelf(rpc):
+    rpc.replies_with("video_rental.rentals.show_shelf", video())
+    rpc.replies_with("video_rental.rentals.book_video", rental())
+    return rpc
 
 
 def expired(role: Role = "customer") -> str:
     return tokens.issue("kim", role, key=KEY, lifetime=timedelta(seconds=-60))
 
 
-async def test_a_dead_letter_cannot_speak_to_the_operators_browser(browser, asker):
+async def test_a_dead_letter_cannot_speak_to_the_operators_browser(browser, rpc):
     letter = {
         "dead_letter_id": str(uuid4()),
         "context": SCRIPT,
@@ -43,8 +43,8 @@ async def test_a_dead_letter_cannot_speak_to_the_operators_browser(browser, aske
         "story_id": None,
         "resolutions": [{"at": "2026-02-27T14:50:00Z", "action": "replay", "by": SCRIPT, "reason": SCRIPT}],
     }
-    asker.says("journal.list_dead_letters", {"items": [letter], "next_cursor": None})
-    asker.says("journal.show_dead_letter", letter)
+    rpc.replies_with("journal.list_dead_letters", {"items": [letter], "next_cursor": None})
+    rpc.replies_with("journal.show_dead_letter", letter)
     await browser.sign_in("jung")
 
     for path in ("/operator/dead-letters", f"/operator/dead-letters/{letter['dead_letter_id']}"):
@@ -231,8 +231,8 @@ async def test_a_page_can_be_asked_for_by_its_head_and_its_methods(browser, shel
     assert (await browser.put(path)).status_code == 405
 
 
-async def test_a_fault_of_ours_is_told_on_a_page_without_its_cause(browser, asker, capsys):
-    asker.says("video_rental.my_page.show_my_page", {"rental_id": "no such shape: hush"})
+async def test_a_fault_of_ours_is_told_on_a_page_without_its_cause(browser, rpc, capsys):
+    rpc.replies_with("video_rental.my_page.show_my_page", {"rental_id": "no such shape: hush"})
     await browser.sign_in("kim")
 
     page = await browser.look(f"/video-rental/rentals/{VIDEO}")
@@ -243,8 +243,8 @@ async def test_a_fault_of_ours_is_told_on_a_page_without_its_cause(browser, aske
     assert "hush" not in page.text
 
 
-async def test_a_page_that_its_view_does_not_know_yet_waits_for_it_but_not_without_end(browser, asker):
-    asker.refuses("video_rental.my_page.show_my_page", "not_found")
+async def test_a_page_that_its_view_does_not_know_yet_waits_for_it_but_not_without_end(browser, rpc):
+    rpc.refuses("video_rental.my_page.show_my_page", "not_found")
     await browser.sign_in("kim")
     place = f"/video-rental/rentals/{VIDEO}"
 

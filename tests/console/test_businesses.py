@@ -60,7 +60,7 @@ def test_a_day_is_written_as_people_of_seoul_write_it():
     assert (day(date(2024, 2, 20), "ko"), day(date(2024, 2, 20), "en")) == ("2024년 2월 20일 (화)", "Tue 20 Feb 2024")
 
 
-async def test_what_lies_beside_several_things_is_asked_for_once(browser, asker):
+async def test_what_lies_beside_several_things_is_asked_for_once(browser, rpc):
     held = {
         **{name: rental()[name] for name in ("member_id", "created_at", "modified_at", "version", "reason")},
         "status": "RESERVED",
@@ -68,13 +68,13 @@ async def test_what_lies_beside_several_things_is_asked_for_once(browser, asker)
         "price": {"base": 1, "lines": [], "total": 1, "grade": "STANDARD"},
     }
     items = [{**held, "reservation_id": id} for id in (rental()["rental_id"], rental()["payment_id"])]
-    asker.says("ticketing.reservations.list_reservations", {"items": items, "next_cursor": None})
+    rpc.replies_with("ticketing.reservations.list_reservations", {"items": items, "next_cursor": None})
     await browser.sign_in("kim")
 
     page = await browser.look("/ticketing/reservations")
 
     assert page.status_code == 200
-    assert len([ask for ask in asker.asked if ask.topic.startswith("ticketing.board.")]) == 1
+    assert len([ask for ask in rpc.asked if ask.topic.startswith("ticketing.board.")]) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The town at a glance: the last audit and the money balance on the operators' page."""
+"""The town at a dashboard: the last audit and the money balance on the operators' page."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def test_money_that_does_not_balance_is_bad(kept, balance, tone):
     assert (money.value, money.tone) == (Money(balance), tone)
 
 
-async def test_the_page_names_what_is_wrong_and_escapes_it(browser, asker):
+async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
     told = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
-    asker.says("journal.show_town", town(told))
+    rpc.replies_with("journal.show_town", town(told))
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")
@@ -65,10 +65,10 @@ async def test_the_page_names_what_is_wrong_and_escapes_it(browser, asker):
     assert "-₩3,000" in page.text
 
 
-async def test_a_journal_that_knows_no_audits_yet_shows_none(browser, asker):
+async def test_a_journal_that_knows_no_audits_yet_shows_none(browser, rpc):
     told = town(None)
     del told["audit"]
-    asker.says("journal.show_town", told)
+    rpc.replies_with("journal.show_town", told)
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")

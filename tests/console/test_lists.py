@@ -10,25 +10,25 @@ import pytest
 
 from gateway_api.console.businesses import ALL
 from tests.console.conftest import Browser, rental
-from tests.gateway_api.conftest import FakeAsker
-from workers.runtime.messaging.rpc import Reply
+from tests.gateway_api.conftest import FakeRpcClient
+from workers.runtime.messaging.rpc import RpcReply
 
 CURSOR = "a+b/c="
 LISTS = [(business, listing) for business in ALL for listing in business.listings if listing is not business.account]
 
 
 @pytest.fixture
-def endless(asker: FakeAsker, monkeypatch: pytest.MonkeyPatch) -> FakeAsker:
+def endless(rpc: FakeRpcClient, monkeypatch: pytest.MonkeyPatch) -> FakeRpcClient:
     """Each list has something after it."""
 
     async def call(request, **_):
-        asker.asked.append(request)
+        rpc.asked.append(request)
         more = {"items": [], "next_cursor": CURSOR, "as_of": "2026-02-27T14:50:01Z"}
-        return asker.answers.get(request.topic, Reply("done", json.dumps(more).encode()))
+        return rpc.answers.get(request.topic, RpcReply("done", json.dumps(more).encode()))
 
-    asker.says("bike_sharing.deposits.show_deposit", {"member_id": "kim", "balance": 0, "debt": 0})
-    monkeypatch.setattr(asker, "call", call)
-    return asker
+    rpc.replies_with("bike_sharing.deposits.show_deposit", {"member_id": "kim", "balance": 0, "debt": 0})
+    monkeypatch.setattr(rpc, "call", call)
+    return rpc
 
 
 def links(browser: Browser, pattern: str) -> list[str]:
@@ -52,8 +52,8 @@ async def test_each_list_leads_to_what_is_older(browser, endless, business, list
 
 
 async def test_an_older_page_is_redrawn_where_it_is_and_comes_back_to_itself(browser, endless):
-    endless.says("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": None})
-    endless.says("video_rental.rentals.pick_up_video", rental(status="RENTED"))
+    endless.replies_with("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": None})
+    endless.replies_with("video_rental.rentals.pick_up_video", rental(status="RENTED"))
     await browser.sign_in("kim")
     place = "/video-rental/rentals?after=a%2Bb%2Fc%3D"
     page = await browser.look(place)
@@ -75,7 +75,7 @@ async def test_my_things_lead_on_to_the_older_ones_of_each_business(browser, end
 
 
 async def test_what_is_counted_is_not_said_to_be_all(browser, endless):
-    endless.says("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": CURSOR})
+    endless.replies_with("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": CURSOR})
     await browser.sign_in("kim")
 
     page = await browser.look("/video-rental/rentals")

@@ -19,11 +19,11 @@ from starlette.applications import Starlette
 from gateway_api.console.live import Live
 from gateway_api.console.oidc import BEGUN, Oidc
 from gateway_api.console.session import SESSION
-from gateway_api.console.site import Desk
-from gateway_api.gateway import Door
+from gateway_api.console.site import Site
+from gateway_api.gateway import Gateway
 from gateway_api.tokens import PublishedKeys
 from tests.console.conftest import Browser
-from tests.gateway_api.conftest import FakeAsker
+from tests.gateway_api.conftest import FakeRpcClient
 from workers.runtime.settings import Settings
 
 ISSUER, CONSOLE, SECRET = "https://id.example", "http://console", "hush: 100 % secret"
@@ -101,11 +101,11 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture
-def browser(issuer, asker) -> Browser:
-    return at_console(issuer, asker)
+def browser(issuer, rpc) -> Browser:
+    return at_console(issuer, rpc)
 
 
-def at_console(issuer: Issuer, asker: FakeAsker, **more: Any) -> Browser:
+def at_console(issuer: Issuer, rpc: FakeRpcClient, **more: Any) -> Browser:
     settings = Settings(
         oidc_issuer=issuer.name,
         oidc_client_id="console",
@@ -116,9 +116,9 @@ def at_console(issuer: Issuer, asker: FakeAsker, **more: Any) -> Browser:
         console_url=CONSOLE,
         **more,
     )
-    app, door = Starlette(), Door(asker, settings)
+    app, door = Starlette(), Gateway(rpc, settings)
     door.verifier.published = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
-    Oidc(Desk(app, door, settings, Live("amqp://nobody")), settings, httpx.MockTransport(issuer))
+    Oidc(Site(app, door, settings, Live("amqp://nobody")), settings, httpx.MockTransport(issuer))
     return Browser(transport=httpx.ASGITransport(app), base_url=CONSOLE, headers={"accept-language": "en"})
 
 
@@ -178,10 +178,10 @@ async def test_the_client_names_itself_as_the_issuer_takes_it(browser, issuer, t
     assert answer.status_code == 303
 
 
-async def test_an_issuer_is_called_as_it_calls_itself(asker):
+async def test_an_issuer_is_called_as_it_calls_itself(rpc):
     issuer = Issuer()
     issuer.name = f"{ISSUER}/"
-    browser = at_console(issuer, asker)
+    browser = at_console(issuer, rpc)
     state = await arrive(browser, issuer)
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}&iss={ISSUER}/")
@@ -189,8 +189,8 @@ async def test_an_issuer_is_called_as_it_calls_itself(asker):
     assert answer.status_code == 303
 
 
-async def test_an_issuer_can_be_asked_for_tokens_for_the_api(issuer, asker):
-    browser = at_console(issuer, asker, oidc_resource="https://api.example", oidc_scope="openid api")
+async def test_an_issuer_can_be_asked_for_tokens_for_the_api(issuer, rpc):
+    browser = at_console(issuer, rpc, oidc_resource="https://api.example", oidc_scope="openid api")
     await arrive(browser, issuer)
 
     asked = (issuer.asked["resource"], issuer.asked["audience"], issuer.asked["scope"])
@@ -302,7 +302,7 @@ async def test_it_leads_nowhere_else_afterwards(browser, issuer):
 
 
 @pytest.mark.parametrize("name", ["console_url", "console_key", "jwt_jwks_url"])
-def test_an_issuer_needs_its_neighbours_by_name(asker, name):
+def test_an_issuer_needs_its_neighbours_by_name(rpc, name):
     given: dict[str, Any] = {
         "oidc_issuer": ISSUER,
         "console_url": CONSOLE,
@@ -314,4 +314,4 @@ def test_an_issuer_needs_its_neighbours_by_name(asker, name):
     settings = Settings(**given)
 
     with pytest.raises(ValueError, match=f"YEYAK_{name.upper()}"):
-        Oidc(Desk(Starlette(), Door(asker, settings), settings, Live("amqp://nobody")), settings)
+        Oidc(Site(Starlette(), Gateway(rpc, settings), settings, Live("amqp://nobody")), settings)

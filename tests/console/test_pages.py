@@ -19,13 +19,15 @@ ROOMS = ["/mine", "/staff", "/operator", *(f"/{business.slug}" for business in A
 
 
 @pytest.fixture
-def shelf(asker):
-    asker.says("video_rental.rentals.show_shelf", video())
-    asker.says("video_rental.rentals.list_shelf", {"items": [video()], "next_cursor": None})
-    asker.says("video_rental.rentals.book_video", rental())
-    asker.says("video_rental.my_page.show_my_page", rental())
-    asker.says("video_rental.my_page.list_my_page", {"items": [], "next_cursor": None, "as_of": "2026-02-27T14:50:01Z"})
-    return asker
+def shelf(rpc):
+    rpc.replies_with("video_rental.rentals.show_shelf", video())
+    rpc.replies_with("video_rental.rentals.list_shelf", {"items": [video()], "next_cursor": None})
+    rpc.replies_with("video_rental.rentals.book_video", rental())
+    rpc.replies_with("video_rental.my_page.show_my_page", rental())
+    rpc.replies_with(
+        "video_rental.my_page.list_my_page", {"items": [], "next_cursor": None, "as_of": "2026-02-27T14:50:01Z"}
+    )
+    return rpc
 
 
 @pytest.mark.parametrize("path", ROOMS)
@@ -70,8 +72,8 @@ async def test_pages_carry_a_strict_policy_and_load_nothing_from_elsewhere(brows
         assert "https://" not in page.text
 
 
-async def test_what_people_wrote_is_escaped(browser, asker, shelf):
-    asker.says("video_rental.rentals.list_shelf", {"items": [video(title="<script>alert(1)</script>")]})
+async def test_what_people_wrote_is_escaped(browser, rpc, shelf):
+    rpc.replies_with("video_rental.rentals.list_shelf", {"items": [video(title="<script>alert(1)</script>")]})
     await browser.sign_in("kim")
 
     page = await browser.look("/video-rental")
@@ -217,9 +219,9 @@ async def test_an_outcome_that_is_not_known_yet_is_never_shown_as_done(browser, 
     await browser.sign_in("kim")
     await browser.look(BOOK)
     nonce = browser.hidden("nonce")
-    from workers.runtime.messaging.rpc import Reply
+    from workers.runtime.messaging.rpc import RpcReply
 
-    shelf.answers["video_rental.rentals.book_video"] = Reply("unknown")
+    shelf.answers["video_rental.rentals.book_video"] = RpcReply("unknown")
 
     browser.page = await browser.submit(BOOK, days="1", token="tok_visa")
 
@@ -239,14 +241,14 @@ async def test_what_is_wrong_is_told_beside_its_field(browser, shelf):
     assert "must be a whole number" in page.text
 
 
-async def test_a_card_number_is_refused_here_too(browser, asker):
+async def test_a_card_number_is_refused_here_too(browser, rpc):
     await browser.sign_in("choi")
     await browser.look("/video-rental/new/video")
 
     page = await browser.submit("/video-rental/new/video", title="4111 1111 1111 1111", daily_price="1", copies="1")
 
     assert page.status_code == 422
-    assert not [ask for ask in asker.asked if ask.topic == "video_rental.videos.register_video"]
+    assert not [ask for ask in rpc.asked if ask.topic == "video_rental.videos.register_video"]
 
 
 async def test_a_page_stands_while_what_it_shows_is_away(browser):
@@ -266,9 +268,9 @@ async def test_a_page_stands_while_what_it_shows_is_away(browser):
         ("CANCELLED", "The refund is under way"),
     ],
 )
-async def test_pending_is_shown_as_pending(browser, asker, status, says):
+async def test_pending_is_shown_as_pending(browser, rpc, status, says):
     refund = {"refund_id": RENTAL, "status": "REFUND_FAILED", "amount": 3000} if status == "CANCELLED" else None
-    asker.says("video_rental.my_page.show_my_page", rental(status=status, refund=refund))
+    rpc.replies_with("video_rental.my_page.show_my_page", rental(status=status, refund=refund))
     await browser.sign_in("kim")
 
     page = await browser.look(f"/video-rental/rentals/{RENTAL}")
@@ -276,8 +278,8 @@ async def test_pending_is_shown_as_pending(browser, asker, status, says):
     assert says in page.text
 
 
-async def test_both_languages_and_the_clock_of_seoul(browser, asker):
-    asker.says("video_rental.my_page.show_my_page", rental())
+async def test_both_languages_and_the_clock_of_seoul(browser, rpc):
+    rpc.replies_with("video_rental.my_page.show_my_page", rental())
     await browser.sign_in("kim")
     english = await browser.look(f"/video-rental/rentals/{RENTAL}")
     answer = await browser.submit("/language", language="ko", next=f"/video-rental/rentals/{RENTAL}")
@@ -291,9 +293,9 @@ async def test_both_languages_and_the_clock_of_seoul(browser, asker):
     assert "3월 1일 (일) 23:50" in korean.text
 
 
-async def test_what_is_given_up_is_asked_about_first_and_may_have_a_reason(browser, asker):
-    asker.says("video_rental.my_page.show_my_page", rental())
-    asker.says("video_rental.rentals.cancel_booking", rental(status="CANCELLED"))
+async def test_what_is_given_up_is_asked_about_first_and_may_have_a_reason(browser, rpc):
+    rpc.replies_with("video_rental.my_page.show_my_page", rental())
+    rpc.replies_with("video_rental.rentals.cancel_booking", rental(status="CANCELLED"))
     await browser.sign_in("kim")
     page = await browser.look(f"/video-rental/rentals/{RENTAL}")
     assert f'href="/video-rental/rentals/{RENTAL}/cancel?back=' in page.text
@@ -302,11 +304,11 @@ async def test_what_is_given_up_is_asked_about_first_and_may_have_a_reason(brows
     answer = await browser.submit(f"/video-rental/rentals/{RENTAL}/cancel", reason="another day")
 
     assert "All that was paid is given back" in page.text
-    assert asker.body["reason"] == "another day"
+    assert rpc.body["reason"] == "another day"
     assert answer.headers["location"] == "/mine?done=video-rental.cancel"
 
 
-async def test_whatever_was_done_is_told_where_one_comes_back_to(browser, asker):
+async def test_whatever_was_done_is_told_where_one_comes_back_to(browser, rpc):
     for person, place, says in (
         ("choi", "/staff?done=cafe.accept", "Accepted: Accept"),
         ("choi", "/staff?done=sample", "Accepted: Put sample data in"),
@@ -317,7 +319,7 @@ async def test_whatever_was_done_is_told_where_one_comes_back_to(browser, asker)
         assert (says in (await browser.look(place)).text) == (person != "jung"), place
 
 
-async def test_nothing_is_said_to_be_done_beside_a_problem(browser, asker):
+async def test_nothing_is_said_to_be_done_beside_a_problem(browser, rpc):
     await browser.sign_in("jung")
 
     page = await browser.look("/operator/dead-letters?done=replay")
@@ -325,7 +327,7 @@ async def test_nothing_is_said_to_be_done_beside_a_problem(browser, asker):
     assert "Accepted" not in page.text
 
 
-async def test_sample_data_that_was_refused_is_not_said_to_be_in(browser, asker):
+async def test_sample_data_that_was_refused_is_not_said_to_be_in(browser, rpc):
     await browser.sign_in("choi")
     await browser.look("/staff")
 
@@ -336,8 +338,8 @@ async def test_sample_data_that_was_refused_is_not_said_to_be_in(browser, asker)
 
 
 @pytest.mark.parametrize(("changes", "says"), [({"available": 0}, "All out"), ({"available": 1}, "For rent")])
-async def test_what_is_all_out_is_not_said_to_be_for_rent(browser, asker, changes, says):
-    asker.says("video_rental.rentals.list_shelf", {"items": [video(**changes)], "next_cursor": None})
+async def test_what_is_all_out_is_not_said_to_be_for_rent(browser, rpc, changes, says):
+    rpc.replies_with("video_rental.rentals.list_shelf", {"items": [video(**changes)], "next_cursor": None})
     await browser.sign_in("kim")
 
     page = await browser.look("/video-rental/videos")
@@ -345,8 +347,8 @@ async def test_what_is_all_out_is_not_said_to_be_for_rent(browser, asker, change
     assert [text for text in ("All out", "For rent") if text in page.text] == [says]
 
 
-async def test_members_do_not_read_their_own_name_on_each_card_but_staff_do(browser, asker):
-    asker.says("video_rental.my_page.show_my_page", rental())
+async def test_members_do_not_read_their_own_name_on_each_card_but_staff_do(browser, rpc):
+    rpc.replies_with("video_rental.my_page.show_my_page", rental())
     for person, shown in (("kim", False), ("choi", True)):
         await browser.sign_in(person)
         page = await browser.look(f"/video-rental/rentals/{RENTAL}")

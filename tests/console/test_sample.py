@@ -6,36 +6,36 @@ from typing import Any
 
 import pytest
 
-from gateway_api.console.internal_api import Heard
-from gateway_api.console.sample import plant
+from gateway_api.console.internal_api import ApiResponse
+from gateway_api.console.sample import seed
 
 
-class Door:
+class Gateway:
     """Answers each path as the test says, and remembers what was sent."""
 
-    def __init__(self, **answers: Heard) -> None:
+    def __init__(self, **answers: ApiResponse) -> None:
         self.answers = answers
         self.sent: list[tuple[str, str]] = []
 
-    async def __call__(self, path: str, body: dict[str, Any], key: str) -> Heard:
+    async def __call__(self, path: str, body: dict[str, Any], key: str) -> ApiResponse:
         self.sent.append((path, key))
-        return self.answers.get(path.rpartition("/")[2], Heard(201))
+        return self.answers.get(path.rpartition("/")[2], ApiResponse(201))
 
 
 async def test_each_request_has_a_key_of_its_own():
-    door = Door()
+    door = Gateway()
 
-    assert await plant(door) == 0
+    assert await seed(door) == 0
     assert len({key for _, key in door.sent}) == len(door.sent)
 
 
 async def test_what_somebody_else_put_in_is_not_put_in_again():
-    door = Door(bikes=Heard(409, {"code": "code_taken"}))
+    door = Gateway(bikes=ApiResponse(409, {"code": "code_taken"}))
 
-    assert await plant(door) == 0
+    assert await seed(door) == 0
     assert len(door.sent) == 1
 
 
 @pytest.mark.parametrize(("code", "refused"), [("idempotency_key_reused", 0), ("unavailable", 3)])
 async def test_what_was_refused_is_counted_but_for_what_is_there_from_another_day(code, refused):
-    assert await plant(Door(videos=Heard(422, {"code": code}))) == refused
+    assert await seed(Gateway(videos=ApiResponse(422, {"code": code}))) == refused

@@ -93,7 +93,7 @@ def test_each_event_that_a_view_hears_has_words(view):
     told = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
 
     assert told
-    assert told <= set(event_labels.HAPPENINGS)
+    assert told <= set(event_labels.EVENT_LABELS)
 
 
 def _texts():
@@ -121,7 +121,7 @@ def test_each_text_is_there_in_both_languages():
         assert text.ko
         assert text.en
         assert not HANGUL.search(text.en), text
-    for text in event_labels.HAPPENINGS.values():
+    for text in event_labels.EVENT_LABELS.values():
         assert HANGUL.search(text.ko)
         assert not HANGUL.search(text.en)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 import contracts
 from contracts.base import CATALOGUE, Message
-from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
+from contracts.journal import ApplyResolution, apply_resolution
 
 SAMPLES, SCHEMAS = Path(__file__).parent / "samples", Path(__file__).parent / "schemas"
 
@@ -27,11 +27,11 @@ def messages() -> dict[str, type[Message]]:
     """By wire name; the command about dead letters, which each context has, stands here once."""
     for module in walk_packages(contracts.__path__, "contracts."):
         import_module(module.name)
-    take_up = take_up_dead_letter("payments")
+    take_up = apply_resolution("payments")
     known = {
         topic: message
         for topic, message in CATALOGUE.items()
-        if message.__module__.partition(".")[0] == "contracts" and not issubclass(message, TakeUpDeadLetter)
+        if message.__module__.partition(".")[0] == "contracts" and not issubclass(message, ApplyResolution)
     }
     return dict(sorted((known | {take_up.topic: take_up}).items()))
 
@@ -41,7 +41,7 @@ def snapshot_of(message: type[Message]) -> Json:
     return {
         "topic": message.topic,
         "exchange": message.exchange,
-        "travel": message.travel(),
+        "travel": message.delivery(),
         "body": schema_of(message),
         "answer": None if message.answer is None else schema_of(message.answer),
     }

@@ -18,7 +18,7 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "6"))
@@ -51,7 +51,7 @@ class Run:
 
     video_id: UUID
     copies: int
-    answers: list[tuple[UUID, Reply]]
+    answers: list[tuple[UUID, RpcReply]]
     plan: Plan
 
 
@@ -63,7 +63,7 @@ async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) ->
     posts = [(id, wish) for id, wish in wishes for _ in range(scenario.posts)]
     replies = await asyncio.gather(*(town.until_done(wish, id=id) for id, wish in posts))
     await asyncio.gather(*plan.crashes)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     return Run(video_id, scenario.copies, [(id, reply) for (id, _), reply in zip(posts, replies, strict=True)], plan)
 
 

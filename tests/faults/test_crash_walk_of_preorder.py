@@ -20,7 +20,7 @@ from tests.conftest import MakeSettings
 from tests.preorder.reserving import RECEIPTS, RESERVATIONS, cancel, discrepancies, product, reserve
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer, eventually
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
 Place = tuple[str, str]
@@ -57,8 +57,8 @@ class Run:
     """What one run left behind."""
 
     reservation_id: UUID
-    answer: Reply
-    cancellation: Reply | None
+    answer: RpcReply
+    cancellation: RpcReply | None
 
 
 async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
@@ -73,7 +73,7 @@ async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) ->
         cancellation = await town.until_done(cancel(id), id=uuid4())
     answer = await waiting
     await asyncio.gather(*plan.crashes)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     return Run(id, answer, cancellation)
 
 
@@ -95,7 +95,7 @@ async def wrong_after(town: Town, run: Run) -> list[str]:
     return wrong
 
 
-def code_of(reply: Reply) -> str:
+def code_of(reply: RpcReply) -> str:
     return str(json.loads(reply.body)["code"]) if reply.kind == "refused" else reply.kind
 
 

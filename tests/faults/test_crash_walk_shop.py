@@ -64,7 +64,7 @@ async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) ->
     """Confirm under a plan of crashes, wait until the town is quiet; everything that is wrong then."""
     product_id, kim = await product(town, stock=scenario.stock), customer()
     order = await ordered(town, product_id, 2, kim)
-    await town.quiet()
+    await town.wait_until_idle()
     plans.append(plan)
     wishes: list[tuple[Any, Any]] = [(confirm(order), uuid4()) for _ in range(scenario.sellers)] * 2
     wishes += [(cancel(order, kim), uuid4())] if scenario.cancelled else []

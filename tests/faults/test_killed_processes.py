@@ -21,7 +21,7 @@ import pytest
 
 from ops.accounts.files import OPERATOR, Folder
 from ops.audit import audit
-from ops.audit.quiescence import unrest
+from ops.audit.quiescence import pending_work
 from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts, settings_of
 from tests.support.customers import Customer, Outcome
@@ -69,7 +69,7 @@ class Place:
         """Everything is back, nothing is under way, and no invariant is broken."""
         await self.processes.ready()
         absent = set(CONTEXTS) - set(self.town.names)
-        assert await unrest(self.operator, 60, without=absent) == []
+        assert await pending_work(self.operator, 60, without=absent) == []
         found = await audit(self.operator, without=absent)
         assert {name: lines for name, lines in found.items() if lines} == {}
         await eventually(self.every_refund_is_in_the_log_once)

@@ -26,20 +26,20 @@ from contracts.video_rental.rentals import CancelBooking
 from ops.audit import audit
 from storage import provider as ledger
 from storage.database import Row, Session
-from storage.inbox import Inbox, Told
+from storage.inbox import Inbox, OutboxMessage
 from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import Town, customer, eventually
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
-from workers.runtime.processing.outbox import Outgoing
-from workers.runtime.processing.processor import Handling
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.outbox import OutboxRelay
+from workers.runtime.processing.processor import MessageProcessor
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 RENTALS, PAYMENTS, MY_PAGE = "video_rental.rentals", "payments", "video_rental.my_page"
 
-Answers = list[tuple[UUID, Reply]]
+Answers = list[tuple[UUID, RpcReply]]
 
 
 class Stage(Town):
@@ -63,7 +63,7 @@ async def town(make_settings: MakeSettings) -> AsyncIterator[Stage]:
 async def discrepancies(town: Stage, answers: Answers) -> list[str]:
     """What the suite finds once the town is quiet, or has had its time."""
     with contextlib.suppress(AssertionError):
-        await town.quiet(within=6)
+        await town.wait_until_idle(within=6)
     found = [line for lines in (await audit(town.settings, without=["journal"])).values() for line in lines]
     query = "select * from video_rental_rentals.rentals where rental_id = $1"
     for id, reply in answers:
@@ -139,8 +139,8 @@ async def a_transaction_stays_open(town: Stage) -> Answers:
 
     with pytest.MonkeyPatch.context() as writers:
         slow_video = await town.video()
-        await town.quiet()
-        writers.setattr(Outgoing, "say", lambda self, rows: None)
+        await town.wait_until_idle()
+        writers.setattr(OutboxRelay, "publish_committed", lambda self, rows: None)
         writers.setattr(failpoints, "hook", hold)
         slow = asyncio.create_task(book_and_show(town, slow_video, shown=False))
         await held.wait()
@@ -151,7 +151,7 @@ async def a_transaction_stays_open(town: Stage) -> Answers:
     return answers
 
 
-async def book_and_show(town: Stage, video_id: UUID, shown: bool = True) -> tuple[UUID, Reply]:
+async def book_and_show(town: Stage, video_id: UUID, shown: bool = True) -> tuple[UUID, RpcReply]:
     """Book, and wait until My Page shows it."""
     id = uuid4()
     reply = await town.until_done(town.booking(video_id), id=id)
@@ -165,13 +165,13 @@ async def book_and_show(town: Stage, video_id: UUID, shown: bool = True) -> tupl
 
 
 def acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:
-    handle = Context._handle
+    handle = WorkerRuntime._handle
 
-    async def early(self: Context, raw: Any, handling: Handling) -> None:
+    async def early(self: WorkerRuntime, raw: Any, handling: MessageProcessor) -> None:
         await raw.ack()
         await handle(self, SimpleNamespace(ack=_nothing, nack=_nothing), handling)  # type: ignore[arg-type]
 
-    patch.setattr(Context, "_handle", early)
+    patch.setattr(WorkerRuntime, "_handle", early)
 
 
 async def _nothing(**_: Any) -> None: ...
@@ -187,26 +187,26 @@ def charge_without_a_key(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_before_the_confirm(patch: pytest.MonkeyPatch) -> None:
-    publish = Outgoing._publish
+    publish = OutboxRelay._publish
 
-    async def forgetful(self: Outgoing, row: Told) -> bool:
+    async def forgetful(self: OutboxRelay, row: OutboxMessage) -> bool:
         self._sent.append(row.id)
         await self.flush()
         return await publish(self, row)
 
-    patch.setattr(Outgoing, "_publish", forgetful)
+    patch.setattr(OutboxRelay, "_publish", forgetful)
 
 
 def commit_again_under_a_new_id(patch: pytest.MonkeyPatch) -> None:
-    look = Handling._look
+    look = MessageProcessor._look
 
-    async def careless(self: Handling) -> Row | None:
+    async def careless(self: MessageProcessor) -> Row | None:
         if not self._in_doubt:
             return await look(self)
         self.envelope = replace(self.envelope, id=uuid4())
         return None
 
-    patch.setattr(Handling, "_look", careless)
+    patch.setattr(MessageProcessor, "_look", careless)
 
 
 def claim_always(patch: pytest.MonkeyPatch) -> None:
@@ -222,7 +222,9 @@ def claim_always(patch: pytest.MonkeyPatch) -> None:
 def poll_for_what_is_newer(patch: pytest.MonkeyPatch) -> None:
     seen: dict[str, datetime] = {}
 
-    async def newer(self: Inbox, session: Session, older: timedelta, lease: timedelta, most: int) -> list[Told]:
+    async def newer(
+        self: Inbox, session: Session, older: timedelta, lease: timedelta, most: int
+    ) -> list[OutboxMessage]:
         columns = "id, topic, body, story_id, causation_id, actor"
         rows = await session.connection.fetch(
             f"""select {columns}, created_at from {self.schema}.outbox
@@ -234,9 +236,9 @@ def poll_for_what_is_newer(patch: pytest.MonkeyPatch) -> None:
         )
         for row in rows:
             seen[self.schema] = row["created_at"]
-        return [Told(**{name: row[name] for name in columns.split(", ")}) for row in rows]
+        return [OutboxMessage(**{name: row[name] for name in columns.split(", ")}) for row in rows]
 
-    patch.setattr(Inbox, "sweep", newer)
+    patch.setattr(Inbox, "lease_unsent", newer)
 
 
 # -- the bite

@@ -169,7 +169,7 @@ async def kept(town: Town, rental: Thing | UUID) -> int:
 
 async def discrepancies(town: Town) -> list[str]:
     """Whatever does not fit in a quiet town: copies, money, and My Page against rentals."""
-    await town.quiet()
+    await town.wait_until_idle()
     lists = await asyncio.gather(_copies(town), _money(town), _views(town))
     return [wrong for wrongs in lists for wrong in wrongs]
 

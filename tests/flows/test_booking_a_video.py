@@ -37,7 +37,7 @@ async def test_the_rental_takes_the_id_of_the_request(town: Town, kim: Caller) -
 
 async def test_nothing_says_booked_before_the_payment_is_approved(town: Town, kim: Caller) -> None:
     rental = await town.done(town.booking(await town.video(), kim))
-    await town.quiet()
+    await town.wait_until_idle()
 
     news = [(topic, body) for topic, body in town.news if body.get("payment_id") == rental["payment_id"]]
 
@@ -133,7 +133,7 @@ async def test_a_later_price_does_not_touch_a_booking(town: Town, kim: Caller) -
     rental = await town.done(town.booking(video_id, kim, days=2))
 
     await town.done(ChangeVideo(video_id=video_id, daily_price=9000))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert (await rental_of(town, rental["rental_id"]))["price"] == 2000
     assert (await shown(town, rental["rental_id"], status="BOOKED"))["price"] == 2000
@@ -173,7 +173,7 @@ async def test_a_member_sees_all_of_their_bookings_newest_first(town: Town, kim:
     for title in titles:
         await town.done(town.booking(await town.video(title=title), kim))
     await town.done(town.booking(await town.video(title="Frenzy"), customer()))
-    await town.quiet()
+    await town.wait_until_idle()
 
     page = await page_of(town, kim)
 
@@ -182,7 +182,7 @@ async def test_a_member_sees_all_of_their_bookings_newest_first(town: Town, kim:
 
 async def test_the_booking_is_told_from_its_first_state_on(town: Town, kim: Caller) -> None:
     rental = await town.done(town.booking(await town.video(), kim))
-    await town.quiet()
+    await town.wait_until_idle()
 
     (started,) = [body for body in town.said(BookingStarted.topic) if body["rental_id"] == rental["rental_id"]]
 

@@ -41,7 +41,7 @@ async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(impatient: 
     await impatient.done(pick_up(picked_up, kim))
     await impatient.done(cancel(cancelled, kim, "no time"))
 
-    await impatient.quiet()
+    await impatient.wait_until_idle()
 
     assert (await rental_of(impatient, picked_up["rental_id"]))["status"] == "RENTED"
     assert (await rental_of(impatient, cancelled["rental_id"]))["reason"] == "no time"

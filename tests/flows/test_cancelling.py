@@ -83,7 +83,7 @@ async def test_ten_cancellations_at_once_refund_once(town: Town, kim: Caller) ->
     rental = await town.done(town.booking(video_id, kim))
 
     answers = await asyncio.gather(*(town.done(cancel(rental, kim)) for _ in range(10)))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert {answer["status"] for answer in answers} == {"CANCELLED"}
     assert await free_copies(town, video_id) == 1
@@ -109,7 +109,7 @@ async def test_of_a_cancellation_and_a_pickup_at_once_one_happens_and_the_other_
     outcomes = await asyncio.gather(
         *(asyncio.gather(town.ask(cancel(rental, kim)), town.ask(pick_up(rental, kim))) for rental in rentals)
     )
-    await town.quiet()
+    await town.wait_until_idle()
 
     for rental, (cancelled, picked_up) in zip(rentals, outcomes, strict=True):
         assert sorted([cancelled.kind, picked_up.kind]) == ["done", "refused"]
@@ -139,7 +139,7 @@ async def test_a_cancellation_right_behind_a_refund_by_hand_gives_back_no_more_t
     rental = await town.done(town.booking(await town.video(daily_price=1000), kim))
 
     await asyncio.gather(refund_by_hand(town, rental, 300), town.done(cancel(rental, kim)), return_exceptions=True)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert await kept(town, rental) == 0
     await shown(town, rental["rental_id"], status="CANCELLED", payment={"status": "REFUNDED"})

@@ -145,7 +145,7 @@ async def all_seen(town: Town, rental_id: UUID, lines: int) -> Thing:
         return bool(row["count"] >= lines)
 
     await eventually(seen)
-    await town.quiet()
+    await town.wait_until_idle()
     return await entry(town, rental_id)
 
 
@@ -217,7 +217,7 @@ async def test_a_title_that_comes_late_or_changes_is_shown(town: Town) -> None:
 
     assert untitled["title"] is None
     await shown(town, tale.rental_id, title="Vertigo")
-    await town.quiet()
+    await town.wait_until_idle()
     assert (await entry(town, tale.rental_id))["title"] == "Vertigo"
 
 
@@ -261,7 +261,7 @@ async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second_
 
 async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
     ids = [(await town.done(town.booking(await town.video(), kim)))["rental_id"] for _ in range(5)]
-    await town.quiet()
+    await town.wait_until_idle()
     seen, cursor = [], None
 
     while True:
@@ -290,7 +290,7 @@ async def test_a_cursor_that_is_none_is_refused(town: Town) -> None:
 
 async def test_staff_see_everybodys_rentals(town: Town, kim: Caller, lee: Caller) -> None:
     mine, theirs = [await town.done(town.booking(await town.video(), member)) for member in (kim, lee)]
-    await town.quiet()
+    await town.wait_until_idle()
 
     page = await town.done(ListMyPage(member_id=None, limit=200))
 

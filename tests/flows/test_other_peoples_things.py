@@ -84,6 +84,6 @@ async def test_staff_may_do_everything_for_a_member(town: Town, kim: Caller) -> 
 async def test_my_page_shows_only_what_is_ones_own(town: Town, kim: Caller, lee: Caller) -> None:
     mine = await town.done(town.booking(await town.video(), kim))
     await town.done(town.booking(await town.video(), lee))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert [item["rental_id"] for item in await page_of(town, kim)] == [mine["rental_id"]]

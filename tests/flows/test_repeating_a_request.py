@@ -19,7 +19,7 @@ async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer
     booking = town.booking(video_id, kim)
 
     answers = await asyncio.gather(*(attempt(town, booking, id=request_id) for _ in range(50)))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == "done"

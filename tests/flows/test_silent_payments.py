@@ -94,7 +94,7 @@ async def test_an_approval_that_nobody_heard_is_voided(
     town: Town, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video_id = await town.video(copies=1)
-    await town.quiet()
+    await town.wait_until_idle()
 
     with first_answer_of_payments_is_held_back(monkeypatch):
         refusal = await town.refused(town.booking(video_id, kim))
@@ -110,7 +110,7 @@ async def test_a_late_fee_whose_approval_nobody_heard_is_still_owed_and_voided(
     town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     returned = await returned_late(town, kim, await town.video(), 0.5)
-    await town.quiet()
+    await town.wait_until_idle()
 
     with first_answer_of_payments_is_held_back(monkeypatch):
         refusal = await town.refused(pay_late_fee(returned, kim))

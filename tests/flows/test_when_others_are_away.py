@@ -88,7 +88,7 @@ async def test_a_video_is_registered_while_rentals_is_down_and_rentals_learns_of
 
 async def test_my_page_answers_while_videos_rentals_and_payments_are_all_down(town: Town, kim: Caller) -> None:
     rental = await town.done(town.booking(await town.video(title="Suspicion"), kim))
-    await town.quiet()
+    await town.wait_until_idle()
     await away(town, "payments", VIDEOS, RENTALS)
 
     (item,) = await page_of(town, kim)

@@ -12,30 +12,30 @@ import pytest
 
 from gateway_api import tokens
 from gateway_api.app import build
-from workers.runtime.messaging.rpc import Reply, Request
+from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 from workers.runtime.settings import Settings
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
 
 @dataclass
-class FakeAsker:
+class FakeRpcClient:
     """Remembers what was asked; answers with what the test put under a topic."""
 
-    answers: dict[str, Reply] = field(default_factory=dict)
-    asked: list[Request] = field(default_factory=list)
+    answers: dict[str, RpcReply] = field(default_factory=dict)
+    asked: list[RpcRequest] = field(default_factory=list)
     waits: list[tuple[float, float]] = field(default_factory=list)
 
-    async def call(self, request: Request, *, within: float, budget: float) -> Reply:
+    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply:
         self.asked.append(request)
         self.waits.append((within, budget))
-        return self.answers.get(request.topic, Reply("unavailable", retry_after=2))
+        return self.answers.get(request.topic, RpcReply("unavailable", retry_after=2))
 
-    def says(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:
-        self.answers[topic] = Reply("done", json.dumps(answer).encode(), replayed=replayed)
+    def replies_with(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:
+        self.answers[topic] = RpcReply("done", json.dumps(answer).encode(), replayed=replayed)
 
     def refuses(self, topic: str, code: str, *, replayed: bool = False, **details: Any) -> None:
-        self.answers[topic] = Reply("refused", json.dumps({"code": code, **details}).encode(), replayed=replayed)
+        self.answers[topic] = RpcReply("refused", json.dumps({"code": code, **details}).encode(), replayed=replayed)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def bearer(who: str) -> str:
 
 
 @pytest.fixture
-def asker() -> FakeAsker:
-    return FakeAsker()
+def rpc() -> FakeRpcClient:
+    return FakeRpcClient()
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def make_settings() -> Callable[..., Settings]:
 
 
 @pytest.fixture
-async def open_door(asker, make_settings) -> AsyncIterator[Callable[..., Client]]:
+async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
     """Makes clients of doors with other settings."""
     clients: list[Client] = []
 
     def make(**changes: Any) -> Client:
-        transport = httpx.ASGITransport(build(asker, make_settings(**changes)), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(build(rpc, make_settings(**changes)), raise_app_exceptions=False)
         clients.append(Client(transport=transport, base_url="http://door"))
         return clients[-1]
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway_api import tokens
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 
 RENTALS = "/v1/video-rental/rentals"
 VIDEOS = "/v1/video-rental/videos"
@@ -63,7 +63,7 @@ async def test_large_bodies_are_refused_with_and_without_a_length(open_door):
     assert code(await client.post(RENTALS, content=chunks(), as_="customer:kim")) == (413, "too_large")
 
 
-async def test_a_body_in_pieces_is_read_whole(door, asker):
+async def test_a_body_in_pieces_is_read_whole(door, rpc):
     whole = json.dumps(booking()).encode()
 
     async def pieces():
@@ -72,7 +72,7 @@ async def test_a_body_in_pieces_is_read_whole(door, asker):
 
     await door.post(RENTALS, content=pieces(), as_="customer:kim")
 
-    assert asker.body["days"] == 2
+    assert rpc.body["days"] == 2
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ async def test_what_is_no_json(door, body):
         (booking(video_id="\ud800"), "video_id"),
     ],
 )
-async def test_what_is_no_booking(door, asker, body, field):
+async def test_what_is_no_booking(door, rpc, body, field):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     answer = await door.post(RENTALS, content=content, as_="customer:kim")
 
     assert code(answer) == (422, "invalid")
     assert field in [error["field"] for error in answer.json()["errors"]]
-    assert not asker.asked
+    assert not rpc.asked
 
 
 async def test_errors_do_not_repeat_what_was_sent(door):
@@ -171,12 +171,12 @@ async def test_what_is_no_reason(door, body):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" { } "])
-async def test_no_body_is_needed_where_nothing_is_required(door, asker, body):
+async def test_no_body_is_needed_where_nothing_is_required(door, rpc, body):
     for action in ("pickup", "return", "cancellation"):
-        asker.says(f"video_rental.rentals.{action}", {})
+        rpc.replies_with(f"video_rental.rentals.{action}", {})
         answer = await door.post(f"{RENTALS}/{uuid4()}/{action}", content=body, as_="customer:kim")
         assert code(answer) == (503, "unavailable")
-    assert len(asker.asked) == 3
+    assert len(rpc.asked) == 3
 
 
 @pytest.mark.parametrize("body", [b'{"a": 1}', b"[]", b"null", b'""'])
@@ -206,12 +206,12 @@ async def test_a_body_that_nobody_asked_for_is_invalid(door, body):
         b"4242424242424242",
     ],
 )
-async def test_card_numbers_are_refused_wherever_they_hide(door, asker, body):
+async def test_card_numbers_are_refused_wherever_they_hide(door, rpc, body):
     answer = await door.post(f"{RENTALS}/{uuid4()}/cancellation", content=body, as_="customer:kim")
 
     assert code(answer) == (422, "card_number_refused")
     assert "4242" not in answer.text
-    assert not asker.asked
+    assert not rpc.asked
 
 
 async def test_a_card_number_is_refused_as_a_key_and_in_a_query(door):
@@ -226,13 +226,13 @@ async def test_a_card_number_is_refused_as_a_key_and_in_a_query(door):
     )
 
 
-async def test_ids_and_plain_numbers_are_no_card_numbers(door, asker):
+async def test_ids_and_plain_numbers_are_no_card_numbers(door, rpc):
     video_id = "42424242-4242-4242-4242-424242424242"
 
     answer = await door.post(RENTALS, json=booking(video_id=video_id), as_="customer:kim")
 
     assert code(answer) == (503, "unavailable")
-    assert asker.body["video_id"] == video_id
+    assert rpc.body["video_id"] == video_id
 
 
 @pytest.mark.parametrize(
@@ -257,12 +257,12 @@ async def test_ids_and_plain_numbers_are_no_card_numbers(door, asker):
         "&".join(f"a{number}=1" for number in range(100)),
     ],
 )
-async def test_queries_that_are_invalid(door, asker, query):
+async def test_queries_that_are_invalid(door, rpc, query):
     answer = await door.get(f"{RENTALS}?{query}", as_="staff:lee")
 
     assert code(answer) == (422, "invalid")
     assert answer.json()["errors"]
-    assert not asker.asked
+    assert not rpc.asked
 
 
 async def test_a_query_where_none_is_known_is_invalid(door):
@@ -313,11 +313,11 @@ async def test_no_query_is_an_error_of_ours(door, query):
     assert answer.status_code in (403, 422, 503)
 
 
-async def test_an_unforeseen_error_says_nothing_but_its_trace(door, asker, capsys):
-    async def broken(request, **limits) -> Reply:
+async def test_an_unforeseen_error_says_nothing_but_its_trace(door, rpc, capsys):
+    async def broken(request, **limits) -> RpcReply:
         raise RuntimeError("a secret of ours")
 
-    asker.call = broken
+    rpc.call = broken
     trace = "0123456789abcdef0123456789abcdef"
 
     answer = await door.get(RENTALS, as_="customer:kim", headers={"traceparent": f"00-{trace}-0123456789abcdef-01"})

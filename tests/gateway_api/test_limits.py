@@ -93,18 +93,18 @@ async def test_too_many_requests_of_one_member(open_door):
     assert other.status_code == 503
 
 
-async def test_a_slow_context_does_not_take_the_whole_door(open_door, asker):
+async def test_a_slow_context_does_not_take_the_whole_door(open_door, rpc):
     client = open_door(gateway_in_flight=2)
-    asker.says("payments.list_payments", {"items": [], "next_cursor": None})
+    rpc.replies_with("payments.list_payments", {"items": [], "next_cursor": None})
     held = asyncio.Event()
-    answer = asker.call
+    answer = rpc.call
 
     async def slow(request, **limits_):
         if request.topic.startswith("video_rental.rentals"):
             await held.wait()
         return await answer(request, **limits_)
 
-    asker.call = slow
+    rpc.call = slow
     waiting = [asyncio.create_task(client.get("/v1/video-rental/rentals", as_="staff:lee")) for _ in range(2)]
     while len(waiting) and sum(client._transport.app.state.gateway.door.bulkheads.inside.values()) < 2:
         await asyncio.sleep(0)

@@ -11,46 +11,46 @@ TOPIC = "bike_sharing.deposits.show_deposit"
 
 
 @pytest.mark.parametrize("name", ["kim", "kim.lee@example.org", "김민지", "x" * 128])
-async def test_a_name_reaches_the_context_and_the_story_is_the_requests_own(door, asker, name):
-    asker.says(TOPIC, {"member_id": name})
+async def test_a_name_reaches_the_context_and_the_story_is_the_requests_own(door, rpc, name):
+    rpc.replies_with(TOPIC, {"member_id": name})
 
     answer = await door.get(f"{PATH}/{name}", as_="staff:lee")
 
     assert answer.status_code == 200
-    assert asker.body["member_id"] == name
-    assert asker.asked[-1].story_id == asker.asked[-1].message_id
+    assert rpc.body["member_id"] == name
+    assert rpc.asked[-1].story_id == rpc.asked[-1].message_id
 
 
-async def test_a_name_that_is_an_id_is_its_own_story(door, asker):
+async def test_a_name_that_is_an_id_is_its_own_story(door, rpc):
     member_id = uuid4()
-    asker.says(TOPIC, {})
+    rpc.replies_with(TOPIC, {})
 
     await door.get(f"{PATH}/{member_id}", as_="staff:lee")
 
-    assert asker.asked[-1].story_id == member_id
+    assert rpc.asked[-1].story_id == member_id
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "%00", "a%00b"])
-async def test_a_name_that_nobody_can_have_is_not_found(door, asker, name):
+async def test_a_name_that_nobody_can_have_is_not_found(door, rpc, name):
     answer = await door.get(f"{PATH}/{name}", as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert not asker.asked
+    assert not rpc.asked
 
 
-async def test_a_customer_may_say_me(door, asker):
-    asker.says("bike_sharing.deposits.list_entries", {"items": []})
+async def test_a_customer_may_say_me(door, rpc):
+    rpc.replies_with("bike_sharing.deposits.list_entries", {"items": []})
 
     await door.get(f"{PATH}/me/entries", as_="customer:kim")
-    mine = asker.body["member_id"]
+    mine = rpc.body["member_id"]
     await door.get(f"{PATH}/me/entries", as_="staff:lee")
 
-    assert (mine, asker.body["member_id"]) == ("kim", "me")
+    assert (mine, rpc.body["member_id"]) == ("kim", "me")
 
 
-async def test_a_card_number_is_no_name(door, asker):
+async def test_a_card_number_is_no_name(door, rpc):
     answer = await door.get(f"{PATH}/4242424242424242", as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "card_number_refused")
     assert "4242424242424242" not in answer.text
-    assert not asker.asked
+    assert not rpc.asked

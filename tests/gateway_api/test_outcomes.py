@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway_api.codes import CODES
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 
 BASE = "/v1/video-rental"
 BOOK = "video_rental.rentals.book_video"
@@ -19,10 +19,10 @@ async def book(door, key: str | None = None, *, as_: str = "customer:kim", **cha
     return await door.post(f"{BASE}/rentals", json=BOOKING | changes, as_=as_, headers=headers)
 
 
-async def test_a_booking_is_asked_for_and_passed_through_untouched(door, asker):
+async def test_a_booking_is_asked_for_and_passed_through_untouched(door, rpc):
     rental_id = str(uuid4())
     answer = f'{{"rental_id": "{rental_id}",  "status" : "BOOKED"}}'.encode()
-    asker.answers[BOOK] = Reply("done", answer)
+    rpc.answers[BOOK] = RpcReply("done", answer)
 
     response = await book(door)
 
@@ -31,43 +31,43 @@ async def test_a_booking_is_asked_for_and_passed_through_untouched(door, asker):
     assert response.headers["cache-control"] == "no-store"
     assert "idempotency-replayed" not in response.headers
     assert response.content == answer
-    assert asker.body == {
+    assert rpc.body == {
         "video_id": BOOKING["video_id"],
         "days": 2,
         "payment": CARD,
         "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"},
     }
-    asked = asker.asked[0]
+    asked = rpc.asked[0]
     assert (asked.exchange, asked.actor) == ("yeyak.commands", "customer:kim")
     assert asked.story_id == asked.message_id
 
 
-async def test_the_wait_covers_the_payment_below(open_door, asker):
+async def test_the_wait_covers_the_payment_below(open_door, rpc):
     client = open_door(video_rental_payment_ms=3000)
 
     await book(client)
     await client.get(f"{BASE}/rentals", as_="customer:kim")
     await client.get(f"{BASE}/my-page/{uuid4()}?min_version=3", as_="customer:kim")
 
-    assert asker.waits == [(5.5, 4.0), (3.5, 2.0), (4.0, 2.5)]
+    assert rpc.waits == [(5.5, 4.0), (3.5, 2.0), (4.0, 2.5)]
 
 
-async def test_a_thing_that_exists_is_its_own_story(door, asker):
+async def test_a_thing_that_exists_is_its_own_story(door, rpc):
     rental_id = uuid4()
 
     await door.post(f"{BASE}/rentals/{rental_id}/pickup", as_="staff:lee")
 
-    assert asker.asked[0].story_id == rental_id
-    assert asker.asked[0].actor == "staff:lee"
+    assert rpc.asked[0].story_id == rental_id
+    assert rpc.asked[0].actor == "staff:lee"
 
 
-async def test_a_trace_goes_on_and_nonsense_does_not(door, asker):
+async def test_a_trace_goes_on_and_nonsense_does_not(door, rpc):
     trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
     await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": trace})
     await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": "nonsense\t1"})
 
-    assert [asked.traceparent for asked in asker.asked] == [trace, None]
+    assert [asked.traceparent for asked in rpc.asked] == [trace, None]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ async def test_a_trace_goes_on_and_nonsense_does_not(door, asker):
         ("still_running", 409),
     ],
 )
-async def test_a_refusal_has_its_status(door, asker, code, status):
-    asker.refuses(BOOK, code, current_status="X", rental_id="an id", status=418, detail="no")
+async def test_a_refusal_has_its_status(door, rpc, code, status):
+    rpc.refuses(BOOK, code, current_status="X", rental_id="an id", status=418, detail="no")
 
     answer = await book(door)
 
@@ -101,8 +101,8 @@ async def test_a_refusal_has_its_status(door, asker, code, status):
     assert (status == 503) <= answer.headers.get("retry-after", "").isdigit()
 
 
-async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, asker):
-    asker.refuses(BOOK, "invalid", reason="input_value='secret'", errors=[{"field": "cursor", "message": "secret"}])
+async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, rpc):
+    rpc.refuses(BOOK, "invalid", reason="input_value='secret'", errors=[{"field": "cursor", "message": "secret"}])
 
     answer = await book(door)
 
@@ -111,25 +111,25 @@ async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, 
     assert "secret" not in answer.text
 
 
-async def test_a_refusals_own_delay_is_told(door, asker):
-    asker.refuses(BOOK, "payment_unavailable", retry_after=9)
+async def test_a_refusals_own_delay_is_told(door, rpc):
+    rpc.refuses(BOOK, "payment_unavailable", retry_after=9)
 
     assert (await book(door)).headers["retry-after"] == "9"
 
 
-async def test_nothing_was_done(door, asker):
-    asker.answers[BOOK] = Reply("unavailable", retry_after=4)
+async def test_nothing_was_done(door, rpc):
+    rpc.answers[BOOK] = RpcReply("unavailable", retry_after=4)
 
     answer = await book(door)
 
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "4")
 
 
-async def test_an_unknown_outcome_says_where_to_look(door, asker):
-    asker.answers = dict.fromkeys(
-        (BOOK, "video_rental.rentals.pick_up_video", "payments.refund_payment"), Reply("unknown")
+async def test_an_unknown_outcome_says_where_to_look(door, rpc):
+    rpc.answers = dict.fromkeys(
+        (BOOK, "video_rental.rentals.pick_up_video", "payments.refund_payment"), RpcReply("unknown")
     )
-    asker.answers["video_rental.videos.register_video"] = asker.answers["video_rental.videos.change_video"] = Reply(
+    rpc.answers["video_rental.videos.register_video"] = rpc.answers["video_rental.videos.change_video"] = RpcReply(
         "unknown"
     )
     thing = uuid4()
@@ -142,7 +142,7 @@ async def test_an_unknown_outcome_says_where_to_look(door, asker):
         f"/v1/payments/{thing}/refunds", json={"amount": 1, "reason": "scratched"}, as_="staff:lee"
     )
 
-    ids = [asked.message_id for asked in asker.asked]
+    ids = [asked.message_id for asked in rpc.asked]
     assert [answer.status_code for answer in (booked, picked_up, registered, changed, refunded)] == [504] * 5
     assert booked.json()["code"] == "outcome_unknown"
     assert booked.json()["status_url"] == f"{BASE}/my-page/{ids[0]}"
@@ -152,8 +152,8 @@ async def test_an_unknown_outcome_says_where_to_look(door, asker):
     assert refunded.json()["status_url"] == f"/v1/refunds/{ids[4]}"
 
 
-async def test_a_look_that_is_not_answered_changed_nothing(door, asker):
-    asker.answers["video_rental.rentals.show_rental"] = Reply("unknown")
+async def test_a_look_that_is_not_answered_changed_nothing(door, rpc):
+    rpc.answers["video_rental.rentals.show_rental"] = RpcReply("unknown")
 
     answer = await door.get(f"{BASE}/rentals/{uuid4()}", as_="customer:kim")
 
@@ -161,8 +161,8 @@ async def test_a_look_that_is_not_answered_changed_nothing(door, asker):
     assert answer.headers["retry-after"].isdigit()
 
 
-async def test_the_same_request_at_work(door, asker):
-    asker.answers[BOOK] = Reply("still_running")
+async def test_the_same_request_at_work(door, rpc):
+    rpc.answers[BOOK] = RpcReply("still_running")
 
     answer = await book(door, "key")
 
@@ -172,22 +172,22 @@ async def test_the_same_request_at_work(door, asker):
 # --- keys
 
 
-async def test_the_same_key_is_the_same_message(door, asker):
+async def test_the_same_key_is_the_same_message(door, rpc):
     for _ in range(3):
         await book(door, "key")
 
-    assert len({asked.message_id for asked in asker.asked}) == 1
-    assert len({asked.digest for asked in asker.asked}) == 1
+    assert len({asked.message_id for asked in rpc.asked}) == 1
+    assert len({asked.digest for asked in rpc.asked}) == 1
 
 
-async def test_without_a_key_every_request_is_another(door, asker):
+async def test_without_a_key_every_request_is_another(door, rpc):
     for _ in range(3):
         await book(door)
 
-    assert len({asked.message_id for asked in asker.asked}) == 3
+    assert len({asked.message_id for asked in rpc.asked}) == 3
 
 
-async def test_a_key_belongs_to_its_caller_and_route(door, asker):
+async def test_a_key_belongs_to_its_caller_and_route(door, rpc):
     thing = uuid4()
     await book(door, "key")
     await book(door, "key", as_="customer:lee")
@@ -195,59 +195,59 @@ async def test_a_key_belongs_to_its_caller_and_route(door, asker):
         await door.post(f"{BASE}/rentals/{thing}/{action}", as_="customer:kim", headers={"idempotency-key": "key"})
     await door.post(f"{BASE}/rentals/{thing}/return", as_="staff:kim", headers={"idempotency-key": "key"})
 
-    assert len({asked.message_id for asked in asker.asked}) == 5
+    assert len({asked.message_id for asked in rpc.asked}) == 5
 
 
-async def test_another_body_or_path_has_another_digest_under_the_same_id(door, asker):
+async def test_another_body_or_path_has_another_digest_under_the_same_id(door, rpc):
     await book(door, "key")
     await book(door, "key", days=3)
     for _ in range(2):
         await door.post(f"{BASE}/rentals/{uuid4()}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
 
-    ids, digests = ([getattr(asked, name) for asked in asker.asked] for name in ("message_id", "digest"))
+    ids, digests = ([getattr(asked, name) for asked in rpc.asked] for name in ("message_id", "digest"))
     assert ids[0] == ids[1]
     assert ids[2] == ids[3]
     assert len(set(digests)) == 4
 
 
-async def test_an_id_is_the_same_in_capitals(door, asker):
+async def test_an_id_is_the_same_in_capitals(door, rpc):
     thing = str(uuid4())
     for name in (thing, thing.upper()):
         await door.post(f"{BASE}/rentals/{name}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
 
-    assert asker.asked[0].digest == asker.asked[1].digest
-    assert asker.asked[0].body == asker.asked[1].body
+    assert rpc.asked[0].digest == rpc.asked[1].digest
+    assert rpc.asked[0].body == rpc.asked[1].body
 
 
-async def test_names_in_a_path_that_differ_in_capitals_are_two_requests(door, asker):
+async def test_names_in_a_path_that_differ_in_capitals_are_two_requests(door, rpc):
     for name in ("kim", "Kim"):
         path, body = f"/v1/bike-sharing/deposits/{name}/credits", {"amount": 1, "reason": "sorry"}
         await door.post(path, json=body, as_="staff:lee", headers={"idempotency-key": "key"})
 
-    assert asker.asked[0].message_id == asker.asked[1].message_id
-    assert asker.asked[0].digest != asker.asked[1].digest
+    assert rpc.asked[0].message_id == rpc.asked[1].message_id
+    assert rpc.asked[0].digest != rpc.asked[1].digest
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "키".encode(), "a\tb"])
-async def test_keys_that_are_invalid(door, asker, key):
+async def test_keys_that_are_invalid(door, rpc, key):
     answer = await book(door, key)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
-    assert not asker.asked
+    assert not rpc.asked
 
 
 @pytest.mark.parametrize("key", ["x", "x" * 255, "!~;,=", str(UUID(int=5))])
-async def test_keys_that_are_valid(door, asker, key):
+async def test_keys_that_are_valid(door, rpc, key):
     await book(door, key)
 
-    assert asker.asked
+    assert rpc.asked
 
 
-async def test_a_first_answer_is_marked_as_such(door, asker):
-    asker.says(BOOK, {"rental_id": str(uuid4())}, replayed=True)
+async def test_a_first_answer_is_marked_as_such(door, rpc):
+    rpc.replies_with(BOOK, {"rental_id": str(uuid4())}, replayed=True)
     again = await book(door, "key")
-    asker.refuses(BOOK, "already_booked", replayed=True)
+    rpc.refuses(BOOK, "already_booked", replayed=True)
     refused_again = await book(door, "key")
 
     assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
@@ -263,13 +263,13 @@ def test_every_code_has_words_in_both_languages():
         assert any("가" <= letter <= "힣" for letter in found.ko.detail), code
 
 
-async def test_the_digest_does_not_depend_on_how_json_is_sent(door, asker):
+async def test_the_digest_does_not_depend_on_how_json_is_sent(door, rpc):
     body = json.dumps(BOOKING).encode()
     headers = {"idempotency-key": "key"}
     await door.post(f"{BASE}/rentals", content=body, as_="customer:kim", headers=headers)
     await door.post(f"{BASE}/rentals", content=aiter_of(body), as_="customer:kim", headers=headers)
 
-    assert asker.asked[0].digest == asker.asked[1].digest
+    assert rpc.asked[0].digest == rpc.asked[1].digest
 
 
 async def aiter_of(body: bytes):

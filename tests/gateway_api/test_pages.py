@@ -27,7 +27,7 @@ class Bus:
     connected = False
 
 
-async def test_ready_says_which_part_is_not(door, asker, make_settings, open_door):
+async def test_ready_says_which_part_is_not(door, rpc, make_settings, open_door):
     client = open_door()
     state = client._transport.app.state.gateway
     state.bus = Bus()
@@ -217,5 +217,5 @@ def test_no_source_file_names_a_foreign_page():
             raise AssertionError(f"{path.name}: {link}")
 
 
-def test_the_door_needs_no_broker_to_be_built(asker, make_settings):
-    assert build(asker, make_settings()).state.gateway.parts()["broker"]
+def test_the_door_needs_no_broker_to_be_built(rpc, make_settings):
+    assert build(rpc, make_settings()).state.gateway.parts()["broker"]

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway_api import preorder
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 BASE = "/v1/preorder"
@@ -12,13 +12,13 @@ WISH = {"product_id": ID, "address": "서울시 중구 세종대로 110", "payme
 NEW = {"name": "Haneul 9", "price": 1_250_000, "quota": 3}
 
 
-async def test_a_wish_to_reserve_is_sent_on_and_its_answer_is_created(door, asker):
-    asker.says("preorder.reservations.reserve_phone", {"reservation_id": ID, "status": "CONFIRMED"})
+async def test_a_wish_to_reserve_is_sent_on_and_its_answer_is_created(door, rpc):
+    rpc.replies_with("preorder.reservations.reserve_phone", {"reservation_id": ID, "status": "CONFIRMED"})
 
     answer = await door.post(f"{BASE}/reservations", json=WISH, as_="customer:kim")
 
     assert (answer.status_code, answer.headers["location"]) == (201, f"{BASE}/reservations/{ID}")
-    assert asker.body == {**WISH, "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"}}
+    assert rpc.body == {**WISH, "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"}}
 
 
 @pytest.mark.parametrize(
@@ -35,21 +35,21 @@ async def test_a_wish_to_reserve_is_sent_on_and_its_answer_is_created(door, aske
         {**WISH, "payment": {**CARD, "cvc": "123"}},
     ],
 )
-async def test_a_wish_that_is_none(door, asker, body):
+async def test_a_wish_that_is_none(door, rpc, body):
     answer = await door.post(f"{BASE}/reservations", json=body, as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
-    assert not asker.asked
+    assert not rpc.asked
     assert "세종대로" not in answer.text
 
 
-async def test_a_card_number_in_the_address_is_refused(door, asker):
+async def test_a_card_number_in_the_address_is_refused(door, rpc):
     body = {**WISH, "address": "4111 1111 1111 1111"}
 
     answer = await door.post(f"{BASE}/reservations", json=body, as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "card_number_refused")
-    assert not asker.asked
+    assert not rpc.asked
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ async def test_a_card_number_in_the_address_is_refused(door, asker):
     ],
 )
 @pytest.mark.parametrize("language", ["ko", "en"])
-async def test_a_refusal_has_its_status_and_its_words(door, asker, code, status, language):
-    asker.refuses("preorder.reservations.reserve_phone", code, reservation_id=ID)
+async def test_a_refusal_has_its_status_and_its_words(door, rpc, code, status, language):
+    rpc.refuses("preorder.reservations.reserve_phone", code, reservation_id=ID)
 
     answer = await door.post(
         f"{BASE}/reservations", json=WISH, as_="customer:kim", headers={"accept-language": language}
@@ -78,8 +78,8 @@ async def test_a_refusal_has_its_status_and_its_words(door, asker, code, status,
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-async def test_an_unknown_outcome_says_where_to_look(door, asker):
-    asker.answers["preorder.reservations.reserve_phone"] = Reply("unknown")
+async def test_an_unknown_outcome_says_where_to_look(door, rpc):
+    rpc.answers["preorder.reservations.reserve_phone"] = RpcReply("unknown")
 
     answer = await door.post(f"{BASE}/reservations", json=WISH, as_="customer:kim")
 
@@ -88,46 +88,46 @@ async def test_an_unknown_outcome_says_where_to_look(door, asker):
 
 
 @pytest.mark.parametrize("body", [NEW, {"name": "Haneul 9", "price": 1}, {**NEW, "quota": 0}])
-async def test_a_product_with_or_without_a_quota(door, asker, body):
-    asker.says("preorder.products.register_product", {"product_id": ID})
+async def test_a_product_with_or_without_a_quota(door, rpc, body):
+    rpc.replies_with("preorder.products.register_product", {"product_id": ID})
 
     answer = await door.post(f"{BASE}/products", json=body, as_="staff:lee")
 
     assert answer.status_code == 201
-    assert {name: asker.body[name] for name in ("name", "price", "quota")} == {"quota": None, **body}
+    assert {name: rpc.body[name] for name in ("name", "price", "quota")} == {"quota": None, **body}
 
 
 @pytest.mark.parametrize("change", [{"name": " "}, {"price": 0}, {"price": 1.5}, {"quota": -1}, {"status": "OPEN"}])
-async def test_a_product_that_is_none(door, asker, change):
+async def test_a_product_that_is_none(door, rpc, change):
     answer = await door.post(f"{BASE}/products", json={**NEW, **change}, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
 @pytest.mark.parametrize("body", [{"price": None}, {"quota": None}, {"status": "GONE"}, {"name": "other"}])
-async def test_a_change_that_is_none(door, asker, body):
+async def test_a_change_that_is_none(door, rpc, body):
     answer = await door.patch(f"{BASE}/products/{ID}", json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
-async def test_what_is_not_sent_stays(door, asker):
-    asker.says("preorder.products.change_product", {})
+async def test_what_is_not_sent_stays(door, rpc):
+    rpc.replies_with("preorder.products.change_product", {})
 
     await door.patch(f"{BASE}/products/{ID}", json={"quota": 0}, as_="staff:lee")
 
-    assert asker.body == {"product_id": ID, "price": None, "quota": 0, "status": None}
+    assert rpc.body == {"product_id": ID, "price": None, "quota": 0, "status": None}
 
 
 @pytest.mark.parametrize("path", ["/reservations", "/receipts", "/my-reservations"])
-async def test_a_customer_lists_their_own_and_staff_anybodys(door, asker, path):
+async def test_a_customer_lists_their_own_and_staff_anybodys(door, rpc, path):
     await door.get(BASE + path, as_="customer:kim")
-    own = asker.body["member_id"]
+    own = rpc.body["member_id"]
     foreign = await door.get(f"{BASE}{path}?member_id=lee", as_="customer:kim")
     await door.get(f"{BASE}{path}?member_id=lee&limit=7&cursor=a.b", as_="staff:park")
 
     assert (own, foreign.status_code) == ("kim", 403)
-    assert asker.body == {"member_id": "lee", "status": None, "limit": 7, "cursor": "a.b"}
+    assert rpc.body == {"member_id": "lee", "status": None, "limit": 7, "cursor": "a.b"}
 
 
 def test_the_door_waits_longer_than_payments_may_take(make_settings):

@@ -8,7 +8,7 @@ import pytest
 from gateway_api.app import all_routes
 from gateway_api.gateway import STAFF
 from tests.gateway_api import preorder_routes
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.settings import Settings
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
@@ -191,22 +191,22 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
-async def test_a_route(door, asker, method, path, body, who, topic):
+async def test_a_route(door, rpc, method, path, body, who, topic):
     created = method == "POST" and path.rpartition("/")[2] in CREATED
-    asker.says(topic, dict.fromkeys(CREATED.values(), ID))
+    rpc.replies_with(topic, dict.fromkeys(CREATED.values(), ID))
 
     for role, letter in WHO.items():
-        asker.asked.clear()
+        rpc.asked.clear()
         answer = await door.request(method, path, json=body, as_=f"{role}:kim")
 
         if letter in who:
             assert answer.status_code == (201 if created else 204 if method == "DELETE" else 200)
-            assert [asked.topic for asked in asker.asked] == [topic]
-            assert asker.body.get("caller", {"role": role})["role"] == role
-            assert ID in str(asker.body) or ID not in path
+            assert [asked.topic for asked in rpc.asked] == [topic]
+            assert rpc.body.get("caller", {"role": role})["role"] == role
+            assert ID in str(rpc.body) or ID not in path
         else:
             assert (answer.status_code, answer.json()["code"]) == (403, "wrong_role")
-            assert not asker.asked
+            assert not rpc.asked
 
     assert (await door.request(method, path, json=body)).status_code == 401
 
@@ -252,17 +252,17 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
         ("/v1/refunds", "payer"),
     ],
 )
-async def test_a_customer_sees_only_what_is_theirs(door, asker, path, owner):
+async def test_a_customer_sees_only_what_is_theirs(door, rpc, path, owner):
     await door.get(path, as_="customer:kim")
     await door.get(f"{path}?{owner}=kim", as_="customer:kim")
     foreign = await door.get(f"{path}?{owner}=lee", as_="customer:kim")
     await door.get(f"{path}?{owner}=lee&limit=7&cursor=abc", as_="staff:park")
     await door.get(path, as_="operator:ann")
 
-    assert [asked.actor for asked in asker.asked] == ["customer:kim", "customer:kim", "staff:park", "operator:ann"]
+    assert [asked.actor for asked in rpc.asked] == ["customer:kim", "customer:kim", "staff:park", "operator:ann"]
     assert (foreign.status_code, foreign.json()["code"]) == (403, "wrong_role")
-    assert asker.body[owner] is None
-    assert [owner_of(asked, owner) for asked in asker.asked] == ["kim", "kim", "lee", None]
+    assert rpc.body[owner] is None
+    assert [owner_of(asked, owner) for asked in rpc.asked] == ["kim", "kim", "lee", None]
 
 
 def owner_of(asked, owner):
@@ -271,19 +271,19 @@ def owner_of(asked, owner):
     return found[2].decode() if found[2] else None
 
 
-async def test_filters_and_paging_reach_the_context(door, asker):
+async def test_filters_and_paging_reach_the_context(door, rpc):
     await door.get("/v1/video-rental/rentals?status=BOOKED&limit=200&cursor=a.b", as_="staff:lee")
 
-    assert asker.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
+    assert rpc.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
 
 
-async def test_the_catalogue_is_shown_while_rentals_cannot_be_asked(door, asker):
+async def test_the_catalogue_is_shown_while_rentals_cannot_be_asked(door, rpc):
     for silence in ("unavailable", "unknown"):
-        asker.answers["video_rental.rentals.list_shelf"] = asker.answers["video_rental.rentals.show_shelf"] = Reply(
+        rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(
             silence
         )
-        asker.says("video_rental.videos.list_videos", {"items": [VIDEO], "next_cursor": "next"})
-        asker.says("video_rental.videos.show_video", VIDEO)
+        rpc.replies_with("video_rental.videos.list_videos", {"items": [VIDEO], "next_cursor": "next"})
+        rpc.replies_with("video_rental.videos.show_video", VIDEO)
 
         listed = await door.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
         shown = await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
@@ -299,40 +299,40 @@ UNLIMITED = {**PHONE, "product_id": OTHER, "quota": None}
 @pytest.mark.parametrize(
     ("counted", "available"), [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)], ids=["told", "silent"]
 )
-async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_asked(door, asker, counted, available):
-    asker.says("preorder.products.list_products", {"items": [PHONE, UNLIMITED], "next_cursor": None})
-    asker.says("preorder.products.show_product", PHONE)
+async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_asked(door, rpc, counted, available):
+    rpc.replies_with("preorder.products.list_products", {"items": [PHONE, UNLIMITED], "next_cursor": None})
+    rpc.replies_with("preorder.products.show_product", PHONE)
     if counted:
-        asker.says("preorder.reservations.count_free", counted)
+        rpc.replies_with("preorder.reservations.count_free", counted)
 
     listed = await door.get("/v1/preorder/products", as_="customer:kim")
     shown = await door.get(f"/v1/preorder/products/{ID}", as_="customer:kim")
 
     assert [item["available"] for item in listed.json()["items"]] == [available, None]
     assert shown.json() == {**PHONE, "available": available}
-    assert asker.body == {"product_ids": [ID]}
-    assert max(within for within, _ in asker.waits[1::2]) < 2
+    assert rpc.body == {"product_ids": [ID]}
+    assert max(within for within, _ in rpc.waits[1::2]) < 2
 
 
-async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(door, asker):
-    asker.says("preorder.products.show_product", UNLIMITED)
+async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(door, rpc):
+    rpc.replies_with("preorder.products.show_product", UNLIMITED)
 
     shown = await door.get(f"/v1/preorder/products/{OTHER}", as_="customer:kim")
 
     assert shown.json() == {**UNLIMITED, "available": None}
-    assert [asked.topic for asked in asker.asked] == ["preorder.products.show_product"]
+    assert [asked.topic for asked in rpc.asked] == ["preorder.products.show_product"]
 
 
-async def test_a_video_that_rentals_has_not_heard_of_is_shown(door, asker):
-    asker.refuses("video_rental.rentals.show_shelf", "not_found")
-    asker.says("video_rental.videos.show_video", VIDEO)
+async def test_a_video_that_rentals_has_not_heard_of_is_shown(door, rpc):
+    rpc.refuses("video_rental.rentals.show_shelf", "not_found")
+    rpc.replies_with("video_rental.videos.show_video", VIDEO)
 
     assert (await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).json()["available"] is None
 
 
-async def test_a_video_that_nobody_knows_is_not_found(door, asker):
+async def test_a_video_that_nobody_knows_is_not_found(door, rpc):
     for context in ("rentals.show_shelf", "videos.show_video"):
-        asker.refuses(f"video_rental.{context}", "not_found")
+        rpc.refuses(f"video_rental.{context}", "not_found")
 
     assert (await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).status_code == 404
 
@@ -351,10 +351,10 @@ async def test_the_catalogue_is_unavailable_when_nobody_answers(door):
         ({"status": "RETIRED"}, {"title": None, "daily_price": None, "copies": None, "status": "RETIRED"}),
     ],
 )
-async def test_a_change_says_only_what_changes(door, asker, body, sent):
+async def test_a_change_says_only_what_changes(door, rpc, body, sent):
     await door.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
-    assert asker.body == {"video_id": ID, **sent}
+    assert rpc.body == {"video_id": ID, **sent}
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,12 @@ CONFIRM = "shop.orders.confirm_payment"
         (f"/orders/{ID}/revival", {"deadline": "tomorrow"}, "deadline"),
     ],
 )
-async def test_a_body_of_the_wrong_shape_names_the_field_and_asks_nobody(door, asker, path, body, field):
+async def test_a_body_of_the_wrong_shape_names_the_field_and_asks_nobody(door, rpc, path, body, field):
     answer = await door.post(BASE + path, json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert field in [error["field"] for error in answer.json()["errors"]]
-    assert not asker.asked
+    assert not rpc.asked
 
 
 @pytest.mark.parametrize(
@@ -45,21 +45,21 @@ async def test_a_body_of_the_wrong_shape_names_the_field_and_asks_nobody(door, a
         ({**ORDER, "unit_price": 1}, "unit_price"),
     ],
 )
-async def test_an_order_of_the_wrong_shape(door, asker, body, field):
+async def test_an_order_of_the_wrong_shape(door, rpc, body, field):
     answer = await door.post(f"{BASE}/orders", json=body, as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
-    assert not asker.asked
+    assert not rpc.asked
 
 
-async def test_an_order_is_created_with_its_place(door, asker):
-    asker.says("shop.orders.place_order", {"order_id": ID, "status": "ORDER_PLACED"})
+async def test_an_order_is_created_with_its_place(door, rpc):
+    rpc.replies_with("shop.orders.place_order", {"order_id": ID, "status": "ORDER_PLACED"})
 
     answer = await door.post(f"{BASE}/orders", json=ORDER, as_="customer:kim")
 
     assert (answer.status_code, answer.headers["location"]) == (201, f"{BASE}/orders/{ID}")
-    assert asker.body["caller"]["member_id"] == "kim"
+    assert rpc.body["caller"]["member_id"] == "kim"
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ async def test_an_order_is_created_with_its_place(door, asker):
         ("still_confirming", 503),
     ],
 )
-async def test_a_refusal_has_its_status_and_words_in_both_languages(door, asker, code, status):
-    asker.refuses(CONFIRM, code, current_status="CONFIRMING", allowed_actions=["payment-confirmation"])
+async def test_a_refusal_has_its_status_and_words_in_both_languages(door, rpc, code, status):
+    rpc.refuses(CONFIRM, code, current_status="CONFIRMING", allowed_actions=["payment-confirmation"])
 
     path = f"{BASE}/orders/{ID}/payment-confirmation"
     korean = await door.post(path, json={"depositor": "김철수"}, as_="staff:lee")
@@ -90,11 +90,11 @@ async def test_a_refusal_has_its_status_and_words_in_both_languages(door, asker,
     ("query", "expected"),
     [("", None), ("?refund_owed=true", True), ("?refund_owed=false&status=TRANSFER_CANCELLED", False)],
 )
-async def test_transfers_are_narrowed_to_what_is_owed(door, asker, query, expected):
+async def test_transfers_are_narrowed_to_what_is_owed(door, rpc, query, expected):
     await door.get(f"{BASE}/transfers{query}", as_="staff:lee")
 
-    assert asker.body["refund_owed"] is expected
-    assert asker.body["status"] == ("TRANSFER_CANCELLED" if "status" in query else None)
+    assert rpc.body["refund_owed"] is expected
+    assert rpc.body["status"] == ("TRANSFER_CANCELLED" if "status" in query else None)
 
 
 @pytest.mark.parametrize("query", ["transfers?refund_owed=1", "transfers?status=PAID", "deliveries?status=LOST"])
@@ -102,7 +102,7 @@ async def test_a_filter_that_is_none(door, query):
     assert (await door.get(f"{BASE}/{query}", as_="staff:lee")).status_code == 422
 
 
-async def test_the_wait_of_a_confirmation_covers_the_stock(open_door, asker):
+async def test_the_wait_of_a_confirmation_covers_the_stock(open_door, rpc):
     await open_door(shop_stock_ms=3000).post(f"{BASE}/orders/{ID}/payment-confirmation", as_="staff:lee")
 
-    assert asker.waits == [(5.5, 4.0)]
+    assert rpc.waits == [(5.5, 4.0)]

@@ -18,7 +18,7 @@ from contracts.journal import (
     ResolveDeadLetter,
     ShowDeadLetter,
     TellStory,
-    take_up_dead_letter,
+    apply_resolution,
 )
 from contracts.payments import VoidPayment
 from tests.support.town import Town, eventually
@@ -77,7 +77,7 @@ async def given_up(town: Town, message_id: UUID, *, body: str = "{}", context: s
     told = envelope.told(
         uuid4(), letter.model_dump_json().encode(), letter.topic, context, message_id, message_id, "member:min"
     )
-    await town._bus.tell(COMMANDS, letter.topic, told)
+    await town._bus.publish(COMMANDS, letter.topic, told)
 
 
 async def heard(town: Town, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
@@ -123,7 +123,7 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
     body = VoidPayment(payment_id=payment_id).model_dump_json().encode()
     original = envelope.told(message_id, body, VoidPayment.topic, "video_rental.rentals", story_id, cause, "member:min")
     original.headers["x-queue"], original.headers["x-reason"] = "payments.void_payment@payments", "drill"
-    await journal._bus.tell(DEAD, VoidPayment.topic, original)
+    await journal._bus.publish(DEAD, VoidPayment.topic, original)
     (letter,) = await until_filed(journal)
 
     closed = await journal.done(resolve(letter, "replay", "it was a drill"))
@@ -147,7 +147,7 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
 )
 async def test_some_can_only_be_given_up(journal, queue, body, message_id, reason):
     message = aio_pika.Message(body, message_id=message_id, headers={"x-queue": queue, "x-reason": "drill"})
-    await journal._bus.bury("any.thing", message)
+    await journal._bus.dead_letter("any.thing", message)
     (letter,) = await until_filed(journal)
 
     refusal = await journal.refused(resolve(letter, "replay"))
@@ -166,7 +166,7 @@ async def test_a_contexts_dead_letter_is_replayed_by_its_context(journal):
 
     await journal.done(resolve(letter, "replay", "repaired"))
 
-    take_up = take_up_dead_letter("payments")
+    take_up = apply_resolution("payments")
     told = take_up.model_validate_json((await heard(journal, f"{take_up.topic}@payments")).body)
     assert (told.message_id, told.action, told.reason) == (message_id, "replay", "repaired")
 

@@ -15,7 +15,9 @@ async def say(town: Town, *ids: UUID) -> None:
     """Say an event under each message id; it names the same id as its mark."""
     for id in ids:
         body = MarkSet(mark_id=id, version=1).model_dump_json().encode()
-        await town._bus.tell(EVENTS, MarkSet.topic, envelope.told(id, body, MarkSet.topic, "test", id, None, "tester"))
+        await town._bus.publish(
+            EVENTS, MarkSet.topic, envelope.told(id, body, MarkSet.topic, "test", id, None, "tester")
+        )
 
 
 async def kept(town: Town) -> list[UUID]:

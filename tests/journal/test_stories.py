@@ -90,7 +90,7 @@ async def test_the_story_of_a_booking_in_a_whole_town(town: Town):
     video_id = await town.video()
     rental_id, member = uuid4(), customer("min")
     await town.done(town.booking(video_id, member), id=rental_id)
-    await town.quiet()
+    await town.wait_until_idle()
 
     wanted = {("command", BOOK), ("ask", PAY), ("command", PAY), ("event", "video_rental.rentals.video_booked")}
 

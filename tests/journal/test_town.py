@@ -5,11 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from contracts.journal import AuditReport, Handled, RecordAudit, RecordHandled, ShowTown, Standing, TownNow
+from contracts.journal import (
+    AuditReport,
+    Handled,
+    ProcessStatus,
+    RecordAudit,
+    RecordHandled,
+    ShowSystemStatus,
+    SystemNow,
+)
 from tests.support.town import Town, eventually
 
 
-def standing(context: str, **changes: object) -> Standing:
+def standing(context: str, **changes: object) -> ProcessStatus:
     told = {
         "context": context,
         "replica": "one",
@@ -23,7 +31,7 @@ def standing(context: str, **changes: object) -> Standing:
         "dead": 0,
         "breakers": [{"callee": "payments", "state": "closed"}],
     }
-    return Standing.model_validate({**told, **changes})
+    return ProcessStatus.model_validate({**told, **changes})
 
 
 def handled(kind: str, outcome: str, took_ms: float) -> Handled:
@@ -43,8 +51,8 @@ def handled(kind: str, outcome: str, took_ms: float) -> Handled:
     )
 
 
-async def town_now(journal: Town) -> TownNow:
-    return TownNow.model_validate(await journal.done(ShowTown()))
+async def town_now(journal: Town) -> SystemNow:
+    return SystemNow.model_validate(await journal.done(ShowSystemStatus()))
 
 
 async def test_the_newest_standing_of_each_process_is_shown(journal: Town):
@@ -75,7 +83,7 @@ async def test_refusals_and_asks_are_counted_by_the_minute(journal: Town):
 
 
 async def test_a_process_tells_by_itself_how_it_stands(journal: Town):
-    await journal.contexts["journal"].report_standing()
+    await journal.contexts["journal"].report_status()
 
     async def told() -> bool:
         return any(one.context == "journal" and one.ready for one in (await town_now(journal)).standings)

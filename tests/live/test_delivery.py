@@ -85,7 +85,7 @@ async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effec
         )
         booked = [(id, who) for (id, who, _), reply in zip(wishes, replies, strict=True) if reply.kind == "done"]
         await asyncio.gather(*(town.done(CancelBooking(rental_id=id, caller=who)) for id, who in booked[:5]))
-        await town.quiet()
+        await town.wait_until_idle()
 
     assert len(booked) == 16
     assert {"payments.request_payment", "payments.refund_rest", "video_rental.rentals.video_booked"} <= set(doubled)
@@ -199,9 +199,9 @@ async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_t
     await topology.apply(
         town.settings.amqp_url.get_secret_value(), topology.plan([worker(name) for name in town.names])
     )
-    await town.quiet()
+    await town.wait_until_idle()
 
-    assert town.contexts["payments"].hearing.missing == []
+    assert town.contexts["payments"].consumers.missing == []
     assert await checks.discrepancies(town, video_id) == []
 
 
@@ -211,7 +211,7 @@ async def _only_void_is_unsaid(town: Town) -> bool:
 
 
 async def _missing(town: Town, context: str, queue: str) -> bool:
-    return queue in town.contexts[context].hearing.missing
+    return queue in town.contexts[context].consumers.missing
 
 
 async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_town: Town) -> None:
@@ -223,7 +223,7 @@ async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwh
         await held.unbind("yeyak.commands", VoidPayment.topic)
 
     await town.until_done(town.booking(video_id, token="tok_error"), id=uuid4())
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert await checks.discrepancies(town, video_id) == []
 
@@ -241,7 +241,7 @@ async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(
     queue = f"{ListVideos.topic}@video_rental.videos"
     async with channel_of(own_town) as channel:
         held = await channel.get_queue(queue)
-        await held.unbind("yeyak.questions", ListVideos.topic)
+        await held.unbind("yeyak.queries", ListVideos.topic)
         began = time.monotonic()
 
         reply = await own_town.ask(ListVideos(), within=8.0)

@@ -12,7 +12,7 @@ import pytest
 from tests.support import checks
 from tests.support.servers import Servers
 from tests.support.town import Town, customer
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 
 Fault = Callable[[Servers], Awaitable[None]]
 MEMBERS, AT_ONCE = 60, 8
@@ -53,7 +53,7 @@ async def test_under_load_every_customer_gets_a_true_answer(town: Town, servers:
     slots = asyncio.Semaphore(AT_ONCE)
     booked = asyncio.Event()
 
-    async def book() -> tuple[UUID, Reply]:
+    async def book() -> tuple[UUID, RpcReply]:
         id = uuid4()
         async with slots:
             reply = await town.until_done(town.booking(video_id, customer()), id=id, within=60)
@@ -64,7 +64,7 @@ async def test_under_load_every_customer_gets_a_true_answer(town: Town, servers:
     await booked.wait()
     await fault(servers)
     answers = await asyncio.gather(*customers)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
 
     rows = {row["rental_id"]: row for row in await checks.rentals_of(town, video_id)}
     assert [problem for id, reply in answers if (problem := checks.untrue(reply, rows.get(id)))] == []

@@ -174,7 +174,7 @@ async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSet
     await queue.consume(hear, no_ack=True)
     try:
         await town.done(town.booking(await town.video()), id=uuid4())
-        await town.quiet()
+        await town.wait_until_idle()
         kept = await town.rows(RENTALS, "select traceparent from video_rental_rentals.inbox")
     finally:
         await town.close()

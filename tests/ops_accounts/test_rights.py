@@ -86,16 +86,16 @@ ALLOWED: list[tuple[str, Deed, str]] = [
     ("cafe.menu", say, "yeyak.commands journal.record_handled"),
     ("cafe.menu", say, "yeyak.dead cafe.menu.quote_price"),
     ("cafe.menu", say, "yeyak.replies whoever-asked"),
-    ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.questions cafe.menu.quote_price"),
-    ("cafe.orders", say, "yeyak.questions cafe.menu.quote_price"),
+    ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.queries cafe.menu.quote_price"),
+    ("cafe.orders", say, "yeyak.queries cafe.menu.quote_price"),
     ("video_rental.rentals", say, "yeyak.commands payments.request_payment"),
     ("payments", say, "yeyak.events payments.payment_approved.video_rental.rentals"),
     ("journal", say, "yeyak.commands cafe.menu.take_up_dead_letter"),
     ("journal", steal, "yeyak.dead"),
     ("gateway", say, "yeyak.commands video_rental.rentals.book_video"),
-    ("gateway", say, "yeyak.questions video_rental.videos.list_videos"),
+    ("gateway", say, "yeyak.queries video_rental.videos.list_videos"),
     ("gateway", listen, "yeyak.live.one yeyak.events #"),
-    ("operator", say, "yeyak.questions journal.tell_story"),
+    ("operator", say, "yeyak.queries journal.tell_story"),
     ("cafe.report", bind, "cafe.menu.menu_item_changed@cafe.report yeyak.events cafe.menu.menu_item_changed"),
 ]
 FORBIDDEN: list[tuple[str, Deed, str]] = [
@@ -119,11 +119,11 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("video_rental.my_page", say, "yeyak.dead payments.request_payment"),
     # whom it has no business to ask or to tell
     ("cafe.menu", say, "yeyak.commands payments.request_payment"),
-    ("cafe.orders", say, "yeyak.questions shop.orders.show_order"),
+    ("cafe.orders", say, "yeyak.queries shop.orders.show_order"),
     ("cafe.orders", say, "yeyak.commands cafe.menu.register_menu_item"),
     ("cafe.orders", say, "yeyak.commands cafe.menu.take_up_dead_letter"),
     ("shop.deliveries", say, "yeyak.commands payments.void_payment"),
-    ("video_rental.my_page", say, "yeyak.questions video_rental.rentals.show_rental"),
+    ("video_rental.my_page", say, "yeyak.queries video_rental.rentals.show_rental"),
     ("gateway", say, "yeyak.commands payments.void_payment"),
     ("gateway", say, "yeyak.replies whoever-asked"),
     ("operator", say, "yeyak.commands payments.request_payment"),
@@ -202,18 +202,18 @@ def may(topics: dict[str, frozenset[str]], message: str) -> bool:
 def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
     town = {one.name for one in workers()}
     topics = [topic for topic, message in CATALOGUE.items() if message.owner() in town]  # other tests have their own
-    said = {topic: [name for name, one in plan.items() if may(dict(one.says), topic)] for topic in topics}
+    said = {topic: [name for name, one in plan.items() if may(dict(one.sends), topic)] for topic in topics}
 
     timers = {topic for topic, who in said.items() if not who}
     events = {topic: who for topic, who in said.items() if issubclass(CATALOGUE[topic], Event)}
 
     assert {topic: who for topic, who in events.items() if who[:1] != [CATALOGUE[topic].owner()]} == {}
-    assert {topic for topic in timers if CATALOGUE[topic].travel() == "asked"} == set()
+    assert {topic for topic in timers if CATALOGUE[topic].delivery() == "request"} == set()
 
 
 def test_every_route_may_ask(plan: dict[str, Account]) -> None:
     assert {
-        route.asks.topic for route in all_routes() if not may(dict(plan["gateway"].says), route.asks.topic)
+        route.asks.topic for route in all_routes() if not may(dict(plan["gateway"].sends), route.asks.topic)
     } == set()
 
 
@@ -232,6 +232,6 @@ def test_a_worker_declares_what_it_imports_to_say(plan: dict[str, Account]) -> N
             if isinstance(thing, type) and thing in CATALOGUE.values() and not issubclass(thing, Event)
         }
         foreign = {topic for topic in imported if CATALOGUE[topic].owner() != worker.name}
-        asked = {handler.asks.topic for handler in worker.handlers.values() if handler.asks}
+        asked = {handler.requests.topic for handler in worker.handlers.values() if handler.requests}
 
-        assert {message.topic for message in worker.says} | asked == foreign, worker.name
+        assert {message.topic for message in worker.sends} | asked == foreign, worker.name

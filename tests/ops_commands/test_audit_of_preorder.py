@@ -36,7 +36,7 @@ async def original(make_settings: MakeSettings) -> Seeded:
             town.refused(reserve(await product(town), customer(), "tok_slow")),
         )
         await cancelled(town, off)
-        await town.quiet()
+        await town.wait_until_idle()
         kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "silent": silent}
         settings = town.settings
     return Seeded(settings, {kind: UUID(one["reservation_id"]) for kind, one in kinds.items()})

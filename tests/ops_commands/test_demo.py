@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway_api.app import build
-from ops.audit import audit, unrest
+from ops.audit import audit, pending_work
 from ops.commands.demo import STORIES, printed
 from ops.stories import stage as stages
 from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
@@ -151,6 +151,6 @@ async def test_a_story_is_played_on_a_real_town_which_keeps_its_promises(
     await asyncio.gather(*map(story.play, twice))  # at once: it may be played again and again
 
     settings = twice[0].settings
-    assert await unrest(settings, within=20) == []
+    assert await pending_work(settings, within=20) == []
     assert not any((await audit(settings)).values())
     assert {line.http for line in lines} >= ANSWERS[story.__name__.rpartition(".")[2]]

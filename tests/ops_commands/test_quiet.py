@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.payments import VoidPayment
-from ops.audit import quiet, unrest
+from ops.audit import pending_work, wait_until_idle
 from tests.support.town import Town, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
@@ -51,7 +51,7 @@ def step(state: str, due: str, attempts: int = 0) -> str:
 
 
 async def test_with_nothing_under_way_it_is_quiet(empty: Settings) -> None:
-    assert await quiet(empty, within=5)
+    assert await wait_until_idle(empty, within=5)
 
 
 async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> None:
@@ -59,8 +59,8 @@ async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> Non
         insert into payments.outbox (id, topic, body, story_id, actor)
         values (gen_random_uuid(), 'payments.payment_voided', '{}', gen_random_uuid(), 'kim')""")
 
-    assert not await quiet(empty, within=0.5)
-    assert await unrest(empty, within=0) == ["payments has 1 messages to say"]
+    assert not await wait_until_idle(empty, within=0.5)
+    assert await pending_work(empty, within=0) == ["payments has 1 messages to say"]
 
 
 @pytest.mark.parametrize(
@@ -75,19 +75,19 @@ async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> Non
 async def test_a_step_is_under_way(empty: Settings, sql: AsSql, row: str) -> None:
     await sql(row)
 
-    assert await unrest(empty, within=0) == ["payments is at work on payments.drive_void"]
+    assert await pending_work(empty, within=0) == ["payments is at work on payments.drive_void"]
 
 
 async def test_a_timer_of_hours_is_not_under_way(empty: Settings, sql: AsSql) -> None:
     await sql(step("waiting", "now() + interval '1 hour'"))
 
-    assert await quiet(empty, within=5)
+    assert await wait_until_idle(empty, within=5)
 
 
 async def test_a_dead_letter_is_not_under_way(empty: Settings, sql: AsSql) -> None:
     await sql(step("dead", "now()"))
 
-    assert await quiet(empty, within=5)
+    assert await wait_until_idle(empty, within=5)
 
 
 async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
@@ -97,15 +97,15 @@ async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
     try:
         command = VoidPayment(payment_id=uuid4())
         message = told(uuid4(), command.model_dump_json().encode(), command.topic, "test", uuid4(), None, "kim")
-        await town._bus.tell(COMMANDS, command.topic, message)
-        assert await unrest(town.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
+        await town._bus.publish(COMMANDS, command.topic, message)
+        assert await pending_work(town.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
 
         await town.start("payments")
         await eventually(lambda: heard_of_the_void(town))
-        assert "the journal has 1 events to read" in await unrest(town.settings, within=0.5)
+        assert "the journal has 1 events to read" in await pending_work(town.settings, within=0.5)
 
         await town.start(*(name for name in CONTEXTS if name != "payments"))
-        assert await unrest(town.settings, within=20) == []
+        assert await pending_work(town.settings, within=20) == []
     finally:
         await town.close()
 
@@ -117,7 +117,7 @@ async def heard_of_the_void(town: Town) -> bool:
 async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql) -> None:
     await sql(step("started", "now()"))
 
-    assert await quiet(empty, within=5, without={"payments"})
+    assert await wait_until_idle(empty, within=5, without={"payments"})
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql
 async def test_what_cannot_be_reached_is_not_quiet(empty: Settings, away: dict[str, Any], said: str) -> None:
     started = time.monotonic()
 
-    left = await unrest(empty.model_copy(update=away), within=0.5)
+    left = await pending_work(empty.model_copy(update=away), within=0.5)
 
     assert said in " ".join(left)
     assert time.monotonic() - started < 10

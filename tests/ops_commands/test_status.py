@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from ops.commands.status import breakers, span
 from ops.stack.local import Local
-from ops.system_status import Standing, TownIsDownError, queue_of, standing, uptime
+from ops.system_status import SystemDownError, SystemStatus, queue_of, standing, uptime
 from tests.support.town import Town
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
@@ -122,7 +122,7 @@ async def test_a_town_that_is_well(town: Town) -> None:
 
 async def test_without_a_supervisor_the_broker_knows_who_is_there(town: Town) -> None:
     deadline = asyncio.get_running_loop().time() + 15
-    stands = Standing(problems=["not looked yet"])
+    stands = SystemStatus(problems=["not looked yet"])
     while not stands.ready and asyncio.get_running_loop().time() < deadline:  # the broker counts every 5 s
         stands = await standing(town.settings, here(None))
         await asyncio.sleep(0.25)
@@ -135,7 +135,7 @@ async def test_without_a_supervisor_the_broker_knows_who_is_there(town: Town) ->
 async def test_a_town_that_is_down_is_said_to_be_so(town: Town) -> None:
     away = town.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
 
-    with pytest.raises(TownIsDownError, match="the town is down: `yeyak up` starts it") as down:
+    with pytest.raises(SystemDownError, match="the town is down: `yeyak up` starts it") as down:
         await standing(away, here(None))
 
     assert "pass" not in str(down.value)

@@ -31,8 +31,8 @@ from storage.migrations import migrate
 from tests.support.servers import Servers
 from workers.payments import worker
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.processing.processor import Handling, Verdict
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.processor import MessageProcessor, ProcessingResult
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
 
 KIM = Caller(member_id="kim", role="customer")
@@ -67,15 +67,15 @@ async def database_url(migrated: str) -> str:
     return migrated
 
 
-class Desk:
+class Site:
     """Payments at work: tell it something, ask it something, let time pass, look at the books."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: WorkerRuntime) -> None:
         self.context = context
 
-    async def handle(self, message: Message, *, id: UUID | None = None, budget: float = 2.4) -> Verdict:
+    async def handle(self, message: Message, *, id: UUID | None = None, budget: float = 2.4) -> ProcessingResult:
         """One delivery; told messages have no budget."""
-        asked = message.travel() == "asked"
+        asked = message.delivery() == "request"
         envelope = Envelope(
             id=id or uuid4(),
             topic=message.topic,
@@ -87,8 +87,8 @@ class Desk:
             reply_to="replies|yeyak.replies" if asked else "",
         )
         handler = worker.handlers[message.topic]
-        handling = Handling(self.context, handler, message, envelope, time.monotonic())
-        return await (self.context._look_up(handling) if handler.is_question else handling.run())
+        handling = MessageProcessor(self.context, handler, message, envelope, time.monotonic())
+        return await (self.context._look_up(handling) if handler.is_query else handling.run())
 
     async def asked(self, message: Command[Any], **more: Any) -> str:
         """The status in the answer, or the code of the refusal."""
@@ -103,7 +103,7 @@ class Desk:
         await self.execute(
             f"update payments.inbox set due_at = due_at - interval '{hours} hours' where state = 'waiting'"
         )
-        await self.context.due.run()
+        await self.context.scheduler.run()
 
     async def until(self, payment_id: UUID, *statuses: PaymentStatus) -> PaymentState:
         """Drive the timers until a payment is one of these; fails when it does not become so."""
@@ -163,7 +163,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
     """One replica of payments; a slow charge takes 1 s, a call to the provider 0.6 s at most."""
     settings = Settings(
         database_url=database_url,
@@ -176,13 +176,13 @@ async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
-async def replica(settings: Settings) -> AsyncIterator[Desk]:
+async def replica(settings: Settings) -> AsyncIterator[Site]:
     """Payments with its database and its provider, and no broker."""
-    context = Context(worker, settings)
+    context = WorkerRuntime(worker, settings)
     await context.database.start()
     for kind, opener in worker.openers.items():
         context._resources[kind] = await context._stack.enter_async_context(asynccontextmanager(opener)(settings))
-    yield Desk(context)
+    yield Site(context)
     await context._stack.aclose()
     await context.database.close()
 

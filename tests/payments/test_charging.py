@@ -10,7 +10,7 @@ import pytest
 
 from contracts.payments import DriveVoid, PaymentStatus, PaymentVoided, RequestPayment
 from storage import payments as store
-from tests.payments.conftest import Desk, request, rest_of, void
+from tests.payments.conftest import Site, request, rest_of, void
 from workers.payments.provider import ProviderClient
 
 S = PaymentStatus
@@ -26,7 +26,7 @@ S = PaymentStatus
     ],
 )
 async def test_what_the_provider_says_is_answered_and_told(
-    desk: Desk, token: str, answer: str, status: PaymentStatus, events: list[str]
+    desk: Site, token: str, answer: str, status: PaymentStatus, events: list[str]
 ) -> None:
     wish = request(token)
 
@@ -37,7 +37,7 @@ async def test_what_the_provider_says_is_answered_and_told(
     assert await desk.titles() == events
 
 
-async def test_the_same_request_again_is_answered_the_same_and_charged_once(desk: Desk) -> None:
+async def test_the_same_request_again_is_answered_the_same_and_charged_once(desk: Site) -> None:
     wish = request()
     message_id = uuid4()
 
@@ -47,7 +47,7 @@ async def test_the_same_request_again_is_answered_the_same_and_charged_once(desk
     assert [row["calls"] for row in await desk.ledger()] == [1]
 
 
-async def test_fifty_requests_at_once_for_one_payment_charge_once(desk: Desk) -> None:
+async def test_fifty_requests_at_once_for_one_payment_charge_once(desk: Site) -> None:
     wish = request()
 
     answers = await asyncio.gather(*(desk.asked(wish) for _ in range(50)))
@@ -57,14 +57,14 @@ async def test_fifty_requests_at_once_for_one_payment_charge_once(desk: Desk) ->
     assert await desk.titles() == ["PaymentApproved"]
 
 
-async def test_another_amount_under_the_same_id_is_refused(desk: Desk) -> None:
+async def test_another_amount_under_the_same_id_is_refused(desk: Site) -> None:
     wish = request(amount=9000)
     await desk.asked(wish)
 
     assert await desk.asked(request(amount=9001, payment_id=wish.payment_id)) == "payment_mismatch"
 
 
-async def test_a_call_that_would_be_late_is_not_begun(desk: Desk) -> None:
+async def test_a_call_that_would_be_late_is_not_begun(desk: Site) -> None:
     wish = request()
 
     assert await desk.asked(wish, budget=0.05) == "provider_unavailable"
@@ -72,7 +72,7 @@ async def test_a_call_that_would_be_late_is_not_begun(desk: Desk) -> None:
     assert await desk.ledger() == []
 
 
-async def test_a_slow_charge_that_succeeds_later_is_voided(desk: Desk) -> None:
+async def test_a_slow_charge_that_succeeds_later_is_voided(desk: Site) -> None:
     wish = request("tok_slow")
     await desk.asked(wish)
     await desk.has_captured(9000)
@@ -84,7 +84,7 @@ async def test_a_slow_charge_that_succeeds_later_is_voided(desk: Desk) -> None:
     assert (await desk.titles())[-1] == "PaymentVoided"
 
 
-async def test_a_void_without_a_charge_waits_until_none_can_come(desk: Desk) -> None:
+async def test_a_void_without_a_charge_waits_until_none_can_come(desk: Site) -> None:
     wish = request("tok_error")
     await desk.asked(wish)
     for _ in range(3):
@@ -98,7 +98,7 @@ async def test_a_void_without_a_charge_waits_until_none_can_come(desk: Desk) -> 
     assert (await desk.payment(wish.payment_id)).status is S.VOIDED
 
 
-async def test_a_charge_that_turns_up_after_all_is_voided_by_the_look_ups(desk: Desk) -> None:
+async def test_a_charge_that_turns_up_after_all_is_voided_by_the_look_ups(desk: Site) -> None:
     wish = request("tok_slow")
     await desk.asked(wish)
     await desk.execute("update payments.payments set asked_at = asked_at - interval '1 day'")
@@ -114,7 +114,7 @@ async def test_a_charge_that_turns_up_after_all_is_voided_by_the_look_ups(desk: 
     assert await desk.rows("select 1 from payments.inbox where state <> 'done'") == []
 
 
-async def test_a_void_before_the_request_declines_it(desk: Desk) -> None:
+async def test_a_void_before_the_request_declines_it(desk: Site) -> None:
     wish = request()
     await desk.tell(void(wish))
 
@@ -123,7 +123,7 @@ async def test_a_void_before_the_request_declines_it(desk: Desk) -> None:
     assert await desk.titles() == ["PaymentVoided"]
 
 
-async def test_a_void_with_the_call_in_flight_wins(desk: Desk) -> None:
+async def test_a_void_with_the_call_in_flight_wins(desk: Site) -> None:
     wish = request("tok_slow")
     asking = asyncio.create_task(desk.asked(wish))
     await asyncio.sleep(0.1)
@@ -137,7 +137,7 @@ async def test_a_void_with_the_call_in_flight_wins(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("token", ["tok_visa", "tok_declined", "tok_error", "tok_slow"])
-async def test_voids_and_requests_at_once_end_with_nothing_kept(desk: Desk, token: str) -> None:
+async def test_voids_and_requests_at_once_end_with_nothing_kept(desk: Site, token: str) -> None:
     wishes = [request(token) for _ in range(8)]
     messages = [step for wish in wishes for step in (wish, void(wish), void(wish))]
 
@@ -153,7 +153,7 @@ async def test_voids_and_requests_at_once_end_with_nothing_kept(desk: Desk, toke
     assert voided == {wish.payment_id for wish in wishes}
 
 
-async def test_each_void_is_answered_and_an_unchanged_state_keeps_its_version(desk: Desk) -> None:
+async def test_each_void_is_answered_and_an_unchanged_state_keeps_its_version(desk: Site) -> None:
     wish = request("tok_declined")
     await desk.asked(wish)
 
@@ -164,7 +164,7 @@ async def test_each_void_is_answered_and_an_unchanged_state_keeps_its_version(de
     assert [(event.status, event.version) for event in voided] == [(S.DECLINED, 1)] * 2
 
 
-async def test_a_void_of_a_payment_that_stands_gives_everything_up(desk: Desk) -> None:
+async def test_a_void_of_a_payment_that_stands_gives_everything_up(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
 
@@ -175,7 +175,7 @@ async def test_a_void_of_a_payment_that_stands_gives_everything_up(desk: Desk) -
     assert await desk.kept() == 0
 
 
-async def test_a_void_waits_for_a_refund_under_way(desk: Desk) -> None:
+async def test_a_void_waits_for_a_refund_under_way(desk: Site) -> None:
     wish = request("tok_refund_error")
     await desk.asked(wish)
     await desk.tell(rest_of(wish))
@@ -187,7 +187,7 @@ async def test_a_void_waits_for_a_refund_under_way(desk: Desk) -> None:
     assert await desk.kept() == 0
 
 
-async def test_a_crash_between_the_charge_and_its_note_ends_voided(desk: Desk) -> None:
+async def test_a_crash_between_the_charge_and_its_note_ends_voided(desk: Site) -> None:
     wish = request()
     async with desk.context.database.session() as session:
         await store.ask(session, wish)
@@ -208,7 +208,7 @@ async def test_a_crash_between_the_charge_and_its_note_ends_voided(desk: Desk) -
     assert payment.reason == "provider_unavailable"
 
 
-async def test_a_void_goes_on_while_the_provider_is_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_void_goes_on_while_the_provider_is_away(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     wish = request()
     await desk.asked(wish)
 
@@ -227,7 +227,7 @@ async def test_a_void_goes_on_while_the_provider_is_away(desk: Desk, monkeypatch
     assert (await desk.titles()).count("PaymentVoided") == 1
 
 
-async def test_the_token_is_nowhere_once_the_payment_is_settled(desk: Desk) -> None:
+async def test_the_token_is_nowhere_once_the_payment_is_settled(desk: Site) -> None:
     for token in ("tok_secret", "tok_error"):
         await desk.asked(request(token))
 

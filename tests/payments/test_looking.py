@@ -6,20 +6,20 @@ import json
 
 import pytest
 
-from contracts.base import Caller, Question
+from contracts.base import Caller, Query
 from contracts.payments import ListPayments, ListRefunds, PaymentStatus, ShowPayment, ShowRefund
-from tests.payments.conftest import KIM, STAFF, Desk, request, rest_of
+from tests.payments.conftest import KIM, STAFF, Site, request, rest_of
 
 LEE = Caller(member_id="lee", role="customer")
 
 
-async def looked(desk: Desk, question: Question) -> dict:
-    verdict = await desk.handle(question)
+async def looked(desk: Site, query: Query) -> dict:
+    verdict = await desk.handle(query)
     return {"code": verdict.code} if verdict.code else json.loads(verdict.body)
 
 
 @pytest.mark.parametrize(("caller", "sees"), [(KIM, True), (STAFF, True), (LEE, False)])
-async def test_a_payment_is_seen_by_its_payer_and_by_staff(desk: Desk, caller: Caller, sees: bool) -> None:
+async def test_a_payment_is_seen_by_its_payer_and_by_staff(desk: Site, caller: Caller, sees: bool) -> None:
     wish = request()
     await desk.asked(wish)
 
@@ -29,7 +29,7 @@ async def test_a_payment_is_seen_by_its_payer_and_by_staff(desk: Desk, caller: C
 
 
 @pytest.mark.parametrize(("caller", "sees"), [(KIM, True), (STAFF, True), (LEE, False)])
-async def test_a_refund_is_seen_by_its_payer_and_by_staff(desk: Desk, caller: Caller, sees: bool) -> None:
+async def test_a_refund_is_seen_by_its_payer_and_by_staff(desk: Site, caller: Caller, sees: bool) -> None:
     wish = request()
     await desk.asked(wish)
     refund = rest_of(wish)
@@ -40,7 +40,7 @@ async def test_a_refund_is_seen_by_its_payer_and_by_staff(desk: Desk, caller: Ca
     assert seen.get("amount") == (9000 if sees else None)
 
 
-async def test_pages_neither_skip_nor_repeat(desk: Desk) -> None:
+async def test_pages_neither_skip_nor_repeat(desk: Site) -> None:
     wishes = [request(amount=1000 + n) for n in range(7)]
     for wish in wishes:
         await desk.asked(wish)
@@ -56,7 +56,7 @@ async def test_pages_neither_skip_nor_repeat(desk: Desk) -> None:
     assert pages == [[1006, 1005, 1004], [1003, 1002, 1001], [1000]]
 
 
-async def test_a_list_is_filtered(desk: Desk) -> None:
+async def test_a_list_is_filtered(desk: Site) -> None:
     await desk.asked(request())
     await desk.asked(request("tok_declined"))
 
@@ -67,7 +67,7 @@ async def test_a_list_is_filtered(desk: Desk) -> None:
     assert others["items"] == []
 
 
-async def test_a_refund_of_nothing_is_not_listed(desk: Desk) -> None:
+async def test_a_refund_of_nothing_is_not_listed(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     await desk.tell(rest_of(wish))
@@ -78,5 +78,5 @@ async def test_a_refund_of_nothing_is_not_listed(desk: Desk) -> None:
     assert [item["amount"] for item in page["items"]] == [9000]
 
 
-async def test_a_cursor_of_something_else_is_refused(desk: Desk) -> None:
+async def test_a_cursor_of_something_else_is_refused(desk: Site) -> None:
     assert await looked(desk, ListRefunds(cursor="bm9wZQ")) == {"code": "invalid"}

@@ -34,7 +34,7 @@ async def tell(town: Town, *messages: Command[None]) -> None:
         body = message.model_dump_json().encode()
         for _ in range(2):
             told = envelope.told(id, body, message.topic, "test", id, None, "test")
-            await town._bus.tell(message.exchange, message.topic, told)
+            await town._bus.publish(message.exchange, message.topic, told)
 
 
 async def test_a_busy_day_ends_with_the_books_in_order(two: Town) -> None:
@@ -46,7 +46,7 @@ async def test_a_busy_day_ends_with_the_books_in_order(two: Town) -> None:
     await asyncio.gather(*(two.ask(part_of(wish, 4000)) for wish in approved[:8]))
     await tell(two, *(rest_of(wish) for wish in approved[4:]))
     await tell(two, *(void(wish) for wish in wishes[1::2]))
-    await two.quiet(within=40)
+    await two.wait_until_idle(within=40)
 
     rows = await two.rows("payments", "select * from payments.payments")
     charges = await two.rows("provider", "select captured - voided - refunded as kept, calls from provider.charges")

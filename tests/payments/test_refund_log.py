@@ -12,7 +12,7 @@ import pytest
 
 from contracts.payments import PaymentStatus
 from storage import refunds
-from tests.payments.conftest import Desk, replica, request, rest_of
+from tests.payments.conftest import Site, replica, request, rest_of
 from workers.payments import refund_log
 from workers.payments.refund_log import RefundLogFailed, write_refund_log
 
@@ -21,7 +21,7 @@ class Crash(Exception):
     """The process dies here."""
 
 
-async def refund_some(desk: Desk, count: int) -> list[str]:
+async def refund_some(desk: Site, count: int) -> list[str]:
     """Refund so many payments of 9000 each; their refunds' ids in the order in which they were through."""
     wishes = [request() for _ in range(count)]
     for wish in wishes:
@@ -32,16 +32,16 @@ async def refund_some(desk: Desk, count: int) -> list[str]:
     return [str(row["refund_id"]) for row in reversed(rows)]
 
 
-def log_of(desk: Desk) -> Path:
+def log_of(desk: Site) -> Path:
     path: Path = desk.context.settings.payments_refund_log
     return path
 
 
-def lines_of(desk: Desk) -> list[str]:
+def lines_of(desk: Site) -> list[str]:
     return [json.loads(line)["refund_id"] for line in log_of(desk).read_text().splitlines()]
 
 
-async def test_each_refund_is_one_line(desk: Desk) -> None:
+async def test_each_refund_is_one_line(desk: Site) -> None:
     ids = await refund_some(desk, 3)
 
     await write_refund_log(desk.context)
@@ -53,7 +53,7 @@ async def test_each_refund_is_one_line(desk: Desk) -> None:
 
 
 async def test_a_crash_between_the_line_and_its_mark_writes_no_second_line(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await refund_some(desk, 2)
 
@@ -72,7 +72,7 @@ async def test_a_crash_between_the_line_and_its_mark_writes_no_second_line(
 
 
 @pytest.mark.parametrize("left", [1, 40, -1, -2])
-async def test_a_torn_line_is_mended(desk: Desk, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+async def test_a_torn_line_is_mended(desk: Site, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     ids = await refund_some(desk, 2)
     original = refund_log.line_of
 
@@ -91,7 +91,7 @@ async def test_a_torn_line_is_mended(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert lines_of(desk) == ids
 
 
-async def test_many_replicas_write_each_line_once(desk: Desk) -> None:
+async def test_many_replicas_write_each_line_once(desk: Site) -> None:
     ids = await refund_some(desk, 12)
 
     async with replica(desk.context.settings) as second, replica(desk.context.settings) as third:
@@ -101,7 +101,7 @@ async def test_many_replicas_write_each_line_once(desk: Desk) -> None:
     assert Counter(lines_of(desk)) == Counter(ids)
 
 
-async def test_without_the_lock_of_the_file_the_lines_wait(desk: Desk) -> None:
+async def test_without_the_lock_of_the_file_the_lines_wait(desk: Site) -> None:
     ids = await refund_some(desk, 1)
     log_of(desk).parent.mkdir()
     with log_of(desk).open("ab") as other:
@@ -114,7 +114,7 @@ async def test_without_the_lock_of_the_file_the_lines_wait(desk: Desk) -> None:
     assert lines_of(desk) == ids
 
 
-async def test_a_file_that_cannot_be_written_is_not_taken_for_the_database(desk: Desk) -> None:
+async def test_a_file_that_cannot_be_written_is_not_taken_for_the_database(desk: Site) -> None:
     ids = await refund_some(desk, 1)
     log_of(desk).parent.write_text("in the way")
     with pytest.raises(RefundLogFailed):
@@ -126,7 +126,7 @@ async def test_a_file_that_cannot_be_written_is_not_taken_for_the_database(desk:
     assert lines_of(desk) == ids
 
 
-async def test_a_long_tail_is_read_as_far_as_one_write_reaches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_tail_is_read_as_far_as_one_write_reaches(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refund_log, "CHUNK", 64)
     await refund_some(desk, 3)
     await write_refund_log(desk.context)

@@ -9,13 +9,13 @@ from uuid import uuid4
 import pytest
 
 from contracts.payments import DriveRefund, PaymentRefunded, PaymentStatus, RefundStatus, RefundSucceeded
-from tests.payments.conftest import Desk, part_of, request, rest_of, void
+from tests.payments.conftest import Site, part_of, request, rest_of, void
 from workers.payments.provider import ProviderClient
 
 S = PaymentStatus
 
 
-async def money_agrees(desk: Desk) -> None:
+async def money_agrees(desk: Site) -> None:
     """Rows, entries and the provider's ledger say the same."""
     rows = await desk.rows("select * from payments.payments")
     assert sum(row["captured"] - row["refunded"] for row in rows) == await desk.kept()
@@ -27,7 +27,7 @@ async def money_agrees(desk: Desk) -> None:
         assert sorted(states) == list(range(1, row["version"] + 1))
 
 
-async def test_the_rest_is_given_back(desk: Desk) -> None:
+async def test_the_rest_is_given_back(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     refund = rest_of(wish)
@@ -42,7 +42,7 @@ async def test_the_rest_is_given_back(desk: Desk) -> None:
     await money_agrees(desk)
 
 
-async def test_the_rest_after_a_part_is_what_is_left(desk: Desk) -> None:
+async def test_the_rest_after_a_part_is_what_is_left(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
 
@@ -57,7 +57,7 @@ async def test_the_rest_after_a_part_is_what_is_left(desk: Desk) -> None:
     await money_agrees(desk)
 
 
-async def test_more_than_what_is_left_is_refused(desk: Desk) -> None:
+async def test_more_than_what_is_left_is_refused(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     await desk.asked(part_of(wish, 4000))
@@ -68,7 +68,7 @@ async def test_more_than_what_is_left_is_refused(desk: Desk) -> None:
     assert await desk.asked(part_of(wish, 1)) == "refund_too_large"
 
 
-async def test_refunds_at_once_never_reserve_more_than_was_taken(desk: Desk) -> None:
+async def test_refunds_at_once_never_reserve_more_than_was_taken(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
 
@@ -82,7 +82,7 @@ async def test_refunds_at_once_never_reserve_more_than_was_taken(desk: Desk) -> 
     await money_agrees(desk)
 
 
-async def test_the_same_refund_many_times_at_once_is_one(desk: Desk) -> None:
+async def test_the_same_refund_many_times_at_once_is_one(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     refund = rest_of(wish)
@@ -97,7 +97,7 @@ async def test_the_same_refund_many_times_at_once_is_one(desk: Desk) -> None:
     await money_agrees(desk)
 
 
-async def test_one_key_posted_twenty_times_is_one_refund(desk: Desk) -> None:
+async def test_one_key_posted_twenty_times_is_one_refund(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     message_id = uuid4()
@@ -109,7 +109,7 @@ async def test_one_key_posted_twenty_times_is_one_refund(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("before", ["unknown", "declined", "voiding", "voided", "refunded"])
-async def test_a_refund_of_nothing_ends_too(desk: Desk, before: str) -> None:
+async def test_a_refund_of_nothing_ends_too(desk: Site, before: str) -> None:
     wish = request({"declined": "tok_declined", "voiding": "tok_error"}.get(before, "tok_visa"))
     if before != "unknown":
         await desk.asked(wish)
@@ -129,7 +129,7 @@ async def test_a_refund_of_nothing_ends_too(desk: Desk, before: str) -> None:
     await money_agrees(desk)
 
 
-async def test_a_failing_refund_is_tried_until_it_is_through(desk: Desk) -> None:
+async def test_a_failing_refund_is_tried_until_it_is_through(desk: Site) -> None:
     wish = request("tok_refund_error")
     await desk.asked(wish)
     refund = rest_of(wish)
@@ -147,7 +147,7 @@ async def test_a_failing_refund_is_tried_until_it_is_through(desk: Desk) -> None
 
 
 async def test_a_refund_that_was_not_heard_is_looked_up_before_it_is_tried_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wish = request()
     await desk.asked(wish)
@@ -170,7 +170,7 @@ async def test_a_refund_that_was_not_heard_is_looked_up_before_it_is_tried_again
     await money_agrees(desk)
 
 
-async def test_two_drives_at_once_give_back_once(desk: Desk) -> None:
+async def test_two_drives_at_once_give_back_once(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     refund = rest_of(wish)
@@ -184,7 +184,7 @@ async def test_two_drives_at_once_give_back_once(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("token", ["tok_visa", "tok_refund_error"])
-async def test_refunds_and_voids_at_once_end_with_nothing_kept(desk: Desk, token: str) -> None:
+async def test_refunds_and_voids_at_once_end_with_nothing_kept(desk: Site, token: str) -> None:
     wishes = [request(token) for _ in range(5)]
     await asyncio.gather(*(desk.asked(wish) for wish in wishes))
 
@@ -198,11 +198,11 @@ async def test_refunds_and_voids_at_once_end_with_nothing_kept(desk: Desk, token
     await money_agrees(desk)
 
 
-async def test_an_unknown_payment_cannot_be_refunded_by_hand(desk: Desk) -> None:
+async def test_an_unknown_payment_cannot_be_refunded_by_hand(desk: Site) -> None:
     assert await desk.asked(part_of(request(), 1000)) == "not_found"
 
 
-async def test_a_voided_payment_cannot_be_refunded_by_hand(desk: Desk) -> None:
+async def test_a_voided_payment_cannot_be_refunded_by_hand(desk: Site) -> None:
     wish = request()
     await desk.asked(wish)
     await desk.tell(void(wish))

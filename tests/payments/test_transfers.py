@@ -63,7 +63,7 @@ async def tell(town: Town, *commands: TransferCommand, id: UUID | None = None) -
     for one in commands:
         message_id = id or uuid4()
         body = one.model_dump_json().encode()
-        await town._bus.tell(
+        await town._bus.publish(
             one.exchange, one.topic, envelope.told(message_id, body, one.topic, "test", message_id, None, "test")
         )
 
@@ -100,7 +100,7 @@ async def test_in_every_order_of_the_commands_the_newest_stands_and_each_is_answ
         return order_id
 
     order_ids = await asyncio.gather(*(told_in(order) for order in itertools.permutations(range(4))))
-    await town.quiet()
+    await town.wait_until_idle()
 
     for order_id in order_ids:
         row = await row_of(town, order_id)
@@ -138,7 +138,7 @@ async def test_a_message_that_is_delivered_twice_is_handled_once(town: Town) -> 
     await answered(town, order_id, 1)
     await tell(town, other, id=message_id)
 
-    await town.quiet()
+    await town.wait_until_idle()
     assert (await row_of(town, order_id))["status"] == "AWAITING_TRANSFER"
 
 

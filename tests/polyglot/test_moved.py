@@ -27,7 +27,7 @@ async def test_a_town_whose_writers_live_apart_books_and_keeps_its_promises(
     try:
         await town.start(*town.names)
         booked = await town.done(town.booking(await town.video(), customer()))
-        await town.quiet()
+        await town.wait_until_idle()
         homes = {settings.database_of(name) for name in town.names}
         stray = await town.rows("video_rental.videos", "select 1 from video_rental_rentals.rentals")
         kept = await town.rows("video_rental.rentals", "select status from video_rental_rentals.rentals")

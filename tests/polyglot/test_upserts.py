@@ -19,7 +19,7 @@ from storage.video_rental import my_page as store
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
 from workers.runtime.projections.rebuild import _begin
-from workers.runtime.projections.view import AWAY, apply
+from workers.runtime.projections.view import CONNECTION_ERRORS, apply
 from workers.runtime.settings import Settings
 from workers.video_rental.my_page import worker
 
@@ -87,9 +87,9 @@ async def entry(view: ViewDatabase, rental_id: UUID) -> MyPageEntry:
     return found
 
 
-async def page(view: ViewDatabase, **question: object) -> MyPage:
+async def page(view: ViewDatabase, **query: object) -> MyPage:
     async with view.read() as connection:
-        return await store.newest(connection, ListMyPage(**question))
+        return await store.newest(connection, ListMyPage(**query))
 
 
 async def test_it_is_the_database_that_was_asked_for(view: ViewDatabase, request: pytest.FixtureRequest) -> None:
@@ -211,7 +211,7 @@ async def until_done(change: Callable[[], Awaitable[None]]) -> None:
     for attempt in range(20):
         try:
             await change()
-        except AWAY:
+        except CONNECTION_ERRORS:
             assert attempt < 19
         else:
             return

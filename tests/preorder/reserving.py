@@ -105,8 +105,8 @@ async def mine(town: Town, member: Caller, status: ReservationStatus | None = No
 
 async def entry(town: Town, reservation: object, min_version: int = 0, caller: Caller = STAFF) -> Thing:
     """One reservation with its timeline."""
-    question = ShowMyReservation(reservation_id=id_of(reservation), min_version=min_version, caller=caller)
-    return await town.done(question)
+    query = ShowMyReservation(reservation_id=id_of(reservation), min_version=min_version, caller=caller)
+    return await town.done(query)
 
 
 def agrees(thing: Any, expected: Thing) -> bool:
@@ -186,7 +186,7 @@ async def kept(town: Town, reservation: object) -> int:
 
 async def discrepancies(town: Town) -> list[str]:
     """Whatever does not fit in a quiet town: quotas, money, receipts, and the view against its writer."""
-    await town.quiet()
+    await town.wait_until_idle()
     lists = await asyncio.gather(_quotas(town), _money(town), _receipts(town), _view(town))
     return [wrong for wrongs in lists for wrong in wrongs]
 

@@ -71,7 +71,7 @@ async def test_the_timeline_tells_all_of_it(town: Town, kim: Caller) -> None:
     await shown(town, reservation, receipt={"status": "ISSUED"})
     await town.done(cancel(reservation, kim))
     await cancelled(town, reservation)
-    await town.quiet()
+    await town.wait_until_idle()
 
     seen = await entry(town, reservation, caller=kim)
 
@@ -164,7 +164,7 @@ async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_c
     town: Town, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product_id = await product(town, quota=1)
-    await town.quiet()
+    await town.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed") as pause:
         waiting = asyncio.create_task(town.ask(reserve(product_id, kim)))
@@ -208,7 +208,7 @@ async def test_a_cancellation_before_payments_was_asked_leaves_a_tombstone_there
     town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product_id = await product(town)
-    await town.quiet()
+    await town.wait_until_idle()
 
     async with paused(monkeypatch, RESERVATIONS, "started") as pause:
         waiting = asyncio.create_task(attempt(town, reserve(product_id, kim)))
@@ -219,7 +219,7 @@ async def test_a_cancellation_before_payments_was_asked_leaves_a_tombstone_there
         code, _ = await waiting
 
     assert (code, ended["payment"]["status"]) == ("cancelled", "VOIDED")
-    await town.quiet()
+    await town.wait_until_idle()
     rows = await town.rows("provider", "select 1 from provider.charges where key = $1", UUID(pending["payment_id"]))
     assert rows == []
 
@@ -228,7 +228,7 @@ async def test_a_declined_payment_that_was_cancelled_meanwhile_is_cancelled(
     town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product_id = await product(town, quota=1)
-    await town.quiet()
+    await town.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed") as pause:
         waiting = asyncio.create_task(attempt(town, reserve(product_id, kim, "tok_declined")))
@@ -270,5 +270,5 @@ async def test_of_a_cancellation_and_an_approval_at_once_whichever_came_first_de
     outcomes = await asyncio.gather(*(once(number * 0.004) for number in range(10)))
 
     assert set(outcomes) <= {("cancelled", "VOIDED"), ("done", "REFUNDED")}
-    await town.quiet()
+    await town.wait_until_idle()
     assert len(await mine(town, kim, ReservationStatus.CANCELLED)) == 10

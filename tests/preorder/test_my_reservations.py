@@ -35,7 +35,7 @@ async def a_cancelled_one(town: Town, member: Caller) -> Thing:
 
 async def said_of(town: Town, reservation: Thing) -> list[Event]:
     """Every event about one reservation and its parts, as it was said."""
-    await town.quiet()
+    await town.wait_until_idle()
     known = {reservation["reservation_id"], reservation["payment_id"], reservation["product_id"]}
     keys = ("reservation_id", "payment_id", "product_id")
     told = [(topic, body) for topic, body in town.news if any(body.get(key) in known for key in keys)]
@@ -89,7 +89,7 @@ async def test_in_whatever_order_and_however_often_events_come_the_view_is_the_s
         random.Random(seed).shuffle(told)
         await tell(town, *told)
 
-    await town.quiet()
+    await town.wait_until_idle()
     for reservation_id, _ in copies:
         assert seen_in(await entry(town, reservation_id)) == expected
 
@@ -102,7 +102,7 @@ async def test_a_cancellation_that_comes_before_the_confirmation_is_not_undone_b
     await shown(town, reservation_id, status="CANCELLED", product=None, payment=None, receipt=None)
     await tell(town, *made[:-1])
 
-    await town.quiet()
+    await town.wait_until_idle()
     seen = await entry(town, reservation_id)
     assert (seen["status"], seen["version"]) == ("CANCELLED", 4)
     whats = [line["what"] for line in seen["timeline"] if line["what"].startswith("Reservation")]
@@ -151,7 +151,7 @@ async def test_pages_neither_skip_nor_repeat_and_a_status_narrows_them(town: Tow
     reservations = [await town.done(reserve(await product(town), kim)) for _ in range(5)]
     await town.done(cancel(reservations[2], kim))
     await cancelled(town, reservations[2])
-    await town.quiet()
+    await town.wait_until_idle()
     seen, cursor = [], None
 
     while True:
@@ -173,7 +173,7 @@ async def test_a_cursor_that_is_none_is_refused(town: Town) -> None:
 
 async def test_staff_see_everybodys(town: Town, kim: Caller, lee: Caller) -> None:
     both = [await town.done(reserve(await product(town), member)) for member in (kim, lee)]
-    await town.quiet()
+    await town.wait_until_idle()
 
     page = await town.done(ListMyReservations(limit=200))
 

@@ -59,12 +59,12 @@ async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbo
         for token in TOKENS:
             reply = await town.ask(reserve(await product(town), kim, token))
             assert ADDRESS not in reply.body.decode()
-        await town.quiet()
+        await town.wait_until_idle()
         reservation = next(item for item in await mine(town, kim) if item["status"] == "CONFIRMED")
         answer = await town.done(cancel(reservation, kim))
         await cancelled(town, reservation)
         seen = [answer, await entry(town, reservation), *await mine(town, kim), *await receipts_of(town, kim)]
-        await town.quiet()
+        await town.wait_until_idle()
 
         assert await everywhere(town, ADDRESS) == {"preorder_reservations.reservations"}
         assert await everywhere(town, "tok_") == set()
@@ -105,7 +105,7 @@ async def test_nobody_may_have_a_hand_in_another_customers_reservation(
 async def test_a_member_sees_only_their_own(town: Town, kim: Caller, lee: Caller) -> None:
     reservation = await town.done(reserve(await product(town), kim))
     await town.done(reserve(await product(town), lee))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert [item["reservation_id"] for item in await mine(town, kim)] == [reservation["reservation_id"]]
     listed = await town.done(ListReservations(member_id=kim.member_id))

@@ -17,7 +17,7 @@ from tests.support.elsewhere import rows_of
 from tests.support.town import Town
 from workers.preorder.my_reservations import my_reservations
 from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import Asker
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.projections.rebuild import rebuild
 
 
@@ -36,12 +36,12 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Calle
     await shown(town, kept, receipt={"status": "ISSUED"})
     elsewhere = request("tok_declined")
     await town.refused(elsewhere)
-    await town.quiet()
+    await town.wait_until_idle()
     before = await rows_of(town, MINE)
 
     applied = await _rebuild(town)
 
-    await town.quiet()
+    await town.wait_until_idle()
     after = await rows_of(town, MINE)
     assert after.keys() == before.keys() == {"reservations", "products", "payments", "refunds", "receipts", "timeline"}
     for name, rows in before.items():
@@ -54,14 +54,14 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Calle
 
 async def _rebuild(town: Town) -> int:
     bus = Bus(town.settings.amqp_url.get_secret_value(), "rebuild")
-    asker = Asker(bus, "rebuild", town.settings)
+    rpc = RpcClient(bus, "rebuild", town.settings)
     database = ViewDatabase(my_reservations.tables, town.settings.database_of(MINE))
     database.open()
     try:
         await bus.start()
-        await asker.start()
-        return await rebuild(my_reservations, database, bus, asker)
+        await rpc.start()
+        return await rebuild(my_reservations, database, bus, rpc)
     finally:
-        await asker.stop()
+        await rpc.stop()
         await bus.stop()
         await database.close()

@@ -68,7 +68,7 @@ class Tale:
 
     async def receipt(self, town: Town) -> Thing:
         """Its one receipt, once nothing is under way."""
-        await town.quiet()
+        await town.wait_until_idle()
         (receipt,) = await receipts_of(town, self.member)
         return receipt
 
@@ -183,7 +183,7 @@ async def test_a_cancel_overtakes_a_confirmation_that_is_held_back_and_no_live_r
             headers=held.headers,
         )
         await exchange.publish(back, routing_key=ReservationConfirmed.topic)
-        await town.quiet()
+        await town.wait_until_idle()
 
     assert (ended["receipt"]["status"], ended["receipt"]["issued_at"]) == ("VOIDED", None)
     assert [receipt["status"] for receipt in await receipts_of(town, kim)] == ["VOIDED"]
@@ -231,7 +231,7 @@ async def test_reservations_that_hears_of_the_void_twice_at_once_ends_once(town:
     (refunded,) = [body for body in town.said("payments.refund_succeeded") if body["payer"] == kim.member_id]
 
     await tell(town, *[ReceiptVoided(**told), RefundSucceeded(**refunded)] * 3)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert (await reservation_of(town, reservation))["version"] == 4
     assert await taken(town, UUID(reservation["product_id"])) == 0

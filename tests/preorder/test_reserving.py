@@ -72,7 +72,7 @@ async def test_a_paid_reservation_is_confirmed_and_gets_a_receipt(town: Town, ki
 
 async def test_the_receipt_is_issued_when_payments_approved(town: Town, kim: Caller) -> None:
     reservation = await town.done(reserve(await product(town), kim))
-    await town.quiet()
+    await town.wait_until_idle()
 
     (approved,) = [body for body in town.said("payments.payment_approved") if body["payer"] == kim.member_id]
     (receipt,) = await receipts_of(town, kim)
@@ -91,13 +91,13 @@ async def test_the_reservation_takes_the_id_of_the_request_and_a_repeat_changes_
 
     assert first == second
     assert first[1]["reservation_id"] == str(request_id)
-    await town.quiet()
+    await town.wait_until_idle()
     assert len(await mine(town, kim)) == 1
 
 
 async def test_nothing_says_confirmed_before_the_payment_is_approved(town: Town, kim: Caller) -> None:
     reservation = await town.done(reserve(await product(town), kim))
-    await town.quiet()
+    await town.wait_until_idle()
 
     (confirmed,) = [
         body
@@ -188,7 +188,7 @@ async def test_one_member_reserves_two_models(town: Town, kim: Caller) -> None:
     for _ in range(2):
         await town.done(reserve(await product(town), kim))
 
-    await town.quiet()
+    await town.wait_until_idle()
     assert [item["status"] for item in await mine(town, kim)] == ["CONFIRMED"] * 2
 
 
@@ -211,7 +211,7 @@ async def test_who_was_declined_or_has_cancelled_may_reserve_again(town: Town, k
     second = await town.done(reserve(product_id, kim))
 
     assert (second["status"], await taken(town, product_id)) == ("CONFIRMED", 1)
-    await town.quiet()
+    await town.wait_until_idle()
     assert [item["status"] for item in await mine(town, kim)] == ["CONFIRMED", "CANCELLED", "REJECTED"]
 
 

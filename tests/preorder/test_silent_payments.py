@@ -82,7 +82,7 @@ async def test_an_approval_that_nobody_heard_is_voided(
     town: Town, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product_id = await product(town, quota=1)
-    await town.quiet()
+    await town.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed"):
         refusal = await town.refused(reserve(product_id, kim))

@@ -77,7 +77,7 @@ async def _answers(town: Town, wish: Message, kind: str) -> bool:
 async def test_my_reservations_answers_while_all_its_writers_are_down(town: Town, kim: Caller) -> None:
     reservation = await town.done(reserve(await product(town, name="Gureum 5"), kim))
     declined = await town.refused(reserve(await product(town), kim, "tok_declined"))
-    await town.quiet()
+    await town.wait_until_idle()
     await away(town, "payments", PRODUCTS, RESERVATIONS, RECEIPTS)
 
     first, second = await mine(town, kim)

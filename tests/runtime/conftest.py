@@ -28,4 +28,4 @@ async def lab(own_lab: Lab) -> AsyncIterator[Lab]:
 @pytest.fixture
 def worker() -> Worker:
     """The lab's worker, without handlers."""
-    return Worker("lab", takes_up=False)
+    return Worker("lab", resolves_dead_letters=False)

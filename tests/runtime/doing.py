@@ -10,7 +10,7 @@ from tests.runtime.lab import Decide, Do, Done, Happened, Lab, Look, Remember, e
 from tests.support.messages import as_message
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.messaging.bus import REPLIES
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 KNOWN = Statement("select count(*) from lab.effects where what = :what")
@@ -26,33 +26,33 @@ async def remember(command: Remember, tx: Tx) -> None:
     await effect(tx, command.text)
 
 
-async def look(question: Look, session: Session) -> Done:
-    if question.text and not await session.value(KNOWN, what=question.text):
-        raise NotKnownYet
-    return Done(text=question.text)
+async def look(query: Look, session: Session) -> Done:
+    if query.text and not await session.value(KNOWN, what=query.text):
+        raise RetryableNotFound
+    return Done(text=query.text)
 
 
 def does_it_all(worker: Worker) -> Worker:
     """Does, looks and remembers."""
-    worker.on(Do)(do)
-    worker.on(Look)(look)
-    worker.on(Remember)(remember)
+    worker.handles(Do)(do)
+    worker.handles(Look)(look)
+    worker.handles(Remember)(remember)
     return worker
 
 
 async def neighbour(lab: Lab, let_go: asyncio.Event, begun: asyncio.Event) -> None:
     """Another context, which decides once it is let go."""
-    other = Worker("neighbour", takes_up=False)
-    other.on(Decide)(do)
+    other = Worker("neighbour", resolves_dead_letters=False)
+    other.handles(Decide)(do)
     await topology.apply(lab.amqp_url, topology.plan([other]))
     channel = await lab.channel()
     replies = await channel.get_exchange(REPLIES, ensure=False)
     queue = await channel.get_queue(f"{Decide.topic}@neighbour")
 
-    async def decide(question: Any) -> None:
+    async def decide(query: Any) -> None:
         begun.set()
         await let_go.wait()
-        answer = envelope.reply("done", b'{"text": "yes"}', question.correlation_id, "neighbour", replayed=False)
-        await replies.publish(as_message(answer), routing_key=question.reply_to.partition("|")[0])
+        answer = envelope.reply("done", b'{"text": "yes"}', query.correlation_id, "neighbour", replayed=False)
+        await replies.publish(as_message(answer), routing_key=query.reply_to.partition("|")[0])
 
     await queue.consume(decide, no_ack=True)

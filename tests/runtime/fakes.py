@@ -9,11 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.town import eventually
-from workers.runtime.messaging.rpc import Request
+from workers.runtime.messaging.rpc import RpcRequest
 
 
 class FakeBus:
-    """What an `Asker` needs of a bus."""
+    """What an `RpcClient` needs of a bus."""
 
     def __init__(self) -> None:
         self.connected = True
@@ -34,14 +34,16 @@ class FakeBus:
         self.answers: list[tuple[str, bytes]] = []
         """Kinds and bodies of the next replies; the last one again and again, none at all: silence."""
 
-    async def look(self, queue: str) -> tuple[int, int] | None:
+    async def inspect_queue(self, queue: str) -> tuple[int, int] | None:
         self.looked.append(queue)
         await asyncio.sleep(self.look_takes)
         if self.look_fails:
             raise self.look_fails
         return self.found
 
-    async def ask(self, exchange: str, topic: str, message: Any, on_return: Callable[[], None]) -> Callable[[], None]:
+    async def request(
+        self, exchange: str, topic: str, message: Any, on_return: Callable[[], None]
+    ) -> Callable[[], None]:
         self.asked.append(message)
         self.return_the_last = on_return
         if self.ask_fails:
@@ -64,6 +66,6 @@ class FakeBus:
         self.on_reply(SimpleNamespace(correlation_id=correlation_id, type=kind, body=body, headers=headers))
 
 
-def request(topic: str = "lab.decide") -> Request:
+def request(topic: str = "lab.decide") -> RpcRequest:
     id = uuid4()
-    return Request(topic, "yeyak.commands", b"{}", id, "customer:kim", id)
+    return RpcRequest(topic, "yeyak.commands", b"{}", id, "customer:kim", id)

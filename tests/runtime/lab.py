@@ -13,14 +13,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.base import Command, Event, Message, Question, Shape
+from contracts.base import Command, Event, Message, Query, Shape
 from storage.database import Statement
 from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
 from tests.support.town import Town
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.processing.tx import Tx
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
@@ -37,7 +37,7 @@ class Do(Command[Done]):
     text: str = ""
 
 
-class Look(Question[Done]):
+class Look(Query[Done]):
     topic = "lab.look"
 
     text: str = ""
@@ -111,11 +111,11 @@ class Lab(Town):
         self._channels.append(await self._connection.channel())
         return self._channels[-1]
 
-    async def run(self, worker: Worker, replica: str = "", **settings: Any) -> Context:
+    async def run(self, worker: Worker, replica: str = "", **settings: Any) -> WorkerRuntime:
         """Start a worker with its queues; it reaches its database through the proxy."""
         await topology.apply(self.amqp_url, topology.plan([worker]))
         changed = self.settings.model_copy(update={"context_database_urls": self._through, **settings})
-        context = worker.context(changed)
+        context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
         self._asker._doors.clear()  # what was seen of an earlier test's consumers
@@ -126,11 +126,11 @@ class Lab(Town):
         await self._connection.close()
         await self.database.cut()
 
-    async def tell(self, message: Message, id: UUID | None = None) -> UUID:
+    async def publish(self, message: Message, id: UUID | None = None) -> UUID:
         """Tell a message as an outbox would; returns its id."""
         id = id or uuid4()
         told = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
-        await self._bus.tell(message.exchange, message.topic, told)
+        await self._bus.publish(message.exchange, message.topic, told)
         return id
 
     async def effects(self, id: UUID | None = None) -> list[str]:

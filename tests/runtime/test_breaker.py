@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.runtime.messaging.breaker import Breaker
+from workers.runtime.messaging.breaker import CircuitBreaker
 
 REST = 5.0
 
@@ -25,31 +25,31 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(REST, clock=clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(REST, clock=clock)
 
 
-def ask(breaker: Breaker, outcome: str) -> None:
+def ask(breaker: CircuitBreaker, outcome: str) -> None:
     admitted = breaker.admit()
     assert admitted
     getattr(breaker, outcome)(admitted)
 
 
-def opened(breaker: Breaker) -> Breaker:
+def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     for _ in range(10):
         ask(breaker, "silence")
     assert breaker.state == "open"
     return breaker
 
 
-def test_nine_silent_asks_of_the_last_twenty_leave_it_closed(breaker: Breaker) -> None:
+def test_nine_silent_asks_of_the_last_twenty_leave_it_closed(breaker: CircuitBreaker) -> None:
     for number in range(40):
         ask(breaker, "silence" if number % 20 < 9 else "heard")
 
     assert breaker.state == "closed"
 
 
-def test_the_tenth_silent_ask_of_the_last_twenty_opens_it(breaker: Breaker) -> None:
+def test_the_tenth_silent_ask_of_the_last_twenty_opens_it(breaker: CircuitBreaker) -> None:
     for number in range(19):
         ask(breaker, "silence" if number % 2 else "heard")
     assert breaker.state == "closed"
@@ -57,11 +57,11 @@ def test_the_tenth_silent_ask_of_the_last_twenty_opens_it(breaker: Breaker) -> N
     ask(breaker, "silence")
 
     assert breaker.state == "open"
-    assert breaker.is_shut()
+    assert breaker.is_open()
     assert not breaker.admit()
 
 
-def test_asks_that_were_never_published_count_neither_way(breaker: Breaker) -> None:
+def test_asks_that_were_never_published_count_neither_way(breaker: CircuitBreaker) -> None:
     for _ in range(9):
         ask(breaker, "silence")
     for _ in range(100):
@@ -73,7 +73,7 @@ def test_asks_that_were_never_published_count_neither_way(breaker: Breaker) -> N
 
 @pytest.mark.parametrize(("passed", "retry_after"), [(0.0, 5), (0.2, 5), (3.9, 2), (4.5, 1), (60.0, 1)])
 def test_its_remaining_rest_is_what_the_caller_is_told_to_wait(
-    breaker: Breaker, clock: Clock, passed: float, retry_after: int
+    breaker: CircuitBreaker, clock: Clock, passed: float, retry_after: int
 ) -> None:
     opened(breaker)
 
@@ -82,17 +82,17 @@ def test_its_remaining_rest_is_what_the_caller_is_told_to_wait(
     assert breaker.retry_after == retry_after
 
 
-def test_half_open_it_admits_one_probe_and_no_other(breaker: Breaker, clock: Clock) -> None:
+def test_half_open_it_admits_one_probe_and_no_other(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
 
     assert breaker.state == "half_open"
-    assert not breaker.is_shut()
+    assert not breaker.is_open()
     assert sum(bool(breaker.admit()) for _ in range(50)) == 1
-    assert breaker.is_shut()
+    assert breaker.is_open()
 
 
-def test_an_answered_probe_closes_it_with_a_clean_slate(breaker: Breaker, clock: Clock) -> None:
+def test_an_answered_probe_closes_it_with_a_clean_slate(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
     ask(breaker, "heard")
@@ -104,7 +104,7 @@ def test_an_answered_probe_closes_it_with_a_clean_slate(breaker: Breaker, clock:
     assert breaker.state == "closed"
 
 
-def test_a_silent_probe_opens_it_for_another_whole_rest(breaker: Breaker, clock: Clock) -> None:
+def test_a_silent_probe_opens_it_for_another_whole_rest(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
     ask(breaker, "silence")
@@ -116,7 +116,7 @@ def test_a_silent_probe_opens_it_for_another_whole_rest(breaker: Breaker, clock:
     assert breaker.admit()
 
 
-def test_a_probe_that_was_never_published_leaves_its_place_to_another(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_that_was_never_published_leaves_its_place_to_another(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
     ask(breaker, "not_asked")
@@ -127,7 +127,7 @@ def test_a_probe_that_was_never_published_leaves_its_place_to_another(breaker: B
 
 @pytest.mark.parametrize("outcome", ["heard", "silence", "not_asked"])
 def test_an_ask_from_before_it_opened_says_nothing_about_the_probe(
-    breaker: Breaker, clock: Clock, outcome: str
+    breaker: CircuitBreaker, clock: Clock, outcome: str
 ) -> None:
     early = breaker.admit()
     assert early

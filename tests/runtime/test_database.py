@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage import database as module
-from storage.database import AWAY, CommitInDoubt, Database, Statement
+from storage.database import CONNECTION_ERRORS, CommitInDoubt, Database, Statement
 from tests.support import servers as support
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
@@ -81,7 +81,7 @@ async def test_a_connection_that_the_server_closed_is_replaced(database: Databas
     async def again() -> int:
         try:
             return await backend(database)
-        except AWAY:
+        except CONNECTION_ERRORS:
             return await backend(database)
 
     assert await again() != pid
@@ -99,7 +99,7 @@ async def test_what_nobody_needs_is_closed(database: Database, monkeypatch: pyte
 
 async def test_a_stopped_database_is_away_and_starts_again(database: Database) -> None:
     await database.close()
-    with pytest.raises(AWAY):
+    with pytest.raises(CONNECTION_ERRORS):
         await backend(database)
 
     await database.start()

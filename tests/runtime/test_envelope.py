@@ -105,7 +105,7 @@ def test_what_is_told_arrives_as_it_was_sent_and_stays_on_disk() -> None:
 def test_a_dead_copy_says_why_and_where_and_keeps_what_it_was() -> None:
     raw = delivery(message_id=None, content_type=None, headers={"actor": "x"})
 
-    copy = envelope.buried(raw, "lab.decide@lab", "y" * 2000)
+    copy = envelope.dead_letter_copy(raw, "lab.decide@lab", "y" * 2000)
 
     assert copy.headers == {
         "actor": "x",

@@ -12,9 +12,9 @@ import pytest
 from storage.database import Session
 from tests.runtime.lab import Do, Done, Lab, Look, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.processing.availability import Gate
+from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.tx import Tx
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.worker import Worker
 
 
@@ -31,39 +31,39 @@ class Away:
             raise OSError("away")
 
 
-async def test_a_gate_opens_when_the_database_answers_again() -> None:
+async def test_a_availability_opens_when_the_database_answers_again() -> None:
     database = Away()
-    gate = Gate("lab", database)
-    assert await gate.passed(0)
-    gate.shut(OSError("away"))
-    waiting = [asyncio.create_task(gate.passed(5)) for _ in range(10)]
+    availability = DatabaseAvailability("lab", database)
+    assert await availability.wait(0)
+    availability.lost(OSError("away"))
+    waiting = [asyncio.create_task(availability.wait(5)) for _ in range(10)]
     await eventually(lambda: asyncio.sleep(0, database.pings >= 2), every=0.01)
-    assert not gate.is_open
+    assert not availability.is_available
 
     database.back.set()
 
     assert all(await asyncio.gather(*waiting))
-    assert gate.is_open
+    assert availability.is_available
 
 
-async def test_a_gate_that_is_shut_by_many_asks_once_at_a_time() -> None:
+async def test_a_availability_that_is_shut_by_many_asks_once_at_a_time() -> None:
     database = Away()
-    gate = Gate("lab", database)
+    availability = DatabaseAvailability("lab", database)
 
     for _ in range(50):
-        gate.shut(OSError("away"))
+        availability.lost(OSError("away"))
     await asyncio.sleep(0)
 
     assert database.pings == 1
-    gate.stop()
+    availability.stop()
 
 
 async def test_whoever_has_no_patience_is_told_so() -> None:
-    gate = Gate("lab", Away())
-    gate.shut(OSError("away"))
+    availability = DatabaseAvailability("lab", Away())
+    availability.lost(OSError("away"))
 
-    assert not await gate.passed(0.02)
-    gate.stop()
+    assert not await availability.wait(0.02)
+    availability.stop()
 
 
 # -- in a context
@@ -74,7 +74,7 @@ async def do(command: Do, tx: Tx) -> Done:
     return Done(text=command.text)
 
 
-async def look(question: Look, session: Session) -> Done:
+async def look(query: Look, session: Session) -> Done:
     await session.connection.fetchval("select 1")
     return Done()
 
@@ -86,12 +86,12 @@ async def remember(command: Remember, tx: Tx) -> None:
 @pytest.fixture
 def worker(worker: Worker) -> Worker:
     for message, handler in ((Do, do), (Look, look), (Remember, remember)):
-        worker.on(message)(handler)
+        worker.handles(message)(handler)
     return worker
 
 
-async def is_open(context: Context) -> bool:
-    return context.gate.is_open
+async def is_open(context: WorkerRuntime) -> bool:
+    return context.availability.is_available
 
 
 @pytest.mark.parametrize("message", [Look(), Do(text="now")], ids=["question", "command"])
@@ -128,15 +128,15 @@ async def test_it_is_not_ready_while_its_database_is_away(lab: Lab, worker: Work
 async def test_what_is_told_waits_and_is_done_once(lab: Lab, worker: Worker) -> None:
     context = await lab.run(worker)
     await lab.database.cut()
-    ids = [await lab.tell(Remember()) for _ in range(20)]
+    ids = [await lab.publish(Remember()) for _ in range(20)]
 
     async def held() -> bool:
-        return len(context.hearing.at_work) == 20 and not context.gate.is_open
+        return len(context.consumers.at_work) == 20 and not context.availability.is_available
 
     await eventually(held)
     await lab.database.mend()
 
-    await lab.quiet()
+    await lab.wait_until_idle()
     rows = await lab.rows("lab", "select id, state, failures from lab.inbox")
     assert {row["id"] for row in rows} == set(ids)
     assert {(row["state"], row["failures"]) for row in rows} == {("done", 0)}
@@ -147,22 +147,22 @@ async def test_what_was_held_for_too_long_is_given_back_and_comes_again(
     lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliveries: list[Any] = []
-    deliver = Context.deliver
+    deliver = WorkerRuntime.deliver
 
-    async def counted(context: Context, raw: Any, handler: Any) -> None:
+    async def counted(context: WorkerRuntime, raw: Any, handler: Any) -> None:
         deliveries.append(raw.redelivered)
         await deliver(context, raw, handler)
 
-    monkeypatch.setattr(Context, "deliver", counted)
-    context = await lab.run(worker, gate_patience_seconds=0.2)
+    monkeypatch.setattr(WorkerRuntime, "deliver", counted)
+    context = await lab.run(worker, database_patience_seconds=0.2)
     await lab.database.cut()
-    id = await lab.tell(Remember())
+    id = await lab.publish(Remember())
 
     await eventually(lambda: asyncio.sleep(0, len(deliveries) >= 3))
     await lab.database.mend()
     await eventually(lambda: is_open(context))
 
-    await lab.quiet()
+    await lab.wait_until_idle()
     assert deliveries[0] is False
     assert all(deliveries[1:])
     assert await lab.effects(id) == ["redelivered"]
@@ -170,7 +170,7 @@ async def test_what_was_held_for_too_long_is_given_back_and_comes_again(
 
 async def test_a_timer_that_comes_due_meanwhile_fires_when_it_is_back(lab: Lab, worker: Worker) -> None:
     async def set_timer(command: Do, tx: Tx) -> Done:
-        tx.later(Remember())
+        tx.schedule(Remember())
         return Done()
 
     worker.handlers[Do.topic].first = set_timer
@@ -179,13 +179,13 @@ async def test_a_timer_that_comes_due_meanwhile_fires_when_it_is_back(lab: Lab, 
     await lab.database.cut()
 
     async def is_shut() -> bool:
-        return not context.gate.is_open
+        return not context.availability.is_available
 
     await eventually(is_shut)
     await lab.database.mend()
 
     await eventually(lab.effects)
-    await lab.quiet()
+    await lab.wait_until_idle()
     assert await lab.effects() == ["first"]
 
 

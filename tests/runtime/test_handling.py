@@ -13,7 +13,7 @@ from contracts.base import Refused
 from tests.runtime.doing import KNOWN, does_it_all, neighbour
 from tests.runtime.lab import Decide, Do, Done, Lab, Look, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.processing.tx import Ask, NotBegun, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 
@@ -84,16 +84,16 @@ async def test_a_repeat_of_work_under_way_in_any_replica_is_still_running_and_th
 ) -> None:
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def ask_somebody(command: Do, tx: Tx) -> Ask:
+    async def ask_somebody(command: Do, tx: Tx) -> Request:
         await effect(tx, "begun")
-        return tx.ask(Decide(), within=3.0)
+        return tx.request(Decide(), within=3.0)
 
     async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
         return Done(text="settled")
 
     await neighbour(lab, let_go, begun)
     worker.handlers.pop(Do.topic)
-    worker.on(Do, asks=Decide)(ask_somebody).then(settle)
+    worker.handles(Do, requests=Decide)(ask_somebody).then(settle)
     await lab.run(worker)
     await lab.run(worker, replica=" (second)")
     id = uuid4()
@@ -118,7 +118,7 @@ async def test_an_ask_that_waited_here_for_too_long_is_not_begun(lab: Lab, worke
     reply = await lab.ask(Do(text="late"), id=id, within=0.6, budget=0.5)
 
     assert reply.kind == "unknown"
-    await lab.quiet()
+    await lab.wait_until_idle()
     assert await lab.row(id) is None
     assert await lab.effects(id) == []
 
@@ -126,7 +126,7 @@ async def test_an_ask_that_waited_here_for_too_long_is_not_begun(lab: Lab, worke
 async def test_what_is_told_is_never_too_late(lab: Lab, worker: Worker) -> None:
     await lab.run(worker, delay_ms="lab=200-300,other=9000")
 
-    id = await lab.tell(Remember(text="in time"))
+    id = await lab.publish(Remember(text="in time"))
 
     await eventually(lambda: lab.effects(id))
 
@@ -137,7 +137,7 @@ async def test_what_is_told_is_never_too_late(lab: Lab, worker: Worker) -> None:
 async def test_what_is_not_known_yet_is_looked_for_again(lab: Lab, worker: Worker) -> None:
     async def needs_it(command: Do, tx: Tx) -> Done:
         if not await tx.value(KNOWN, what="news"):
-            raise NotKnownYet
+            raise RetryableNotFound
         return Done()
 
     worker.handlers[Do.topic].first = needs_it
@@ -145,7 +145,7 @@ async def test_what_is_not_known_yet_is_looked_for_again(lab: Lab, worker: Worke
     asks = [asyncio.create_task(lab.ask(message)) for message in (Do(), Look(text="news"))]
     await asyncio.sleep(0.15)  # it has been looked for in vain
 
-    await lab.tell(Remember(text="news"))
+    await lab.publish(Remember(text="news"))
 
     assert [reply.kind for reply in await asyncio.gather(*asks)] == ["done", "done"]
 
@@ -153,7 +153,7 @@ async def test_what_is_not_known_yet_is_looked_for_again(lab: Lab, worker: Worke
 @pytest.mark.parametrize("message", [Do(text="nothing"), Look(text="nothing")], ids=["command", "question"])
 async def test_what_is_not_known_after_half_a_second_is_not_found(lab: Lab, worker: Worker, message: Any) -> None:
     async def needs_it(command: Do, tx: Tx) -> Done:
-        raise NotKnownYet
+        raise RetryableNotFound
 
     worker.handlers[Do.topic].first = needs_it
     await lab.run(worker)
@@ -167,7 +167,7 @@ async def test_what_is_not_known_after_half_a_second_is_not_found(lab: Lab, work
 
 async def test_what_is_not_known_yet_may_be_refused_in_words_of_its_own(lab: Lab, worker: Worker) -> None:
     async def needs_it(command: Do, tx: Tx) -> Done:
-        raise NotKnownYet("not_priced_yet")
+        raise RetryableNotFound("not_priced_yet")
 
     worker.handlers[Do.topic].first = needs_it
     await lab.run(worker)
@@ -186,8 +186,8 @@ async def test_a_step_that_only_looks_writes_nothing_before_it_is_answered(lab: 
     outcomes: list[Any] = []
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def what_does_it_cost(command: Do, tx: Tx) -> Ask:
-        return tx.ask(Decide(), within=3.0)
+    async def what_does_it_cost(command: Do, tx: Tx) -> Request:
+        return tx.request(Decide(), within=3.0)
 
     async def note(command: Do, outcome: Any, tx: Tx) -> Done:
         outcomes.append(outcome)
@@ -196,7 +196,7 @@ async def test_a_step_that_only_looks_writes_nothing_before_it_is_answered(lab: 
 
     await neighbour(lab, let_go, begun)
     worker.handlers.pop(Do.topic)
-    worker.on(Do, asks=Decide, looks=True)(what_does_it_cost).then(note)
+    worker.handles(Do, requests=Decide, read_only=True)(what_does_it_cost).then(note)
     await lab.run(worker)
     id = uuid4()
 
@@ -214,18 +214,18 @@ async def test_a_step_that_only_looks_writes_nothing_before_it_is_answered(lab: 
 async def test_a_look_that_nobody_answers_leaves_nothing_and_may_be_asked_for_again(lab: Lab, worker: Worker) -> None:
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def what_does_it_cost(command: Do, tx: Tx) -> Ask:
-        return tx.ask(Decide(), within=3.0 if let_go.is_set() else 0.2)
+    async def what_does_it_cost(command: Do, tx: Tx) -> Request:
+        return tx.request(Decide(), within=3.0 if let_go.is_set() else 0.2)
 
     async def note(command: Do, outcome: Any, tx: Tx) -> Done:
         await effect(tx, "noted")
-        if outcome is Silence.UNKNOWN:
-            raise NotBegun
+        if outcome is NoReply.UNKNOWN:
+            raise NothingCommitted
         return Done(text="noted")
 
     await neighbour(lab, let_go, begun)
     worker.handlers.pop(Do.topic)
-    worker.on(Do, asks=Decide, looks=True)(what_does_it_cost).then(note)
+    worker.handles(Do, requests=Decide, read_only=True)(what_does_it_cost).then(note)
     await lab.run(worker)
     id = uuid4()
 
@@ -239,15 +239,15 @@ async def test_a_look_that_nobody_answers_leaves_nothing_and_may_be_asked_for_ag
 
 
 async def test_a_shut_door_is_seen_before_anything_is_written(lab: Lab, worker: Worker) -> None:
-    async def begin(command: Do, tx: Tx) -> Ask:
+    async def begin(command: Do, tx: Tx) -> Request:
         await effect(tx, "begun")
-        return tx.ask(Decide(), within=1.0)
+        return tx.request(Decide(), within=1.0)
 
     async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
         return Done(text=str(outcome))
 
     worker.handlers.pop(Do.topic)
-    worker.on(Do, asks=Decide)(begin).then(settle)
+    worker.handles(Do, requests=Decide)(begin).then(settle)
     await lab.run(worker)
     id = uuid4()
 

@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.base import Refused
-from contracts.journal import take_up_dead_letter
+from contracts.journal import apply_resolution
 from storage.database import CommitInDoubt, Database, Session, Statement
 from storage.inbox import Inbox
 from tests.runtime.doing import KNOWN, does_it_all, neighbour, remember
 from tests.runtime.lab import Decide, Do, Done, Lab, Remember, effect
 from tests.support.town import eventually
-from workers.runtime.processing.tx import Again, Ask, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, RunAgain, Tx
 from workers.runtime.worker import Worker
 
 
@@ -32,15 +32,15 @@ def worker(worker: Worker) -> Worker:
 
 
 async def test_a_step_that_is_not_over_starts_again_with_growing_delay(lab: Lab, worker: Worker) -> None:
-    async def five_times(command: Remember, tx: Tx) -> Again | None:
+    async def five_times(command: Remember, tx: Tx) -> RunAgain | None:
         await effect(tx, "tried")
         times = await tx.value(Statement("select count(*) from lab.effects where message_id = :id"), id=tx.id)
-        return Again(tx.growing(0.1, 10)) if times < 5 else None
+        return RunAgain(tx.backoff(0.1, 10)) if times < 5 else None
 
     worker.handlers[Remember.topic].first = five_times
     await lab.run(worker)
 
-    id = await lab.tell(Remember())
+    id = await lab.publish(Remember())
     await eventually(lambda: _state(lab, id, "done"))
 
     rows = await lab.rows("lab", "select at - lag(at) over (order by at) as gap from lab.effects order by at")
@@ -53,8 +53,10 @@ async def test_a_step_that_is_not_over_starts_again_with_growing_delay(lab: Lab,
 async def test_what_is_told_meanwhile_is_told_to_every_repeat_and_is_not_kept(lab: Lab, worker: Worker) -> None:
     over = asyncio.Event()
 
-    async def once_over(command: Do, tx: Tx) -> Done | Again:
-        return Done(text="over") if over.is_set() else Again(timedelta(seconds=0.1), meanwhile=Refused("still_at_it"))
+    async def once_over(command: Do, tx: Tx) -> Done | RunAgain:
+        return (
+            Done(text="over") if over.is_set() else RunAgain(timedelta(seconds=0.1), meanwhile=Refused("still_at_it"))
+        )
 
     worker.handlers[Do.topic].first = once_over
     await lab.run(worker)
@@ -78,7 +80,7 @@ async def _state(lab: Lab, id: Any, state: str) -> bool:
 async def test_a_timer_fires_once_however_many_replicas_look(lab: Lab, worker: Worker) -> None:
     async def set_timers(command: Do, tx: Tx) -> Done:
         for number in range(40):
-            tx.later(Remember(text=str(number)), after=timedelta(seconds=0.2), name=str(number))
+            tx.schedule(Remember(text=str(number)), after=timedelta(seconds=0.2), name=str(number))
         return Done()
 
     worker.handlers[Do.topic].first = set_timers
@@ -86,7 +88,7 @@ async def test_a_timer_fires_once_however_many_replicas_look(lab: Lab, worker: W
         await lab.run(worker, replica=replica)
 
     await lab.done(Do())
-    await lab.quiet()
+    await lab.wait_until_idle()
 
     assert sorted(map(int, await lab.effects())) == list(range(40))
 
@@ -95,7 +97,7 @@ async def test_a_timer_belongs_to_the_story_that_set_it(lab: Lab, worker: Worker
     seen: list[Any] = []
 
     async def set_timer(command: Do, tx: Tx) -> Done:
-        tx.later(Remember())
+        tx.schedule(Remember())
         return Done()
 
     async def fired(command: Remember, tx: Tx) -> None:
@@ -108,7 +110,7 @@ async def test_a_timer_belongs_to_the_story_that_set_it(lab: Lab, worker: Worker
 
     await lab.done(Do(), id=id)
 
-    await lab.quiet()
+    await lab.wait_until_idle()
     assert seen == [(id, id, "customer:test")]
 
 
@@ -122,18 +124,18 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     let_go, begun = asyncio.Event(), asyncio.Event()
     let_go.set()
 
-    async def begin(command: Do, tx: Tx) -> Ask:
-        return tx.ask(Decide(), within=0.2)
+    async def begin(command: Do, tx: Tx) -> Request:
+        return tx.request(Decide(), within=0.2)
 
     async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
         outcomes.append(outcome)
-        if outcome is not Silence.UNKNOWN:
+        if outcome is not NoReply.UNKNOWN:
             raise Refused("no")
         return Done(text="settled later")
 
     await neighbour(lab, let_go, begun)
     worker.handlers.pop(Do.topic)
-    worker.on(Do, asks=Decide)(begin).then(settle)
+    worker.handles(Do, requests=Decide)(begin).then(settle)
     await lab.run(worker)
     id = uuid4()
 
@@ -141,7 +143,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     await eventually(lambda: _state(lab, id, "done"))
 
     assert reply.kind in ("unknown", "still_running")
-    assert outcomes == [Done(text="yes"), Silence.UNKNOWN]
+    assert outcomes == [Done(text="yes"), NoReply.UNKNOWN]
 
 
 @pytest.mark.parametrize(
@@ -156,19 +158,19 @@ async def test_a_handler_that_always_fails_ends_as_a_dead_letter(lab: Lab, worke
     worker.handlers[Remember.topic].first = fail
     await lab.run(worker, retry_seconds=(0.05,))
 
-    id = await lab.tell(Remember())
+    id = await lab.publish(Remember())
 
     await eventually(lambda: _state(lab, id, "dead"))
     assert "a bug" in (await lab.row(id))["error"]
-    assert lab.contexts["lab"].gate.is_open
+    assert lab.contexts["lab"].availability.is_available
 
 
 async def test_a_begun_step_that_became_a_dead_letter_is_settled_when_it_is_replayed(lab: Lab) -> None:
     worker, mended, let_go, begun = Worker("lab"), asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def begin(command: Do, tx: Tx) -> Ask:
+    async def begin(command: Do, tx: Tx) -> Request:
         await effect(tx, "begun")
-        return tx.ask(Decide(), within=0.2)
+        return tx.request(Decide(), within=0.2)
 
     async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
         if not mended.is_set():
@@ -177,17 +179,17 @@ async def test_a_begun_step_that_became_a_dead_letter_is_settled_when_it_is_repl
         return Done(text="settled later")
 
     await neighbour(lab, let_go, begun)
-    worker.on(Do, asks=Decide)(begin).then(settle)
+    worker.handles(Do, requests=Decide)(begin).then(settle)
     await lab.run(worker, retry_seconds=(0.05,))
     id = uuid4()
     await lab.ask(Do(), id=id, within=0.5, budget=0.3)
     await eventually(lambda: _state(lab, id, "dead"))
 
     mended.set()
-    await lab.tell(take_up_dead_letter("lab")(message_id=id, action="replay", reason="it is mended"))
+    await lab.publish(apply_resolution("lab")(message_id=id, action="replay", reason="it is mended"))
 
     await eventually(lambda: _state(lab, id, "done"))
-    assert await lab.effects(id) == ["begun", "settled as Silence.UNKNOWN"]
+    assert await lab.effects(id) == ["begun", "settled as NoReply.UNKNOWN"]
 
 
 async def too_few_values(tx: Tx) -> None:
@@ -214,7 +216,7 @@ async def test_a_handler_that_misuses_its_connection_ends_as_a_dead_letter_and_i
     worker.handlers[Remember.topic].first = mistaken
     await lab.run(worker, retry_seconds=(0.05,))
 
-    ids = [await lab.tell(Remember(text=text)) for text in ("mistaken", "one", "two", "three")]
+    ids = [await lab.publish(Remember(text=text)) for text in ("mistaken", "one", "two", "three")]
 
     for id, state in zip(ids, ("dead", "done", "done", "done"), strict=True):
         await eventually(lambda: _state(lab, id, state))  # noqa: B023
@@ -235,7 +237,9 @@ async def test_a_crowd_in_which_some_fail_and_all_come_twice_has_each_effect_onc
     await lab.run(worker, replica=" (second)", retry_seconds=(0.05,))
 
     ids = [uuid4() for _ in range(60)]
-    await asyncio.gather(*(lab.tell(Remember(text=str(number)), id) for number, id in enumerate(ids) for _ in range(2)))
+    await asyncio.gather(
+        *(lab.publish(Remember(text=str(number)), id) for number, id in enumerate(ids) for _ in range(2))
+    )
 
     for number, id in enumerate(ids):
         await eventually(lambda: _state(lab, id, "done" if number % 5 else "dead"))  # noqa: B023
@@ -265,9 +269,9 @@ async def test_who_only_looks_sends_nobody_back(lab: Lab, worker: Worker) -> Non
     let_go = asyncio.Event()
     let_go.set()
 
-    async def look(command: Do, tx: Tx) -> Ask:
+    async def look(command: Do, tx: Tx) -> Request:
         ran[command.text] += 1
-        return tx.ask(Decide(), within=3.0)
+        return tx.request(Decide(), within=3.0)
 
     async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
         await effect(tx, command.text)
@@ -275,7 +279,7 @@ async def test_who_only_looks_sends_nobody_back(lab: Lab, worker: Worker) -> Non
 
     await neighbour(lab, let_go, asyncio.Event())
     worker.handlers.pop(Do.topic)
-    worker.on(Do, asks=Decide, looks=True)(look).then(settle)
+    worker.handles(Do, requests=Decide, read_only=True)(look).then(settle)
     await lab.run(worker)
 
     replies = await asyncio.gather(*(lab.ask(Do(text=str(number)), id=uuid4()) for number in range(40)))
@@ -327,11 +331,11 @@ async def test_a_commit_without_an_answer_takes_effect_once_whenever_it_lands(
 ) -> None:
     """F21: the connection is gone, and the server may still be at it."""
 
-    async def begin_once(command: Do, tx: Tx) -> Again:
+    async def begin_once(command: Do, tx: Tx) -> RunAgain:
         if await tx.value(KNOWN, what="begun"):
             raise Refused("begun_already")
         await effect(tx, "begun")
-        return Again(timedelta(minutes=1))
+        return RunAgain(timedelta(minutes=1))
 
     worker.handlers[Do.topic].first = begin_once
     await lab.run(worker)

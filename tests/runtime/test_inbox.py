@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storage.database import Database, Session
-from storage.inbox import Claim, Finished, Inbox, Timer, Told
+from storage.inbox import Claim, CompletedStep, Inbox, OutboxMessage, Timer
 from tests.runtime.lab import Happened, Lab, Remember
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -53,9 +53,9 @@ def claim(id: UUID | None = None, owner: UUID | None = None, state: str = "done"
     return Claim(id=id or uuid4(), owner=owner or uuid4(), state=state, **(fields | more))
 
 
-def told(text: str = "", id: UUID | None = None) -> Told:
+def told(text: str = "", id: UUID | None = None) -> OutboxMessage:
     body = Happened(version=1, text=text).model_dump_json()
-    return Told(id or uuid4(), Happened.topic, body, uuid4(), None, "test")
+    return OutboxMessage(id or uuid4(), Happened.topic, body, uuid4(), None, "test")
 
 
 def timer(after: timedelta = timedelta(), id: UUID | None = None) -> Timer:
@@ -63,10 +63,12 @@ def timer(after: timedelta = timedelta(), id: UUID | None = None) -> Timer:
 
 
 async def finish(
-    session: Session, inbox: Inbox, claim: Claim, told: Sequence[Told] = (), timers: Sequence[Timer] = ()
+    session: Session, inbox: Inbox, claim: Claim, told: Sequence[OutboxMessage] = (), timers: Sequence[Timer] = ()
 ) -> bool:
     """One step's end."""
-    return await inbox.finish(session, [Finished(claim, [replace(row, causation_id=claim.id) for row in told], timers)])
+    return await inbox.finish(
+        session, [CompletedStep(claim, [replace(row, causation_id=claim.id) for row in told], timers)]
+    )
 
 
 async def counts(lab: Lab) -> tuple[int, int]:
@@ -138,8 +140,8 @@ async def test_of_a_batch_each_step_says_its_own_and_a_foreign_one_nothing(
     foreign = claim(theirs.id)
     said = {each.id: replace(told(), causation_id=each.id) for each in (first, second, foreign)}
 
-    whole = await inbox.finish(session, [Finished(each, [said[each.id]]) for each in (first, second)])
-    broken = await inbox.finish(session, [Finished(foreign, [said[foreign.id]])])
+    whole = await inbox.finish(session, [CompletedStep(each, [said[each.id]]) for each in (first, second)])
+    broken = await inbox.finish(session, [CompletedStep(foreign, [said[foreign.id]])])
 
     assert (whole, broken) == (True, False)
     outbox = await lab.rows("lab", "select id, causation_id, story_id from lab.outbox")
@@ -250,11 +252,11 @@ async def test_a_dead_letter_is_revived_or_buried_once(lab: Lab, inbox: Inbox, s
     for letter in (first, second):
         await finish(session, inbox, letter)
 
-    assert await inbox.revive(session, first.id)
-    assert not await inbox.revive(session, first.id)
+    assert await inbox.replay(session, first.id)
+    assert not await inbox.replay(session, first.id)
     assert [row["id"] for row in await inbox.take_due(session, uuid4(), MINUTE, 9)] == [first.id]
-    assert await inbox.bury(session, second.id, "nobody needs it")
-    assert not await inbox.bury(session, second.id, "again")
+    assert await inbox.discard(session, second.id, "nobody needs it")
+    assert not await inbox.discard(session, second.id, "again")
     row = await lab.row(second.id)
     assert (row["state"], row["body"], row["error"]) == ("done", None, "discarded: nobody needs it")
 
@@ -274,7 +276,7 @@ async def test_two_sweepers_at_once_share_the_rows(inbox: Inbox, session: Sessio
 
     async def sweep() -> list[UUID]:
         async with database.session() as own:
-            return [row.id for row in await inbox.sweep(own, timedelta(), MINUTE, 25)]
+            return [row.id for row in await inbox.lease_unsent(own, timedelta(), MINUTE, 25)]
 
     swept = await asyncio.gather(*(sweep() for _ in range(4)))
 
@@ -284,7 +286,7 @@ async def test_two_sweepers_at_once_share_the_rows(inbox: Inbox, session: Sessio
 async def test_what_was_only_just_written_is_its_writers_to_say(inbox: Inbox, session: Session) -> None:
     await posted(session, inbox, "new")
 
-    assert await inbox.sweep(session, MINUTE, MINUTE, 10) == []
+    assert await inbox.lease_unsent(session, MINUTE, MINUTE, 10) == []
 
 
 async def test_what_fails_waits_longer_each_time_and_holds_up_no_other(
@@ -294,12 +296,12 @@ async def test_what_fails_waits_longer_each_time_and_holds_up_no_other(
     waits = []
     for _ in range(12):
         await session.connection.execute("update lab.outbox set next_at = null")
-        await inbox.sweep(session, timedelta(), SECOND, 10)
+        await inbox.lease_unsent(session, timedelta(), SECOND, 10)
         waits.append((await lab.one("lab", "select next_at - now() as wait from lab.outbox"))["wait"])
 
     (other,) = await posted(session, inbox, "other")
     assert [round(wait.total_seconds()) for wait in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
-    assert [row.id for row in await inbox.sweep(session, timedelta(), SECOND, 10)] == [other]
+    assert [row.id for row in await inbox.lease_unsent(session, timedelta(), SECOND, 10)] == [other]
     await inbox.sent(session, [failing, other])
     assert await counts(lab) == (0, 0)
 
@@ -320,12 +322,12 @@ async def test_a_row_that_is_committed_late_is_found_behind_newer_ones(
         late = await posted(session, inbox, "late")
         async with database.session() as other:
             relays = await asyncio.gather(
-                inbox.sweep(session, timedelta(), MINUTE, 10), inbox.sweep(other, timedelta(), MINUTE, 10)
+                inbox.lease_unsent(session, timedelta(), MINUTE, 10), inbox.lease_unsent(other, timedelta(), MINUTE, 10)
             )
         assert [row.id for rows in relays for row in rows] == late
         await inbox.sent(session, late)
 
-    assert [row.id for row in await inbox.sweep(session, timedelta(), MINUTE, 10)] == [early]
+    assert [row.id for row in await inbox.lease_unsent(session, timedelta(), MINUTE, 10)] == [early]
 
 
 # -- forgetting
@@ -353,7 +355,7 @@ async def test_an_operator_sees_how_much_waits(inbox: Inbox, session: Session) -
     await kept(session, inbox, 2, MINUTE, state="started")
     await kept(session, inbox, 1, MINUTE, state="dead")
 
-    standing = await inbox.standing(session)
+    standing = await inbox.status(session)
 
     assert standing["outbox"] == 2
     assert standing["outbox_age"] >= 0

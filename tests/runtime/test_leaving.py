@@ -23,13 +23,13 @@ async def test_a_replica_that_leaves_takes_no_ask_with_it(lab: Lab, worker: Work
             await let_go.wait()
         return Done(text=command.text)
 
-    worker.on(Do)(do)
+    worker.handles(Do)(do)
     leaving = await lab.run(worker)
     long = asyncio.create_task(lab.ask(Do(text="long")))
     await begun.wait()
     await lab.run(worker, replica=" that stays")
 
-    finishing = asyncio.create_task(leaving.hearing.finish(10.0))
+    finishing = asyncio.create_task(leaving.consumers.finish(10.0))
     replies = [await lab.ask(Do(text=f"{number}")) for number in range(10)]
     assert not finishing.done()
     let_go.set()
@@ -53,14 +53,14 @@ async def test_a_handler_whose_channel_breaks_ends_what_it_began(lab: Lab, worke
             raise
         ended.append("well")
 
-    worker.on(Remember)(remember)
+    worker.handles(Remember)(remember)
     context: Any = await lab.run(worker)
-    id = await lab.tell(Remember(text="once"))
+    id = await lab.publish(Remember(text="once"))
     await begun.wait()
 
-    await context.hearing.broker._connection.transport.connection.close(ConnectionError("cut"))
+    await context.consumers.broker._connection.transport.connection.close(ConnectionError("cut"))
     let_go.set()
-    await lab.quiet()
+    await lab.wait_until_idle()
 
     assert ended[0] == "well"
     assert await lab.effects(id) == ["once"]
@@ -71,7 +71,7 @@ async def test_a_replica_leaves_while_the_broker_is_away(lab: Lab, worker: Worke
         return Done()
 
     broker = await Proxy(lab.amqp_url).mend()
-    worker.on(Do)(do)
+    worker.handles(Do)(do)
     leaving = await lab.run(worker, amqp_url=SecretStr(broker.url))
 
     async def is_away() -> bool:

@@ -40,8 +40,8 @@ async def hear(event: Weighed, tx: Tx) -> None:
 
 async def heard(lab: Lab, worker: Worker, **about: Any) -> list[str]:
     """What a listener hears until what is about it came, the last of all."""
-    worker.on(Do)(weigh)
-    worker.on(Weighed, **about)(hear)
+    worker.handles(Do)(weigh)
+    worker.handles(Weighed, **about)(hear)
     await lab.run(worker)
 
     await lab.ask(Do(text="lab"))
@@ -50,7 +50,7 @@ async def heard(lab: Lab, worker: Worker, **about: Any) -> list[str]:
         return (await lab.effects()).count("lab") == 2
 
     await eventually(all_of_it)
-    await lab.quiet()
+    await lab.wait_until_idle()
     return sorted(await lab.effects())
 
 
@@ -68,7 +68,7 @@ async def test_a_broker_that_takes_a_connection_and_never_answers_is_tried_anew(
     for module in (bus, consumers):
         monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
     broker = await Proxy(lab.amqp_url).mend()
-    worker.on(Remember)(remember)
+    worker.handles(Remember)(remember)
     await lab.run(worker, amqp_url=SecretStr(broker.url))
 
     async def both_wait() -> bool:
@@ -80,7 +80,7 @@ async def test_a_broker_that_takes_a_connection_and_never_answers_is_tried_anew(
     await broker.fall_silent()
     await eventually(both_wait)
     await broker.mend()
-    await lab.tell(Remember(text="heard"))
+    await lab.publish(Remember(text="heard"))
 
     try:
         await eventually(is_heard)
@@ -95,9 +95,9 @@ async def _ignore(event: Any, tx: Tx) -> None: ...
 def test_routing_keys_end_with_whom_an_event_is_about() -> None:
     rentals = Worker("video_rental.rentals")
 
-    plain = rentals.on(VideoRegistered)(_ignore)
-    own = rentals.on(PaymentVoided, about="video_rental.rentals")(_ignore)
-    every = Worker("journal").on(PaymentVoided)(_ignore)
+    plain = rentals.handles(VideoRegistered)(_ignore)
+    own = rentals.handles(PaymentVoided, about="video_rental.rentals")(_ignore)
+    every = Worker("journal").handles(PaymentVoided)(_ignore)
 
     assert plain.keys == ["video_rental.videos.video_registered"]
     assert own.keys == ["payments.payment_voided", "payments.payment_voided.video_rental.rentals"]

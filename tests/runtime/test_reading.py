@@ -16,7 +16,7 @@ from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from workers.runtime.messaging.accelerator.frame_reader import Receiver
+from workers.runtime.messaging.accelerator.frame_reader import FrameReader
 
 short = st.text(max_size=60)
 names = st.from_regex(r"[a-zA-Z0-9_.:-]{0,60}", fullmatch=True)
@@ -49,12 +49,12 @@ frames = st.one_of(
 )
 
 
-def receiver(data: bytes) -> Receiver:
+def receiver(data: bytes) -> FrameReader:
     """A connection that is past its greeting, and its broker's last words."""
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    found = Receiver(reader)
+    found = FrameReader(reader)
     found.started = True
     return found
 

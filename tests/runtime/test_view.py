@@ -12,7 +12,7 @@ from aio_pika.exceptions import ChannelInvalidStateError
 from tests.support.town import eventually
 from workers.registry import worker
 from workers.runtime.projections import view as views
-from workers.runtime.projections.view import ViewContext
+from workers.runtime.projections.view import ViewRuntime
 from workers.runtime.settings import Settings
 
 
@@ -38,7 +38,7 @@ class Delivery:
 
 
 @pytest.fixture
-async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewContext]:
+async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewRuntime]:
     """My Page, applying what arrives to nothing."""
 
     async def event(raw: Any, handler: Any) -> Any:
@@ -48,8 +48,8 @@ async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewContext]:
 
     async def apply(*_: Any) -> None: ...
 
-    context = worker("video_rental.my_page").context(Settings())
-    assert isinstance(context, ViewContext)
+    context = worker("video_rental.my_page").runtime(Settings())
+    assert isinstance(context, ViewRuntime)
     monkeypatch.setattr(context, "_event", event)
     monkeypatch.setattr(views, "apply", apply)
     monkeypatch.setattr(views, "LONGEST_PAUSE", 0)
@@ -62,7 +62,7 @@ async def said(delivery: Delivery) -> list[str]:
     return delivery.said
 
 
-async def test_what_came_over_a_channel_that_is_gone_is_no_reason_to_stop(view: ViewContext) -> None:
+async def test_what_came_over_a_channel_that_is_gone_is_no_reason_to_stop(view: ViewRuntime) -> None:
     lost, next_one = Delivery(channel=None), Delivery()
 
     view._arrived.put_nowait((lost, "event"))  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ async def test_what_came_over_a_channel_that_is_gone_is_no_reason_to_stop(view: 
     assert lost.said == []
 
 
-async def test_a_batch_is_acknowledged_by_its_last_message(view: ViewContext) -> None:
+async def test_a_batch_is_acknowledged_by_its_last_message(view: ViewRuntime) -> None:
     deliveries = [Delivery() for _ in range(3)]
     for delivery in deliveries:
         view._arrived.put_nowait((delivery, "event"))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ async def test_a_batch_is_acknowledged_by_its_last_message(view: ViewContext) ->
     assert [delivery.said for delivery in deliveries] == [[], [], ["ack"]]
 
 
-async def test_a_batch_that_fails_as_nobody_expected_comes_again_and_the_view_goes_on(view: ViewContext) -> None:
+async def test_a_batch_that_fails_as_nobody_expected_comes_again_and_the_view_goes_on(view: ViewRuntime) -> None:
     unlucky, next_one = Delivery(), Delivery()
 
     view._arrived.put_nowait((unlucky, "unexpected"))  # type: ignore[arg-type]

@@ -14,8 +14,8 @@ from contracts.payments import DriveVoid, PaymentState, PaymentVoided, RequestPa
 from contracts.video_rental.videos import VideoRegistered
 from storage.database import Session
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.processing.processor import Handling
-from workers.runtime.processing.tx import Silence, Tx, decode_answer, decode_refusal, encode_refusal
+from workers.runtime.processing.processor import MessageProcessor
+from workers.runtime.processing.tx import NoReply, Tx, decode_answer, decode_refusal, encode_refusal
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Handler, Worker
 
@@ -25,35 +25,35 @@ async def handler(message: Any, tx: Any) -> None: ...
 
 def test_a_command_belongs_to_its_own_context() -> None:
     with pytest.raises(TypeError, match=r"payments.void_payment belongs to payments, not to video_rental.rentals"):
-        Worker("video_rental.rentals").on(VoidPayment)
+        Worker("video_rental.rentals").handles(VoidPayment)
 
 
 def test_a_question_belongs_to_its_own_context() -> None:
     with pytest.raises(TypeError, match="belongs to payments"):
-        Worker("video_rental.rentals").on(ShowPayment)
+        Worker("video_rental.rentals").handles(ShowPayment)
 
 
 def test_anybody_may_listen_to_an_event() -> None:
     worker = Worker("video_rental.rentals")
 
-    worker.on(VideoRegistered)(handler)
+    worker.handles(VideoRegistered)(handler)
 
     assert "video_rental.videos.video_registered@video_rental.rentals" in worker.queues()
 
 
 def test_a_message_has_one_handler() -> None:
     worker = Worker("payments")
-    worker.on(VoidPayment)(handler)
+    worker.handles(VoidPayment)(handler)
 
     with pytest.raises(TypeError, match=r"payments handles payments.void_payment twice"):
-        worker.on(VoidPayment)
+        worker.handles(VoidPayment)
 
 
 async def test_a_step_that_asks_needs_a_second_function() -> None:
-    asking: Any = Handler(RequestPayment, handler, None, looks=False)
+    asking: Any = Handler(RequestPayment, handler, None, read_only=False)
 
     with pytest.raises(TypeError, match="handler asks, but has no second function"):
-        await Handling(None, asking, None, envelope(), 0.0)._settle(Silence.UNKNOWN)  # type: ignore[arg-type]
+        await MessageProcessor(None, asking, None, envelope(), 0.0)._settle(NoReply.UNKNOWN)  # type: ignore[arg-type]
 
 
 def test_each_context_takes_up_its_dead_letters_and_a_queue_is_named_like_an_address() -> None:
@@ -72,7 +72,7 @@ def envelope(**more: Any) -> Envelope:
 
 @pytest.fixture
 def tx() -> Tx:
-    context: Any = Worker("payments").context(Settings())
+    context: Any = Worker("payments").runtime(Settings())
     return Tx(Session(None), envelope(budget=2.0), context, time.monotonic())
 
 
@@ -92,37 +92,37 @@ def test_a_timer_is_a_message_to_oneself(tx: Tx) -> None:
     from contracts.video_rental.rentals import GiveUpBooking
 
     with pytest.raises(TypeError, match="is not for payments"):
-        tx.later(GiveUpBooking(rental_id=UUID(int=1)))
+        tx.schedule(GiveUpBooking(rental_id=UUID(int=1)))
 
 
 def test_a_timer_has_one_id_per_message_and_name(tx: Tx) -> None:
     for name in ("", "", "other"):
-        tx.later(DriveVoid(payment_id=UUID(int=1)), name=name)
+        tx.schedule(DriveVoid(payment_id=UUID(int=1)), name=name)
 
     first, again, other = tx.timers
     assert first.id == again.id != other.id
 
 
 def test_ids_asked_for_are_derived_from_the_message(tx: Tx) -> None:
-    assert tx.derived("payment") == tx.derived("payment") == uuid5(tx.id, "payment")
+    assert tx.derive_id("payment") == tx.derive_id("payment") == uuid5(tx.id, "payment")
 
 
 def test_a_budget_is_spent_from_the_delivery_on() -> None:
-    context: Any = Worker("payments").context(Settings())
+    context: Any = Worker("payments").runtime(Settings())
 
-    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 1.5).budget_left() == pytest.approx(
+    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 1.5).time_left() == pytest.approx(
         0.5, abs=0.1
     )
-    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 9).budget_left() == 0.0
-    assert Tx(Session(None), envelope(), context, time.monotonic()).budget_left() == 0.0
+    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 9).time_left() == 0.0
+    assert Tx(Session(None), envelope(), context, time.monotonic()).time_left() == 0.0
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(0, 0.25), (1, 0.5), (2, 1), (4, 4), (8, 60), (10_000, 60)])
 def test_a_growing_delay_doubles_up_to_its_limit(attempt: int, seconds: float) -> None:
-    context: Any = Worker("payments").context(Settings())
+    context: Any = Worker("payments").runtime(Settings())
     tx = Tx(Session(None), envelope(attempt=attempt), context, 0.0)
 
-    assert tx.growing(0.5, 60) == timedelta(seconds=seconds)
+    assert tx.backoff(0.5, 60) == timedelta(seconds=seconds)
 
 
 # -- refusals and answers on the wire

@@ -15,8 +15,8 @@ from tests.support import servers as support
 from tests.support.servers import Servers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.accelerator.codec import Publishing
-from workers.runtime.messaging.accelerator.frame_writer import Pen
-from workers.runtime.messaging.bus import BROKEN, COMMANDS, EVENTS, Bus, Unroutable
+from workers.runtime.messaging.accelerator.frame_writer import FrameWriter
+from workers.runtime.messaging.bus import BROKER_ERRORS, COMMANDS, EVENTS, Bus, Unroutable
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def saying(body: bytes = b"{}", topic: str = "lab.do", **more: Any) -> Publishin
 async def test_many_are_confirmed_and_arrive_in_their_order(bus: Bus, channel: Any) -> None:
     queue = await queue_of(channel, "lab.do")
 
-    await asyncio.gather(*(bus.tell(COMMANDS, "lab.do", saying(b"%d" % number)) for number in range(500)))
+    await asyncio.gather(*(bus.publish(COMMANDS, "lab.do", saying(b"%d" % number)) for number in range(500)))
 
     bodies = [int((await queue.get(no_ack=True)).body) for _ in range(500)]
     assert bodies == list(range(500))
@@ -82,7 +82,7 @@ async def test_a_body_of_many_frames_arrives_whole(bus: Bus, channel: Any) -> No
     queue = await queue_of(channel, "lab.do")
     body = bytes(range(256)) * 4000
 
-    await bus.tell(COMMANDS, "lab.do", saying(body))
+    await bus.publish(COMMANDS, "lab.do", saying(body))
 
     assert (await queue.get(no_ack=True)).body == body
 
@@ -92,7 +92,7 @@ async def test_only_the_one_that_no_queue_wants_is_returned(bus: Bus, channel: A
     topics = ["lab.do", "lab.nobody", "lab.do", "lab.nobody", "lab.do"]
 
     results = await asyncio.gather(
-        *(bus.tell(COMMANDS, topic, saying(topic=topic)) for topic in topics), return_exceptions=True
+        *(bus.publish(COMMANDS, topic, saying(topic=topic)) for topic in topics), return_exceptions=True
     )
 
     assert [isinstance(result, Unroutable) for result in results] == [topic == "lab.nobody" for topic in topics]
@@ -104,7 +104,7 @@ async def test_only_the_ask_that_no_queue_wants_is_returned(bus: Bus, channel: A
     topics = ["lab.do", "lab.nobody", "lab.do", "lab.nobody too"]
 
     for topic in topics:
-        await bus.ask(COMMANDS, topic, saying(topic=topic), partial(returned.put_nowait, topic))
+        await bus.request(COMMANDS, topic, saying(topic=topic), partial(returned.put_nowait, topic))
 
     async with asyncio.timeout(5):
         assert {await returned.get(), await returned.get()} == {"lab.nobody", "lab.nobody too"}
@@ -115,11 +115,13 @@ async def test_only_the_ask_that_no_queue_wants_is_returned(bus: Bus, channel: A
 async def test_nothing_is_left_of_an_ask_that_has_ended(bus: Bus, channel: Any) -> None:
     await queue_of(channel, "lab.do")
     forgets = [
-        await bus.ask(COMMANDS, topic, saying(), lambda: None) for topic in ("lab.do", "lab.nobody") for _ in range(5)
+        await bus.request(COMMANDS, topic, saying(), lambda: None)
+        for topic in ("lab.do", "lab.nobody")
+        for _ in range(5)
     ]
     exchange: Any = bus._asks[COMMANDS]
     underlay = await exchange.channel.get_underlay_channel()
-    await bus.look("any")  # comes back after whatever was returned
+    await bus.inspect_queue("any")  # comes back after whatever was returned
 
     for forget in forgets:
         forget()
@@ -139,7 +141,7 @@ async def test_a_lost_connection_is_noticed(bus: Bus) -> None:
 
 async def test_a_look_that_waited_for_another_may_find_the_connection_gone(bus: Bus) -> None:
     async with bus._looking:
-        look = asyncio.create_task(bus.look("nobody"))
+        look = asyncio.create_task(bus.inspect_queue("nobody"))
         await bus.stop()
 
     with pytest.raises(aio_pika.exceptions.AMQPConnectionError):
@@ -148,13 +150,13 @@ async def test_a_look_that_waited_for_another_may_find_the_connection_gone(bus: 
 
 async def test_a_broken_connection_is_an_error_and_the_next_is_told_over_a_new_one(bus: Bus, channel: Any) -> None:
     queue = await queue_of(channel, "lab.do")
-    telling = [asyncio.create_task(bus.tell(COMMANDS, "lab.do", saying())) for _ in range(20)]
+    telling = [asyncio.create_task(bus.publish(COMMANDS, "lab.do", saying())) for _ in range(20)]
     await asyncio.sleep(0)
     transport: Any = bus._connection
     transport.transport.connection._reader_task.cancel()
 
     results = await asyncio.gather(*telling, return_exceptions=True)
-    assert all(result is None or isinstance(result, BROKEN) for result in results)
+    assert all(result is None or isinstance(result, BROKER_ERRORS) for result in results)
 
     await until_told(bus, saying(b"later"))
     bodies = [message.body async for message in drained(queue)]
@@ -166,12 +168,12 @@ async def test_a_closed_channel_takes_what_waited_with_it(bus: Bus, channel: Any
     """What was meant for a channel must not count for the next one of its number."""
     queue = await queue_of(channel, "lab.do")
     exchange: Any = bus._told[COMMANDS]
-    telling = asyncio.create_task(bus.tell(COMMANDS, "lab.do", saying(b"lost")))
+    telling = asyncio.create_task(bus.publish(COMMANDS, "lab.do", saying(b"lost")))
     await asyncio.sleep(0)
     underlay = await exchange.channel.get_underlay_channel()
     await underlay.close(ConnectionError("closed by the test"))
 
-    with pytest.raises(BROKEN):
+    with pytest.raises(BROKER_ERRORS):
         await telling
     await until_told(bus, saying(b"next"))
 
@@ -179,7 +181,7 @@ async def test_a_closed_channel_takes_what_waited_with_it(bus: Bus, channel: Any
 
 
 async def test_whoever_stops_waiting_is_cancelled_as_ever(bus: Bus) -> None:
-    telling = asyncio.create_task(bus.tell(EVENTS, "lab.happened", saying()))
+    telling = asyncio.create_task(bus.publish(EVENTS, "lab.happened", saying()))
     await asyncio.sleep(0)
     telling.cancel()
 
@@ -189,12 +191,12 @@ async def test_whoever_stops_waiting_is_cancelled_as_ever(bus: Bus) -> None:
 
 async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: str) -> None:
     queue = await queue_of(channel, "lab.do")
-    await asyncio.gather(*(bus.tell(COMMANDS, "lab.do", saying()) for _ in range(30)))
+    await asyncio.gather(*(bus.publish(COMMANDS, "lab.do", saying()) for _ in range(30)))
     deliveries = [await queue.get() for _ in range(30)]
 
     for delivery in deliveries[:29]:
         bus.acknowledge(delivery)
-    await bus.written()
+    await bus.flush()
     await (await channel.get_underlay_channel()).basic_recover(requeue=True)
 
     again = [message async for message in drained(queue)]
@@ -204,12 +206,12 @@ async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: st
 async def test_an_acknowledgement_over_a_closed_channel_is_forgotten(bus: Bus, url: str) -> None:
     connection = await aio_pika.connect(url)
     queue = await queue_of(await connection.channel(), "lab.do")
-    await bus.tell(COMMANDS, "lab.do", saying())
+    await bus.publish(COMMANDS, "lab.do", saying())
     delivery = await queue.get()
     await connection.close()
 
     bus.acknowledge(delivery)
-    await bus.written()
+    await bus.flush()
 
 
 class Channel:
@@ -221,7 +223,7 @@ class Channel:
 
 
 async def test_a_pen_writes_together_and_waits_for_the_socket() -> None:
-    channel, pen = Channel(), Pen()
+    channel, pen = Channel(), FrameWriter()
     for letter in b"a", b"b":
         pen.write(channel, letter)
     first = await channel.write_queue.get()
@@ -235,7 +237,7 @@ async def test_a_pen_writes_together_and_waits_for_the_socket() -> None:
 
 
 async def test_a_pen_waits_while_the_writers_queue_is_full() -> None:
-    channel, pen = Channel(room=1), Pen()
+    channel, pen = Channel(room=1), FrameWriter()
     channel.write_queue.put_nowait(None)
     pen.write(channel, b"a")
     await asyncio.sleep(0)
@@ -245,7 +247,7 @@ async def test_a_pen_waits_while_the_writers_queue_is_full() -> None:
 
 
 async def test_a_pen_forgets_what_was_meant_for_another_connection() -> None:
-    old, new, pen = Channel(), Channel(), Pen(linger=60)
+    old, new, pen = Channel(), Channel(), FrameWriter(linger=60)
     pen.write(old, b"old")
     pen.write(new, b"new")
 
@@ -260,8 +262,8 @@ async def until_told(bus: Bus, message: Publishing) -> None:
     async with asyncio.timeout(10):
         while True:
             try:
-                return await bus.tell(COMMANDS, "lab.do", message)
-            except BROKEN:
+                return await bus.publish(COMMANDS, "lab.do", message)
+            except BROKER_ERRORS:
                 await asyncio.sleep(0.05)
 
 

@@ -21,7 +21,7 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.proxy import Proxy
 from tests.support.town import Town, customer, eventually
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 
 CUSTOMERS, AT_ONCE = 150, 12
 SECOND = " (second)"
@@ -92,16 +92,16 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
     video_id = await town.video(copies=CUSTOMERS)
     slots, booked, enough = asyncio.Semaphore(AT_ONCE), asyncio.Event(), asyncio.Event()
 
-    async def book() -> tuple[UUID, Reply]:
+    async def book() -> tuple[UUID, RpcReply]:
         id = uuid4()
         async with slots:
             reply = await town.until_done(town.booking(video_id, customer()), id=id, within=90)
         booked.set()
         return id, reply
 
-    async def keep_booking() -> list[tuple[UUID, Reply]]:
+    async def keep_booking() -> list[tuple[UUID, RpcReply]]:
         """Until the leader is gone and the town works again."""
-        answers: list[tuple[UUID, Reply]] = []
+        answers: list[tuple[UUID, RpcReply]] = []
         while not enough.is_set() and len(answers) < CUSTOMERS - AT_ONCE:
             answers += await asyncio.gather(*(book() for _ in range(AT_ONCE)))
         return answers
@@ -114,7 +114,7 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
     after = await town.until_done(town.booking(video_id, customer()), id=uuid4(), within=90)
     enough.set()
     answers = await customers
-    await town.quiet(within=90)
+    await town.wait_until_idle(within=90)
 
     rows = {row["rental_id"]: row for row in await checks.rentals_of(town, video_id)}
     assert after.kind == "done"
@@ -138,7 +138,7 @@ async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:
 
     assert len(booked) > 10
     await eventually(all_given_up, within=40)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     told = town.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
     ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in told})
     assert {ends[rental_id] for rental_id in booked} == {1}

@@ -135,11 +135,11 @@ async def shown(town: Town, order: Thing, within: float = 15.0, **expected: Any)
     return await _once(town, ShowOrderStatus(order_id=order["order_id"], caller=STAFF), within, expected)
 
 
-async def _once(town: Town, question: Message, within: float, expected: Thing) -> Thing:
+async def _once(town: Town, query: Message, within: float, expected: Thing) -> Thing:
     found: Thing = {}
 
     async def agreed() -> bool:
-        reply = await town.ask(question)
+        reply = await town.ask(query)
         found.clear()
         found.update(json.loads(reply.body or b"{}"))
         return reply.kind == "done" and agrees(found, expected)
@@ -175,7 +175,7 @@ async def told_of(town: Town, order: Thing, context: str = ORDERS) -> list[str]:
 
 async def discrepancies(town: Town) -> list[str]:
     """Whatever does not fit in a quiet town: stock, transfers, deliveries, and the screen against orders."""
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     checks = [check for check in CHECKS if not lives_elsewhere(town, check[2])]
     return [f"{what}: {dict(row)}" for what, context, query in checks for row in await town.rows(context, query)]
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 import ops.audit
 from gateway_api.app import build
-from ops.audit import audit, unrest
+from ops.audit import audit, pending_work
 from ops.stories import shop as story
 from ops.stories.stage import Line, Stage, issuer
 from tests.conftest import MakeSettings
@@ -72,7 +72,7 @@ async def one_of_each(town: Town) -> dict[str, Thing]:
 async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
     async with town_with(make_settings, "journal", jwt_key=KEY, gateway_rate=0) as town:
         orders = await one_of_each(town)
-        assert await unrest(town.settings, 20, without=AWAY) == []
+        assert await pending_work(town.settings, 20, without=AWAY) == []
         yield Shop(town, orders)
 
 
@@ -243,6 +243,6 @@ async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
         stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
         await asyncio.gather(*map(story.play, stories))
 
-    assert await unrest(settings, 20, without=AWAY) == []
+    assert await pending_work(settings, 20, without=AWAY) == []
     assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
     assert {line.http for line in lines} >= {"POST 201", "POST 200", "POST 409", "GET 200"}

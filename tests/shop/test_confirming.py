@@ -61,7 +61,7 @@ async def test_less_than_the_quantity_is_out_of_stock_and_nothing_is_taken_or_de
 
     refusal = await town.refused(confirm(order))
     again = await town.refused(confirm(order))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert (refusal["code"], refusal["current_status"]) == ("out_of_stock", "PAYMENT_CANCELLED")
     assert (again["code"], again["allowed_actions"]) == ("out_of_stock", ["revival"])
@@ -84,7 +84,7 @@ async def test_a_round_that_found_no_stock_is_closed_for_good_and_the_next_one_t
     product_id = await product(town, stock=1)
     order = await ordered(town, product_id, 3)
     await town.refused(confirm(order))
-    await town.quiet()
+    await town.wait_until_idle()
     closed = await town.one(
         PRODUCTS, "select state, returned from shop_products.takes where order_id = $1", order["order_id"]
     )
@@ -107,7 +107,7 @@ async def test_confirmed_by_two_sellers_twenty_times_at_once_is_one_decrement_an
     wishes = [confirm(order, seller=seller) for seller in (STAFF, ANOTHER_SELLER) for _ in range(10)]
 
     outcomes = await asyncio.gather(*(settled(town, wish) for wish in wishes))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert {code for code, _ in outcomes} == {"done"}
     assert await stock_of(town, product_id) == 6
@@ -135,7 +135,7 @@ async def test_of_ten_orders_at_once_as_many_are_confirmed_as_there_is_stock_for
     orders = [await ordered(town, product_id, 2) for _ in range(10)]
 
     outcomes = await asyncio.gather(*(settled(town, confirm(order)) for order in orders))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert sorted(code for code, _ in outcomes) == ["done"] * 3 + ["out_of_stock"] * 7
     assert await stock_of(town, product_id) == 1
@@ -153,7 +153,7 @@ async def test_of_a_cancellation_and_a_confirmation_in_the_same_instant_exactly_
         return confirmed, cancelled
 
     outcomes = await asyncio.gather(*(rivals(order) for order in orders))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert set(outcomes) <= {("done", "wrong_state"), ("wrong_state", "done")}
     for order, (confirmed, _) in zip(orders, outcomes, strict=True):
@@ -173,7 +173,7 @@ async def test_money_for_an_order_that_its_buyer_has_cancelled_is_owed_back(town
 
     assert [refusal["code"] for refusal in refusals] == ["wrong_state"] * 2
     await until(town, order, status="ORDER_CANCELLED", transfer={"refund_owed": True})
-    await town.quiet()
+    await town.wait_until_idle()
     assert (await told_of(town, order))[-2:] == ["order_cancelled", "late_transfer_noted"]
     assert (await town.refused(revive(order)))["code"] == "wrong_state"
 
@@ -187,7 +187,7 @@ async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(town
 
     event = PaymentConfirmed(**news)
     await tell(town, event, event)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert await deliveries_of(town, order) == 1
     assert await told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]

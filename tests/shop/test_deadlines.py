@@ -71,7 +71,7 @@ async def test_an_order_that_nobody_pays_for_ends_by_itself(town: Town) -> None:
 
     assert cancelled["reason"] == "deadline_passed"
     await until(town, order, transfer={"status": "TRANSFER_CANCELLED", "refund_owed": False})
-    await town.quiet()
+    await town.wait_until_idle()
     assert (await told_of(town, order))[-1] == "order_cancelled"
 
 
@@ -81,13 +81,13 @@ async def test_timers_leave_alone_what_was_paid_or_cancelled_before(town: Town, 
     await town.done(confirm(paid))
     await town.done(cancel(cancelled, kim, "no need"))
     await until(town, paid, status="DELIVERING")
-    await town.quiet()
+    await town.wait_until_idle()
     before = [await order_of(town, order) for order in (paid, cancelled)]
 
     for order in (paid, cancelled):
         await fire(town, order, REMIND)
         await fire(town, order, EXPIRE)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert [await order_of(town, order) for order in (paid, cancelled)] == before
 
@@ -98,7 +98,7 @@ async def test_money_that_comes_after_the_deadline_is_owed_back_and_the_answer_n
     await expired(town, order)
 
     refusals = [await town.refused(confirm(order)) for _ in range(2)]
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert [refusal["code"] for refusal in refusals] == ["deadline_passed"] * 2
     assert refusals[0]["allowed_actions"] == ["revival"]
@@ -118,7 +118,7 @@ async def test_a_revived_order_has_a_new_deadline_and_a_new_round(town: Town, mo
 
     revived = await town.done(revive(order))
     again = await town.done(revive(order))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert (revived["status"], revived["round"], revived["reason"]) == ("AWAITING_PAYMENT", 2, None)
     assert revived["transfer"]["deadline"] > cancelled["transfer"]["deadline"]
@@ -162,7 +162,7 @@ async def test_the_timers_of_an_earlier_round_do_not_end_a_later_one(town: Town)
            and body::json ->> 'order_id' = $1 and body::json ->> 'round' = '1'""",
         order["order_id"],
     )
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert (await order_of(town, order))["version"] == revived["version"]
 
@@ -189,7 +189,7 @@ async def test_of_the_deadline_and_a_confirmation_in_the_same_instant_exactly_on
         return code
 
     codes = await asyncio.gather(*(rivals(order) for order in orders))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert set(codes) <= {"done", "deadline_passed"}
     for order, code in zip(orders, codes, strict=True):

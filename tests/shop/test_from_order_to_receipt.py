@@ -52,7 +52,7 @@ async def test_an_order_goes_all_the_way(town: Town, kim: Caller) -> None:
         "order_delivering",
         "order_closed",
     ]
-    await town.quiet()
+    await town.wait_until_idle()
     assert await told_of(town, placed, DELIVERIES) == ["delivery_prepared", "delivery_started", "delivery_completed"]
     assert await told_of(town, placed, "payments") == ["transfer_awaited", "transfer_confirmed"]
     transfer = await transfer_of(town, placed)
@@ -64,7 +64,7 @@ async def test_every_event_about_an_order_says_where_it_stands(town: Town, kim: 
     order = await ordered(town, await product(town), 1, kim)
     await town.done(confirm(order))
     await until(town, order, status="DELIVERING")
-    await town.quiet()
+    await town.wait_until_idle()
 
     news = [(topic, body) for topic, body in town.news if body.get("order_id") == order["order_id"]]
 

@@ -137,7 +137,7 @@ async def test_other_peoples_orders_are_not_found(town: Town, kim: Caller, lee: 
 async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
     product_id = await product(town)
     made = [(await town.done(ordering(product_id, 1, kim)))["order_id"] for _ in range(5)]
-    await town.quiet()
+    await town.wait_until_idle()
     seen, cursor = [], None
 
     while True:
@@ -160,7 +160,7 @@ async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller) -> None:
     await town.done(revive(order))
     await fire(town, order, "shop.orders.remind_buyer")
     await shown(town, order, status="AWAITING_PAYMENT", round=2)
-    await town.quiet()
+    await town.wait_until_idle()
     before = await rows_of(town, SCREEN)
     await town.rows(SCREEN, "update shop_order_status.orders set reason = 'spoilt', version = version - 1")
     store = ViewDatabase(order_status.tables, town.settings.database_of(SCREEN))
@@ -203,7 +203,7 @@ async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the
     await shown(town, order, status="DELIVERING")
     await town.done(receive(order, kim))
     await shown(town, order, status="CLOSED", delivery={"status": "DELIVERED"})
-    await town.quiet()
+    await town.wait_until_idle()
     original, tale = await screen_of(town, order), Tale(town.news, order)
     await town.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
     orders = []
@@ -214,7 +214,7 @@ async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the
         random.Random(seed).shuffle(shuffled)
         await tell(town, *shuffled)
         orders.append(other)
-    await town.quiet()
+    await town.wait_until_idle()
 
     for other in orders:
         seen = await screen_of(town, other)
@@ -235,7 +235,7 @@ async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after
     await tell(town, made["OrderCancelled"])
     await shown(town, made, status="ORDER_CANCELLED")
     await tell(town, made["PaymentAwaited"], made["OrderPlaced"])
-    await town.quiet()
+    await town.wait_until_idle()
 
     seen = await screen_of(town, made)
     assert (seen["status"], seen["version"]) == ("ORDER_CANCELLED", 3)

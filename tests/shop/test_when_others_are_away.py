@@ -109,7 +109,7 @@ async def test_products_is_away_the_order_is_confirming_and_finishes_by_itself(t
     assert (await shown(town, order, status="CONFIRMING"))["next_action"] == "WAIT_FOR_STOCK"
     await town.start(PRODUCTS)
     await until(town, order, status="DELIVERING")
-    await town.quiet()
+    await town.wait_until_idle()
     assert await stock_of(town, product_id) == 1
     assert (await town.done(confirm(order), id=request_id))["order_id"] == order["order_id"]
     assert (await told_of(town, order)).count("payment_confirmed") == 1
@@ -271,12 +271,12 @@ async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_o
     prepared, started = (_news_of_delivery(kind, order, version) for kind, version in _DELIVERY)
 
     await tell(town, started)
-    await town.quiet()
+    await town.wait_until_idle()
     delivering = await until(town, order, status="DELIVERING", delivery={"status": "DELIVERING"})
     await tell(town, prepared, started, prepared)
-    await town.quiet()
+    await town.wait_until_idle()
     await town.start(DELIVERIES)
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert delivering["version"] == confirmed["version"] + 1
     assert (await order_of(town, order)) == delivering
@@ -321,7 +321,7 @@ async def test_two_of_each_context_do_everything_once(town: Town) -> None:
     orders = [await ordered(town, product_id, 2) for _ in range(8)]
 
     outcomes = await asyncio.gather(*(town.ask(confirm(order)) for order in orders for _ in range(2)))
-    await town.quiet()
+    await town.wait_until_idle()
 
     assert {reply.kind for reply in outcomes} == {"done", "refused"}
     ended = [(await order_of(town, order))["status"] for order in orders]

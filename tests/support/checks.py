@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from tests.support.town import Town
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 
 HOLDING = ("AWAITING_PAYMENT", "BOOKED", "RENTED")
 PAID = ("BOOKED", "RENTED", "RETURNED")
@@ -65,7 +65,7 @@ async def _unsaid(town: Town, row: Any) -> list[str]:
     )
 
 
-def untrue(reply: Reply, row: Any) -> str | None:
+def untrue(reply: RpcReply, row: Any) -> str | None:
     """An answer to a booking that does not agree with its row."""
     code = json.loads(reply.body).get("code") if reply.kind == "refused" else reply.kind
     status = row["status"] if row else None

@@ -21,8 +21,8 @@ from tests.support.elsewhere import Looker
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import Asker, Reply, Request
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
 
 STAFF = Caller(member_id="staff", role="staff")
@@ -62,13 +62,13 @@ class Town:
         self.settings = settings
         self.names = contexts_of(*systems)
         """The contexts whose queues are there: all of them, unless systems are named."""
-        self.contexts: dict[str, Context] = {}
+        self.contexts: dict[str, WorkerRuntime] = {}
         self.news: list[tuple[str, dict[str, Any]]] = []
         """Every event that was said since the start: (topic, body)."""
         self.expected: set[str] = set()
         """Contexts that are meant to run: a killed one is missed until it is started again."""
         self._bus = Bus(settings.amqp_url.get_secret_value(), "test")
-        self._asker = Asker(self._bus, "test", settings)
+        self._asker = RpcClient(self._bus, "test", settings)
         self._listener: Any = None
         self._databases: dict[str, asyncpg.Pool] = {}
         self._looker = Looker()
@@ -107,7 +107,7 @@ class Town:
     async def start(self, *names: str, settings: Settings | None = None, replica: str = "") -> None:
         """Start contexts; `replica` names a second one of the same."""
         for name in names:
-            context = worker(name).context(settings or self.settings)
+            context = worker(name).runtime(settings or self.settings)
             self.contexts[name + replica] = context
             self.expected.add(name + replica)
             await context.start()
@@ -120,18 +120,18 @@ class Town:
     async def kill(self, name: str) -> None:
         """End a context as `kill -9` would: nothing is finished, acknowledged or said any more."""
         context: Any = self.contexts.pop(name)
-        while context.hearing.broker is None:  # it is just being started, and has a message already
+        while context.consumers.broker is None:  # it is just being started, and has a message already
             await asyncio.sleep(0.01)
         current = asyncio.current_task()
-        tasks = [*context.hearing.at_work, *context._loops, *context.outgoing._tasks]
-        for extra in (context.gate._probe, getattr(context, "_applying", None)):
+        tasks = [*context.consumers.at_work, *context._loops, *context.outbox._tasks]
+        for extra in (context.availability._probe, getattr(context, "_applying", None)):
             tasks += [extra] if extra else []
         for task in tasks:
             if task is not current:
                 task.cancel()
         await context.database.stop()
-        await context.hearing.broker._connection.close()
-        for task in context.hearing.at_work:  # what was delivered meanwhile
+        await context.consumers.broker._connection.close()
+        for task in context.consumers.at_work:  # what was delivered meanwhile
             task.cancel()
         await context.bus.stop()
         if hasattr(context, "store"):
@@ -147,10 +147,10 @@ class Town:
 
     async def ask(
         self, message: Message, *, id: UUID | None = None, digest: str = "", within: float = 8.0, budget: float = 5.0
-    ) -> Reply:
+    ) -> RpcReply:
         """Ask as the gateway would."""
         message_id = id or uuid4()
-        request = Request(
+        request = RpcRequest(
             topic=message.topic,
             exchange=message.exchange,
             body=message.model_dump_json().encode(),
@@ -175,7 +175,7 @@ class Town:
         refusal: dict[str, Any] = json.loads(reply.body)
         return refusal
 
-    async def until_done(self, message: Message, *, id: UUID, digest: str = "", within: float = 20.0) -> Reply:
+    async def until_done(self, message: Message, *, id: UUID, digest: str = "", within: float = 20.0) -> RpcReply:
         """Ask as a patient customer would: again under the same id until there is an outcome."""
         deadline = time.monotonic() + within
         while True:
@@ -234,12 +234,12 @@ class Town:
 
         await eventually(nothing_left)
 
-    async def unrest(self) -> list[str]:
+    async def pending_work(self) -> list[str]:
         """What is still under way among the contexts that run: inbox and outbox rows, messages in queues."""
         left = [f"{name} is down" for name in self.expected - set(self.contexts)]
         for context in {context.name: context for context in self.contexts.values()}.values():
             schema = context.worker.schema
-            if context.hearing.at_work or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
+            if context.consumers.at_work or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
                 left.append(f"{context.name} is at work")
             if not hasattr(context, "store"):
                 rows = await self.rows(
@@ -250,16 +250,16 @@ class Town:
                 )
                 left += [row["what"] for row in rows]
             for queue in context.worker.queues():
-                found = await self._bus.look(queue)
+                found = await self._bus.inspect_queue(queue)
                 left += [f"{found[0]} messages in {queue}"] if found and found[0] else []
         return left
 
-    async def quiet(self, within: float = 20.0) -> None:
+    async def wait_until_idle(self, within: float = 20.0) -> None:
         """Wait until nothing is under way, seen twice: what leaves one context may not have reached the next."""
         deadline, calm = time.monotonic() + within, 0
         while calm < 2:
             try:
-                left = await self.unrest()
+                left = await self.pending_work()
             except TimeoutError:
                 left = ["the broker is too busy to say what waits"]
             calm = 0 if left else calm + 1

@@ -39,7 +39,7 @@ async def test_the_board_tells_the_whole_story_of_a_ticket(box: Box, kim: Person
     reserved = await kim.sees(path, status="RESERVED", reservation={"status": "RESERVED"})
     await kim.cancel(reservation)
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     freed = await kim.get(path)
 
@@ -78,7 +78,7 @@ async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
     await vip.post(
         f"/reservations/{(await kim.reserve(ticket, expect=409))['reservation_id']}/cancellation", expect=404
     )
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     for person in (vip, box.staff):
         seen = await person.get(path)
@@ -100,14 +100,14 @@ async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
     assert "ReservationRejected" in what(await kim.get(path))
     assert "ReservationRejected" not in what(await lee.get(path))
     await box.end(policy)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
 
 async def test_the_board_answers_with_all_its_writers_down(box: Box, kim: Person) -> None:
     reservation = await kim.reserve(await box.ticket())
     path = f"/board/{reservation['ticket_id']}"
     before = await kim.sees(path, reservation={"status": "RESERVED"}, price=reservation["price"])
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     await away(box, TICKETS, PRICING, RESERVATIONS)
 
     seen = await kim.get(f"{path}?min_version=2")
@@ -147,7 +147,7 @@ async def test_a_rebuild_gives_the_same_rows(box: Box, kim: Person) -> None:
     await kim.cancel(reservation)
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
     await box.town.start("journal")
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     before = await rows_of(box.town, BOARD)
     view = ViewDatabase(board.tables, box.town.settings.database_of(BOARD))
     view.open()
@@ -221,7 +221,7 @@ async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_sam
 
 async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip: Person, beside: ViewDatabase) -> None:
     reservation = await vip.reserve(await box.ticket())
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     events = [CATALOGUE[topic].model_validate(body) for topic, body in box.town.news if topic in board.copies]
 
     await apply(board, beside, events)

@@ -20,7 +20,7 @@ from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.town import STAFF, Town, customer
 from tests.ticketing.words import ALL, RESERVATIONS, TICKETS, Box, box_with, discrepancies
-from workers.runtime.messaging.rpc import Reply
+from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
@@ -41,13 +41,13 @@ async def play(box: Box, plans: list[Plan], members: int, cancels: bool, plan: P
         plans.append(plan)
         replies = [await town.until_done(CancelReservation(reservation_id=wishes[0][0], caller=STAFF), id=uuid4())]
     await asyncio.gather(*plan.crashes)
-    await town.quiet(within=40)
+    await town.wait_until_idle(within=40)
     plans.append(Plan())
     wrong = [await _untrue(town, id, reply) for (id, _), reply in zip(wishes, replies, strict=True)]
     return [problem for problem in wrong if problem] + await discrepancies(town)
 
 
-async def _untrue(town: Town, id: UUID, reply: Reply) -> str | None:
+async def _untrue(town: Town, id: UUID, reply: RpcReply) -> str | None:
     """An answer that does not agree with its row."""
     query = "select status, reason from ticketing_reservations.reservations where reservation_id = $1"
     row: Any = await town.one(RESERVATIONS, query, id)

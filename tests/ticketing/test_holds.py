@@ -69,19 +69,19 @@ async def test_a_cancellation_is_accepted_while_pricing_is_down_and_ends_when_it
     ticket = await box.ticket()
     reservation = await kim.reserve(ticket)
     path = f"/reservations/{reservation['reservation_id']}"
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     await away(box, PRICING)
 
     cancelling = await kim.cancel(reservation)
     await kim.sees(f"/tickets/{ticket['ticket_id']}", status="AVAILABLE")
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     waiting = await kim.get(path)
     others = await lee.reserve(ticket)
     await box.town.start(PRICING)
 
     assert (cancelling["status"], waiting["status"], others["status"]) == ("CANCELLING", "CANCELLING", "RESERVED")
     await kim.sees(path, status="CANCELLED", version=4)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     assert await price_of(box, reservation) == ("RESTORED", 10_000)
     assert await price_of(box, others) == ("FROZEN", 10_000)
     assert await discrepancies(box.town) == []
@@ -93,7 +93,7 @@ async def test_a_cancellation_waits_for_tickets_as_well(box: Box, kim: Person) -
     await away(box, TICKETS)
 
     await kim.cancel(reservation)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     waiting = await kim.get(path)
     await box.town.start(TICKETS)
 
@@ -109,12 +109,12 @@ async def test_a_late_or_repeated_cancel_does_nothing_to_whoever_has_the_ticket_
     await kim.cancel(first)
     await kim.sees(f"/reservations/{first['reservation_id']}", status="CANCELLED")
     second = await lee.reserve(ticket)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     ids = {"reservation_id": first["reservation_id"], "ticket_id": ticket["ticket_id"]}
 
     await tell(box.town, *([FreeTicket(**ids), RestorePrice(**ids)] * 3))
     await kim.cancel(first)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     assert (await lee.get(f"/reservations/{second['reservation_id']}")) == second
     assert (await lee.get(f"/board/{ticket['ticket_id']}"))["reservation"]["reservation_id"] == second["reservation_id"]
@@ -129,7 +129,7 @@ async def test_what_was_given_up_before_it_was_done_is_never_done(box: Box, kim:
     ticket, ids = await box.ticket(), {"reservation_id": uuid4()}
     ids["ticket_id"] = UUID(ticket["ticket_id"])
     await tell(box.town, FreeTicket(**ids), RestorePrice(**ids))
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     refusal = await box.town.refused(TakeTicket(**ids))
 
@@ -164,7 +164,7 @@ async def test_a_take_that_nobody_heard_leaves_no_half_reservation(
     box: Box, kim: Person, lee: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticket = await box.ticket()
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     with first_answer_of_tickets_is_held_back(monkeypatch):
         answer = await kim.ask("POST", "/reservations", {"ticket_id": ticket["ticket_id"]})
@@ -195,7 +195,7 @@ async def test_a_reservation_is_made_at_its_copy_of_the_price_while_pricing_is_d
 
     reservation = await vip.reserve(ticket)
     await box.town.start(PRICING)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     assert reservation["price"] == {"base": 10_000, "lines": [], "total": 10_000, "grade": "VIP"}
     assert await price_of(box, reservation) == ("FROZEN", 10_000)
@@ -230,7 +230,7 @@ async def test_a_confirmed_reservation_keeps_its_ticket_however_late_its_confirm
     """The confirmation is lost: asked for, the reservation confirms again."""
     ticket = await box.ticket()
     reservation = await kim.reserve(ticket)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     query = "update ticketing_tickets.holds set status = 'HELD' where reservation_id = $1"
     await box.town.rows(TICKETS, query, UUID(reservation["reservation_id"]))
 
@@ -251,7 +251,7 @@ async def test_a_confirmation_that_comes_after_the_release_brings_nothing_back(b
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
 
     await tell(box.town, ConfirmHold(ticket_id=reservation["ticket_id"], reservation_id=reservation["reservation_id"]))
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     assert await hold_of(box, reservation["reservation_id"]) == "RELEASED"
 
@@ -271,14 +271,14 @@ async def test_everything_said_again_twice_in_any_order_changes_nothing(
             await person.cancel(reservation)
             await person.sees(f"/tickets/{ticket['ticket_id']}", status="AVAILABLE")
     last = [await vip.reserve(ticket) for ticket in tickets[:2]]
-    await box.town.quiet()
+    await box.town.wait_until_idle()
     before = [await box.staff.get(f"/{where}?limit=200") for where in ("tickets", "reservations", "prices")]
 
     await said_again(box.town, random.Random(7))
-    await box.town.quiet(within=40)
+    await box.town.wait_until_idle(within=40)
 
     assert [await box.staff.get(f"/{where}?limit=200") for where in ("tickets", "reservations", "prices")] == before
     assert [reservation["price"]["total"] for reservation in last] == [9000, 9000]
     assert await discrepancies(box.town) == []
     await box.end(policy)
-    await box.town.quiet()
+    await box.town.wait_until_idle()

@@ -19,7 +19,7 @@ async def sale(box: Box) -> AsyncIterator[list[Thing]]:
     yield policies
     await at_work(box)
     await box.end(*policies)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
 
 def lines(price: Thing) -> list[tuple[str, int]]:
@@ -63,7 +63,7 @@ async def test_a_new_or_ended_policy_reprices_what_is_not_reserved_and_leaves_wh
     await box.known(free, 2)
     theirs = await lee.reserve(free)
     await box.end(policy)
-    await box.town.quiet()
+    await box.town.wait_until_idle()
 
     assert (mine["price"]["total"], theirs["price"]["total"]) == (10_000, 5000)
     for person, reservation in ((kim, mine), (lee, theirs)):

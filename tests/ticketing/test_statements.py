@@ -23,7 +23,7 @@ AT_ONCE = 40
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Desk:
+class Site:
     """Statements of ticketing, each in a transaction of its own."""
 
     def __init__(self, database: Database) -> None:
@@ -74,15 +74,15 @@ def price_state(ticket_id: UUID, version: int = 1, base: int = 1000) -> PriceSta
 
 
 @pytest.fixture(scope="module")
-async def desk(servers: Servers, templates: None) -> AsyncIterator[Desk]:
+async def desk(servers: Servers, templates: None) -> AsyncIterator[Site]:
     url = await support.create_database(servers, f"ticketing_{uuid4().hex[:12]}", support.TEMPLATE)
     database = Database(url, size=AT_ONCE)
     await database.start()
-    yield Desk(database)
+    yield Site(database)
     await database.close()
 
 
-async def test_of_forty_takes_at_once_one_has_the_ticket(desk: Desk) -> None:
+async def test_of_forty_takes_at_once_one_has_the_ticket(desk: Site) -> None:
     ticket_id = await desk.ticket()
 
     outcomes = await asyncio.gather(*(desk.take(ticket_id, uuid4()) for _ in range(AT_ONCE)))
@@ -93,7 +93,7 @@ async def test_of_forty_takes_at_once_one_has_the_ticket(desk: Desk) -> None:
     assert await desk.run(lambda session: session.connection.fetchval(held, ticket_id)) == 1
 
 
-async def test_of_a_take_and_its_release_at_once_the_ticket_is_free_in_the_end(desk: Desk) -> None:
+async def test_of_a_take_and_its_release_at_once_the_ticket_is_free_in_the_end(desk: Site) -> None:
     pairs = [(await desk.ticket(), uuid4()) for _ in range(20)]
 
     outcomes = await asyncio.gather(
@@ -105,7 +105,7 @@ async def test_of_a_take_and_its_release_at_once_the_ticket_is_free_in_the_end(d
         assert (taken is None) == (freed is None)
 
 
-async def test_a_release_that_came_first_refuses_the_take_for_ever(desk: Desk) -> None:
+async def test_a_release_that_came_first_refuses_the_take_for_ever(desk: Site) -> None:
     ticket_id, early = await desk.ticket(), uuid4()
 
     first = await desk.run(tickets.release, early, ticket_id)
@@ -116,7 +116,7 @@ async def test_a_release_that_came_first_refuses_the_take_for_ever(desk: Desk) -
     assert await desk.take(ticket_id, uuid4()) is not None
 
 
-async def test_a_release_frees_only_what_that_reservation_holds(desk: Desk) -> None:
+async def test_a_release_frees_only_what_that_reservation_holds(desk: Site) -> None:
     ticket_id, first, second = await desk.ticket(), uuid4(), uuid4()
     await desk.take(ticket_id, first)
     await desk.run(tickets.release, first, ticket_id)
@@ -128,7 +128,7 @@ async def test_a_release_frees_only_what_that_reservation_holds(desk: Desk) -> N
     assert await desk.state_of(ticket_id) == held
 
 
-async def test_a_ticket_is_expired_from_its_very_end_on(desk: Desk) -> None:
+async def test_a_ticket_is_expired_from_its_very_end_on(desk: Site) -> None:
     """Half-open: at `ends_at` it cannot be had any more; before it, it does not expire."""
     ticket_id, held = await desk.ticket(), await desk.ticket()
     reservation_id = uuid4()
@@ -146,7 +146,7 @@ async def test_a_ticket_is_expired_from_its_very_end_on(desk: Desk) -> None:
     assert freed.status is TicketStatus.EXPIRED
 
 
-async def _end_now(desk: Desk, *ticket_ids: UUID) -> None:
+async def _end_now(desk: Site, *ticket_ids: UUID) -> None:
     async def end(session: Any) -> None:
         query = "update ticketing_tickets.tickets set starts_at = now() - interval '1 day', ends_at = now()"
         await session.connection.execute(f"{query} where ticket_id = any($1::uuid[])", ticket_ids)
@@ -154,7 +154,7 @@ async def _end_now(desk: Desk, *ticket_ids: UUID) -> None:
     await desk.run(end)
 
 
-async def test_a_hold_is_unconfirmed_until_it_is_confirmed_or_over(desk: Desk) -> None:
+async def test_a_hold_is_unconfirmed_until_it_is_confirmed_or_over(desk: Site) -> None:
     ticket_id, reservation_id = await desk.ticket(), uuid4()
     await desk.take(ticket_id, reservation_id)
     before = await desk.run(tickets.is_unconfirmed, reservation_id)
@@ -168,7 +168,7 @@ async def test_a_hold_is_unconfirmed_until_it_is_confirmed_or_over(desk: Desk) -
     assert await desk.take(ticket_id, reservation_id) is None
 
 
-async def test_the_two_ends_of_a_cancellation_meet_once_whoever_is_last(desk: Desk) -> None:
+async def test_the_two_ends_of_a_cancellation_meet_once_whoever_is_last(desk: Site) -> None:
     made = [await desk.reserved() for _ in range(10)]
     for reservation in made:
         assert await desk.run(reservations.undone, reservation.reservation_id, ticket_freed=True) is None
@@ -184,7 +184,7 @@ async def test_the_two_ends_of_a_cancellation_meet_once_whoever_is_last(desk: De
         assert (cancelled.status, cancelled.version) == (ReservationStatus.CANCELLED, 4)
 
 
-async def test_of_an_answer_and_a_timeout_at_once_one_decides(desk: Desk) -> None:
+async def test_of_an_answer_and_a_timeout_at_once_one_decides(desk: Site) -> None:
     ticket_id, id = uuid4(), uuid4()
     await desk.run(reservations.copy_price, price_state(ticket_id))
     await desk.run(reservations.begin, id, ReserveTicket(ticket_id=ticket_id, caller=customer()))
@@ -196,7 +196,7 @@ async def test_of_an_answer_and_a_timeout_at_once_one_decides(desk: Desk) -> Non
     assert await desk.run(reservations.find, id) == won
 
 
-async def test_a_holder_that_was_given_up_before_it_began_never_begins(desk: Desk) -> None:
+async def test_a_holder_that_was_given_up_before_it_began_never_begins(desk: Site) -> None:
     ticket_id, id = uuid4(), uuid4()
     await desk.run(reservations.copy_price, price_state(ticket_id))
     assert await desk.run(reservations.stand_of, id) is None
@@ -207,7 +207,7 @@ async def test_a_holder_that_was_given_up_before_it_began_never_begins(desk: Des
     assert await desk.run(reservations.stand_of, id) is None
 
 
-async def test_an_older_price_never_replaces_a_newer_one(desk: Desk) -> None:
+async def test_an_older_price_never_replaces_a_newer_one(desk: Site) -> None:
     ticket_id, id = uuid4(), uuid4()
 
     for version, base in ((1, 1000), (3, 3000), (2, 2000)):
@@ -217,7 +217,7 @@ async def test_an_older_price_never_replaces_a_newer_one(desk: Desk) -> None:
     assert begun.reservation.price.base == 3000
 
 
-async def test_a_price_is_frozen_once_and_not_after_it_was_restored(desk: Desk) -> None:
+async def test_a_price_is_frozen_once_and_not_after_it_was_restored(desk: Site) -> None:
     first, second = await desk.reserved(), await desk.reserved()
 
     frozen = [await desk.run(pricing.freeze, first) for _ in range(2)]

@@ -161,7 +161,7 @@ async def box_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterato
             await at_work(box)
             yield box
         await town.start(*(name for name in ALL if name not in town.contexts))
-        await town.quiet()
+        await town.wait_until_idle()
         assert await discrepancies(town) == []
     finally:
         await town.close()

@@ -76,7 +76,7 @@ def refund_state(rental: Rental, refund_id: UUID, status: RefundStatus, version:
 
 
 @dataclass
-class Desk:
+class Site:
     """Rentals' statements, each in a transaction of its own."""
 
     database: Database
@@ -154,9 +154,9 @@ class Desk:
 
 
 @pytest.fixture(scope="package")
-async def desk(servers: Servers, templates: None) -> AsyncIterator[Desk]:
+async def desk(servers: Servers, templates: None) -> AsyncIterator[Site]:
     url = await support.create_database(servers, f"rentals_{uuid4().hex[:12]}", support.TEMPLATE)
     database = Database(url, size=AT_ONCE)
     await database.start()
-    yield Desk(database)
+    yield Site(database)
     await database.close()

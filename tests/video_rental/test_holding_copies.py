@@ -12,11 +12,11 @@ from contracts.payments import PaymentStatus
 from contracts.video_rental.rentals import RentalStatus
 from contracts.video_rental.videos import VideoStatus
 from storage.video_rental import rentals as store
-from tests.video_rental.conftest import AT_ONCE, Desk, video_state
+from tests.video_rental.conftest import AT_ONCE, Site, video_state
 
 
 @pytest.mark.parametrize("copies", [0, 1, 3])
-async def test_of_forty_transactions_at_once_as_many_hold_a_copy_as_there_are(desk: Desk, copies: int) -> None:
+async def test_of_forty_transactions_at_once_as_many_hold_a_copy_as_there_are(desk: Site, copies: int) -> None:
     video_id = await desk.video(copies=copies)
 
     outcomes = await asyncio.gather(*(desk.hold(video_id) for _ in range(AT_ONCE)))
@@ -25,7 +25,7 @@ async def test_of_forty_transactions_at_once_as_many_hold_a_copy_as_there_are(de
     assert await desk.copies_held(video_id) == copies
 
 
-async def test_a_member_who_books_the_same_video_forty_times_at_once_holds_one_copy(desk: Desk) -> None:
+async def test_a_member_who_books_the_same_video_forty_times_at_once_holds_one_copy(desk: Site) -> None:
     video_id = await desk.video(copies=AT_ONCE)
 
     outcomes = await asyncio.gather(*(desk.hold(video_id, "kim") for _ in range(AT_ONCE)), return_exceptions=True)
@@ -38,7 +38,7 @@ async def test_a_member_who_books_the_same_video_forty_times_at_once_holds_one_c
     assert await desk.copies_held(video_id) == 1
 
 
-async def test_another_member_may_hold_the_next_copy(desk: Desk) -> None:
+async def test_another_member_may_hold_the_next_copy(desk: Site) -> None:
     video_id = await desk.video(copies=2)
 
     await desk.held(video_id, "kim")
@@ -47,7 +47,7 @@ async def test_another_member_may_hold_the_next_copy(desk: Desk) -> None:
     assert await desk.free(video_id) == 0
 
 
-async def test_the_price_is_the_servers_and_counts_the_days(desk: Desk) -> None:
+async def test_the_price_is_the_servers_and_counts_the_days(desk: Site) -> None:
     video_id = await desk.video(daily_price=1500)
 
     rental = await desk.held(video_id, days=3)
@@ -55,13 +55,13 @@ async def test_the_price_is_the_servers_and_counts_the_days(desk: Desk) -> None:
     assert (rental.daily_price, rental.price, rental.status) == (1500, 4500, RentalStatus.AWAITING_PAYMENT)
 
 
-async def test_a_video_that_nobody_has_heard_of_is_not_known(desk: Desk) -> None:
+async def test_a_video_that_nobody_has_heard_of_is_not_known(desk: Site) -> None:
     held = await desk.hold(uuid4())
 
     assert (held.rental, held.known) == (None, False)
 
 
-async def test_a_retired_video_is_known_and_cannot_be_held(desk: Desk) -> None:
+async def test_a_retired_video_is_known_and_cannot_be_held(desk: Site) -> None:
     video_id = await desk.video(status=VideoStatus.RETIRED)
 
     held = await desk.hold(video_id)
@@ -70,7 +70,7 @@ async def test_a_retired_video_is_known_and_cannot_be_held(desk: Desk) -> None:
     assert await desk.free(video_id) == 0
 
 
-async def test_copies_may_be_lowered_below_what_is_out_and_nobody_gets_one_until_they_are_back(desk: Desk) -> None:
+async def test_copies_may_be_lowered_below_what_is_out_and_nobody_gets_one_until_they_are_back(desk: Site) -> None:
     video_id = await desk.video(copies=3)
     out = [await desk.booked(video_id) for _ in range(3)]
 
@@ -84,7 +84,7 @@ async def test_copies_may_be_lowered_below_what_is_out_and_nobody_gets_one_until
     await desk.held(video_id)
 
 
-async def test_an_older_state_of_a_video_never_replaces_a_newer_one(desk: Desk) -> None:
+async def test_an_older_state_of_a_video_never_replaces_a_newer_one(desk: Site) -> None:
     video_id = await desk.video(copies=5, version=3)
 
     await desk.hear(video_state(video_id, copies=1, version=2))
@@ -93,7 +93,7 @@ async def test_an_older_state_of_a_video_never_replaces_a_newer_one(desk: Desk) 
     assert await desk.free(video_id) == 5
 
 
-async def test_a_newer_state_of_a_video_leaves_the_copies_that_are_out(desk: Desk) -> None:
+async def test_a_newer_state_of_a_video_leaves_the_copies_that_are_out(desk: Site) -> None:
     video_id = await desk.video(copies=2)
     await desk.held(video_id)
 
@@ -103,7 +103,7 @@ async def test_a_newer_state_of_a_video_leaves_the_copies_that_are_out(desk: Des
 
 
 @pytest.mark.parametrize("to", [RentalStatus.REJECTED, RentalStatus.CANCELLED])
-async def test_a_booking_that_came_to_nothing_frees_its_copy_once(desk: Desk, to: RentalStatus) -> None:
+async def test_a_booking_that_came_to_nothing_frees_its_copy_once(desk: Site, to: RentalStatus) -> None:
     video_id = await desk.video()
     rental = await desk.held(video_id)
 
@@ -116,7 +116,7 @@ async def test_a_booking_that_came_to_nothing_frees_its_copy_once(desk: Desk, to
     assert await desk.copies_held(video_id) == 0
 
 
-async def test_of_an_approval_and_a_timeout_at_once_one_decides(desk: Desk) -> None:
+async def test_of_an_approval_and_a_timeout_at_once_one_decides(desk: Site) -> None:
     video_id = await desk.video()
     rental = await desk.held(video_id)
 
@@ -129,7 +129,7 @@ async def test_of_an_approval_and_a_timeout_at_once_one_decides(desk: Desk) -> N
     assert await desk.copies_held(video_id) == (1 if won.status is RentalStatus.BOOKED else 0)
 
 
-async def test_of_a_cancellation_and_a_pickup_at_once_one_happens(desk: Desk) -> None:
+async def test_of_a_cancellation_and_a_pickup_at_once_one_happens(desk: Site) -> None:
     video_id = await desk.video(copies=20)
     rentals = [await desk.booked(video_id) for _ in range(20)]
 
@@ -140,7 +140,7 @@ async def test_of_a_cancellation_and_a_pickup_at_once_one_happens(desk: Desk) ->
     assert await desk.copies_held(video_id) == rented
 
 
-async def test_a_video_that_is_taken_back_twice_at_once_frees_one_copy(desk: Desk) -> None:
+async def test_a_video_that_is_taken_back_twice_at_once_frees_one_copy(desk: Site) -> None:
     video_id = await desk.video(copies=2)
     rental, _other = await desk.booked(video_id), await desk.booked(video_id)
     await desk.pick_up(rental)

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.payments import PaymentStatus, RefundStatus
 from contracts.video_rental.rentals import Rental, RentalStatus
-from tests.video_rental.conftest import Desk, payment_state, refund_state
+from tests.video_rental.conftest import Site, payment_state, refund_state
 
 
 def parts(rental: Rental) -> tuple[str | None, str | None]:
@@ -16,7 +16,7 @@ def parts(rental: Rental) -> tuple[str | None, str | None]:
     return rental.payment.status if rental.payment else None, rental.refund.status if rental.refund else None
 
 
-async def test_news_of_a_payment_never_goes_back(desk: Desk) -> None:
+async def test_news_of_a_payment_never_goes_back(desk: Site) -> None:
     rental = await desk.booked(await desk.video())
 
     await desk.note_payment(payment_state(rental.payment_id, PaymentStatus.REFUNDED, version=3))
@@ -25,7 +25,7 @@ async def test_news_of_a_payment_never_goes_back(desk: Desk) -> None:
     assert parts(await desk.find(rental)) == ("REFUNDED", None)
 
 
-async def test_news_of_another_payment_changes_nothing(desk: Desk) -> None:
+async def test_news_of_another_payment_changes_nothing(desk: Site) -> None:
     rental = await desk.booked(await desk.video())
 
     await desk.note_payment(payment_state(uuid4(), PaymentStatus.REFUNDED, version=9))
@@ -33,7 +33,7 @@ async def test_news_of_another_payment_changes_nothing(desk: Desk) -> None:
     assert parts(await desk.find(rental)) == ("APPROVED", None)
 
 
-async def test_what_was_refunded_by_hand_is_not_promised_again(desk: Desk) -> None:
+async def test_what_was_refunded_by_hand_is_not_promised_again(desk: Site) -> None:
     rental = await desk.booked(await desk.video(daily_price=1000))
     await desk.note_payment(payment_state(rental.payment_id, PaymentStatus.PARTIALLY_REFUNDED, version=2, refunded=300))
 
@@ -44,7 +44,7 @@ async def test_what_was_refunded_by_hand_is_not_promised_again(desk: Desk) -> No
     assert (cancelled.refund.status, cancelled.refund.amount) == (RefundStatus.PENDING, 700)
 
 
-async def test_news_of_a_refund_never_goes_back(desk: Desk) -> None:
+async def test_news_of_a_refund_never_goes_back(desk: Site) -> None:
     rental = await desk.booked(await desk.video())
     refund_id = uuid4()
     await desk.cancel(rental, refund_id)
@@ -55,7 +55,7 @@ async def test_news_of_a_refund_never_goes_back(desk: Desk) -> None:
     assert parts(await desk.find(rental)) == ("APPROVED", "REFUNDED")
 
 
-async def test_a_refund_by_hand_is_not_taken_for_the_refund_of_the_cancellation(desk: Desk) -> None:
+async def test_a_refund_by_hand_is_not_taken_for_the_refund_of_the_cancellation(desk: Site) -> None:
     rental = await desk.booked(await desk.video())
     await desk.cancel(rental)
 
@@ -72,7 +72,7 @@ async def test_a_refund_by_hand_is_not_taken_for_the_refund_of_the_cancellation(
     ],
 )
 async def test_news_that_comes_before_the_booking_is_settled_is_kept(
-    desk: Desk, to: RentalStatus, expected: PaymentStatus, news: PaymentStatus
+    desk: Site, to: RentalStatus, expected: PaymentStatus, news: PaymentStatus
 ) -> None:
     rental = await desk.held(await desk.video())
     await desk.note_payment(payment_state(rental.payment_id, news, version=2))

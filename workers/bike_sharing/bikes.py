@@ -32,13 +32,13 @@ from contracts.bike_sharing.bikes import (
 from contracts.bike_sharing.rides import SettleHold
 from storage.bike_sharing import bikes as store
 from storage.database import Session
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
-worker = bikes = Worker("bike_sharing.bikes", says=(SettleHold,))
+worker = bikes = Worker("bike_sharing.bikes", sends=(SettleHold,))
 
 ASK_AT_MOST = 3600.0
-"""Seconds between two questions to a holder that does not answer."""
+"""Seconds between two queries to a holder that does not answer."""
 
 
 def check_location(tx: Tx, location: str | None) -> None:
@@ -51,7 +51,7 @@ def check_location(tx: Tx, location: str | None) -> None:
 # -- the fleet
 
 
-@bikes.on(RegisterBike)
+@bikes.handles(RegisterBike)
 async def register_bike(command: RegisterBike, tx: Tx) -> BikeState:
     check_location(tx, command.location)
     try:
@@ -64,12 +64,12 @@ async def register_bike(command: RegisterBike, tx: Tx) -> BikeState:
     return bike
 
 
-@bikes.on(ChangeBike)
+@bikes.handles(ChangeBike)
 async def change_bike(command: ChangeBike, tx: Tx) -> BikeState:
     check_location(tx, command.location)
     bike = await store.lock(tx, command.bike_id)
     if bike is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     only_broken = command.location is None and command.condition is BikeCondition.BROKEN
     if bike.held_by is not None and not only_broken:
         raise Refused("wrong_state", current_status=bike.status, allowed_actions=[])
@@ -82,11 +82,11 @@ async def change_bike(command: ChangeBike, tx: Tx) -> BikeState:
 # -- holds
 
 
-@bikes.on(TakeBike)
+@bikes.handles(TakeBike)
 async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
     bike = await store.lock(tx, command.bike_id)
     if bike is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     if bike.held_by == command.ride_id:
         return bike
     if bike.held_by is None and bike.condition is BikeCondition.BROKEN:
@@ -97,7 +97,7 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
     if not await store.hold(tx, command):
         raise Refused("hold_released")
     tx.publish(BikeTaken.of(taken))
-    tx.later(AskHolder(ride_id=command.ride_id), after=_patience(tx, 1))
+    tx.schedule(AskHolder(ride_id=command.ride_id), after=_patience(tx, 1))
     return taken
 
 
@@ -106,7 +106,7 @@ def _patience(tx: Tx, attempt: int) -> timedelta:
     return timedelta(seconds=min(max(first, ASK_AT_MOST), first * 2 ** min(attempt - 1, 30)))
 
 
-@bikes.on(ReleaseBike)
+@bikes.handles(ReleaseBike)
 async def release_bike(command: ReleaseBike, tx: Tx) -> None:
     await store.lock(tx, command.bike_id)
     await store.release(tx, command.bike_id, command.ride_id)
@@ -116,15 +116,15 @@ async def release_bike(command: ReleaseBike, tx: Tx) -> None:
     tx.publish(HoldReleased(ride_id=command.ride_id, bike_id=command.bike_id, version=1))
 
 
-@bikes.on(AskHolder)
+@bikes.handles(AskHolder)
 async def ask_holder(command: AskHolder, tx: Tx) -> None:
     hold = await store.open_hold(tx, command.ride_id)
     if hold is not None:
         tx.publish(SettleHold(**hold))
-        tx.later(command.model_copy(update={"times": command.times + 1}), after=_patience(tx, command.times + 1))
+        tx.schedule(command.model_copy(update={"times": command.times + 1}), after=_patience(tx, command.times + 1))
 
 
-@bikes.on(ConfirmHold)
+@bikes.handles(ConfirmHold)
 async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
     await store.confirm(tx, command.ride_id)
 
@@ -132,16 +132,16 @@ async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
 # -- looking
 
 
-@bikes.on(ShowBike)
-async def show_bike(question: ShowBike, session: Session) -> BikeState:
-    bike = await store.find(session, question.bike_id)
+@bikes.handles(ShowBike)
+async def show_bike(query: ShowBike, session: Session) -> BikeState:
+    bike = await store.find(session, query.bike_id)
     if bike is None:
-        raise NotKnownYet
-    if bike.status is BikeStatus.BROKEN and not question.caller.is_staff:
+        raise RetryableNotFound
+    if bike.status is BikeStatus.BROKEN and not query.caller.is_staff:
         raise Refused("not_found")
     return bike
 
 
-@bikes.on(ListBikes)
-async def list_bikes(question: ListBikes, session: Session) -> Page[BikeState]:
-    return await store.newest(session, question)
+@bikes.handles(ListBikes)
+async def list_bikes(query: ListBikes, session: Session) -> Page[BikeState]:
+    return await store.newest(session, query)

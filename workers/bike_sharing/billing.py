@@ -27,10 +27,10 @@ from storage.database import Session
 from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 
-worker = billing = Worker("bike_sharing.billing", says=(TakeFee,))
+worker = billing = Worker("bike_sharing.billing", sends=(TakeFee,))
 
 
-@billing.on(RideStarted)
+@billing.handles(RideStarted)
 async def open_bill(event: RideStarted, tx: Tx) -> None:
     bill = await store.open_bill(tx, uuid5(event.ride_id, "bill"), event)
     if bill is not None:
@@ -54,7 +54,7 @@ async def settle_bill(event: Any, tx: Tx) -> None:
 
 
 for end in (RideReturned, RideEndedByStaff, RideEndedAtCap):
-    billing.on(end)(settle_bill)
+    billing.handles(end)(settle_bill)
 
 
 async def note_fee(event: Any, tx: Tx) -> None:
@@ -64,17 +64,17 @@ async def note_fee(event: Any, tx: Tx) -> None:
 
 
 for news in (FeeTaken, DebtPaid):
-    billing.on(news)(note_fee)
+    billing.handles(news)(note_fee)
 
 
-@billing.on(ShowBill)
-async def show_bill(question: ShowBill, session: Session) -> BillState:
-    bill = await store.find(session, question.bill_id)
-    if bill is None or not question.caller.may_see(bill.member_id):
+@billing.handles(ShowBill)
+async def show_bill(query: ShowBill, session: Session) -> BillState:
+    bill = await store.find(session, query.bill_id)
+    if bill is None or not query.caller.may_see(bill.member_id):
         raise Refused("not_found")
     return bill
 
 
-@billing.on(ListBills)
-async def list_bills(question: ListBills, session: Session) -> Page[BillState]:
-    return await store.newest(session, question)
+@billing.handles(ListBills)
+async def list_bills(query: ListBills, session: Session) -> Page[BillState]:
+    return await store.newest(session, query)

@@ -16,8 +16,8 @@ from contracts.bike_sharing.rides import (
     RideStarted,
 )
 from storage.bike_sharing import ride_history as store
-from workers.runtime.processing.tx import Behind, NotKnownYet
-from workers.runtime.projections.view import Copy, View
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.projections.view import Projection, View
 
 RIDE_EVENTS = (RideRequested, RideStarted, RideNotStarted, RideReturned, RideEndedByStaff, RideEndedAtCap)
 
@@ -25,23 +25,23 @@ worker = ride_history = View(
     "bike_sharing.ride_history",
     store.tables,
     [
-        Copy(store.rides, "ride_id", RIDE_EVENTS),
-        Copy(store.bikes, "bike_id", (BikeRegistered, BikeChanged, BikeTaken, BikeReleased)),
-        Copy(store.bills, "bill_id", (BillOpened, BillSettling, BillOwed, BillClosed)),
+        Projection(store.rides, "ride_id", RIDE_EVENTS),
+        Projection(store.bikes, "bike_id", (BikeRegistered, BikeChanged, BikeTaken, BikeReleased)),
+        Projection(store.bills, "bill_id", (BillOpened, BillSettling, BillOwed, BillClosed)),
     ],
 )
 
 
-@ride_history.on(ListRideHistory)
-async def list_ride_history(question: ListRideHistory, connection: AsyncConnection) -> RideHistory:
-    return await store.newest(connection, question)
+@ride_history.handles(ListRideHistory)
+async def list_ride_history(query: ListRideHistory, connection: AsyncConnection) -> RideHistory:
+    return await store.newest(connection, query)
 
 
-@ride_history.on(ShowRideHistory)
-async def show_ride_history(question: ShowRideHistory, connection: AsyncConnection) -> RideHistoryEntry:
-    entry = await store.find(connection, question.ride_id)
-    if entry is None or not question.caller.may_see(entry.member_id):
-        raise NotKnownYet
-    if entry.version < question.min_version:
-        raise Behind(entry)
+@ride_history.handles(ShowRideHistory)
+async def show_ride_history(query: ShowRideHistory, connection: AsyncConnection) -> RideHistoryEntry:
+    entry = await store.find(connection, query.ride_id)
+    if entry is None or not query.caller.may_see(entry.member_id):
+        raise RetryableNotFound
+    if entry.version < query.min_version:
+        raise StaleRead(entry)
     return entry

@@ -19,20 +19,20 @@ from contracts.cafe.menu import (
 )
 from storage.cafe import menu as store
 from storage.database import Session
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = menu = Worker("cafe.menu")
 
 
-@menu.on(RegisterMenuItem)
+@menu.handles(RegisterMenuItem)
 async def register_menu_item(command: RegisterMenuItem, tx: Tx) -> MenuItem:
     item = await store.register(tx, tx.id, command)
     tx.publish(MenuItemRegistered.of(item))
     return item
 
 
-@menu.on(ChangeMenuItem)
+@menu.handles(ChangeMenuItem)
 async def change_menu_item(command: ChangeMenuItem, tx: Tx) -> MenuItem:
     item = await store.change(tx, command)
     if item is None:
@@ -43,28 +43,28 @@ async def change_menu_item(command: ChangeMenuItem, tx: Tx) -> MenuItem:
 
 async def _why_not(command: ChangeMenuItem, tx: Tx) -> Refused:
     item = await store.find(tx, command.menu_item_id)
-    return NotKnownYet() if item is None else Refused("stale_version", version=item.version)
+    return RetryableNotFound() if item is None else Refused("stale_version", version=item.version)
 
 
-@menu.on(ShowMenuItem)
-async def show_menu_item(question: ShowMenuItem, session: Session) -> MenuItem:
-    item = await store.find(session, question.menu_item_id)
+@menu.handles(ShowMenuItem)
+async def show_menu_item(query: ShowMenuItem, session: Session) -> MenuItem:
+    item = await store.find(session, query.menu_item_id)
     if item is None:
-        raise NotKnownYet
-    if not (question.caller.is_staff or item.is_on_offer):
+        raise RetryableNotFound
+    if not (query.caller.is_staff or item.is_on_offer):
         raise Refused("not_found")
     return item
 
 
-@menu.on(ListMenu)
-async def list_menu(question: ListMenu, session: Session) -> Page[MenuItem]:
-    return await store.newest(session, question)
+@menu.handles(ListMenu)
+async def list_menu(query: ListMenu, session: Session) -> Page[MenuItem]:
+    return await store.newest(session, query)
 
 
-@menu.on(QuotePrice)
-async def quote_price(question: QuotePrice, session: Session) -> MenuItem:
+@menu.handles(QuotePrice)
+async def quote_price(query: QuotePrice, session: Session) -> MenuItem:
     """Nobody knows an item before the menu does: what is not here is not on its way either."""
-    item = await store.find(session, question.menu_item_id)
+    item = await store.find(session, query.menu_item_id)
     if item is None:
         raise Refused("not_found")
     return item

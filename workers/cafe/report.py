@@ -18,8 +18,8 @@ from contracts.cafe.orders import (
 )
 from contracts.cafe.report import ListReport, Report, ReportEntry, ShowReport
 from storage.cafe import report as store
-from workers.runtime.processing.tx import Behind, NotKnownYet
-from workers.runtime.projections.view import Copy, View
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.projections.view import Projection, View
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ORDER_EVENTS = (OrderPlaced, OrderAccepted, OrderRejected, OrderMarkedReady, OrderCollected, OrderCancelled)
@@ -28,8 +28,8 @@ worker = report = View(
     "cafe.report",
     store.tables,
     [
-        Copy(store.menu_items, "menu_item_id", (MenuItemRegistered, MenuItemChanged)),
-        Copy(store.orders, "order_id", ORDER_EVENTS),
+        Projection(store.menu_items, "menu_item_id", (MenuItemRegistered, MenuItemChanged)),
+        Projection(store.orders, "order_id", ORDER_EVENTS),
     ],
 )
 
@@ -39,18 +39,18 @@ def midnight(now: datetime) -> datetime:
     return datetime.combine(now.astimezone(SEOUL).date(), time(), SEOUL)
 
 
-@report.on(ListReport)
-async def list_report(question: ListReport, connection: AsyncConnection) -> Report:
+@report.handles(ListReport)
+async def list_report(query: ListReport, connection: AsyncConnection) -> Report:
     now = await store.now(connection)
-    return await store.newest(connection, question, now, midnight(now))
+    return await store.newest(connection, query, now, midnight(now))
 
 
-@report.on(ShowReport)
-async def show_report(question: ShowReport, connection: AsyncConnection) -> ReportEntry:
+@report.handles(ShowReport)
+async def show_report(query: ShowReport, connection: AsyncConnection) -> ReportEntry:
     now = await store.now(connection)
-    entry = await store.find(connection, question.menu_item_id, now, midnight(now))
+    entry = await store.find(connection, query.menu_item_id, now, midnight(now))
     if entry is None:
-        raise NotKnownYet
-    if entry.version < question.min_version:
-        raise Behind(entry)
+        raise RetryableNotFound
+    if entry.version < query.min_version:
+        raise StaleRead(entry)
     return entry

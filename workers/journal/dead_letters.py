@@ -18,11 +18,11 @@ from contracts.journal import (
     ListDeadLetters,
     ResolveDeadLetter,
     ShowDeadLetter,
-    take_up_dead_letter,
+    apply_resolution,
 )
 from storage import journal as store
 from storage.database import Row, Session
-from storage.inbox import Told
+from storage.inbox import OutboxMessage
 from storage.journal import Dead
 from workers.journal.declared import journal
 from workers.journal.feed import Ended, listen
@@ -30,8 +30,8 @@ from workers.journal.masking import mask_cards, readable
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.observability import metrics
-from workers.runtime.processing.tx import NotKnownYet, Tx
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
@@ -49,13 +49,13 @@ REASONS = {
 # -- filing
 
 
-@journal.on(FileDeadLetter)
+@journal.handles(FileDeadLetter)
 async def file_dead_letter(command: FileDeadLetter, tx: Tx) -> None:
     await store.file(tx, [given_up(command, death=str(tx.id))])
 
 
 @journal.every(1)
-async def read_dead_queue(context: Context) -> None:
+async def read_dead_queue(context: WorkerRuntime) -> None:
     """File what the broker or a runtime put into the queue of the dead; acknowledged once it is kept."""
     url = context.settings.amqp_url.get_secret_value()
     try:
@@ -68,7 +68,7 @@ async def read_dead_queue(context: Context) -> None:
         log.warning("the queue of the dead is away", context=context.name, reason=str(end))
 
 
-async def _file(context: Context, letters: list[Dead]) -> None:
+async def _file(context: WorkerRuntime, letters: list[Dead]) -> None:
     async with context.database.transaction() as session:
         await store.file(session, letters)
     for letter in letters:
@@ -171,24 +171,24 @@ def _uuid(value: Any) -> UUID | None:
 # -- looking
 
 
-@journal.on(ListDeadLetters)
-async def list_dead_letters(question: ListDeadLetters, session: Session) -> DeadLetters:
-    letters, cursor = await store.list_dead_letters(session, question)
+@journal.handles(ListDeadLetters)
+async def list_dead_letters(query: ListDeadLetters, session: Session) -> DeadLetters:
+    letters, cursor = await store.list_dead_letters(session, query)
     return DeadLetters(items=letters, next_cursor=cursor)
 
 
-@journal.on(ShowDeadLetter)
-async def show_dead_letter(question: ShowDeadLetter, session: Session) -> DeadLetter:
-    row = await store.look(session, question.dead_letter_id)
+@journal.handles(ShowDeadLetter)
+async def show_dead_letter(query: ShowDeadLetter, session: Session) -> DeadLetter:
+    row = await store.look(session, query.dead_letter_id)
     if row is None:
-        raise NotKnownYet(dead_letter_id=str(question.dead_letter_id))
-    return store.dead_letter_of(row, await store.resolutions_of(session, question.dead_letter_id))
+        raise RetryableNotFound(dead_letter_id=str(query.dead_letter_id))
+    return store.dead_letter_of(row, await store.resolutions_of(session, query.dead_letter_id))
 
 
 # -- resolving
 
 
-@journal.on(ResolveDeadLetter)
+@journal.handles(ResolveDeadLetter)
 async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
     if command.caller.role != "operator":
         raise Refused("wrong_role")
@@ -200,14 +200,14 @@ async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
         standing = await store.look(tx, command.dead_letter_id)
         raise Refused("wrong_state", current_status=standing["status"]) if standing else Refused("not_found")
     if row["source"] == "retries":
-        take_up = take_up_dead_letter(row["context"])
+        take_up = apply_resolution(row["context"])
         tx.publish(take_up(message_id=UUID(row["message_id"]), action=command.action, reason=command.reason))
     elif command.action == "replay":
         await tx.inbox.post(tx, message_again(row))
     return store.dead_letter_of(row)
 
 
-def message_again(row: Row) -> Told:
+def message_again(row: Row) -> OutboxMessage:
     """The message of a dead letter as it was said first; raises Refused (`not_replayable`) with the reason."""
     message_id, topic = _uuid(row["message_id"]), row["topic"]
     message = CATALOGUE.get(topic)
@@ -215,7 +215,7 @@ def message_again(row: Row) -> Told:
         raise Refused("not_replayable", reason="the message has no id: its reader could not tell it from another")
     if message is None:
         raise Refused("not_replayable", reason=f"nobody knows a message that is called {topic}")
-    if message.travel() == "asked":
+    if message.delivery() == "request":
         raise Refused("not_replayable", reason="it was asked, and nobody waits for the answer any more")
     if not row["whole"]:
         raise Refused("not_replayable", reason="its body was too long, not UTF-8, or masked, and is not kept as it was")
@@ -223,4 +223,6 @@ def message_again(row: Row) -> Told:
         read_body(message, row["body"].encode())
     except Unreadable as unreadable:
         raise Refused("not_replayable", reason=str(unreadable)) from None
-    return Told(message_id, topic, row["body"], row["story_id"] or message_id, row["causation_id"], row["actor"])
+    return OutboxMessage(
+        message_id, topic, row["body"], row["story_id"] or message_id, row["causation_id"], row["actor"]
+    )

@@ -7,12 +7,12 @@ from pkgutil import walk_packages
 
 import contracts
 from contracts.base import CATALOGUE
-from contracts.journal import take_up_dead_letter
+from contracts.journal import apply_resolution
 from workers.runtime.worker import Worker
 
 for module in walk_packages(contracts.__path__, "contracts."):
     import_module(module.name)
 for owner in {message.owner() for message in CATALOGUE.values()}:
-    take_up_dead_letter(owner)
+    apply_resolution(owner)
 
 journal = Worker("journal")

@@ -22,7 +22,7 @@ from workers.journal.declared import journal
 from workers.journal.feed import Ended, Feed, listen
 from workers.journal.masking import readable
 from workers.runtime.messaging.topology import STREAM
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ LATEST_MS = 4_102_444_800_000
 
 
 @journal.every(1)
-async def follow(context: Context) -> None:
+async def follow(context: WorkerRuntime) -> None:
     """Read the stream, unless another process does."""
     try:
         async with context.database.session() as session, _locked(session) as alone:
@@ -66,7 +66,7 @@ async def _unlock(session: Session) -> None:
             session.connection.terminate()
 
 
-async def _read(context: Context, session: Session) -> None:
+async def _read(context: WorkerRuntime, session: Session) -> None:
     async with session.connection.transaction():
         await store.make_months(session, datetime.now(UTC).date())
     place = await store.find_place(session, STREAM)
@@ -79,7 +79,7 @@ async def _read(context: Context, session: Session) -> None:
         place = replace(place, offset=None)
 
 
-def _listen(context: Context, place: Place) -> AbstractAsyncContextManager[Feed]:
+def _listen(context: WorkerRuntime, place: Place) -> AbstractAsyncContextManager[Feed]:
     """From the last event that was kept, this one included: it shows whether the stream is still the same."""
     url = context.settings.amqp_url.get_secret_value()
     start: Any = "first" if place.offset is None else place.offset
@@ -170,7 +170,7 @@ def _uuid(value: Any) -> UUID | None:
 
 
 @journal.every(3600)
-async def keep_house(context: Context) -> None:
+async def keep_house(context: WorkerRuntime) -> None:
     """Make the next months' partitions, and drop those that are too old."""
     async with context.database.transaction() as session:
         await store.make_months(session, datetime.now(UTC).date())
@@ -180,6 +180,6 @@ async def keep_house(context: Context) -> None:
 
 
 @journal.every(60)
-async def forget_reports(context: Context) -> None:
+async def forget_reports(context: WorkerRuntime) -> None:
     async with context.database.session() as session:
         await store.forget_reports(session, RecordHandled.topic)

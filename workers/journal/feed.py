@@ -17,7 +17,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from workers.runtime.messaging.accelerator.dispatch import at_once
-from workers.runtime.messaging.bus import BROKEN
+from workers.runtime.messaging.bus import BROKER_ERRORS
 
 
 class Ended(Exception):
@@ -68,7 +68,7 @@ class Feed:
         """Acknowledge a message and all before it; raises Ended."""
         try:
             await last.ack(multiple=True)
-        except BROKEN as error:
+        except BROKER_ERRORS as error:
             raise Ended(repr(error)) from error
 
 
@@ -80,13 +80,13 @@ async def listen(
     feed = Feed()
     try:
         connection = await aio_pika.connect(url, timeout=10, client_properties={"connection_name": name})
-    except (*BROKEN, OSError) as error:
+    except (*BROKER_ERRORS, OSError) as error:
         raise Ended(repr(error)) from error
     try:
         await _consume(connection, feed, queue, prefetch, arguments)
         yield feed
     finally:
-        with contextlib.suppress(*BROKEN):
+        with contextlib.suppress(*BROKER_ERRORS):
             await connection.close()
 
 
@@ -100,5 +100,5 @@ async def _consume(connection: Any, feed: Feed, queue: str, prefetch: int, argum
         await channel.set_qos(prefetch_count=prefetch)
         source = await channel.get_queue(queue, ensure=False)
         await source.consume(at_once(feed.put), arguments=arguments, timeout=10)
-    except BROKEN as error:
+    except BROKER_ERRORS as error:
         raise Ended(repr(error)) from error

@@ -21,35 +21,35 @@ from storage import journal as store
 from storage import journal_status as town
 from storage.database import Session
 from workers.journal.declared import journal
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 
 READ_AT_MOST = 5000
 
 
-@journal.on(RecordHandled)
+@journal.handles(RecordHandled)
 async def record_handled(command: RecordHandled, tx: Tx) -> Recorded:
     if command.standing is not None:
         await town.stand(tx, command.standing)
     return Recorded(entries=await store.record(tx, tx.envelope.body.decode()))
 
 
-@journal.on(TellStory)
-async def tell_story(question: TellStory, session: Session) -> Story:
-    story_ids = await store.find_stories(session, question.id)
+@journal.handles(TellStory)
+async def tell_story(query: TellStory, session: Session) -> Story:
+    story_ids = await store.find_stories(session, query.id)
     if not story_ids:
-        raise NotKnownYet(id=str(question.id))
+        raise RetryableNotFound(id=str(query.id))
     return Story(story_ids=story_ids, entries=in_order(await store.story_entries(session, story_ids)))
 
 
-@journal.on(ReadEvents)
-async def read_events(question: ReadEvents, session: Session) -> KeptEvents:
-    limit = max(1, min(question.limit, READ_AT_MOST))
-    return KeptEvents.model_construct(events=await store.read_events(session, question.topics, question.after, limit))
+@journal.handles(ReadEvents)
+async def read_events(query: ReadEvents, session: Session) -> KeptEvents:
+    limit = max(1, min(query.limit, READ_AT_MOST))
+    return KeptEvents.model_construct(events=await store.read_events(session, query.topics, query.after, limit))
 
 
-@journal.on(FindMark)
-async def find_mark(question: FindMark, session: Session) -> Marked:
-    return Marked(position=await store.find_mark(session, MarkSet.topic, question.mark_id))
+@journal.handles(FindMark)
+async def find_mark(query: FindMark, session: Session) -> Marked:
+    return Marked(position=await store.find_mark(session, MarkSet.topic, query.mark_id))
 
 
 def in_order(entries: list[StoryEntry]) -> list[StoryEntry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.bike_sharing.rides import RideStarted
 from contracts.cafe import orders as cafe
-from contracts.journal import Audit, RecordAudit, ShowTown, TownNow
+from contracts.journal import Audit, RecordAudit, ShowSystemStatus, SystemNow
 from contracts.preorder.reservations import ReservationConfirmed
 from contracts.shop import orders as shop
 from contracts.ticketing.reservations import TicketReserved
@@ -20,12 +20,12 @@ NOT_REFUSALS = ["done", "retry", "dead", "duplicate", "unavailable", "unknown", 
 MOST_MINUTES = 24 * 60
 
 
-@journal.on(ShowTown)
-async def show_town(question: ShowTown, session: Session) -> TownNow:
-    minutes = max(1, min(question.minutes, MOST_MINUTES))
+@journal.handles(ShowSystemStatus)
+async def show_town(query: ShowSystemStatus, session: Session) -> SystemNow:
+    minutes = max(1, min(query.minutes, MOST_MINUTES))
     return await store.town(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
 
 
-@journal.on(RecordAudit)
+@journal.handles(RecordAudit)
 async def record_audit(command: RecordAudit, tx: Tx) -> Audit:
     return await store.keep_audit(tx, tx.id, command.report)

@@ -1,7 +1,7 @@
 """Payments: charge once, undo whatever became of it, give back what is left.
 
 `charging` takes money and voids it, `refunding` gives it back, `refund_log` writes down what was given back, `looking`
-answers questions. `provider` is the port through which money moves, `simulator` the provider that comes with the house.
+answers queries. `provider` is the port through which money moves, `simulator` the provider that comes with the house.
 `transfers` keeps the bank transfers of the shop's orders.
 """
 

@@ -30,22 +30,22 @@ from storage import payments as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import Approved, Declined, NoCharge, ProviderClient, Voided
-from workers.runtime.processing.tx import Again, Call, Silence, Tx
+from workers.runtime.processing.tx import ExternalCall, NoReply, RunAgain, Tx
 
 LOOK_AGAIN_AFTER = (timedelta(hours=1), timedelta(hours=24))
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
 
 
-@payments.on(RequestPayment)
-async def request_payment(command: RequestPayment, tx: Tx) -> Call | PaymentState:
+@payments.handles(RequestPayment)
+async def request_payment(command: RequestPayment, tx: Tx) -> ExternalCall | PaymentState:
     provider = tx.resource(ProviderClient)
-    seconds = rules.time_for_provider(provider.limit, tx.budget_left() if tx.envelope.asked else None)
+    seconds = rules.time_for_provider(provider.limit, tx.time_left() if tx.envelope.asked else None)
     if seconds <= 0:
         raise Refused("provider_unavailable")
     deadline = time.monotonic() + seconds
     if await store.ask(tx, command):
         charge = (command.payment_id, command.amount, command.method.token)
-        return Call(lambda: provider.charge(*charge, deadline=deadline), within=seconds)
+        return ExternalCall(lambda: provider.charge(*charge, deadline=deadline), within=seconds)
     known = await store.find(tx, command.payment_id)
     assert known is not None
     answer = rules.same_answer(known, command)
@@ -56,7 +56,7 @@ async def request_payment(command: RequestPayment, tx: Tx) -> Call | PaymentStat
 
 @request_payment.then
 async def settle_payment(
-    command: RequestPayment, outcome: Approved | Declined | Silence, tx: Tx
+    command: RequestPayment, outcome: Approved | Declined | NoReply, tx: Tx
 ) -> PaymentState | Refused:
     match outcome:
         case Approved(captured):
@@ -64,7 +64,7 @@ async def settle_payment(
             if payment:
                 tx.publish(PaymentApproved.of(payment))
                 return payment
-            tx.later(LookForCharge(payment_id=command.payment_id))
+            tx.schedule(LookForCharge(payment_id=command.payment_id))
         case Declined(reason):
             payment = await store.settle(tx, command.payment_id, PaymentStatus.DECLINED, reason=reason)
             if payment:
@@ -75,19 +75,19 @@ async def settle_payment(
             payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=silent)
             if payment:
                 tx.publish(PaymentVoiding.of(payment))
-                tx.later(DriveVoid(payment_id=command.payment_id))
+                tx.schedule(DriveVoid(payment_id=command.payment_id))
                 return Refused("provider_unavailable")
     return Refused("voided")
 
 
-@payments.on(VoidPayment)
+@payments.handles(VoidPayment)
 async def void_payment(command: VoidPayment, tx: Tx) -> None:
     while True:
         if payment := await store.begin_void(tx, command.payment_id):
             tx.publish(PaymentVoiding.of(payment))
-            tx.later(DriveVoid(payment_id=command.payment_id))
+            tx.schedule(DriveVoid(payment_id=command.payment_id))
             return
-        payment = await store.bury(tx, command.payment_id) or await store.find(tx, command.payment_id)
+        payment = await store.write_tombstone(tx, command.payment_id) or await store.find(tx, command.payment_id)
         assert payment is not None
         if payment.status is PaymentStatus.VOIDING:  # it ends by itself, and says so
             return
@@ -97,19 +97,19 @@ async def void_payment(command: VoidPayment, tx: Tx) -> None:
         # asked for since the first look
 
 
-@payments.on(DriveVoid)
-async def drive_void(command: DriveVoid, tx: Tx) -> Call | Again | None:
+@payments.handles(DriveVoid)
+async def drive_void(command: DriveVoid, tx: Tx) -> ExternalCall | RunAgain | None:
     provider = tx.resource(ProviderClient)
     void = await store.voiding(tx, command.payment_id)
     if void is None or void.payment.status is PaymentStatus.VOIDED:
         return None
     if void.payment.refunding:  # a refund under way ends first; no other begins
-        return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
-    return Call(lambda: provider.void(command.payment_id), within=provider.limit)
+        return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))
+    return ExternalCall(lambda: provider.void(command.payment_id), within=provider.limit)
 
 
 @drive_void.then
-async def end_void(command: DriveVoid, outcome: Voided | NoCharge | Silence, tx: Tx) -> Again | None:
+async def end_void(command: DriveVoid, outcome: Voided | NoCharge | NoReply, tx: Tx) -> RunAgain | None:
     void = await store.voiding(tx, command.payment_id)
     if void is None or void.payment.status is PaymentStatus.VOIDED:
         return None
@@ -119,29 +119,29 @@ async def end_void(command: DriveVoid, outcome: Voided | NoCharge | Silence, tx:
         case NoCharge() if void.since_asked.total_seconds() > tx.resource(ProviderClient).longest:
             voided = 0
         case _:
-            return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
+            return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))
     if payment := await store.end_void(tx, command.payment_id, voided):
         tx.publish(PaymentVoided.of(payment))
         for after in LOOK_AGAIN_AFTER:
-            tx.later(LookForCharge(payment_id=command.payment_id), after=after, name=f"look after {after}")
+            tx.schedule(LookForCharge(payment_id=command.payment_id), after=after, name=f"look after {after}")
     return None
 
 
-@payments.on(LookForCharge)
-async def look_for_charge(command: LookForCharge, tx: Tx) -> Call | None:
+@payments.handles(LookForCharge)
+async def look_for_charge(command: LookForCharge, tx: Tx) -> ExternalCall | None:
     provider = tx.resource(ProviderClient)
     void = await store.voiding(tx, command.payment_id)
     if void is None or void.payment.status is not PaymentStatus.VOIDED:
         return None
-    return Call(lambda: provider.void(command.payment_id), within=provider.limit)
+    return ExternalCall(lambda: provider.void(command.payment_id), within=provider.limit)
 
 
 @look_for_charge.then
-async def void_late_charge(command: LookForCharge, outcome: Voided | NoCharge | Silence, tx: Tx) -> Again | None:
+async def void_late_charge(command: LookForCharge, outcome: Voided | NoCharge | NoReply, tx: Tx) -> RunAgain | None:
     match outcome:
         case Voided(amount):
             if payment := await store.end_void(tx, command.payment_id, amount):
                 tx.publish(PaymentVoided.of(payment))
-        case Silence():
-            return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
+        case NoReply():
+            return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))
     return None

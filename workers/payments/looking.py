@@ -8,30 +8,30 @@ from storage import payments as store
 from storage import refunds
 from storage.database import Session
 from workers.payments.base import payments
-from workers.runtime.processing.tx import NotKnownYet
+from workers.runtime.processing.tx import RetryableNotFound
 
 
-@payments.on(ShowPayment)
-async def show_payment(question: ShowPayment, session: Session) -> PaymentState:
-    payment = await store.find(session, question.payment_id)
-    if payment is None or not question.caller.may_see(payment.payer):
-        raise NotKnownYet
+@payments.handles(ShowPayment)
+async def show_payment(query: ShowPayment, session: Session) -> PaymentState:
+    payment = await store.find(session, query.payment_id)
+    if payment is None or not query.caller.may_see(payment.payer):
+        raise RetryableNotFound
     return payment
 
 
-@payments.on(ListPayments)
-async def list_payments(question: ListPayments, session: Session) -> Page[PaymentState]:
-    return await store.newest(session, question)
+@payments.handles(ListPayments)
+async def list_payments(query: ListPayments, session: Session) -> Page[PaymentState]:
+    return await store.newest(session, query)
 
 
-@payments.on(ShowRefund)
-async def show_refund(question: ShowRefund, session: Session) -> RefundState:
-    refund = await refunds.find(session, question.refund_id)
-    if refund is None or not question.caller.may_see(refund.payer):
-        raise NotKnownYet
+@payments.handles(ShowRefund)
+async def show_refund(query: ShowRefund, session: Session) -> RefundState:
+    refund = await refunds.find(session, query.refund_id)
+    if refund is None or not query.caller.may_see(refund.payer):
+        raise RetryableNotFound
     return refund
 
 
-@payments.on(ListRefunds)
-async def list_refunds(question: ListRefunds, session: Session) -> Page[RefundState]:
-    return await refunds.newest(session, question)
+@payments.handles(ListRefunds)
+async def list_refunds(query: ListRefunds, session: Session) -> Page[RefundState]:
+    return await refunds.newest(session, query)

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from storage import refunds as store
 from storage.database import Row
 from workers.payments.base import payments
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 AT_ONCE = 200
 CHUNK = 64 * 1024
@@ -29,7 +29,7 @@ class RefundLogFailed(Exception):
 
 
 @payments.every(0.5)
-async def write_refund_log(context: Context) -> None:
+async def write_refund_log(context: WorkerRuntime) -> None:
     """Append what is through, unless another replica is at it."""
     async with context.database.session() as session:
         if not await store.any_unlogged(session):
@@ -39,7 +39,7 @@ async def write_refund_log(context: Context) -> None:
             pass
 
 
-async def _write_some(context: Context, file: BinaryIO) -> int:
+async def _write_some(context: WorkerRuntime, file: BinaryIO) -> int:
     async with context.database.transaction() as session:
         if not await store.lock_log(session):
             return 0

@@ -26,7 +26,7 @@ from storage import refunds as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import GivenBack, NotGivenBack, ProviderClient
-from workers.runtime.processing.tx import Again, Call, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import ExternalCall, NoReply, RetryableNotFound, RunAgain, Tx
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 
@@ -37,24 +37,24 @@ TELLING: dict[RefundStatus, type[RefundEvent]] = {
 }
 
 
-@payments.on(RefundRest)
+@payments.handles(RefundRest)
 async def refund_rest(command: RefundRest, tx: Tx) -> None:
     payment = await store.lock_payment(tx, command.payment_id)
     refund = await store.find(tx, command.refund_id)
     if refund is None:
         refund = await store.start(tx, payment, command, rules.left_of(payment), tx.envelope.actor)
         if refund is not None and refund.status is RefundStatus.PENDING:
-            tx.later(DriveRefund(refund_id=refund.refund_id))
+            tx.schedule(DriveRefund(refund_id=refund.refund_id))
     refund = refund or await store.find(tx, command.refund_id)
     assert refund is not None
     tx.publish(TELLING[refund.status].of(refund))
 
 
-@payments.on(RefundPayment)
+@payments.handles(RefundPayment)
 async def refund_payment(command: RefundPayment, tx: Tx) -> RefundState:
     payment = await store.lock_payment(tx, command.payment_id)
     if payment is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     if refusal := rules.may_refund(payment, command.amount):
         raise refusal
     wanted = RefundRest(payment_id=command.payment_id, refund_id=tx.id, reason=command.reason)
@@ -62,23 +62,23 @@ async def refund_payment(command: RefundPayment, tx: Tx) -> RefundState:
     if refund is None:
         raise Refused("still_running")
     tx.publish(RefundStarted.of(refund))
-    tx.later(DriveRefund(refund_id=refund.refund_id))
+    tx.schedule(DriveRefund(refund_id=refund.refund_id))
     return refund
 
 
-@payments.on(DriveRefund)
-async def drive_refund(command: DriveRefund, tx: Tx) -> Call | None:
+@payments.handles(DriveRefund)
+async def drive_refund(command: DriveRefund, tx: Tx) -> ExternalCall | None:
     provider = tx.resource(ProviderClient)
     begun = await store.begin_try(tx, command.refund_id)
     if begun is None:
         return None
     refund, tries = begun
     give_back = (refund.refund_id, refund.payment_id, refund.amount)
-    return Call(lambda: provider.refund(*give_back, again=tries > 1), within=2 * provider.limit)
+    return ExternalCall(lambda: provider.refund(*give_back, again=tries > 1), within=2 * provider.limit)
 
 
 @drive_refund.then
-async def end_refund(command: DriveRefund, outcome: GivenBack | NotGivenBack | Silence, tx: Tx) -> Again | None:
+async def end_refund(command: DriveRefund, outcome: GivenBack | NotGivenBack | NoReply, tx: Tx) -> RunAgain | None:
     if isinstance(outcome, GivenBack):
         if refund := await store.end(tx, command.refund_id):
             tx.publish(RefundSucceeded.of(refund))
@@ -87,4 +87,4 @@ async def end_refund(command: DriveRefund, outcome: GivenBack | NotGivenBack | S
     failure = outcome.reason if isinstance(outcome, NotGivenBack) else "provider_unavailable"
     if refund := await store.fail(tx, command.refund_id, failure):
         tx.publish(RefundFailed.of(refund))
-    return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY))
+    return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))

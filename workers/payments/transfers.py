@@ -35,17 +35,17 @@ TELLING: dict[TransferStatus, type[TransferEvent]] = {
 }
 
 
-@payments.on(AwaitTransfer)
+@payments.handles(AwaitTransfer)
 async def await_transfer(command: AwaitTransfer, tx: Tx) -> None:
     await _follow(command, TransferStatus.AWAITING_TRANSFER, tx)
 
 
-@payments.on(ConfirmTransfer)
+@payments.handles(ConfirmTransfer)
 async def confirm_transfer(command: ConfirmTransfer, tx: Tx) -> None:
     await _follow(command, TransferStatus.TRANSFER_CONFIRMED, tx)
 
 
-@payments.on(CancelTransfer)
+@payments.handles(CancelTransfer)
 async def cancel_transfer(command: CancelTransfer, tx: Tx) -> None:
     await _follow(command, TransferStatus.TRANSFER_CANCELLED, tx)
 
@@ -55,6 +55,6 @@ async def _follow(command: TransferCommand, status: TransferStatus, tx: Tx) -> N
     tx.publish(TELLING[transfer.status].of(transfer))
 
 
-@payments.on(ListTransfers)
-async def list_transfers(question: ListTransfers, session: Session) -> Page[TransferState]:
-    return await store.newest(session, question)
+@payments.handles(ListTransfers)
+async def list_transfers(query: ListTransfers, session: Session) -> Page[TransferState]:
+    return await store.newest(session, query)

@@ -30,8 +30,8 @@ from contracts.preorder.reservations import (
     ReservationStarted,
 )
 from storage.preorder import my_reservations as store
-from workers.runtime.processing.tx import Behind, NotKnownYet
-from workers.runtime.projections.view import Copy, View
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.projections.view import Projection, View
 
 RESERVATION_EVENTS = (
     ReservationStarted,
@@ -47,25 +47,25 @@ worker = my_reservations = View(
     "preorder.my_reservations",
     store.tables,
     [
-        Copy(store.reservations, "reservation_id", RESERVATION_EVENTS),
-        Copy(store.products, "product_id", (ProductRegistered, ProductChanged)),
-        Copy(store.payments, "payment_id", PAYMENT_EVENTS, about="preorder.reservations"),
-        Copy(store.refunds, "refund_id", REFUND_EVENTS, about="preorder.reservations"),
-        Copy(store.receipts, "receipt_id", (ReceiptIssued, ReceiptVoided)),
+        Projection(store.reservations, "reservation_id", RESERVATION_EVENTS),
+        Projection(store.products, "product_id", (ProductRegistered, ProductChanged)),
+        Projection(store.payments, "payment_id", PAYMENT_EVENTS, about="preorder.reservations"),
+        Projection(store.refunds, "refund_id", REFUND_EVENTS, about="preorder.reservations"),
+        Projection(store.receipts, "receipt_id", (ReceiptIssued, ReceiptVoided)),
     ],
 )
 
 
-@my_reservations.on(ListMyReservations)
-async def list_my_reservations(question: ListMyReservations, connection: AsyncConnection) -> MyReservations:
-    return await store.newest(connection, question)
+@my_reservations.handles(ListMyReservations)
+async def list_my_reservations(query: ListMyReservations, connection: AsyncConnection) -> MyReservations:
+    return await store.newest(connection, query)
 
 
-@my_reservations.on(ShowMyReservation)
-async def show_my_reservation(question: ShowMyReservation, connection: AsyncConnection) -> MyReservationEntry:
-    entry = await store.find(connection, question.reservation_id)
-    if entry is None or not question.caller.may_see(entry.member_id):
-        raise NotKnownYet
-    if entry.version < question.min_version:
-        raise Behind(entry)
+@my_reservations.handles(ShowMyReservation)
+async def show_my_reservation(query: ShowMyReservation, connection: AsyncConnection) -> MyReservationEntry:
+    entry = await store.find(connection, query.reservation_id)
+    if entry is None or not query.caller.may_see(entry.member_id):
+        raise RetryableNotFound
+    if entry.version < query.min_version:
+        raise StaleRead(entry)
     return entry

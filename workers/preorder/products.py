@@ -18,36 +18,36 @@ from contracts.preorder.products import (
 )
 from storage.database import Session
 from storage.preorder import products as store
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = products = Worker("preorder.products")
 
 
-@products.on(RegisterProduct)
+@products.handles(RegisterProduct)
 async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
     product = await store.register(tx, tx.id, command)
     tx.publish(ProductRegistered.of(product))
     return product
 
 
-@products.on(ChangeProduct)
+@products.handles(ChangeProduct)
 async def change_product(command: ChangeProduct, tx: Tx) -> ProductState:
     product = await store.change(tx, command)
     if product is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     tx.publish(ProductChanged.of(product))
     return product
 
 
-@products.on(ShowProduct)
-async def show_product(question: ShowProduct, session: Session) -> ProductState:
-    product = await store.find(session, question.product_id)
+@products.handles(ShowProduct)
+async def show_product(query: ShowProduct, session: Session) -> ProductState:
+    product = await store.find(session, query.product_id)
     if product is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return product
 
 
-@products.on(ListProducts)
-async def list_products(question: ListProducts, session: Session) -> Page[ProductState]:
-    return await store.newest(session, question)
+@products.handles(ListProducts)
+async def list_products(query: ListProducts, session: Session) -> Page[ProductState]:
+    return await store.newest(session, query)

@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     keep_journal_days: float = Field(400, ge=31)
     """Events and what was handled are dropped by the month; dead letters stay."""
     retry_seconds: tuple[float, ...] = (1, 10, 60, 300)
-    sweep_after_seconds: float = Field(2, gt=0)
+    relay_after_seconds: float = Field(2, gt=0)
     tick_seconds: float = Field(0.25, gt=0)
     """How often a context looks for what is due."""
     lease_seconds: float = Field(30, gt=0)
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     check_queues_seconds: float = Field(30, gt=0)
     breaker_rest_seconds: float = Field(5, gt=0)
     backlog_limit: int = Field(600, ge=1)
-    gate_patience_seconds: float = Field(600, gt=0)
+    database_patience_seconds: float = Field(600, gt=0)
     drain_seconds: float = Field(15, gt=0)
 
     # payments

@@ -2,11 +2,11 @@
 
     rentals = Worker("video_rental.rentals")
 
-    @rentals.on(CancelBooking)
+    @rentals.handles(CancelBooking)
     async def cancel_booking(command: CancelBooking, tx: Tx) -> Rental: ...
 
-    @rentals.on(BookVideo, asks=RequestPayment)
-    async def book_video(command: BookVideo, tx: Tx) -> Ask: ...
+    @rentals.handles(BookVideo, requests=RequestPayment)
+    async def book_video(command: BookVideo, tx: Tx) -> Request: ...
 
     @book_video.then
     async def settle_booking(command: BookVideo, outcome: Outcome, tx: Tx) -> Rental | Refused: ...
@@ -21,14 +21,14 @@ import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from contracts.base import Event, Message, Question
-from contracts.journal import EntryKind, TakeUpDeadLetter, take_up_dead_letter
+from contracts.base import Event, Message, Query
+from contracts.journal import ApplyResolution, EntryKind, apply_resolution
 from storage.database import Session
 from workers.runtime.processing.tx import Tx
 from workers.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import Context
+    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 First = Callable[..., Awaitable[Any]]
 Opener = Callable[[Settings], AsyncIterator[Any]]
@@ -39,12 +39,17 @@ class Handler:
     """One message's handler: a function, or two around an ask."""
 
     def __init__(
-        self, message: type[Message], first: First, asks: type[Message] | None, looks: bool, about: str | None = None
+        self,
+        message: type[Message],
+        first: First,
+        requests: type[Message] | None,
+        read_only: bool,
+        about: str | None = None,
     ) -> None:
         self.message = message
         self.first = first
-        self.asks = asks
-        self.looks = looks
+        self.requests = requests
+        self.read_only = read_only
         """The first function writes nothing: the ask is only a look, and nothing is to be taken up again."""
         self.about = about
         self.second: First | None = None
@@ -59,18 +64,18 @@ class Handler:
         return self.first.__name__
 
     @property
-    def is_question(self) -> bool:
-        return issubclass(self.message, Question)
+    def is_query(self) -> bool:
+        return issubclass(self.message, Query)
 
     @property
     def is_begun_once(self) -> bool:
         """Asked, and in two functions: what is kept of it has begun, and can only be settled."""
-        return self.second is not None and self.message.travel() == "asked"
+        return self.second is not None and self.message.delivery() == "request"
 
     @property
     def kind(self) -> EntryKind:
         """As the journal calls it."""
-        if self.is_question:
+        if self.is_query:
             return "question"
         return "event" if issubclass(self.message, Event) else "command"
 
@@ -86,40 +91,40 @@ class Handler:
 class Worker:
     """The handlers of one bounded context, named like its schema and its wire names."""
 
-    def __init__(self, name: str, *, says: Iterable[type[Message]] = (), takes_up: bool = True) -> None:
+    def __init__(self, name: str, *, sends: Iterable[type[Message]] = (), resolves_dead_letters: bool = True) -> None:
         self.name = name
-        self.says = tuple(says)
-        """Orders to others and questions, besides what its handlers ask: the broker lets it say nothing else."""
+        self.sends = tuple(sends)
+        """Orders to others and queries, besides what its handlers ask: the broker lets it say nothing else."""
         self.handlers: dict[str, Handler] = {}
         self.openers: dict[type, Opener] = {}
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
         self.gauges: list[Gauged] = []
-        if takes_up:
-            self.on(take_up_dead_letter(name))(self._take_up_dead_letter)
+        if resolves_dead_letters:
+            self.handles(apply_resolution(name))(self._apply_resolution)
 
-    async def _take_up_dead_letter(self, command: TakeUpDeadLetter, tx: Tx) -> None:
+    async def _apply_resolution(self, command: ApplyResolution, tx: Tx) -> None:
         if command.action == "replay":
             begun = [topic for topic, handler in self.handlers.items() if handler.is_begun_once]
-            await tx.inbox.revive(tx, command.message_id, begun)
+            await tx.inbox.replay(tx, command.message_id, begun)
         else:
-            await tx.inbox.bury(tx, command.message_id, command.reason)
+            await tx.inbox.discard(tx, command.message_id, command.reason)
 
     @property
     def schema(self) -> str:
         """The PostgreSQL schema of this context."""
         return self.name.replace(".", "_")
 
-    def on(
+    def handles(
         self,
         message: type[Message],
         *,
-        asks: type[Message] | None = None,
-        looks: bool = False,
+        requests: type[Message] | None = None,
+        read_only: bool = False,
         about: str | None = None,
     ) -> Callable[[First], Handler]:
         """Handle a message.
 
-        `asks` names what the step asks between its two functions; `about` keeps events away that are about another
+        `requests` names what the step asks between its two functions; `about` keeps events away that are about another
         context, and lets those through that are about none.
         """
         if not issubclass(message, Event) and message.owner() != self.name:
@@ -128,7 +133,7 @@ class Worker:
             raise TypeError(f"{self.name} handles {message.topic} twice")
 
         def register(first: First) -> Handler:
-            handler = self.handlers[message.topic] = Handler(message, first, asks, looks, about)
+            handler = self.handlers[message.topic] = Handler(message, first, requests, read_only, about)
             return handler
 
         return register
@@ -153,11 +158,11 @@ class Worker:
         self.gauges.append(look)
         return look
 
-    def context(self, settings: Settings) -> Context:
+    def runtime(self, settings: Settings) -> WorkerRuntime:
         """This worker, ready to be started."""
-        from workers.runtime.processing.worker_runtime import Context
+        from workers.runtime.processing.worker_runtime import WorkerRuntime
 
-        return Context(self, settings)
+        return WorkerRuntime(self, settings)
 
     def queues(self) -> dict[str, Handler]:
         """The queues that this context reads, with who handles what travels in each."""

@@ -27,28 +27,28 @@ from workers.runtime.worker import Worker
 worker = deliveries = Worker("shop.deliveries")
 
 
-@deliveries.on(PaymentConfirmed)
+@deliveries.handles(PaymentConfirmed)
 async def prepare_delivery(event: PaymentConfirmed, tx: Tx) -> None:
     delivery = await store.prepare(tx, uuid5(event.order_id, "delivery"), event)
     if delivery is not None:
         tx.publish(DeliveryPrepared.of(delivery))
-        tx.later(StartDelivery(order_id=event.order_id), after=timedelta(seconds=tx.settings.shop_preparing_seconds))
+        tx.schedule(StartDelivery(order_id=event.order_id), after=timedelta(seconds=tx.settings.shop_preparing_seconds))
 
 
-@deliveries.on(StartDelivery)
+@deliveries.handles(StartDelivery)
 async def start_delivery(command: StartDelivery, tx: Tx) -> None:
     delivery = await store.start(tx, command.order_id)
     if delivery is not None:
         tx.publish(DeliveryStarted.of(delivery))
 
 
-@deliveries.on(OrderClosed)
+@deliveries.handles(OrderClosed)
 async def complete_delivery(event: OrderClosed, tx: Tx) -> None:
     delivery = await store.complete(tx, event.order_id)
     if delivery is not None:
         tx.publish(DeliveryCompleted.of(delivery))
 
 
-@deliveries.on(ListDeliveries)
-async def list_deliveries(question: ListDeliveries, session: Session) -> Page[DeliveryState]:
-    return await store.newest(session, question)
+@deliveries.handles(ListDeliveries)
+async def list_deliveries(query: ListDeliveries, session: Session) -> Page[DeliveryState]:
+    return await store.newest(session, query)

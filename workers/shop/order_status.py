@@ -23,8 +23,8 @@ from contracts.shop.orders import (
 from contracts.shop.products import ProductChanged, ProductRegistered, ProductRestocked, StockReturned, StockTaken
 from contracts.transfers import TransferAwaited, TransferCancelled, TransferConfirmed
 from storage.shop import order_status as store
-from workers.runtime.processing.tx import Behind, NotKnownYet
-from workers.runtime.projections.view import Copy, View
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.projections.view import Projection, View
 
 ORDER_EVENTS = (
     OrderPlaced,
@@ -46,24 +46,24 @@ worker = order_status = View(
     "shop.order_status",
     store.tables,
     [
-        Copy(store.orders, "order_id", ORDER_EVENTS),
-        Copy(store.products, "product_id", PRODUCT_EVENTS),
-        Copy(store.transfers, "transfer_id", (TransferAwaited, TransferConfirmed, TransferCancelled)),
-        Copy(store.deliveries, "delivery_id", (DeliveryPrepared, DeliveryStarted, DeliveryCompleted)),
+        Projection(store.orders, "order_id", ORDER_EVENTS),
+        Projection(store.products, "product_id", PRODUCT_EVENTS),
+        Projection(store.transfers, "transfer_id", (TransferAwaited, TransferConfirmed, TransferCancelled)),
+        Projection(store.deliveries, "delivery_id", (DeliveryPrepared, DeliveryStarted, DeliveryCompleted)),
     ],
 )
 
 
-@order_status.on(ListOrderStatus)
-async def list_order_status(question: ListOrderStatus, connection: AsyncConnection) -> OrderStatusPage:
-    return await store.newest(connection, question)
+@order_status.handles(ListOrderStatus)
+async def list_order_status(query: ListOrderStatus, connection: AsyncConnection) -> OrderStatusPage:
+    return await store.newest(connection, query)
 
 
-@order_status.on(ShowOrderStatus)
-async def show_order_status(question: ShowOrderStatus, connection: AsyncConnection) -> OrderStatusEntry:
-    entry = await store.find(connection, question.order_id)
-    if entry is None or not question.caller.may_see(entry.member_id):
-        raise NotKnownYet
-    if entry.version < question.min_version:
-        raise Behind(entry)
+@order_status.handles(ShowOrderStatus)
+async def show_order_status(query: ShowOrderStatus, connection: AsyncConnection) -> OrderStatusEntry:
+    entry = await store.find(connection, query.order_id)
+    if entry is None or not query.caller.may_see(entry.member_id):
+        raise RetryableNotFound
+    if entry.version < query.min_version:
+        raise StaleRead(entry)
     return entry

@@ -29,38 +29,38 @@ from contracts.shop.products import (
 from contracts.shop.states import OrderStatus
 from storage.database import Session
 from storage.shop import products as store
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = products = Worker("shop.products")
 
 
-@products.on(RegisterProduct)
+@products.handles(RegisterProduct)
 async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
     product = await store.register(tx, tx.id, command)
     tx.publish(ProductRegistered.of(product))
     return product
 
 
-@products.on(ChangeProduct)
+@products.handles(ChangeProduct)
 async def change_product(command: ChangeProduct, tx: Tx) -> ProductState:
     product = await store.change(tx, command)
     if product is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     tx.publish(ProductChanged.of(product))
     return product
 
 
-@products.on(RestockProduct)
+@products.handles(RestockProduct)
 async def restock_product(command: RestockProduct, tx: Tx) -> ProductState:
     product = await store.restock(tx, command)
     if product is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     tx.publish(ProductRestocked.of(product))
     return product
 
 
-@products.on(TakeStock)
+@products.handles(TakeStock)
 async def take_stock(command: TakeStock, tx: Tx) -> StockTake | Refused:
     state, changed = await store.take(tx, command)
     match state:
@@ -72,10 +72,10 @@ async def take_stock(command: TakeStock, tx: Tx) -> StockTake | Refused:
             return Refused("out_of_stock")
         case "RETURNED":
             return Refused("round_closed")
-    raise NotKnownYet
+    raise RetryableNotFound
 
 
-@products.on(ReturnStock)
+@products.handles(ReturnStock)
 async def return_stock(command: ReturnStock, tx: Tx) -> None:
     quantity, product = await store.give_back(tx, command)
     if product is not None:
@@ -91,14 +91,14 @@ def _of_order(command: TakeStock | ReturnStock, status: OrderStatus, quantity: i
     }
 
 
-@products.on(ShowProduct)
-async def show_product(question: ShowProduct, session: Session) -> ProductState:
-    product = await store.find(session, question.product_id)
+@products.handles(ShowProduct)
+async def show_product(query: ShowProduct, session: Session) -> ProductState:
+    product = await store.find(session, query.product_id)
     if product is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return product
 
 
-@products.on(ListProducts)
-async def list_products(question: ListProducts, session: Session) -> Page[ProductState]:
-    return await store.newest(session, question)
+@products.handles(ListProducts)
+async def list_products(query: ListProducts, session: Session) -> Page[ProductState]:
+    return await store.newest(session, query)

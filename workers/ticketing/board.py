@@ -15,8 +15,8 @@ from contracts.ticketing.reservations import (
 )
 from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
 from storage.ticketing import board as store
-from workers.runtime.processing.tx import Behind, NotKnownYet
-from workers.runtime.projections.view import Copy, View
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.projections.view import Projection, View
 
 TICKET_EVENTS = (TicketRegistered, TicketChanged, TicketTaken, TicketFreed, TicketExpired)
 RESERVATION_EVENTS = (
@@ -31,24 +31,24 @@ worker = board = View(
     "ticketing.board",
     store.tables,
     [
-        Copy(store.tickets, "ticket_id", TICKET_EVENTS),
-        Copy(store.prices, "price_id", (PriceAssigned,)),
-        Copy(store.reservations, "reservation_id", RESERVATION_EVENTS),
-        Copy(store.frozen_prices, "frozen_price_id", (PriceFrozen, PriceRestored)),
+        Projection(store.tickets, "ticket_id", TICKET_EVENTS),
+        Projection(store.prices, "price_id", (PriceAssigned,)),
+        Projection(store.reservations, "reservation_id", RESERVATION_EVENTS),
+        Projection(store.frozen_prices, "frozen_price_id", (PriceFrozen, PriceRestored)),
     ],
 )
 
 
-@board.on(ListBoard)
-async def list_board(question: ListBoard, connection: AsyncConnection) -> Board:
-    return await store.newest(connection, question)
+@board.handles(ListBoard)
+async def list_board(query: ListBoard, connection: AsyncConnection) -> Board:
+    return await store.newest(connection, query)
 
 
-@board.on(ShowBoard)
-async def show_board(question: ShowBoard, connection: AsyncConnection) -> BoardEntry:
-    entry = await store.find(connection, question)
+@board.handles(ShowBoard)
+async def show_board(query: ShowBoard, connection: AsyncConnection) -> BoardEntry:
+    entry = await store.find(connection, query)
     if entry is None:
-        raise NotKnownYet
-    if entry.version < question.min_version:
-        raise Behind(entry)
+        raise RetryableNotFound
+    if entry.version < query.min_version:
+        raise StaleRead(entry)
     return entry

@@ -39,10 +39,10 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import reservations as store
-from workers.runtime.processing.tx import Again, Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 
-worker = reservations = Worker("ticketing.reservations", says=(ConfirmHold, FreeTicket, RestorePrice))
+worker = reservations = Worker("ticketing.reservations", sends=(ConfirmHold, FreeTicket, RestorePrice))
 
 PENDING_SECONDS = 1.0
 """After which a hold is looked at again whose reservation still waits for its ticket."""
@@ -51,12 +51,12 @@ PENDING_SECONDS = 1.0
 # -- what others tell
 
 
-@reservations.on(TicketRegistered)
+@reservations.handles(TicketRegistered)
 async def note_ticket(event: TicketRegistered, tx: Tx) -> None:
     await store.know_ticket(tx, event.ticket_id)
 
 
-@reservations.on(PriceAssigned)
+@reservations.handles(PriceAssigned)
 async def note_price(event: PriceAssigned, tx: Tx) -> None:
     await store.copy_price(tx, event)
 
@@ -64,25 +64,25 @@ async def note_price(event: PriceAssigned, tx: Tx) -> None:
 # -- reserving
 
 
-@reservations.on(ReserveTicket, asks=TakeTicket)
-async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Ask:
+@reservations.handles(ReserveTicket, requests=TakeTicket)
+async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Request:
     begun = await store.begin(tx, tx.id, command)
     if begun.reservation is None:
         raise _why_not(begun)
     tx.publish(ReservationStarted.of(begun.reservation))
     take = TakeTicket(ticket_id=command.ticket_id, reservation_id=tx.id)
-    return tx.ask(take, within=tx.settings.ticketing_take_ms / 1000)
+    return tx.request(take, within=tx.settings.ticketing_take_ms / 1000)
 
 
 def _why_not(begun: store.Begun) -> Refused:
     if begun.priced:
         return Refused("ticket_not_available")  # the id was given up before it began
-    return NotKnownYet("not_priced_yet" if begun.known else "not_found")
+    return RetryableNotFound("not_priced_yet" if begun.known else "not_found")
 
 
 @reserve_ticket.then
 async def settle_reservation(
-    command: ReserveTicket, outcome: TicketState | Refused | Silence, tx: Tx
+    command: ReserveTicket, outcome: TicketState | Refused | NoReply, tx: Tx
 ) -> Reservation | Refused:
     match outcome:
         case TicketState():
@@ -117,12 +117,12 @@ def _as_it_is(reservation: Reservation | None) -> Reservation | Refused:
     return reservation
 
 
-@reservations.on(SettleHold)
-async def settle_hold(command: SettleHold, tx: Tx) -> Again | None:
+@reservations.handles(SettleHold)
+async def settle_hold(command: SettleHold, tx: Tx) -> RunAgain | None:
     held = {"ticket_id": command.ticket_id, "reservation_id": command.reservation_id}
     match await store.stand_of(tx, command.reservation_id):
         case ReservationStatus.PENDING:
-            return Again(timedelta(seconds=PENDING_SECONDS))
+            return RunAgain(timedelta(seconds=PENDING_SECONDS))
         case ReservationStatus.RESERVED:
             tx.publish(ConfirmHold(**held))
         case _:
@@ -133,7 +133,7 @@ async def settle_hold(command: SettleHold, tx: Tx) -> Again | None:
 # -- cancelling
 
 
-@reservations.on(CancelReservation)
+@reservations.handles(CancelReservation)
 async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
     reservation = await _locked(tx, command.reservation_id, command.caller)
     if reservation.status in (ReservationStatus.CANCELLING, ReservationStatus.CANCELLED):
@@ -156,12 +156,12 @@ async def _locked(tx: Tx, reservation_id: UUID, caller: Caller) -> Reservation:
     return reservation
 
 
-@reservations.on(HoldReleased)
+@reservations.handles(HoldReleased)
 async def note_release(event: HoldReleased, tx: Tx) -> None:
     _end(tx, await store.undone(tx, event.reservation_id, ticket_freed=True))
 
 
-@reservations.on(PriceRestored)
+@reservations.handles(PriceRestored)
 async def note_restored(event: PriceRestored, tx: Tx) -> None:
     _end(tx, await store.undone(tx, event.reservation_id, price_restored=True))
 
@@ -174,14 +174,14 @@ def _end(tx: Tx, cancelled: Reservation | None) -> None:
 # -- looking
 
 
-@reservations.on(ShowReservation)
-async def show_reservation(question: ShowReservation, session: Session) -> Reservation:
-    reservation = await store.find(session, question.reservation_id)
-    if reservation is None or not question.caller.may_see(reservation.member_id):
+@reservations.handles(ShowReservation)
+async def show_reservation(query: ShowReservation, session: Session) -> Reservation:
+    reservation = await store.find(session, query.reservation_id)
+    if reservation is None or not query.caller.may_see(reservation.member_id):
         raise Refused("not_found")
     return reservation
 
 
-@reservations.on(ListReservations)
-async def list_reservations(question: ListReservations, session: Session) -> Page[Reservation]:
-    return await store.newest(session, question)
+@reservations.handles(ListReservations)
+async def list_reservations(query: ListReservations, session: Session) -> Page[Reservation]:
+    return await store.newest(session, query)

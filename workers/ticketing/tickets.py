@@ -33,10 +33,10 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import tickets as store
-from workers.runtime.processing.tx import Again, NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 
-worker = tickets = Worker("ticketing.tickets", says=(SettleHold,))
+worker = tickets = Worker("ticketing.tickets", sends=(SettleHold,))
 
 SLOWEST_CHECK_SECONDS = 3600.0
 
@@ -53,21 +53,21 @@ def public(ticket: TicketState) -> Ticket:
 # -- the stock
 
 
-@tickets.on(RegisterTicket)
+@tickets.handles(RegisterTicket)
 async def register_ticket(command: RegisterTicket, tx: Tx) -> Ticket:
     ticket = await store.register(tx, tx.id, command)
     if ticket is None:
         raise no_times_of_a_ticket()
     tx.publish(TicketRegistered.of(ticket))
-    tx.later(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
+    tx.schedule(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
     return public(ticket)
 
 
-@tickets.on(ChangeTicket)
+@tickets.handles(ChangeTicket)
 async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
     found = await store.lock(tx, command.ticket_id)
     if found is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     before, is_over = found
     if before.status is not TicketStatus.AVAILABLE or is_over:
         status = TicketStatus.EXPIRED if is_over and before.status is TicketStatus.AVAILABLE else before.status
@@ -77,11 +77,11 @@ async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
         raise no_times_of_a_ticket()
     tx.publish(TicketChanged.of(ticket))
     if ticket.ends_at != before.ends_at:
-        tx.later(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
+        tx.schedule(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
     return public(ticket)
 
 
-@tickets.on(ExpireTicket)
+@tickets.handles(ExpireTicket)
 async def expire_ticket(command: ExpireTicket, tx: Tx) -> None:
     ticket = await store.expire(tx, command.ticket_id)
     if ticket is not None:
@@ -91,7 +91,7 @@ async def expire_ticket(command: ExpireTicket, tx: Tx) -> None:
 # -- holds
 
 
-@tickets.on(TakeTicket)
+@tickets.handles(TakeTicket)
 async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
     found = await store.lock(tx, command.ticket_id)
     if found is None:
@@ -106,25 +106,25 @@ async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
         return Refused("ticket_not_available")
     tx.publish(TicketTaken.of(ticket))
     check = CheckHold(ticket_id=ticket.ticket_id, reservation_id=command.reservation_id)
-    tx.later(check, after=tx.settings.ticketing_hold_check)
+    tx.schedule(check, after=tx.settings.ticketing_hold_check)
     return ticket
 
 
-@tickets.on(ConfirmHold)
+@tickets.handles(ConfirmHold)
 async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
     await store.confirm(tx, command.reservation_id)
 
 
-@tickets.on(CheckHold)
-async def check_hold(command: CheckHold, tx: Tx) -> Again | None:
+@tickets.handles(CheckHold)
+async def check_hold(command: CheckHold, tx: Tx) -> RunAgain | None:
     """Time frees nothing: the holder is asked, again and again, what became of the reservation."""
     if not await store.is_unconfirmed(tx, command.reservation_id):
         return None
     tx.publish(SettleHold(reservation_id=command.reservation_id, ticket_id=command.ticket_id))
-    return Again(tx.growing(tx.settings.ticketing_hold_check_seconds, SLOWEST_CHECK_SECONDS))
+    return RunAgain(tx.backoff(tx.settings.ticketing_hold_check_seconds, SLOWEST_CHECK_SECONDS))
 
 
-@tickets.on(FreeTicket)
+@tickets.handles(FreeTicket)
 async def free_ticket(command: FreeTicket, tx: Tx) -> None:
     version, ticket = await store.release(tx, command.reservation_id, command.ticket_id)
     if ticket is not None:
@@ -135,14 +135,14 @@ async def free_ticket(command: FreeTicket, tx: Tx) -> None:
 # -- looking
 
 
-@tickets.on(ShowTicket)
-async def show_ticket(question: ShowTicket, session: Session) -> Ticket:
-    ticket = await store.find(session, question.ticket_id)
+@tickets.handles(ShowTicket)
+async def show_ticket(query: ShowTicket, session: Session) -> Ticket:
+    ticket = await store.find(session, query.ticket_id)
     if ticket is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return ticket
 
 
-@tickets.on(ListTickets)
-async def list_tickets(question: ListTickets, session: Session) -> Page[Ticket]:
-    return await store.newest(session, question)
+@tickets.handles(ListTickets)
+async def list_tickets(query: ListTickets, session: Session) -> Page[Ticket]:
+    return await store.newest(session, query)

@@ -28,8 +28,8 @@ from contracts.video_rental.rentals import (
 )
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.video_rental import my_page as store
-from workers.runtime.processing.tx import Behind, NotKnownYet
-from workers.runtime.projections.view import Copy, View
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.projections.view import Projection, View
 
 RENTAL_EVENTS = (
     BookingStarted,
@@ -49,24 +49,24 @@ worker = my_page = View(
     "video_rental.my_page",
     store.tables,
     [
-        Copy(store.rentals, "rental_id", RENTAL_EVENTS),
-        Copy(store.videos, "video_id", (VideoRegistered, VideoChanged)),
-        Copy(store.payments, "payment_id", PAYMENT_EVENTS, about="video_rental.rentals"),
-        Copy(store.refunds, "refund_id", REFUND_EVENTS, about="video_rental.rentals"),
+        Projection(store.rentals, "rental_id", RENTAL_EVENTS),
+        Projection(store.videos, "video_id", (VideoRegistered, VideoChanged)),
+        Projection(store.payments, "payment_id", PAYMENT_EVENTS, about="video_rental.rentals"),
+        Projection(store.refunds, "refund_id", REFUND_EVENTS, about="video_rental.rentals"),
     ],
 )
 
 
-@my_page.on(ListMyPage)
-async def list_my_page(question: ListMyPage, connection: AsyncConnection) -> MyPage:
-    return await store.newest(connection, question)
+@my_page.handles(ListMyPage)
+async def list_my_page(query: ListMyPage, connection: AsyncConnection) -> MyPage:
+    return await store.newest(connection, query)
 
 
-@my_page.on(ShowMyPage)
-async def show_my_page(question: ShowMyPage, connection: AsyncConnection) -> MyPageEntry:
-    entry = await store.find(connection, question.rental_id)
-    if entry is None or not question.caller.may_see(entry.member_id):
-        raise NotKnownYet
-    if entry.version < question.min_version:
-        raise Behind(entry)
+@my_page.handles(ShowMyPage)
+async def show_my_page(query: ShowMyPage, connection: AsyncConnection) -> MyPageEntry:
+    entry = await store.find(connection, query.rental_id)
+    if entry is None or not query.caller.may_see(entry.member_id):
+        raise RetryableNotFound
+    if entry.version < query.min_version:
+        raise StaleRead(entry)
     return entry

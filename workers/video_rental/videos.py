@@ -18,36 +18,36 @@ from contracts.video_rental.videos import (
 )
 from storage.database import Session
 from storage.video_rental import videos as store
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = videos = Worker("video_rental.videos")
 
 
-@videos.on(RegisterVideo)
+@videos.handles(RegisterVideo)
 async def register_video(command: RegisterVideo, tx: Tx) -> VideoState:
     video = await store.register(tx, tx.id, command)
     tx.publish(VideoRegistered.of(video))
     return video
 
 
-@videos.on(ChangeVideo)
+@videos.handles(ChangeVideo)
 async def change_video(command: ChangeVideo, tx: Tx) -> VideoState:
     video = await store.change(tx, command)
     if video is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     tx.publish(VideoChanged.of(video))
     return video
 
 
-@videos.on(ShowVideo)
-async def show_video(question: ShowVideo, session: Session) -> VideoState:
-    video = await store.find(session, question.video_id)
+@videos.handles(ShowVideo)
+async def show_video(query: ShowVideo, session: Session) -> VideoState:
+    video = await store.find(session, query.video_id)
     if video is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return video
 
 
-@videos.on(ListVideos)
-async def list_videos(question: ListVideos, session: Session) -> Page[VideoState]:
-    return await store.newest(session, question)
+@videos.handles(ListVideos)
+async def list_videos(query: ListVideos, session: Session) -> Page[VideoState]:
+    return await store.newest(session, query)

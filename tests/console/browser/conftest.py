@@ -19,7 +19,7 @@ from gateway_api.app import build
 from tests.conftest import MakeSettings
 from tests.support.town import Town
 from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import Asker
+from workers.runtime.messaging.rpc import RpcClient
 
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parent / "axe-core" / "axe.min.js"
@@ -52,7 +52,7 @@ async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
     town = await Town(await make_settings(**PATIENT)).open()
     await town.start(*town.names)
     bus = Bus(town.settings.amqp_url.get_secret_value(), "gateway")
-    app = build(Asker(bus, "gateway", town.settings), town.settings, bus=bus)
+    app = build(RpcClient(bus, "gateway", town.settings), town.settings, bus=bus)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -43,27 +43,27 @@ from contracts.payments import (
 from storage.bike_sharing import deposits as store
 from storage.database import Session
 from workers.bike_sharing.deposits import rules
-from workers.runtime.processing.tx import Ask, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, Tx
 from workers.runtime.worker import Worker
 
-worker = deposits = Worker("bike_sharing.deposits", says=(VoidPayment,))
+worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment,))
 
 
 # -- money in
 
 
-@deposits.on(TopUpDeposit, asks=RequestPayment)
-async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Ask:
-    payment_id, member_id = tx.derived("payment"), command.caller.member_id
+@deposits.handles(TopUpDeposit, requests=RequestPayment)
+async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Request:
+    payment_id, member_id = tx.derive_id("payment"), command.caller.member_id
     await store.begin(tx, tx.id, member_id, command.amount, payment_id=payment_id)
     request = RequestPayment(
         payment_id=payment_id, payer=member_id, amount=command.amount, method=command.payment, purpose=worker.name
     )
-    return tx.ask(request, id=payment_id, within=tx.settings.bike_sharing_payment_ms / 1000)
+    return tx.request(request, id=payment_id, within=tx.settings.bike_sharing_payment_ms / 1000)
 
 
 @top_up_deposit.then
-async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused | Silence, tx: Tx) -> TopUp | Refused:
+async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused | NoReply, tx: Tx) -> TopUp | Refused:
     match outcome:
         case PaymentState():
             to, payment, reason = TopUpStatus.COMPLETED, PaymentStatus.APPROVED, None
@@ -78,7 +78,7 @@ async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused |
     if to is TopUpStatus.COMPLETED:
         return await _add(tx, top_up, EntryKind.TOP_UP)
     if to is TopUpStatus.CANCELLED:
-        tx.publish(VoidPayment(payment_id=tx.derived("payment")))
+        tx.publish(VoidPayment(payment_id=tx.derive_id("payment")))
     return _as_it_is(top_up)
 
 
@@ -94,7 +94,7 @@ def _as_it_is(top_up: TopUp | None) -> TopUp | Refused:
     return top_up
 
 
-@deposits.on(CreditDeposit)
+@deposits.handles(CreditDeposit)
 async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
     await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
     top_up = await store.settle(tx, tx.id, TopUpStatus.COMPLETED, None, None)
@@ -123,7 +123,7 @@ async def _posted(tx: Tx, account: AccountState, lines: list[store.Line], debt: 
 # -- fees
 
 
-@deposits.on(TakeFee)
+@deposits.handles(TakeFee)
 async def take_fee(command: TakeFee, tx: Tx) -> None:
     account = await store.lock(tx, command.member_id)
     fee = await store.fee_of(tx, command.bill_id)
@@ -144,42 +144,42 @@ async def note_payment(event: Any, tx: Tx) -> None:
 
 
 for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    deposits.on(payment_event, about=deposits.name)(note_payment)
+    deposits.handles(payment_event, about=deposits.name)(note_payment)
 
 
 # -- looking
 
 
-@deposits.on(ShowDeposit)
-async def show_deposit(question: ShowDeposit, session: Session) -> Balance:
-    account = await store.find(session, question.member_id)
-    if account is None and question.caller.member_id != question.member_id:
+@deposits.handles(ShowDeposit)
+async def show_deposit(query: ShowDeposit, session: Session) -> Balance:
+    account = await store.find(session, query.member_id)
+    if account is None and query.caller.member_id != query.member_id:
         raise Refused("not_found")
     if account is None:
-        return Balance(member_id=question.member_id, balance=0, debt=0)
+        return Balance(member_id=query.member_id, balance=0, debt=0)
     return Balance(member_id=account.member_id, balance=account.balance, debt=account.debt)
 
 
-@deposits.on(ListDeposits)
-async def list_deposits(question: ListDeposits, session: Session) -> Page[AccountState]:
-    return await store.newest(session, question)
+@deposits.handles(ListDeposits)
+async def list_deposits(query: ListDeposits, session: Session) -> Page[AccountState]:
+    return await store.newest(session, query)
 
 
-@deposits.on(ListEntries)
-async def list_entries(question: ListEntries, session: Session) -> Page[Entry]:
-    if not question.caller.may_see(question.member_id):
+@deposits.handles(ListEntries)
+async def list_entries(query: ListEntries, session: Session) -> Page[Entry]:
+    if not query.caller.may_see(query.member_id):
         raise Refused("not_found")
-    return await store.entries(session, question)
+    return await store.entries(session, query)
 
 
-@deposits.on(ShowTopUp)
-async def show_top_up(question: ShowTopUp, session: Session) -> TopUp:
-    top_up = await store.top_up(session, question.top_up_id)
-    if top_up is None or not question.caller.may_see(top_up.member_id):
+@deposits.handles(ShowTopUp)
+async def show_top_up(query: ShowTopUp, session: Session) -> TopUp:
+    top_up = await store.top_up(session, query.top_up_id)
+    if top_up is None or not query.caller.may_see(top_up.member_id):
         raise Refused("not_found")
     return top_up
 
 
-@deposits.on(ListTopUps)
-async def list_top_ups(question: ListTopUps, session: Session) -> Page[TopUp]:
-    return await store.top_ups(session, question)
+@deposits.handles(ListTopUps)
+async def list_top_ups(query: ListTopUps, session: Session) -> Page[TopUp]:
+    return await store.top_ups(session, query)

@@ -40,10 +40,10 @@ from contracts.bike_sharing.rides import (
 from storage.bike_sharing import rides as store
 from storage.database import Session
 from workers.bike_sharing.rides import rules
-from workers.runtime.processing.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
-worker = rides = Worker("bike_sharing.rides", says=(ConfirmHold, ReleaseBike))
+worker = rides = Worker("bike_sharing.rides", sends=(ConfirmHold, ReleaseBike))
 
 ACTIONS = {RideStatus.RIDING: ["return", "end"]}
 ENDINGS: dict[RideStatus, type[RideEvent]] = {
@@ -55,7 +55,7 @@ NO_BIKE = {"bike_broken", "bike_not_available", "not_found"}
 """What bikes says when the ride certainly holds nothing."""
 
 
-class NotPaidYet(NotKnownYet):
+class NotPaidYet(RetryableNotFound):
     """A refusal for want of money, once half a second has passed: a top-up may still be on its way here."""
 
     def __init__(self, code: str, **details: int) -> None:
@@ -74,17 +74,17 @@ def plan_of(tx: Tx) -> FeePlan:
 # -- the others' news
 
 
-@rides.on(BikeRegistered)
+@rides.handles(BikeRegistered)
 async def note_bike(event: BikeRegistered, tx: Tx) -> None:
     await store.note_bike(tx, event.bike_id)
 
 
-@rides.on(AccountChanged)
+@rides.handles(AccountChanged)
 async def note_account(event: AccountChanged, tx: Tx) -> None:
     await store.note_account(tx, event)
 
 
-@rides.on(HoldReleased)
+@rides.handles(HoldReleased)
 async def note_release(event: HoldReleased, tx: Tx) -> None:
     await store.note_release(tx, event.ride_id)
 
@@ -92,18 +92,18 @@ async def note_release(event: HoldReleased, tx: Tx) -> None:
 # -- starting
 
 
-@rides.on(StartRide, asks=TakeBike)
-async def start_ride(command: StartRide, tx: Tx) -> Ask | RideState | Refused:
-    standing = await store.standing(tx, command)
-    if not standing["known"]:
-        raise NotKnownYet
-    if standing["riding"]:
+@rides.handles(StartRide, requests=TakeBike)
+async def start_ride(command: StartRide, tx: Tx) -> Request | RideState | Refused:
+    eligibility = await store.eligibility(tx, command)
+    if not eligibility["known"]:
+        raise RetryableNotFound
+    if eligibility["riding"]:
         raise Refused("ride_open")
-    if standing["debt"] > 0:
-        raise NotPaidYet("debt_owed", debt=standing["debt"])
-    if standing["balance"] < tx.settings.bike_sharing_minimum_deposit:
+    if eligibility["debt"] > 0:
+        raise NotPaidYet("debt_owed", debt=eligibility["debt"])
+    if eligibility["balance"] < tx.settings.bike_sharing_minimum_deposit:
         least = tx.settings.bike_sharing_minimum_deposit
-        raise NotPaidYet("deposit_too_low", balance=standing["balance"], minimum=least)
+        raise NotPaidYet("deposit_too_low", balance=eligibility["balance"], minimum=least)
     try:
         ride = await store.request(tx, tx.id, command, plan_of(tx))
     except asyncpg.UniqueViolationError as error:
@@ -114,16 +114,16 @@ async def start_ride(command: StartRide, tx: Tx) -> Ask | RideState | Refused:
         return _as_it_is(await store.find(tx, tx.id))
     tx.publish(RideRequested.of(ride))
     take = TakeBike(bike_id=ride.bike_id, ride_id=ride.ride_id, member_id=ride.member_id)
-    return tx.ask(take, within=tx.settings.bike_sharing_take_ms / 1000)
+    return tx.request(take, within=tx.settings.bike_sharing_take_ms / 1000)
 
 
 @start_ride.then
-async def settle_start(command: StartRide, outcome: BikeState | Refused | Silence, tx: Tx) -> RideState | Refused:
+async def settle_start(command: StartRide, outcome: BikeState | Refused | NoReply, tx: Tx) -> RideState | Refused:
     if isinstance(outcome, BikeState):
         ride = await store.start(tx, tx.id, outcome.location)
         if ride is not None:
             tx.publish(RideStarted.of(ride))
-            tx.later(EndAtCap(ride_id=ride.ride_id), after=tx.settings.longest_ride)
+            tx.schedule(EndAtCap(ride_id=ride.ride_id), after=tx.settings.longest_ride)
         return _as_it_is(ride or await store.find(tx, tx.id))
     refused = isinstance(outcome, Refused) and outcome.code in NO_BIKE
     reason = outcome.code if isinstance(outcome, Refused) and refused else "bike_unavailable"
@@ -148,7 +148,7 @@ def _as_it_is(ride: RideState | None) -> RideState | Refused:
 # -- ending
 
 
-@rides.on(ReturnBike)
+@rides.handles(ReturnBike)
 async def return_bike(command: ReturnBike, tx: Tx) -> RideState:
     _check_location(tx, command.location)
     ride, now = await _locked(tx, command.ride_id, command.caller)
@@ -157,7 +157,7 @@ async def return_bike(command: ReturnBike, tx: Tx) -> RideState:
     return await _end(tx, ride, RideStatus.RETURNED, now, command.location)
 
 
-@rides.on(EndRide)
+@rides.handles(EndRide)
 async def end_ride(command: EndRide, tx: Tx) -> RideState:
     _check_location(tx, command.location)
     ride, now = await _locked(tx, command.ride_id, command.caller)
@@ -166,7 +166,7 @@ async def end_ride(command: EndRide, tx: Tx) -> RideState:
     return await _end(tx, ride, RideStatus.ENDED_BY_STAFF, now, command.location, command.reason)
 
 
-@rides.on(EndAtCap)
+@rides.handles(EndAtCap)
 async def end_at_cap(command: EndAtCap, tx: Tx) -> None:
     found = await store.lock(tx, command.ride_id)
     if found is None or found[0].status is not RideStatus.RIDING or found[0].started_at is None:
@@ -217,7 +217,7 @@ async def _end(
 # -- what bikes wants to know
 
 
-@rides.on(SettleHold)
+@rides.handles(SettleHold)
 async def settle_hold(command: SettleHold, tx: Tx) -> None:
     ruled_out = await store.rule_out(tx, command, plan_of(tx))
     if ruled_out is not None:
@@ -236,14 +236,14 @@ async def settle_hold(command: SettleHold, tx: Tx) -> None:
 # -- looking
 
 
-@rides.on(ShowRide)
-async def show_ride(question: ShowRide, session: Session) -> RideState:
-    ride = await store.find(session, question.ride_id)
-    if ride is None or not question.caller.may_see(ride.member_id):
+@rides.handles(ShowRide)
+async def show_ride(query: ShowRide, session: Session) -> RideState:
+    ride = await store.find(session, query.ride_id)
+    if ride is None or not query.caller.may_see(ride.member_id):
         raise Refused("not_found")
     return ride
 
 
-@rides.on(ListRides)
-async def list_rides(question: ListRides, session: Session) -> Page[RideState]:
-    return await store.newest(session, question)
+@rides.handles(ListRides)
+async def list_rides(query: ListRides, session: Session) -> Page[RideState]:
+    return await store.newest(session, query)

@@ -34,7 +34,7 @@ from contracts.cafe.orders import (
 from storage.cafe import orders as store
 from storage.database import Session
 from workers.cafe.orders import rules
-from workers.runtime.processing.tx import Ask, NotBegun, Silence, Tx
+from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, Tx
 from workers.runtime.worker import Worker
 
 worker = orders = Worker("cafe.orders")
@@ -43,12 +43,12 @@ worker = orders = Worker("cafe.orders")
 # -- the menu's news
 
 
-@orders.on(MenuItemRegistered)
+@orders.handles(MenuItemRegistered)
 async def note_registered(event: MenuItemRegistered, tx: Tx) -> None:
     await store.copy_item(tx, event)
 
 
-@orders.on(MenuItemChanged)
+@orders.handles(MenuItemChanged)
 async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
     await store.copy_item(tx, event)
 
@@ -56,18 +56,18 @@ async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
 # -- ordering
 
 
-@orders.on(PlaceOrder, asks=QuotePrice, looks=True)
-async def place_order(command: PlaceOrder, tx: Tx) -> Ask:
+@orders.handles(PlaceOrder, requests=QuotePrice, read_only=True)
+async def place_order(command: PlaceOrder, tx: Tx) -> Request:
     """The copy may only refuse: what it does not know of, or calls available, the menu decides."""
     if await store.is_sold_out(tx, command.menu_item_id):
         raise Refused("sold_out")
-    return tx.ask(QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings.cafe_price_ms / 1000)
+    return tx.request(QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings.cafe_price_ms / 1000)
 
 
 @place_order.then
-async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | Silence, tx: Tx) -> Order | Refused:
-    if isinstance(outcome, Silence):
-        raise NotBegun
+async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | NoReply, tx: Tx) -> Order | Refused:
+    if isinstance(outcome, NoReply):
+        raise NothingCommitted
     if isinstance(outcome, Refused):
         return outcome
     refusal = rules.why_not(outcome, command.expected_price)
@@ -81,27 +81,27 @@ async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | Silenc
 # -- after ordering
 
 
-@orders.on(AcceptOrder)
+@orders.handles(AcceptOrder)
 async def accept_order(command: AcceptOrder, tx: Tx) -> Order:
     return await _move(tx, command.order_id, command.caller, OrderStatus.ACCEPTED, OrderAccepted)
 
 
-@orders.on(RejectOrder)
+@orders.handles(RejectOrder)
 async def reject_order(command: RejectOrder, tx: Tx) -> Order:
     return await _move(tx, command.order_id, command.caller, OrderStatus.REJECTED, OrderRejected, reason=command.reason)
 
 
-@orders.on(MarkOrderReady)
+@orders.handles(MarkOrderReady)
 async def mark_order_ready(command: MarkOrderReady, tx: Tx) -> Order:
     return await _move(tx, command.order_id, command.caller, OrderStatus.READY, OrderMarkedReady)
 
 
-@orders.on(CollectOrder)
+@orders.handles(CollectOrder)
 async def collect_order(command: CollectOrder, tx: Tx) -> Order:
     return await _move(tx, command.order_id, command.caller, OrderStatus.COLLECTED, OrderCollected)
 
 
-@orders.on(CancelOrder)
+@orders.handles(CancelOrder)
 async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
     return await _move(
         tx, command.order_id, command.caller, OrderStatus.CANCELLED, OrderCancelled, reason="cancelled_by_member"
@@ -132,14 +132,14 @@ async def _move(
 # -- looking
 
 
-@orders.on(ShowOrder)
-async def show_order(question: ShowOrder, session: Session) -> Order:
-    order = await store.find(session, question.order_id)
-    if order is None or not question.caller.may_see(order.member_id):
+@orders.handles(ShowOrder)
+async def show_order(query: ShowOrder, session: Session) -> Order:
+    order = await store.find(session, query.order_id)
+    if order is None or not query.caller.may_see(order.member_id):
         raise Refused("not_found")
     return order
 
 
-@orders.on(ListOrders)
-async def list_orders(question: ListOrders, session: Session) -> Page[Order]:
-    return await store.newest(session, question)
+@orders.handles(ListOrders)
+async def list_orders(query: ListOrders, session: Session) -> Page[Order]:
+    return await store.newest(session, query)

@@ -21,7 +21,7 @@ from contracts.preorder.reservations import ReservationConfirmed
 from storage.database import Session
 from storage.preorder import receipts as store
 from workers.preorder.receipts import rules
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = receipts = Worker("preorder.receipts")
@@ -32,7 +32,7 @@ def receipt_id_of(reservation_id: UUID) -> UUID:
     return uuid5(reservation_id, "receipt")
 
 
-@receipts.on(ReservationConfirmed)
+@receipts.handles(ReservationConfirmed)
 async def issue_receipt(event: ReservationConfirmed, tx: Tx) -> None:
     assert event.paid_at is not None
     expected = rules.expected_delivery(event.paid_at)
@@ -41,20 +41,20 @@ async def issue_receipt(event: ReservationConfirmed, tx: Tx) -> None:
         tx.publish(ReceiptIssued.of(receipt))
 
 
-@receipts.on(VoidReceipt)
+@receipts.handles(VoidReceipt)
 async def void_receipt(command: VoidReceipt, tx: Tx) -> None:
     receipt = await store.void(tx, receipt_id_of(command.reservation_id), command)
     tx.publish(ReceiptVoided.of(receipt))
 
 
-@receipts.on(ShowReceipt)
-async def show_receipt(question: ShowReceipt, session: Session) -> ReceiptState:
-    receipt = await store.find(session, question.receipt_id)
-    if receipt is None or not question.caller.may_see(receipt.member_id):
-        raise NotKnownYet
+@receipts.handles(ShowReceipt)
+async def show_receipt(query: ShowReceipt, session: Session) -> ReceiptState:
+    receipt = await store.find(session, query.receipt_id)
+    if receipt is None or not query.caller.may_see(receipt.member_id):
+        raise RetryableNotFound
     return receipt
 
 
-@receipts.on(ListReceipts)
-async def list_receipts(question: ListReceipts, session: Session) -> Page[ReceiptState]:
-    return await store.newest(session, question)
+@receipts.handles(ListReceipts)
+async def list_receipts(query: ListReceipts, session: Session) -> Page[ReceiptState]:
+    return await store.newest(session, query)

@@ -49,10 +49,10 @@ from contracts.preorder.reservations import (
 )
 from storage.database import Session
 from storage.preorder import reservations as store
-from workers.runtime.processing.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
-worker = reservations = Worker("preorder.reservations", says=(RefundRest, VoidPayment, VoidReceipt))
+worker = reservations = Worker("preorder.reservations", sends=(RefundRest, VoidPayment, VoidReceipt))
 
 
 # -- the models' news
@@ -63,15 +63,15 @@ async def note_product(event: Any, tx: Tx) -> None:
 
 
 for product_event in (ProductRegistered, ProductChanged):
-    reservations.on(product_event)(note_product)
+    reservations.handles(product_event)(note_product)
 
 
 # -- reserving
 
 
-@reservations.on(ReservePhone, asks=RequestPayment)
-async def reserve_phone(command: ReservePhone, tx: Tx) -> Ask:
-    payment_id = tx.derived("payment")
+@reservations.handles(ReservePhone, requests=RequestPayment)
+async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
+    payment_id = tx.derive_id("payment")
     try:
         reserved = await store.reserve(tx, tx.id, payment_id, command)
     except asyncpg.UniqueViolationError as error:
@@ -88,12 +88,12 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Ask:
         method=command.payment,
         purpose=worker.name,
     )
-    return tx.ask(request, id=payment_id, within=tx.settings.preorder_payment_ms / 1000)
+    return tx.request(request, id=payment_id, within=tx.settings.preorder_payment_ms / 1000)
 
 
 def _why_not(reserved: store.Reserved) -> Refused:
     if reserved.product_status is None:
-        return NotKnownYet()
+        return RetryableNotFound()
     if reserved.product_status == ProductStatus.CLOSED:
         return Refused("closed")
     return Refused("already_reserved" if reserved.active else "quota_full")
@@ -101,7 +101,7 @@ def _why_not(reserved: store.Reserved) -> Refused:
 
 @reserve_phone.then
 async def settle_reservation(
-    command: ReservePhone, outcome: PaymentState | Refused | Silence, tx: Tx
+    command: ReservePhone, outcome: PaymentState | Refused | NoReply, tx: Tx
 ) -> Reservation | Refused:
     match outcome:
         case PaymentState():
@@ -150,7 +150,7 @@ async def _as_it_is(tx: Tx) -> Reservation | Refused:
 # -- cancelling
 
 
-@reservations.on(CancelReservation)
+@reservations.handles(CancelReservation)
 async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
     reservation = await store.lock(tx, command.reservation_id)
     if reservation is None or not command.caller.may_see(reservation.member_id):
@@ -203,29 +203,29 @@ async def _end_cancelling(tx: Tx, reservation_id: UUID | None) -> None:
 
 
 for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    reservations.on(payment_event, about=reservations.name)(note_payment)
+    reservations.handles(payment_event, about=reservations.name)(note_payment)
 for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    reservations.on(refund_event, about=reservations.name)(note_refund)
+    reservations.handles(refund_event, about=reservations.name)(note_refund)
 for receipt_event in (ReceiptIssued, ReceiptVoided):
-    reservations.on(receipt_event)(note_receipt)
+    reservations.handles(receipt_event)(note_receipt)
 
 
 # -- looking
 
 
-@reservations.on(ShowReservation)
-async def show_reservation(question: ShowReservation, session: Session) -> ReservationWithAddress:
-    reservation = await store.find_with_address(session, question.reservation_id)
-    if reservation is None or not question.caller.may_see(reservation.member_id):
-        raise NotKnownYet
+@reservations.handles(ShowReservation)
+async def show_reservation(query: ShowReservation, session: Session) -> ReservationWithAddress:
+    reservation = await store.find_with_address(session, query.reservation_id)
+    if reservation is None or not query.caller.may_see(reservation.member_id):
+        raise RetryableNotFound
     return reservation
 
 
-@reservations.on(ListReservations)
-async def list_reservations(question: ListReservations, session: Session) -> Page[ReservationWithAddress]:
-    return await store.newest(session, question)
+@reservations.handles(ListReservations)
+async def list_reservations(query: ListReservations, session: Session) -> Page[ReservationWithAddress]:
+    return await store.newest(session, query)
 
 
-@reservations.on(CountFree)
-async def count_free(question: CountFree, session: Session) -> AllFree:
-    return await store.free(session, question.product_ids)
+@reservations.handles(CountFree)
+async def count_free(query: CountFree, session: Session) -> AllFree:
+    return await store.free(session, query.product_ids)

@@ -16,7 +16,7 @@ class Admitted:
     probe: bool
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens when half of the last 20 asks were unknown; admits a single probe when its rest is over."""
 
     def __init__(self, rest: float, *, window: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,13 +42,13 @@ class Breaker:
         """Whole seconds until asking may be worth it."""
         return max(1, math.ceil(self._remaining()))
 
-    def is_shut(self) -> bool:
+    def is_open(self) -> bool:
         """Whether an ask would be refused now; takes no probe."""
         return self._opened_at is not None and (self._remaining() > 0 or self._probing)
 
     def admit(self) -> Admitted | None:
         """Let an ask through; when half open only one, until it is told how that went."""
-        if self.is_shut():
+        if self.is_open():
             return None
         self._probing = self._opened_at is not None
         return Admitted(probe=self._probing)

@@ -20,7 +20,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from workers.runtime.messaging.accelerator import dispatch, frame_reader
 from workers.runtime.messaging.accelerator.codec import Publishing
 from workers.runtime.messaging.accelerator.frame_writer import (
-    Pen,
+    FrameWriter,
     acknowledge,
     is_returned,
     publish,
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 frame_reader.install()
 dispatch.install()
 
-COMMANDS, QUESTIONS, EVENTS = "yeyak.commands", "yeyak.questions", "yeyak.events"
+COMMANDS, QUERIES, EVENTS = "yeyak.commands", "yeyak.queries", "yeyak.events"
 REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
 CONNECT_SECONDS = 10.0
 """After which a broker that took a connection and says nothing is tried anew; heartbeats begin only later."""
@@ -42,7 +42,7 @@ CONFIRM_SECONDS = 5.0
 TELL_LINGER, ACK_LINGER = 0.01, 0.005
 """Seconds that what nobody waits for may wait for company."""
 
-BROKEN = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
+BROKER_ERRORS = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
 """What a publication raises when the broker is away; the message may have been stored."""
 
 
@@ -60,8 +60,12 @@ class Bus:
         self._told: dict[str, AbstractExchange] = {}
         self._asks: dict[str, AbstractExchange] = {}
         self._unconfirmed: dict[str, AbstractExchange] = {}
-        self._graves: AbstractExchange | None = None
-        self._telling, self._acknowledging, self._asking = Pen(TELL_LINGER), Pen(ACK_LINGER), Pen()
+        self._dead_letter_exchange: AbstractExchange | None = None
+        self._telling, self._acknowledging, self._asking = (
+            FrameWriter(TELL_LINGER),
+            FrameWriter(ACK_LINGER),
+            FrameWriter(),
+        )
         self._looking = asyncio.Lock()
         self._looks: Any = None
         self.reply_queue = f"{name}.{uuid4()}@replies"
@@ -92,11 +96,11 @@ class Bus:
         burying = await connection.channel(publisher_confirms=True)
         for exchange in (COMMANDS, EVENTS, DEAD):
             self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
-        for exchange in (COMMANDS, QUESTIONS):
+        for exchange in (COMMANDS, QUERIES):
             self._asks[exchange] = await asking.get_exchange(exchange, ensure=False)
         for exchange in (COMMANDS, REPLIES):
             self._unconfirmed[exchange] = await replying.get_exchange(exchange, ensure=False)
-        self._graves = await burying.get_exchange(DEAD, ensure=False)
+        self._dead_letter_exchange = await burying.get_exchange(DEAD, ensure=False)
         await self._listen(connection)
 
     async def _listen(self, connection: AbstractRobustConnection) -> None:
@@ -122,8 +126,8 @@ class Bus:
         unblocked = getattr(transport.connection, "_Connection__connection_unblocked", None) if transport else None
         return unblocked is None or unblocked.is_set()
 
-    async def tell(self, exchange: str, topic: str, message: Publishing) -> None:
-        """Publish and wait for the confirm; raises Unroutable, or one of BROKEN."""
+    async def publish(self, exchange: str, topic: str, message: Publishing) -> None:
+        """Publish and wait for the confirm; raises Unroutable, or one of BROKER_ERRORS."""
         if not self.connected:
             raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
         async with asyncio.timeout(CONFIRM_SECONDS):
@@ -137,30 +141,30 @@ class Bus:
         if is_returned(result):
             raise Unroutable(topic)
 
-    async def ask(
+    async def request(
         self, exchange: str, topic: str, message: Publishing, on_return: Callable[[], None]
     ) -> Callable[[], None]:
         """Publish; `on_return` hears of it when no queue wants it, until what is returned is called.
 
-        Raises one of BROKEN.
+        Raises one of BROKER_ERRORS.
         """
         return await publish_returnable(self._asking, self._asks[exchange], topic, message, on_return)
 
-    async def note(self, topic: str, message: Publishing) -> None:
+    async def publish_unconfirmed(self, topic: str, message: Publishing) -> None:
         """Publish a command whose answer nobody awaits, best effort."""
         await publish_unconfirmed(self._telling, self._unconfirmed[COMMANDS], topic, message)
 
     async def reply(self, envelope: Envelope, message: Publishing) -> None:
-        """Answer an ask; an asker that is gone is no error."""
+        """Answer an ask; an rpc that is gone is no error."""
         queue = envelope.reply_to.partition("|")[0]
         await publish_unconfirmed(self._asking, self._unconfirmed[REPLIES], queue, message)
 
-    async def bury(self, topic: str, message: aio_pika.Message) -> None:
+    async def dead_letter(self, topic: str, message: aio_pika.Message) -> None:
         """Publish a copy of somebody's message, whatever its headers, to the dead letters; raises as `tell` does."""
-        if not self.connected or self._graves is None:
+        if not self.connected or self._dead_letter_exchange is None:
             raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
         async with asyncio.timeout(CONFIRM_SECONDS):
-            result = await self._graves.publish(message, routing_key=topic, mandatory=True)
+            result = await self._dead_letter_exchange.publish(message, routing_key=topic, mandatory=True)
         if is_returned(result):
             raise Unroutable(topic)
 
@@ -168,13 +172,13 @@ class Bus:
         """Acknowledge a delivery, soon; over a channel that is gone it comes again."""
         acknowledge(self._acknowledging, raw)
 
-    async def written(self) -> None:
+    async def flush(self) -> None:
         """Wait until what was said and acknowledged is written to the sockets."""
         for pen in (self._telling, self._asking, self._acknowledging):
             await pen.empty()
 
     @asynccontextmanager
-    async def _looking_glass(self) -> AsyncIterator[Any]:
+    async def _inspection_channel(self) -> AsyncIterator[Any]:
         """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is made anew."""
         if not self.connected:
             raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
@@ -188,12 +192,12 @@ class Bus:
 
     async def bind(self, queue: str, exchange: str, topic: str) -> None:
         """Bind a queue, which changes nothing when it is bound already."""
-        async with self._looking_glass() as channel:
+        async with self._inspection_channel() as channel:
             await channel.queue_bind(queue, exchange, routing_key=topic)
 
-    async def look(self, queue: str) -> tuple[int, int] | None:
+    async def inspect_queue(self, queue: str) -> tuple[int, int] | None:
         """How many messages wait in a queue and how many consumers it has; None when there is no such queue."""
-        async with self._looking_glass() as channel:
+        async with self._inspection_channel() as channel:
             try:
                 found = await channel.queue_declare(queue, passive=True)
             except ChannelNotFoundEntity:

@@ -1,6 +1,6 @@
 """How a context hears: FastStream consumes its queues, and each delivery is taken as it came.
 
-Told and asked messages have a channel each, so that neither waits for the other's prefetch.
+Durable messages and requests have a channel each, so that neither waits for the other's prefetch.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
 
 from workers.runtime.messaging.accelerator.dispatch import at_once
-from workers.runtime.messaging.bus import BROKEN, CONNECT_SECONDS
+from workers.runtime.messaging.bus import BROKER_ERRORS, CONNECT_SECONDS
 from workers.runtime.worker import Handler
 
 if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import Context
+    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ async def _cancel(subscriber: Any) -> None:
     queue, tag = subscriber._queue_obj, subscriber._consumer_tag
     if queue is None or tag is None:
         return
-    with contextlib.suppress(*BROKEN):
+    with contextlib.suppress(*BROKER_ERRORS):
         async with asyncio.timeout(CANCEL_SECONDS):  # the library's own begins only once the broker is back
             await queue.cancel(tag)
         subscriber._consumer_tag = None
@@ -42,10 +42,10 @@ async def _called_by_nobody(_: Any) -> None:
     """FastStream consumes for a function; deliveries are taken before they come so far."""
 
 
-class Hearing:
+class Consumers:
     """The consumers of one context."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: WorkerRuntime) -> None:
         self._context = context
         self.broker: RabbitBroker | None = None
         self.at_work: set[asyncio.Task[Any]] = set()
@@ -69,7 +69,7 @@ class Hearing:
         for queue, handler in context.worker.queues().items():
             subscriber = broker.subscriber(
                 RabbitQueue(queue, declare=False),
-                channel=told if handler.message.travel() == "told" else asked,
+                channel=told if handler.message.delivery() == "durable" else asked,
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,
             )
@@ -105,7 +105,7 @@ class Hearing:
         """See whether a queue of ours is gone, and bind those of events again: nobody can see a missing binding."""
         bus, missing = self._context.bus, []
         for queue, handler in self._context.worker.queues().items():
-            if await bus.look(queue) is None:
+            if await bus.inspect_queue(queue) is None:
                 missing.append(queue)
                 continue
             for key in handler.keys:

@@ -137,7 +137,7 @@ def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed:
     return Publishing(body, kind, app_id, headers=headers, correlation_id=correlation_id)
 
 
-def buried(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
+def dead_letter_copy(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
     """A copy for the dead letters, with the reason, where it was found, and its id: the client invents one for none."""
     found = {"x-reason": reason[:1000], "x-queue": queue, "x-message-id": raw.message_id or ""}
     return Message(

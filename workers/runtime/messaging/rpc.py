@@ -1,4 +1,4 @@
-"""Asking another context: a question or a command over a queue, with four outcomes and never fewer.
+"""Asking another context: a query or a command over a queue, with four outcomes and never fewer.
 
 done         an answer came
 refused      an answer that says no, with a reason
@@ -20,8 +20,8 @@ from uuid import UUID
 from aio_pika.abc import AbstractIncomingMessage
 
 from workers.runtime.messaging import envelope
-from workers.runtime.messaging.breaker import Admitted, Breaker
-from workers.runtime.messaging.bus import BROKEN, REPLIES, Bus
+from workers.runtime.messaging.breaker import Admitted, CircuitBreaker
+from workers.runtime.messaging.bus import BROKER_ERRORS, REPLIES, Bus
 from workers.runtime.observability import tracing
 from workers.runtime.settings import Settings
 
@@ -33,7 +33,7 @@ FRESH_SECONDS = 0.25
 
 
 @dataclass(slots=True)
-class Request:
+class RpcRequest:
     """What is asked; the same `message_id` again is the same request."""
 
     topic: str
@@ -57,7 +57,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Reply:
+class RpcReply:
     """How an ask ended."""
 
     kind: Kind
@@ -69,10 +69,10 @@ class Reply:
     """Whole seconds, with `unavailable`."""
 
 
-UNKNOWN = Reply("unknown")
+UNKNOWN = RpcReply("unknown")
 
 
-class Door:
+class QueueAvailability:
     """Whether anybody is behind a queue: looked at when last seen longer than a quarter of a second ago."""
 
     def __init__(self, bus: Bus, queue: str, limit: int) -> None:
@@ -93,14 +93,14 @@ class Door:
 
     async def _look(self) -> None:
         try:
-            found = await self._bus.look(self._queue)
-        except BROKEN:
+            found = await self._bus.inspect_queue(self._queue)
+        except BROKER_ERRORS:
             found = None
         self._open = found is not None and found[1] > 0 and found[0] < self._limit
         self._seen = time.monotonic()
 
 
-class Asker:
+class RpcClient:
     """Asks over one reply queue, any number at a time."""
 
     def __init__(self, bus: Bus, name: str, settings: Settings) -> None:
@@ -108,10 +108,10 @@ class Asker:
         self._name = name
         self._settings = settings
         self._numbers = count(1)
-        self._waiting: dict[str, asyncio.Future[Reply]] = {}
-        self._doors: dict[str, Door] = {}
-        self.breakers: dict[str, Breaker] = {}
-        self.on_outcome: Callable[[Request, Reply, float], None] = lambda request, reply, took: None
+        self._waiting: dict[str, asyncio.Future[RpcReply]] = {}
+        self._doors: dict[str, QueueAvailability] = {}
+        self.breakers: dict[str, CircuitBreaker] = {}
+        self.on_outcome: Callable[[RpcRequest, RpcReply, float], None] = lambda request, reply, took: None
 
     async def start(self) -> None:
         """Listen for replies; the bus must have been started."""
@@ -128,41 +128,41 @@ class Asker:
             return
         kind: Kind = message.type if message.type in KINDS else "unknown"  # type: ignore[assignment]
         future.set_result(
-            Reply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None)
+            RpcReply(kind, message.body, bool(message.headers.get("replayed")), 1 if kind == "unavailable" else None)
         )
 
     def _returned(self, correlation_id: str) -> None:
         future = self._waiting.get(correlation_id)
         if future is not None and not future.done():
-            future.set_result(Reply("unavailable", retry_after=2))
+            future.set_result(RpcReply("unavailable", retry_after=2))
 
     def _lost(self) -> None:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(ConnectionError("the connection broke while an answer was awaited"))
 
-    def breaker(self, callee: str) -> Breaker:
+    def breaker(self, callee: str) -> CircuitBreaker:
         """The breaker that guards a context."""
         if callee not in self.breakers:
-            self.breakers[callee] = Breaker(self._settings.breaker_rest_seconds)
+            self.breakers[callee] = CircuitBreaker(self._settings.breaker_rest_seconds)
         return self.breakers[callee]
 
-    def _door(self, queue: str) -> Door:
+    def _door(self, queue: str) -> QueueAvailability:
         if queue not in self._doors:
-            self._doors[queue] = Door(self._bus, queue, self._settings.backlog_limit)
+            self._doors[queue] = QueueAvailability(self._bus, queue, self._settings.backlog_limit)
         return self._doors[queue]
 
-    async def shut(self, callee: str, queue: str) -> Reply | None:
+    async def shut(self, callee: str, queue: str) -> RpcReply | None:
         """The refusal that an ask would meet now, None when it would be let through."""
         breaker = self.breaker(callee)
-        if breaker.is_shut():
-            return Reply("unavailable", retry_after=breaker.retry_after)
+        if breaker.is_open():
+            return RpcReply("unavailable", retry_after=breaker.retry_after)
         if not self._bus.connected or not await self._door(queue).is_open():
-            return Reply("unavailable", retry_after=2)
+            return RpcReply("unavailable", retry_after=2)
         return None
 
-    async def call(self, request: Request, *, within: float, budget: float) -> Reply:
-        """Ask, and ask again while the same request is at work; `within` and `budget` in seconds."""
+    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply:
+        """Request, and ask again while the same request is at work; `within` and `budget` in seconds."""
         started = time.monotonic()
         span = tracing.ask(tracing.on, request, self._name) if tracing.on is not None else None
         reply = UNKNOWN
@@ -174,17 +174,17 @@ class Asker:
         self.on_outcome(request, reply, time.monotonic() - started)
         return reply
 
-    async def _call(self, request: Request, deadline: float, within: float, budget: float) -> Reply:
+    async def _call(self, request: RpcRequest, deadline: float, within: float, budget: float) -> RpcReply:
         breaker = self.breaker(request.callee)
-        running: Reply | None = None
+        running: RpcReply | None = None
         while True:
             if refusal := await self.shut(request.callee, request.queue):
                 return running or refusal
             left = deadline - time.monotonic()
             if left <= 0:
-                return running or Reply("unavailable", retry_after=1)
+                return running or RpcReply("unavailable", retry_after=1)
             if not (admitted := breaker.admit()):
-                return running or Reply("unavailable", retry_after=breaker.retry_after)
+                return running or RpcReply("unavailable", retry_after=breaker.retry_after)
             reply = await self._once(request, breaker, admitted, left, within, budget)
             if reply.kind != "still_running":
                 return reply
@@ -194,10 +194,16 @@ class Asker:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     async def _once(
-        self, request: Request, breaker: Breaker, admitted: Admitted, left: float, within: float, budget: float
-    ) -> Reply:
+        self,
+        request: RpcRequest,
+        breaker: CircuitBreaker,
+        admitted: Admitted,
+        left: float,
+        within: float,
+        budget: float,
+    ) -> RpcReply:
         correlation_id = str(next(self._numbers))
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RpcReply] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future
         expires = min(max(0.05, within - budget - min(0.5, within / 10)), left)
         message = envelope.asked(
@@ -212,9 +218,9 @@ class Asker:
         try:
             async with asyncio.timeout(left):
                 on_return = partial(self._returned, correlation_id)
-                forget = await self._bus.ask(request.exchange, request.topic, message, on_return)
+                forget = await self._bus.request(request.exchange, request.topic, message, on_return)
                 reply = await future
-        except BROKEN:
+        except BROKER_ERRORS:
             breaker.silence(admitted)
             return UNKNOWN
         except BaseException:

@@ -1,6 +1,6 @@
 """The exchanges, queues and bindings of the town, from what its workers handle; the only source of them.
 
-Told messages wait in quorum queues whose dead letters are kept, asked ones in queues where losing one is an unknown
+Durable messages wait in quorum queues whose dead letters are kept, requests in queues where losing one is an unknown
 outcome. The stream is bound to events only: bound to commands it would make an unroutable command look delivered.
 """
 
@@ -14,12 +14,12 @@ import aio_pika
 from aio_pika import ExchangeType
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
-from workers.runtime.messaging.bus import COMMANDS, DEAD, EVENTS, QUESTIONS, REPLIES
+from workers.runtime.messaging.bus import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES
 from workers.runtime.worker import Worker
 
 EXCHANGES = {
     COMMANDS: ExchangeType.TOPIC,
-    QUESTIONS: ExchangeType.TOPIC,
+    QUERIES: ExchangeType.TOPIC,
     EVENTS: ExchangeType.TOPIC,
     DEAD: ExchangeType.TOPIC,
     REPLIES: ExchangeType.DIRECT,
@@ -59,7 +59,7 @@ def plan(workers: Iterable[Worker], asked_queue_type: str = "classic") -> list[Q
     queues = [Queue(DEAD_QUEUE, DEAD, ["#"], KEPT_DEAD), Queue(STREAM, EVENTS, ["#"], JOURNAL)]
     for worker in workers:
         for name, handler in worker.queues().items():
-            arguments = TOLD if handler.message.travel() == "told" else asked
+            arguments = TOLD if handler.message.delivery() == "durable" else asked
             queues.append(Queue(name, handler.message.exchange, handler.keys, arguments))
     return queues
 

@@ -13,7 +13,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from workers.runtime.observability import instrumentation
-from workers.runtime.processing.worker_runtime import Context
+from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
 
 
@@ -27,7 +27,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve(
-    contexts: list[Context], settings: Settings, stop: asyncio.Event, bookings: Mapping[str, str]
+    contexts: list[WorkerRuntime], settings: Settings, stop: asyncio.Event, bookings: Mapping[str, str]
 ) -> AsyncIterator[None]:
     """Serve while the contexts run; on port 0 nothing is served. If the server ends, so does the process."""
     for context in contexts:
@@ -54,7 +54,7 @@ async def serve(
             await task
 
 
-def _application(contexts: list[Context], stop: asyncio.Event) -> Any:
+def _application(contexts: list[WorkerRuntime], stop: asyncio.Event) -> Any:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
@@ -74,9 +74,9 @@ def _application(contexts: list[Context], stop: asyncio.Event) -> Any:
     return application
 
 
-def _breakers(contexts: list[Context]) -> dict[str, dict[str, str]]:
+def _breakers(contexts: list[WorkerRuntime]) -> dict[str, dict[str, str]]:
     return {
-        context.name: {callee: breaker.state for callee, breaker in context.asker.breakers.items()}
+        context.name: {callee: breaker.state for callee, breaker in context.rpc.breakers.items()}
         for context in contexts
     }
 

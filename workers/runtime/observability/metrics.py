@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from workers.runtime.messaging.breaker import Breaker
+from workers.runtime.messaging.breaker import CircuitBreaker
 
 HANDLED = Counter("yeyak_handled_total", "Messages handled, by outcome", ["context", "topic", "outcome"])
 TOOK = Histogram(
@@ -48,7 +48,7 @@ READY = Gauge("yeyak_ready", "1 while a context can serve", ["context"])
 BREAKER_STATES = ("closed", "half_open", "open")
 
 
-def gauge_breakers(context: str, breakers: Mapping[str, Breaker]) -> None:
+def gauge_breakers(context: str, breakers: Mapping[str, CircuitBreaker]) -> None:
     """Show the state of each breaker of a caller."""
     for callee, breaker in breakers.items():
         now = breaker.state

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from contracts.journal import EntryKind, Handled, RecordHandled, Standing
+from contracts.journal import EntryKind, Handled, ProcessStatus, RecordHandled
 from workers.runtime.messaging.accelerator.codec import Publishing
-from workers.runtime.messaging.bus import BROKEN, Bus
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.messaging.rpc import Reply, Request
+from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 
 BATCH = 200
 WAITING_AT_MOST = 5_000
@@ -25,7 +25,7 @@ class Reports:
         self._context = context
         self._bus = bus
         self._entries: deque[Handled] = deque(maxlen=WAITING_AT_MOST)
-        self._standing: Standing | None = None
+        self._status: ProcessStatus | None = None
 
     def handled(self, kind: EntryKind, envelope: Envelope, outcome: str, took: float) -> None:
         """Note how one message was handled; `took` in seconds."""
@@ -41,7 +41,7 @@ class Reports:
             envelope.attempt,
         )
 
-    def asked(self, request: Request, reply: Reply, took: float) -> None:
+    def asked(self, request: RpcRequest, reply: RpcReply, took: float) -> None:
         """Note how one ask ended."""
         self._note(
             "ask",
@@ -85,7 +85,7 @@ class Reports:
 
     def stands(self, counts: Mapping[str, Any], ready: bool, breakers: Mapping[str, str]) -> None:
         """Note how this process stands; only the last one is sent."""
-        self._standing = Standing.model_validate(
+        self._status = ProcessStatus.model_validate(
             {
                 **counts,
                 "context": self._context,
@@ -98,13 +98,13 @@ class Reports:
 
     async def flush(self) -> None:
         """Send what was noted."""
-        while (self._entries or self._standing) and self._bus.connected:
+        while (self._entries or self._status) and self._bus.connected:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
-            report = RecordHandled.model_construct(entries=batch, standing=self._standing)
-            self._standing = None
+            report = RecordHandled.model_construct(entries=batch, standing=self._status)
+            self._status = None
             body = report.model_dump_json().encode()
             message = Publishing(body, report.topic, self._context, expiration=600, message_id=str(uuid4()))
             try:
-                await self._bus.note(report.topic, message)
-            except BROKEN:
+                await self._bus.publish_unconfirmed(report.topic, message)
+            except BROKER_ERRORS:
                 return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from workers.runtime.messaging.envelope import Envelope
-    from workers.runtime.messaging.rpc import Request
+    from workers.runtime.messaging.rpc import RpcRequest
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 LEAVE_SECONDS = 2.0
@@ -111,7 +111,7 @@ def arrive(tracing: Tracing, envelope: Envelope, context: str, traceparent: Any)
     envelope.traceparent = header_of(envelope.span)
 
 
-def ask(tracing: Tracing, request: Request, context: str) -> Span | None:
+def ask(tracing: Tracing, request: RpcRequest, context: str) -> Span | None:
     """Something is asked on behalf of what is traced."""
     if not request.traceparent:
         return None

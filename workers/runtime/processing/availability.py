@@ -17,7 +17,7 @@ class Pingable(Protocol):
     async def ping(self) -> None: ...
 
 
-class Gate:
+class DatabaseAvailability:
     """Open while the database answers; when shut, it tries until the database is back."""
 
     def __init__(self, name: str, database: Pingable) -> None:
@@ -28,10 +28,10 @@ class Gate:
         self._probe: asyncio.Task[None] | None = None
 
     @property
-    def is_open(self) -> bool:
+    def is_available(self) -> bool:
         return self._open.is_set()
 
-    def shut(self, error: BaseException) -> None:
+    def lost(self, error: BaseException) -> None:
         """The database is away: nobody may pass until it has answered."""
         if self._probe is None or self._probe.done():
             log.warning("the database is away", context=self._name, error=repr(error))
@@ -51,7 +51,7 @@ class Gate:
         self._open.set()
         log.info("the database is back", context=self._name)
 
-    async def passed(self, patience: float) -> bool:
+    async def wait(self, patience: float) -> bool:
         """Wait until the gate is open; False when `patience` seconds were not enough."""
         if self._open.is_set():
             return True

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from storage.database import AWAY, CommitInDoubt
-from workers.runtime.processing.processor import Attempt, Handling, Step, Taken
+from storage.database import CONNECTION_ERRORS, CommitInDoubt
+from workers.runtime.processing.processor import Attempt, ClaimConflict, MessageProcessor, Step
 
 if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import Context
+    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 AT_ONCE = 2
 """Transactions under way in one context; more would leave nobody to share one with."""
@@ -27,7 +27,7 @@ class _Waiting:
 
     __slots__ = ("done", "function", "handling", "outcome", "taken")
 
-    def __init__(self, handling: Handling, function: Step, outcome: tuple[Any, ...]) -> None:
+    def __init__(self, handling: MessageProcessor, function: Step, outcome: tuple[Any, ...]) -> None:
         self.handling = handling
         self.function = function
         self.outcome = outcome
@@ -47,18 +47,18 @@ class _Unclaimed(Exception):
     """A row of a shared transaction belongs to another handling."""
 
 
-class Steps:
+class TransactionBatcher:
     """The transactions of one context."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: WorkerRuntime) -> None:
         self._context = context
         self._waiting: list[_Waiting] = []
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def run(self, handling: Handling, function: Step, *outcome: Any) -> Any:
+    async def run(self, handling: MessageProcessor, function: Step, *outcome: Any) -> Any:
         """Run a step, claim its message and commit; returns its result.
 
-        Raises what the step raises, Taken when the message is another handling's, and CommitInDoubt with the result.
+        Raises what the step raises, ClaimConflict when another handling owns it, CommitInDoubt with the result.
         """
         step = _Waiting(handling, function, outcome)
         self._waiting.append(step)
@@ -100,7 +100,7 @@ class Steps:
         except CommitInDoubt:
             for step, attempt in zip(batch, attempts, strict=True):
                 step.ends(error=CommitInDoubt(attempt.result))
-        except AWAY as error:
+        except CONNECTION_ERRORS as error:
             for step in batch:
                 step.ends(error=error)
         except Exception:
@@ -116,7 +116,7 @@ class Steps:
         except Exception as error:
             step.ends(error=error)
 
-    async def _single(self, handling: Handling, function: Step, *outcome: Any) -> Any:
+    async def _single(self, handling: MessageProcessor, function: Step, *outcome: Any) -> Any:
         context, attempt = self._context, None
         try:
             async with context.database.transaction() as session:
@@ -125,7 +125,7 @@ class Steps:
                 if not handling.only_looks(attempt.result) and not await context.inbox.finish(session, [claim]):
                     row = await context.inbox.look(session, handling.envelope.id)
                     assert row is not None
-                    raise Taken(row)
+                    raise ClaimConflict(row)
                 await handling.reach("claimed")
             await handling.reach("commit lost?")
         except CommitInDoubt as doubt:

@@ -12,9 +12,9 @@ import structlog
 
 from contracts.base import CATALOGUE, Event, Message
 from storage.database import Database
-from storage.inbox import Inbox, Told
+from storage.inbox import Inbox, OutboxMessage
 from workers.runtime.messaging import envelope
-from workers.runtime.messaging.bus import BROKEN, Bus, Unroutable
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus, Unroutable
 from workers.runtime.processing import failpoints
 from workers.runtime.settings import Settings
 
@@ -24,7 +24,7 @@ AT_ONCE = 256
 LEASE = timedelta(seconds=10)
 
 
-class Outgoing:
+class OutboxRelay:
     """Publishes outbox rows and forgets those that were confirmed, in batches."""
 
     def __init__(self, context: str, database: Database, inbox: Inbox, bus: Bus, settings: Settings) -> None:
@@ -32,14 +32,14 @@ class Outgoing:
         self._database = database
         self._inbox = inbox
         self._bus = bus
-        self._older = timedelta(seconds=settings.sweep_after_seconds)
+        self._older = timedelta(seconds=settings.relay_after_seconds)
         self._sent: list[UUID] = []
         self._tasks: set[asyncio.Task[bool]] = set()
-        self.on_told: Callable[[Told], None] = lambda row: None
+        self.on_told: Callable[[OutboxMessage], None] = lambda row: None
         self.failed = 0
         """Publications that were nacked, unroutable or unanswered since the start."""
 
-    def say(self, rows: list[Told]) -> None:
+    def publish_committed(self, rows: list[OutboxMessage]) -> None:
         """Publish rows that are committed; what fails is left to the sweeper."""
         for row in rows:
             self.on_told(row)
@@ -48,7 +48,7 @@ class Outgoing:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _publish(self, row: Told) -> bool:
+    async def _publish(self, row: OutboxMessage) -> bool:
         contract = CATALOGUE.get(row.topic)
         if contract is None:
             log.error("no contract has this name; it waits for one", context=self._context, topic=row.topic)
@@ -66,8 +66,8 @@ class Outgoing:
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")
         try:
-            await self._bus.tell(contract.exchange, _routing_key(contract, row), message)
-        except (Unroutable, *BROKEN) as error:
+            await self._bus.publish(contract.exchange, _routing_key(contract, row), message)
+        except (Unroutable, *BROKER_ERRORS) as error:
             self.failed += 1
             log.warning("not published yet", context=self._context, topic=row.topic, id=str(row.id), error=repr(error))
             return False
@@ -88,11 +88,11 @@ class Outgoing:
             self._sent.extend(ids)
             raise
 
-    async def sweep(self) -> None:
+    async def relay_leftovers(self) -> None:
         """Publish what has been lying in the outbox for a while, a batch at a time, until nothing is left."""
         while self._bus.connected:
             async with self._database.session() as session:
-                rows = await self._inbox.sweep(session, self._older, LEASE, AT_ONCE)
+                rows = await self._inbox.lease_unsent(session, self._older, LEASE, AT_ONCE)
             if not rows:
                 return
             if failpoints.hook:
@@ -110,7 +110,7 @@ class Outgoing:
             await self.flush()
 
 
-def _routing_key(contract: type[Message], row: Told) -> str:
+def _routing_key(contract: type[Message], row: OutboxMessage) -> str:
     """The topic, and behind it the context that an event is about."""
     if not issubclass(contract, Event) or contract.about is None:
         return row.topic

@@ -20,18 +20,18 @@ import structlog
 from pydantic import BaseModel
 
 from contracts.base import Message, Refused
-from storage.database import AMBIGUOUS, AWAY, TRANSIENT, CommitInDoubt, Row, Session
-from storage.inbox import Claim, Finished, Told
+from storage.database import AMBIGUOUS, CONNECTION_ERRORS, TRANSIENT, CommitInDoubt, Row, Session
+from storage.inbox import Claim, CompletedStep, OutboxMessage
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.messaging.rpc import Reply, Request
+from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.tx import (
-    Again,
-    Ask,
-    Call,
-    NotBegun,
-    NotKnownYet,
-    Silence,
+    ExternalCall,
+    NoReply,
+    NothingCommitted,
+    Request,
+    RetryableNotFound,
+    RunAgain,
     Tx,
     decode_answer,
     decode_refusal,
@@ -40,7 +40,7 @@ from workers.runtime.processing.tx import (
 from workers.runtime.worker import Handler
 
 if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import Context
+    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ LOOK_AGAIN_SECONDS, LOOK_AGAIN_FOR_SECONDS, BEHIND_FOR_SECONDS = 0.1, 0.5, 1.0
 TRIES = 3
 
 
-class Taken(Exception):
+class ClaimConflict(Exception):
     """The inbox row belongs to another handling."""
 
     def __init__(self, row: Row) -> None:
@@ -58,20 +58,20 @@ class Taken(Exception):
         self.row = row
 
 
-class TooLate(Exception):
+class DeadlineExceeded(Exception):
     """Nobody waits for this ask any more, and nothing was begun."""
 
 
-class Mistake(Exception):
+class HandlerBug(Exception):
     """A handler raised what a broken connection raises, and its connection is well."""
 
 
-class GiveBack(Exception):
+class Requeue(Exception):
     """The database was away for too long: the message goes back to its queue."""
 
 
 @dataclass(slots=True)
-class Verdict:
+class ProcessingResult:
     """How a handling ended; `kind` is None for silence."""
 
     kind: str | None
@@ -93,23 +93,23 @@ class Attempt:
     """A step that has run and is not claimed yet."""
 
     result: Any
-    finished: Finished
+    finished: CompletedStep
 
 
-SILENCE = Verdict(None)
-UNAVAILABLE = Verdict("unavailable")
-STILL_RUNNING = Verdict("still_running")
+SILENCE = ProcessingResult(None)
+UNAVAILABLE = ProcessingResult("unavailable")
+STILL_RUNNING = ProcessingResult("still_running")
 
 
-def refused(refusal: Refused) -> Verdict:
-    return Verdict("refused", encode_refusal(refusal).encode(), code=refusal.code)
+def refused(refusal: Refused) -> ProcessingResult:
+    return ProcessingResult("refused", encode_refusal(refusal).encode(), code=refusal.code)
 
 
-class Handling:
+class MessageProcessor:
     """A message, the handler for it, and a fence: `owner`, a random token."""
 
     def __init__(
-        self, context: Context, handler: Handler, message: Message | None, envelope: Envelope, received: float
+        self, context: WorkerRuntime, handler: Handler, message: Message | None, envelope: Envelope, received: float
     ) -> None:
         self.context = context
         self.handler = handler
@@ -117,7 +117,7 @@ class Handling:
         self.envelope = envelope
         self.received = received
         self.owner = uuid4()
-        self.told: list[Told] = []
+        self.told: list[OutboxMessage] = []
         """Committed and not yet said."""
         self.committed = False
         self.news: asyncio.Event | None = None
@@ -126,48 +126,48 @@ class Handling:
 
     @property
     def may_have_begun(self) -> bool:
-        """Something was committed, or a COMMIT got no answer: an asker cannot be told that nothing was begun."""
+        """Something was committed, or a COMMIT got no answer: an rpc cannot be told that nothing was begun."""
         return self.committed or self._in_doubt
 
-    async def run(self, *, resume: bool = False) -> Verdict:
+    async def run(self, *, resume: bool = False) -> ProcessingResult:
         """Handle from the start, or from the second function with an unknown outcome."""
         try:
             if resume:
-                return await self._settle(Silence.UNKNOWN)
+                return await self._settle(NoReply.UNKNOWN)
             return await self._from_the_start()
-        except Taken as taken:
+        except ClaimConflict as taken:
             return self._stored(taken.row)
-        except NotBegun:
+        except NothingCommitted:
             return UNAVAILABLE
-        except TooLate:
+        except DeadlineExceeded:
             return SILENCE
 
-    async def _from_the_start(self) -> Verdict:
+    async def _from_the_start(self) -> ProcessingResult:
         handler = self.handler
-        if handler.asks is not None and (refusal := await self._shut_door(handler.asks)):
+        if handler.requests is not None and (refusal := await self._shut_door(handler.requests)):
             return refusal
         result = await self._step(handler.first)
-        if not isinstance(result, Ask | Call):
+        if not isinstance(result, Request | ExternalCall):
             return _verdict(result)
-        self.context.outgoing.say(self._take_told())
+        self.context.outbox.publish_committed(self._take_told())
         await self.reach("started")
         outcome = await self._outcome(result)
         await self.reach("heard")
         return await self._settle(outcome)
 
-    async def _settle(self, outcome: Any) -> Verdict:
+    async def _settle(self, outcome: Any) -> ProcessingResult:
         if self.handler.second is None:
             raise TypeError(f"{self.handler.name} asks, but has no second function")
         return _verdict(await self._step(self.handler.second, outcome))
 
-    async def _shut_door(self, asks: type[Message]) -> Verdict | None:
+    async def _shut_door(self, asks: type[Message]) -> ProcessingResult | None:
         """A shut door is seen before anything is written; an earlier answer to this message still holds."""
         queue = f"{asks.topic}@{asks.owner()}"
-        if await self.context.asker.shut(asks.owner(), queue) is None:
+        if await self.context.rpc.shut(asks.owner(), queue) is None:
             return None
         row = await self._look()
         if row is not None:
-            raise Taken(row)
+            raise ClaimConflict(row)
         if self.envelope.asked:
             return UNAVAILABLE
         raise ConnectionError(f"nobody is behind {queue}")
@@ -178,7 +178,7 @@ class Handling:
         except Refused as refusal:
             if outcome:
                 raise TypeError("a second function returns its refusal: raising would undo the outcome") from refusal
-            if isinstance(refusal, NotKnownYet) and self.may_look_again():
+            if isinstance(refusal, RetryableNotFound) and self.may_look_again():
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 return await self._step(function)
             kept = refusal
@@ -192,8 +192,8 @@ class Handling:
         tries = 0
         while True:
             try:
-                return await self.context.steps.run(self, function, *outcome)
-            except (Taken, Refused):
+                return await self.context.batcher.run(self, function, *outcome)
+            except (ClaimConflict, Refused):
                 raise
             except CommitInDoubt as doubt:
                 result = doubt.args[0]
@@ -208,14 +208,14 @@ class Handling:
                 tries += 1
                 if tries == TRIES:
                     raise
-            except AWAY as error:
-                self.context.gate.shut(error)
+            except CONNECTION_ERRORS as error:
+                self.context.availability.lost(error)
                 await self._wait_at_gate()
             except Exception:
                 # a repeated message may trip over its own rows: look before calling it a failure
                 row = await self._look()
                 if row is not None and row["owner"] != self.owner:
-                    raise Taken(row) from None
+                    raise ClaimConflict(row) from None
                 raise
 
     async def attempt(self, session: Session, function: Step, *outcome: Any) -> Attempt:
@@ -228,13 +228,13 @@ class Handling:
         except AMBIGUOUS as error:
             if session.is_broken:
                 raise
-            raise Mistake(f"{self.handler.name} raised {error!r}") from error
+            raise HandlerBug(f"{self.handler.name} raised {error!r}") from error
         await self.reach("written")
-        return Attempt(result, Finished(self._claim(result), tx.told, tx.timers))
+        return Attempt(result, CompletedStep(self._claim(result), tx.told, tx.timers))
 
     def only_looks(self, result: Any) -> bool:
         """Whether nothing is to be kept of a step: it wrote nothing, and asks for a look."""
-        return self.handler.looks and isinstance(result, Ask | Call)
+        return self.handler.read_only and isinstance(result, Request | ExternalCall)
 
     def has_committed(self, attempt: Attempt) -> Any:
         """Note what may be said now; returns the step's result."""
@@ -247,14 +247,14 @@ class Handling:
         envelope = self.envelope
         state = _state(result)
         after = None
-        if isinstance(result, Ask | Call):
+        if isinstance(result, Request | ExternalCall):
             after = timedelta(seconds=result.within + MARGIN)
-        elif isinstance(result, Again):
+        elif isinstance(result, RunAgain):
             after = result.after
         answer = None
         if isinstance(result, Refused):
             answer = encode_refusal(result)
-        elif isinstance(result, Again) and result.meanwhile:
+        elif isinstance(result, RunAgain) and result.meanwhile:
             answer = encode_refusal(result.meanwhile)
         elif state == "done" and isinstance(result, BaseModel):
             answer = result.model_dump_json()
@@ -280,19 +280,19 @@ class Handling:
             try:
                 async with self.context.database.session() as session:
                     return await self.context.inbox.look(session, self.envelope.id)
-            except AWAY as error:
-                self.context.gate.shut(error)
+            except CONNECTION_ERRORS as error:
+                self.context.availability.lost(error)
                 await self._wait_at_gate()
 
     async def _wait_at_gate(self) -> None:
         if self.envelope.asked and not (self.may_have_begun or self.envelope.redelivered):
-            raise NotBegun
-        if not await self.context.gate.passed(self.context.settings.gate_patience_seconds):
-            raise GiveBack
+            raise NothingCommitted
+        if not await self.context.availability.wait(self.context.settings.database_patience_seconds):
+            raise Requeue
         if self.is_too_late() and not self.may_have_begun:
-            raise TooLate
+            raise DeadlineExceeded
 
-    def _stored(self, row: Row) -> Verdict:
+    def _stored(self, row: Row) -> ProcessingResult:
         """What another handling of this message has to say."""
         if row["digest"] != self.envelope.digest:
             return refused(Refused("idempotency_key_reused"))
@@ -300,23 +300,23 @@ class Handling:
             return refused(decode_refusal(row["answer"])) if row["answer"] else STILL_RUNNING
         body = (row["answer"] or "{}").encode()
         if row["refused"]:
-            return Verdict("refused", body, replayed=True, code=decode_refusal(body).code)
-        return Verdict("done", body, replayed=True)
+            return ProcessingResult("refused", body, replayed=True, code=decode_refusal(body).code)
+        return ProcessingResult("done", body, replayed=True)
 
-    async def _outcome(self, wish: Ask | Call) -> Any:
-        """Ask, with no transaction and no connection held."""
-        if isinstance(wish, Call):
+    async def _outcome(self, wish: Request | ExternalCall) -> Any:
+        """Request, with no transaction and no connection held."""
+        if isinstance(wish, ExternalCall):
             try:
                 async with asyncio.timeout(wish.within):
                     return await wish.make()
             except Exception as error:
                 log.warning("no outcome", context=self.context.name, topic=self.envelope.topic, error=repr(error))
-                return Silence.UNKNOWN
-        reply = await self.context.asker.call(self._request(wish), within=wish.within, budget=budget_of(wish.within))
+                return NoReply.UNKNOWN
+        reply = await self.context.rpc.call(self._request(wish), within=wish.within, budget=budget_of(wish.within))
         return _heard(wish.message, reply)
 
-    def _request(self, ask: Ask) -> Request:
-        return Request(
+    def _request(self, ask: Request) -> RpcRequest:
+        return RpcRequest(
             topic=ask.message.topic,
             exchange=ask.message.exchange,
             body=ask.message.model_dump_json().encode(),
@@ -336,7 +336,7 @@ class Handling:
         limit = self.envelope.expires_after
         return limit is not None and time.monotonic() - self.received > limit
 
-    def _take_told(self) -> list[Told]:
+    def _take_told(self) -> list[OutboxMessage]:
         rows, self.told = self.told, []
         return rows
 
@@ -351,27 +351,27 @@ def budget_of(within: float) -> float:
     return within * 0.8
 
 
-def _heard(message: Any, reply: Reply) -> Any:
+def _heard(message: Any, reply: RpcReply) -> Any:
     if reply.kind == "done":
         return decode_answer(message, reply.body)
     if reply.kind == "refused":
         return decode_refusal(reply.body)
-    return Silence.UNAVAILABLE if reply.kind == "unavailable" else Silence.UNKNOWN
+    return NoReply.UNAVAILABLE if reply.kind == "unavailable" else NoReply.UNKNOWN
 
 
 def _state(result: Any) -> str:
-    if isinstance(result, Ask | Call):
+    if isinstance(result, Request | ExternalCall):
         return "started"
-    return "waiting" if isinstance(result, Again) else "done"
+    return "waiting" if isinstance(result, RunAgain) else "done"
 
 
-def answered(answer: Any) -> Verdict:
-    return Verdict("done", answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")
+def answered(answer: Any) -> ProcessingResult:
+    return ProcessingResult("done", answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")
 
 
-def _verdict(result: Any) -> Verdict:
+def _verdict(result: Any) -> ProcessingResult:
     if isinstance(result, Refused):
         return refused(result)
-    if isinstance(result, Again):
+    if isinstance(result, RunAgain):
         return refused(result.meanwhile) if result.meanwhile else STILL_RUNNING
     return answered(result)

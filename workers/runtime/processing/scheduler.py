@@ -15,15 +15,15 @@ from uuid import UUID, uuid4
 import structlog
 
 from contracts.journal import EntryKind, FileDeadLetter
-from storage.database import AWAY, CommitInDoubt, Row, Session
-from storage.inbox import Claim, Told
+from storage.database import CONNECTION_ERRORS, CommitInDoubt, Row, Session
+from storage.inbox import Claim, OutboxMessage
 from workers.runtime.messaging.envelope import Envelope, read_body
 from workers.runtime.observability import tracing
 from workers.runtime.processing import failpoints
-from workers.runtime.processing.processor import GiveBack, Handling, Verdict
+from workers.runtime.processing.processor import MessageProcessor, ProcessingResult, Requeue
 
 if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import Context
+    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
@@ -34,10 +34,10 @@ LETTER_CHARACTERS = 65_536
 """Of a dead letter's body that the journal shows; the inbox row keeps all of it."""
 
 
-class Due:
+class InboxScheduler:
     """The one loop of a context that runs what is due, and the place where failures are kept for it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: WorkerRuntime) -> None:
         self._context = context
         self._rests_until = 0.0
         self._stirred = False
@@ -83,23 +83,23 @@ class Due:
         envelope = _kept(row)
         if tracing.on is not None:
             tracing.arrive(tracing.on, envelope, context.name, row["traceparent"])
-        handling = Handling(context, handler, None, envelope, time.monotonic())
+        handling = MessageProcessor(context, handler, None, envelope, time.monotonic())
         handling.owner = owner
         started = row["state"] == "started"
         try:
             handling.message = read_body(handler.message, envelope.body)
             verdict = await handling.run(resume=started)
-        except GiveBack:
+        except Requeue:
             return
         except Exception as error:
             log.warning("a due step failed", context=context.name, topic=envelope.topic, error=repr(error))
             await self.keep(handling, row["state"], repr(error), failures=row["failures"] + 1)
-            verdict = Verdict(None, code="retry")
-        context.outgoing.say(handling.told)
+            verdict = ProcessingResult(None, code="retry")
+        context.outbox.publish_committed(handling.told)
         kind: EntryKind = "timer" if not row["error"] and not started else "retry"
         context.note(handling, verdict, kind)
 
-    async def keep(self, handling: Handling, state: str, error: str, failures: int) -> None:
+    async def keep(self, handling: MessageProcessor, state: str, error: str, failures: int) -> None:
         """Keep a message that failed `failures` times in a row; after the last delay it is a dead letter."""
         context, envelope = self._context, handling.envelope
         delays = context.settings.retry_seconds
@@ -122,9 +122,9 @@ class Due:
         )
         letter = _dead_letter(context.name, envelope, error, failures) if dead else None
         if await self._write(claim, error, letter) and letter:
-            context.outgoing.say([letter])
+            context.outbox.publish_committed([letter])
 
-    async def _write(self, claim: Claim, error: str, letter: Told | None) -> bool:
+    async def _write(self, claim: Claim, error: str, letter: OutboxMessage | None) -> bool:
         """Keep the claim, and file the letter with it; False when another handling has the message."""
         context = self._context
         while True:
@@ -133,15 +133,15 @@ class Due:
                     kept = await context.inbox.later(session, claim, error)
                     if kept and letter:
                         await context.inbox.post(session, letter)
-            except (*AWAY, CommitInDoubt) as away:
-                context.gate.shut(away)
-                if not await context.gate.passed(context.settings.gate_patience_seconds):
-                    raise GiveBack from away
+            except (*CONNECTION_ERRORS, CommitInDoubt) as away:
+                context.availability.lost(away)
+                if not await context.availability.wait(context.settings.database_patience_seconds):
+                    raise Requeue from away
             else:
                 return kept
 
 
-def _dead_letter(context: str, envelope: Envelope, error: str, attempts: int) -> Told:
+def _dead_letter(context: str, envelope: Envelope, error: str, attempts: int) -> OutboxMessage:
     letter = FileDeadLetter(
         context=context,
         message_id=envelope.id,
@@ -153,7 +153,7 @@ def _dead_letter(context: str, envelope: Envelope, error: str, attempts: int) ->
         causation_id=envelope.causation_id,
         actor=envelope.actor,
     )
-    return Told(
+    return OutboxMessage(
         uuid4(),
         letter.topic,
         letter.model_dump_json(),

@@ -11,18 +11,18 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
-from contracts.base import Command, Event, Message, Question, Refused
+from contracts.base import Command, Event, Message, Query, Refused
 from storage.database import Session
-from storage.inbox import Inbox, Timer, Told
+from storage.inbox import Inbox, OutboxMessage, Timer
 
 if TYPE_CHECKING:
     from workers.runtime.messaging.envelope import Envelope
-    from workers.runtime.processing.worker_runtime import Context
+    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 Resource = TypeVar("Resource")
 
 
-class Silence(Enum):
+class NoReply(Enum):
     """What a second function is given when nobody answered."""
 
     UNAVAILABLE = "unavailable"
@@ -31,14 +31,14 @@ class Silence(Enum):
     """Whatever may have happened must be undone or found out."""
 
 
-class NotKnownYet(Refused):
+class RetryableNotFound(Refused):
     """A refusal once half a second has passed: what was said elsewhere may still be on its way."""
 
     def __init__(self, code: str = "not_found", **details: Any) -> None:
         super().__init__(code, **details)
 
 
-class Behind(Exception):
+class StaleRead(Exception):
     """A view has not seen what was asked for: look again for a second, then answer with what there is."""
 
     def __init__(self, answer: Any) -> None:
@@ -46,25 +46,25 @@ class Behind(Exception):
         self.answer = answer
 
 
-class NotBegun(Exception):
-    """Nothing was committed, and nothing is kept: an asker is told *unavailable*, and may ask again under the same id.
+class NothingCommitted(Exception):
+    """Nothing was committed, and nothing is kept: an rpc is told *unavailable*, and may ask again under the same id.
 
-    A second function raises it when the ask was only a look (`looks=True`) and nobody answered.
+    A second function raises it when the ask was only a look (`read_only=True`) and nobody answered.
     """
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """A first function's wish: ask another context, then run the second function with the outcome."""
 
-    message: Command[Any] | Question[Any]
+    message: Command[Any] | Query[Any]
     id: UUID
     within: float
     """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ExternalCall:
     """A first function's wish: await `make()` with no transaction open, then run the second function."""
 
     make: Callable[[], Awaitable[Any]]
@@ -73,7 +73,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RunAgain:
     """A second function's verdict: not over yet, start this step again."""
 
     after: timedelta
@@ -86,11 +86,11 @@ class Tx(Session):
 
     __slots__ = ("_context", "envelope", "started", "timers", "told")
 
-    def __init__(self, session: Session, envelope: Envelope, context: Context, started: float) -> None:
+    def __init__(self, session: Session, envelope: Envelope, context: WorkerRuntime, started: float) -> None:
         super().__init__(session.connection)
         self.envelope = envelope
         self.started = started
-        self.told: list[Told] = []
+        self.told: list[OutboxMessage] = []
         self.timers: list[Timer] = []
         self._context = context
 
@@ -108,7 +108,7 @@ class Tx(Session):
         """1 for the first handling; grows with each that came to nothing."""
         return self.envelope.attempt
 
-    def derived(self, name: str) -> UUID:
+    def derive_id(self, name: str) -> UUID:
         """The id of something asked for on behalf of this message: the same at each handling."""
         return uuid5(self.envelope.id, name)
 
@@ -120,24 +120,24 @@ class Tx(Session):
         """What the worker's `@worker.resource` of this type opened."""
         return self._context.resource(kind)
 
-    def budget_left(self) -> float:
-        """Seconds that may still be spent before the asker gives up; 0 when nobody waits."""
+    def time_left(self) -> float:
+        """Seconds that may still be spent before the rpc gives up; 0 when nobody waits."""
         if not self.envelope.budget:
             return 0.0
         return max(0.0, self.envelope.budget - (time.monotonic() - self.started))
 
-    def growing(self, first: float, most: float) -> timedelta:
+    def backoff(self, first: float, most: float) -> timedelta:
         """A delay that doubles with each attempt, in seconds up to `most`."""
         return timedelta(seconds=min(most, first * 2 ** min(self.attempt - 1, 30)))
 
     def publish(self, message: Event | Command[None], *, id: UUID | None = None, story: UUID | None = None) -> None:
         """Say it after this transaction has committed, for as long as it takes."""
-        if message.travel() != "told":
+        if message.delivery() != "durable":
             raise TypeError(f"{message.topic} is asked, not told")
         body = message.model_dump_json()
         envelope = self.envelope
         self.told.append(
-            Told(
+            OutboxMessage(
                 id or uuid4(),
                 message.topic,
                 body,
@@ -148,7 +148,7 @@ class Tx(Session):
             )
         )
 
-    def later(
+    def schedule(
         self, message: Command[None], *, after: timedelta = timedelta(), at: datetime | None = None, name: str = ""
     ) -> None:
         """Tell oneself after a delay, or at a business instant, by the database's clock; one timer per name."""
@@ -157,9 +157,9 @@ class Tx(Session):
         timer_id = uuid5(self.envelope.id, f"timer:{name or message.topic}")
         self.timers.append(Timer(timer_id, message.topic, message.model_dump_json(), after, at))
 
-    def ask(self, message: Command[Any] | Question[Any], *, within: float, id: UUID | None = None) -> Ask:
-        """Ask after this transaction has committed; return it from the first function. `within` in seconds."""
-        return Ask(message, id or self.derived(message.topic), within)
+    def request(self, message: Command[Any] | Query[Any], *, within: float, id: UUID | None = None) -> Request:
+        """Request after this transaction has committed; return it from the first function. `within` in seconds."""
+        return Request(message, id or self.derive_id(message.topic), within)
 
 
 def encode_refusal(refusal: Refused) -> str:

@@ -22,33 +22,33 @@ from aio_pika.exceptions import AMQPError
 
 from contracts.base import Message, Refused
 from contracts.journal import EntryKind, RecordHandled
-from storage.database import AWAY, Database
+from storage.database import CONNECTION_ERRORS, Database
 from storage.inbox import Inbox
 from workers.runtime.delays import delays
 from workers.runtime.messaging import envelope as envelopes
-from workers.runtime.messaging.bus import BROKEN, Bus, Unroutable
-from workers.runtime.messaging.consumers import Hearing
+from workers.runtime.messaging.bus import BROKER_ERRORS, Bus, Unroutable
+from workers.runtime.messaging.consumers import Consumers
 from workers.runtime.messaging.envelope import Envelope, Unreadable, read_body
-from workers.runtime.messaging.rpc import Asker
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import tracing
 from workers.runtime.observability.reports import Reports
 from workers.runtime.processing import failpoints
-from workers.runtime.processing.availability import Gate
-from workers.runtime.processing.batcher import Steps
-from workers.runtime.processing.outbox import Outgoing
+from workers.runtime.processing.availability import DatabaseAvailability
+from workers.runtime.processing.batcher import TransactionBatcher
+from workers.runtime.processing.outbox import OutboxRelay
 from workers.runtime.processing.processor import (
     BEHIND_FOR_SECONDS,
     LOOK_AGAIN_SECONDS,
     SILENCE,
     UNAVAILABLE,
-    GiveBack,
-    Handling,
-    Verdict,
+    MessageProcessor,
+    ProcessingResult,
+    Requeue,
     answered,
     refused,
 )
-from workers.runtime.processing.scheduler import Due
-from workers.runtime.processing.tx import Behind, NotKnownYet
+from workers.runtime.processing.scheduler import InboxScheduler
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Handler, Worker
 
@@ -57,14 +57,14 @@ log = structlog.get_logger()
 Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
 BURY_AGAIN_SECONDS = 0.5
-STANDING_SECONDS = 10
+STATUS_SECONDS = 10
 """How often a process tells the journal how it stands."""
 
 
-class Context:
+class WorkerRuntime:
     """One worker's handlers, running."""
 
-    away: tuple[type[Exception], ...] = AWAY
+    away: tuple[type[Exception], ...] = CONNECTION_ERRORS
     """What reading raises when the database is away."""
 
     def __init__(self, worker: Worker, settings: Settings) -> None:
@@ -74,15 +74,15 @@ class Context:
         self.database = Database(settings.database_of(worker.name), size=settings.pool_size)
         self.inbox = Inbox(worker.schema)
         self.bus = Bus(settings.amqp_url.get_secret_value(), worker.name)
-        self.asker = Asker(self.bus, worker.name, settings)
-        self.gate = Gate(worker.name, self.database)
+        self.rpc = RpcClient(self.bus, worker.name, settings)
+        self.availability = DatabaseAvailability(worker.name, self.database)
         self.reports = Reports(worker.name, self.bus)
-        self.outgoing = Outgoing(worker.name, self.database, self.inbox, self.bus, settings)
-        self.steps = Steps(self)
-        self.due = Due(self)
-        self.asker.on_outcome = self.reports.asked
-        self.hearing = Hearing(self)
-        self.on_handled: Callable[[Envelope, Verdict, float], None] = lambda envelope, verdict, took: None
+        self.outbox = OutboxRelay(worker.name, self.database, self.inbox, self.bus, settings)
+        self.batcher = TransactionBatcher(self)
+        self.scheduler = InboxScheduler(self)
+        self.rpc.on_outcome = self.reports.asked
+        self.consumers = Consumers(self)
+        self.on_handled: Callable[[Envelope, ProcessingResult, float], None] = lambda envelope, verdict, took: None
         self.prefetch = settings.prefetch
         self._delay = delays(settings.delay_ms).get(worker.name)
         self._resources: dict[type, Any] = {}
@@ -96,9 +96,9 @@ class Context:
     async def start(self) -> None:
         """Connect, open resources, consume, and run the loops."""
         await self.bus.start()
-        await self.asker.start()
+        await self.rpc.start()
         await self.open()
-        await self.hearing.start()
+        await self.consumers.start()
         self.loops()
 
     async def open(self) -> None:
@@ -110,13 +110,13 @@ class Context:
     def loops(self) -> None:
         """What runs beside the deliveries."""
         settings = self.settings
-        self.every(settings.tick_seconds, self.due.run)
-        self.every(settings.sweep_after_seconds / 2, self.outgoing.sweep)
-        self.every(0.2, self.outgoing.flush)
+        self.every(settings.tick_seconds, self.scheduler.run)
+        self.every(settings.relay_after_seconds / 2, self.outbox.relay_leftovers)
+        self.every(0.2, self.outbox.flush)
         self.every(0.25, self.reports.flush)
-        self.every(STANDING_SECONDS, self.report_standing)
+        self.every(STATUS_SECONDS, self.report_status)
         self.every(600, self._forget)
-        self.every(settings.check_queues_seconds, self.hearing.check_queues)
+        self.every(settings.check_queues_seconds, self.consumers.check_queues)
         for seconds, function in self.worker.loops:
             self.every(seconds, partial(function, self))
 
@@ -125,19 +125,19 @@ class Context:
         self._stopping = True
         for loop in self._loops:
             loop.cancel()
-        await self.hearing.finish(self.settings.drain_seconds)
+        await self.consumers.finish(self.settings.drain_seconds)
         await self.drain()
-        await self.bus.written()
-        await self.hearing.stop()
-        await self.asker.stop()
-        self.gate.stop()
+        await self.bus.flush()
+        await self.consumers.stop()
+        await self.rpc.stop()
+        self.availability.stop()
         await self.bus.stop()
         await self.close()
 
     async def drain(self) -> None:
         """Say what is left to say."""
-        for last in (self.outgoing.drain, self.reports.flush):
-            with contextlib.suppress(*AWAY, *BROKEN):
+        for last in (self.outbox.drain, self.reports.flush):
+            with contextlib.suppress(*CONNECTION_ERRORS, *BROKER_ERRORS):
                 await last()
 
     async def close(self) -> None:
@@ -154,8 +154,8 @@ class Context:
         """What must hold before this context can serve."""
         return {
             "broker": self.bus.connected,
-            "database": self.gate.is_open,
-            "consumers": self.hearing.broker is not None and not self.hearing.missing,
+            "database": self.availability.is_available,
+            "consumers": self.consumers.broker is not None and not self.consumers.missing,
             "not_draining": not self._stopping,
         }
 
@@ -166,26 +166,26 @@ class Context:
             while not self._stopping:
                 await asyncio.sleep(seconds)
                 try:
-                    if await self.gate.passed(3600):
+                    if await self.availability.wait(3600):
                         await function()
                 except (AMQPError, TimeoutError) as error:
                     log.warning("a loop waits for the broker", context=self.name, error=repr(error))
                 except self.away as error:
-                    self.gate.shut(error)
+                    self.availability.lost(error)
                 except Exception:
                     log.exception("a loop failed; it goes on", context=self.name)
 
         self._loops.append(asyncio.create_task(loop()))
 
-    async def standing(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Counts of outbox and inbox rows, for operators."""
         async with self.database.session() as session:
-            return dict(await self.inbox.standing(session))
+            return dict(await self.inbox.status(session))
 
-    async def report_standing(self) -> None:
+    async def report_status(self) -> None:
         """Tell the journal how this process stands."""
-        breakers = {context: breaker.state for context, breaker in self.asker.breakers.items()}
-        self.reports.stands(await self.standing(), all(self.readiness().values()), breakers)
+        breakers = {context: breaker.state for context, breaker in self.rpc.breakers.items()}
+        self.reports.stands(await self.status(), all(self.readiness().values()), breakers)
 
     async def _forget(self) -> None:
         async with self.database.session() as session:
@@ -204,7 +204,7 @@ class Context:
         try:
             envelope, message = self._read(raw, handler)
         except Unreadable as reason:
-            await self.bury(raw, handler.message.topic, reason)
+            await self.reject(raw, handler.message.topic, reason)
             return
         if self._delay is not None:
             await self._delay.wait()
@@ -214,7 +214,7 @@ class Context:
             return
         self._at_work[envelope.id] = envelope.digest
         try:
-            await self._handle(raw, Handling(self, handler, message, envelope, received))
+            await self._handle(raw, MessageProcessor(self, handler, message, envelope, received))
         finally:
             self._at_work.pop(envelope.id, None)
 
@@ -226,18 +226,22 @@ class Context:
             tracing.arrive(tracing.on, envelope, self.name, raw.headers.get("traceparent"))
         return envelope, read_body(handler.message, raw.body)
 
-    def _repeat(self, envelope: Envelope) -> Verdict | None:
+    def _repeat(self, envelope: Envelope) -> ProcessingResult | None:
         """The same request is at work in this very process."""
         digest = self._at_work.get(envelope.id)
         if digest is None:
             return None
-        return Verdict("still_running") if digest == envelope.digest else refused(Refused("idempotency_key_reused"))
+        return (
+            ProcessingResult("still_running")
+            if digest == envelope.digest
+            else refused(Refused("idempotency_key_reused"))
+        )
 
-    async def _handle(self, raw: AbstractIncomingMessage, handling: Handling) -> None:
+    async def _handle(self, raw: AbstractIncomingMessage, handling: MessageProcessor) -> None:
         envelope = handling.envelope
         try:
             verdict = await self._verdict(handling)
-        except GiveBack:
+        except Requeue:
             await raw.nack(requeue=True)
             return
         if failpoints.hook:
@@ -246,98 +250,98 @@ class Context:
             await self._answer(envelope, verdict)
         if failpoints.hook:
             await failpoints.hook(self.name, "replied")
-        self.outgoing.say(handling.told)
+        self.outbox.publish_committed(handling.told)
         if failpoints.hook:
             await failpoints.hook(self.name, "said")
         self.bus.acknowledge(raw)
         self.note(handling, verdict)
 
-    async def _verdict(self, handling: Handling) -> Verdict:
-        if handling.handler.is_question:
+    async def _verdict(self, handling: MessageProcessor) -> ProcessingResult:
+        if handling.handler.is_query:
             return await self._look_up(handling)
         if handling.is_too_late():
             return SILENCE
         try:
             return await handling.run()
-        except GiveBack:
+        except Requeue:
             raise
         except Exception as error:
             return await self._failed(handling, error)
 
-    async def _look_up(self, handling: Handling) -> Verdict:
-        """A question: look until it is known, half a second at most; nothing is kept."""
+    async def _look_up(self, handling: MessageProcessor) -> ProcessingResult:
+        """A query: look until it is known, half a second at most; nothing is kept."""
         try:
             while True:
                 try:
                     answer = await self.read(handling)
-                except Behind as behind:
+                except StaleRead as behind:
                     if not handling.may_look_again(BEHIND_FOR_SECONDS):
                         return answered(behind.answer)
                 except Refused as refusal:
-                    if not (isinstance(refusal, NotKnownYet) and handling.may_look_again()):
+                    if not (isinstance(refusal, RetryableNotFound) and handling.may_look_again()):
                         return refused(refusal)
                 else:
                     return answered(answer)
                 await self.something_new(handling)
         except self.away as error:
-            self.gate.shut(error)
+            self.availability.lost(error)
             return UNAVAILABLE
         except Exception as error:
-            log.exception("a question failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
+            log.exception("a query failed", context=self.name, topic=handling.envelope.topic, error=repr(error))
             return UNAVAILABLE
 
-    async def something_new(self, handling: Handling) -> None:
+    async def something_new(self, handling: MessageProcessor) -> None:
         """Wait until another look at the same may show more."""
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
-    async def read(self, handling: Handling) -> Any:
+    async def read(self, handling: MessageProcessor) -> Any:
         """Run a question's handler."""
         async with self.database.session() as session:
             return await handling.handler.first(handling.message, session)
 
-    async def _answer(self, envelope: Envelope, verdict: Verdict) -> None:
+    async def _answer(self, envelope: Envelope, verdict: ProcessingResult) -> None:
         if verdict.kind is None:
             return
         message = envelopes.reply(
             verdict.kind, verdict.body, envelope.correlation_id, self.name, replayed=verdict.replayed
         )
-        with contextlib.suppress(*BROKEN):
+        with contextlib.suppress(*BROKER_ERRORS):
             await self.bus.reply(envelope, message)
 
-    def note(self, handling: Handling, verdict: Verdict, kind: EntryKind | None = None) -> None:
+    def note(self, handling: MessageProcessor, verdict: ProcessingResult, kind: EntryKind | None = None) -> None:
         """Count a handling, and report it to the journal."""
         took = time.monotonic() - handling.received
-        self.due.stir()
+        self.scheduler.stir()
         self.on_handled(handling.envelope, verdict, took)
         if handling.envelope.span is not None:
             tracing.end(handling.envelope.span, verdict.outcome)
         if handling.handler.message is not RecordHandled:
             self.reports.handled(kind or handling.handler.kind, handling.envelope, verdict.outcome, took)
 
-    async def bury(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
+    async def reject(self, raw: AbstractIncomingMessage, topic: str, reason: Unreadable) -> None:
         """Send what nobody can read to the dead letters, with the reason; the neighbours go on."""
         log.error("unreadable", context=self.name, topic=topic, reason=str(reason))
-        message = envelopes.buried(raw, f"{topic}@{self.name}", str(reason))
+        message = envelopes.dead_letter_copy(raw, f"{topic}@{self.name}", str(reason))
         try:
-            await self.bus.bury(topic, message)
-        except (Unroutable, *BROKEN):
+            await self.bus.dead_letter(topic, message)
+        except (Unroutable, *BROKER_ERRORS):
             await asyncio.sleep(BURY_AGAIN_SECONDS)
             await raw.nack(requeue=True)
             return
         if raw.reply_to and raw.correlation_id:
-            asker = Envelope(
+            rpc = Envelope(
                 uuid4(), topic, b"", uuid4(), None, "", reply_to=raw.reply_to, correlation_id=str(raw.correlation_id)
             )
-            await self._answer(asker, refused(Refused("invalid", reason=str(reason)[:300])))
+            await self._answer(rpc, refused(Refused("invalid", reason=str(reason)[:300])))
         await raw.ack()
 
     # -- failures
 
-    async def _failed(self, handling: Handling, error: Exception) -> Verdict:
-        """Asked: say so if nothing was begun, else be silent. Told: keep the message with its error, for later."""
+    async def _failed(self, handling: MessageProcessor, error: Exception) -> ProcessingResult:
+        """A request is answered if nothing was committed; a durable message is kept with its error, for a retry."""
         envelope = handling.envelope
         log.warning("a step failed", context=self.name, topic=envelope.topic, id=str(envelope.id), error=repr(error))
         if envelope.asked:
             return SILENCE if handling.may_have_begun else UNAVAILABLE
-        await self.due.keep(handling, "waiting", repr(error), failures=1)
-        return Verdict(None, code="retry")
+        await self.scheduler.keep(handling, "waiting", repr(error), failures=1)
+        return ProcessingResult(None, code="retry")

@@ -15,12 +15,12 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from contracts.base import CATALOGUE, Question
+from contracts.base import CATALOGUE, Query
 from contracts.journal import FindMark, KeptEvents, Marked, MarkSet, ReadEvents
 from storage.views import ViewDatabase
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import Asker, Request
+from workers.runtime.messaging.rpc import RpcClient, RpcRequest
 from workers.runtime.projections.view import View, apply
 
 PAGE = 1000
@@ -31,12 +31,12 @@ class RebuildFailed(Exception):
     """One sentence for an operator; the view answers from its old generation as before."""
 
 
-async def rebuild(view: View, store: ViewDatabase, bus: Bus, asker: Asker) -> int:
+async def rebuild(view: View, store: ViewDatabase, bus: Bus, rpc: RpcClient) -> int:
     """Build a new generation and swap it in; returns how many events were applied. Raises RebuildFailed."""
     generation = await _begin(store)
-    mark = await _mark(bus, asker)
+    mark = await _mark(bus, rpc)
     applied = 0
-    async for page in _events(view, asker, mark):
+    async for page in _events(view, rpc, mark):
         applied += len(page)
         await apply(view, store, page, only=generation)
     await _swap(store, generation)
@@ -56,45 +56,45 @@ async def _begin(store: ViewDatabase) -> int:
     return generation
 
 
-async def _mark(bus: Bus, asker: Asker) -> int:
+async def _mark(bus: Bus, rpc: RpcClient) -> int:
     """Say a mark, and wait for the position at which the journal keeps it."""
     mark = MarkSet(mark_id=uuid4(), version=1)
     message = envelope.told(
         mark.mark_id, mark.model_dump_json().encode(), mark.topic, bus.name, mark.mark_id, None, "operator"
     )
-    await bus.tell(mark.exchange, mark.topic, message)
+    await bus.publish(mark.exchange, mark.topic, message)
     deadline = time.monotonic() + MARK_SECONDS
     while time.monotonic() < deadline:
-        found: Marked = await _ask(asker, FindMark(mark_id=mark.mark_id))
+        found: Marked = await _ask(rpc, FindMark(mark_id=mark.mark_id))
         if found.position is not None:
             return found.position
         await asyncio.sleep(0.1)
     raise RebuildFailed(f"the journal has not kept a mark within {MARK_SECONDS:.0f} s: is it running?")
 
 
-async def _events(view: View, asker: Asker, up_to: int) -> AsyncIterator[list[Any]]:
+async def _events(view: View, rpc: RpcClient, up_to: int) -> AsyncIterator[list[Any]]:
     after, topics = 0, sorted(view.copies)
     while after < up_to:
-        kept: KeptEvents = await _ask(asker, ReadEvents(topics=topics, after=after, limit=PAGE))
+        kept: KeptEvents = await _ask(rpc, ReadEvents(topics=topics, after=after, limit=PAGE))
         if not kept.events:
             return
         yield [CATALOGUE[event.topic].model_validate_json(event.body) for event in kept.events]
         after = kept.events[-1].position
 
 
-async def _ask(asker: Asker, question: Question[Any]) -> Any:
-    request = Request(
-        topic=question.topic,
-        exchange=question.exchange,
-        body=question.model_dump_json().encode(),
+async def _ask(rpc: RpcClient, query: Query[Any]) -> Any:
+    request = RpcRequest(
+        topic=query.topic,
+        exchange=query.exchange,
+        body=query.model_dump_json().encode(),
         message_id=uuid4(),
         actor="operator",
         story_id=uuid4(),
     )
-    reply = await asker.call(request, within=20.0, budget=15.0)
+    reply = await rpc.call(request, within=20.0, budget=15.0)
     if reply.kind != "done":
-        raise RebuildFailed(f"the journal did not answer {question.topic}: {reply.kind}")
-    return type(question).answer.model_validate_json(reply.body)
+        raise RebuildFailed(f"the journal did not answer {query.topic}: {reply.kind}")
+    return type(query).answer.model_validate_json(reply.body)
 
 
 async def _swap(store: ViewDatabase, generation: int) -> None:

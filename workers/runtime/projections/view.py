@@ -1,6 +1,6 @@
-"""A view: fed by events in batches, read by questions.
+"""A view: fed by events in batches, read by queries.
 
-    my_page = View("video_rental.my_page", tables, [Copy(rentals, "rental_id", RENTAL_EVENTS), ...])
+    my_page = View("video_rental.my_page", tables, [Projection(rentals, "rental_id", RENTAL_EVENTS), ...])
 
 A batch is folded to the newest state per key and written in one transaction, sorted by key; when it fails it is
 halved, until the one event that cannot be applied stands alone and becomes a dead letter. There is no inbox: versions
@@ -24,19 +24,19 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from contracts.base import Event
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime.messaging import envelope as envelopes
-from workers.runtime.messaging.bus import BROKEN
+from workers.runtime.messaging.bus import BROKER_ERRORS
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.observability import tracing
 from workers.runtime.processing import failpoints
-from workers.runtime.processing.availability import Gate
-from workers.runtime.processing.processor import LOOK_AGAIN_SECONDS, Handling
-from workers.runtime.processing.worker_runtime import STANDING_SECONDS, Context
+from workers.runtime.processing.availability import DatabaseAvailability
+from workers.runtime.processing.processor import LOOK_AGAIN_SECONDS, MessageProcessor
+from workers.runtime.processing.worker_runtime import STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings
 from workers.runtime.worker import Handler, Worker
 
 log = structlog.get_logger()
 
-AWAY = (OSError, DBAPIError, TimeoutError)
+CONNECTION_ERRORS = (OSError, DBAPIError, TimeoutError)
 CULPRITS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What the database says of an event that it cannot keep; anything else it says is about itself."""
 LONGEST_PAUSE = 5.0
@@ -46,7 +46,7 @@ BUSY = 10
 
 
 @dataclass(frozen=True)
-class Copy:
+class Projection:
     """What one kind of source tells, and the table that keeps its newest state."""
 
     table: Table
@@ -71,18 +71,18 @@ class Copy:
 
 
 class View(Worker):
-    """A reading context: copies of what others tell, and the questions that they answer."""
+    """A reading context: copies of what others tell, and the queries that they answer."""
 
-    def __init__(self, name: str, tables: ViewTables, copies: list[Copy]) -> None:
-        super().__init__(name, takes_up=False)
+    def __init__(self, name: str, tables: ViewTables, copies: list[Projection]) -> None:
+        super().__init__(name, resolves_dead_letters=False)
         self.tables = tables
         self.copies = {event.topic: copy for copy in copies for event in copy.events}
         for copy in copies:
             for event in copy.events:
-                self.handlers[event.topic] = Handler(event, _never, None, looks=True, about=copy.about)
+                self.handlers[event.topic] = Handler(event, _never, None, read_only=True, about=copy.about)
 
-    def context(self, settings: Settings) -> Context:
-        return ViewContext(self, settings)
+    def runtime(self, settings: Settings) -> WorkerRuntime:
+        return ViewRuntime(self, settings)
 
 
 async def _never(*_: Any) -> None:
@@ -96,7 +96,7 @@ class _Waiting:
     span: Any = None
 
 
-class ViewContext(Context):
+class ViewRuntime(WorkerRuntime):
     """A view, running."""
 
     worker: View
@@ -104,13 +104,13 @@ class ViewContext(Context):
     def __init__(self, view: View, settings: Settings) -> None:
         super().__init__(view, settings)
         self.store = ViewDatabase(view.tables, settings.database_of(view.name))
-        self.gate = Gate(self.name, self.store)
+        self.availability = DatabaseAvailability(self.name, self.store)
         self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
         self._applying: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
         self._oldest: AbstractIncomingMessage | None = None
         self.on_applied: Callable[[float], None] = lambda lag: None
-        """Told of each batch how old its oldest event was when the view showed it, in seconds."""
+        """Called for each batch with how old its oldest event was when the view showed it, in seconds."""
         self.prefetch = settings.batch
 
     async def open(self) -> None:
@@ -119,8 +119,8 @@ class ViewContext(Context):
 
     def loops(self) -> None:
         self.every(0.25, self.reports.flush)
-        self.every(STANDING_SECONDS, self.report_standing)
-        self.every(self.settings.check_queues_seconds, self.hearing.check_queues)
+        self.every(STATUS_SECONDS, self.report_status)
+        self.every(self.settings.check_queues_seconds, self.consumers.check_queues)
 
     async def drain(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -132,7 +132,7 @@ class ViewContext(Context):
     async def close(self) -> None:
         await self.store.close()
 
-    async def standing(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         return {
             "outbox": 0,
             "outbox_age": 0.0,
@@ -147,23 +147,23 @@ class ViewContext(Context):
         """How old the oldest event is that this view holds and does not show yet, in seconds."""
         return _age(self._oldest) if self._oldest is not None else 0.0
 
-    async def read(self, handling: Handling) -> Any:
+    async def read(self, handling: MessageProcessor) -> Any:
         handling.news = self._applied
         async with self.store.read() as connection:
             return await handling.handler.first(handling.message, connection)
 
-    async def something_new(self, handling: Handling) -> None:
+    async def something_new(self, handling: MessageProcessor) -> None:
         """What was applied since the look began; and another replica may apply what this one waits for."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                 await (handling.news or self._applied).wait()
 
-    away = AWAY
+    away = CONNECTION_ERRORS
 
     def collect(self, raw: AbstractIncomingMessage, handler: Handler) -> bool:
-        if not handler.is_question:
+        if not handler.is_query:
             self._arrived.put_nowait((raw, handler))
-        return not handler.is_question
+        return not handler.is_query
 
     async def _apply_all(self) -> None:
         """Apply what arrived, in that order; a short linger lets what belongs together share a transaction."""
@@ -198,7 +198,7 @@ class ViewContext(Context):
             envelope = envelopes.read(raw, handler.message.topic)
             event = read_body(handler.message, raw.body)
         except Unreadable as reason:
-            await self.bury(raw, handler.message.topic, reason)
+            await self.reject(raw, handler.message.topic, reason)
             return None
         assert isinstance(event, Event)
         if tracing.on is not None:
@@ -211,12 +211,12 @@ class ViewContext(Context):
         while True:
             try:
                 await apply(self.worker, self.store, [waiting.event for waiting in batch])
-            except AWAY as error:
+            except CONNECTION_ERRORS as error:
                 if isinstance(error, CULPRITS):
                     await self._divide(batch, error)
                     return
-                self.gate.shut(error)
-                await self.gate.passed(self.settings.gate_patience_seconds)
+                self.availability.lost(error)
+                await self.availability.wait(self.settings.database_patience_seconds)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
             except Exception as error:
@@ -241,7 +241,7 @@ class ViewContext(Context):
             await self._apply(batch[:half])
             await self._apply(batch[half:])
         else:
-            await self.bury(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
+            await self.reject(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
 
 
 def _age(raw: AbstractIncomingMessage) -> float:
@@ -254,10 +254,10 @@ async def _acknowledge(batch: list[_Waiting]) -> None:
     """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
     last: dict[int, AbstractIncomingMessage] = {}
     for waiting in batch:
-        with contextlib.suppress(*BROKEN):  # the channel is gone: its messages come again, which is harmless
+        with contextlib.suppress(*BROKER_ERRORS):  # the channel is gone: its messages come again, which is harmless
             last[id(waiting.raw.channel)] = waiting.raw
     for raw in last.values():
-        with contextlib.suppress(*BROKEN):
+        with contextlib.suppress(*BROKER_ERRORS):
             await raw.ack(multiple=True)
 
 

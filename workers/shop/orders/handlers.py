@@ -67,12 +67,12 @@ from contracts.transfers import (
 )
 from storage.database import Session
 from storage.shop import orders as store
-from workers.runtime.processing.tx import Again, Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation
 
-worker = orders = Worker("shop.orders", says=(AwaitTransfer, CancelTransfer, ConfirmTransfer, ReturnStock, TakeStock))
+worker = orders = Worker("shop.orders", sends=(AwaitTransfer, CancelTransfer, ConfirmTransfer, ReturnStock, TakeStock))
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 
@@ -106,8 +106,8 @@ def await_money(tx: Tx, order: Order) -> None:
     tell_payments(tx, AwaitTransfer, order)
     patience = tx.settings.transfer_time
     round = {"order_id": order.order_id, "round": order.round}
-    tx.later(RemindBuyer(**round), after=rules.remind_after(patience))
-    tx.later(ExpireOrder(**round), after=patience)
+    tx.schedule(RemindBuyer(**round), after=rules.remind_after(patience))
+    tx.schedule(ExpireOrder(**round), after=patience)
 
 
 async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
@@ -121,7 +121,7 @@ async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
 # -- ordering
 
 
-@orders.on(PlaceOrder)
+@orders.handles(PlaceOrder)
 async def place_order(command: PlaceOrder, tx: Tx) -> Order:
     order, known = await store.place(
         tx,
@@ -133,7 +133,7 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Order:
         patience=tx.settings.transfer_time,
     )
     if order is None:
-        raise Refused("product_not_on_sale") if known else NotKnownYet()
+        raise Refused("product_not_on_sale") if known else RetryableNotFound()
     say(tx, OrderPlaced, order)
     await_money(tx, order)
     return order
@@ -146,15 +146,15 @@ async def note_transfer(event: Any, tx: Tx) -> None:
 
 
 for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled):
-    orders.on(transfer_event)(note_transfer)
+    orders.handles(transfer_event)(note_transfer)
 
 
 # -- confirming the payment
 
 
-# Without `asks=`: a seller's word is taken while products is away, too, and the order goes on when it is back.
-@orders.on(ConfirmPayment)
-async def confirm_payment(command: ConfirmPayment, tx: Tx) -> Order | Ask | Refused:
+# Without `requests=`: a seller's word is taken while products is away, too, and the order goes on when it is back.
+@orders.handles(ConfirmPayment)
+async def confirm_payment(command: ConfirmPayment, tx: Tx) -> Order | Request | Refused:
     found = await store.lock_for(tx, tx.id, command.order_id)
     if found is None:
         raise Refused("not_found")
@@ -171,7 +171,7 @@ async def confirm_payment(command: ConfirmPayment, tx: Tx) -> Order | Ask | Refu
         order = begun
     await store.note_confirmation(tx, tx.id, command, order.round)
     take = TakeStock(product_id=order.product_id, order_id=order.order_id, round=order.round, quantity=order.quantity)
-    return tx.ask(take, within=tx.settings.shop_stock_ms / 1000)
+    return tx.request(take, within=tx.settings.shop_stock_ms / 1000)
 
 
 async def _money_came_late(tx: Tx, order: Order) -> Refused:
@@ -184,8 +184,8 @@ async def _money_came_late(tx: Tx, order: Order) -> Refused:
 
 @confirm_payment.then
 async def settle_confirmation(
-    command: ConfirmPayment, outcome: StockTake | Refused | Silence, tx: Tx
-) -> Order | Refused | Again:
+    command: ConfirmPayment, outcome: StockTake | Refused | NoReply, tx: Tx
+) -> Order | Refused | RunAgain:
     match outcome:
         case StockTake():
             order = await store.confirm(tx, command.order_id, tx.id)
@@ -204,8 +204,8 @@ async def settle_confirmation(
     assert order is not None
     if isinstance(outcome, StockTake) and order.status not in rules.PAID:
         tx.publish(_return_of(order, outcome.round))
-    if isinstance(outcome, Silence) and order.status is OrderStatus.CONFIRMING:
-        return Again(tx.growing(FIRST_DELAY, LONGEST_DELAY), meanwhile=rules.refusal("still_confirming", order))
+    if isinstance(outcome, NoReply) and order.status is OrderStatus.CONFIRMING:
+        return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY), meanwhile=rules.refusal("still_confirming", order))
     return rules.settled(order)
 
 
@@ -216,7 +216,7 @@ def _return_of(order: Order, round: int) -> ReturnStock:
 # -- cancelling and reviving
 
 
-@orders.on(CancelOrder)
+@orders.handles(CancelOrder)
 async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
     order = await locked(tx, command.order_id, command.caller)
     if order.status is OrderStatus.ORDER_CANCELLED:
@@ -229,7 +229,7 @@ async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
     return cancelled
 
 
-@orders.on(ExpireOrder)
+@orders.handles(ExpireOrder)
 async def expire_order(command: ExpireOrder, tx: Tx) -> None:
     order = await store.expire(tx, command.order_id, command.round)
     if order is not None:
@@ -241,14 +241,14 @@ def _cancelled(tx: Tx, order: Order) -> None:
     tell_payments(tx, CancelTransfer, order)
 
 
-@orders.on(RemindBuyer)
+@orders.handles(RemindBuyer)
 async def remind_buyer(command: RemindBuyer, tx: Tx) -> None:
     order = await store.remind(tx, command.order_id, command.round)
     if order is not None:
         say(tx, BuyerReminded, order)
 
 
-@orders.on(ReviveOrder)
+@orders.handles(ReviveOrder)
 async def revive_order(command: ReviveOrder, tx: Tx) -> Order:
     order = await locked(tx, command.order_id, command.caller)
     if order.status is OrderStatus.AWAITING_PAYMENT and order.round > 1:
@@ -264,7 +264,7 @@ async def revive_order(command: ReviveOrder, tx: Tx) -> Order:
 # -- delivery and receipt
 
 
-@orders.on(DeliveryPrepared)
+@orders.handles(DeliveryPrepared)
 async def note_preparing(event: DeliveryPrepared, tx: Tx) -> None:
     await store.note_delivery(tx, event)
     order = await store.prepare(tx, event.order_id)
@@ -272,22 +272,22 @@ async def note_preparing(event: DeliveryPrepared, tx: Tx) -> None:
         say(tx, OrderPreparing, order)
 
 
-@orders.on(DeliveryStarted)
+@orders.handles(DeliveryStarted)
 async def note_delivering(event: DeliveryStarted, tx: Tx) -> None:
     await store.note_delivery(tx, event)
     patience = tx.settings.receipt_time
     order = await store.deliver(tx, event.order_id, patience)
     if order is not None:
         say(tx, OrderDelivering, order)
-        tx.later(CloseOrder(order_id=order.order_id), after=patience)
+        tx.schedule(CloseOrder(order_id=order.order_id), after=patience)
 
 
-@orders.on(DeliveryCompleted)
+@orders.handles(DeliveryCompleted)
 async def note_delivered(event: DeliveryCompleted, tx: Tx) -> None:
     await store.note_delivery(tx, event)
 
 
-@orders.on(ConfirmReceipt)
+@orders.handles(ConfirmReceipt)
 async def confirm_receipt(command: ConfirmReceipt, tx: Tx) -> Order:
     order = await locked(tx, command.order_id, command.caller)
     if order.member_id != command.caller.member_id:
@@ -301,7 +301,7 @@ async def confirm_receipt(command: ConfirmReceipt, tx: Tx) -> Order:
     return closed
 
 
-@orders.on(CloseOrder)
+@orders.handles(CloseOrder)
 async def close_order(command: CloseOrder, tx: Tx) -> None:
     order = await store.close(tx, command.order_id, "receipt_not_confirmed")
     if order is not None:
@@ -316,20 +316,20 @@ async def note_product(event: Any, tx: Tx) -> None:
 
 
 for product_event in (ProductRegistered, ProductChanged, ProductRestocked, StockTaken, StockReturned):
-    orders.on(product_event)(note_product)
+    orders.handles(product_event)(note_product)
 
 
 # -- looking
 
 
-@orders.on(ShowOrder)
-async def show_order(question: ShowOrder, session: Session) -> Order:
-    order = await store.find(session, question.order_id)
-    if order is None or not question.caller.may_see(order.member_id):
+@orders.handles(ShowOrder)
+async def show_order(query: ShowOrder, session: Session) -> Order:
+    order = await store.find(session, query.order_id)
+    if order is None or not query.caller.may_see(order.member_id):
         raise Refused("not_found")
     return order
 
 
-@orders.on(ListOrders)
-async def list_orders(question: ListOrders, session: Session) -> Page[Order]:
-    return await store.newest(session, question)
+@orders.handles(ListOrders)
+async def list_orders(query: ListOrders, session: Session) -> Page[Order]:
+    return await store.newest(session, query)

@@ -32,7 +32,7 @@ from contracts.ticketing.reservations import TicketReserved
 from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
 from storage.database import Session
 from storage.ticketing import pricing as store
-from workers.runtime.processing.tx import NotKnownYet, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.ticketing.pricing import rules
 
@@ -45,35 +45,35 @@ AT_ONCE = 100
 # -- policies
 
 
-@pricing.on(CreatePolicy)
+@pricing.handles(CreatePolicy)
 async def create_policy(command: CreatePolicy, tx: Tx) -> Policy:
     policy = await store.create_policy(tx, tx.id, command)
-    tx.later(RepriceTickets(), at=policy.valid_from, name="begins")
+    tx.schedule(RepriceTickets(), at=policy.valid_from, name="begins")
     if policy.valid_until is not None:
-        tx.later(RepriceTickets(), at=policy.valid_until, name="ends")
+        tx.schedule(RepriceTickets(), at=policy.valid_until, name="ends")
     return policy
 
 
-@pricing.on(EndPolicy)
+@pricing.handles(EndPolicy)
 async def end_policy(command: EndPolicy, tx: Tx) -> Policy:
     policy = await store.end_policy(tx, command.policy_id)
     if policy is not None:
-        tx.later(RepriceTickets())
+        tx.schedule(RepriceTickets())
         return policy
     ended = await store.find_policy(tx, command.policy_id)
     if ended is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return ended
 
 
-@pricing.on(RepriceTickets)
+@pricing.handles(RepriceTickets)
 async def reprice_tickets(command: RepriceTickets, tx: Tx) -> None:
     if command.after is None:
         await store.take_turn(tx)
     base_prices = await store.tickets_to_price(tx, command.after, AT_ONCE)
     await _assign(tx, base_prices)
     if len(base_prices) == AT_ONCE:
-        tx.later(RepriceTickets(after=max(base_prices)))
+        tx.schedule(RepriceTickets(after=max(base_prices)))
 
 
 # -- tickets
@@ -84,7 +84,7 @@ async def note_ticket(event: Any, tx: Tx) -> None:
 
 
 for ticket_event in (TicketRegistered, TicketChanged, TicketTaken, TicketFreed, TicketExpired):
-    pricing.on(ticket_event)(note_ticket)
+    pricing.handles(ticket_event)(note_ticket)
 
 
 async def _assign(tx: Tx, base_prices: dict[UUID, int]) -> None:
@@ -103,14 +103,14 @@ async def _assign(tx: Tx, base_prices: dict[UUID, int]) -> None:
 # -- reservations
 
 
-@pricing.on(TicketReserved)
+@pricing.handles(TicketReserved)
 async def freeze_price(event: TicketReserved, tx: Tx) -> None:
     frozen = await store.freeze(tx, event)
     if frozen is not None:
         tx.publish(PriceFrozen.of(frozen))
 
 
-@pricing.on(RestorePrice)
+@pricing.handles(RestorePrice)
 async def restore_price(command: RestorePrice, tx: Tx) -> None:
     tx.publish(PriceRestored.of(await store.restore(tx, command.reservation_id, command.ticket_id)))
 
@@ -118,27 +118,27 @@ async def restore_price(command: RestorePrice, tx: Tx) -> None:
 # -- looking
 
 
-@pricing.on(ShowPolicy)
-async def show_policy(question: ShowPolicy, session: Session) -> Policy:
-    policy = await store.find_policy(session, question.policy_id)
+@pricing.handles(ShowPolicy)
+async def show_policy(query: ShowPolicy, session: Session) -> Policy:
+    policy = await store.find_policy(session, query.policy_id)
     if policy is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return policy
 
 
-@pricing.on(ListPolicies)
-async def list_policies(question: ListPolicies, session: Session) -> Page[Policy]:
-    return await store.newest_policies(session, question)
+@pricing.handles(ListPolicies)
+async def list_policies(query: ListPolicies, session: Session) -> Page[Policy]:
+    return await store.newest_policies(session, query)
 
 
-@pricing.on(ShowPrice)
-async def show_price(question: ShowPrice, session: Session) -> TicketPrice:
-    price = await store.find(session, question.ticket_id)
+@pricing.handles(ShowPrice)
+async def show_price(query: ShowPrice, session: Session) -> TicketPrice:
+    price = await store.find(session, query.ticket_id)
     if price is None:
-        raise NotKnownYet("not_priced_yet")
-    return store.of_grade(price, question.caller.grade)
+        raise RetryableNotFound("not_priced_yet")
+    return store.of_grade(price, query.caller.grade)
 
 
-@pricing.on(ListPrices)
-async def list_prices(question: ListPrices, session: Session) -> Page[TicketPrice]:
-    return await store.newest(session, question)
+@pricing.handles(ListPrices)
+async def list_prices(query: ListPrices, session: Session) -> Page[TicketPrice]:
+    return await store.newest(session, query)

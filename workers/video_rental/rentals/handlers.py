@@ -60,11 +60,11 @@ from contracts.video_rental.rentals import (
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.database import Session
 from storage.video_rental import rentals as store
-from workers.runtime.processing.tx import Ask, NotKnownYet, Silence, Tx
+from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
 
-worker = rentals = Worker("video_rental.rentals", says=(RefundRest, VoidPayment))
+worker = rentals = Worker("video_rental.rentals", sends=(RefundRest, VoidPayment))
 
 ACTIONS = {
     RentalStatus.BOOKED: ["cancellation", "pickup"],
@@ -88,12 +88,12 @@ async def locked(tx: Tx, rental_id: UUID, caller: Caller) -> tuple[Rental, datet
 # -- the catalogue's news
 
 
-@rentals.on(VideoRegistered)
+@rentals.handles(VideoRegistered)
 async def note_registered(event: VideoRegistered, tx: Tx) -> None:
     await store.copy_video(tx, event)
 
 
-@rentals.on(VideoChanged)
+@rentals.handles(VideoChanged)
 async def note_changed(event: VideoChanged, tx: Tx) -> None:
     await store.copy_video(tx, event)
 
@@ -101,9 +101,9 @@ async def note_changed(event: VideoChanged, tx: Tx) -> None:
 # -- booking
 
 
-@rentals.on(BookVideo, asks=RequestPayment)
-async def book_video(command: BookVideo, tx: Tx) -> Ask:
-    payment_id = tx.derived("payment")
+@rentals.handles(BookVideo, requests=RequestPayment)
+async def book_video(command: BookVideo, tx: Tx) -> Request:
+    payment_id = tx.derive_id("payment")
     try:
         held = await store.hold_copy(tx, tx.id, payment_id, command)
     except asyncpg.UniqueViolationError as error:
@@ -120,19 +120,19 @@ async def book_video(command: BookVideo, tx: Tx) -> Ask:
         method=command.payment,
         purpose=worker.name,
     )
-    return tx.ask(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+    return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
 
 
 def _why_not(held: store.Held) -> Refused:
     if not held.known:
-        return NotKnownYet()
+        return RetryableNotFound()
     if held.owing:
         return Refused("late_fee_owed")
     return Refused("already_booked" if held.active else "video_not_available")
 
 
 @book_video.then
-async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | Silence, tx: Tx) -> Rental | Refused:
+async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental | Refused:
     pickup = tx.settings.pickup_time
     match outcome:
         case PaymentState():
@@ -150,7 +150,7 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | S
         return _as_it_is(await store.find(tx, tx.id))
     if to is RentalStatus.BOOKED:
         tx.publish(VideoBooked.of(rental))
-        tx.later(GiveUpBooking(rental_id=rental.rental_id), after=pickup)
+        tx.schedule(GiveUpBooking(rental_id=rental.rental_id), after=pickup)
     elif to is RentalStatus.REJECTED:
         tx.publish(BookingRejected.of(rental))
     else:
@@ -178,7 +178,7 @@ def _as_it_is(rental: Rental | None) -> Rental | Refused:
 # -- cancelling
 
 
-@rentals.on(CancelBooking)
+@rentals.handles(CancelBooking)
 async def cancel_booking(command: CancelBooking, tx: Tx) -> Rental:
     rental, _ = await locked(tx, command.rental_id, command.caller)
     if rental.status is RentalStatus.CANCELLED:
@@ -190,7 +190,7 @@ async def cancel_booking(command: CancelBooking, tx: Tx) -> Rental:
     return cancelled
 
 
-@rentals.on(GiveUpBooking)
+@rentals.handles(GiveUpBooking)
 async def give_up_booking(command: GiveUpBooking, tx: Tx) -> None:
     found = await store.lock(tx, command.rental_id)
     if found is not None:
@@ -209,7 +209,7 @@ async def _cancel(tx: Tx, rental: Rental, reason: str) -> Rental | None:
 # -- handing out and taking back
 
 
-@rentals.on(PickUpVideo)
+@rentals.handles(PickUpVideo)
 async def pick_up_video(command: PickUpVideo, tx: Tx) -> Rental:
     rental, now = await locked(tx, command.rental_id, command.caller)
     if rental.status is RentalStatus.RENTED:
@@ -221,7 +221,7 @@ async def pick_up_video(command: PickUpVideo, tx: Tx) -> Rental:
     return rented
 
 
-@rentals.on(ReturnVideo)
+@rentals.handles(ReturnVideo)
 async def return_video(command: ReturnVideo, tx: Tx) -> Rental:
     rental, now = await locked(tx, command.rental_id, command.caller)
     if rental.status is RentalStatus.RETURNED:
@@ -239,12 +239,12 @@ async def return_video(command: ReturnVideo, tx: Tx) -> Rental:
 # -- late fees
 
 
-@rentals.on(PayLateFee, asks=RequestPayment)
-async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Ask:
+@rentals.handles(PayLateFee, requests=RequestPayment)
+async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Request:
     rental, _ = await locked(tx, command.rental_id, command.caller)
     if rental.late_fee_status is LateFeeStatus.PAID:
         return rental
-    payment_id = tx.derived("payment")
+    payment_id = tx.derive_id("payment")
     paying = await store.move_late_fee(
         tx, rental.rental_id, LateFeeStatus.OWED, LateFeeStatus.PAYING, payment_id=payment_id
     )
@@ -258,7 +258,7 @@ async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Ask:
         method=command.payment,
         purpose=worker.name,
     )
-    return tx.ask(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+    return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
 
 
 def _late_fee_wrong_state(rental: Rental) -> Refused:
@@ -268,8 +268,8 @@ def _late_fee_wrong_state(rental: Rental) -> Refused:
 
 
 @pay_late_fee.then
-async def settle_late_fee(command: PayLateFee, outcome: PaymentState | Refused | Silence, tx: Tx) -> Rental | Refused:
-    payment_id = tx.derived("payment")
+async def settle_late_fee(command: PayLateFee, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental | Refused:
+    payment_id = tx.derive_id("payment")
     to = LateFeeStatus.PAID if isinstance(outcome, PaymentState) else LateFeeStatus.OWED
     rental = await store.move_late_fee(tx, command.rental_id, LateFeeStatus.PAYING, to, paying=payment_id)
     if rental is None:
@@ -292,7 +292,7 @@ async def _late_fee_as_it_is(tx: Tx, rental_id: UUID, payment_id: UUID) -> Renta
     return Refused("payment_unavailable", rental_id=str(rental_id))
 
 
-@rentals.on(WaiveLateFee)
+@rentals.handles(WaiveLateFee)
 async def waive_late_fee(command: WaiveLateFee, tx: Tx) -> Rental:
     rental, _ = await locked(tx, command.rental_id, command.caller)
     if rental.late_fee_status is LateFeeStatus.WAIVED:
@@ -318,35 +318,35 @@ async def note_refund(event: Any, tx: Tx) -> None:
 
 
 for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    rentals.on(payment_event, about=rentals.name)(note_payment)
+    rentals.handles(payment_event, about=rentals.name)(note_payment)
 for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    rentals.on(refund_event, about=rentals.name)(note_refund)
+    rentals.handles(refund_event, about=rentals.name)(note_refund)
 
 
 # -- looking
 
 
-@rentals.on(ShowRental)
-async def show_rental(question: ShowRental, session: Session) -> Rental:
-    rental = await store.find(session, question.rental_id)
-    if rental is None or not question.caller.may_see(rental.member_id):
+@rentals.handles(ShowRental)
+async def show_rental(query: ShowRental, session: Session) -> Rental:
+    rental = await store.find(session, query.rental_id)
+    if rental is None or not query.caller.may_see(rental.member_id):
         raise Refused("not_found")
     return rental
 
 
-@rentals.on(ListRentals)
-async def list_rentals(question: ListRentals, session: Session) -> Page[Rental]:
-    return await store.newest(session, question)
+@rentals.handles(ListRentals)
+async def list_rentals(query: ListRentals, session: Session) -> Page[Rental]:
+    return await store.newest(session, query)
 
 
-@rentals.on(ShowShelf)
-async def show_shelf(question: ShowShelf, session: Session) -> VideoOnShelf:
-    video = await store.on_shelf(session, question.video_id)
+@rentals.handles(ShowShelf)
+async def show_shelf(query: ShowShelf, session: Session) -> VideoOnShelf:
+    video = await store.on_shelf(session, query.video_id)
     if video is None:
-        raise NotKnownYet
+        raise RetryableNotFound
     return video
 
 
-@rentals.on(ListShelf)
-async def list_shelf(question: ListShelf, session: Session) -> Page[VideoOnShelf]:
-    return await store.shelf(session, question)
+@rentals.handles(ListShelf)
+async def list_shelf(query: ListShelf, session: Session) -> Page[VideoOnShelf]:
+    return await store.shelf(session, query)

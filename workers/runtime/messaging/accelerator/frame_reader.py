@@ -39,7 +39,7 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value at an offset; returns it and the offset behind it."""
 
 
-class Receiver(aiormq.connection.FrameReceiver):
+class FrameReader(aiormq.connection.FrameReceiver):
     """Reads the frames of one connection; what the library says of a broken one, in the same exceptions."""
 
     async def get_frame(self) -> Any:
@@ -64,7 +64,7 @@ class Receiver(aiormq.connection.FrameReceiver):
 
 def install() -> None:
     """Read the frames of connections to come with this."""
-    aiormq.connection.FrameReceiver = Receiver  # type: ignore[misc]
+    aiormq.connection.FrameReceiver = FrameReader  # type: ignore[misc]
 
 
 def _known_frame(kind: int, payload: bytes) -> Any:

@@ -18,7 +18,7 @@ from pamqp.commands import Basic
 from workers.runtime.messaging.accelerator.codec import Publishing, acknowledgement, publication
 
 
-class Pen:
+class FrameWriter:
     """Writes to the channels of one connection at a time.
 
     What comes within `linger` seconds goes out together; what comes while the socket is full goes out when it is not.
@@ -79,7 +79,7 @@ class Pen:
             await asyncio.wait((self._drained,), timeout=within)
 
 
-async def publish(pen: Pen, exchange: Any, routing_key: str, message: Publishing) -> asyncio.Future[Any]:
+async def publish(pen: FrameWriter, exchange: Any, routing_key: str, message: Publishing) -> asyncio.Future[Any]:
     """Write to an exchange of aio-pika whose channel has confirms; returns the future of the broker's verdict.
 
     Raises ChannelInvalidStateError when the channel is closed.
@@ -92,7 +92,7 @@ async def publish(pen: Pen, exchange: Any, routing_key: str, message: Publishing
 
 
 async def publish_returnable(
-    pen: Pen, exchange: Any, routing_key: str, message: Publishing, on_return: Callable[[], None]
+    pen: FrameWriter, exchange: Any, routing_key: str, message: Publishing, on_return: Callable[[], None]
 ) -> Callable[[], None]:
     """Write to an exchange of aio-pika whose channel has no confirms; returns what ends the listening for a return.
 
@@ -113,7 +113,7 @@ async def publish_returnable(
     return forget
 
 
-async def publish_unconfirmed(pen: Pen, exchange: Any, routing_key: str, message: Publishing) -> None:
+async def publish_unconfirmed(pen: FrameWriter, exchange: Any, routing_key: str, message: Publishing) -> None:
     """Write to an exchange of aio-pika and forget; raises ChannelInvalidStateError when the channel is closed."""
     channel = await _open_channel(exchange)
     pen.write(channel, _frames(channel, exchange.name, routing_key, message, mandatory=False))
@@ -158,7 +158,7 @@ def is_returned(verdict: Any) -> bool:
     return isinstance(getattr(verdict, "delivery", verdict), Basic.Return)
 
 
-def acknowledge(pen: Pen, raw: Any) -> None:
+def acknowledge(pen: FrameWriter, raw: Any) -> None:
     """Acknowledge a delivery of aio-pika; over a channel that is gone it comes again."""
     try:
         channel = raw.channel
