@@ -6,17 +6,17 @@ YEYAK := .venv/bin/yeyak
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: bootstrap ## start the town, play the stories over HTTP, leave it running
+demo: bootstrap ## start the system, play the stories over HTTP, leave it running
 	@$(YEYAK) up
 	@$(YEYAK) demo
 
-up: bootstrap ## start the town; returns when all of it is ready
+up: bootstrap ## start the system; returns when all of it is ready
 	@$(YEYAK) up
 
-down: python ## stop the town; its data stays
+down: python ## stop the system; its data stays
 	@$(YEYAK) down
 
-run: bootstrap ## run the town in the foreground
+run: bootstrap ## run the system in the foreground
 	@exec $(YEYAK) run
 
 status: python ## processes, queues, backlogs
@@ -25,7 +25,7 @@ status: python ## processes, queues, backlogs
 logs: python ## follow the logs, of=NAME for one process
 	@exec $(YEYAK) logs $(of)
 
-reset: python ## stop the town and delete its data
+reset: python ## stop the system and delete its data
 	@$(YEYAK) reset
 
 CRASH_WALKS := tests/faults/test_crash_walk_shop.py tests/faults/test_crash_walk_of_preorder.py tests/bike_sharing/test_crash_walk.py \
@@ -61,11 +61,11 @@ test-console: bootstrap ## click through the console in headless Chromium
 	@ops/bootstrap.sh browser
 	@.venv/bin/python -m pytest -o addopts="--strict-markers --strict-config -ra" tests/console $(args)
 
-bench: bootstrap ## measure the town against its floor
+bench: bootstrap ## measure the system against its floor
 	@.venv/bin/python -m bench $(args)
 
 drill: export YEYAK_ENGINE := private
-drill: ## bad days, played on a town of its own replicas: a pass table (ends a town that is up)
+drill: ## bad days, played on a system of its own replicas: a pass table (ends a system that is up)
 	@ops/bootstrap.sh drill
 	@$(YEYAK) down
 	@YEYAK_GATEWAY_RATE=0 $(YEYAK) up --replicas 2

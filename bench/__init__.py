@@ -1,1 +1,1 @@
-"""Load runs: an open town against the barest program that makes the same hops and rows."""
+"""Load runs: an open yeyak against the barest program that makes the same hops and rows."""

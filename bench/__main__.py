@@ -1,4 +1,4 @@
-"""`python -m bench`: an open town and the bare floor on the same private servers, measured in turn.
+"""`python -m bench`: an open yeyak and the bare floor on the same private servers, measured in turn.
 
 Absolute figures belong to the machine and to whatever else it does (`others` in the table); ratios travel.
 """
@@ -21,7 +21,7 @@ import psutil
 
 from bench import asks, booking, lag, table, views
 from bench.stage import BenchFailed, Load, Stage
-from bench.systems import Floor, Town, wait_until_idle
+from bench.systems import Floor, Yeyak, wait_until_idle
 from ops.stack.local import local
 from ops.stack.servers import ServerFailed
 
@@ -67,39 +67,39 @@ async def measure(root: Path, plan: Plan, parts: tuple[str, ...] | list[str]) ->
     """Print each table as soon as it is known; returns all figures."""
     stage = Stage(root)
     figures: dict[str, Any] = {"at": datetime.now(UTC).isoformat(), "machine": _machine()}
-    say("starting RabbitMQ, PostgreSQL, the floor and the town")
+    say("starting RabbitMQ, PostgreSQL, the floor and the yeyak")
     with stage.up():
-        floor, town = Floor(stage), Town(stage)
+        floor, yeyak = Floor(stage), Yeyak(stage)
         await floor.start()
-        await town.start()
-        load = Load(stage, town.env)
-        figures["idle_cpu_percent"] = await booking.idle(stage, town, 2.0)
+        await yeyak.start()
+        load = Load(stage, yeyak.env)
+        figures["idle_cpu_percent"] = await booking.idle(stage, yeyak, 2.0)
         if "booking" in parts:
-            say("booking: floor and town in turn")
-            figures["booking"] = await booking.compare(stage, load, [floor, town], plan.bookings)
+            say("booking: floor and yeyak in turn")
+            figures["booking"] = await booking.compare(stage, load, [floor, yeyak], plan.bookings)
             table.booking(figures["booking"])
         if "asks" in parts:
             if not floor.booked:
                 await booking.book(stage, load, floor, 1, 0.2, booking.Rounds())
             say("asks")
-            figures["asks"] = await asks.compare(stage, load, floor, town, *plan.asks)
+            figures["asks"] = await asks.compare(stage, load, floor, yeyak, *plan.asks)
             table.asks(figures["asks"])
         if "lag" in parts:
             say("event to view")
-            figures["lag"] = await lag.measure(stage, load, town, plan.lag)
+            figures["lag"] = await lag.measure(stage, load, yeyak, plan.lag)
             table.lag(figures["lag"])
-        figures["problems"] = [problem for system in (floor, town) for problem in await _problems(system)]
-        table.verified(floor, town, figures["problems"])
+        figures["problems"] = [problem for system in (floor, yeyak) for problem in await _problems(system)]
+        table.verified(floor, yeyak, figures["problems"])
         if "views" in parts:
             say(f"view reads: filling My Page with {plan.view_rows:,} rows")
-            figures["views"] = await views.measure(stage, load, town, plan.view_rows, plan.view_seconds)
+            figures["views"] = await views.measure(stage, load, yeyak, plan.view_rows, plan.view_seconds)
             table.views(figures["views"])
         await floor.stop()
-        await town.stop()
+        await yeyak.stop()
     return figures
 
 
-async def _problems(system: Floor | Town) -> list[str]:
+async def _problems(system: Floor | Yeyak) -> list[str]:
     await wait_until_idle(system)
     return await system.problems()
 

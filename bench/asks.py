@@ -7,16 +7,16 @@ from typing import Any
 
 from bench.booking import percentiles
 from bench.stage import Load, Stage
-from bench.systems import Floor, Town
+from bench.systems import Floor, Yeyak
 
 CLIENTS = 64
 
 
-async def compare(stage: Stage, load: Load, floor: Floor, town: Town, rounds: int, seconds: float) -> dict[str, Any]:
-    """Floor and town in turn, for `http` and for `queue`."""
-    runs: dict[str, dict[str, list[dict[str, Any]]]] = {way: {"floor": [], "town": []} for way in ("http", "queue")}
+async def compare(stage: Stage, load: Load, floor: Floor, yeyak: Yeyak, rounds: int, seconds: float) -> dict[str, Any]:
+    """Floor and yeyak in turn, for `http` and for `queue`."""
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {way: {"floor": [], "yeyak": []} for way in ("http", "queue")}
     for warm in (True, *(False for _ in range(rounds))):
-        for system in (floor, town):
+        for system in (floor, yeyak):
             for way, found in runs.items():
                 result = await _ask(stage, load, system, way, 1.0 if warm else seconds)
                 if not warm:
@@ -24,17 +24,17 @@ async def compare(stage: Stage, load: Load, floor: Floor, town: Town, rounds: in
     results: dict[str, Any] = {}
     for way, found in runs.items():
         both = {name: _summary(each) for name, each in found.items()}
-        results[way] = {**both, "ratio": round(both["town"]["rate"] / both["floor"]["rate"], 3)}
+        results[way] = {**both, "ratio": round(both["yeyak"]["rate"] / both["floor"]["rate"], 3)}
     return results
 
 
-async def _ask(stage: Stage, load: Load, system: Floor | Town, way: str, seconds: float) -> dict[str, Any]:
+async def _ask(stage: Stage, load: Load, system: Floor | Yeyak, way: str, seconds: float) -> dict[str, Any]:
     id = await system.one_id()
     common = {"clients": CLIENTS, "seconds": seconds}
     if way == "http":
         look = {"port": system.port, "heads": [system.look(id)], "bodies": [""], "keys": False, "first": 0}
         return load.do("book", expect=200, **look, **common)
-    return load.do("ask", town=system.name == "town", amqp=stage.rabbit.amqp_url, id=id, **common)
+    return load.do("ask", yeyak=system.name == "yeyak", amqp=stage.rabbit.amqp_url, id=id, **common)
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:

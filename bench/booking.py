@@ -1,4 +1,4 @@
-"""The paid booking: bookings/s, latencies, and CPU by process, the floor and the town in turn."""
+"""The paid booking: bookings/s, latencies, and CPU by process, the floor and the yeyak in turn."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def book(stage: Stage, load: Load, system: System, clients: int, seconds: 
 async def compare(
     stage: Stage, load: Load, systems: list[System], plan: list[tuple[int, int, float]]
 ) -> dict[str, Any]:
-    """Floor, town, floor, town ... for each (clients, rounds, seconds)."""
+    """Floor, yeyak, floor, yeyak ... for each (clients, rounds, seconds)."""
     for system in systems:
         await book(stage, load, system, 32, 1.5, Rounds())  # connections, plans and caches; not counted
     results = {}
@@ -99,9 +99,9 @@ async def compare(
                 await book(stage, load, system, clients, seconds, rounds[system.name])
         found: dict[str, Any] = {name: each.summary() for name, each in rounds.items()}
         if len(systems) == 2:
-            pairs = zip(rounds["town"].rates, rounds["floor"].rates, strict=True)
-            found["ratio"] = round(median(town / floor for town, floor in pairs), 3)
-            found["ratio_cpu"] = round(found["floor"]["cpu_ms_all"] / found["town"]["cpu_ms_all"], 3)
+            pairs = zip(rounds["yeyak"].rates, rounds["floor"].rates, strict=True)
+            found["ratio"] = round(median(yeyak / floor for yeyak, floor in pairs), 3)
+            found["ratio_cpu"] = round(found["floor"]["cpu_ms_all"] / found["yeyak"]["cpu_ms_all"], 3)
         results[str(clients)] = found
     return results
 

@@ -6,26 +6,26 @@ from typing import Any
 
 from bench.booking import percentiles
 from bench.stage import Load, Stage
-from bench.systems import Town, wait_until_idle
+from bench.systems import Yeyak, wait_until_idle
 
 ROW = "select 1 from video_rental_my_page.rentals where rental_id = $1 and version >= $2"
 CLIENTS = 16
 
 
-async def measure(stage: Stage, load: Load, town: Town, seconds: float) -> dict[str, Any]:
-    """In a quiet town, and while 16 clients book."""
-    busy = Load(stage, town.env, "load-beside")
-    results = {"quiet": _sample(load, town, seconds)}
-    town.sent += _MANY
-    common = {"port": town.port, "heads": town.heads, "bodies": town.bodies, "keys": True}
-    busy.begin("book", first=town.sent, clients=CLIENTS, seconds=seconds + 0.5, expect=201, **common)
-    town.sent += _MANY
-    results["busy"] = _sample(load, town, seconds)
+async def measure(stage: Stage, load: Load, yeyak: Yeyak, seconds: float) -> dict[str, Any]:
+    """In a quiet yeyak, and while 16 clients book."""
+    busy = Load(stage, yeyak.env, "load-beside")
+    results = {"quiet": _sample(load, yeyak, seconds)}
+    yeyak.sent += _MANY
+    common = {"port": yeyak.port, "heads": yeyak.heads, "bodies": yeyak.bodies, "keys": True}
+    busy.begin("book", first=yeyak.sent, clients=CLIENTS, seconds=seconds + 0.5, expect=201, **common)
+    yeyak.sent += _MANY
+    results["busy"] = _sample(load, yeyak, seconds)
     beside = busy.end()
-    town.booked += len(beside["micros"])
+    yeyak.booked += len(beside["micros"])
     results["busy"]["bookings_per_second_beside"] = round(len(beside["micros"]) / beside["seconds"], 1)
-    town.sent += _MANY
-    await wait_until_idle(town)
+    yeyak.sent += _MANY
+    await wait_until_idle(yeyak)
     return results
 
 
@@ -33,20 +33,20 @@ _MANY = 20_000
 """More bookings than one run sends: two load generators must not send the same pairs."""
 
 
-def _sample(load: Load, town: Town, seconds: float) -> dict[str, Any]:
+def _sample(load: Load, yeyak: Yeyak, seconds: float) -> dict[str, Any]:
     found = load.do(
         "lag",
-        port=town.port,
-        heads=town.heads,
-        bodies=town.bodies,
-        looks=town.looks,
+        port=yeyak.port,
+        heads=yeyak.heads,
+        bodies=yeyak.bodies,
+        looks=yeyak.looks,
         keys=True,
-        first=town.sent,
+        first=yeyak.sent,
         seconds=seconds,
-        database=town.database_url,
+        database=yeyak.database_url,
         row=ROW,
     )
-    town.booked += len(found["page"]) + len(found["row"])
+    yeyak.booked += len(found["page"]) + len(found["row"])
     return {
         "page_ms": percentiles(found["page"]),
         "row_ms": percentiles(found["row"]),

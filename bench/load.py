@@ -1,7 +1,7 @@
 """The load generator: a process of its own that takes jobs as JSON lines and answers each with one.
 
 Closed loop: each client sends its next request when it has the answer to the last. Clients are bare protocols on
-keep-alive connections, because what they cost is taken from the town's two cores.
+keep-alive connections, because what they cost is taken from the yeyak's two cores.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ async def lag(job: dict[str, Any]) -> dict[str, Any]:
             id, version = UUID(rental["rental_id"]), rental["version"]
             await _until(lambda: database.fetchval(job["row"], id, version), ROW_LOOKED_AT_EVERY)  # noqa: B023
             row.append(round((time.perf_counter() - booked_at) * 1e6))
-        await asyncio.sleep(random.uniform(0, 0.02))  # or it would fall into step with the town's ticks
+        await asyncio.sleep(random.uniform(0, 0.02))  # or it would fall into step with the yeyak's ticks
     connection.close()
     await database.close()
     return {"sent": sent, "statuses": dict(failed), "page": page, "row": row}
@@ -189,13 +189,13 @@ async def _until(holds: Callable[[], Awaitable[Any]], pause: float) -> None:
 
 
 ASKERS: dict[bool, Callable[[], Awaitable[str]]] = {}
-"""Connected once, for the town and for the floor."""
+"""Connected once, for the yeyak and for the floor."""
 
 
 async def ask(job: dict[str, Any]) -> dict[str, Any]:
     """Ask over the queue for `seconds`, `clients` at a time, without a gateway."""
-    kind = _town_asker if job["town"] else _floor_asker
-    rpc = ASKERS[job["town"]] = ASKERS.get(job["town"]) or await kind(job)
+    kind = _yeyak_client if job["yeyak"] else _floor_client
+    rpc = ASKERS[job["yeyak"]] = ASKERS.get(job["yeyak"]) or await kind(job)
     micros: list[int] = []
     failed: Counter[str] = Counter()
     started = time.perf_counter()
@@ -213,7 +213,7 @@ async def ask(job: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": took, "sent": len(micros) + failed.total(), "statuses": dict(failed), "micros": micros}
 
 
-async def _town_asker(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
+async def _yeyak_client(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     from contracts.video_rental.rentals import ShowShelf
     from workers.runtime.messaging.bus import Bus
     from workers.runtime.messaging.rpc import RpcClient, RpcRequest
@@ -233,7 +233,7 @@ async def _town_asker(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     return once
 
 
-async def _floor_asker(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
+async def _floor_client(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     from bench.floor import LOOKS, Caller, Wire
 
     caller = await Caller.open(await Wire.open(job["amqp"]))

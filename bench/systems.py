@@ -1,4 +1,4 @@
-"""What is measured: the town and its floor, each ready to be booked."""
+"""What is measured: the yeyak and its floor, each ready to be booked."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ class Floor:
         return _differing(self, dict(row))
 
 
-class Town:
+class Yeyak:
     """Every context in a process of its own, and the gateway, with nobody held back by a rate."""
 
-    name = "town"
+    name = "yeyak"
     members, videos = 1000, 200
 
     def __init__(self, stage: Stage) -> None:
@@ -223,7 +223,7 @@ class Town:
         audit = self._stage.start("audit", ["ops.cli", "audit", "--json", "--wait", "10"], self.env)
         if audit.wait(timeout=AUDITED_WITHIN) == 0:
             return []
-        return [f"town: an invariant is broken: read {self._stage.log_of('audit')}"]
+        return [f"yeyak: an invariant is broken: read {self._stage.log_of('audit')}"]
 
 
 async def wait_until_idle(system: System) -> float:

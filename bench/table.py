@@ -15,9 +15,9 @@ DISTURBED = 10
 def booking(found: dict[str, Any]) -> None:
     rows = [["clients", "", "bookings/s", "of floor", "p50 ms", "p95", "p99", "CPU ms each", "not 201"]]
     for clients, at in found.items():
-        for name in ("floor", "town"):
+        for name in ("floor", "yeyak"):
             figures = at[name]
-            share = f"{at['ratio']:.0%}" if name == "town" else ""
+            share = f"{at['ratio']:.0%}" if name == "yeyak" else ""
             failed = sum(n for status, n in figures["statuses"].items() if status != "201")
             times = [figures["p50"], figures["p95"], figures["p99"]]
             rows.append([clients, name, figures["rate"], share, *times, figures["cpu_ms_all"], failed])
@@ -25,12 +25,12 @@ def booking(found: dict[str, Any]) -> None:
     _print(rows)
     _cpu(found)
     for at in found.values():
-        for status, body in at["town"]["unexpected"].items():
-            print(f"  the town answered {status}: {body}")
+        for status, body in at["yeyak"]["unexpected"].items():
+            print(f"  the yeyak answered {status}: {body}")
 
 
 def _cpu(found: dict[str, Any]) -> None:
-    columns = [(clients, name) for clients in found for name in ("floor", "town")]
+    columns = [(clients, name) for clients in found for name in ("floor", "yeyak")]
     cells = {column: found[column[0]][column[1]]["cpu_ms"] for column in columns}
     most = {name: max(each.get(name, 0) for each in cells.values()) for each in cells.values() for name in each}
     rows = [["CPU ms each", *(f"{name}, {clients}" for clients, name in columns)]]
@@ -43,8 +43,8 @@ def _cpu(found: dict[str, Any]) -> None:
     print()
     _print(rows)
     clients = max(found, key=int)
-    late = max(found[clients]["town"]["trailing_seconds"])
-    print(f"  {clients} clients: by CPU alone the town would reach {found[clients]['ratio_cpu']:.0%} of the floor;")
+    late = max(found[clients]["yeyak"]["trailing_seconds"])
+    print(f"  {clients} clients: by CPU alone the yeyak would reach {found[clients]['ratio_cpu']:.0%} of the floor;")
     print(f"  views and journal had heard all of it {late:.1f} s after the last answer")
     others = max(found[clients][name]["others_percent"] for clients, name in columns)
     if others > DISTURBED:
@@ -54,15 +54,15 @@ def _cpu(found: dict[str, Any]) -> None:
 def asks(found: dict[str, Any]) -> None:
     rows = [["way", "", "asks/s", "of floor", "p50 ms", "p99", "failed"]]
     for way, at in found.items():
-        for name in ("floor", "town"):
-            share = f"{at['ratio']:.0%}" if name == "town" else ""
+        for name in ("floor", "yeyak"):
+            share = f"{at['ratio']:.0%}" if name == "yeyak" else ""
             rows.append([way, name, at[name]["rate"], share, at[name]["p50"], at[name]["p99"], at[name]["failed"]])
     _title("One row asked over a queue, 64 at a time")
     _print(rows)
 
 
 def lag(found: dict[str, Any]) -> None:
-    rows = [["town", "seen as", "p50 ms", "p95", "p99", "bookings/s beside"]]
+    rows = [["yeyak", "seen as", "p50 ms", "p95", "p99", "bookings/s beside"]]
     for when, at in found.items():
         for seen, key in (("My Page", "page_ms"), ("row", "row_ms")):
             beside = at.get("bookings_per_second_beside", "")
@@ -81,12 +81,12 @@ def views(found: dict[str, Any]) -> None:
     print(f"  many rows are {found['ratio']:.2f} times as slow as few, for {found['ratio_cpu']:.2f} times the CPU")
 
 
-def verified(floor: System, town: System, problems: list[str]) -> None:
+def verified(floor: System, yeyak: System, problems: list[str]) -> None:
     print()
     for problem in problems:
         print(f"NOT TRUE  {problem}")
     if not problems:
-        booked = f"{town.booked} bookings of the town and {floor.booked} of the floor"
+        booked = f"{yeyak.booked} bookings of the yeyak and {floor.booked} of the floor"
         print(f"Verified: {booked} are in every table, each charged once.")
 
 

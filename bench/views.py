@@ -13,7 +13,7 @@ from typing import Any
 from bench.booking import percentiles
 from bench.cpu import LOAD, Meter
 from bench.stage import BenchFailed, Load, Stage
-from bench.systems import Town, wait_until_idle
+from bench.systems import Yeyak, wait_until_idle
 
 RENTALS_EACH = 50
 SMALL = 1_000
@@ -45,13 +45,13 @@ FILL = [
 SCHEMA = "video_rental_my_page"
 
 
-async def measure(stage: Stage, load: Load, town: Town, large: int, seconds: float) -> dict[str, Any]:
+async def measure(stage: Stage, load: Load, yeyak: Yeyak, large: int, seconds: float) -> dict[str, Any]:
     """Replaces all that My Page holds."""
-    await wait_until_idle(town)
+    await wait_until_idle(yeyak)
     runs: dict[int, list[dict[str, Any]]] = {SMALL: [], large: []}
     for rows in (SMALL, large, SMALL):
-        await _fill(town, rows)
-        runs[rows].append(_read(stage, load, town, rows, seconds))
+        await _fill(yeyak, rows)
+        runs[rows].append(_read(stage, load, yeyak, rows, seconds))
     small, big = _summary(runs[SMALL]), _summary(runs[large])
     return {
         str(SMALL): small,
@@ -61,17 +61,17 @@ async def measure(stage: Stage, load: Load, town: Town, large: int, seconds: flo
     }
 
 
-async def _fill(town: Town, rows: int) -> None:
+async def _fill(yeyak: Yeyak, rows: int) -> None:
     for statement in FILL:
-        await town.database.execute(statement.format(s=SCHEMA, rows=rows, members=rows // RENTALS_EACH), timeout=300)
+        await yeyak.database.execute(statement.format(s=SCHEMA, rows=rows, members=rows // RENTALS_EACH), timeout=300)
 
 
-def _read(stage: Stage, load: Load, town: Town, rows: int, seconds: float) -> dict[str, Any]:
+def _read(stage: Stage, load: Load, yeyak: Yeyak, rows: int, seconds: float) -> dict[str, Any]:
     members = rows // RENTALS_EACH
     readers = random.sample(range(members), min(members, READERS_AT_MOST))
     common = {
-        "port": town.port,
-        "heads": [town.head("GET", "/my-page", f"viewer-{n}") for n in readers],
+        "port": yeyak.port,
+        "heads": [yeyak.head("GET", "/my-page", f"viewer-{n}") for n in readers],
         "bodies": [""],
         "keys": False,
         "first": 0,
@@ -79,7 +79,7 @@ def _read(stage: Stage, load: Load, town: Town, rows: int, seconds: float) -> di
         "expect": 200,
     }
     load.do("book", seconds=1.5, **common)
-    meter = Meter({**town.pids, **stage.pids, LOAD: load.pid})
+    meter = Meter({**yeyak.pids, **stage.pids, LOAD: load.pid})
     result = load.do("book", seconds=seconds, **common)
     if len(result["micros"]) != result["sent"]:
         raise BenchFailed(f"My Page was not read: {result['statuses']} {result['samples']}")

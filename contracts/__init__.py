@@ -1,1 +1,1 @@
-"""What may be said in the town: typed messages with their wire names. Imports nothing of ours."""
+"""What may be said in the system: typed messages with their wire names. Imports nothing of ours."""

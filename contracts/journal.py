@@ -65,7 +65,7 @@ class ProcessStatus(Shape):
 
 
 class AuditedInvariant(Shape):
-    """One promise of the town, as an audit found it."""
+    """One promise of the system, as an audit found it."""
 
     invariant: str
     title: str
@@ -102,7 +102,7 @@ class Audit(AuditReport):
 
 
 class RecordAudit(Command[Audit]):
-    """What an audit found, for whoever looks at the town."""
+    """What an audit found, for whoever looks at the system."""
 
     topic = "journal.record_audit"
 
@@ -281,7 +281,7 @@ class MarkSet(Event):
 
 
 class Minute(Shape):
-    """What happened in one minute of the town; `at` is its beginning."""
+    """What happened in one minute of the system; `at` is its beginning."""
 
     at: AwareDatetime
     bookings: int
@@ -295,7 +295,7 @@ class Minute(Shape):
 
 
 class SystemNow(Shape):
-    """How the town stands, as far as the journal was told."""
+    """How the system stands, as far as the journal was told."""
 
     standings: list[ProcessStatus]
     """Of the processes that reported lately, by context."""
@@ -309,15 +309,15 @@ class SystemNow(Shape):
     as_of: AwareDatetime
 
 
-class ShowSystemStatus(Query[SystemNow]):
-    """How the town stands, and what happened in the last minutes."""
+class ShowTown(Query[SystemNow]):
+    """How the system stands, and what happened in the last minutes."""
 
     topic = "journal.show_town"
 
     minutes: int = 60
 
 
-class ApplyResolution(Command[None]):
+class TakeUpDeadLetter(Command[None]):
     """A context is told to handle a dead letter of its own again, or to give it up; each context has its own topic."""
 
     message_id: UUID
@@ -326,8 +326,8 @@ class ApplyResolution(Command[None]):
 
 
 @cache
-def apply_resolution(context: str) -> type[ApplyResolution]:
+def take_up_dead_letter(context: str) -> type[TakeUpDeadLetter]:
     """The command by which `context` is told about its dead letters."""
     return type(
-        "ApplyResolution", (ApplyResolution,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__}
+        "TakeUpDeadLetter", (TakeUpDeadLetter,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__}
     )

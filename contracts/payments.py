@@ -46,7 +46,7 @@ class Card(Shape):
 
 
 class PaymentState(Shape):
-    """A payment as the town may know it; `version` counts from 1 with the first outcome, and is 0 before it.
+    """A payment as the system may know it; `version` counts from 1 with the first outcome, and is 0 before it.
 
     A void that comes before its request leaves a VOIDED payment with no payer (`""`), no purpose and amount 0.
     """

@@ -48,7 +48,7 @@ class TransferTerms(Shape):
 
 
 class TransferState(TransferTerms):
-    """A transfer as the town may know it; `version` counts from 1."""
+    """A transfer as the system may know it; `version` counts from 1."""
 
     status: TransferStatus
     created_at: AwareDatetime

@@ -49,7 +49,7 @@ SYSTEMS: list[Routes] = [
     payments.routes,
     operations.routes,
 ]
-"""The routes of the town, in the order of its pages."""
+"""The routes of the system, in the order of its pages."""
 
 CONNECT_AGAIN_SECONDS = 0.5
 LEAVE_SECONDS = 2.0

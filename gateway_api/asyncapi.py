@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document: every message of the town, from the catalogue of contracts."""
+"""The AsyncAPI 3 document: every message of the system, from the catalogue of contracts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 import contracts
 from contracts.base import CATALOGUE, Event, Message, Query
-from contracts.journal import apply_resolution
+from contracts.journal import take_up_dead_letter
 
 REF = "#/components/schemas/{model}"
 REPLIES = "yeyak.replies"
@@ -46,7 +46,7 @@ def catalogue() -> dict[str, type[Message]]:
     for module in pkgutil.walk_packages(contracts.__path__, "contracts."):
         importlib.import_module(module.name)
     for context in {message.owner() for message in CATALOGUE.values()}:
-        apply_resolution(context)
+        take_up_dead_letter(context)
     return dict(sorted(CATALOGUE.items()))
 
 
@@ -76,7 +76,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Yeyak",
             "version": "1",
-            "description": "What may be said in the town: commands are obeyed by one context, queries answered by "
+            "description": "What may be said in the system: commands are obeyed by one context, queries answered by "
             "one, events heard by any number. Events and commands without an answer are told, the others asked.",
         },
         "defaultContentType": "application/json",

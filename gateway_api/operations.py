@@ -12,7 +12,7 @@ from contracts.journal import (
     ListDeadLetters,
     ResolveDeadLetter,
     ShowDeadLetter,
-    ShowSystemStatus,
+    ShowTown,
     TellStory,
 )
 from gateway_api.bodies import DIGITS, Filters, Form, GivenReason, Paging
@@ -41,10 +41,10 @@ class Decision(Form):
     reason: GivenReason
 
 
-@routes.get("/town", OPERATOR, ShowSystemStatus, StatusFilters)
+@routes.get("/town", OPERATOR, ShowTown, StatusFilters)
 async def show_town(request: RequestContext, filters: StatusFilters) -> Response:
     """How the contexts stand, as they last told the journal, and what happened by the minute."""
-    return await request.send(ShowSystemStatus(minutes=filters.minutes))
+    return await request.send(ShowTown(minutes=filters.minutes))
 
 
 @routes.get("/stories/{id}", OPERATOR, TellStory)

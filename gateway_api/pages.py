@@ -64,7 +64,7 @@ def add_to(app: Starlette, state: Ready, openapi: dict[str, Any], private_port: 
         return _json(described)
 
     async def asyncapi_page(request: Request) -> Response:
-        return _page("Yeyak · AsyncAPI", _town())
+        return _page("Yeyak · AsyncAPI", _system())
 
     async def asyncapi_document(request: Request) -> Response:
         return _json(to_json(asyncapi.document()))
@@ -124,7 +124,7 @@ def _problem_text(code: str) -> str:
 
 
 @cache
-def _town() -> str:
+def _system() -> str:
     """Every context with what it obeys, answers and says."""
     contexts: dict[str, list[tuple[str, type[Message]]]] = defaultdict(list)
     for topic, message in asyncapi.catalogue().items():

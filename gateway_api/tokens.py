@@ -58,7 +58,7 @@ class SignedIn:
 
     caller: Caller
     actor: str
-    """`customer:kim`, as the town's messages name whoever acted."""
+    """`customer:kim`, as the system's messages name whoever acted."""
     until: float
     """The clock's time at which the token must be verified again."""
     expires_at: float

@@ -34,13 +34,13 @@ for command in STACK_COMMANDS:
 
 @app.callback()
 def yeyak(context: typer.Context) -> None:
-    """Run, watch and repair a Yeyak town."""
+    """Run, watch and repair a Yeyak system."""
     if context.invoked_subcommand not in {command.__name__ for command in STACK_COMMANDS}:
-        talk_to_the_local_town()
+        use_local_system()
 
 
-def talk_to_the_local_town() -> None:
-    """The running town's addresses, where the environment does not name others."""
+def use_local_system() -> None:
+    """The running system's addresses, where the environment does not name others."""
     elsewhere = os.environ.get("YEYAK_AMQP_URL") or os.environ.get("YEYAK_DATABASE_URL")
     for name, value in local().read_env().items():
         if not (elsewhere and name in (*SERVER_ADDRESSES, ACCOUNTS_DIR)):
@@ -62,10 +62,10 @@ def add_commands() -> None:
 
 
 def main() -> None:
-    if engine.runs_the_town(local(), sys.argv[1:]):
+    if engine.runs_the_system(local(), sys.argv[1:]):
         engine.take_over(local(), sys.argv[1:])
     if sys.argv[1:2] and sys.argv[1] in {command.__name__ for command in STACK_COMMANDS}:
-        app()  # the stack starts without importing the town, also when that does not import
+        app()  # the stack starts without importing the system, also when that does not import
     add_commands()
     app()
 

@@ -1,4 +1,4 @@
-"""Whether the town could run here: every setting, connection, port and file, tried."""
+"""Whether the system could run here: every setting, connection, port and file, tried."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def _tries(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Tr
     yield "signing key", lambda: _key(settings)
     yield "refund log", lambda: _refund_log(REPOSITORY / settings.payments_refund_log)
     if here.supervisor_pid():
-        return  # the town is up: its ports are its own
+        return  # the system is up: its ports are its own
     if settings.gateway_port:
         yield f"gateway port {settings.gateway_port}", _port(settings.gateway_port)
     health = {settings.health_port: "this process"} if settings.health_port else {}

@@ -1,4 +1,4 @@
-"""What the broker's management API shows of the town."""
+"""What the broker's management API shows of the system."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NoApiError(Exception):
 
 
 def vhost(settings: Settings) -> str:
-    """The virtual host of the town."""
+    """The virtual host of the system."""
     path = urlsplit(settings.amqp_url.get_secret_value()).path
     return unquote(path[1:]) or "/"
 

@@ -1,4 +1,4 @@
-"""Asking the town from the command line, over the broker, as one more rpc."""
+"""Asking the system from the command line, over the broker, as one more rpc."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def asking(within: float = 5.0) -> AsyncIterator[Ask]:
     problem = await _start(bus)
     if problem:
         await bus.stop()
-        raise NoAnswerError(f"the broker cannot be reached, is the town up? {problem}")
+        raise NoAnswerError(f"the broker cannot be reached, is the system up? {problem}")
     rpc = RpcClient(bus, NAME, configured)
     await rpc.start()
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the town is made of: `ops/supply.sh audit` looks for known weaknesses, `ops/supply.sh sbom FILE` lists the parts.
+# What the system is made of: `ops/supply.sh audit` looks for known weaknesses, `ops/supply.sh sbom FILE` lists the parts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-"""How the town stands: processes, queues, outboxes, timers, breakers, dead letters."""
+"""How the system stands: processes, queues, outboxes, timers, breakers, dead letters."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def standing(settings: Settings, here: Local) -> SystemStatus:
     stands = SystemStatus()
     state = here.read_state() if here.supervisor_pid() else {}
     if state.get("phase") not in (None, "up"):
-        stands.problems.append(f"the town is {state['phase']}")
+        stands.problems.append(f"the system is {state['phase']}")
     stands.servers = state.get("servers", [])
     processes, read_to, _ = await asyncio.gather(
         _probed(state.get("processes", []), stands), _letters(settings, stands), _databases(settings, stands)
@@ -69,7 +69,7 @@ async def standing(settings: Settings, here: Local) -> SystemStatus:
     seen = await _broker(settings, stands, read_to)
     if not state and seen is None:
         why = here.read_state().get("problem") or stands.problems[-1]
-        raise SystemDownError(f"the town is down: `yeyak up` starts it ({why})")
+        raise SystemDownError(f"the system is down: `yeyak up` starts it ({why})")
     stands.processes = processes if state else _connected(seen or [], stands.queues)
     stands.problems += [
         f"{server['name']} is {server['state']}" for server in stands.servers if server["state"] != "running"

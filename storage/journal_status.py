@@ -1,4 +1,4 @@
-"""How the town stands: what the contexts told of themselves, and the last hour by the minute."""
+"""How the system stands: what the contexts told of themselves, and the last hour by the minute."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _REST = Statement("""
       (select coalesce(max(last_offset), -1) from journal.reader) as read_to, now() as as_of""")
 
 
-async def town(session: Session, minutes: int, topics: list[str], not_refusals: list[str]) -> SystemNow:
+async def system(session: Session, minutes: int, topics: list[str], not_refusals: list[str]) -> SystemNow:
     """All of it; `topics` are the events that count as bookings."""
     stands = [ProcessStatus.model_validate_json(row["told"]) for row in await session.all(_STANDINGS)]
     rows = await session.all(_MINUTES, minutes=minutes, topics=topics, not_refusals=not_refusals)

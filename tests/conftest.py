@@ -1,4 +1,4 @@
-"""What every test may use: the suite's own servers, and a town on them."""
+"""What every test may use: the suite's own servers, and a system on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.accounts.files import Folder
 from tests.support import servers as support
 from tests.support.elsewhere import KINDS, Elsewhere
 from tests.support.servers import Servers
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime.settings import Settings
 
 _elsewhere = tempfile.TemporaryDirectory(prefix="yeyak-tests-")
@@ -25,7 +25,7 @@ for name in [name for name in os.environ if name.startswith("YEYAK_")]:
     del os.environ[name]
 os.environ["YEYAK_ENGINE"] = "private"
 os.environ["YEYAK_LOCAL"] = _elsewhere.name
-"""A town that is up in this checkout is none of the suite's: a command that is tried here must not find it."""
+"""A system that is up in this checkout is none of the suite's: a command that is tried here must not find it."""
 
 
 @pytest.fixture(autouse=True)
@@ -101,10 +101,10 @@ async def _no_crowd_on_the_broker() -> AsyncIterator[None]:
 def make_settings(
     servers: Servers, templates: None, elsewhere: Elsewhere | None, tmp_path_factory: pytest.TempPathFactory
 ) -> MakeSettings:
-    """Settings for a town of one's own: an own virtual host, own databases, short times."""
+    """Settings for a system of one's own: an own virtual host, own databases, short times."""
 
     async def make(**more: Any) -> Settings:
-        name = f"town_{uuid4().hex[:12]}"
+        name = f"system_{uuid4().hex[:12]}"
         database = await support.create_database(servers, name, support.TEMPLATE)
         provider = await support.create_database(servers, f"{name}_provider", support.PROVIDER_TEMPLATE)
         vhost = await support.create_vhost(servers)
@@ -138,9 +138,9 @@ def accounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """Video rental at work, shared by the tests of a module."""
-    running = await Town(await make_settings(), "video_rental").open()
+    running = await System(await make_settings(), "video_rental").open()
     await running.start(*running.names)
     yield running
     await running.close()

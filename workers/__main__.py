@@ -1,4 +1,4 @@
-"""`python -m workers video_rental.rentals payments` runs these contexts, `python -m workers all` the town."""
+"""`python -m workers video_rental.rentals payments` runs these contexts, `python -m workers all` the system."""
 
 from workers.app import main
 

@@ -55,7 +55,7 @@ def main() -> None:
     """The entry point; ends with 1 and one sentence when it cannot start."""
     from workers.registry import CONTEXTS
 
-    parser = argparse.ArgumentParser(prog="python -m workers", description="Run contexts of the town.")
+    parser = argparse.ArgumentParser(prog="python -m workers", description="Run contexts of the system.")
     parser.add_argument("contexts", nargs="+", choices=[*CONTEXTS, "all"], metavar="CONTEXT", help=", ".join(CONTEXTS))
     wanted = parser.parse_args().contexts
     names = list(CONTEXTS) if "all" in wanted else list(dict.fromkeys(wanted))

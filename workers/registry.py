@@ -1,4 +1,4 @@
-"""The town: every worker, by the name of its context."""
+"""The system: every worker, by the name of its context."""
 
 from __future__ import annotations
 

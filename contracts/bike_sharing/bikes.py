@@ -1,4 +1,4 @@
-"""Bike sharing: the fleet, who holds which bike, and what it tells the town.
+"""Bike sharing: the fleet, who holds which bike, and what it tells the system.
 
 RegisterBike -> BikeRegistered
 ChangeBike   -> BikeChanged
@@ -32,7 +32,7 @@ class BikeCondition(StrEnum):
 
 
 class BikeState(Shape):
-    """A bike as the town may know it; one that is held is IN_USE whatever its condition."""
+    """A bike as the system may know it; one that is held is IN_USE whatever its condition."""
 
     bike_id: UUID
     code: Code

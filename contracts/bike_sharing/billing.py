@@ -1,4 +1,4 @@
-"""Bike sharing: bills, and what they tell the town.
+"""Bike sharing: bills, and what they tell the system.
 
 RideStarted    -> BillOpened
 a ride's end   -> BillSettling -> TakeFee -> BillClosed | BillOwed -> BillClosed

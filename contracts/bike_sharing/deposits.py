@@ -1,4 +1,4 @@
-"""Bike sharing: deposits, their ledger, and what they tell the town.
+"""Bike sharing: deposits, their ledger, and what they tell the system.
 
 TopUpDeposit  -> AccountChanged, DebtPaid for each debt that it pays
 CreditDeposit -> the same

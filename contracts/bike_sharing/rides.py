@@ -1,4 +1,4 @@
-"""Bike sharing: rides, and what they tell the town.
+"""Bike sharing: rides, and what they tell the system.
 
 StartRide -> RideRequested -> RideStarted | RideNotStarted
 ReturnBike -> RideReturned, EndRide -> RideEndedByStaff, EndAtCap -> RideEndedAtCap
@@ -32,7 +32,7 @@ class FeePlan(Shape):
 
 
 class RideState(Shape):
-    """A ride as the town may know it; `minutes` are those begun, `fee` is in won."""
+    """A ride as the system may know it; `minutes` are those begun, `fee` is in won."""
 
     ride_id: UUID
     bike_id: UUID

@@ -1,4 +1,4 @@
-"""Café: the menu, and what it tells the town."""
+"""Café: the menu, and what it tells the system."""
 
 from __future__ import annotations
 

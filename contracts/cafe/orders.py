@@ -1,4 +1,4 @@
-"""Café: orders ahead, and what they tell the town.
+"""Café: orders ahead, and what they tell the system.
 
 PlaceOrder -> QuotePrice -> OrderPlaced
 AcceptOrder, RejectOrder, MarkOrderReady, CollectOrder, CancelOrder -> the event of each

@@ -1,4 +1,4 @@
-"""Phone pre-order: the models on offer, and what they tell the town."""
+"""Phone pre-order: the models on offer, and what they tell the system."""
 
 from __future__ import annotations
 

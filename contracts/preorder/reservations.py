@@ -1,4 +1,4 @@
-"""Phone pre-order: what reservations can be told, and what they tell the town.
+"""Phone pre-order: what reservations can be told, and what they tell the system.
 
 ReservePhone      -> ReservationStarted -> ReservationConfirmed | ReservationRejected | ReservationCancelled
 CancelReservation -> ReservationCancelling -> ReservationCancelled
@@ -29,7 +29,7 @@ class ReservationStatus(StrEnum):
 
 
 class ReservationState(Shape):
-    """A reservation as the town may know it; `price` in won, as it was when it was reserved."""
+    """A reservation as the system may know it; `price` in won, as it was when it was reserved."""
 
     reservation_id: UUID
     product_id: UUID

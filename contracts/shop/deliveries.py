@@ -21,7 +21,7 @@ class DeliveryStatus(StrEnum):
 
 
 class DeliveryState(Shape):
-    """A delivery as the town may know it; there is one for each order that was paid for."""
+    """A delivery as the system may know it; there is one for each order that was paid for."""
 
     delivery_id: UUID
     order_id: UUID

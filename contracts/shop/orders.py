@@ -1,4 +1,4 @@
-"""Shop: what orders can be told, and what they tell the town.
+"""Shop: what orders can be told, and what they tell the system.
 
 PlaceOrder      -> OrderPlaced -> PaymentAwaited   (payments has its record of the transfer)
 ConfirmPayment  -> ConfirmationStarted -> PaymentConfirmed -> OrderPreparing -> OrderDelivering -> OrderClosed
@@ -33,7 +33,7 @@ class CancelledBy(StrEnum):
 
 
 class OrderState(Shape):
-    """An order as the town may know it; prices in won."""
+    """An order as the system may know it; prices in won."""
 
     order_id: UUID
     member_id: MemberId

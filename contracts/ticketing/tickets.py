@@ -1,4 +1,4 @@
-"""Ticketing: the tickets, who holds them, and what they tell the town.
+"""Ticketing: the tickets, who holds them, and what they tell the system.
 
 RegisterTicket -> TicketRegistered, ChangeTicket -> TicketChanged
 TakeTicket -> TicketTaken, FreeTicket -> TicketFreed, HoldReleased

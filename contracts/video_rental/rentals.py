@@ -1,4 +1,4 @@
-"""Video rental: what it can be told, and what it tells the town.
+"""Video rental: what it can be told, and what it tells the system.
 
 BookVideo -> BookingStarted -> VideoBooked | BookingRejected | BookingCancelled
 CancelBooking, PickUpVideo, ReturnVideo, PayLateFee, WaiveLateFee -> the event of each
@@ -37,7 +37,7 @@ class LateFeeStatus(StrEnum):
 
 
 class RentalState(Shape):
-    """A rental as the town may know it; prices in won, instants in UTC."""
+    """A rental as the system may know it; prices in won, instants in UTC."""
 
     rental_id: UUID
     video_id: UUID

@@ -1,4 +1,4 @@
-"""Video rental: the catalogue, and what it tells the town."""
+"""Video rental: the catalogue, and what it tells the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console: the town in a browser, for customers, staff and operators.
+"""The console: the system in a browser, for customers, staff and operators.
 
 Every page asks the API's own routes, inside this process, with the visitor's own token: there is no second way in.
 """

@@ -1,4 +1,4 @@
-"""What RabbitMQ's management API tells an operator: queues, and the town's backlog over the last hour."""
+"""What RabbitMQ's management API tells an operator: queues, and the system's backlog over the last hour."""
 
 from __future__ import annotations
 

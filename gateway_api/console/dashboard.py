@@ -1,4 +1,4 @@
-"""The town at a dashboard: figures, promises and charts, out of what the journal and the broker told."""
+"""The system at a dashboard: figures, promises and charts, out of what the journal and the broker told."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROMISES = {
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One figure of the town's health."""
+    """One figure of the system's health."""
 
     name: Text
     value: str | Text | Count | Money

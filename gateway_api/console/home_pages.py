@@ -171,7 +171,7 @@ class HomePages:
     # -- sample data
 
     async def sample(self, page: PageContext) -> Response:
-        """Fill an empty town; a second time changes nothing. As whoever presses, who must be staff."""
+        """Fill an empty system; a second time changes nothing. As whoever presses, who must be staff."""
         if not page.visitor.is_staff:
             return self.desk.problem(page, problems.wrong_role(page.visitor.language), 403)
         refused = await seed(lambda path, body, key: self.desk.api.send(page.visitor, "POST", path, body, key))

@@ -1,4 +1,4 @@
-"""The console's only way to the town: the API's own routes, inside this process, with the visitor's own token."""
+"""The console's only way to the system: the API's own routes, inside this process, with the visitor's own token."""
 
 from __future__ import annotations
 

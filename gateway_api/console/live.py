@@ -1,4 +1,4 @@
-"""Live pages: the town's events become hints of what to look at again, each only for those whom it concerns.
+"""Live pages: the system's events become hints of what to look at again, each only for those whom it concerns.
 
 A hint carries no state: the page asks for its part anew, by the same checks as before. Hints have numbers, so that a
 browser that was away for a moment hears what it missed; one that was away for longer looks at everything again.
@@ -34,7 +34,7 @@ BEAT_SECONDS = 15.0
 WATCH_SECONDS = 1.0
 """How soon a stream notices that the gateway is closing."""
 LINGER_SECONDS = 60.0
-"""How long the town is still listened to when nobody looks."""
+"""How long the system is still listened to when nobody looks."""
 LONGEST_QUEUE = 20_000
 
 REFRESH = "refresh"
@@ -127,7 +127,7 @@ class Viewer:
 
 
 class Live:
-    """Listens to the town while somebody looks, and tells the viewers."""
+    """Listens to the system while somebody looks, and tells the viewers."""
 
     def __init__(self, amqp_url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = amqp_url
@@ -199,7 +199,7 @@ class Live:
         position = f"id: {self._epoch}-{number}\n"
         return "".join(f"{position}event: {name}\ndata: {name}\n\n" for name in names).encode()
 
-    # -- the town
+    # -- the system
 
     def _listen(self) -> None:
         if self._listening is None or self._listening.done():

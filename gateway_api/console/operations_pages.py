@@ -1,4 +1,4 @@
-"""The operators' room: how the town stands, charts, the story of anything, and the dead letters."""
+"""The operators' room: how the system stands, charts, the story of anything, and the dead letters."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class OperationsPages:
         self.desk = desk
         self._breakers = breakers
         desk.said |= {"replay": Text("다시 처리", "Replay"), "discard": Text("버리기", "Discard")}
-        desk.add("GET", "/operator", self.town, OPERATOR)
+        desk.add("GET", "/operator", self.system, OPERATOR)
         desk.add("GET", "/operator/story", self.story, OPERATOR)
         desk.add("GET", "/operator/dead-letters", self.letters, OPERATOR)
         desk.add("POST", "/operator/dead-letters", self.resolve, OPERATOR)
         desk.add("GET", "/operator/dead-letters/{id}", self.letter, OPERATOR)
 
-    async def town(self, page: PageContext) -> Response:
+    async def system(self, page: PageContext) -> Response:
         """Health at a dashboard, and the last hour."""
         told, seen = await asyncio.gather(
             self.desk.api.get(page.visitor, f"{API}/town?minutes={HOUR_MINUTES}"),

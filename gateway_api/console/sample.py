@@ -1,7 +1,7 @@
-"""Sample data for an empty town: what staff would register first. Every request has a key, so twice is once.
+"""Sample data for an empty system: what staff would register first. Every request has a key, so twice is once.
 
-Keys are each caller's own; a bike's code is the town's. So the bikes come first: when somebody else has registered the
-first of them, the sample data is there.
+Keys belong to their caller, a bike's code is unique in the system. So the bikes come first: when somebody else has
+registered the first of them, the sample data is there.
 """
 
 from __future__ import annotations

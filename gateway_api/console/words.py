@@ -137,7 +137,7 @@ REASONS = {
     "bike_broken": Text("고장난 자전거", "the bike is broken"),
     "voided": Text("결제 취소됨", "the payment was undone"),
 }
-"""The reasons that the town itself gives; what people wrote is shown as they wrote it."""
+"""The reasons that the system itself gives; what people wrote is shown as they wrote it."""
 
 PAYMENTS = {
     "REQUESTED": State("결제 확인 중", "checking", "wait"),

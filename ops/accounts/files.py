@@ -24,7 +24,7 @@ AMQP, DATABASE, PROVIDER_DATABASE, API = (
     "yeyak_provider_database_url",
     "yeyak_rabbitmq_api",
 )
-GATEWAY, OPERATOR, ADMINISTRATOR, PROVIDER, TOWN = "gateway", "operator", "administrator", "provider", "town"
+GATEWAY, OPERATOR, ADMINISTRATOR, PROVIDER, SYSTEM = "gateway", "operator", "administrator", "provider", "system"
 PAYMENTS = "payments"
 
 
@@ -121,15 +121,15 @@ class Folder:
         With the `former` addresses of the servers that moved, by the names of their files, an address that points
         elsewhere is left alone: somebody gave that context a server of its own.
 
-        `town/` is for one process that runs several contexts: each context's own addresses in one file.
+        `system/` is for one process that runs several contexts: each context's own addresses in one file.
         """
         names = list(contexts)
         stays = partial(_is_elsewhere, former=former or {}) if move else _stays
         written = sum(self._write(account, addresses, stays) for account in (*names, GATEWAY, OPERATOR))
         for setting, name in (("yeyak_context_amqp_urls", AMQP), ("yeyak_context_database_urls", DATABASE)):
             urls = {context: self.read(context)[name] for context in names}
-            written += self._put(self.of(TOWN) / setting, json.dumps(urls, indent=1))
-        written += self._put(self.of(TOWN) / PROVIDER_DATABASE, self.read(PAYMENTS)[PROVIDER_DATABASE])
+            written += self._put(self.of(SYSTEM) / setting, json.dumps(urls, indent=1))
+        written += self._put(self.of(SYSTEM) / PROVIDER_DATABASE, self.read(PAYMENTS)[PROVIDER_DATABASE])
         return written
 
     def write_administrator(self, addresses: Mapping[str, str]) -> None:

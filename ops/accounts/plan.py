@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import gateway_api.app
 from contracts.base import CATALOGUE, Event, Message
 from contracts.journal import (
-    ApplyResolution,
     FileDeadLetter,
     FindMark,
     ListDeadLetters,
@@ -20,6 +19,7 @@ from contracts.journal import (
     RecordHandled,
     ResolveDeadLetter,
     ShowDeadLetter,
+    TakeUpDeadLetter,
     TellStory,
 )
 from ops.accounts.files import GATEWAY, OPERATOR
@@ -30,7 +30,7 @@ from workers.runtime.worker import Handler, Worker
 
 JOURNAL = "journal"
 LIVE_QUEUES = r"yeyak\.live\..+"
-"""The gateway's own queues of events, for who watches the town in a browser."""
+"""The gateway's own queues of events, for who watches the system in a browser."""
 OPERATORS_NAMES = ("ops", "rebuild", "check-env", "audit")
 OPERATORS_ORDERS = (
     ListDeadLetters,
@@ -73,14 +73,14 @@ class Account:
 
 def accounts(workers: Iterable[Worker]) -> list[Account]:
     """Everybody who connects to the broker."""
-    town = list(workers)
-    return [*(_of_worker(worker, town) for worker in town), _gateway(), _operator()]
+    system = list(workers)
+    return [*(_of_worker(worker, system) for worker in system), _gateway(), _operator()]
 
 
-def _of_worker(worker: Worker, town: list[Worker]) -> Account:
+def _of_worker(worker: Worker, system: list[Worker]) -> Account:
     said, journal = list(_said(worker)), worker.name == JOURNAL
     if journal:
-        said += [handler.message for each in town for handler in each.handlers.values() if _takes_up(handler)]
+        said += [handler.message for each in system for handler in each.handlers.values() if _takes_up(handler)]
     return Account(
         name=worker.name,
         speaks_as=(worker.name,),
@@ -105,7 +105,7 @@ def _said(worker: Worker) -> Iterable[type[Message]]:
 
 
 def _takes_up(handler: Handler) -> bool:
-    return issubclass(handler.message, ApplyResolution)
+    return issubclass(handler.message, TakeUpDeadLetter)
 
 
 def _owns(worker: Worker, message: type[Message]) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the town kept its promises: the invariants checked over all stores, each discrepancy named.
+"""Whether the system kept its promises: the invariants checked over all stores, each discrepancy named.
 
 assert await wait_until_idle(settings, within=30)
 assert not any((await audit(settings)).values())

@@ -168,7 +168,7 @@ async def _refund_log(stores: Stores) -> list[str]:
         where status = 'REFUNDED' and amount > 0 and logged_at is not null order by 1""")
     if not rows:
         return []
-    path = REPOSITORY / stores.settings.payments_refund_log  # where the town's processes run
+    path = REPOSITORY / stores.settings.payments_refund_log  # where the system's processes run
     tally = await asyncio.to_thread(_lines_of_refunds, path)
     found = [
         f"refund {row['id']} has {tally[row['id']]} lines in the refund log" for row in rows if tally[row["id"]] != 1

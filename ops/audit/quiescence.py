@@ -1,6 +1,6 @@
 """Whether anything is under way: steps, outboxes, queues, the journal's reading.
 
-A message that a worker has taken and not yet committed shows nowhere. So the town is called quiet when it has been
+A message that a worker has taken and not yet committed shows nowhere. So the system is called quiet when it has been
 seen with nothing under way, and nothing new, for longer than a step takes.
 """
 
@@ -57,7 +57,7 @@ async def pending_work(settings: Settings, within: float, *, without: Collection
             if not look.under_way and now - since >= STILL_SECONDS:
                 return []
             if now >= deadline:
-                return look.under_way or ["the town has only just come to rest"]
+                return look.under_way or ["the system has only just come to rest"]
             await asyncio.sleep(LOOK_SECONDS)
 
 

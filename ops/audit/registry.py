@@ -1,4 +1,4 @@
-"""The parts of the town, and what they say together."""
+"""The parts of the system, and what they say together."""
 
 from __future__ import annotations
 

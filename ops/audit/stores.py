@@ -1,4 +1,4 @@
-"""Every store of the town, to be asked together: one snapshot per database, and nothing is ever written to one.
+"""Every store of the system, to be asked together: one snapshot per database, and nothing is ever written to one.
 
 The checks are SQL over all tables at once. They run in the database in which most contexts live; tables that live
 elsewhere (the provider's ledger always does) are copied into temporary tables of that connection. Its own snapshot is
@@ -46,7 +46,7 @@ class NotCheckableError(Exception):
 
 
 class Stores:
-    """The tables of the town, by `<schema.table>` in a statement."""
+    """The tables of the system, by `<schema.table>` in a statement."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Commands that speak with the town; each module adds its own in `register(app)`."""
+"""Commands that speak with the system; each module adds its own in `register(app)`."""

@@ -1,4 +1,4 @@
-"""`yeyak audit`: whether the town kept its promises."""
+"""`yeyak audit`: whether the system kept its promises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     as_json: Annotated[bool, typer.Option("--json", help="the findings as JSON")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for the town to be quiet")] = 0,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for the system to be quiet")] = 0,
 ) -> None:
     """Check the invariants over all stores, and tell the journal; ends with 1 when anything is wrong, and names it."""
     at_work, audited, untold = asyncio.run(_look(configuration(), wait))

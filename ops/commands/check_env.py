@@ -1,4 +1,4 @@
-"""`yeyak check-env`: whether the town could run here."""
+"""`yeyak check-env`: whether the system could run here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_env() -> None:
     for problem in problems:
         typer.echo(problem)
     if problems and "amqp_url" not in configured.model_fields_set and not here.supervisor_pid():
-        typer.echo("The town is down: `yeyak up` starts a broker and a database of its own.", err=True)
+        typer.echo("The system is down: `yeyak up` starts a broker and a database of its own.", err=True)
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{tried} things were tried, and all are well")

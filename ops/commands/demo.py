@@ -1,4 +1,4 @@
-"""`yeyak demo`: the stories of the town, played over HTTP."""
+"""`yeyak demo`: the stories of the system, played over HTTP."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    url: Annotated[str, typer.Option(help="the gateway; the local town's when left out")] = "",
+    url: Annotated[str, typer.Option(help="the gateway; the local system's when left out")] = "",
 ) -> None:
-    """Play the stories of the town over HTTP and print what happens; ends with 1 at the first step that goes wrong."""
+    """Play the stories over HTTP and print what happens; ends with 1 at the first step that goes wrong."""
     configured = configuration()
     try:
         asyncio.run(play(configured, url or gateway_url(configured)))
@@ -35,7 +35,7 @@ def demo(
 
 
 def gateway_url(settings: Settings) -> str:
-    """Where the running town's gateway is."""
+    """Where the running system's gateway is."""
     running = local().read_state().get("gateway_url") if local().supervisor_pid() else None
     host = settings.gateway_host if settings.gateway_host not in ("0.0.0.0", "::") else "127.0.0.1"
     return running or f"http://{host}:{settings.gateway_port}"
@@ -48,7 +48,7 @@ async def play(settings: Settings, url: str) -> None:
         try:
             ready = (await http.get("/ready")).status_code == 200
         except httpx.HTTPError as error:
-            raise StoryFailedError(f"nobody answers at {url}: is the town up? (`yeyak up`)") from error
+            raise StoryFailedError(f"nobody answers at {url}: is the system up? (`yeyak up`)") from error
         if not ready:
             raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` says why")
         for story in STORIES:

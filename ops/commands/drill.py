@@ -1,4 +1,4 @@
-"""`yeyak drill`: bad days, played on the local town."""
+"""`yeyak drill`: bad days, played on the local system."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _play(settings: Settings, names: list[str]) -> bool:
     here = local()
     state = here.read_state() if here.supervisor_pid() else {}
     if not any(one["name"] == "balancer" for one in state.get("processes", [])):
-        fail("the town has no replicas: `yeyak down`, then `YEYAK_GATEWAY_RATE=0 yeyak up --replicas 2`")
+        fail("the system has no replicas: `yeyak down`, then `YEYAK_GATEWAY_RATE=0 yeyak up --replicas 2`")
     passed = True
     url = str(state["gateway_url"])
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:

@@ -29,7 +29,7 @@ def exporter(
     host: Annotated[str, typer.Option(help="the address it is served at")] = "127.0.0.1",
     every: Annotated[float, typer.Option(min=1, help="seconds between two audits")] = 300,
 ) -> None:
-    """Audit the town every so often, serve what was found as metrics, and tell the journal; until SIGTERM."""
+    """Audit the system every so often, serve what was found as metrics, and tell the journal; until SIGTERM."""
     settings = configuration()
     figures = Figures(REGISTRY)
     server, _ = start_http_server(port, host)
@@ -53,7 +53,7 @@ class Figures:
         self._kept = gauge("yeyak_money_kept_won", "What the provider keeps: captured, neither voided nor refunded")
         self._due = gauge("yeyak_money_due_won", "What the standing bookings cost, less what was given back")
         self._balance = gauge("yeyak_money_balance_won", "What is kept beyond what is due; 0 when the books are right")
-        expected = gauge("yeyak_context_expected", "1 for each context of the town", "context")
+        expected = gauge("yeyak_context_expected", "1 for each context of the system", "context")
         for context in CONTEXTS:
             expected.labels(context).set(1)
 

@@ -21,7 +21,7 @@ from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.settings import Settings, read_settings, settings
 
-topology_app = typer.Typer(no_args_is_help=True, help="Exchanges, queues and bindings of the town.")
+topology_app = typer.Typer(no_args_is_help=True, help="Exchanges, queues and bindings of the system.")
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +89,7 @@ def apply() -> None:
     except topology.Different as queue:
         sys.exit(
             f"the queue {queue} is there, made of other stuff: let its messages be read and delete it in the console "
-            "(its readers and its binding come back with this command), or run `yeyak reset` on a local town"
+            "(its readers and its binding come back with this command), or run `yeyak reset` on a local system"
         )
     except (OSError, topology.AMQPError) as error:
         sys.exit(f"the topology could not be applied: {error}")

@@ -43,7 +43,7 @@ def written(folder: Path, broker: str, database: str) -> list[Path]:
         "gateway/yeyak_jwt_key": key,
         "operator/yeyak_jwt_key": key,
     }
-    for_servers = {"rabbitmq/90-town.conf": _broker_settings(to_broker), "postgres/password": to_database}
+    for_servers = {"rabbitmq/90-system.conf": _broker_settings(to_broker), "postgres/password": to_database}
     for name, text in private.items():
         write_atomically(folder / name, text)
     for name, text in for_servers.items():

@@ -1,4 +1,4 @@
-"""`yeyak seed`: sample data for an empty town."""
+"""`yeyak seed`: sample data for an empty system."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seed(
         fail(f"the gateway at {address} does not answer: {type(error).__name__}")
     if refused:
         fail(f"{refused} requests were refused")
-    typer.echo("The town has sample data.")
+    typer.echo("The system has sample data.")
 
 
 async def _seed(address: str, token: str) -> int:

@@ -1,4 +1,4 @@
-"""`yeyak status`: how the town stands."""
+"""`yeyak status`: how the system stands."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def token(
     """Print a bearer token for a local run, and nothing else."""
     configured = configuration()
     if configured.jwt_key is None:
-        fail("there is no key to sign with: start the town (`yeyak up`), or set YEYAK_JWT_KEY")
+        fail("there is no key to sign with: start the system (`yeyak up`), or set YEYAK_JWT_KEY")
     try:
         signed = issue(
             subject,

@@ -15,7 +15,7 @@ WORKFLOWS = REPOSITORY / ".github" / "workflows"
 
 
 def write() -> None:
-    """Write what follows from the town."""
+    """Write what follows from the system."""
     for path, text in contexts.written().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -25,7 +25,7 @@ def problems() -> Iterator[str]:
     """Everything that is wrong, a line each."""
     for path, text in contexts.written().items():
         if not path.exists() or path.read_text() != text:
-            yield f"{path.relative_to(REPOSITORY)} is not what the town asks for: run `make manifests`"
+            yield f"{path.relative_to(REPOSITORY)} is not what the system asks for: run `make manifests`"
     yield from (f"compose.yaml: {wrong}" for wrong in schemas.of_file(compose.FILE, "compose-spec.json"))
     yield from (f"compose.yaml: {wrong}" for wrong in compose.broken(compose.services()))
     for workflow in sorted(WORKFLOWS.glob("*.yml")):

@@ -32,7 +32,7 @@ def services() -> Services:
 
 
 def ours(all_services: Services) -> Services:
-    """Those that run the town's own image."""
+    """Those that run the system's own image."""
     return {name: service for name, service in all_services.items() if service["image"].startswith("yeyak:")}
 
 

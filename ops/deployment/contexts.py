@@ -35,7 +35,7 @@ def name_of(context: str) -> str:
 
 
 def written() -> dict[Path, str]:
-    """Every file that follows from the town, with its text."""
+    """Every file that follows from the system, with its text."""
     folder = KUBERNETES / "base" / "contexts"
     files = {folder / name_of(context) / "kustomization.yaml": kustomization(context) for context in CONTEXTS}
     files[folder / "kustomization.yaml"] = _listing()

@@ -14,7 +14,7 @@ from ops.deployment.contexts import ACCOUNTS, KUBERNETES
 from ops.stack.local import REPOSITORY
 
 OVERLAYS = ("local", "production")
-PARTS = ("servers", "prepare", "town")
+PARTS = ("servers", "prepare", "system")
 TOOL = REPOSITORY / ".local" / "tools" / "kustomize"
 
 Manifest = dict[str, Any]

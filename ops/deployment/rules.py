@@ -1,4 +1,4 @@
-"""What every rendered town must fulfil; each rule gives what is against it, in words."""
+"""What every rendered system must fulfil; each rule gives what is against it, in words."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def rule(sentence: str) -> Callable[[Rule], Rule]:
 
 
 @rule("every pod is confined")
-def confined(town: Manifests) -> Iterator[str]:
-    for pod in town.pods():
+def confined(manifests: Manifests) -> Iterator[str]:
+    for pod in manifests.pods():
         of_all = pod.spec.get("securityContext", {})
         if not of_all.get("runAsNonRoot") or of_all.get("runAsUser", 0) < 10_000:
             yield f"{pod.name} may run as root, or as somebody of the node"
@@ -56,8 +56,8 @@ def confined(town: Manifests) -> Iterator[str]:
 
 
 @rule("an image has a tag that tells its version")
-def tagged(town: Manifests) -> Iterator[str]:
-    for pod in town.pods():
+def tagged(manifests: Manifests) -> Iterator[str]:
+    for pod in manifests.pods():
         for container in pod.containers:
             tag = container["image"].rpartition("/")[2].partition(":")[2]
             if tag in ("", "latest"):
@@ -65,8 +65,8 @@ def tagged(town: Manifests) -> Iterator[str]:
 
 
 @rule("resources are asked for and limited")
-def limited(town: Manifests) -> Iterator[str]:
-    for pod in town.pods():
+def limited(manifests: Manifests) -> Iterator[str]:
+    for pod in manifests.pods():
         for container in pod.containers:
             asked, most = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
             if {"cpu", "memory"} - asked.keys() or {"cpu", "memory"} - most.keys():
@@ -77,9 +77,9 @@ def limited(town: Manifests) -> Iterator[str]:
                 yield f"{pod.name} may have {most}, not {LIMITS}"
 
 
-@rule("who stays is probed, in the town's rhythm and behind a startup probe")
-def probed(town: Manifests) -> Iterator[str]:
-    for pod in town.pods():
+@rule("who stays is probed, in the system's rhythm and behind a startup probe")
+def probed(manifests: Manifests) -> Iterator[str]:
+    for pod in manifests.pods():
         for container in pod.containers if pod.stays else []:
             ports = {port["name"] for port in container.get("ports", [])}
             for name in ("startupProbe", *PROBES):
@@ -91,11 +91,11 @@ def probed(town: Manifests) -> Iterator[str]:
 
 
 @rule("who is told to end has the time to finish")
-def graceful(town: Manifests) -> Iterator[str]:
-    for pod in town.pods():
+def graceful(manifests: Manifests) -> Iterator[str]:
+    for pod in manifests.pods():
         for container in pod.containers if pod.stays else []:
             waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-            drain = float(town.environment(container).get("YEYAK_DRAIN_SECONDS", 15))
+            drain = float(manifests.environment(container).get("YEYAK_DRAIN_SECONDS", 15))
             if not waits:
                 yield f"{pod.name} ends while others still turn to it"
             if waits + drain + FINISHING_SECONDS > pod.spec.get("terminationGracePeriodSeconds", 30):
@@ -103,49 +103,49 @@ def graceful(town: Manifests) -> Iterator[str]:
 
 
 @rule("what is set are settings")
-def settings_exist(town: Manifests) -> Iterator[str]:
-    for pod in town.pods():
+def settings_exist(manifests: Manifests) -> Iterator[str]:
+    for pod in manifests.pods():
         for container in pod.containers:
-            yield from (f"{pod.name}: {problem}" for problem in settings.wrong(town.environment(container)))
+            yield from (f"{pod.name}: {problem}" for problem in settings.wrong(manifests.environment(container)))
 
 
 @rule("what is referred to is there")
-def complete(town: Manifests) -> Iterator[str]:
-    there = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in town.all} | OF_OPERATORS
-    for pod in town.pods():
+def complete(manifests: Manifests) -> Iterator[str]:
+    there = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests.all} | OF_OPERATORS
+    for pod in manifests.pods():
         yield from (f"{pod.name} misses the {kind} {name}" for kind, name in sorted(pod.references() - there))
-    for authentication in town.of("TriggerAuthentication"):
+    for authentication in manifests.of("TriggerAuthentication"):
         for secret in authentication["spec"]["secretTargetRef"]:
-            if secret["key"] not in town.keys_of("Secret", secret["name"]):
+            if secret["key"] not in manifests.keys_of("Secret", secret["name"]):
                 yield f"{authentication['metadata']['name']} misses {secret['key']} of {secret['name']}"
-    for target in town.of("ScaledObject"):
+    for target in manifests.of("ScaledObject"):
         name = target["spec"]["scaleTargetRef"]["name"]
         if ("Deployment", name) not in there:
             yield f"{target['metadata']['name']} scales {name}, which is not there"
-    for manifest in town.of("ScaledObject"):
+    for manifest in manifests.of("ScaledObject"):
         for trigger in manifest["spec"]["triggers"]:
             if ("TriggerAuthentication", trigger["authenticationRef"]["name"]) not in there:
                 yield f"{manifest['metadata']['name']} has nobody to ask as"
 
 
 @rule("each context has a deployment, and as many replicas as its queues ask for")
-def contexts(town: Manifests) -> Iterator[str]:
-    running = [pod.containers[0]["args"] for pod in town.pods() if pod.name.startswith("worker-")]
+def contexts(manifests: Manifests) -> Iterator[str]:
+    running = [pod.containers[0]["args"] for pod in manifests.pods() if pod.name.startswith("worker-")]
     if sorted(running) != sorted([context] for context in CONTEXTS):
-        yield "the deployments are not those of the town"
+        yield "the deployments are not those of the system"
     for context in CONTEXTS:
-        scaled = town.one("ScaledObject", f"worker-{name_of(context)}")
-        if scaled is None or town.one("PodDisruptionBudget", f"worker-{name_of(context)}") is None:
+        scaled = manifests.one("ScaledObject", f"worker-{name_of(context)}")
+        if scaled is None or manifests.one("PodDisruptionBudget", f"worker-{name_of(context)}") is None:
             yield f"{context} is not scaled, or not protected from evictions"
         elif scaled["spec"]["maxReplicaCount"] != REPLICAS.get(context, MOST_REPLICAS):
             yield f"{context} has another number of replicas"
 
 
 @rule("what scales a context are its own queues, messages in work included")
-def scaled_by_its_queues(town: Manifests) -> Iterator[str]:
+def scaled_by_its_queues(manifests: Manifests) -> Iterator[str]:
     queues = {name for context in CONTEXTS for name in worker(context).queues()}
     for context in CONTEXTS:
-        scaled = town.one("ScaledObject", f"worker-{name_of(context)}") or {"spec": {"triggers": []}}
+        scaled = manifests.one("ScaledObject", f"worker-{name_of(context)}") or {"spec": {"triggers": []}}
         for figures in (trigger["metadata"] for trigger in scaled["spec"]["triggers"]):
             seen = {name for name in queues if re.search(figures["queueName"], name)}
             if seen != set(worker(context).queues()):
@@ -155,13 +155,13 @@ def scaled_by_its_queues(town: Manifests) -> Iterator[str]:
 
 
 @rule("a selector finds the pods that it means")
-def selectors(town: Manifests) -> Iterator[str]:
-    pods = list(town.pods())
+def selectors(manifests: Manifests) -> Iterator[str]:
+    pods = list(manifests.pods())
     for pod in (pod for pod in pods if pod.stays):
         found = [other.name for other in pods if pod.selector.items() <= other.labels.items()]
         if found != [pod.name]:
             yield f"{pod.name} takes {found} for its own"
-    for manifest in [*town.of("PodDisruptionBudget"), *town.of("Service")]:
+    for manifest in [*manifests.of("PodDisruptionBudget"), *manifests.of("Service")]:
         selector = manifest["spec"]["selector"]
         wanted = selector.get("matchLabels", selector)
         if [pod.name for pod in pods if wanted.items() <= pod.labels.items()] != [manifest["metadata"]["name"]]:
@@ -169,8 +169,8 @@ def selectors(town: Manifests) -> Iterator[str]:
 
 
 @rule("nobody speaks with anybody unless it is said")
-def quiet(town: Manifests) -> Iterator[str]:
-    policies = town.of("NetworkPolicy")
+def quiet(manifests: Manifests) -> Iterator[str]:
+    policies = manifests.of("NetworkPolicy")
     if not any(
         policy["spec"]["podSelector"] == {}
         and set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}
@@ -179,7 +179,7 @@ def quiet(town: Manifests) -> Iterator[str]:
         for policy in policies
     ):
         yield "whoever is not named may speak with everybody"
-    labels = [pod.labels for pod in town.pods()] + [*SERVERS]
+    labels = [pod.labels for pod in manifests.pods()] + [*SERVERS]
     for policy in policies:
         peers = [
             peer
@@ -194,8 +194,8 @@ def quiet(town: Manifests) -> Iterator[str]:
 
 
 @rule("the gateway is reached through a load balancer, and grows with its load")
-def reachable(town: Manifests) -> Iterator[str]:
-    service, scaler = town.one("Service", "gateway"), town.one("HorizontalPodAutoscaler", "gateway")
+def reachable(manifests: Manifests) -> Iterator[str]:
+    service, scaler = manifests.one("Service", "gateway"), manifests.one("HorizontalPodAutoscaler", "gateway")
     if service is None or service["spec"]["type"] != "LoadBalancer":
         yield "nobody reaches the gateway"
     if scaler is None or scaler["spec"]["scaleTargetRef"]["name"] != "gateway":
@@ -203,12 +203,12 @@ def reachable(town: Manifests) -> Iterator[str]:
 
 
 @rule("the refund log outlives its pods")
-def kept(town: Manifests) -> Iterator[str]:
-    claim = town.one("PersistentVolumeClaim", "refund-log")
+def kept(manifests: Manifests) -> Iterator[str]:
+    claim = manifests.one("PersistentVolumeClaim", "refund-log")
     if claim is None or claim["spec"]["resources"]["requests"]["storage"] != "1Gi":
         yield "the refund log has no volume of 1Gi"
-    for pod in town.pods():
-        path = town.environment(pod.containers[0]).get("YEYAK_PAYMENTS_REFUND_LOG", "")
+    for pod in manifests.pods():
+        path = manifests.environment(pod.containers[0]).get("YEYAK_PAYMENTS_REFUND_LOG", "")
         claims = {claim["claimName"]: volume["name"] for volume in pod.spec["volumes"] for claim in _claims(volume)}
         there = {
             mount["mountPath"]
@@ -224,35 +224,37 @@ def _claims(volume: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @rule("figures are told inside alone")
-def told_inside(town: Manifests) -> Iterator[str]:
-    service, gateway = town.one("Service", "gateway"), town.pod("gateway")
+def told_inside(manifests: Manifests) -> Iterator[str]:
+    service, gateway = manifests.one("Service", "gateway"), manifests.pod("gateway")
     if service is None or gateway is None:
         return
     (container,) = gateway.containers
     ports = {port["containerPort"]: port["name"] for port in container["ports"]}
-    inside = ports.get(int(town.environment(container).get("YEYAK_HEALTH_PORT", 0)))
+    inside = ports.get(int(manifests.environment(container).get("YEYAK_HEALTH_PORT", 0)))
     if inside is None or inside in {port["targetPort"] for port in service["spec"]["ports"]}:
         yield "/metrics of the gateway is open to everybody"
 
 
 @rule("the database has a connection for whoever may ask for one")
-def connected(town: Manifests) -> Iterator[str]:
+def connected(manifests: Manifests) -> Iterator[str]:
     """Beside its most replicas, a context has one more process while it is rolled out."""
-    most = {one["spec"]["scaleTargetRef"]["name"]: one["spec"]["maxReplicaCount"] for one in town.of("ScaledObject")}
+    most = {
+        one["spec"]["scaleTargetRef"]["name"]: one["spec"]["maxReplicaCount"] for one in manifests.of("ScaledObject")
+    }
     asked = 0
-    for pod in town.pods():
+    for pod in manifests.pods():
         if pod.name in most:
-            size = int(town.environment(pod.containers[0])["YEYAK_POOL_SIZE"])
+            size = int(manifests.environment(pod.containers[0])["YEYAK_POOL_SIZE"])
             asked += (most[pod.name] + 1) * size
-    for cluster in town.of("Cluster"):
+    for cluster in manifests.of("Cluster"):
         allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
         if asked > allowed:
             yield f"{cluster['metadata']['name']} allows {allowed} connections, {asked} may be asked for"
 
 
 @rule("the broker has more disk than it keeps free")
-def roomy(town: Manifests) -> Iterator[str]:
-    for cluster in town.of("RabbitmqCluster"):
+def roomy(manifests: Manifests) -> Iterator[str]:
+    for cluster in manifests.of("RabbitmqCluster"):
         settings = dict(line.split(" = ") for line in cluster["spec"]["rabbitmq"]["additionalConfig"].splitlines())
         disk, free = cluster["spec"]["persistence"]["storage"], settings["disk_free_limit.absolute"]
         if quantity(disk) < 2 * quantity(free):
@@ -261,13 +263,13 @@ def roomy(town: Manifests) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Broken:
-    """A rule that a town does not fulfil."""
+    """A rule that a system does not fulfil."""
 
     rule: str
     what: str
 
 
-def broken(town: Manifests) -> Iterator[Broken]:
+def broken(manifests: Manifests) -> Iterator[Broken]:
     """Everything that is against a rule."""
     for sentence, function in RULES.items():
-        yield from (Broken(sentence, what) for what in function(town))
+        yield from (Broken(sentence, what) for what in function(manifests))

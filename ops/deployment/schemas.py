@@ -14,7 +14,7 @@ import yaml
 from ops.stack.local import REPOSITORY
 
 SCHEMAS = REPOSITORY / "deploy" / "schemas"
-PLACE = "town:///"
+PLACE = "system:///"
 
 
 @cache

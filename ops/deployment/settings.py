@@ -1,4 +1,4 @@
-"""Whether what a deployment sets are settings of the town, with values that they can have."""
+"""Whether what a deployment sets are settings of the system, with values that they can have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens on a bad day, played on the local town: each drill ends with a line of figures."""
+"""What happens on a bad day, played on the local system: each drill ends with a line of figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local town as a drill sees it: its door, its processes, and orders to its supervisor."""
+"""The local system as a drill sees it: its door, its processes, and orders to its supervisor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Result:
 
 
 class Place:
-    """A running town with a balancer in front."""
+    """A running system with a balancer in front."""
 
     def __init__(self, settings: Settings, here: Local, http: httpx.AsyncClient, url: str) -> None:
         self.settings = settings
@@ -86,7 +86,7 @@ class Place:
         """What the supervisor says of them; the replicas of a context are called `name`, `name-2`, ..."""
         answer = control.tell(self._here.root, "state", timeout=10.0)
         if not answer:
-            raise DrillFailedError("the supervisor does not answer: is the town up?")
+            raise DrillFailedError("the supervisor does not answer: is the system up?")
         found: list[dict[str, Any]] = answer["state"]["processes"]
         return [one for one in found if not of or one["name"] == of or one["name"].rpartition("-")[0] == of]
 

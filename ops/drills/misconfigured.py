@@ -30,7 +30,7 @@ async def wrong_exchange(place: Place) -> Result:
     """A worker on a broker where an exchange has another name."""
     folder = Folder.named()
     if folder is None:
-        raise DrillFailedError("the town has no accounts' folder: is it up?")
+        raise DrillFailedError("the system has no accounts' folder: is it up?")
     settings = read_settings(**folder.settings_of(ADMINISTRATOR))
     vhost = f"drill-{uuid4().hex[:8]}"
     amqp = settings.amqp_url.get_secret_value() + vhost
@@ -48,13 +48,13 @@ async def wrong_exchange(place: Place) -> Result:
 
 
 async def _ends(*argv: str, **env: str | None) -> tuple[int | None, str]:
-    """Run a program of the town that should not stay: its exit code, None when it stays, and its last line."""
+    """Run a program of the system that should not stay: its exit code, None when it stays, and its last line."""
     environment = {name: value for name, value in (dict(os.environ) | env).items() if value is not None}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         *argv,
-        env=environment | {"TOWN_PROCESS_OF": str(local().root)},
+        env=environment | {"SYSTEM_PROCESS_OF": str(local().root)},
         cwd=REPOSITORY,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""One child process of the town, kept alive."""
+"""One child process of the system, kept alive."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Starting, stopping and watching the town from a terminal."""
+"""Starting, stopping and watching the system from a terminal."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def up(
         int, typer.Option(min=1, help="processes of each context and, behind a balancer, of the gateway")
     ] = 1,
 ) -> None:
-    """Start the town and return when all of it is ready; start whatever is missing of one that is up."""
+    """Start the system and return when all of it is ready; start whatever is missing of one that is up."""
     here = local()
     was_up = _answers(here)
     if not was_up:
@@ -37,12 +37,12 @@ def up(
     else:
         control.tell(here.root, "ensure")
     state = _until_ready(here)
-    typer.echo("The town was up already." if was_up else "The town is up.")
+    typer.echo("The system was up already." if was_up else "The system is up.")
     typer.echo(addresses(state))
 
 
 def run() -> None:
-    """Run the town in the foreground; Ctrl-C ends it."""
+    """Run the system in the foreground; Ctrl-C ends it."""
     here = local()
     _answers(here)
     raise typer.Exit(supervise())
@@ -54,11 +54,11 @@ def down() -> None:
     _end_supervisor(here)
     end_leftovers(here)
     stop_all(RabbitServer(here.root), PostgresServer(here.root))
-    typer.echo("The town is down.")
+    typer.echo("The system is down.")
 
 
 def reset() -> None:
-    """Stop the town and delete its data, keys and logs."""
+    """Stop the system and delete its data, keys and logs."""
     here = local()
     down()
     PostgresServer(here.root).destroy()
@@ -79,7 +79,7 @@ def stop(name: str) -> None:
 def restart(
     name: str,
     setting: Annotated[
-        list[str] | None, typer.Option("--with", help="YEYAK_NAME=value for a context, until the town ends")
+        list[str] | None, typer.Option("--with", help="YEYAK_NAME=value for a context, until the system ends")
     ] = None,
 ) -> None:
     """Stop and start a context, `gateway`, `rabbitmq`, `postgres`, or `all` processes; replicas one by one."""
@@ -100,7 +100,7 @@ def logs(of: str = typer.Argument("")) -> None:
     files = sorted(local().logs.glob(f"{of or '*'}.log"))
     if not files:
         known = ", ".join(file.stem for file in sorted(local().logs.glob("*.log")))
-        _fail(f"there is no log of {of or 'the town'}; there are: {known or 'none before the first `yeyak up`'}")
+        _fail(f"there is no log of {of or 'the system'}; there are: {known or 'none before the first `yeyak up`'}")
     os.execvp("tail", ["tail", "-n", "40", "-F", *map(str, files)])
 
 
@@ -129,7 +129,7 @@ def _until_ready(here: Local) -> dict[str, Any]:
 
 
 def _ready(here: Local, late: bool) -> dict[str, Any]:
-    """The state of a town that is complete, nothing yet, or the end of this command."""
+    """The state of a system that is complete, nothing yet, or the end of this command."""
     answer = control.tell(here.root, "state", timeout=5.0)
     state = answer["state"] if answer else here.read_state()
     if answer and _is_complete(state):
@@ -145,7 +145,7 @@ def _is_complete(state: dict[str, Any]) -> bool:
 
 def _give_up_if_hopeless(here: Local, state: dict[str, Any], late: bool) -> None:
     if state.get("phase") == "failed":
-        _fail(state.get("problem") or f"the town does not start: read {here.log_of('supervisor')}")
+        _fail(state.get("problem") or f"the system does not start: read {here.log_of('supervisor')}")
     if here.supervisor_pid() is None:
         _fail(f"the supervisor is gone: read {here.log_of('supervisor')}")
     waiting = [process for process in state.get("processes", []) if not process["ready"]]
@@ -156,11 +156,11 @@ def _give_up_if_hopeless(here: Local, state: dict[str, Any], late: bool) -> None
         if late:
             _fail(f"{process['name']} is not ready after {UP_TIMEOUT:.0f} s: read {log}")
     if late:
-        _fail(f"the town is not ready after {UP_TIMEOUT:.0f} s: read {here.log_of('supervisor')}")
+        _fail(f"the system is not ready after {UP_TIMEOUT:.0f} s: read {here.log_of('supervisor')}")
 
 
 def _answers(here: Local) -> bool:
-    """Whether a supervisor holds the town and listens; one that holds it and does not is ended."""
+    """Whether a supervisor holds the system and listens; one that holds it and does not is ended."""
     heard = wait_until(lambda: _heard(here), 15.0, every=0.1)
     if heard == "ending":
         wait_until(lambda: here.supervisor_pid() is None, ENDING_TIMEOUT)
@@ -199,7 +199,7 @@ def _order(do: str, name: str, env: dict[str, str] | None = None) -> None:
     name = {"gateway_api": "gateway", "postgresql": "postgres"}.get(name, name)
     answer = control.tell(local().root, do, name, ORDER_TIMEOUT, env)
     if answer is None:
-        _fail("the town is not up: `yeyak up` starts it")
+        _fail("the system is not up: `yeyak up` starts it")
     if not answer["ok"]:
         _fail(answer["error"])
     typer.echo(f"{name}: {do} done.")

@@ -1,6 +1,6 @@
-"""The town in containers, where a container engine answers: what `yeyak` is told goes to `docker compose`.
+"""The system in containers, where a container engine answers: what `yeyak` is told goes to `docker compose`.
 
-`YEYAK_ENGINE` may be `compose` or `private`. Left out, a town stays what it was started as, and a new one is made of
+`YEYAK_ENGINE` may be `compose` or `private`. Left out, a system stays what it was started as, and a new one is made of
 containers if an engine answers.
 """
 
@@ -32,7 +32,7 @@ STACK = {
 OPERATOR = ("run", "--rm", "operator", "yeyak")
 
 
-def runs_the_town(here: Local, words: list[str]) -> bool:
+def runs_the_system(here: Local, words: list[str]) -> bool:
     """Whether these words are for the engine; ends the command when the choice is none."""
     choice = os.environ.get(CHOICE, "")
     if choice not in ("", COMPOSE, PRIVATE):
@@ -76,7 +76,7 @@ def arguments(words: list[str]) -> list[str]:
     if do not in STACK:
         return [*OPERATOR, *words]
     if options := [name for name in names if name.startswith("-")]:
-        sys.exit(f"yeyak: {do} {options[0]} is for a private town ({CHOICE}=private)")
+        sys.exit(f"yeyak: {do} {options[0]} is for a private system ({CHOICE}=private)")
     return [*STACK[do], *(NAMES.get(name, name).replace(".", "-").replace("_", "-") for name in names)]
 
 

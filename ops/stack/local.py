@@ -1,4 +1,4 @@
-"""The folder `.local`: where a running town keeps its servers, state, keys and logs."""
+"""The folder `.local`: where a running system keeps its servers, state, keys and logs."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from typing import IO, Any
 from ops.stack.files import kept_secret, write_atomically
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROCESS_MARK = "TOWN_PROCESS_OF"
+PROCESS_MARK = "SYSTEM_PROCESS_OF"
 ACCOUNTS_DIR = "YEYAK_ACCOUNTS_DIR"
 SERVER_ADDRESSES = ("YEYAK_AMQP_URL", "YEYAK_RABBITMQ_API", "YEYAK_DATABASE_URL", "YEYAK_PROVIDER_DATABASE_URL")
 
@@ -23,11 +23,11 @@ class Local:
 
     @property
     def state_file(self) -> Path:
-        return self.root / "town.json"
+        return self.root / "system.json"
 
     @property
     def env_file(self) -> Path:
-        return self.root / "town.env"
+        return self.root / "system.env"
 
     @property
     def logs(self) -> Path:
@@ -58,7 +58,7 @@ class Local:
         write_atomically(self.state_file, json.dumps(state, indent=1))
 
     def read_env(self) -> dict[str, str]:
-        """What a command needs in its environment to talk to this town."""
+        """What a command needs in its environment to talk to this system."""
         try:
             lines = self.env_file.read_text().splitlines()
         except OSError:
@@ -70,7 +70,7 @@ class Local:
 
     @contextlib.contextmanager
     def only_supervisor(self) -> Iterator[None]:
-        """Hold the town; raises AlreadySupervised. The kernel lets go when the holder dies, however it dies."""
+        """Hold the system; raises AlreadySupervised. The kernel lets go when the holder dies, however it dies."""
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock_file() as lock:
             try:
@@ -83,7 +83,7 @@ class Local:
             yield
 
     def supervisor_pid(self) -> int | None:
-        """The process that holds the town now."""
+        """The process that holds the system now."""
         if not self.root.exists():
             return None
         with self._lock_file() as lock:
@@ -99,12 +99,12 @@ class Local:
 
 
 def inherited() -> dict[str, str]:
-    """The environment for processes of the town: where the servers are, the town says."""
+    """The environment for processes of the system: where the servers are, the system says."""
     return {name: value for name, value in os.environ.items() if name not in SERVER_ADDRESSES}
 
 
 class AlreadySupervised(Exception):
-    """Another supervisor holds this town."""
+    """Another supervisor holds this system."""
 
 
 def local() -> Local:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def addresses(state: Mapping[str, Any]) -> str:
-    """Where a person finds the running town."""
+    """Where a person finds the running system."""
     lines = [f"  console           {url}/", f"  gateway           {url}"] if (url := state.get("gateway_url")) else []
     if console := state.get("console_url"):
         scheme, _, rest = console.partition("://")

@@ -1,4 +1,4 @@
-"""What the town is made of: which processes, with which commands, on which ports."""
+"""What the system is made of: which processes, with which commands, on which ports."""
 
 import json
 import os
@@ -19,33 +19,33 @@ MOST_GATEWAYS = 5
 
 
 class StartFailed(Exception):
-    """One sentence: why the town cannot start, and which log to read."""
+    """One sentence: why the system cannot start, and which log to read."""
 
 
 @dataclass(frozen=True)
 class Commands:
-    """What the town is made of; tests give their own."""
+    """What the system is made of; tests give their own."""
 
     prepare: list[list[str]]
     workers: Mapping[str, list[str]]
     gateway: list[str] | None
     exporter: list[str] | None = None
-    """Audits the town again and again; is told its port."""
+    """Audits the system again and again; is told its port."""
 
 
 def real_commands() -> Commands:
     python, yeyak = sys.executable, [sys.executable, "-m", "ops.cli"]
     return Commands(
         prepare=[[*yeyak, "migrate"], [*yeyak, "topology", "apply"]],
-        workers={context: [python, "-m", "workers", context] for context in contexts_of_the_town()},
+        workers={context: [python, "-m", "workers", context] for context in all_contexts()},
         gateway=[python, "-m", "gateway_api"],
         exporter=[*yeyak, "exporter", "--port"],
     )
 
 
-def contexts_of_the_town() -> list[str]:
+def all_contexts() -> list[str]:
     """Read in a process of its own: the supervisor stays small, and outlives a broken import."""
-    program = "import json, workers.registry as town; print(json.dumps(list(town.CONTEXTS)))"
+    program = "import json, workers.registry as system; print(json.dumps(list(system.CONTEXTS)))"
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
@@ -58,7 +58,7 @@ def contexts_of_the_town() -> list[str]:
 class Plans:
     """Which processes there are, each with a name, a port and an account; the first replica is called as its context.
 
-    With a balancer, the gateways have ports of their own, and the balancer has the town's.
+    With a balancer, the gateways have ports of their own, and the balancer has the system's.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Plans:
 
     @property
     def gateway_port(self) -> int:
-        """Where the town is entered."""
+        """Where the system is entered."""
         return self._ports[BALANCER if self.balanced else GATEWAY]
 
     def names(self) -> list[str]:

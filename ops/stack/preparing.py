@@ -11,7 +11,7 @@ from ops.stack.processes import dying_with_parent
 
 
 async def prepare(command: list[str], env: Mapping[str, str], here: Local, stopping: asyncio.Event) -> None:
-    """Run a command to its end, or until the town is told to stop; raises StartFailed."""
+    """Run a command to its end, or until the system is told to stop; raises StartFailed."""
     log = here.log_of("prepare")
     process = await _started(command, env, here)
     stop = asyncio.create_task(stopping.wait())

@@ -1,4 +1,4 @@
-"""The private servers of a town: kept alive, unless a person wants one down."""
+"""The private servers of a system: kept alive, unless a person wants one down."""
 
 import asyncio
 import os
@@ -55,7 +55,7 @@ class PrivateServers:
         return next((server for server in self.all if server.name == name), None)
 
     def environment(self) -> dict[str, str]:
-        """What every process of the town gets: the addresses of others' servers; those of ours are its account's."""
+        """What every process of the system gets: the addresses of others' servers; those of ours are its account's."""
         if self.all:
             return {"YEYAK_PAYMENTS_REFUND_LOG": str(self.postgres.root / "refunds.jsonl")}
         return {name: os.environ[name] for name in SERVER_ADDRESSES if os.environ.get(name)}

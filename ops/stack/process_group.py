@@ -1,4 +1,4 @@
-"""The processes of a town: how many of each, and how they are started, watched, replaced and ended."""
+"""The processes of a system: how many of each, and how they are started, watched, replaced and ended."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -103,7 +103,7 @@ class ProcessGroup:
                     await becomes_ready(child, READY_WITHIN)
 
     def override(self, of: str, env: dict[str, str]) -> None:
-        """Settings that the processes of a context get beside the town's, from their next start on."""
+        """Settings that the processes of a context get beside the system's, from their next start on."""
         self._overrides[of] = env
 
     async def end(self) -> None:
@@ -133,7 +133,9 @@ class ProcessGroup:
         return MOST_GATEWAYS if self._plans and self._plans.balanced else 1
 
     def _why(self, of: str) -> str:
-        return ": start the town with `yeyak up --replicas 2` for more" if of == GATEWAY and self._most(of) == 1 else ""
+        return (
+            ": start the system with `yeyak up --replicas 2` for more" if of == GATEWAY and self._most(of) == 1 else ""
+        )
 
     def _add(self, plan: Plan) -> Child:
         child = Child(plan, self._here, self._changed)

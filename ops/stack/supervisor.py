@@ -1,7 +1,7 @@
-"""Keeps the town alive: the private servers, one process per context, and the gateway.
+"""Keeps the system alive: the private servers, one process per context, and the gateway.
 
 `python -m ops.stack.supervisor` starts everything in order and stays; SIGTERM or SIGINT ends everything in the
-opposite order. What it knows is in `.local/town.json`; what it can be told is in `ops.stack.control`.
+opposite order. What it knows is in `.local/system.json`; what it can be told is in `ops.stack.control`.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class Supervisor:
         self._since = datetime.now(UTC)
 
     async def run(self) -> int:
-        """Return the exit code when the town has ended."""
+        """Return the exit code when the system has ended."""
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(signum, self._stopping.set)
         async with listening(self.local.root, self.obey):
@@ -63,7 +63,7 @@ class Supervisor:
     async def obey(self, do: str, name: str, env: Env | None = None) -> Answer:
         """`ping`, `state`, `shutdown`, `ensure`; `stop`, `start`, `restart`, `scale` of a process or a server.
 
-        `restart` with `env` changes settings of a context until the town ends; `scale` reads `name=count`.
+        `restart` with `env` changes settings of a context until the system ends; `scale` reads `name=count`.
         """
         if do == "shutdown":
             self._stopping.set()
@@ -150,7 +150,7 @@ class Supervisor:
             await self.processes.look(every=tick % 4 == 0)
             if not announced and self.processes.is_ready:
                 announced = True
-                say("the town is ready\n" + addresses(self.described()))
+                say("the system is ready\n" + addresses(self.described()))
             tick += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 0.25 if not announced else 0.5)
@@ -219,7 +219,7 @@ class Supervisor:
     def _changed(self) -> None:
         try:
             self.local.write_state(self.described())
-        except OSError as error:  # a full disk must not end the town
+        except OSError as error:  # a full disk must not end the system
             say(f"{self.local.state_file} cannot be written: {error}")
 
 
@@ -236,7 +236,7 @@ def main(replicas: int = 1) -> int:
         with root.only_supervisor():
             return asyncio.run(_supervise(root, replicas))
     except AlreadySupervised:
-        say("the town is up already: `yeyak status` shows it, `yeyak down` ends it")
+        say("the system is up already: `yeyak status` shows it, `yeyak down` ends it")
         return ALREADY_SUPERVISED
 
 
@@ -245,6 +245,6 @@ async def _supervise(root: Local, replicas: int) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m ops.stack.supervisor", description="Keep the town alive.")
+    parser = argparse.ArgumentParser(prog="python -m ops.stack.supervisor", description="Keep the system alive.")
     parser.add_argument("--replicas", type=int, default=1, help="processes of each context and of the gateway")
     sys.exit(main(parser.parse_args().replicas))

@@ -59,9 +59,9 @@ class Answer:
 
 
 def issuer(settings: Settings) -> Sign:
-    """Signs tokens as the town's door accepts them; raises ValueError without a local key."""
+    """Signs tokens as the system's door accepts them; raises ValueError without a local key."""
     if settings.jwt_key is None:
-        raise ValueError("there is no key to sign with: start the town (`yeyak up`), or set YEYAK_JWT_KEY")
+        raise ValueError("there is no key to sign with: start the system (`yeyak up`), or set YEYAK_JWT_KEY")
     key = settings.jwt_key.get_secret_value()
 
     def sign(subject: str, role: Role, grade: str | None) -> str:

@@ -38,7 +38,7 @@ OWNED = {
     "storage.transfers": "payments",
 }
 """Modules of storage that a context has beside the one that is named like it."""
-NAMES_THE_TOWN = {"workers.app"}
+NAMES_THE_SYSTEM = {"workers.app"}
 """It starts contexts by their names, after everything else was imported."""
 LINES = 400
 
@@ -103,7 +103,7 @@ def _owner(listing: Listing, module: str) -> str | None:
 @rule("what all share knows no context")
 def shared(listing: Listing) -> Iterator[str]:
     for source in listing.of("storage", "workers.runtime"):
-        if _owner(listing, source.module) is not None or source.module in NAMES_THE_TOWN:
+        if _owner(listing, source.module) is not None or source.module in NAMES_THE_SYSTEM:
             continue
         for module in listing.imports(source):
             ours = module.startswith(("storage.", "workers."))
@@ -133,7 +133,7 @@ def nothing_astray(listing: Listing) -> Iterator[str]:
         ):
             continue
         if listing.context_of(source.module) is None:
-            yield f"{source.path} belongs to no context of the town"
+            yield f"{source.path} belongs to no context of the system"
 
 
 def _systems(listing: Listing) -> set[str]:

@@ -47,7 +47,7 @@ def heard(workers: list[Worker], messages: Messages) -> Iterator[str]:
             yield f"{topic} has {'readers: take it from the table' if topic in handled else 'no reader'}"
 
 
-@rule("each message belongs to a context of the town")
+@rule("each message belongs to a context of the system")
 def owned(workers: list[Worker], messages: Messages) -> Iterator[str]:
     names = {worker.name for worker in workers}
     yield from (f"{topic} belongs to nobody" for topic, message in messages.items() if message.owner() not in names)

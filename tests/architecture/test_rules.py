@@ -64,7 +64,7 @@ BITES: list[tuple[rules.Rule, str, str]] = [
     (rules.arrows, "workers/till.py", "def later():\n    from gateway_api import bakery"),
     (rules.arrows, "gateway_api/bakery.py", "import storage.till"),
     (rules.arrows, "gateway_api/bakery.py", "from ops import cli"),
-    (rules.arrows, "ops/cli.py", "from tests.support import town"),
+    (rules.arrows, "ops/cli.py", "from tests.support import system"),
     (rules.gateway, "gateway_api/bakery.py", "from workers import till"),
     (rules.gateway, "gateway_api/bakery.py", "from workers.runtime.processing.worker_runtime import WorkerRuntime"),
     (rules.gateway, "gateway_api/bakery.py", "import workers.registry"),

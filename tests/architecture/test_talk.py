@@ -1,4 +1,4 @@
-"""What is said in the town is heard by whom it concerns, and the rules about it bite."""
+"""What is said in the system is heard by whom it concerns, and the rules about it bite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SellBread(Command[None]):
 
 
 def named(message: type[Message], topic: str) -> type[Message]:
-    """A message under a wire name that the town's catalogue does not keep."""
+    """A message under a wire name that the system's catalogue does not keep."""
     made: type[Message] = type(message.__name__, (message,), {"__module__": __name__})
     made.topic = topic
     return made
@@ -76,7 +76,7 @@ class Bakery:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_the_town_obeys(name: str) -> None:
+def test_the_system_obeys(name: str) -> None:
     assert list(RULES[name](workers(), messages())) == []
 
 

@@ -12,7 +12,7 @@ from contracts.base import Caller
 from contracts.bike_sharing.deposits import TopUpDeposit
 from tests.bike_sharing.riding import SYSTEM, attempt, discrepancies
 from tests.conftest import MakeSettings
-from tests.support.town import Town, card, customer
+from tests.support.system import System, card, customer
 
 PATIENT = {
     "payments_provider_ms": 600,
@@ -26,24 +26,24 @@ and no query to holders that would be under way for a minute."""
 
 
 @asynccontextmanager
-async def bike_town(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Town]:
-    """A town of bikes at work, in which a top-up has gone through; its books must balance in the end."""
-    town = await Town(await make_settings(**(PATIENT | settings)), "bike_sharing").open()
-    await town.start(*SYSTEM)
-    while (await attempt(town, TopUpDeposit(amount=1000, payment=card(), caller=customer())))[0] != "done":
+async def bike_system(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[System]:
+    """A system of bikes at work, in which a top-up has gone through; its books must balance in the end."""
+    system = await System(await make_settings(**(PATIENT | settings)), "bike_sharing").open()
+    await system.start(*SYSTEM)
+    while (await attempt(system, TopUpDeposit(amount=1000, payment=card(), caller=customer())))[0] != "done":
         pass
     try:
-        yield town
-        await town.wait_until_idle()
-        assert await discrepancies(town) == []
+        yield system
+        await system.wait_until_idle()
+        assert await discrepancies(system) == []
     finally:
-        await town.close()
+        await system.close()
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """All contexts of bike sharing at work, shared by the stories of a file."""
-    async with bike_town(make_settings) as running:
+    async with bike_system(make_settings) as running:
         yield running
 
 

@@ -18,7 +18,7 @@ from contracts.bike_sharing.rides import EndRide, ReturnBike, ShowRide, StartRid
 from ops.audit import audit, pending_work
 from storage.bike_sharing.deposits import account_id_of
 from tests.support.messages import as_message
-from tests.support.town import STAFF, Town, card, eventually
+from tests.support.system import STAFF, System, card, eventually
 from workers.registry import CONTEXTS
 from workers.runtime.messaging import envelope
 
@@ -33,9 +33,9 @@ SYSTEM = ("payments", BIKES, RIDES, BILLING, DEPOSITS, HISTORY, "journal")
 # -- doing
 
 
-async def attempt(town: Town, message: Message, *, id: UUID | None = None) -> tuple[str, Thing]:
+async def attempt(system: System, message: Message, *, id: UUID | None = None) -> tuple[str, Thing]:
     """Ask until there is an outcome: its code (`done` or a refusal's) and its body."""
-    reply = await town.until_done(message, id=id or uuid4())
+    reply = await system.until_done(message, id=id or uuid4())
     body: Thing = json.loads(reply.body)
     return (str(body["code"]) if reply.kind == "refused" else reply.kind), body
 
@@ -44,11 +44,11 @@ def new_bike(location: str = "City Hall", condition: BikeCondition = BikeConditi
     return RegisterBike(code=f"B-{uuid4().hex[:10]}", location=location, condition=condition, caller=STAFF)
 
 
-async def bike(town: Town, location: str = "City Hall", condition: BikeCondition = BikeCondition.GOOD) -> UUID:
+async def bike(system: System, location: str = "City Hall", condition: BikeCondition = BikeCondition.GOOD) -> UUID:
     """A bike that rides has heard of."""
-    bike_id = UUID((await town.done(new_bike(location, condition)))["bike_id"])
+    bike_id = UUID((await system.done(new_bike(location, condition)))["bike_id"])
     known = "select 1 from bike_sharing_rides.bikes where bike_id = $1"
-    await eventually(partial(town.rows, RIDES, known, bike_id))
+    await eventually(partial(system.rows, RIDES, known, bike_id))
     return bike_id
 
 
@@ -56,28 +56,30 @@ def top_up(member: Caller, amount: int = 10_000, token: str = "tok_visa") -> Top
     return TopUpDeposit(amount=amount, payment=card(token), caller=member)
 
 
-async def funded(town: Town, member: Caller, amount: int = 10_000) -> Thing:
+async def funded(system: System, member: Caller, amount: int = 10_000) -> Thing:
     """Money from staff, that rides has heard of."""
-    given = await town.done(CreditDeposit(member_id=member.member_id, amount=amount, reason="a present", caller=STAFF))
-    await heard_of_balance(town, member, given["balance"], given["debt"])
+    given = await system.done(
+        CreditDeposit(member_id=member.member_id, amount=amount, reason="a present", caller=STAFF)
+    )
+    await heard_of_balance(system, member, given["balance"], given["debt"])
     return given
 
 
-async def heard_of_balance(town: Town, member: Caller, balance: int, debt: int = 0) -> None:
+async def heard_of_balance(system: System, member: Caller, balance: int, debt: int = 0) -> None:
     """Wait until rides knows what a member has and owes."""
     query = "select 1 from bike_sharing_rides.accounts where member_id = $1 and balance = $2 and debt = $3"
-    await eventually(partial(town.rows, RIDES, query, member.member_id, balance, debt))
+    await eventually(partial(system.rows, RIDES, query, member.member_id, balance, debt))
 
 
 def start(bike_id: UUID, member: Caller) -> StartRide:
     return StartRide(bike_id=bike_id, caller=member)
 
 
-async def riding(town: Town, member: Caller, bike_id: UUID | None = None) -> Thing:
+async def riding(system: System, member: Caller, bike_id: UUID | None = None) -> Thing:
     """A ride of a member who has money."""
-    if (await deposit(town, member))["balance"] < town.settings.bike_sharing_minimum_deposit:
-        await funded(town, member)
-    return await town.done(start(bike_id or await bike(town), member))
+    if (await deposit(system, member))["balance"] < system.settings.bike_sharing_minimum_deposit:
+        await funded(system, member)
+    return await system.done(start(bike_id or await bike(system), member))
 
 
 def give_back(ride: Thing, member: Caller, location: str = "Han River") -> ReturnBike:
@@ -92,9 +94,9 @@ def report(bike_id: UUID | str, condition: BikeCondition = BikeCondition.BROKEN)
     return ChangeBike(bike_id=bike_id, condition=condition)
 
 
-async def rode_for(town: Town, ride: Thing, seconds: float) -> None:
+async def rode_for(system: System, ride: Thing, seconds: float) -> None:
     """Turn the clock of one ride; the second that a request takes is left out of the last minute."""
-    await town.rows(
+    await system.rows(
         RIDES,
         "update bike_sharing_rides.rides set started_at = now() - $2 * interval '1 second' where ride_id = $1",
         UUID(ride["ride_id"]),
@@ -102,16 +104,16 @@ async def rode_for(town: Town, ride: Thing, seconds: float) -> None:
     )
 
 
-async def rode(town: Town, member: Caller, minutes: int) -> Thing:
+async def rode(system: System, member: Caller, minutes: int) -> Thing:
     """A ride of so many minutes, returned."""
-    ride = await riding(town, member)
-    await rode_for(town, ride, minutes * 60 - 30)
-    return await town.done(give_back(ride, member))
+    ride = await riding(system, member)
+    await rode_for(system, ride, minutes * 60 - 30)
+    return await system.done(give_back(ride, member))
 
 
-async def order(town: Town, *commands: Message) -> None:
+async def order(system: System, *commands: Message) -> None:
     """Tell commands by hand, in this order, each as a message of its own."""
-    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange("yeyak.commands", ensure=False)
@@ -124,16 +126,16 @@ async def order(town: Town, *commands: Message) -> None:
 # -- looking
 
 
-async def deposit(town: Town, member: Caller) -> Thing:
-    return await town.done(ShowDeposit(member_id=member.member_id, caller=member))
+async def deposit(system: System, member: Caller) -> Thing:
+    return await system.done(ShowDeposit(member_id=member.member_id, caller=member))
 
 
-async def has(town: Town, member: Caller, balance: int, debt: int = 0) -> None:
+async def has(system: System, member: Caller, balance: int, debt: int = 0) -> None:
     """Wait until a deposit stands so."""
     found: Thing = {}
 
     async def so() -> bool:
-        found.update(await deposit(town, member))
+        found.update(await deposit(system, member))
         return (found["balance"], found["debt"]) == (balance, debt)
 
     try:
@@ -142,36 +144,36 @@ async def has(town: Town, member: Caller, balance: int, debt: int = 0) -> None:
         raise AssertionError(f"{found}, not {balance} and {debt} owed") from None
 
 
-async def ledger(town: Town, member: Caller) -> list[tuple[str, int]]:
+async def ledger(system: System, member: Caller) -> list[tuple[str, int]]:
     """Kinds and amounts, oldest first."""
-    page = await town.done(ListEntries(member_id=member.member_id, caller=member))
+    page = await system.done(ListEntries(member_id=member.member_id, caller=member))
     return [(entry["kind"], entry["amount"]) for entry in reversed(page["items"])]
 
 
-async def bike_of(town: Town, bike_id: UUID | str) -> Thing:
-    return await town.done(ShowBike(bike_id=bike_id, caller=STAFF))
+async def bike_of(system: System, bike_id: UUID | str) -> Thing:
+    return await system.done(ShowBike(bike_id=bike_id, caller=STAFF))
 
 
-async def bike_is(town: Town, bike_id: UUID | str, status: str) -> Thing:
+async def bike_is(system: System, bike_id: UUID | str, status: str) -> Thing:
     """Wait until a bike stands so."""
 
     async def so() -> Thing | None:
-        found = await bike_of(town, bike_id)
+        found = await bike_of(system, bike_id)
         return found if found["status"] == status else None
 
     found: Thing = await eventually(so)
     return found
 
 
-async def ride_of(town: Town, ride_id: object) -> Thing:
-    return await town.done(ShowRide(ride_id=UUID(str(ride_id)), caller=STAFF))
+async def ride_of(system: System, ride_id: object) -> Thing:
+    return await system.done(ShowRide(ride_id=UUID(str(ride_id)), caller=STAFF))
 
 
-async def ride_is(town: Town, ride_id: object, status: str) -> Thing:
+async def ride_is(system: System, ride_id: object, status: str) -> Thing:
     """Wait until a ride is there and stands so."""
 
     async def so() -> Thing | None:
-        reply = await town.ask(ShowRide(ride_id=UUID(str(ride_id)), caller=STAFF))
+        reply = await system.ask(ShowRide(ride_id=UUID(str(ride_id)), caller=STAFF))
         found: Thing = json.loads(reply.body) if reply.kind == "done" else {}
         return found if found.get("status") == status else None
 
@@ -183,12 +185,12 @@ def bill_id_of(ride: Thing) -> UUID:
     return uuid5(UUID(ride["ride_id"]), "bill")
 
 
-async def bill_is(town: Town, ride: Thing, status: str) -> Thing:
+async def bill_is(system: System, ride: Thing, status: str) -> Thing:
     """Wait until a ride's bill is there and stands so."""
     found: Thing = {}
 
     async def so() -> bool:
-        reply = await town.ask(ShowBill(bill_id=bill_id_of(ride), caller=STAFF))
+        reply = await system.ask(ShowBill(bill_id=bill_id_of(ride), caller=STAFF))
         found.update(json.loads(reply.body) if reply.kind == "done" else {})
         return found.get("status") == status
 
@@ -199,18 +201,18 @@ async def bill_is(town: Town, ride: Thing, status: str) -> Thing:
     return found
 
 
-async def entry(town: Town, ride: Thing, min_version: int = 0, caller: Caller = STAFF) -> Thing:
+async def entry(system: System, ride: Thing, min_version: int = 0, caller: Caller = STAFF) -> Thing:
     """One ride in the history, with its timeline."""
-    return await town.done(ShowRideHistory(ride_id=ride["ride_id"], min_version=min_version, caller=caller))
+    return await system.done(ShowRideHistory(ride_id=ride["ride_id"], min_version=min_version, caller=caller))
 
 
-async def shown(town: Town, ride: Thing, status: str, bill: str | None = None) -> Thing:
+async def shown(system: System, ride: Thing, status: str, bill: str | None = None) -> Thing:
     """One ride in the history, once it and its bill stand so."""
     found: Thing = {}
 
     async def so() -> bool:
         found.clear()
-        found.update(await entry(town, ride))
+        found.update(await entry(system, ride))
         return found["status"] == status and (bill is None or (found["bill"] or {}).get("status") == bill)
 
     try:
@@ -220,12 +222,12 @@ async def shown(town: Town, ride: Thing, status: str, bill: str | None = None) -
     return found
 
 
-async def discrepancies(town: Town) -> list[str]:
-    """Whatever the audit finds once the town, and its journal, has come to rest."""
+async def discrepancies(system: System) -> list[str]:
+    """Whatever the audit finds once the system, and its journal, has come to rest."""
     absent = set(CONTEXTS) - set(SYSTEM)
-    if under_way := await pending_work(town.settings, 30, without=absent):
+    if under_way := await pending_work(system.settings, 30, without=absent):
         return under_way
-    found = await audit(town.settings, without=absent)
+    found = await audit(system.settings, without=absent)
     return [f"{invariant}: {line}" for invariant, lines in found.items() for line in lines]
 
 

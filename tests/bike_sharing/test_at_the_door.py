@@ -13,9 +13,9 @@ import pytest
 from gateway_api.app import build
 from ops.stories import bike_sharing
 from ops.stories.stage import Answer, Line, Person, Stage, issuer
-from tests.bike_sharing.conftest import bike_town
+from tests.bike_sharing.conftest import bike_system
 from tests.conftest import MakeSettings
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 
 BASE = "/v1/bike-sharing"
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
@@ -24,16 +24,16 @@ LINES: list[Line] = []
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
-    async with bike_town(make_settings, jwt_key=KEY, gateway_rate=0) as running:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
+    async with bike_system(make_settings, jwt_key=KEY, gateway_rate=0) as running:
         yield running
 
 
 @pytest.fixture
-async def stage(town: Town) -> AsyncIterator[Stage]:
-    door = httpx.ASGITransport(build(town._asker, town.settings))
+async def stage(system: System) -> AsyncIterator[Stage]:
+    door = httpx.ASGITransport(build(system._asker, system.settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
-        yield Stage(http, town.settings, issuer(town.settings), LINES.append)
+        yield Stage(http, system.settings, issuer(system.settings), LINES.append)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def new_bike(staff: Person, **more: Any) -> Answer:
     return await staff.ask("POST", f"{BASE}/bikes", {"code": uuid4().hex, "location": "City Hall"} | more)
 
 
-async def test_the_story(stage: Stage, town: Town) -> None:
+async def test_the_story(stage: Stage, system: System) -> None:
     LINES.clear()
 
     another = Stage(stage.http, stage.settings, stage.sign, LINES.append)

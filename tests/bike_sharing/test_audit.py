@@ -28,7 +28,7 @@ from tests.bike_sharing.riding import (
 from tests.conftest import MakeSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 from workers.runtime.settings import Settings
 
 A, B, D, R, V = (f"bike_sharing_{name}" for name in ("bikes", "billing", "deposits", "rides", "ride_history"))
@@ -97,7 +97,7 @@ ROUNDS = [
 
 @dataclass(frozen=True)
 class Original:
-    """What a town without discrepancies left behind: rides paid, owed, paid off, and one that goes on."""
+    """What a system without discrepancies left behind: rides paid, owed, paid off, and one that goes on."""
 
     settings: Settings
     servers: Servers
@@ -111,22 +111,22 @@ class Original:
 
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings, servers: Servers) -> Original:
-    town = await Town(await make_settings(**PATIENT), "bike_sharing").open()
-    await town.start(*SYSTEM)
+    system = await System(await make_settings(**PATIENT), "bike_sharing").open()
+    await system.start(*SYSTEM)
     kim, lee, jun = customer(), customer(), customer()
-    await attempt(town, top_up(kim, 5_000))
-    await heard_of_balance(town, kim, 5_000)
-    await shown(town, await rode(town, kim, 2), "RETURNED", "CLOSED")
+    await attempt(system, top_up(kim, 5_000))
+    await heard_of_balance(system, kim, 5_000)
+    await shown(system, await rode(system, kim, 2), "RETURNED", "CLOSED")
     for member, pays in ((lee, True), (jun, False)):
-        await funded(town, member, 2_000)
-        await bill_is(town, await rode(town, member, 30), "OWED")
+        await funded(system, member, 2_000)
+        await bill_is(system, await rode(system, member, 30), "OWED")
         if pays:
-            await attempt(town, top_up(member, 4_000))
-            await has(town, member, 3_000)
-    await riding(town, customer())
-    assert await discrepancies(town) == []
-    await town.close()
-    return Original(town.settings, servers)
+            await attempt(system, top_up(member, 4_000))
+            await has(system, member, 3_000)
+    await riding(system, customer())
+    assert await discrepancies(system) == []
+    await system.close()
+    return Original(system.settings, servers)
 
 
 @pytest.mark.parametrize("number", range(len(ROUNDS)))

@@ -30,7 +30,7 @@ from tests.bike_sharing.riding import (
 )
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 from workers.runtime.processing import failpoints
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "4"))
@@ -52,60 +52,60 @@ TRUE = {
 """Answers, and the rows that agree with them."""
 
 
-async def play(town: Town, plans: list[Plan], name: str, plan: Plan) -> list[str]:
-    """One story under a plan of crashes; what is wrong with its answer once the town is quiet."""
+async def play(system: System, plans: list[Plan], name: str, plan: Plan) -> list[str]:
+    """One story under a plan of crashes; what is wrong with its answer once the system is quiet."""
     kim, request_id = customer(), uuid4()
     if name == "start":
-        bike_id = await bike(town)
-        await funded(town, kim)
-    await town.wait_until_idle()
+        bike_id = await bike(system)
+        await funded(system, kim)
+    await system.wait_until_idle()
     plans.append(plan)
     wish = start(bike_id, kim) if name == "start" else top_up(kim)
-    reply = await town.until_done(wish, id=request_id)
+    reply = await system.until_done(wish, id=request_id)
     await asyncio.gather(*plan.crashes)
-    await town.wait_until_idle(within=40)
+    await system.wait_until_idle(within=40)
     plans.append(Plan())
     code = json.loads(reply.body).get("code") if reply.kind == "refused" else reply.kind
-    row = await town.one(*((RIDES, RIDE) if name == "start" else (DEPOSITS, TOP_UP)), request_id)
+    row = await system.one(*((RIDES, RIDE) if name == "start" else (DEPOSITS, TOP_UP)), request_id)
     wrong = [] if (code, row["status"]) in TRUE else [f"answered {code}, and it is {row['status']}"]
-    return wrong + await _afterwards(town, name, kim, request_id, row["status"])
+    return wrong + await _afterwards(system, name, kim, request_id, row["status"])
 
 
-async def _afterwards(town: Town, name: str, kim: Caller, request_id: UUID, status: str) -> list[str]:
+async def _afterwards(system: System, name: str, kim: Caller, request_id: UUID, status: str) -> list[str]:
     """A member whose ride came to nothing rides the same bike; one who rides is brought back."""
     if name != "start":
         return []
     if status == "NOT_STARTED":
-        row = await town.one(RIDES, "select bike_id from bike_sharing_rides.rides where ride_id = $1", request_id)
+        row = await system.one(RIDES, "select bike_id from bike_sharing_rides.rides where ride_id = $1", request_id)
         code = "bike_unavailable"
         while code == "bike_unavailable":  # a busy machine may be silent for once: a new try is another ride
-            code, ride = await attempt(town, start(row["bike_id"], kim))
+            code, ride = await attempt(system, start(row["bike_id"], kim))
         if code != "done":
             return [f"the bike cannot be ridden: {code}"]
         request_id = UUID(ride["ride_id"])
-    code, _ = await attempt(town, end({"ride_id": request_id}))
+    code, _ = await attempt(system, end({"ride_id": request_id}))
     return [] if code == "done" else [f"the ride cannot be ended: {code}"]
 
 
 async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
-    """One town works through the plans that are left."""
-    town = await Town(await make_settings(**QUICK), "bike_sharing").open()
-    plans = follow(town)
+    """One system works through the plans that are left."""
+    system = await System(await make_settings(**QUICK), "bike_sharing").open()
+    plans = follow(system)
     plans.append(Plan())
-    await town.start(*SYSTEM)
+    await system.start(*SYSTEM)
     try:
         while not work.empty():
             name, plan = work.get_nowait()
-            problems = await play(town, plans, name, plan)
+            problems = await play(system, plans, name, plan)
             seen[name] += 1
             if problems:
                 found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {problems}")
-        found += await discrepancies(town)
+        found += await discrepancies(system)
     finally:
         plans.append(Plan())
-        await town.close()
+        await system.close()
 
 
 async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:

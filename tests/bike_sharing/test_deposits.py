@@ -41,7 +41,7 @@ from tests.bike_sharing.riding import (
     start,
     top_up,
 )
-from tests.support.town import STAFF, Town, eventually
+from tests.support.system import STAFF, System, eventually
 
 NOW = datetime.now(UTC)
 
@@ -52,10 +52,10 @@ def fee(member: Caller, amount: int, *, minutes_ago: float = 0, bill_id: UUID | 
     return TakeFee(bill_id=id, ride_id=uuid4(), member_id=member.member_id, amount=amount, ended_at=ended_at)
 
 
-async def test_a_top_up_is_paid_and_in_the_ledger(town: Town, kim: Caller) -> None:
-    before = await deposit(town, kim)
+async def test_a_top_up_is_paid_and_in_the_ledger(system: System, kim: Caller) -> None:
+    before = await deposit(system, kim)
 
-    done = await town.done(top_up(kim, 10_000))
+    done = await system.done(top_up(kim, 10_000))
 
     assert before == {"member_id": kim.member_id, "balance": 0, "debt": 0}
     assert (done["status"], done["balance"], done["debt"]) == ("COMPLETED", 10_000, 0)
@@ -64,97 +64,97 @@ async def test_a_top_up_is_paid_and_in_the_ledger(town: Town, kim: Caller) -> No
         "status": "APPROVED",
         "amount": 10_000,
     }
-    assert await ledger(town, kim) == [("TOP_UP", 10_000)]
-    assert await town.done(ShowTopUp(top_up_id=done["top_up_id"], caller=kim)) == done
+    assert await ledger(system, kim) == [("TOP_UP", 10_000)]
+    assert await system.done(ShowTopUp(top_up_id=done["top_up_id"], caller=kim)) == done
 
 
-async def test_a_declined_card_leaves_a_top_up_that_is_rejected(town: Town, kim: Caller) -> None:
-    refusal = await town.refused(top_up(kim, token="tok_declined"))
+async def test_a_declined_card_leaves_a_top_up_that_is_rejected(system: System, kim: Caller) -> None:
+    refusal = await system.refused(top_up(kim, token="tok_declined"))
 
     assert (refusal["code"], refusal["reason"]) == ("payment_declined", "insufficient_funds")
-    shown = await town.done(ShowTopUp(top_up_id=refusal["top_up_id"], caller=kim))
+    shown = await system.done(ShowTopUp(top_up_id=refusal["top_up_id"], caller=kim))
     assert (shown["status"], shown["payment"]["status"], shown["balance"]) == ("REJECTED", "DECLINED", None)
-    assert await deposit(town, kim) == {"member_id": kim.member_id, "balance": 0, "debt": 0}
+    assert await deposit(system, kim) == {"member_id": kim.member_id, "balance": 0, "debt": 0}
 
 
-async def test_a_silent_payment_cancels_the_top_up_and_leaves_no_charge(town: Town, kim: Caller) -> None:
+async def test_a_silent_payment_cancels_the_top_up_and_leaves_no_charge(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
-    code, refusal = await attempt(town, top_up(kim, token="tok_slow"), id=request_id)
-    again = await attempt(town, top_up(kim, token="tok_slow"), id=request_id)
+    code, refusal = await attempt(system, top_up(kim, token="tok_slow"), id=request_id)
+    again = await attempt(system, top_up(kim, token="tok_slow"), id=request_id)
 
     assert code == "payment_unavailable"
     assert again == (code, refusal)
-    cancelled = await town.done(ShowTopUp(top_up_id=request_id, caller=kim))
+    cancelled = await system.done(ShowTopUp(top_up_id=request_id, caller=kim))
     assert (cancelled["status"], cancelled["reason"]) == ("CANCELLED", "payment_unavailable")
 
     async def voided() -> bool:
-        shown = await town.done(ShowTopUp(top_up_id=request_id, caller=kim))
+        shown = await system.done(ShowTopUp(top_up_id=request_id, caller=kim))
         return bool(shown["payment"]["status"] == "VOIDED")
 
     await eventually(voided, within=20)
     query = "select coalesce(sum(captured - voided - refunded), 0) as kept from provider.charges where key = $1"
-    assert (await town.one("provider", query, uuid5(request_id, "payment")))["kept"] == 0
-    assert (await ledger(town, kim), (await deposit(town, kim))["balance"]) == ([], 0)
-    assert (await town.done(top_up(kim, 1000)))["balance"] == 1000
+    assert (await system.one("provider", query, uuid5(request_id, "payment")))["kept"] == 0
+    assert (await ledger(system, kim), (await deposit(system, kim))["balance"]) == ([], 0)
+    assert (await system.done(top_up(kim, 1000)))["balance"] == 1000
 
 
-async def test_fifty_posts_of_one_top_up_at_once_are_one(town: Town, kim: Caller) -> None:
+async def test_fifty_posts_of_one_top_up_at_once_are_one(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
-    answers = await asyncio.gather(*(attempt(town, top_up(kim, 5000), id=request_id) for _ in range(50)))
+    answers = await asyncio.gather(*(attempt(system, top_up(kim, 5000), id=request_id) for _ in range(50)))
 
     assert all(answer == answers[0] for answer in answers)
-    assert await ledger(town, kim) == [("TOP_UP", 5000)]
+    assert await ledger(system, kim) == [("TOP_UP", 5000)]
 
 
-async def test_top_ups_at_once_are_all_counted(town: Town, kim: Caller) -> None:
+async def test_top_ups_at_once_are_all_counted(system: System, kim: Caller) -> None:
     amounts = [1000 + number for number in range(10)]
 
-    outcomes = await asyncio.gather(*(attempt(town, top_up(kim, amount)) for amount in amounts))
+    outcomes = await asyncio.gather(*(attempt(system, top_up(kim, amount)) for amount in amounts))
 
     assert [code for code, _ in outcomes] == ["done"] * 10
-    assert (await deposit(town, kim))["balance"] == sum(amounts)
-    await balances_add_up(town, kim)
+    assert (await deposit(system, kim))["balance"] == sum(amounts)
+    await balances_add_up(system, kim)
 
 
-async def test_a_fee_that_is_ordered_many_times_at_once_is_taken_once(town: Town, kim: Caller) -> None:
-    await funded(town, kim, 5000)
-    ride = await rode(town, kim, 3)
-    bill = await bill_is(town, ride, "CLOSED")
+async def test_a_fee_that_is_ordered_many_times_at_once_is_taken_once(system: System, kim: Caller) -> None:
+    await funded(system, kim, 5000)
+    ride = await rode(system, kim, 3)
+    bill = await bill_is(system, ride, "CLOSED")
     again = fee(kim, 300, bill_id=UUID(bill["bill_id"]))
 
-    await order(town, *[again] * 20)
-    await town.wait_until_idle()
+    await order(system, *[again] * 20)
+    await system.wait_until_idle()
 
-    assert await ledger(town, kim) == [("CREDIT", 5000), ("FEE", -300)]
-    assert (await bill_is(town, ride, "CLOSED"))["version"] == bill["version"]
+    assert await ledger(system, kim) == [("CREDIT", 5000), ("FEE", -300)]
+    assert (await bill_is(system, ride, "CLOSED"))["version"] == bill["version"]
 
 
-async def test_debts_are_paid_oldest_first_and_in_parts(town: Town, kim: Caller) -> None:
+async def test_debts_are_paid_oldest_first_and_in_parts(system: System, kim: Caller) -> None:
     """The second ride was begun before anybody could know of the debt of the first; either fee may be taken first."""
-    await funded(town, kim, 2_000)
-    await town.stop(DEPOSITS)
-    first = await _ridden(town, kim, 35)
-    second = await _ridden(town, kim, 30)
-    await town.start(DEPOSITS)
-    older, newer = [(await bill_is(town, ride, "OWED"))["owed"] for ride in (first, second)]
-    await has(town, kim, 0, debt=4_500)
+    await funded(system, kim, 2_000)
+    await system.stop(DEPOSITS)
+    first = await _ridden(system, kim, 35)
+    second = await _ridden(system, kim, 30)
+    await system.start(DEPOSITS)
+    older, newer = [(await bill_is(system, ride, "OWED"))["owed"] for ride in (first, second)]
+    await has(system, kim, 0, debt=4_500)
 
-    a = await town.done(top_up(kim, 1_000))
-    await owes(town, first, older - 1_000)
-    untouched = await town.done(ShowBill(bill_id=bill_id_of(second), caller=STAFF))
-    b = await town.done(top_up(kim, older - 500))
-    await owes(town, second, newer - 500)
-    closed = await bill_is(town, first, "CLOSED")
-    c = await town.done(CreditDeposit(member_id=kim.member_id, amount=5_000, reason="sorry", caller=STAFF))
+    a = await system.done(top_up(kim, 1_000))
+    await owes(system, first, older - 1_000)
+    untouched = await system.done(ShowBill(bill_id=bill_id_of(second), caller=STAFF))
+    b = await system.done(top_up(kim, older - 500))
+    await owes(system, second, newer - 500)
+    closed = await bill_is(system, first, "CLOSED")
+    c = await system.done(CreditDeposit(member_id=kim.member_id, amount=5_000, reason="sorry", caller=STAFF))
 
     assert (older, newer) in ((1_500, 3_000), (3_500, 1_000))
     assert (untouched["status"], untouched["owed"], closed["paid"]) == ("OWED", newer, 3_500)
     assert [(top["balance"], top["debt"]) for top in (a, b)] == [(0, 3_500), (0, newer - 500)]
     assert (c["balance"], c["debt"]) == (5_500 - newer, 0)
-    assert (await bill_is(town, second, "CLOSED"))["paid"] == 3_000
-    assert await ledger(town, kim) == [
+    assert (await bill_is(system, second, "CLOSED"))["paid"] == 3_000
+    assert await ledger(system, kim) == [
         ("CREDIT", 2_000),
         ("FEE", -2_000),
         ("TOP_UP", 1_000),
@@ -165,48 +165,48 @@ async def test_debts_are_paid_oldest_first_and_in_parts(town: Town, kim: Caller)
         ("CREDIT", 5_000),
         ("DEBT", 500 - newer),
     ]
-    await balances_add_up(town, kim)
+    await balances_add_up(system, kim)
 
 
-async def test_fees_and_top_ups_at_once_in_whatever_order_leave_what_is_left(town: Town, kim: Caller) -> None:
+async def test_fees_and_top_ups_at_once_in_whatever_order_leave_what_is_left(system: System, kim: Caller) -> None:
     fees = [fee(kim, 700, minutes_ago=number) for number in range(10)]
 
     await asyncio.gather(
-        order(town, *fees, *fees),
-        *(attempt(town, top_up(kim, 1_500)) for _ in range(4)),
-        *(attempt(town, top_up(kim, 1_000)) for _ in range(4)),
+        order(system, *fees, *fees),
+        *(attempt(system, top_up(kim, 1_500)) for _ in range(4)),
+        *(attempt(system, top_up(kim, 1_000)) for _ in range(4)),
     )
 
-    await has(town, kim, 3_000)
-    await town.wait_until_idle()
-    lines = await ledger(town, kim)
+    await has(system, kim, 3_000)
+    await system.wait_until_idle()
+    lines = await ledger(system, kim)
     assert sum(amount for _, amount in lines) == 3_000
     assert sum(amount for kind, amount in lines if kind in ("FEE", "DEBT")) == -7_000
-    await balances_add_up(town, kim)
+    await balances_add_up(system, kim)
 
 
-async def balances_add_up(town: Town, member: Caller) -> None:
+async def balances_add_up(system: System, member: Caller) -> None:
     """Each line of the ledger leaves the sum of all lines up to it."""
-    page = await town.done(ListEntries(member_id=member.member_id, caller=member, limit=200))
+    page = await system.done(ListEntries(member_id=member.member_id, caller=member, limit=200))
     lines = page["items"][::-1]
     assert [line["balance_after"] for line in lines] == list(accumulate(line["amount"] for line in lines))
 
 
-async def owes(town: Town, ride: Thing, won: int) -> None:
+async def owes(system: System, ride: Thing, won: int) -> None:
     """Wait until so much is owed on a ride's bill."""
 
     async def so() -> bool:
-        bill = await town.done(ShowBill(bill_id=bill_id_of(ride), caller=STAFF))
+        bill = await system.done(ShowBill(bill_id=bill_id_of(ride), caller=STAFF))
         return bool(bill["owed"] == won)
 
     await eventually(so)
 
 
-async def _ridden(town: Town, member: Caller, minutes: int) -> Thing:
+async def _ridden(system: System, member: Caller, minutes: int) -> Thing:
     """A ride while nobody can be asked about the deposit."""
-    ride = await town.done(start(await bike(town), member))
-    await rode_for(town, ride, minutes * 60 - 30)
-    return await town.done(give_back(ride, member))
+    ride = await system.done(start(await bike(system), member))
+    await rode_for(system, ride, minutes * 60 - 30)
+    return await system.done(give_back(ride, member))
 
 
 @pytest.mark.parametrize(
@@ -221,34 +221,34 @@ async def _ridden(town: Town, member: Caller, minutes: int) -> Thing:
         " select account_id, 'TOP_UP', 1, 1, top_up_id from bike_sharing_deposits.entries where kind = 'TOP_UP'",
     ],
 )
-async def test_the_database_itself_keeps_the_books_straight(town: Town, kim: Caller, line: str) -> None:
-    await town.done(top_up(kim, 5000))
-    await bill_is(town, await rode(town, kim, 1), "CLOSED")
+async def test_the_database_itself_keeps_the_books_straight(system: System, kim: Caller, line: str) -> None:
+    await system.done(top_up(kim, 5000))
+    await bill_is(system, await rode(system, kim, 1), "CLOSED")
 
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
-        await town.rows(DEPOSITS, line)
+        await system.rows(DEPOSITS, line)
 
 
-async def test_everybody_sees_what_is_theirs(town: Town, kim: Caller, lee: Caller) -> None:
-    mine = await town.done(top_up(kim, 1000))
+async def test_everybody_sees_what_is_theirs(system: System, kim: Caller, lee: Caller) -> None:
+    mine = await system.done(top_up(kim, 1000))
 
-    assert (await town.refused(ShowTopUp(top_up_id=mine["top_up_id"], caller=lee)))["code"] == "not_found"
-    assert (await town.refused(ListEntries(member_id=kim.member_id, caller=lee)))["code"] == "not_found"
-    assert (await town.refused(ShowDeposit(member_id="nobody", caller=STAFF)))["code"] == "not_found"
-    assert (await town.done(ShowDeposit(member_id=kim.member_id, caller=STAFF)))["balance"] == 1000
-    listed = await town.done(ListTopUps(member_id=kim.member_id, status=TopUpStatus.COMPLETED))
+    assert (await system.refused(ShowTopUp(top_up_id=mine["top_up_id"], caller=lee)))["code"] == "not_found"
+    assert (await system.refused(ListEntries(member_id=kim.member_id, caller=lee)))["code"] == "not_found"
+    assert (await system.refused(ShowDeposit(member_id="nobody", caller=STAFF)))["code"] == "not_found"
+    assert (await system.done(ShowDeposit(member_id=kim.member_id, caller=STAFF)))["balance"] == 1000
+    listed = await system.done(ListTopUps(member_id=kim.member_id, status=TopUpStatus.COMPLETED))
     assert [item["top_up_id"] for item in listed["items"]] == [mine["top_up_id"]]
-    accounts = await town.done(ListDeposits(limit=200))
+    accounts = await system.done(ListDeposits(limit=200))
     assert str(account_of(kim)) in [account["account_id"] for account in accounts["items"]]
 
 
-async def test_pages_of_the_ledger_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
+async def test_pages_of_the_ledger_neither_skip_nor_repeat(system: System, kim: Caller) -> None:
     for amount in range(1, 6):
-        await funded(town, kim, amount)
+        await funded(system, kim, amount)
     seen, cursor = [], None
 
     while True:
-        page = await town.done(ListEntries(member_id=kim.member_id, limit=2, cursor=cursor, caller=kim))
+        page = await system.done(ListEntries(member_id=kim.member_id, limit=2, cursor=cursor, caller=kim))
         seen += [entry["amount"] for entry in page["items"]]
         if (cursor := page["next_cursor"]) is None:
             break

@@ -12,7 +12,7 @@ import pytest
 from contracts.base import Caller
 from contracts.bike_sharing.bikes import ChangeBike, HoldReleased, ReleaseBike, TakeBike
 from contracts.bike_sharing.rides import SettleHold
-from tests.bike_sharing.conftest import bike_town
+from tests.bike_sharing.conftest import bike_system
 from tests.bike_sharing.riding import (
     BIKES,
     RIDES,
@@ -34,14 +34,14 @@ from tests.bike_sharing.riding import (
     start,
 )
 from tests.conftest import MakeSettings
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.processing import failpoints
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
-    """A town in which bikes soon asks who holds them."""
-    async with bike_town(make_settings, bike_sharing_ask_holder_seconds=0.1) as running:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
+    """A system in which bikes soon asks who holds them."""
+    async with bike_system(make_settings, bike_sharing_ask_holder_seconds=0.1) as running:
         yield running
 
 
@@ -50,70 +50,70 @@ def take(bike_id: UUID, ride_id: UUID, member: Caller) -> TakeBike:
 
 
 async def test_a_bike_whose_ride_never_came_to_be_is_freed_once_its_holder_has_been_asked(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    bike_id, ride_id = await bike(town), uuid4()
-    await funded(town, kim)
-    await town.stop(RIDES)
-    await town.done(take(bike_id, ride_id, kim))
+    bike_id, ride_id = await bike(system), uuid4()
+    await funded(system, kim)
+    await system.stop(RIDES)
+    await system.done(take(bike_id, ride_id, kim))
 
     async def asked_again_and_again() -> bool:
-        waiting = await town._bus.inspect_queue(f"{SettleHold.topic}@{RIDES}")
+        waiting = await system._bus.inspect_queue(f"{SettleHold.topic}@{RIDES}")
         return waiting is not None and waiting[0] >= 3
 
     await eventually(asked_again_and_again)
-    held = await bike_of(town, bike_id)
-    await town.start(RIDES)
+    held = await bike_of(system, bike_id)
+    await system.start(RIDES)
 
     assert held["status"] == "IN_USE"
-    await bike_is(town, bike_id, "AVAILABLE")
-    assert (await ride_is(town, ride_id, "NOT_STARTED"))["reason"] == "bike_unavailable"
-    late, refusal = await attempt(town, start(bike_id, kim), id=ride_id)
+    await bike_is(system, bike_id, "AVAILABLE")
+    assert (await ride_is(system, ride_id, "NOT_STARTED"))["reason"] == "bike_unavailable"
+    late, refusal = await attempt(system, start(bike_id, kim), id=ride_id)
     assert (late, refusal["current_status"]) == ("bike_unavailable", "NOT_STARTED")
-    assert (await bike_of(town, bike_id))["status"] == "AVAILABLE"
+    assert (await bike_of(system, bike_id))["status"] == "AVAILABLE"
 
 
-async def test_a_ride_that_stands_is_confirmed_and_keeps_its_bike(town: Town, kim: Caller) -> None:
-    ride = await riding(town, kim)
+async def test_a_ride_that_stands_is_confirmed_and_keeps_its_bike(system: System, kim: Caller) -> None:
+    ride = await riding(system, kim)
 
     async def confirmed() -> bool:
         query = "select 1 from bike_sharing_bikes.holds where ride_id = $1 and confirmed"
-        return bool(await town.rows(BIKES, query, UUID(ride["ride_id"])))
+        return bool(await system.rows(BIKES, query, UUID(ride["ride_id"])))
 
     await eventually(confirmed)
 
-    assert (await bike_of(town, ride["bike_id"]))["status"] == "IN_USE"
-    await town.done(give_back(ride, kim))
-    await bike_is(town, ride["bike_id"], "AVAILABLE")
+    assert (await bike_of(system, ride["bike_id"]))["status"] == "IN_USE"
+    await system.done(give_back(ride, kim))
+    await bike_is(system, ride["bike_id"], "AVAILABLE")
 
 
-async def test_a_release_that_overtakes_its_take_refuses_it(town: Town, kim: Caller) -> None:
-    bike_id, ride_id = await bike(town), uuid4()
+async def test_a_release_that_overtakes_its_take_refuses_it(system: System, kim: Caller) -> None:
+    bike_id, ride_id = await bike(system), uuid4()
     release = ReleaseBike(bike_id=bike_id, ride_id=ride_id)
 
-    await order(town, release, release)
-    await eventually(lambda: _released(town, ride_id, times=2))
+    await order(system, release, release)
+    await eventually(lambda: _released(system, ride_id, times=2))
 
-    assert (await town.refused(take(bike_id, ride_id, kim)))["code"] == "hold_released"
-    assert (await bike_of(town, bike_id))["status"] == "AVAILABLE"
-    assert (await bike_of(town, bike_id))["version"] == 1
+    assert (await system.refused(take(bike_id, ride_id, kim)))["code"] == "hold_released"
+    assert (await bike_of(system, bike_id))["status"] == "AVAILABLE"
+    assert (await bike_of(system, bike_id))["version"] == 1
 
 
-async def _released(town: Town, ride_id: UUID, times: int) -> bool:
+async def _released(system: System, ride_id: UUID, times: int) -> bool:
     """Each release says so, also when there was nothing to release."""
-    return sum(said["ride_id"] == str(ride_id) for said in town.said(HoldReleased.topic)) >= times
+    return sum(said["ride_id"] == str(ride_id) for said in system.said(HoldReleased.topic)) >= times
 
 
-async def test_a_release_of_one_ride_leaves_the_bike_to_another(town: Town, kim: Caller) -> None:
-    bike_id, other = await bike(town), uuid4()
-    ride = await riding(town, kim, bike_id)
+async def test_a_release_of_one_ride_leaves_the_bike_to_another(system: System, kim: Caller) -> None:
+    bike_id, other = await bike(system), uuid4()
+    ride = await riding(system, kim, bike_id)
 
-    await order(town, ReleaseBike(bike_id=bike_id, ride_id=other, location="Seoul Station"))
-    await eventually(lambda: _released(town, other, times=1))
+    await order(system, ReleaseBike(bike_id=bike_id, ride_id=other, location="Seoul Station"))
+    await eventually(lambda: _released(system, other, times=1))
 
-    left = await bike_of(town, bike_id)
+    left = await bike_of(system, bike_id)
     assert (left["status"], left["location"]) == ("IN_USE", "City Hall")
-    await town.done(give_back(ride, kim))
+    await system.done(give_back(ride, kim))
 
 
 @contextmanager
@@ -135,66 +135,66 @@ def first_answer_of_bikes_is_held_back(monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 async def test_a_bike_that_was_taken_without_an_answer_is_free_again(
-    town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
+    system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bike_id, request_id = await bike(town), uuid4()
-    await funded(town, kim)
-    await town.wait_until_idle()
+    bike_id, request_id = await bike(system), uuid4()
+    await funded(system, kim)
+    await system.wait_until_idle()
 
     with first_answer_of_bikes_is_held_back(monkeypatch):
-        refusal = await town.refused(start(bike_id, kim), id=request_id)
+        refusal = await system.refused(start(bike_id, kim), id=request_id)
 
     assert (refusal["code"], refusal["current_status"]) == ("bike_unavailable", "NOT_STARTED")
     assert refusal["ride_id"] == str(request_id)
-    await bike_is(town, bike_id, "AVAILABLE")
-    ride = await town.done(start(bike_id, kim))
-    seen = await shown(town, {"ride_id": str(request_id)}, "NOT_STARTED")
+    await bike_is(system, bike_id, "AVAILABLE")
+    ride = await system.done(start(bike_id, kim))
+    seen = await shown(system, {"ride_id": str(request_id)}, "NOT_STARTED")
     assert (seen["reason"], seen["bill"], seen["balance_after"]) == ("bike_unavailable", None, None)
-    await town.done(give_back(ride, kim))
+    await system.done(give_back(ride, kim))
 
 
-async def test_rides_that_dies_between_request_and_answer_ends_the_ride_by_itself(town: Town, kim: Caller) -> None:
-    bike_id, request_id = await bike(town), uuid4()
-    await funded(town, kim)
+async def test_rides_that_dies_between_request_and_answer_ends_the_ride_by_itself(system: System, kim: Caller) -> None:
+    bike_id, request_id = await bike(system), uuid4()
+    await funded(system, kim)
     killed: list[asyncio.Task[None]] = []
 
     async def crash(context: str, place: str) -> None:
         if (context, place) == (RIDES, "heard") and not killed:
-            killed.append(asyncio.create_task(town.kill(RIDES)))
+            killed.append(asyncio.create_task(system.kill(RIDES)))
             await asyncio.Event().wait()
 
     failpoints.hook = crash
     try:
-        await town.ask(start(bike_id, kim), id=request_id, within=1)
+        await system.ask(start(bike_id, kim), id=request_id, within=1)
     finally:
         failpoints.hook = None
     await asyncio.gather(*killed)
-    assert (await bike_of(town, bike_id))["status"] == "IN_USE"
-    await town.start(RIDES)
+    assert (await bike_of(system, bike_id))["status"] == "IN_USE"
+    await system.start(RIDES)
 
-    assert (await ride_is(town, request_id, "NOT_STARTED"))["reason"] == "bike_unavailable"
-    await bike_is(town, bike_id, "AVAILABLE")
+    assert (await ride_is(system, request_id, "NOT_STARTED"))["reason"] == "bike_unavailable"
+    await bike_is(system, bike_id, "AVAILABLE")
 
 
 async def test_a_ride_that_is_open_for_too_long_ends_by_itself(make_settings: MakeSettings, kim: Caller) -> None:
-    async with bike_town(make_settings, bike_sharing_ride_hours=0.5 / 3600, bike_sharing_fee_at_most=70) as town:
-        ride = await riding(town, kim)
+    async with bike_system(make_settings, bike_sharing_ride_hours=0.5 / 3600, bike_sharing_fee_at_most=70) as system:
+        ride = await riding(system, kim)
 
-        ended = await ride_is(town, ride["ride_id"], "ENDED_AT_CAP")
+        ended = await ride_is(system, ride["ride_id"], "ENDED_AT_CAP")
 
         assert (ended["minutes"], ended["fee"], ended["reason"]) == (1, 70, "longest_time_over")
-        assert (await bike_is(town, ride["bike_id"], "AVAILABLE"))["location"] == "City Hall"
-        assert (await bill_is(town, ride, "CLOSED"))["amount"] == 70
-        late: Thing = await town.refused(give_back(ride, kim))
+        assert (await bike_is(system, ride["bike_id"], "AVAILABLE"))["location"] == "City Hall"
+        assert (await bill_is(system, ride, "CLOSED"))["amount"] == 70
+        late: Thing = await system.refused(give_back(ride, kim))
         assert (late["code"], late["current_status"]) == ("wrong_state", "ENDED_AT_CAP")
-        assert (await ride_of(town, ride["ride_id"])) == ended
+        assert (await ride_of(system, ride["ride_id"])) == ended
 
 
 async def test_a_place_that_is_not_in_the_list_is_refused_before_anything_else(
     make_settings: MakeSettings, kim: Caller
 ) -> None:
-    async with bike_town(make_settings, bike_sharing_locations=["City Hall", "Han River"]) as town:
-        ride = await riding(town, kim)
+    async with bike_system(make_settings, bike_sharing_locations=["City Hall", "Han River"]) as system:
+        ride = await riding(system, kim)
         nobodys = {"ride_id": str(uuid4())}
 
         wishes = [
@@ -204,8 +204,8 @@ async def test_a_place_that_is_not_in_the_list_is_refused_before_anything_else(
             give_back(nobodys, kim, "Atlantis"),
             end(ride, location="Atlantis"),
         ]
-        refusals = [await town.refused(wish) for wish in wishes]
+        refusals = [await system.refused(wish) for wish in wishes]
 
         assert [refusal["code"] for refusal in refusals] == ["invalid"] * 5
         assert {refusal["errors"][0]["field"] for refusal in refusals} == {"location"}
-        assert (await town.done(give_back(ride, kim, "Han River")))["status"] == "RETURNED"
+        assert (await system.done(give_back(ride, kim, "Han River")))["status"] == "RETURNED"

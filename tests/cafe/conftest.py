@@ -16,7 +16,7 @@ from gateway_api.tokens import issue
 from ops.audit import audit
 from tests.cafe.words import ALL
 from tests.conftest import MakeSettings
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 PATIENT = {"cafe_price_ms": 3000, "jwt_key": SecretStr(KEY), "gateway_rate": 0}
@@ -39,27 +39,27 @@ class Door:
 
 
 @asynccontextmanager
-async def cafe_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Town]:
+async def cafe_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[System]:
     """A café whose audit must find nothing in the end."""
-    town = await Town(await make_settings(**(PATIENT | settings)), "cafe").open()
-    await town.start(*ALL, "journal")
-    yield town
-    await town.wait_until_idle()
-    assert {name: found for name, found in (await audit(town.settings)).items() if found} == {}
-    await town.close()
+    system = await System(await make_settings(**(PATIENT | settings)), "cafe").open()
+    await system.start(*ALL, "journal")
+    yield system
+    await system.wait_until_idle()
+    assert {name: found for name, found in (await audit(system.settings)).items() if found} == {}
+    await system.close()
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """All contexts of the café, shared by the stories of a file."""
     async with cafe_with(make_settings) as running:
         yield running
 
 
 @pytest.fixture
-async def door(town: Town) -> AsyncIterator[Door]:
-    """The gateway of the town."""
-    transport = httpx.ASGITransport(build(town._asker, town.settings), raise_app_exceptions=False)
+async def door(system: System) -> AsyncIterator[Door]:
+    """The gateway of the system."""
+    transport = httpx.ASGITransport(build(system._asker, system.settings), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://door/v1/cafe", timeout=30) as http:
         yield Door(http)
 

@@ -25,7 +25,7 @@ from tests.cafe.words import (
     stands,
     told_of,
 )
-from tests.support.town import STAFF, Town
+from tests.support.system import STAFF, System
 
 Wish = Callable[[Thing, Caller], Message]
 
@@ -61,24 +61,24 @@ ALLOWED = {
 }
 
 
-async def order_at(town: Town, member: Caller, status: str) -> Thing:
+async def order_at(system: System, member: Caller, status: str) -> Thing:
     """An order that has come so far."""
-    order = await town.done(order_of(await town.done(new_item()), member))
+    order = await system.done(order_of(await system.done(new_item()), member))
     for wish in PATHS[status]:
-        order = await town.done(WISHES[wish](order, member))
+        order = await system.done(WISHES[wish](order, member))
     assert order["status"] == status
     return order
 
 
 @pytest.mark.parametrize("wish", WISHES)
 @pytest.mark.parametrize("status", PATHS)
-async def test_each_state_leads_where_it_may(town: Town, kim: Caller, status: str, wish: str) -> None:
-    order = await order_at(town, kim, status)
+async def test_each_state_leads_where_it_may(system: System, kim: Caller, status: str, wish: str) -> None:
+    order = await order_at(system, kim, status)
 
-    reply = await town.ask(WISHES[wish](order, kim))
+    reply = await system.ask(WISHES[wish](order, kim))
 
     answer: dict[str, Any] = json.loads(reply.body)
-    now = await stands(town, order)
+    now = await stands(system, order)
     if (status, wish) in ALLOWED:
         assert (answer["status"], answer["version"]) == (LEADS_TO[wish], order["version"] + 1)
         assert now == answer
@@ -89,12 +89,12 @@ async def test_each_state_leads_where_it_may(town: Town, kim: Caller, status: st
         assert isinstance(answer["allowed_actions"], list)
 
 
-async def test_each_step_is_told_once(town: Town, kim: Caller) -> None:
-    order = await order_at(town, kim, "COLLECTED")
-    await town.done(collect(order))
-    await town.wait_until_idle()
+async def test_each_step_is_told_once(system: System, kim: Caller) -> None:
+    order = await order_at(system, kim, "COLLECTED")
+    await system.done(collect(order))
+    await system.wait_until_idle()
 
-    assert told_of(town, order, "order_id") == [
+    assert told_of(system, order, "order_id") == [
         "order_placed",
         "order_accepted",
         "order_marked_ready",
@@ -102,19 +102,19 @@ async def test_each_step_is_told_once(town: Town, kim: Caller) -> None:
     ]
 
 
-async def test_a_rejection_and_a_cancellation_keep_their_reasons_and_stay_visible(town: Town, kim: Caller) -> None:
-    rejected = await town.done(reject(await order_at(town, kim, "ACCEPTED"), reason="no oat milk"))
-    cancelled = await order_at(town, kim, "CANCELLED")
+async def test_a_rejection_and_a_cancellation_keep_their_reasons_and_stay_visible(system: System, kim: Caller) -> None:
+    rejected = await system.done(reject(await order_at(system, kim, "ACCEPTED"), reason="no oat milk"))
+    cancelled = await order_at(system, kim, "CANCELLED")
 
     assert (rejected["reason"], cancelled["reason"]) == ("no oat milk", "cancelled_by_member")
-    assert [order["status"] for order in await orders_of(town, kim)] == ["CANCELLED", "REJECTED"]
+    assert [order["status"] for order in await orders_of(system, kim)] == ["CANCELLED", "REJECTED"]
 
 
-async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(town: Town, kim: Caller) -> None:
-    orders = [await order_at(town, kim, "ORDERED") for _ in range(25)]
+async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(system: System, kim: Caller) -> None:
+    orders = [await order_at(system, kim, "ORDERED") for _ in range(25)]
 
     pairs = await asyncio.gather(
-        *(asyncio.gather(town.ask(accept(order)), town.ask(cancel(order, kim))) for order in orders)
+        *(asyncio.gather(system.ask(accept(order)), system.ask(cancel(order, kim))) for order in orders)
     )
 
     for order, (accepted, cancelled) in zip(orders, pairs, strict=True):
@@ -122,16 +122,16 @@ async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(town: To
         assert {accepted.kind, cancelled.kind} == {"done", "refused"}
         loser = cancelled if accepted.kind == "done" else accepted
         assert json.loads(loser.body)["current_status"] == winner
-        now = await stands(town, order)
+        now = await stands(system, order)
         assert (now["status"], now["version"]) == (winner, 2)
-    await town.wait_until_idle()
-    assert all(len(told_of(town, order, "order_id")) == 2 for order in orders)
+    await system.wait_until_idle()
+    assert all(len(told_of(system, order, "order_id")) == 2 for order in orders)
 
 
-async def test_ten_acceptances_at_once_are_one(town: Town, kim: Caller) -> None:
-    order = await order_at(town, kim, "ORDERED")
+async def test_ten_acceptances_at_once_are_one(system: System, kim: Caller) -> None:
+    order = await order_at(system, kim, "ORDERED")
 
-    answers = await asyncio.gather(*(town.done(accept(order)) for _ in range(10)))
+    answers = await asyncio.gather(*(system.done(accept(order)) for _ in range(10)))
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0]["version"] == 2
@@ -140,32 +140,32 @@ async def test_ten_acceptances_at_once_are_one(town: Town, kim: Caller) -> None:
 # -- whose order it is
 
 
-async def test_another_customers_order_does_not_exist(town: Town, kim: Caller, lee: Caller) -> None:
-    order = await order_at(town, kim, "ORDERED")
+async def test_another_customers_order_does_not_exist(system: System, kim: Caller, lee: Caller) -> None:
+    order = await order_at(system, kim, "ORDERED")
     wishes = [cancel(order, lee), ShowOrder(order_id=order["order_id"], caller=lee)]
 
-    refusals = [await town.refused(wish) for wish in wishes]
+    refusals = [await system.refused(wish) for wish in wishes]
 
     assert refusals == [{"code": "not_found"}] * 2
-    assert await stands(town, order) == order
-    assert await orders_of(town, lee) == []
+    assert await stands(system, order) == order
+    assert await orders_of(system, lee) == []
 
 
 @pytest.mark.parametrize("wish", WISHES)
-async def test_an_order_that_does_not_exist_is_not_found(town: Town, kim: Caller, wish: str) -> None:
-    assert await town.refused(WISHES[wish]({"order_id": uuid4()}, kim)) == {"code": "not_found"}
+async def test_an_order_that_does_not_exist_is_not_found(system: System, kim: Caller, wish: str) -> None:
+    assert await system.refused(WISHES[wish]({"order_id": uuid4()}, kim)) == {"code": "not_found"}
 
 
-async def test_orders_are_listed_newest_first_and_by_status(town: Town, kim: Caller, lee: Caller) -> None:
-    mine = [await order_at(town, kim, status) for status in ("ORDERED", "READY", "ORDERED")]
-    theirs = await order_at(town, lee, "READY")
+async def test_orders_are_listed_newest_first_and_by_status(system: System, kim: Caller, lee: Caller) -> None:
+    mine = [await order_at(system, kim, status) for status in ("ORDERED", "READY", "ORDERED")]
+    theirs = await order_at(system, lee, "READY")
 
-    ready_ones = await town.done(ListOrders(status=OrderStatus.READY, limit=200))
-    first = await town.done(ListOrders(member_id=kim.member_id, limit=2))
-    rest = await town.done(ListOrders(member_id=kim.member_id, limit=2, cursor=first["next_cursor"]))
+    ready_ones = await system.done(ListOrders(status=OrderStatus.READY, limit=200))
+    first = await system.done(ListOrders(member_id=kim.member_id, limit=2))
+    rest = await system.done(ListOrders(member_id=kim.member_id, limit=2, cursor=first["next_cursor"]))
 
     assert [order["order_id"] for order in first["items"] + rest["items"]] == [o["order_id"] for o in mine[::-1]]
     assert rest["next_cursor"] is None
     assert {mine[1]["order_id"], theirs["order_id"]} <= {order["order_id"] for order in ready_ones["items"]}
     assert {order["status"] for order in ready_ones["items"]} == {"READY"}
-    assert (await town.done(ShowOrder(order_id=theirs["order_id"], caller=STAFF)))["member_id"] == lee.member_id
+    assert (await system.done(ShowOrder(order_id=theirs["order_id"], caller=STAFF)))["member_id"] == lee.member_id

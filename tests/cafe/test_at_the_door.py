@@ -11,7 +11,7 @@ import pytest
 from contracts.base import Caller
 from tests.cafe.conftest import Door
 from tests.cafe.words import shown
-from tests.support.town import STAFF, Town
+from tests.support.system import STAFF, System
 
 LATTE = {"name": "Latte", "price": 4500}
 NOWHERE = uuid4()
@@ -24,7 +24,7 @@ async def registered(door: Door, **about: Any) -> dict[str, Any]:
     return item
 
 
-async def test_an_order_from_the_menu_to_the_counter(town: Town, door: Door, kim: Caller) -> None:
+async def test_an_order_from_the_menu_to_the_counter(system: System, door: Door, kim: Caller) -> None:
     item = await registered(door)
     wish = {"menu_item_id": item["menu_item_id"], "quantity": 2, "expected_price": 4500}
 
@@ -35,7 +35,7 @@ async def test_an_order_from_the_menu_to_the_counter(town: Town, door: Door, kim
     other = await door(kim, "POST", "/orders", wish | {"quantity": 3}, key="tap")
     steps = [await door(STAFF, "POST", f"{path}/{action}") for action in ("acceptance", "ready", "collection")]
     late = await door(kim, "POST", f"{path}/cancellation")
-    await shown(town, item, orders_today=1)
+    await shown(system, item, orders_today=1)
     report = await door(STAFF, "GET", f"/report/{item['menu_item_id']}?min_version=1")
 
     assert (placed.status_code, placed.headers["location"]) == (201, f"/v1/cafe{path}")

@@ -17,7 +17,7 @@ import pytest
 from tests.cafe.words import ALL, ORDERS, REPORT, SOLD_OUT, item_known_to_orders, order_of
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
@@ -36,20 +36,20 @@ class Run:
     replies: list[RpcReply]
 
 
-async def play(town: Town, plans: list[Plan], name: str, plan: Plan) -> Run:
-    """Order under a plan of crashes, and wait until the town is quiet."""
-    item = await item_known_to_orders(town, **({"status": SOLD_OUT} if name == "sold out" else {}))
+async def play(system: System, plans: list[Plan], name: str, plan: Plan) -> Run:
+    """Order under a plan of crashes, and wait until the system is quiet."""
+    item = await item_known_to_orders(system, **({"status": SOLD_OUT} if name == "sold out" else {}))
     plans.append(plan)
     id, wish = uuid4(), order_of(item, expected=1 if name == "price changed" else None)
-    replies = await asyncio.gather(*(town.until_done(wish, id=id) for _ in range(POSTS[name])))
+    replies = await asyncio.gather(*(system.until_done(wish, id=id) for _ in range(POSTS[name])))
     await asyncio.gather(*plan.crashes)
-    await town.wait_until_idle(within=40)
+    await system.wait_until_idle(within=40)
     return Run(id, replies)
 
 
-async def discrepancies(town: Town, run: Run, name: str) -> list[str]:
+async def discrepancies(system: System, run: Run, name: str) -> list[str]:
     """Everything that is wrong after a run."""
-    rows = await town.rows(ORDERS, "select * from cafe_orders.orders where order_id = $1", run.id)
+    rows = await system.rows(ORDERS, "select * from cafe_orders.orders where order_id = $1", run.id)
     answers = {(reply.kind, json.loads(reply.body).get("code")) for reply in run.replies}
     expected = {"sold out": "sold_out", "price changed": "price_changed"}.get(name)
     wrong = []
@@ -57,13 +57,13 @@ async def discrepancies(town: Town, run: Run, name: str) -> list[str]:
         wrong.append(f"answered {answers}")
     if len(rows) != (0 if expected else 1):
         wrong.append(f"{len(rows)} orders")
-    numbers = await town.rows(ORDERS, "select pickup_number from cafe_orders.orders order by created_at")
-    counted = await town.rows(ORDERS, "select coalesce(sum(last), 0) as last from cafe_orders.pickup_numbers")
+    numbers = await system.rows(ORDERS, "select pickup_number from cafe_orders.orders order by created_at")
+    counted = await system.rows(ORDERS, "select coalesce(sum(last), 0) as last from cafe_orders.pickup_numbers")
     if sorted(row["pickup_number"] for row in numbers) != list(range(1, len(numbers) + 1)):
         wrong.append(f"numbers {[row['pickup_number'] for row in numbers]}")
     if counted[0]["last"] != len(numbers):
         wrong.append(f"{counted[0]['last']} numbers are given to {len(numbers)} orders")
-    heard = await town.rows(REPORT, "select version from cafe_report.timeline where subject = $1", run.id)
+    heard = await system.rows(REPORT, "select version from cafe_report.timeline where subject = $1", run.id)
     if [row["version"] for row in heard] != [1] * len(rows):
         wrong.append(f"the report heard of versions {heard}")
     return wrong
@@ -72,20 +72,20 @@ async def discrepancies(town: Town, run: Run, name: str) -> list[str]:
 async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
-    """One town works through the plans that are left."""
-    town = await Town(await make_settings(cafe_price_ms=3000), "cafe").open()
-    plans = follow(town)
-    await town.start(*ALL)
+    """One system works through the plans that are left."""
+    system = await System(await make_settings(cafe_price_ms=3000), "cafe").open()
+    plans = follow(system)
+    await system.start(*ALL)
     try:
         while not work.empty():
             name, plan = work.get_nowait()
-            run = await play(town, plans, name, plan)
+            run = await play(system, plans, name, plan)
             seen[name] += 1
-            if problems := await discrepancies(town, run, name):
+            if problems := await discrepancies(system, run, name):
                 found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {problems}")
     finally:
         plans.append(Plan())
-        await town.close()
+        await system.close()
 
 
 @pytest.fixture(autouse=True)

@@ -27,11 +27,11 @@ from tests.cafe.words import (
     tell,
     told_of,
 )
-from tests.support.town import Town
+from tests.support.system import System
 
 
 @pytest.fixture
-def quotes(town: Town, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def quotes(system: System, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows with each price that the menu is asked for."""
     asked: list[str] = []
 
@@ -39,27 +39,29 @@ def quotes(town: Town, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if getattr(envelope, "topic", "") == QuotePrice.topic:
             asked.append(QuotePrice.topic)
 
-    monkeypatch.setattr(town.contexts[MENU], "on_handled", note)
+    monkeypatch.setattr(system.contexts[MENU], "on_handled", note)
     return asked
 
 
-async def copy_says(town: Town, item: Thing, status: str) -> None:
+async def copy_says(system: System, item: Thing, status: str) -> None:
     """Make the copy of orders older or newer than the menu."""
     query = "update cafe_orders.menu_items set status = $2 where menu_item_id = $1"
-    await town.rows(ORDERS, query, UUID(item["menu_item_id"]), status)
+    await system.rows(ORDERS, query, UUID(item["menu_item_id"]), status)
 
 
-async def numbers_given(town: Town) -> int:
-    row = await town.one(ORDERS, "select coalesce(sum(last), 0) as given from cafe_orders.pickup_numbers")
+async def numbers_given(system: System) -> int:
+    row = await system.one(ORDERS, "select coalesce(sum(last), 0) as given from cafe_orders.pickup_numbers")
     given: int = row["given"]
     return given
 
 
-async def test_an_order_has_the_price_of_now_and_a_pickup_number_and_is_in_the_report(town: Town, kim: Caller) -> None:
-    item = await town.done(new_item(price=4500, name="Latte"))
+async def test_an_order_has_the_price_of_now_and_a_pickup_number_and_is_in_the_report(
+    system: System, kim: Caller
+) -> None:
+    item = await system.done(new_item(price=4500, name="Latte"))
     request_id = uuid4()
 
-    order = await town.done(order_of(item, kim, quantity=2, expected=4500), id=request_id)
+    order = await system.done(order_of(item, kim, quantity=2, expected=4500), id=request_id)
 
     assert order["pickup_number"] >= 1
     expected = {
@@ -76,54 +78,54 @@ async def test_an_order_has_the_price_of_now_and_a_pickup_number_and_is_in_the_r
         "version": 1,
     }
     assert {name: order[name] for name in expected} == expected
-    assert await orders_of(town, kim) == [order]
-    await shown(town, item, orders_today=1)
-    assert told_of(town, order, "order_id") == ["order_placed"]
+    assert await orders_of(system, kim) == [order]
+    await shown(system, item, orders_today=1)
+    assert told_of(system, order, "order_id") == ["order_placed"]
 
 
 # -- two sources
 
 
 async def test_a_copy_that_says_sold_out_refuses_without_asking_the_menu(
-    town: Town, kim: Caller, quotes: list[str]
+    system: System, kim: Caller, quotes: list[str]
 ) -> None:
-    item = await item_known_to_orders(town, status=SOLD_OUT)
+    item = await item_known_to_orders(system, status=SOLD_OUT)
 
-    refusal = await town.refused(order_of(item, kim))
+    refusal = await system.refused(order_of(item, kim))
 
     assert (refusal, quotes) == ({"code": "sold_out"}, [])
-    assert await orders_of(town, kim) == []
+    assert await orders_of(system, kim) == []
 
 
-async def test_a_copy_that_says_available_lets_the_menu_decide(town: Town, kim: Caller, quotes: list[str]) -> None:
-    item = await item_known_to_orders(town, status=SOLD_OUT)
-    await copy_says(town, item, AVAILABLE)
+async def test_a_copy_that_says_available_lets_the_menu_decide(system: System, kim: Caller, quotes: list[str]) -> None:
+    item = await item_known_to_orders(system, status=SOLD_OUT)
+    await copy_says(system, item, AVAILABLE)
 
-    refusal = await town.refused(order_of(item, kim))
+    refusal = await system.refused(order_of(item, kim))
 
     assert (refusal, len(quotes)) == ({"code": "sold_out"}, 1)
-    assert await orders_of(town, kim) == []
-    await copy_says(town, item, SOLD_OUT)
+    assert await orders_of(system, kim) == []
+    await copy_says(system, item, SOLD_OUT)
 
 
 async def test_an_item_that_was_not_copied_yet_is_ordered_on_the_menus_word(
-    town: Town, kim: Caller, quotes: list[str]
+    system: System, kim: Caller, quotes: list[str]
 ) -> None:
-    item = await item_known_to_orders(town)
+    item = await item_known_to_orders(system)
     query = "delete from cafe_orders.menu_items where menu_item_id = $1"
-    await town.rows(ORDERS, query, UUID(item["menu_item_id"]))
+    await system.rows(ORDERS, query, UUID(item["menu_item_id"]))
 
-    order = await town.done(order_of(item, kim))
+    order = await system.done(order_of(item, kim))
 
     assert (order["status"], len(quotes)) == ("ORDERED", 1)
-    await tell(town, MenuItemRegistered(**item))
-    await copied(town, item)
+    await tell(system, MenuItemRegistered(**item))
+    await copied(system, item)
 
 
-async def test_items_are_ordered_from_the_moment_they_are_registered(town: Town) -> None:
+async def test_items_are_ordered_from_the_moment_they_are_registered(system: System) -> None:
     async def registered_and_ordered(price: int) -> int:
-        item = await town.done(new_item(price=price))
-        order = await town.done(order_of(item))
+        item = await system.done(new_item(price=price))
+        order = await system.done(order_of(item))
         return int(order["price"])
 
     prices = await asyncio.gather(*(registered_and_ordered(price) for price in range(1000, 1020)))
@@ -131,64 +133,64 @@ async def test_items_are_ordered_from_the_moment_they_are_registered(town: Town)
     assert prices == list(range(1000, 1020))
 
 
-async def test_the_price_is_asked_at_that_moment_and_stays_with_the_order(town: Town, kim: Caller) -> None:
-    item = await town.done(new_item(price=4500))
-    await town.done(change(item, price=5000))
-    order = await town.done(order_of(item, kim, quantity=3))
-    await town.done(change(item, price=6000, name="Renamed"))
+async def test_the_price_is_asked_at_that_moment_and_stays_with_the_order(system: System, kim: Caller) -> None:
+    item = await system.done(new_item(price=4500))
+    await system.done(change(item, price=5000))
+    order = await system.done(order_of(item, kim, quantity=3))
+    await system.done(change(item, price=6000, name="Renamed"))
 
     assert (order["price"], order["total"]) == (5000, 15000)
-    assert await stands(town, order) == order
+    assert await stands(system, order) == order
 
 
-async def test_what_was_sold_out_a_moment_ago_is_never_ordered(town: Town) -> None:
+async def test_what_was_sold_out_a_moment_ago_is_never_ordered(system: System) -> None:
     for _ in range(5):
-        item = await town.done(new_item())
-        await town.done(change(item, status=SOLD_OUT))
+        item = await system.done(new_item())
+        await system.done(change(item, status=SOLD_OUT))
 
-        assert (await town.refused(order_of(item)))["code"] == "sold_out"
+        assert (await system.refused(order_of(item)))["code"] == "sold_out"
 
 
-async def test_what_is_available_again_can_be_ordered_again(town: Town) -> None:
-    item = await item_known_to_orders(town, status=SOLD_OUT)
+async def test_what_is_available_again_can_be_ordered_again(system: System) -> None:
+    item = await item_known_to_orders(system, status=SOLD_OUT)
 
-    await copied(town, await town.done(change(item, status=AVAILABLE)))
+    await copied(system, await system.done(change(item, status=AVAILABLE)))
 
-    assert (await town.done(order_of(item)))["status"] == "ORDERED"
+    assert (await system.done(order_of(item)))["status"] == "ORDERED"
 
 
 # -- refusals, of which nothing remains
 
 
-async def test_an_item_without_a_price_is_not_for_sale_yet(town: Town, kim: Caller) -> None:
-    item = await town.done(new_item(price=0))
-    before = await numbers_given(town)
+async def test_an_item_without_a_price_is_not_for_sale_yet(system: System, kim: Caller) -> None:
+    item = await system.done(new_item(price=0))
+    before = await numbers_given(system)
 
-    refusal = await town.refused(order_of(item, kim))
-    await town.done(change(item, price=100))
-    order = await town.done(order_of(item, kim))
+    refusal = await system.refused(order_of(item, kim))
+    await system.done(change(item, price=100))
+    order = await system.done(order_of(item, kim))
 
     assert refusal == {"code": "not_for_sale"}
-    assert await orders_of(town, kim) == [order]
-    assert await numbers_given(town) == before + 1
+    assert await orders_of(system, kim) == [order]
+    assert await numbers_given(system) == before + 1
 
 
 @pytest.mark.parametrize("expected", [4499, 4501, 0])
 async def test_another_price_than_expected_orders_nothing_and_tells_the_price(
-    town: Town, kim: Caller, expected: int
+    system: System, kim: Caller, expected: int
 ) -> None:
-    item = await town.done(new_item(price=4500))
-    before = await numbers_given(town)
+    item = await system.done(new_item(price=4500))
+    before = await numbers_given(system)
 
-    refusal = await town.refused(order_of(item, kim, expected=expected))
+    refusal = await system.refused(order_of(item, kim, expected=expected))
 
     assert refusal == {"code": "price_changed", "price": 4500}
-    assert (await orders_of(town, kim), await numbers_given(town)) == ([], before)
+    assert (await orders_of(system, kim), await numbers_given(system)) == ([], before)
 
 
-async def test_an_item_that_does_not_exist_is_not_found(town: Town, kim: Caller) -> None:
-    assert await town.refused(order_of({"menu_item_id": uuid4()}, kim)) == {"code": "not_found"}
-    assert await orders_of(town, kim) == []
+async def test_an_item_that_does_not_exist_is_not_found(system: System, kim: Caller) -> None:
+    assert await system.refused(order_of({"menu_item_id": uuid4()}, kim)) == {"code": "not_found"}
+    assert await orders_of(system, kim) == []
 
 
 # -- late events
@@ -200,75 +202,75 @@ def state(item: Thing, status: str, version: int) -> MenuItemChanged:
 
 @pytest.mark.parametrize(("older", "newer"), [(AVAILABLE, SOLD_OUT), (SOLD_OUT, AVAILABLE)])
 async def test_a_late_older_event_brings_back_neither_available_nor_sold_out(
-    town: Town, kim: Caller, older: str, newer: str
+    system: System, kim: Caller, older: str, newer: str
 ) -> None:
-    item = await town.done(new_item(status=older))
-    changed = await town.done(change(item, status=newer))
-    await copied(town, changed)
-    await shown(town, item, version=2, status=newer)
+    item = await system.done(new_item(status=older))
+    changed = await system.done(change(item, status=newer))
+    await copied(system, changed)
+    await shown(system, item, version=2, status=newer)
 
-    await tell(town, MenuItemRegistered(**item), state(item, older, 2), MenuItemRegistered(**item))
-    await town.wait_until_idle()
+    await tell(system, MenuItemRegistered(**item), state(item, older, 2), MenuItemRegistered(**item))
+    await system.wait_until_idle()
 
-    copy = await town.one(
+    copy = await system.one(
         ORDERS,
         "select status, version from cafe_orders.menu_items where menu_item_id = $1",
         UUID(item["menu_item_id"]),
     )
     assert tuple(copy) == (newer, 2)
-    code, _ = await attempt(town, order_of(item, kim))
+    code, _ = await attempt(system, order_of(item, kim))
     assert code == ("sold_out" if newer == SOLD_OUT else "done")
-    await shown(town, item, version=2, status=newer)
+    await shown(system, item, version=2, status=newer)
 
 
 # -- repeating
 
 
-async def test_fifty_taps_with_one_key_are_one_order_with_one_number(town: Town, kim: Caller) -> None:
-    item, request_id, before = await town.done(new_item()), uuid4(), await numbers_given(town)
+async def test_fifty_taps_with_one_key_are_one_order_with_one_number(system: System, kim: Caller) -> None:
+    item, request_id, before = await system.done(new_item()), uuid4(), await numbers_given(system)
     wish = order_of(item, kim)
 
-    answers = await asyncio.gather(*(attempt(town, wish, id=request_id) for _ in range(50)))
-    again = await town.ask(wish, id=request_id)
+    answers = await asyncio.gather(*(attempt(system, wish, id=request_id) for _ in range(50)))
+    again = await system.ask(wish, id=request_id)
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == "done"
     assert again.replayed
-    assert await orders_of(town, kim) == [answers[0][1]]
-    assert await numbers_given(town) == before + 1
+    assert await orders_of(system, kim) == [answers[0][1]]
+    assert await numbers_given(system) == before + 1
 
 
-async def test_an_order_is_answered_as_the_first_time_whatever_the_menu_says_since(town: Town, kim: Caller) -> None:
-    item, request_id = await item_known_to_orders(town), uuid4()
-    order = await town.done(order_of(item, kim), id=request_id)
+async def test_an_order_is_answered_as_the_first_time_whatever_the_menu_says_since(system: System, kim: Caller) -> None:
+    item, request_id = await item_known_to_orders(system), uuid4()
+    order = await system.done(order_of(item, kim), id=request_id)
     for changes in ({"price": 9000}, {"price": 0}, {"status": SOLD_OUT}):
-        item = await town.done(change(item, **changes))
+        item = await system.done(change(item, **changes))
 
-        assert await town.done(order_of(item, kim), id=request_id) == order
+        assert await system.done(order_of(item, kim), id=request_id) == order
 
-    await copied(town, item)
-    assert await town.done(order_of(item, kim), id=request_id) == order
-
-
-async def test_a_refusal_is_kept_when_its_reason_is_gone(town: Town, kim: Caller) -> None:
-    item, request_id = await town.done(new_item(price=0)), uuid4()
-    refusal = await town.refused(order_of(item, kim), id=request_id)
-    await town.done(change(item, price=100))
-
-    assert await town.refused(order_of(item, kim), id=request_id) == refusal
+    await copied(system, item)
+    assert await system.done(order_of(item, kim), id=request_id) == order
 
 
-async def test_a_key_used_again_for_something_else_is_refused_before_any_rule(town: Town, kim: Caller) -> None:
-    item, request_id = await town.done(new_item()), uuid4()
-    await town.done(order_of(item, kim), id=request_id, digest="one")
+async def test_a_refusal_is_kept_when_its_reason_is_gone(system: System, kim: Caller) -> None:
+    item, request_id = await system.done(new_item(price=0)), uuid4()
+    refusal = await system.refused(order_of(item, kim), id=request_id)
+    await system.done(change(item, price=100))
+
+    assert await system.refused(order_of(item, kim), id=request_id) == refusal
+
+
+async def test_a_key_used_again_for_something_else_is_refused_before_any_rule(system: System, kim: Caller) -> None:
+    item, request_id = await system.done(new_item()), uuid4()
+    await system.done(order_of(item, kim), id=request_id, digest="one")
     others = [
         order_of(item, kim, quantity=2),
         order_of(item, kim, expected=1),  # price_changed
-        order_of(await town.done(new_item(price=0)), kim),  # not_for_sale
-        order_of(await item_known_to_orders(town, status=SOLD_OUT), kim),  # sold_out
+        order_of(await system.done(new_item(price=0)), kim),  # not_for_sale
+        order_of(await item_known_to_orders(system, status=SOLD_OUT), kim),  # sold_out
         order_of({"menu_item_id": uuid4()}, kim),  # not_found
     ]
 
-    refusals = [await town.refused(other, id=request_id, digest="other") for other in others]
+    refusals = [await system.refused(other, id=request_id, digest="other") for other in others]
 
     assert [refusal["code"] for refusal in refusals] == ["idempotency_key_reused"] * 5

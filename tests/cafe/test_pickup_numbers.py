@@ -17,7 +17,7 @@ from tests.cafe.words import AVAILABLE, ORDERS, SOLD_OUT, attempt, item_known_to
 from tests.conftest import MakeSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 
 AT_ONCE = 30
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -120,47 +120,47 @@ async def test_a_day_is_a_day_in_seoul(database: Database, instant: str, day: da
 # -- over the broker
 
 
-async def numbers(town: Town) -> list[int]:
+async def numbers(system: System) -> list[int]:
     """Of all orders, one after another; all are of today."""
-    rows = await town.rows(ORDERS, "select pickup_number from cafe_orders.orders order by pickup_day, pickup_number")
+    rows = await system.rows(ORDERS, "select pickup_number from cafe_orders.orders order by pickup_day, pickup_number")
     return [row["pickup_number"] for row in rows]
 
 
-async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(town: Town) -> None:
+async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(system: System) -> None:
     latte, gone, unpriced = [
-        await item_known_to_orders(town, price=price, status=status)
+        await item_known_to_orders(system, price=price, status=status)
         for price, status in ((4500, AVAILABLE), (4500, SOLD_OUT), (0, AVAILABLE))
     ]
     wishes = [order_of(latte), order_of(gone), order_of(unpriced), order_of(latte, expected=1)] * 15
 
-    outcomes = await asyncio.gather(*(attempt(town, wish) for wish in wishes))
+    outcomes = await asyncio.gather(*(attempt(system, wish) for wish in wishes))
 
     assert sorted({code for code, _ in outcomes}) == ["done", "not_for_sale", "price_changed", "sold_out"]
     given = [body["pickup_number"] for code, body in outcomes if code == "done"]
     assert sorted(given) == list(range(min(given), min(given) + 15))
-    found = await numbers(town)
+    found = await numbers(system)
     assert found == list(range(1, len(found) + 1))
 
 
 async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer_is_true(
     make_settings: MakeSettings,
 ) -> None:
-    town = await Town(await make_settings(cafe_price_ms=3000), "cafe").open()
-    await town.start("cafe.menu", ORDERS)
-    await town.start(ORDERS, replica=" 2")
-    item = await town.done(new_item())
+    system = await System(await make_settings(cafe_price_ms=3000), "cafe").open()
+    await system.start("cafe.menu", ORDERS)
+    await system.start(ORDERS, replica=" 2")
+    item = await system.done(new_item())
     wishes = {uuid4(): order_of(item) for _ in range(40)}
-    crowd = [asyncio.create_task(attempt(town, wish, id=id)) for id, wish in wishes.items() for _ in range(2)]
+    crowd = [asyncio.create_task(attempt(system, wish, id=id)) for id, wish in wishes.items() for _ in range(2)]
     await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
 
     for name in (ORDERS, f"{ORDERS} 2"):
-        await town.kill(name)
-        await town.start(ORDERS, replica=name.removeprefix(ORDERS))
+        await system.kill(name)
+        await system.start(ORDERS, replica=name.removeprefix(ORDERS))
 
     answers = await asyncio.gather(*crowd)
-    await town.wait_until_idle()
+    await system.wait_until_idle()
     assert {code for code, _ in answers} == {"done"}
     given = {body["order_id"]: body["pickup_number"] for _, body in answers}
     assert set(given) == set(map(str, wishes))
-    assert sorted(given.values()) == await numbers(town) == list(range(1, 41))
-    await town.close()
+    assert sorted(given.values()) == await numbers(system) == list(range(1, 41))
+    await system.close()

@@ -44,7 +44,7 @@ from tests.cafe.words import (
 )
 from tests.conftest import MakeSettings
 from tests.support.elsewhere import rows_of
-from tests.support.town import Town, customer, eventually
+from tests.support.system import System, customer, eventually
 from workers.cafe.report import midnight, worker
 from workers.runtime.projections.rebuild import RebuildFailed, rebuild
 
@@ -52,12 +52,12 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
-async def listener(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def listener(make_settings: MakeSettings) -> AsyncIterator[System]:
     """A report that is told by hand, of things that no writer knows."""
-    town = await Town(await make_settings(), "cafe").open()
-    await town.start(REPORT)
-    yield town
-    await town.close()
+    system = await System(await make_settings(), "cafe").open()
+    await system.start(REPORT)
+    yield system
+    await system.close()
 
 
 def item_told(item_id: Any, version: int, **about: Any) -> Event:
@@ -97,22 +97,22 @@ def order_told(
     return kind.of(order)
 
 
-async def seen(town: Town, item_id: Any, lines: int) -> Thing:
+async def seen(system: System, item_id: Any, lines: int) -> Thing:
     """The item's entry, once everything that was told has been applied."""
     item = {"menu_item_id": str(item_id)}
 
     async def told() -> bool:
-        row = await town.one(REPORT, "select count(*) as count from cafe_report.timeline where subject = $1", item_id)
+        row = await system.one(REPORT, "select count(*) as count from cafe_report.timeline where subject = $1", item_id)
         return bool(row["count"] >= lines)
 
     await eventually(told)
-    await town.wait_until_idle()
-    return await reported(town, item)
+    await system.wait_until_idle()
+    return await reported(system, item)
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_in_whatever_order_and_however_often_events_come_the_report_is_the_same(
-    listener: Town, seed: int
+    listener: System, seed: int
 ) -> None:
     item_id, order_id = uuid4(), uuid4()
     orders = [
@@ -140,7 +140,7 @@ async def test_in_whatever_order_and_however_often_events_come_the_report_is_the
 
 
 @pytest.mark.parametrize(("older", "newer"), [(AVAILABLE, SOLD_OUT), (SOLD_OUT, AVAILABLE)])
-async def test_a_late_older_status_changes_nothing(listener: Town, older: str, newer: str) -> None:
+async def test_a_late_older_status_changes_nothing(listener: System, older: str, newer: str) -> None:
     item_id = uuid4()
 
     await tell(
@@ -155,7 +155,7 @@ async def test_a_late_older_status_changes_nothing(listener: Town, older: str, n
     assert [line["status"] for line in entry["timeline"]] == [older, older, newer]
 
 
-async def test_orders_are_counted_from_midnight_in_seoul_whatever_became_of_them(listener: Town) -> None:
+async def test_orders_are_counted_from_midnight_in_seoul_whatever_became_of_them(listener: System) -> None:
     item_id, began = uuid4(), midnight(datetime.now(UTC))
     moment = timedelta(microseconds=1)
     today = [
@@ -177,18 +177,18 @@ async def test_orders_are_counted_from_midnight_in_seoul_whatever_became_of_them
 # -- with its writers
 
 
-async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(town: Town) -> None:
+async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(system: System) -> None:
     items = [
-        await town.done(new_item(price=price, status=status))
+        await system.done(new_item(price=price, status=status))
         for price, status in ((4500, AVAILABLE), (0, AVAILABLE), (4500, SOLD_OUT))
     ]
-    changed = await town.done(change(items[0], price=5000))
-    await shown(town, items[2], version=1)
-    await shown(town, changed, version=2)
+    changed = await system.done(change(items[0], price=5000))
+    await shown(system, items[2], version=1)
+    await shown(system, changed, version=2)
 
-    page = await town.done(ListReport(limit=3))
-    gone = await town.done(ListReport(status=SOLD_OUT, limit=1))
-    rest = await town.done(ListReport(limit=2, cursor=(await town.done(ListReport(limit=1)))["next_cursor"]))
+    page = await system.done(ListReport(limit=3))
+    gone = await system.done(ListReport(status=SOLD_OUT, limit=1))
+    rest = await system.done(ListReport(limit=2, cursor=(await system.done(ListReport(limit=1)))["next_cursor"]))
 
     assert [item["menu_item_id"] for item in page["items"]] == [item["menu_item_id"] for item in items[::-1]]
     assert {name: page["items"][2][name] for name in changed} == changed
@@ -196,82 +196,82 @@ async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(to
     assert [item["menu_item_id"] for item in gone["items"]] == [items[2]["menu_item_id"]]
     assert rest["items"] == page["items"][1:]
     assert page["as_of"]
-    assert (await town.refused(ListReport(cursor="nonsense")))["code"] == "invalid"
+    assert (await system.refused(ListReport(cursor="nonsense")))["code"] == "invalid"
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(town: Town) -> None:
-    item = await town.done(new_item())
+async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System) -> None:
+    item = await system.done(new_item())
     for price in (1000, 2000, 3000):
-        changed = await town.done(change(item, price=price))
+        changed = await system.done(change(item, price=price))
 
-        assert (await reported(town, item, min_version=changed["version"]))["price"] == price
+        assert (await reported(system, item, min_version=changed["version"]))["price"] == price
 
     started = time.monotonic()
-    assert (await reported(town, item, min_version=99))["version"] == 4
+    assert (await reported(system, item, min_version=99))["version"] == 4
     assert 0.9 < time.monotonic() - started < 2.5
 
 
-async def test_the_report_answers_while_all_its_writers_are_down(town: Town) -> None:
-    item = await town.done(new_item(name="Cortado"))
-    await town.done(order_of(item))
-    await shown(town, item, orders_today=1)
-    await town.stop(MENU, ORDERS)
+async def test_the_report_answers_while_all_its_writers_are_down(system: System) -> None:
+    item = await system.done(new_item(name="Cortado"))
+    await system.done(order_of(item))
+    await shown(system, item, orders_today=1)
+    await system.stop(MENU, ORDERS)
 
-    entry = await reported(town, item, min_version=1)
-    page = await town.done(ListReport(limit=1))
+    entry = await reported(system, item, min_version=1)
+    page = await system.done(ListReport(limit=1))
 
     assert (entry["name"], entry["orders_today"], len(entry["timeline"])) == ("Cortado", 1, 1)
     assert page["items"][0]["menu_item_id"] == item["menu_item_id"]
-    await town.start(MENU, ORDERS)
+    await system.start(MENU, ORDERS)
 
 
-async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhile(town: Town) -> None:
+async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhile(system: System) -> None:
     kim = customer()
-    items = [await town.done(new_item()) for _ in range(4)]
-    await asyncio.gather(*(town.done(change(item, price=price)) for item in items for price in (1000, 2000)))
-    orders = [await town.done(order_of(item, kim)) for item in items * 3]
-    await town.done(cancel(orders[0], kim))
-    await town.done(reject(orders[1]))
-    await town.wait_until_idle()
-    before, store = await rows_of(town, REPORT), town.contexts[REPORT].store
-    looking = asyncio.create_task(_looks(town, items[0]))
+    items = [await system.done(new_item()) for _ in range(4)]
+    await asyncio.gather(*(system.done(change(item, price=price)) for item in items for price in (1000, 2000)))
+    orders = [await system.done(order_of(item, kim)) for item in items * 3]
+    await system.done(cancel(orders[0], kim))
+    await system.done(reject(orders[1]))
+    await system.wait_until_idle()
+    before, store = await rows_of(system, REPORT), system.contexts[REPORT].store
+    looking = asyncio.create_task(_looks(system, items[0]))
 
     for _ in range(2):
-        await rebuild(worker, store, town._bus, town._asker)
+        await rebuild(worker, store, system._bus, system._asker)
 
     looking.cancel()
-    assert await rows_of(town, REPORT) == before
+    assert await rows_of(system, REPORT) == before
     assert all(len(rows) >= 8 for rows in before.values())
-    assert (await town.one(REPORT, "select current, building from cafe_report.generations"))["building"] is None
+    assert (await system.one(REPORT, "select current, building from cafe_report.generations"))["building"] is None
     await asyncio.gather(looking, return_exceptions=True)
     assert looking.cancelled()  # every look was answered
 
 
-async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(town: Town) -> None:
-    await town.done(new_item())
-    await town.wait_until_idle()
-    store = town.contexts[REPORT].store
+async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(system: System) -> None:
+    await system.done(new_item())
+    await system.wait_until_idle()
+    store = system.contexts[REPORT].store
 
     ends = await asyncio.gather(
-        *(rebuild(worker, store, town._bus, town._asker) for _ in range(2)), return_exceptions=True
+        *(rebuild(worker, store, system._bus, system._asker) for _ in range(2)), return_exceptions=True
     )
 
     assert sorted(isinstance(end, RebuildFailed) for end in ends) == [False, True]
     left = "select distinct generation - (select current from cafe_report.generations) as behind from cafe_report."
     for table in ("menu_items", "orders", "timeline"):
-        assert {row["behind"] for row in await town.rows(REPORT, left + table)} <= {0}
+        assert {row["behind"] for row in await system.rows(REPORT, left + table)} <= {0}
 
 
-async def _looks(town: Town, item: Thing) -> None:
+async def _looks(system: System, item: Thing) -> None:
     while True:
-        assert (await reported(town, item))["orders_today"] == 3
+        assert (await reported(system, item))["orders_today"] == 3
 
 
-async def test_what_happens_while_the_report_is_built_anew_is_in_it(town: Town) -> None:
-    item, store = await town.done(new_item()), town.contexts[REPORT].store
-    building = asyncio.create_task(rebuild(worker, store, town._bus, town._asker))
+async def test_what_happens_while_the_report_is_built_anew_is_in_it(system: System) -> None:
+    item, store = await system.done(new_item()), system.contexts[REPORT].store
+    building = asyncio.create_task(rebuild(worker, store, system._bus, system._asker))
 
-    orders = [await town.done(order_of(item)) for _ in range(10)]
+    orders = [await system.done(order_of(item)) for _ in range(10)]
     await building
 
-    assert (await shown(town, item, orders_today=len(orders)))["status"] == "AVAILABLE"
+    assert (await shown(system, item, orders_today=len(orders)))["status"] == "AVAILABLE"

@@ -23,7 +23,7 @@ from contracts.cafe.orders import (
 )
 from contracts.cafe.report import ShowReport
 from tests.support.messages import as_message
-from tests.support.town import STAFF, Town, customer, eventually
+from tests.support.system import STAFF, System, customer, eventually
 from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
@@ -68,23 +68,23 @@ def cancel(order: Thing, caller: Caller) -> CancelOrder:
     return CancelOrder(order_id=order["order_id"], caller=caller)
 
 
-async def item_known_to_orders(town: Town, **about: Any) -> Thing:
+async def item_known_to_orders(system: System, **about: Any) -> Thing:
     """An item that orders has copied."""
-    item = await town.done(new_item(**about))
-    await copied(town, item)
+    item = await system.done(new_item(**about))
+    await copied(system, item)
     return item
 
 
-async def attempt(town: Town, message: Message, *, id: UUID | None = None) -> tuple[str, Thing]:
+async def attempt(system: System, message: Message, *, id: UUID | None = None) -> tuple[str, Thing]:
     """Ask until there is an outcome: its code (`done` or a refusal's) and its body."""
-    reply = await town.until_done(message, id=id or uuid4())
+    reply = await system.until_done(message, id=id or uuid4())
     body: Thing = json.loads(reply.body or b"{}")
     return (str(body["code"]) if reply.kind == "refused" else reply.kind), body
 
 
-async def tell(town: Town, *events: Event, id: UUID | None = None) -> None:
+async def tell(system: System, *events: Event, id: UUID | None = None) -> None:
     """Publish events by hand, in this order, as if their context had."""
-    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange("yeyak.events", ensure=False)
@@ -98,34 +98,34 @@ async def tell(town: Town, *events: Event, id: UUID | None = None) -> None:
 # -- looking
 
 
-async def copied(town: Town, item: Thing) -> None:
+async def copied(system: System, item: Thing) -> None:
     """Wait until orders has this version of an item."""
     query = "select 1 from cafe_orders.menu_items where menu_item_id = $1 and version >= $2"
-    await eventually(partial(town.rows, ORDERS, query, UUID(item["menu_item_id"]), item["version"]))
+    await eventually(partial(system.rows, ORDERS, query, UUID(item["menu_item_id"]), item["version"]))
 
 
-async def stands(town: Town, order: Thing) -> Thing:
+async def stands(system: System, order: Thing) -> Thing:
     """An order as its writer sees it."""
-    return await town.done(ShowOrder(order_id=order["order_id"], caller=STAFF))
+    return await system.done(ShowOrder(order_id=order["order_id"], caller=STAFF))
 
 
-async def orders_of(town: Town, member: Caller) -> list[Thing]:
-    page = await town.done(ListOrders(member_id=member.member_id, limit=200))
+async def orders_of(system: System, member: Caller) -> list[Thing]:
+    page = await system.done(ListOrders(member_id=member.member_id, limit=200))
     items: list[Thing] = page["items"]
     return items
 
 
-async def reported(town: Town, item: Thing, min_version: int = 0) -> Thing:
+async def reported(system: System, item: Thing, min_version: int = 0) -> Thing:
     """One item of the report, with its timeline."""
-    return await town.done(ShowReport(menu_item_id=item["menu_item_id"], min_version=min_version))
+    return await system.done(ShowReport(menu_item_id=item["menu_item_id"], min_version=min_version))
 
 
-async def shown(town: Town, item: Thing, **expected: Any) -> Thing:
+async def shown(system: System, item: Thing, **expected: Any) -> Thing:
     """One item of the report, once it has these fields."""
     found: Thing = {}
 
     async def agreed() -> bool:
-        found.update(await reported(town, item))
+        found.update(await reported(system, item))
         return all(found[name] == value for name, value in expected.items())
 
     try:
@@ -135,9 +135,9 @@ async def shown(town: Town, item: Thing, **expected: Any) -> Thing:
     return found
 
 
-def told_of(town: Town, thing: Thing, key: str) -> list[str]:
+def told_of(system: System, thing: Thing, key: str) -> list[str]:
     """The names of the events of one thing, in the order of its versions."""
-    news = {body["version"]: topic for topic, body in town.news if _subject(topic, body) == (key, thing[key])}
+    news = {body["version"]: topic for topic, body in system.news if _subject(topic, body) == (key, thing[key])}
     return [news[version].rpartition(".")[2] for version in sorted(news)]
 
 

@@ -1,4 +1,4 @@
-"""The town at a dashboard: the last audit and the money balance on the operators' page."""
+"""The system at a dashboard: the last audit and the money balance on the operators' page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def audit(**changes: Any) -> dict[str, Any]:
     return {**report, "invariants": [{**well, **changed}], **changes}
 
 
-def town(told: dict[str, Any] | None) -> dict[str, Any]:
+def system(told: dict[str, Any] | None) -> dict[str, Any]:
     return {"standings": [], "minutes": [], "open_letters": 0, "read_to": 0, "as_of": NOW, "audit": told}
 
 
@@ -54,7 +54,7 @@ def test_money_that_does_not_balance_is_bad(kept, balance, tone):
 
 async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
     told = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
-    rpc.replies_with("journal.show_town", town(told))
+    rpc.replies_with("journal.show_town", system(told))
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")
@@ -66,7 +66,7 @@ async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
 
 
 async def test_a_journal_that_knows_no_audits_yet_shows_none(browser, rpc):
-    told = town(None)
+    told = system(None)
     del told["audit"]
     rpc.replies_with("journal.show_town", told)
     await browser.sign_in("jung")

@@ -102,7 +102,7 @@ def test_beyond_what_is_kept_everything_is_looked_at_again(live, monkeypatch):
     assert missed(live, KIM, since) == {REFRESH}
 
 
-def test_a_break_of_the_line_to_the_town_is_a_new_beginning(live):
+def test_a_break_of_the_line_to_the_system_is_a_new_beginning(live):
     since = live.position
     live._begin()
 
@@ -132,7 +132,7 @@ def test_a_page_that_is_drawn_before_the_views_have_followed_hears_of_it_still(l
     assert lee.take(clock.now) == ["shelf-video_rental"]
 
 
-def test_a_busy_town_does_not_make_a_page_look_without_end(clock):
+def test_a_busy_system_does_not_make_a_page_look_without_end(clock):
     viewer, given = Viewer(KIM), 0
     for _ in range(1000):
         viewer.note("shelf-cafe", clock())

@@ -127,7 +127,7 @@ def test_each_text_is_there_in_both_languages():
 
 
 def test_templates_speak_both_languages():
-    """Korean stands in templates as the first half of a pair, or as the town's own name."""
+    """Korean stands in templates as the first half of a pair, or as the system's own name."""
     for path in sorted((HERE / "templates").glob("*.html")):
         source = path.read_text()
         for pair in re.findall(r"""t\((".*?"|'.*?'), (".*?"|'.*?')\)""", source):

@@ -1,4 +1,4 @@
-"""Every message of the town, with what must not change about it."""
+"""Every message of the system, with what must not change about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 import contracts
 from contracts.base import CATALOGUE, Message
-from contracts.journal import ApplyResolution, apply_resolution
+from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
 
 SAMPLES, SCHEMAS = Path(__file__).parent / "samples", Path(__file__).parent / "schemas"
 
@@ -27,21 +27,21 @@ def messages() -> dict[str, type[Message]]:
     """By wire name; the command about dead letters, which each context has, stands here once."""
     for module in walk_packages(contracts.__path__, "contracts."):
         import_module(module.name)
-    take_up = apply_resolution("payments")
+    take_up = take_up_dead_letter("payments")
     known = {
         topic: message
         for topic, message in CATALOGUE.items()
-        if message.__module__.partition(".")[0] == "contracts" and not issubclass(message, ApplyResolution)
+        if message.__module__.partition(".")[0] == "contracts" and not issubclass(message, TakeUpDeadLetter)
     }
     return dict(sorted((known | {take_up.topic: take_up}).items()))
 
 
 def snapshot_of(message: type[Message]) -> Json:
-    """How a message travels, its body's schema and its answer's."""
+    """How a message is delivered, its body's schema and its answer's."""
     return {
         "topic": message.topic,
         "exchange": message.exchange,
-        "travel": message.delivery(),
+        "delivery": message.delivery(),
         "body": schema_of(message),
         "answer": None if message.answer is None else schema_of(message.answer),
     }

@@ -1,7 +1,7 @@
 """What a change of a schema breaks.
 
 Additive is: a new field with a default, a wider type, a new value of an enum. Breaking is: a field that is gone, a
-narrower type, a new field that must be there, another way to travel. A breaking change is a new topic.
+narrower type, a new field that must be there, another delivery. A breaking change is a new topic.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def broken(old: Json, new: Json) -> list[str]:
     """What the new snapshot of a message breaks for those who know the old one; empty when it only adds."""
     wrong = [
         f"{part}: {old[part]!r} became {new[part]!r}"
-        for part in ("topic", "exchange", "travel")
+        for part in ("topic", "exchange", "delivery")
         if old[part] != new[part]
     ]
     for part in ("body", "answer"):

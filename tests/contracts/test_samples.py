@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from contracts.base import Message
-from contracts.journal import ApplyResolution, apply_resolution
+from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
 from tests.contracts.catalogue import SAMPLES, SCHEMAS, messages, schema_of
 from tests.contracts.record import read, sample_of
 
@@ -87,9 +87,9 @@ def test_no_sample_or_snapshot_is_kept_of_a_message_that_is_gone() -> None:
 
 
 def test_the_command_about_dead_letters_is_the_same_for_every_context() -> None:
-    schemas = [schema_of(apply_resolution(context)) for context in ("payments", "video_rental.rentals")]
+    schemas = [schema_of(take_up_dead_letter(context)) for context in ("payments", "video_rental.rentals")]
 
-    assert schemas == [schema_of(ApplyResolution)] * 2
+    assert schemas == [schema_of(TakeUpDeadLetter)] * 2
 
 
 @pytest.mark.parametrize("changed", ["renamed", "another value", "shorter"])

@@ -129,8 +129,8 @@ def test_an_addition_is_no_breaking_change(change: dict[str, Any]) -> None:
     assert broken(shape(), shape(**change)) == []
 
 
-@pytest.mark.parametrize("part", ["topic", "exchange", "travel"])
-def test_another_way_to_travel_is_noticed(part: str) -> None:
+@pytest.mark.parametrize("part", ["topic", "exchange", "delivery"])
+def test_another_delivery_is_noticed(part: str) -> None:
     (problem,) = broken(shape(), shape() | {part: "another"})
 
     assert problem.startswith(part)

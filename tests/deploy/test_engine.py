@@ -55,7 +55,7 @@ def told(tmp_path: Path) -> list[str]:
     return (tmp_path / "told").read_text().splitlines()
 
 
-def test_a_new_town_is_made_of_containers_where_an_engine_answers_and_stays_so(yeyak: Yeyak, tmp_path: Path) -> None:
+def test_a_new_system_is_made_of_containers_where_an_engine_answers_and_stays_so(yeyak: Yeyak, tmp_path: Path) -> None:
     yeyak("up")
     assert told(tmp_path)[:2] == ["compose version", "info"]
     assert told(tmp_path)[2].endswith("up --detach --build --wait --wait-timeout 300")
@@ -73,7 +73,7 @@ def test_after_a_reset_the_choice_is_free_again(yeyak: Yeyak, tmp_path: Path) ->
     ended = yeyak("stop", "payments", away="info")
 
     assert told(tmp_path) == []
-    assert "the town is not up" in ended.stderr
+    assert "the system is not up" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_after_a_reset_the_choice_is_free_again(yeyak: Yeyak, tmp_path: Path) ->
         ("nothing", {"YEYAK_AMQP_URL": "amqp://elsewhere/"}, False),
     ],
 )
-def test_a_new_town_is_private_without_an_engine_or_with_servers_of_its_own(
+def test_a_new_system_is_private_without_an_engine_or_with_servers_of_its_own(
     yeyak: Yeyak,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,15 +99,15 @@ def test_a_new_town_is_private_without_an_engine_or_with_servers_of_its_own(
     for name, value in {**environment, "AWAY": away, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}.items():
         monkeypatch.setenv(name, value)
 
-    assert engine.runs_the_town(Local(tmp_path / "local"), ["up"]) is taken_over
+    assert engine.runs_the_system(Local(tmp_path / "local"), ["up"]) is taken_over
 
 
-def test_a_town_that_was_private_stays_so(yeyak: Yeyak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_was_private_stays_so(yeyak: Yeyak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("YEYAK_ENGINE")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     Local(tmp_path).write_env({"YEYAK_GATEWAY_PORT": "8088"})
 
-    assert not engine.runs_the_town(Local(tmp_path), ["up"])
+    assert not engine.runs_the_system(Local(tmp_path), ["up"])
 
 
 def test_a_choice_that_is_none_is_refused(yeyak: Yeyak) -> None:
@@ -119,7 +119,7 @@ def test_a_choice_that_is_none_is_refused(yeyak: Yeyak) -> None:
 
 def test_a_context_is_scaled_by_its_service_and_what_containers_cannot_do_is_refused() -> None:
     assert engine.arguments(["scale", "cafe.menu=3"])[-2:] == ["--scale", "cafe-menu=3"]
-    with pytest.raises(SystemExit, match="--replicas is for a private town"):
+    with pytest.raises(SystemExit, match="--replicas is for a private system"):
         engine.arguments(["up", "--replicas", "2"])
 
 

@@ -1,4 +1,4 @@
-"""The rendered towns obey their rules, each rule bites, and what is written follows from the town."""
+"""The rendered towns obey their rules, each rule bites, and what is written follows from the system."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Manife
 
 
 @pytest.mark.parametrize("overlay", rendering.OVERLAYS)
-def test_a_rendered_town_obeys_and_would_be_accepted(rendered, overlay: str) -> None:
-    town = rendered(overlay)
+def test_a_rendered_system_obeys_and_would_be_accepted(rendered, overlay: str) -> None:
+    system = rendered(overlay)
 
-    assert list(rules.broken(town)) == []
-    assert [wrong for manifest in town.all for wrong in schemas.of_kubernetes(manifest)] == []
+    assert list(rules.broken(system)) == []
+    assert [wrong for manifest in system.all for wrong in schemas.of_kubernetes(manifest)] == []
 
 
 def test_a_prometheus_operator_asks_every_pod_and_raises_every_alert(rendered, tmp_path: Path) -> None:
     monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
 
     assert [wrong for manifest in monitoring.all for wrong in schemas.of_kubernetes(manifest)] == []
-    asked = spec(monitoring, "PodMonitor", "town")
+    asked = spec(monitoring, "PodMonitor", "system")
     ports = {endpoint["port"] for endpoint in asked["podMetricsEndpoints"]}
     (wanted,) = asked["selector"]["matchExpressions"]
     for pod in (pod for pod in rendered("production").pods() if pod.stays):
@@ -51,110 +51,114 @@ def test_a_prometheus_operator_asks_every_pod_and_raises_every_alert(rendered, t
     assert spec(monitoring, "PrometheusRule", "alerts")["groups"] == groups
 
 
-def deployment(town: Manifests, name: str = "worker-payments") -> dict[str, Any]:
-    found = town.one("Deployment", name)
+def deployment(system: Manifests, name: str = "worker-payments") -> dict[str, Any]:
+    found = system.one("Deployment", name)
     assert found is not None
     return found["spec"]["template"]
 
 
-def container(town: Manifests, name: str = "worker-payments") -> dict[str, Any]:
-    return deployment(town, name)["spec"]["containers"][0]
+def container(system: Manifests, name: str = "worker-payments") -> dict[str, Any]:
+    return deployment(system, name)["spec"]["containers"][0]
 
 
-def spec(town: Manifests, kind: str, name: str) -> dict[str, Any]:
-    found = town.one(kind, name)
+def spec(system: Manifests, kind: str, name: str) -> dict[str, Any]:
+    found = system.one(kind, name)
     assert found is not None
     return found["spec"]
 
 
-def without(town: Manifests, kind: str, name: str) -> None:
-    town.all.remove(town.one(kind, name))
+def without(system: Manifests, kind: str, name: str) -> None:
+    system.all.remove(system.one(kind, name))
 
 
-def trigger(town: Manifests) -> dict[str, Any]:
-    return spec(town, "ScaledObject", "worker-cafe-menu")["triggers"][0]["metadata"]
+def trigger(system: Manifests) -> dict[str, Any]:
+    return spec(system, "ScaledObject", "worker-cafe-menu")["triggers"][0]["metadata"]
 
 
 SPOILT: dict[str, list[Spoil]] = {
     "every pod is confined": [
-        lambda town: deployment(town)["spec"]["securityContext"].update(runAsUser=0),
-        lambda town: deployment(town)["spec"]["securityContext"].pop("seccompProfile"),
-        lambda town: deployment(town)["spec"].update(enableServiceLinks=True),
-        lambda town: deployment(town)["spec"].update(hostNetwork=True),
-        lambda town: deployment(town)["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/"}}),
-        lambda town: container(town)["securityContext"].update(readOnlyRootFilesystem=False),
-        lambda town: container(town)["securityContext"].update(capabilities={"add": ["SYS_ADMIN"]}),
+        lambda system: deployment(system)["spec"]["securityContext"].update(runAsUser=0),
+        lambda system: deployment(system)["spec"]["securityContext"].pop("seccompProfile"),
+        lambda system: deployment(system)["spec"].update(enableServiceLinks=True),
+        lambda system: deployment(system)["spec"].update(hostNetwork=True),
+        lambda system: deployment(system)["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/"}}),
+        lambda system: container(system)["securityContext"].update(readOnlyRootFilesystem=False),
+        lambda system: container(system)["securityContext"].update(capabilities={"add": ["SYS_ADMIN"]}),
     ],
     "an image has a tag that tells its version": [
-        lambda town: container(town).update(image="yeyak"),
-        lambda town: container(town).update(image="yeyak:latest"),
+        lambda system: container(system).update(image="yeyak"),
+        lambda system: container(system).update(image="yeyak:latest"),
     ],
     "resources are asked for and limited": [
-        lambda town: container(town)["resources"]["limits"].pop("memory"),
-        lambda town: container(town)["resources"]["limits"].update(memory="2Gi"),
-        lambda town: container(town)["resources"]["requests"].update(cpu="1"),
+        lambda system: container(system)["resources"]["limits"].pop("memory"),
+        lambda system: container(system)["resources"]["limits"].update(memory="2Gi"),
+        lambda system: container(system)["resources"]["requests"].update(cpu="1"),
     ],
-    "who stays is probed, in the town's rhythm and behind a startup probe": [
-        lambda town: container(town).pop("startupProbe"),
-        lambda town: container(town)["livenessProbe"].update(failureThreshold=1),
-        lambda town: container(town, "gateway")["readinessProbe"]["httpGet"].update(port="metrics"),
+    "who stays is probed, in the system's rhythm and behind a startup probe": [
+        lambda system: container(system).pop("startupProbe"),
+        lambda system: container(system)["livenessProbe"].update(failureThreshold=1),
+        lambda system: container(system, "gateway")["readinessProbe"]["httpGet"].update(port="metrics"),
     ],
     "who is told to end has the time to finish": [
-        lambda town: deployment(town)["spec"].update(terminationGracePeriodSeconds=20),
-        lambda town: container(town, "gateway").pop("lifecycle"),
+        lambda system: deployment(system)["spec"].update(terminationGracePeriodSeconds=20),
+        lambda system: container(system, "gateway").pop("lifecycle"),
     ],
     "what is set are settings": [
-        lambda town: container(town)["env"].append({"name": "YEYAK_PREFETCHED", "value": "1"}),
-        lambda town: container(town)["env"].append({"name": "YEYAK_PREFETCH", "value": "many"}),
+        lambda system: container(system)["env"].append({"name": "YEYAK_PREFETCHED", "value": "1"}),
+        lambda system: container(system)["env"].append({"name": "YEYAK_PREFETCH", "value": "many"}),
     ],
     "what is referred to is there": [
-        lambda town: without(town, "PersistentVolumeClaim", "refund-log"),
-        lambda town: container(town)["envFrom"][0]["configMapRef"].update(name="runtime"),
-        lambda town: deployment(town)["spec"]["volumes"][0]["secret"].update(secretName="account-payments"),
-        lambda town: spec(town, "ScaledObject", "worker-cafe-menu")["scaleTargetRef"].update(name="worker"),
-        lambda town: without(town, "TriggerAuthentication", "rabbitmq-management"),
-        lambda town: spec(town, "TriggerAuthentication", "rabbitmq-management")["secretTargetRef"][0].update(key="x"),
+        lambda system: without(system, "PersistentVolumeClaim", "refund-log"),
+        lambda system: container(system)["envFrom"][0]["configMapRef"].update(name="runtime"),
+        lambda system: deployment(system)["spec"]["volumes"][0]["secret"].update(secretName="account-payments"),
+        lambda system: spec(system, "ScaledObject", "worker-cafe-menu")["scaleTargetRef"].update(name="worker"),
+        lambda system: without(system, "TriggerAuthentication", "rabbitmq-management"),
+        lambda system: spec(system, "TriggerAuthentication", "rabbitmq-management")["secretTargetRef"][0].update(
+            key="x"
+        ),
     ],
     "each context has a deployment, and as many replicas as its queues ask for": [
-        lambda town: without(town, "Deployment", "worker-journal"),
-        lambda town: container(town).update(args=["journal"]),
-        lambda town: without(town, "PodDisruptionBudget", "worker-journal"),
-        lambda town: spec(town, "ScaledObject", "worker-bike-sharing-bikes").update(maxReplicaCount=5),
+        lambda system: without(system, "Deployment", "worker-journal"),
+        lambda system: container(system).update(args=["journal"]),
+        lambda system: without(system, "PodDisruptionBudget", "worker-journal"),
+        lambda system: spec(system, "ScaledObject", "worker-bike-sharing-bikes").update(maxReplicaCount=5),
     ],
     "what scales a context are its own queues, messages in work included": [
-        lambda town: trigger(town).update(queueName="@cafe[.]"),
-        lambda town: trigger(town).update(excludeUnacknowledged="true"),
-        lambda town: trigger(town).update(protocol="amqp"),
+        lambda system: trigger(system).update(queueName="@cafe[.]"),
+        lambda system: trigger(system).update(excludeUnacknowledged="true"),
+        lambda system: trigger(system).update(protocol="amqp"),
     ],
     "a selector finds the pods that it means": [
-        lambda town: deployment(town)["metadata"]["labels"].update({"app.kubernetes.io/name": "journal"}),
-        lambda town: spec(town, "Service", "gateway").update(selector={"app.kubernetes.io/component": "worker"}),
+        lambda system: deployment(system)["metadata"]["labels"].update({"app.kubernetes.io/name": "journal"}),
+        lambda system: spec(system, "Service", "gateway").update(selector={"app.kubernetes.io/component": "worker"}),
     ],
     "nobody speaks with anybody unless it is said": [
-        lambda town: without(town, "NetworkPolicy", "nobody"),
-        lambda town: spec(town, "NetworkPolicy", "nobody").update(egress=[{}]),
-        lambda town: spec(town, "NetworkPolicy", "workers")["podSelector"]["matchLabels"].update(app="worker"),
+        lambda system: without(system, "NetworkPolicy", "nobody"),
+        lambda system: spec(system, "NetworkPolicy", "nobody").update(egress=[{}]),
+        lambda system: spec(system, "NetworkPolicy", "workers")["podSelector"]["matchLabels"].update(app="worker"),
     ],
     "the gateway is reached through a load balancer, and grows with its load": [
-        lambda town: spec(town, "Service", "gateway").update(type="ClusterIP"),
-        lambda town: without(town, "HorizontalPodAutoscaler", "gateway"),
+        lambda system: spec(system, "Service", "gateway").update(type="ClusterIP"),
+        lambda system: without(system, "HorizontalPodAutoscaler", "gateway"),
     ],
     "the refund log outlives its pods": [
-        lambda town: spec(town, "PersistentVolumeClaim", "refund-log")["resources"]["requests"].update(storage="1Mi"),
-        lambda town: container(town)["volumeMounts"].pop(),
-        lambda town: container(town, "exporter")["volumeMounts"].pop(),
-        lambda town: container(town, "exporter")["envFrom"].pop(),
+        lambda system: spec(system, "PersistentVolumeClaim", "refund-log")["resources"]["requests"].update(
+            storage="1Mi"
+        ),
+        lambda system: container(system)["volumeMounts"].pop(),
+        lambda system: container(system, "exporter")["volumeMounts"].pop(),
+        lambda system: container(system, "exporter")["envFrom"].pop(),
     ],
     "figures are told inside alone": [
-        lambda town: spec(town, "Service", "gateway")["ports"][0].update(targetPort="health"),
-        lambda town: container(town, "gateway")["env"].append({"name": "YEYAK_HEALTH_PORT", "value": "0"}),
+        lambda system: spec(system, "Service", "gateway")["ports"][0].update(targetPort="health"),
+        lambda system: container(system, "gateway")["env"].append({"name": "YEYAK_HEALTH_PORT", "value": "0"}),
     ],
     "the database has a connection for whoever may ask for one": [
-        lambda town: spec(town, "Cluster", "postgres")["postgresql"]["parameters"].update(max_connections="600"),
-        lambda town: spec(town, "ScaledObject", "worker-journal").update(maxReplicaCount=50),
+        lambda system: spec(system, "Cluster", "postgres")["postgresql"]["parameters"].update(max_connections="600"),
+        lambda system: spec(system, "ScaledObject", "worker-journal").update(maxReplicaCount=50),
     ],
     "the broker has more disk than it keeps free": [
-        lambda town: spec(town, "RabbitmqCluster", "rabbitmq")["persistence"].update(storage="2Gi"),
+        lambda system: spec(system, "RabbitmqCluster", "rabbitmq")["persistence"].update(storage="2Gi"),
     ],
 }
 
@@ -164,9 +168,9 @@ def test_a_rule_bites(rendered, sentence: str) -> None:
     assert SPOILT[sentence]
 
     for number, spoil in enumerate(SPOILT[sentence]):
-        town = Manifests(copy.deepcopy(rendered("production").all))
-        spoil(town)
-        assert list(rules.RULES[sentence](town)), f"the spoilt town {number} obeys"
+        system = Manifests(copy.deepcopy(rendered("production").all))
+        spoil(system)
+        assert list(rules.RULES[sentence](system)), f"the spoilt system {number} obeys"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,7 @@ def test_a_field_that_is_not_known_or_of_another_type_is_refused(rendered, kind:
 def test_an_alert_of_unknown_fields_is_refused(tmp_path: Path) -> None:
     monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
     alerts = spec(monitoring, "PrometheusRule", "alerts")["groups"][0]["rules"][0]
-    asked = spec(monitoring, "PodMonitor", "town")["podMetricsEndpoints"][0]
+    asked = spec(monitoring, "PodMonitor", "system")["podMetricsEndpoints"][0]
 
     alerts.update(fore="2m")
     asked.update(interval="soon")
@@ -206,7 +210,7 @@ def test_a_kind_without_a_schema_is_refused() -> None:
     assert list(schemas.of_kubernetes({"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {"name": "x"}}))
 
 
-def test_the_committed_files_are_those_that_the_town_asks_for() -> None:
+def test_the_committed_files_are_those_that_the_system_asks_for() -> None:
     written = contexts.written()
 
     assert {path: path.read_text() for path in written} == written
@@ -231,7 +235,7 @@ def test_a_changed_setting_reaches_the_pods_that_read_it_and_no_others(tmp_path:
 
 
 def pods_of(kubernetes: Path) -> dict[str, Any]:
-    return {pod.name: pod.manifest for pod in Manifests(rendering.render(kubernetes, "production", "town")).pods()}
+    return {pod.name: pod.manifest for pod in Manifests(rendering.render(kubernetes, "production", "system")).pods()}
 
 
 def test_the_overlays_run_the_same_pods(rendered) -> None:

@@ -19,7 +19,7 @@ from workers.runtime.settings import Settings
 def test_who_prepares_signs_in_with_the_passwords_that_the_servers_take(tmp_path: Path) -> None:
     files = written(tmp_path, "broker.example", "database.example")
 
-    broker = (tmp_path / "rabbitmq" / "90-town.conf").read_text()
+    broker = (tmp_path / "rabbitmq" / "90-system.conf").read_text()
     settings = Settings(_secrets_dir=tmp_path / "administrator")
     amqp = urlsplit(settings.amqp_url.get_secret_value())
     sql = urlsplit(settings.database_url.get_secret_value())
@@ -40,7 +40,7 @@ def test_gateway_and_operator_have_one_key_that_is_long_enough(tmp_path: Path) -
 def test_only_the_servers_files_are_read_by_others_than_their_owner(tmp_path: Path) -> None:
     modes = {file.relative_to(tmp_path).as_posix(): file.stat().st_mode & 0o777 for file in written(tmp_path, "r", "p")}
 
-    assert {name for name, mode in modes.items() if mode == 0o644} == {"rabbitmq/90-town.conf", "postgres/password"}
+    assert {name for name, mode in modes.items() if mode == 0o644} == {"rabbitmq/90-system.conf", "postgres/password"}
     assert set(modes.values()) == {0o600, 0o644}
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
@@ -55,22 +55,22 @@ class Run:
     plan: Plan
 
 
-async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
-    """Book under a plan of crashes, and wait until the town is quiet."""
-    video_id = await town.video(copies=scenario.copies)
+async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
+    """Book under a plan of crashes, and wait until the system is quiet."""
+    video_id = await system.video(copies=scenario.copies)
     plans.append(plan)
-    wishes = [(uuid4(), town.booking(video_id, customer(), token)) for token in scenario.tokens]
+    wishes = [(uuid4(), system.booking(video_id, customer(), token)) for token in scenario.tokens]
     posts = [(id, wish) for id, wish in wishes for _ in range(scenario.posts)]
-    replies = await asyncio.gather(*(town.until_done(wish, id=id) for id, wish in posts))
+    replies = await asyncio.gather(*(system.until_done(wish, id=id) for id, wish in posts))
     await asyncio.gather(*plan.crashes)
-    await town.wait_until_idle(within=40)
+    await system.wait_until_idle(within=40)
     return Run(video_id, scenario.copies, [(id, reply) for (id, _), reply in zip(posts, replies, strict=True)], plan)
 
 
-async def discrepancies(town: Town, run: Run) -> list[str]:
+async def discrepancies(system: System, run: Run) -> list[str]:
     """Everything that is wrong after a run."""
-    rentals = await checks.rentals_of(town, run.video_id)
-    wrong = await checks.discrepancies(town, run.video_id)
+    rentals = await checks.rentals_of(system, run.video_id)
+    wrong = await checks.discrepancies(system, run.video_id)
     by_id = {row["rental_id"]: row for row in rentals}
     return wrong + [problem for id, reply in run.answers if (problem := checks.untrue(reply, by_id.get(id)))]
 
@@ -78,20 +78,20 @@ async def discrepancies(town: Town, run: Run) -> list[str]:
 async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
-    """One town works through the plans that are left."""
-    town = await Town(await make_settings(), "video_rental").open()
-    plans = follow(town)
-    await town.start("payments", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
+    """One system works through the plans that are left."""
+    system = await System(await make_settings(), "video_rental").open()
+    plans = follow(system)
+    await system.start("payments", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
     try:
         while not work.empty():
             name, plan = work.get_nowait()
-            run = await play(town, plans, SCENARIOS[name], plan)
+            run = await play(system, plans, SCENARIOS[name], plan)
             seen[name] += 1
-            if problems := await discrepancies(town, run):
+            if problems := await discrepancies(system, run):
                 found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {problems}")
     finally:
         plans.append(Plan())
-        await town.close()
+        await system.close()
 
 
 async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import MakeSettings
 from tests.preorder.reserving import RECEIPTS, RESERVATIONS, cancel, discrepancies, product, reserve
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town, customer, eventually
+from tests.support.system import System, customer, eventually
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 
@@ -61,32 +61,32 @@ class Run:
     cancellation: RpcReply | None
 
 
-async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
-    """Reserve (and cancel) under a plan of crashes, and wait until the town is quiet."""
-    wish, id, cancellation = reserve(await product(town, quota=1), customer(), scenario.token), uuid4(), None
+async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
+    """Reserve (and cancel) under a plan of crashes, and wait until the system is quiet."""
+    wish, id, cancellation = reserve(await product(system, quota=1), customer(), scenario.token), uuid4(), None
     plans.append(plan)
-    waiting = asyncio.create_task(town.until_done(wish, id=id))
+    waiting = asyncio.create_task(system.until_done(wish, id=id))
     if scenario.cancelled == "confirmed":
         await waiting
     if scenario.cancelled:
-        await eventually(lambda: row_of(town, id))
-        cancellation = await town.until_done(cancel(id), id=uuid4())
+        await eventually(lambda: row_of(system, id))
+        cancellation = await system.until_done(cancel(id), id=uuid4())
     answer = await waiting
     await asyncio.gather(*plan.crashes)
-    await town.wait_until_idle(within=40)
+    await system.wait_until_idle(within=40)
     return Run(id, answer, cancellation)
 
 
-async def row_of(town: Town, reservation_id: UUID) -> Any:
+async def row_of(system: System, reservation_id: UUID) -> Any:
     query = "select * from preorder_reservations.reservations where reservation_id = $1"
-    rows = await town.rows(RESERVATIONS, query, reservation_id)
+    rows = await system.rows(RESERVATIONS, query, reservation_id)
     return rows[0] if rows else None
 
 
-async def wrong_after(town: Town, run: Run) -> list[str]:
+async def wrong_after(system: System, run: Run) -> list[str]:
     """Everything that is wrong after a run."""
-    wrong = await discrepancies(town)
-    row = await row_of(town, run.reservation_id)
+    wrong = await discrepancies(system)
+    row = await row_of(system, run.reservation_id)
     code = code_of(run.answer)
     if code not in truths(row):
         wrong.append(f"answered {code}, but the reservation is {row['status']}")
@@ -121,14 +121,14 @@ class Walk:
     runs: int = 0
 
     async def go(self, make_settings: MakeSettings) -> None:
-        """One town traces scenarios, and works through the plans that are left."""
-        town = await Town(await make_settings(preorder_payment_ms=700), "preorder").open()
-        plans = follow(town)
-        await town.start(*town.names)
+        """One system traces scenarios, and works through the plans that are left."""
+        system = await System(await make_settings(preorder_payment_ms=700), "preorder").open()
+        plans = follow(system)
+        await system.start(*system.names)
         try:
             while self.untraced:
                 name, plan = self.untraced.pop(0), Plan(only=ONLY)
-                if await self.run(town, plans, name, plan) in SCENARIOS[name].answers:
+                if await self.run(system, plans, name, plan) in SCENARIOS[name].answers:
                     self.traces[name] = plan.trace
                 else:  # on a busy machine an approval may look like silence
                     self.untraced.append(name)
@@ -136,16 +136,16 @@ class Walk:
                 self.plans += plans_for(self.traces)
             await self.all_traced.wait()
             while self.plans:
-                await self.run(town, plans, *self.plans.pop(0))
+                await self.run(system, plans, *self.plans.pop(0))
         finally:
             plans.append(Plan())
-            await town.close()
+            await system.close()
 
-    async def run(self, town: Town, plans: list[Plan], name: str, plan: Plan) -> str:
+    async def run(self, system: System, plans: list[Plan], name: str, plan: Plan) -> str:
         """Play, look for what is wrong, and return the code of the answer."""
-        run = await play(town, plans, SCENARIOS[name], plan)
+        run = await play(system, plans, SCENARIOS[name], plan)
         self.runs += 1
-        if problems := await wrong_after(town, run):
+        if problems := await wrong_after(system, run):
             self.found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {problems}")
         return code_of(run.answer)
 

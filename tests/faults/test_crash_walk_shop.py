@@ -31,7 +31,7 @@ from tests.shop.selling import (
     stock_of,
 )
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 from workers.runtime.processing import failpoints
 
 TOWNS = 7
@@ -60,21 +60,21 @@ SCENARIOS = {
 }
 
 
-async def play(town: Town, plans: list[Plan], scenario: Scenario, plan: Plan) -> list[str]:
-    """Confirm under a plan of crashes, wait until the town is quiet; everything that is wrong then."""
-    product_id, kim = await product(town, stock=scenario.stock), customer()
-    order = await ordered(town, product_id, 2, kim)
-    await town.wait_until_idle()
+async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> list[str]:
+    """Confirm under a plan of crashes, wait until the system is quiet; everything that is wrong then."""
+    product_id, kim = await product(system, stock=scenario.stock), customer()
+    order = await ordered(system, product_id, 2, kim)
+    await system.wait_until_idle()
     plans.append(plan)
     wishes: list[tuple[Any, Any]] = [(confirm(order), uuid4()) for _ in range(scenario.sellers)] * 2
     wishes += [(cancel(order, kim), uuid4())] if scenario.cancelled else []
-    answers = await asyncio.gather(*(settled(town, wish, 40, id) for wish, id in wishes))
+    answers = await asyncio.gather(*(settled(system, wish, 40, id) for wish, id in wishes))
     await asyncio.gather(*plan.crashes)
-    wrong = await discrepancies(town)
-    ended = await order_of(town, order)
+    wrong = await discrepancies(system)
+    ended = await order_of(system, order)
     left = scenario.stock - 2 * (ended["status"] in PAID)
-    if await stock_of(town, product_id) != left:
-        wrong.append(f"{await stock_of(town, product_id)} in stock, not {left}")
+    if await stock_of(system, product_id) != left:
+        wrong.append(f"{await stock_of(system, product_id)} in stock, not {left}")
     return wrong + [
         line for (wish, _), (code, _) in zip(wishes, answers, strict=True) if (line := _untrue(wish, code, ended))
     ]
@@ -92,21 +92,21 @@ def _untrue(wish: Any, code: str, ended: Thing) -> str | None:
 async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
-    """One town works through the plans that are left."""
-    town = await Town(await make_settings(**{**QUICK, "shop_stock_ms": 600}), "shop").open()
-    plans = follow(town)
-    await town.start("payments", *SHOP)
+    """One system works through the plans that are left."""
+    system = await System(await make_settings(**{**QUICK, "shop_stock_ms": 600}), "shop").open()
+    plans = follow(system)
+    await system.start("payments", *SHOP)
     try:
         while not work.empty():
             name, plan = work.get_nowait()
-            wrong = await play(town, plans, SCENARIOS[name], plan)
+            wrong = await play(system, plans, SCENARIOS[name], plan)
             plans.append(Plan())
             seen[name] += 1
             if wrong:
                 found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {wrong}")
     finally:
         plans.append(Plan())
-        await town.close()
+        await system.close()
 
 
 async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts, settings_of
 from tests.support.customers import Customer, Outcome
 from tests.support.processes import GATEWAY, Processes
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
 
@@ -41,12 +41,12 @@ AFTER = {"booking": "BOOKED", "cancellation": "CANCELLED", "pickup": "RENTED", "
 
 
 class Place:
-    """A town of processes, the door to it, and a look behind it."""
+    """A system of processes, the door to it, and a look behind it."""
 
-    def __init__(self, town: Town, operator: Settings, processes: Processes, door: httpx.AsyncClient) -> None:
-        self.town = town
+    def __init__(self, system: System, operator: Settings, processes: Processes, door: httpx.AsyncClient) -> None:
+        self.system = system
         self.operator = operator
-        """The town as the operator's account reaches it."""
+        """The system as the operator's account reaches it."""
         self.processes = processes
         self.door = door
 
@@ -57,18 +57,18 @@ class Place:
         staff = Customer(self.door, "boss", KEY, role="staff")
         made = await staff.post("/videos", {"title": "Casablanca", "daily_price": 1000, "copies": copies})
         known = "select 1 from video_rental_rentals.videos where video_id = $1"
-        await eventually(lambda: self.town.rows("video_rental.rentals", known, UUID(made.body["video_id"])))
+        await eventually(lambda: self.system.rows("video_rental.rentals", known, UUID(made.body["video_id"])))
         return str(made.body["video_id"])
 
     async def status_of(self, rental_id: UUID) -> str | None:
         query = "select status from video_rental_rentals.rentals where rental_id = $1"
-        rows = await self.town.rows("video_rental.rentals", query, rental_id)
+        rows = await self.system.rows("video_rental.rentals", query, rental_id)
         return rows[0]["status"] if rows else None
 
     async def comes_to_rest(self) -> None:
         """Everything is back, nothing is under way, and no invariant is broken."""
         await self.processes.ready()
-        absent = set(CONTEXTS) - set(self.town.names)
+        absent = set(CONTEXTS) - set(self.system.names)
         assert await pending_work(self.operator, 60, without=absent) == []
         found = await audit(self.operator, without=absent)
         assert {name: lines for name, lines in found.items() if lines} == {}
@@ -76,8 +76,8 @@ class Place:
 
     async def every_refund_is_in_the_log_once(self) -> bool:
         done = "select refund_id from payments.refunds where status = 'REFUNDED' and amount > 0"
-        refunds = {str(row["refund_id"]) for row in await self.town.rows("payments", done)}
-        log = self.town.settings.payments_refund_log
+        refunds = {str(row["refund_id"]) for row in await self.system.rows("payments", done)}
+        log = self.system.settings.payments_refund_log
         lines = Counter(json.loads(line)["refund_id"] for line in log.read_text().splitlines()) if log.exists() else {}
         assert set(lines.values()) <= {1}
         return set(lines) == refunds
@@ -94,16 +94,16 @@ async def place(
         payments_provider_ms=500,
         payments_slow_seconds=0.7,
     )
-    town = await Town(settings, "video_rental").open()
+    system = await System(settings, "video_rental").open()
     accounts = await open_accounts(settings, accounts_folder.path)
     processes = Processes(settings, tmp_path_factory.mktemp("processes"), accounts)
     try:
-        await processes.start(*town.names, GATEWAY)
+        await processes.start(*system.names, GATEWAY)
         async with httpx.AsyncClient(base_url=processes.url, trust_env=False, timeout=15) as door:
-            yield Place(town, settings_of(accounts, settings, OPERATOR), processes, door)
+            yield Place(system, settings_of(accounts, settings, OPERATOR), processes, door)
     finally:
         await processes.end()
-        await town.close()
+        await system.close()
 
 
 # -- killed at random
@@ -229,7 +229,7 @@ async def test_a_caller_killed_while_it_waits_for_the_provider_tells_the_truth_l
 
     async def at_the_provider() -> bool:
         asked = "select 1 from payments.payments where payer = $1 and status = 'REQUESTED'"
-        return bool(await place.town.rows("payments", asked, member.caller.member_id))
+        return bool(await place.system.rows("payments", asked, member.caller.member_id))
 
     await eventually(at_the_provider, every=0.01)
     for name in (GATEWAY, "video_rental.rentals"):
@@ -257,7 +257,7 @@ async def test_a_process_frozen_in_the_middle_of_its_work_says_nothing_untrue_wh
     second = f"{name} (second)"
     video = await place.video(copies=20)
     visits = [Visit(place.member()) for _ in range(20)]
-    url = f"{place.town.settings.amqp_url.get_secret_value()}?heartbeat={HEARTBEAT}"
+    url = f"{place.system.settings.amqp_url.get_secret_value()}?heartbeat={HEARTBEAT}"
     await place.processes.start(second, YEYAK_AMQP_URL=url)
 
     async def book(visit: Visit) -> None:
@@ -265,7 +265,7 @@ async def test_a_process_frozen_in_the_middle_of_its_work_says_nothing_untrue_wh
 
     async def some_are_under_way() -> bool:
         query = "select 1 from video_rental_rentals.rentals where video_id = $1"
-        return len(await place.town.rows("video_rental.rentals", query, UUID(video))) >= 4
+        return len(await place.system.rows("video_rental.rentals", query, UUID(video))) >= 4
 
     bookings = [asyncio.create_task(book(visit)) for visit in visits]
     await eventually(some_are_under_way, every=0.005)

@@ -30,7 +30,7 @@ from storage.inbox import Inbox, OutboxMessage
 from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import Town, customer, eventually
+from tests.support.system import System, customer, eventually
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.outbox import OutboxRelay
@@ -42,15 +42,15 @@ RENTALS, PAYMENTS, MY_PAGE = "video_rental.rentals", "payments", "video_rental.m
 Answers = list[tuple[UUID, RpcReply]]
 
 
-class Stage(Town):
-    """A town whose contexts crash when the last plan says so."""
+class Stage(System):
+    """A system whose contexts crash when the last plan says so."""
 
     plans: list[Plan]
 
 
 @pytest.fixture
-async def town(make_settings: MakeSettings) -> AsyncIterator[Stage]:
-    """A town of one's own, without a journal."""
+async def system(make_settings: MakeSettings) -> AsyncIterator[Stage]:
+    """A system of one's own, without a journal."""
     own = Stage(await make_settings())
     await own.open()
     own.plans = follow(own)
@@ -60,14 +60,14 @@ async def town(make_settings: MakeSettings) -> AsyncIterator[Stage]:
     await own.close()
 
 
-async def discrepancies(town: Stage, answers: Answers) -> list[str]:
-    """What the suite finds once the town is quiet, or has had its time."""
+async def discrepancies(system: Stage, answers: Answers) -> list[str]:
+    """What the suite finds once the system is quiet, or has had its time."""
     with contextlib.suppress(AssertionError):
-        await town.wait_until_idle(within=6)
-    found = [line for lines in (await audit(town.settings, without=["journal"])).values() for line in lines]
+        await system.wait_until_idle(within=6)
+    found = [line for lines in (await audit(system.settings, without=["journal"])).values() for line in lines]
     query = "select * from video_rental_rentals.rentals where rental_id = $1"
     for id, reply in answers:
-        rows = await town.rows(RENTALS, query, id)
+        rows = await system.rows(RENTALS, query, id)
         found += [problem] if (problem := checks.untrue(reply, rows[0] if rows else None)) else []
     return found
 
@@ -75,10 +75,12 @@ async def discrepancies(town: Stage, answers: Answers) -> list[str]:
 # -- the scenarios
 
 
-async def crash(town: Stage, context: str, place: str, doing: Callable[[], Awaitable[Answers]], **more: Any) -> Answers:
+async def crash(
+    system: Stage, context: str, place: str, doing: Callable[[], Awaitable[Answers]], **more: Any
+) -> Answers:
     """Do something while a context crashes at a place, once; it is started again."""
     plan = Plan(1, place=place, only=frozenset({context}), **more)
-    town.plans.append(plan)
+    system.plans.append(plan)
     answers = await doing()
 
     async def crashed() -> bool:
@@ -89,47 +91,47 @@ async def crash(town: Stage, context: str, place: str, doing: Callable[[], Await
     return answers
 
 
-async def booked(town: Stage, posts: int = 1) -> Answers:
-    id, wish = uuid4(), town.booking(await town.video(), customer())
-    return [(id, await town.until_done(wish, id=id)) for _ in range(posts)]
+async def booked(system: Stage, posts: int = 1) -> Answers:
+    id, wish = uuid4(), system.booking(await system.video(), customer())
+    return [(id, await system.until_done(wish, id=id)) for _ in range(posts)]
 
 
-async def a_refund_is_asked_for(town: Stage) -> Answers:
+async def a_refund_is_asked_for(system: Stage) -> Answers:
     id, member = uuid4(), customer()
-    await town.done(town.booking(await town.video(), member), id=id)
+    await system.done(system.booking(await system.video(), member), id=id)
 
     async def cancel() -> Answers:
-        await town.done(CancelBooking(rental_id=id, caller=member))
+        await system.done(CancelBooking(rental_id=id, caller=member))
         return []
 
-    return await crash(town, PAYMENTS, "written", cancel)
+    return await crash(system, PAYMENTS, "written", cancel)
 
 
-async def a_charge_is_made(town: Stage) -> Answers:
-    return await crash(town, PAYMENTS, "heard", lambda: booked(town))
+async def a_charge_is_made(system: Stage) -> Answers:
+    return await crash(system, PAYMENTS, "heard", lambda: booked(system))
 
 
-async def something_is_said(town: Stage) -> Answers:
-    await town.video()
-    return await crash(town, RENTALS, "publish", lambda: booked(town))
+async def something_is_said(system: Stage) -> Answers:
+    await system.video()
+    return await crash(system, RENTALS, "publish", lambda: booked(system))
 
 
-async def a_commit_gets_no_answer(town: Stage) -> Answers:
-    video_id, id = await town.video(), uuid4()
+async def a_commit_gets_no_answer(system: Stage) -> Answers:
+    video_id, id = await system.video(), uuid4()
 
     async def book() -> Answers:
-        return [(id, await town.until_done(town.booking(video_id), id=id))]
+        return [(id, await system.until_done(system.booking(video_id), id=id))]
 
-    return await crash(town, RENTALS, COMMIT, book, lost=True)
-
-
-async def a_request_comes_again(town: Stage) -> Answers:
-    return await booked(town, posts=3)
+    return await crash(system, RENTALS, COMMIT, book, lost=True)
 
 
-async def a_transaction_stays_open(town: Stage) -> Answers:
+async def a_request_comes_again(system: Stage) -> Answers:
+    return await booked(system, posts=3)
+
+
+async def a_transaction_stays_open(system: Stage) -> Answers:
     """Whoever writes dies before it speaks: the relays alone do, of two replicas, while one booking is held open."""
-    await town.start(RENTALS, replica=" (second)")
+    await system.start(RENTALS, replica=" (second)")
     held, let_go = asyncio.Event(), asyncio.Event()
 
     async def hold(context: str, place: str) -> None:
@@ -138,26 +140,26 @@ async def a_transaction_stays_open(town: Stage) -> Answers:
             await let_go.wait()
 
     with pytest.MonkeyPatch.context() as writers:
-        slow_video = await town.video()
-        await town.wait_until_idle()
+        slow_video = await system.video()
+        await system.wait_until_idle()
         writers.setattr(OutboxRelay, "publish_committed", lambda self, rows: None)
         writers.setattr(failpoints, "hook", hold)
-        slow = asyncio.create_task(book_and_show(town, slow_video, shown=False))
+        slow = asyncio.create_task(book_and_show(system, slow_video, shown=False))
         await held.wait()
-        quick = await book_and_show(town, await town.video())
+        quick = await book_and_show(system, await system.video())
         let_go.set()
-        answers = [await slow, quick, await book_and_show(town, await town.video())]
-    await town.stop(f"{RENTALS} (second)")
+        answers = [await slow, quick, await book_and_show(system, await system.video())]
+    await system.stop(f"{RENTALS} (second)")
     return answers
 
 
-async def book_and_show(town: Stage, video_id: UUID, shown: bool = True) -> tuple[UUID, RpcReply]:
+async def book_and_show(system: Stage, video_id: UUID, shown: bool = True) -> tuple[UUID, RpcReply]:
     """Book, and wait until My Page shows it."""
     id = uuid4()
-    reply = await town.until_done(town.booking(video_id), id=id)
+    reply = await system.until_done(system.booking(video_id), id=id)
     query = "select 1 from video_rental_my_page.rentals where rental_id = $1"
     if shown:
-        await eventually(lambda: town.rows(MY_PAGE, query, id))
+        await eventually(lambda: system.rows(MY_PAGE, query, id))
     return id, reply
 
 
@@ -265,11 +267,11 @@ BITES = {
 
 @pytest.mark.parametrize("bite", BITES.values(), ids=BITES)
 async def test_the_fault_is_survived_and_a_mistake_is_found_out(
-    town: Stage, bite: Bite, monkeypatch: pytest.MonkeyPatch
+    system: Stage, bite: Bite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await discrepancies(town, await bite.scenario(town)) == []
+    assert await discrepancies(system, await bite.scenario(system)) == []
 
     bite.mistake(monkeypatch)
-    found = await discrepancies(town, await bite.scenario(town))
+    found = await discrepancies(system, await bite.scenario(system))
 
     assert [line for line in found if bite.found in line], found

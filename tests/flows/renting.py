@@ -20,7 +20,7 @@ from contracts.video_rental.rentals import (
     ShowShelf,
 )
 from tests.support.messages import as_message
-from tests.support.town import STAFF, Town, card, eventually
+from tests.support.system import STAFF, System, card, eventually
 from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
@@ -47,22 +47,22 @@ def pay_late_fee(rental: Thing, caller: Caller = STAFF, token: str = "tok_visa")
     return PayLateFee(rental_id=rental["rental_id"], payment=card(token), caller=caller)
 
 
-async def rented(town: Town, member: Caller, video_id: UUID, days: int = 1) -> Thing:
+async def rented(system: System, member: Caller, video_id: UUID, days: int = 1) -> Thing:
     """Booked and picked up."""
-    rental = await town.done(town.booking(video_id, member, days=days))
-    return await town.done(pick_up(rental, member))
+    rental = await system.done(system.booking(video_id, member, days=days))
+    return await system.done(pick_up(rental, member))
 
 
-async def returned_late(town: Town, member: Caller, video_id: UUID, days_late: float) -> Thing:
+async def returned_late(system: System, member: Caller, video_id: UUID, days_late: float) -> Thing:
     """Booked, picked up, and brought back after the due date."""
-    rental = await rented(town, member, video_id)
-    await make_due(town, rental, days_ago=days_late)
-    return await town.done(give_back(rental, member))
+    rental = await rented(system, member, video_id)
+    await make_due(system, rental, days_ago=days_late)
+    return await system.done(give_back(rental, member))
 
 
-async def make_due(town: Town, rental: Thing, days_ago: float) -> None:
+async def make_due(system: System, rental: Thing, days_ago: float) -> None:
     """Turn the clock of one rental."""
-    await town.rows(
+    await system.rows(
         RENTALS,
         "update video_rental_rentals.rentals set due_at = now() - $2 * interval '1 day' where rental_id = $1",
         UUID(rental["rental_id"]),
@@ -70,16 +70,16 @@ async def make_due(town: Town, rental: Thing, days_ago: float) -> None:
     )
 
 
-async def attempt(town: Town, message: Message, *, id: UUID) -> tuple[str, Thing]:
+async def attempt(system: System, message: Message, *, id: UUID) -> tuple[str, Thing]:
     """Ask until there is an outcome: its code (`done` or a refusal's) and its body."""
-    reply = await town.until_done(message, id=id)
+    reply = await system.until_done(message, id=id)
     body: Thing = json.loads(reply.body)
     return (str(body["code"]) if reply.kind == "refused" else reply.kind), body
 
 
-async def tell(town: Town, *events: Message, id: UUID | None = None) -> None:
+async def tell(system: System, *events: Message, id: UUID | None = None) -> None:
     """Publish events by hand, in this order, as if their context had."""
-    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange("yeyak.events", ensure=False)
@@ -93,27 +93,27 @@ async def tell(town: Town, *events: Message, id: UUID | None = None) -> None:
 # -- looking
 
 
-async def rental_of(town: Town, rental_id: object) -> Thing:
+async def rental_of(system: System, rental_id: object) -> Thing:
     """A rental as its writer sees it."""
-    return await town.done(ShowRental(rental_id=UUID(str(rental_id)), caller=STAFF))
+    return await system.done(ShowRental(rental_id=UUID(str(rental_id)), caller=STAFF))
 
 
-async def free_copies(town: Town, video_id: UUID) -> int:
-    shelf = await town.done(ShowShelf(video_id=video_id))
+async def free_copies(system: System, video_id: UUID) -> int:
+    shelf = await system.done(ShowShelf(video_id=video_id))
     available: int = shelf["available"]
     return available
 
 
-async def page_of(town: Town, member: Caller) -> list[Thing]:
+async def page_of(system: System, member: Caller) -> list[Thing]:
     """What a member sees on My Page."""
-    page = await town.done(ListMyPage(member_id=member.member_id))
+    page = await system.done(ListMyPage(member_id=member.member_id))
     items: list[Thing] = page["items"]
     return items
 
 
-async def entry(town: Town, rental_id: object, min_version: int = 0, caller: Caller = STAFF) -> Thing:
+async def entry(system: System, rental_id: object, min_version: int = 0, caller: Caller = STAFF) -> Thing:
     """One rental on My Page, with its timeline."""
-    return await town.done(ShowMyPage(rental_id=UUID(str(rental_id)), min_version=min_version, caller=caller))
+    return await system.done(ShowMyPage(rental_id=UUID(str(rental_id)), min_version=min_version, caller=caller))
 
 
 def agrees(thing: Any, expected: Thing) -> bool:
@@ -124,13 +124,13 @@ def agrees(thing: Any, expected: Thing) -> bool:
     )
 
 
-async def shown(town: Town, rental_id: object, within: float = 10.0, **expected: Any) -> Thing:
+async def shown(system: System, rental_id: object, within: float = 10.0, **expected: Any) -> Thing:
     """One rental on My Page, once it has these fields."""
     found: Thing = {}
 
     async def agreed() -> bool:
         found.clear()
-        found.update(await entry(town, rental_id))
+        found.update(await entry(system, rental_id))
         return agrees(found, expected)
 
     try:
@@ -140,20 +140,20 @@ async def shown(town: Town, rental_id: object, within: float = 10.0, **expected:
     return found
 
 
-async def told_of(town: Town, rental: Thing | UUID) -> list[str]:
+async def told_of(system: System, rental: Thing | UUID) -> list[str]:
     """The names of the events of one rental, in the order of its versions, once all are told."""
-    await town.all_told("video_rental.rentals")
+    await system.all_told("video_rental.rentals")
     rental_id = str(rental["rental_id"] if isinstance(rental, dict) else rental)
-    news = {body["version"]: topic for topic, body in town.news if body.get("rental_id") == rental_id}
+    news = {body["version"]: topic for topic, body in system.news if body.get("rental_id") == rental_id}
     return [news[version].rpartition(".")[2] for version in sorted(news)]
 
 
 # -- the provider's books
 
 
-async def kept_of(town: Town, payment_id: object) -> int:
+async def kept_of(system: System, payment_id: object) -> int:
     """What the provider keeps of a payment, in won."""
-    rows = await town.rows(
+    rows = await system.rows(
         "provider",
         "select captured - voided - refunded as net from provider.charges where key = $1",
         UUID(str(payment_id)),
@@ -161,21 +161,21 @@ async def kept_of(town: Town, payment_id: object) -> int:
     return sum(row["net"] for row in rows)
 
 
-async def kept(town: Town, rental: Thing | UUID) -> int:
+async def kept(system: System, rental: Thing | UUID) -> int:
     """What the provider keeps of the booking's payment, in won."""
     rental_id = UUID(str(rental["rental_id"])) if isinstance(rental, dict) else rental
-    return await kept_of(town, uuid5(rental_id, "payment"))
+    return await kept_of(system, uuid5(rental_id, "payment"))
 
 
-async def discrepancies(town: Town) -> list[str]:
-    """Whatever does not fit in a quiet town: copies, money, and My Page against rentals."""
-    await town.wait_until_idle()
-    lists = await asyncio.gather(_copies(town), _money(town), _views(town))
+async def discrepancies(system: System) -> list[str]:
+    """Whatever does not fit in a quiet system: copies, money, and My Page against rentals."""
+    await system.wait_until_idle()
+    lists = await asyncio.gather(_copies(system), _money(system), _views(system))
     return [wrong for wrongs in lists for wrong in wrongs]
 
 
-async def _copies(town: Town) -> list[str]:
-    rows = await town.rows(
+async def _copies(system: System) -> list[str]:
+    rows = await system.rows(
         RENTALS,
         """select video_id, held, (select count(*) from video_rental_rentals.rentals r where r.video_id = h.video_id
              and status in ('AWAITING_PAYMENT', 'BOOKED', 'RENTED')) as out
@@ -184,9 +184,9 @@ async def _copies(town: Town) -> list[str]:
     return [f"{row['video_id']}: {row['held']} held, {row['out']} out" for row in rows if row["held"] != row["out"]]
 
 
-async def _money(town: Town) -> list[str]:
+async def _money(system: System) -> list[str]:
     """Nothing is kept beyond what bookings and late fees cost; a payment without a rental keeps nothing."""
-    rows = await town.rows(
+    rows = await system.rows(
         RENTALS,
         """select payment_id, price - refunded as owed, status in ('BOOKED', 'RENTED', 'RETURNED') as stands
            from video_rental_rentals.rentals
@@ -194,7 +194,7 @@ async def _money(town: Town) -> list[str]:
            from video_rental_rentals.rentals where late_fee_payment_id is not null""",
     )
     owed = {row["payment_id"]: row["owed"] if row["stands"] else 0 for row in rows}
-    charges = await town.rows("provider", "select key, captured - voided - refunded as net from provider.charges")
+    charges = await system.rows("provider", "select key, captured - voided - refunded as net from provider.charges")
     kept = {row["key"]: row["net"] for row in charges}
     return [
         f"payment {id}: the provider keeps {kept.get(id, 0)}, {owed.get(id, 0)} is owed"
@@ -203,9 +203,9 @@ async def _money(town: Town) -> list[str]:
     ]
 
 
-async def _views(town: Town) -> list[str]:
-    written = await town.rows(RENTALS, "select rental_id, version, status from video_rental_rentals.rentals")
-    shown = await town.rows(
+async def _views(system: System) -> list[str]:
+    written = await system.rows(RENTALS, "select rental_id, version, status from video_rental_rentals.rentals")
+    shown = await system.rows(
         MY_PAGE,
         "select rental_id, version, status from video_rental_my_page.rentals where generation ="
         " (select current from video_rental_my_page.generations)",

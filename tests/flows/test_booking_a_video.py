@@ -9,181 +9,181 @@ from contracts.base import Caller
 from contracts.video_rental.rentals import BookingStarted, VideoBooked
 from contracts.video_rental.videos import ChangeVideo, RegisterVideo, VideoStatus
 from tests.flows.renting import attempt, cancel, free_copies, kept, page_of, pick_up, rental_of, shown, told_of
-from tests.support.town import STAFF, Town, customer, eventually
+from tests.support.system import STAFF, System, customer, eventually
 
 
-async def test_a_paid_booking_holds_a_copy_and_is_on_my_page(town: Town, kim: Caller) -> None:
-    video_id = await town.video(copies=2, daily_price=1500, title="Vertigo")
+async def test_a_paid_booking_holds_a_copy_and_is_on_my_page(system: System, kim: Caller) -> None:
+    video_id = await system.video(copies=2, daily_price=1500, title="Vertigo")
 
-    rental = await town.done(town.booking(video_id, kim, days=3))
+    rental = await system.done(system.booking(video_id, kim, days=3))
 
     assert (rental["status"], rental["price"], rental["member_id"]) == ("BOOKED", 4500, kim.member_id)
     assert rental["payment"] == {"payment_id": rental["payment_id"], "status": "APPROVED", "amount": 4500}
     assert rental["pickup_until"] is not None
     assert rental["due_at"] is None
-    assert await free_copies(town, video_id) == 1
-    assert await kept(town, rental) == 4500
-    entry = await shown(town, rental["rental_id"], status="BOOKED", title="Vertigo", payment={"status": "APPROVED"})
+    assert await free_copies(system, video_id) == 1
+    assert await kept(system, rental) == 4500
+    entry = await shown(system, rental["rental_id"], status="BOOKED", title="Vertigo", payment={"status": "APPROVED"})
     assert [line["what"] for line in entry["timeline"]] == ["BookingStarted", "PaymentApproved", "VideoBooked"]
 
 
-async def test_the_rental_takes_the_id_of_the_request(town: Town, kim: Caller) -> None:
+async def test_the_rental_takes_the_id_of_the_request(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
-    rental = await town.done(town.booking(await town.video(), kim), id=request_id)
+    rental = await system.done(system.booking(await system.video(), kim), id=request_id)
 
     assert rental["rental_id"] == str(request_id)
 
 
-async def test_nothing_says_booked_before_the_payment_is_approved(town: Town, kim: Caller) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
-    await town.wait_until_idle()
+async def test_nothing_says_booked_before_the_payment_is_approved(system: System, kim: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
+    await system.wait_until_idle()
 
-    news = [(topic, body) for topic, body in town.news if body.get("payment_id") == rental["payment_id"]]
+    news = [(topic, body) for topic, body in system.news if body.get("payment_id") == rental["payment_id"]]
 
     (booked,) = [body for topic, body in news if topic == VideoBooked.topic]
     (approved,) = [body for topic, body in news if topic == "payments.payment_approved"]
     assert approved["modified_at"] < booked["modified_at"]
-    assert await told_of(town, rental) == ["booking_started", "video_booked"]
+    assert await told_of(system, rental) == ["booking_started", "video_booked"]
 
 
-async def test_a_declined_payment_frees_the_copy_for_the_next_member(town: Town, kim: Caller, lee: Caller) -> None:
-    video_id = await town.video(copies=1)
+async def test_a_declined_payment_frees_the_copy_for_the_next_member(system: System, kim: Caller, lee: Caller) -> None:
+    video_id = await system.video(copies=1)
 
-    refusal = await town.refused(town.booking(video_id, kim, "tok_declined"))
-    rental = await town.done(town.booking(video_id, lee))
+    refusal = await system.refused(system.booking(video_id, kim, "tok_declined"))
+    rental = await system.done(system.booking(video_id, lee))
 
     assert (refusal["code"], refusal["reason"]) == ("payment_declined", "insufficient_funds")
     assert rental["status"] == "BOOKED"
     await shown(
-        town, refusal["rental_id"], status="REJECTED", reason="insufficient_funds", payment={"status": "DECLINED"}
+        system, refusal["rental_id"], status="REJECTED", reason="insufficient_funds", payment={"status": "DECLINED"}
     )
-    assert await told_of(town, UUID(refusal["rental_id"])) == ["booking_started", "booking_rejected"]
+    assert await told_of(system, UUID(refusal["rental_id"])) == ["booking_started", "booking_rejected"]
 
 
-async def test_forty_members_want_three_copies_and_exactly_three_get_one(town: Town) -> None:
-    video_id = await town.video(copies=3)
+async def test_forty_members_want_three_copies_and_exactly_three_get_one(system: System) -> None:
+    video_id = await system.video(copies=3)
 
     async def insist() -> str:
         """Whose payment took too long on a busy machine tries again."""
         while True:
-            code, _ = await attempt(town, town.booking(video_id), id=uuid4())
+            code, _ = await attempt(system, system.booking(video_id), id=uuid4())
             if code != "payment_unavailable":
                 return code
 
     codes = await asyncio.gather(*(insist() for _ in range(40)))
 
     assert (codes.count("done"), codes.count("video_not_available")) == (3, 37)
-    assert await free_copies(town, video_id) == 0
+    assert await free_copies(system, video_id) == 0
 
 
-async def test_two_members_want_the_last_copy_at_the_same_instant_and_one_gets_it(town: Town) -> None:
+async def test_two_members_want_the_last_copy_at_the_same_instant_and_one_gets_it(system: System) -> None:
     for _ in range(5):
-        video_id = await town.video(copies=1)
+        video_id = await system.video(copies=1)
 
-        outcomes = await asyncio.gather(*(attempt(town, town.booking(video_id), id=uuid4()) for _ in range(2)))
+        outcomes = await asyncio.gather(*(attempt(system, system.booking(video_id), id=uuid4()) for _ in range(2)))
 
         assert sorted(code for code, _ in outcomes) == ["done", "video_not_available"]
 
 
 async def test_a_second_active_booking_of_the_same_video_is_refused_without_holding_a_copy(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    video_id = await town.video(copies=3)
-    await town.done(town.booking(video_id, kim))
+    video_id = await system.video(copies=3)
+    await system.done(system.booking(video_id, kim))
 
-    refusal = await town.refused(town.booking(video_id, kim))
+    refusal = await system.refused(system.booking(video_id, kim))
 
     assert refusal["code"] == "already_booked"
-    assert await free_copies(town, video_id) == 2
+    assert await free_copies(system, video_id) == 2
 
 
-async def test_a_member_who_books_the_same_video_ten_times_at_once_has_one_booking(town: Town, kim: Caller) -> None:
-    video_id = await town.video(copies=10)
+async def test_a_member_who_books_the_same_video_ten_times_at_once_has_one_booking(system: System, kim: Caller) -> None:
+    video_id = await system.video(copies=10)
 
-    outcomes = await asyncio.gather(*(attempt(town, town.booking(video_id, kim), id=uuid4()) for _ in range(10)))
+    outcomes = await asyncio.gather(*(attempt(system, system.booking(video_id, kim), id=uuid4()) for _ in range(10)))
 
     assert sorted(code for code, _ in outcomes) == ["already_booked"] * 9 + ["done"]
-    assert await free_copies(town, video_id) == 9
+    assert await free_copies(system, video_id) == 9
 
 
 async def test_a_retired_video_cannot_be_booked_and_can_be_picked_up_by_who_booked_it(
-    town: Town, kim: Caller, lee: Caller
+    system: System, kim: Caller, lee: Caller
 ) -> None:
-    video_id = await town.video(copies=2)
-    rental = await town.done(town.booking(video_id, kim))
-    await town.done(ChangeVideo(video_id=video_id, status=VideoStatus.RETIRED))
-    await eventually(lambda: _is_retired(town, video_id))
+    video_id = await system.video(copies=2)
+    rental = await system.done(system.booking(video_id, kim))
+    await system.done(ChangeVideo(video_id=video_id, status=VideoStatus.RETIRED))
+    await eventually(lambda: _is_retired(system, video_id))
 
-    refusal = await town.refused(town.booking(video_id, lee))
-    rented = await town.done(pick_up(rental, kim))
+    refusal = await system.refused(system.booking(video_id, lee))
+    rented = await system.done(pick_up(rental, kim))
 
     assert refusal["code"] == "video_not_available"
     assert rented["status"] == "RENTED"
 
 
-async def _is_retired(town: Town, video_id: UUID) -> bool:
+async def _is_retired(system: System, video_id: UUID) -> bool:
     query = "select status from video_rental_rentals.videos where video_id = $1"
-    row = await town.one("video_rental.rentals", query, video_id)
+    row = await system.one("video_rental.rentals", query, video_id)
     return bool(row["status"] == "RETIRED")
 
 
-async def test_a_later_price_does_not_touch_a_booking(town: Town, kim: Caller) -> None:
-    video_id = await town.video(daily_price=1000)
-    rental = await town.done(town.booking(video_id, kim, days=2))
+async def test_a_later_price_does_not_touch_a_booking(system: System, kim: Caller) -> None:
+    video_id = await system.video(daily_price=1000)
+    rental = await system.done(system.booking(video_id, kim, days=2))
 
-    await town.done(ChangeVideo(video_id=video_id, daily_price=9000))
-    await town.wait_until_idle()
+    await system.done(ChangeVideo(video_id=video_id, daily_price=9000))
+    await system.wait_until_idle()
 
-    assert (await rental_of(town, rental["rental_id"]))["price"] == 2000
-    assert (await shown(town, rental["rental_id"], status="BOOKED"))["price"] == 2000
+    assert (await rental_of(system, rental["rental_id"]))["price"] == 2000
+    assert (await shown(system, rental["rental_id"], status="BOOKED"))["price"] == 2000
 
 
-async def test_a_video_that_does_not_exist_is_not_found(town: Town) -> None:
-    refusal = await town.refused(town.booking(uuid4()))
+async def test_a_video_that_does_not_exist_is_not_found(system: System) -> None:
+    refusal = await system.refused(system.booking(uuid4()))
 
     assert refusal["code"] == "not_found"
 
 
-async def test_a_video_is_bookable_from_the_moment_it_is_registered(town: Town, kim: Caller) -> None:
+async def test_a_video_is_bookable_from_the_moment_it_is_registered(system: System, kim: Caller) -> None:
     for _ in range(5):
-        video = await town.done(RegisterVideo(title="Rope", daily_price=1000, caller=STAFF))
+        video = await system.done(RegisterVideo(title="Rope", daily_price=1000, caller=STAFF))
 
-        rental = await town.done(town.booking(UUID(video["video_id"]), kim))
+        rental = await system.done(system.booking(UUID(video["video_id"]), kim))
 
         assert rental["status"] == "BOOKED"
 
 
 async def test_events_of_one_rental_never_touch_another_rental_of_the_same_video(
-    town: Town, kim: Caller, lee: Caller
+    system: System, kim: Caller, lee: Caller
 ) -> None:
-    video_id = await town.video(copies=2)
-    mine = await town.done(town.booking(video_id, kim))
-    theirs = await town.done(town.booking(video_id, lee))
+    video_id = await system.video(copies=2)
+    mine = await system.done(system.booking(video_id, kim))
+    theirs = await system.done(system.booking(video_id, lee))
 
-    await town.done(cancel(theirs, lee))
-    await shown(town, theirs["rental_id"], status="CANCELLED", refund={"status": "REFUNDED"})
+    await system.done(cancel(theirs, lee))
+    await shown(system, theirs["rental_id"], status="CANCELLED", refund={"status": "REFUNDED"})
 
-    await shown(town, mine["rental_id"], status="BOOKED", version=2, refund=None, payment={"status": "APPROVED"})
-    assert await kept(town, mine) == mine["price"]
+    await shown(system, mine["rental_id"], status="BOOKED", version=2, refund=None, payment={"status": "APPROVED"})
+    assert await kept(system, mine) == mine["price"]
 
 
-async def test_a_member_sees_all_of_their_bookings_newest_first(town: Town, kim: Caller) -> None:
+async def test_a_member_sees_all_of_their_bookings_newest_first(system: System, kim: Caller) -> None:
     titles = ["Psycho", "Marnie", "Topaz"]
     for title in titles:
-        await town.done(town.booking(await town.video(title=title), kim))
-    await town.done(town.booking(await town.video(title="Frenzy"), customer()))
-    await town.wait_until_idle()
+        await system.done(system.booking(await system.video(title=title), kim))
+    await system.done(system.booking(await system.video(title="Frenzy"), customer()))
+    await system.wait_until_idle()
 
-    page = await page_of(town, kim)
+    page = await page_of(system, kim)
 
     assert [item["title"] for item in page] == titles[::-1]
 
 
-async def test_the_booking_is_told_from_its_first_state_on(town: Town, kim: Caller) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
-    await town.wait_until_idle()
+async def test_the_booking_is_told_from_its_first_state_on(system: System, kim: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
+    await system.wait_until_idle()
 
-    (started,) = [body for body in town.said(BookingStarted.topic) if body["rental_id"] == rental["rental_id"]]
+    (started,) = [body for body in system.said(BookingStarted.topic) if body["rental_id"] == rental["rental_id"]]
 
     assert (started["status"], started["version"]) == ("AWAITING_PAYMENT", 1)

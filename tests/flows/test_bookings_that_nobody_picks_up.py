@@ -9,21 +9,23 @@ import pytest
 
 from contracts.base import Caller
 from tests.conftest import MakeSettings
-from tests.flows.conftest import town_with
+from tests.flows.conftest import system_with
 from tests.flows.renting import RENTALS, cancel, free_copies, kept, pick_up, rental_of, shown, told_of
-from tests.support.town import Town
+from tests.support.system import System
 
 SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
-async def impatient(make_settings: MakeSettings) -> AsyncIterator[Town]:
-    """A town where a booking is kept for a second."""
-    async with town_with(make_settings, video_rental_pickup_hours=SECONDS / 3600) as running:
+async def impatient(make_settings: MakeSettings) -> AsyncIterator[System]:
+    """A system where a booking is kept for a second."""
+    async with system_with(make_settings, video_rental_pickup_hours=SECONDS / 3600) as running:
         yield running
 
 
-async def test_a_booking_that_is_not_picked_up_in_time_is_cancelled_and_refunded(impatient: Town, kim: Caller) -> None:
+async def test_a_booking_that_is_not_picked_up_in_time_is_cancelled_and_refunded(
+    impatient: System, kim: Caller
+) -> None:
     video_id = await impatient.video(copies=1)
     rental = await impatient.done(impatient.booking(video_id, kim))
 
@@ -35,7 +37,7 @@ async def test_a_booking_that_is_not_picked_up_in_time_is_cancelled_and_refunded
     assert await kept(impatient, rental) == 0
 
 
-async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(impatient: Town, kim: Caller) -> None:
+async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(impatient: System, kim: Caller) -> None:
     picked_up = await impatient.done(impatient.booking(await impatient.video(), kim))
     cancelled = await impatient.done(impatient.booking(await impatient.video(), kim))
     await impatient.done(pick_up(picked_up, kim))
@@ -49,7 +51,7 @@ async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(impatient: 
 
 
 async def test_a_booking_whose_time_ran_out_while_rentals_was_away_ends_when_it_is_back(
-    impatient: Town, kim: Caller
+    impatient: System, kim: Caller
 ) -> None:
     rental = await impatient.done(impatient.booking(await impatient.video(), kim))
     await impatient.stop(RENTALS)

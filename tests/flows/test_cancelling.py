@@ -8,23 +8,23 @@ from uuid import UUID
 from contracts.base import Caller
 from contracts.payments import RefundPayment
 from tests.flows.renting import Thing, cancel, free_copies, give_back, kept, pick_up, rental_of, rented, shown, told_of
-from tests.support.town import STAFF, Town, eventually
+from tests.support.system import STAFF, System, eventually
 
 
 async def test_a_cancelled_booking_is_refunded_and_the_next_member_gets_the_copy(
-    town: Town, kim: Caller, lee: Caller
+    system: System, kim: Caller, lee: Caller
 ) -> None:
-    video_id = await town.video(copies=1)
-    rental = await town.done(town.booking(video_id, kim))
+    video_id = await system.video(copies=1)
+    rental = await system.done(system.booking(video_id, kim))
 
-    cancelled = await town.done(cancel(rental, kim, "no time"))
-    next_one = await town.done(town.booking(video_id, lee))
+    cancelled = await system.done(cancel(rental, kim, "no time"))
+    next_one = await system.done(system.booking(video_id, lee))
 
     assert (cancelled["status"], cancelled["reason"]) == ("CANCELLED", "no time")
     assert (cancelled["refund"]["status"], cancelled["refund"]["amount"]) == ("PENDING", 1000)
     assert next_one["status"] == "BOOKED"
     entry = await shown(
-        town, rental["rental_id"], status="CANCELLED", refund={"status": "REFUNDED"}, payment={"status": "REFUNDED"}
+        system, rental["rental_id"], status="CANCELLED", refund={"status": "REFUNDED"}, payment={"status": "REFUNDED"}
     )
     assert [line["what"] for line in entry["timeline"]] == [
         "BookingStarted",
@@ -35,134 +35,136 @@ async def test_a_cancelled_booking_is_refunded_and_the_next_member_gets_the_copy
         "PaymentRefunded",
         "RefundSucceeded",
     ]
-    assert await kept(town, rental) == 0
+    assert await kept(system, rental) == 0
 
 
-async def test_the_writer_hears_of_the_refund_too(town: Town, kim: Caller) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
+async def test_the_writer_hears_of_the_refund_too(system: System, kim: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
 
-    await town.done(cancel(rental, kim))
+    await system.done(cancel(rental, kim))
 
     async def refunded() -> bool:
-        seen = await rental_of(town, rental["rental_id"])
+        seen = await rental_of(system, rental["rental_id"])
         return bool(seen["refund"]["status"] == "REFUNDED" and seen["payment"]["status"] == "REFUNDED")
 
     await eventually(refunded)
 
 
 async def test_a_refund_that_fails_at_the_provider_is_shown_as_failed_and_then_made_good(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    rental = await town.done(town.booking(await town.video(), kim, "tok_refund_error"))
-    await town.done(cancel(rental, kim))
+    rental = await system.done(system.booking(await system.video(), kim, "tok_refund_error"))
+    await system.done(cancel(rental, kim))
 
-    failed = await shown(town, rental["rental_id"], status="CANCELLED", refund={"status": "REFUND_FAILED"})
-    money_then = await kept(town, rental)
-    await shown(town, rental["rental_id"], within=15, refund={"status": "REFUNDED"})
+    failed = await shown(system, rental["rental_id"], status="CANCELLED", refund={"status": "REFUND_FAILED"})
+    money_then = await kept(system, rental)
+    await shown(system, rental["rental_id"], within=15, refund={"status": "REFUNDED"})
 
     assert failed["payment"]["status"] == "APPROVED"
     assert money_then == 1000
-    assert await kept(town, rental) == 0
-    assert (await rental_of(town, rental["rental_id"]))["status"] == "CANCELLED"
+    assert await kept(system, rental) == 0
+    assert (await rental_of(system, rental["rental_id"]))["status"] == "CANCELLED"
 
 
-async def test_cancelling_twice_is_cancelling_once(town: Town, kim: Caller) -> None:
-    video_id = await town.video(copies=1)
-    rental = await town.done(town.booking(video_id, kim))
-    first = await town.done(cancel(rental, kim, "first"))
+async def test_cancelling_twice_is_cancelling_once(system: System, kim: Caller) -> None:
+    video_id = await system.video(copies=1)
+    rental = await system.done(system.booking(video_id, kim))
+    first = await system.done(cancel(rental, kim, "first"))
 
-    again = await town.done(cancel(rental, kim, "second"))
+    again = await system.done(cancel(rental, kim, "second"))
 
     assert (again["reason"], again["version"]) == ("first", first["version"])
-    assert await free_copies(town, video_id) == 1
-    assert (await told_of(town, rental)).count("booking_cancelled") == 1
+    assert await free_copies(system, video_id) == 1
+    assert (await told_of(system, rental)).count("booking_cancelled") == 1
 
 
-async def test_ten_cancellations_at_once_refund_once(town: Town, kim: Caller) -> None:
-    video_id = await town.video(copies=1)
-    rental = await town.done(town.booking(video_id, kim))
+async def test_ten_cancellations_at_once_refund_once(system: System, kim: Caller) -> None:
+    video_id = await system.video(copies=1)
+    rental = await system.done(system.booking(video_id, kim))
 
-    answers = await asyncio.gather(*(town.done(cancel(rental, kim)) for _ in range(10)))
-    await town.wait_until_idle()
+    answers = await asyncio.gather(*(system.done(cancel(rental, kim)) for _ in range(10)))
+    await system.wait_until_idle()
 
     assert {answer["status"] for answer in answers} == {"CANCELLED"}
-    assert await free_copies(town, video_id) == 1
-    rows = await town.rows(
+    assert await free_copies(system, video_id) == 1
+    rows = await system.rows(
         "provider", "select amount from provider.refunds where charge_key = $1", UUID(rental["payment_id"])
     )
     assert [row["amount"] for row in rows] == [1000]
 
 
-async def test_after_pickup_a_booking_cannot_be_cancelled(town: Town, kim: Caller) -> None:
-    rental = await rented(town, kim, await town.video())
+async def test_after_pickup_a_booking_cannot_be_cancelled(system: System, kim: Caller) -> None:
+    rental = await rented(system, kim, await system.video())
 
-    refusal = await town.refused(cancel(rental, kim))
+    refusal = await system.refused(cancel(rental, kim))
 
     assert refusal == {"code": "wrong_state", "current_status": "RENTED", "allowed_actions": ["return"]}
 
 
 async def test_of_a_cancellation_and_a_pickup_at_once_one_happens_and_the_other_is_refused(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    rentals = [await town.done(town.booking(await town.video(), kim)) for _ in range(5)]
+    rentals = [await system.done(system.booking(await system.video(), kim)) for _ in range(5)]
 
     outcomes = await asyncio.gather(
-        *(asyncio.gather(town.ask(cancel(rental, kim)), town.ask(pick_up(rental, kim))) for rental in rentals)
+        *(asyncio.gather(system.ask(cancel(rental, kim)), system.ask(pick_up(rental, kim))) for rental in rentals)
     )
-    await town.wait_until_idle()
+    await system.wait_until_idle()
 
     for rental, (cancelled, picked_up) in zip(rentals, outcomes, strict=True):
         assert sorted([cancelled.kind, picked_up.kind]) == ["done", "refused"]
-        assert await kept(town, rental) == (0 if cancelled.kind == "done" else 1000)
+        assert await kept(system, rental) == (0 if cancelled.kind == "done" else 1000)
 
 
 async def test_a_refund_by_hand_of_a_part_and_then_a_cancellation_give_back_the_rest_and_no_more(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    rental = await town.done(town.booking(await town.video(daily_price=1000), kim))
-    await refund_by_hand(town, rental, 300)
-    await shown(town, rental["rental_id"], status="BOOKED", payment={"status": "PARTIALLY_REFUNDED"})
+    rental = await system.done(system.booking(await system.video(daily_price=1000), kim))
+    await refund_by_hand(system, rental, 300)
+    await shown(system, rental["rental_id"], status="BOOKED", payment={"status": "PARTIALLY_REFUNDED"})
 
-    cancelled = await town.done(cancel(rental, kim))
-    await shown(town, rental["rental_id"], payment={"status": "REFUNDED"}, refund={"status": "REFUNDED", "amount": 700})
+    cancelled = await system.done(cancel(rental, kim))
+    await shown(
+        system, rental["rental_id"], payment={"status": "REFUNDED"}, refund={"status": "REFUNDED", "amount": 700}
+    )
 
     assert cancelled["refund"]["amount"] == 700
-    rows = await town.rows(
+    rows = await system.rows(
         "provider", "select amount from provider.refunds where charge_key = $1", UUID(rental["payment_id"])
     )
     assert sorted(row["amount"] for row in rows) == [300, 700]
 
 
 async def test_a_cancellation_right_behind_a_refund_by_hand_gives_back_no_more_than_was_paid(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    rental = await town.done(town.booking(await town.video(daily_price=1000), kim))
+    rental = await system.done(system.booking(await system.video(daily_price=1000), kim))
 
-    await asyncio.gather(refund_by_hand(town, rental, 300), town.done(cancel(rental, kim)), return_exceptions=True)
-    await town.wait_until_idle()
+    await asyncio.gather(refund_by_hand(system, rental, 300), system.done(cancel(rental, kim)), return_exceptions=True)
+    await system.wait_until_idle()
 
-    assert await kept(town, rental) == 0
-    await shown(town, rental["rental_id"], status="CANCELLED", payment={"status": "REFUNDED"})
+    assert await kept(system, rental) == 0
+    await shown(system, rental["rental_id"], status="CANCELLED", payment={"status": "REFUNDED"})
 
 
-async def refund_by_hand(town: Town, rental: Thing, amount: int) -> Thing:
+async def refund_by_hand(system: System, rental: Thing, amount: int) -> Thing:
     command = RefundPayment(payment_id=rental["payment_id"], amount=amount, reason="scratched", caller=STAFF)
-    return await town.done(command)
+    return await system.done(command)
 
 
-async def test_a_returned_video_cannot_be_cancelled(town: Town, kim: Caller) -> None:
-    rental = await rented(town, kim, await town.video())
-    await town.done(give_back(rental, kim))
+async def test_a_returned_video_cannot_be_cancelled(system: System, kim: Caller) -> None:
+    rental = await rented(system, kim, await system.video())
+    await system.done(give_back(rental, kim))
 
-    refusal = await town.refused(cancel(rental, kim))
+    refusal = await system.refused(cancel(rental, kim))
 
     assert (refusal["code"], refusal["current_status"]) == ("wrong_state", "RETURNED")
 
 
-async def test_a_cancellation_without_a_reason_says_who_cancelled(town: Town, kim: Caller) -> None:
-    mine = await town.done(town.booking(await town.video(), kim))
-    theirs = await town.done(town.booking(await town.video(), kim))
+async def test_a_cancellation_without_a_reason_says_who_cancelled(system: System, kim: Caller) -> None:
+    mine = await system.done(system.booking(await system.video(), kim))
+    theirs = await system.done(system.booking(await system.video(), kim))
 
-    by_member, by_staff = await town.done(cancel(mine, kim)), await town.done(cancel(theirs, STAFF))
+    by_member, by_staff = await system.done(cancel(mine, kim)), await system.done(cancel(theirs, STAFF))
 
     assert (by_member["reason"], by_staff["reason"]) == ("cancelled_by_member", "cancelled_by_staff")

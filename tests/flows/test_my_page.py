@@ -31,7 +31,7 @@ from contracts.video_rental.rentals import (
 )
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoStatus
 from tests.flows.renting import Thing, cancel, entry, kept, page_of, shown, tell
-from tests.support.town import STAFF, Town, customer, eventually
+from tests.support.system import STAFF, System, customer, eventually
 
 NOW = datetime.now(UTC)
 
@@ -131,7 +131,7 @@ ENDED: Thing = {
 }
 
 
-async def all_seen(town: Town, rental_id: UUID, lines: int) -> Thing:
+async def all_seen(system: System, rental_id: UUID, lines: int) -> Thing:
     """The entry, once its timeline has so many lines and nothing waits in a queue."""
 
     async def seen() -> bool:
@@ -141,35 +141,37 @@ async def all_seen(town: Town, rental_id: UUID, lines: int) -> Thing:
         )
         query += " video_rental_my_page.refunds f join video_rental_my_page.rentals r using (payment_id)"
         query += " where r.rental_id = $1)"
-        row = await town.one("video_rental.my_page", query, rental_id)
+        row = await system.one("video_rental.my_page", query, rental_id)
         return bool(row["count"] >= lines)
 
     await eventually(seen)
-    await town.wait_until_idle()
-    return await entry(town, rental_id)
+    await system.wait_until_idle()
+    return await entry(system, rental_id)
 
 
-async def test_a_cancellation_that_comes_before_the_booked_event_does_not_leave_my_page_at_booked(town: Town) -> None:
+async def test_a_cancellation_that_comes_before_the_booked_event_does_not_leave_my_page_at_booked(
+    system: System,
+) -> None:
     tale = Tale()
-    await tell(town, tale.cancelled())
-    await shown(town, tale.rental_id, status="CANCELLED")
+    await tell(system, tale.cancelled())
+    await shown(system, tale.rental_id, status="CANCELLED")
 
-    await tell(town, tale.booked(), tale.started())
+    await tell(system, tale.booked(), tale.started())
 
-    seen = await all_seen(town, tale.rental_id, lines=3)
+    seen = await all_seen(system, tale.rental_id, lines=3)
     assert (seen["status"], seen["version"]) == ("CANCELLED", 3)
     assert [line["what"] for line in seen["timeline"]] == ["BookingStarted", "VideoBooked", "BookingCancelled"]
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_same(town: Town, seed: int) -> None:
+async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_same(system: System, seed: int) -> None:
     tale = Tale()
     events = tale.events() * 2
     random.Random(seed).shuffle(events)
 
-    await tell(town, *events)
+    await tell(system, *events)
 
-    seen = await all_seen(town, tale.rental_id, lines=7)
+    seen = await all_seen(system, tale.rental_id, lines=7)
     assert {name: seen[name] for name in ("status", "reason", "version")} == {
         name: ENDED[name] for name in ("status", "reason", "version")
     }
@@ -177,27 +179,27 @@ async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_sa
     assert [line["what"] for line in seen["timeline"]] == [type(event).__name__ for event in tale.events()]
 
 
-async def test_every_order_of_three_events_ends_alike(town: Town) -> None:
+async def test_every_order_of_three_events_ends_alike(system: System) -> None:
     tales = [Tale() for _ in range(6)]
     orders = list(itertools.permutations(("started", "booked", "cancelled")))
 
     for tale, order in zip(tales, orders, strict=True):
-        await tell(town, *(getattr(tale, name)() for name in order))
+        await tell(system, *(getattr(tale, name)() for name in order))
 
     for tale in tales:
-        seen = await all_seen(town, tale.rental_id, lines=3)
+        seen = await all_seen(system, tale.rental_id, lines=3)
         assert seen["status"] == "CANCELLED"
 
 
-async def test_the_same_message_delivered_twice_is_one_line_of_the_timeline(town: Town) -> None:
+async def test_the_same_message_delivered_twice_is_one_line_of_the_timeline(system: System) -> None:
     tale = Tale()
 
-    await tell(town, tale.started(), tale.started(), id=uuid4())
+    await tell(system, tale.started(), tale.started(), id=uuid4())
 
-    assert len((await all_seen(town, tale.rental_id, lines=1))["timeline"]) == 1
+    assert len((await all_seen(system, tale.rental_id, lines=1))["timeline"]) == 1
 
 
-async def test_a_title_that_comes_late_or_changes_is_shown(town: Town) -> None:
+async def test_a_title_that_comes_late_or_changes_is_shown(system: System) -> None:
     tale = Tale()
     video: Thing = {
         "video_id": tale.video_id,
@@ -208,64 +210,64 @@ async def test_a_title_that_comes_late_or_changes_is_shown(town: Town) -> None:
         "created_at": NOW,
         "modified_at": NOW,
     }
-    await tell(town, tale.started())
-    untitled = await shown(town, tale.rental_id, status="AWAITING_PAYMENT")
+    await tell(system, tale.started())
+    untitled = await shown(system, tale.rental_id, status="AWAITING_PAYMENT")
 
     await tell(
-        town, VideoChanged(title="Vertigo", version=2, **video), VideoRegistered(title="Vetrigo", version=1, **video)
+        system, VideoChanged(title="Vertigo", version=2, **video), VideoRegistered(title="Vetrigo", version=1, **video)
     )
 
     assert untitled["title"] is None
-    await shown(town, tale.rental_id, title="Vertigo")
-    await town.wait_until_idle()
-    assert (await entry(town, tale.rental_id))["title"] == "Vertigo"
+    await shown(system, tale.rental_id, title="Vertigo")
+    await system.wait_until_idle()
+    assert (await entry(system, tale.rental_id))["title"] == "Vertigo"
 
 
-async def test_a_row_is_there_from_the_moment_a_booking_starts(town: Town, kim: Caller) -> None:
-    booking = asyncio.create_task(town.refused(town.booking(await town.video(), kim, "tok_slow")))
+async def test_a_row_is_there_from_the_moment_a_booking_starts(system: System, kim: Caller) -> None:
+    booking = asyncio.create_task(system.refused(system.booking(await system.video(), kim, "tok_slow")))
 
     async def row() -> list[Thing]:
-        return await page_of(town, kim)
+        return await page_of(system, kim)
 
     (item,) = await eventually(row)
 
     assert (item["status"], item["payment"]) == ("AWAITING_PAYMENT", None)
     refusal = await booking
-    await shown(town, refusal["rental_id"], status="CANCELLED", reason="payment_unavailable")
+    await shown(system, refusal["rental_id"], status="CANCELLED", reason="payment_unavailable")
 
 
 async def test_a_look_right_after_a_change_is_woken_by_the_version_that_it_names(
-    town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
+    system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.runtime.projections.view.LOOK_AGAIN_SECONDS", 60)
     for _ in range(5):
-        rental = await town.done(town.booking(await town.video(), kim))
-        seen_booked = await entry(town, rental["rental_id"], min_version=rental["version"], caller=kim)
-        cancelled = await town.done(cancel(rental, kim))
-        seen_cancelled = await entry(town, rental["rental_id"], min_version=cancelled["version"], caller=kim)
+        rental = await system.done(system.booking(await system.video(), kim))
+        seen_booked = await entry(system, rental["rental_id"], min_version=rental["version"], caller=kim)
+        cancelled = await system.done(cancel(rental, kim))
+        seen_cancelled = await entry(system, rental["rental_id"], min_version=cancelled["version"], caller=kim)
 
         assert (seen_booked["status"], seen_cancelled["status"]) == ("BOOKED", "CANCELLED")
 
 
 async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second_with_what_there_is(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
+    rental = await system.done(system.booking(await system.video(), kim))
     started = time.monotonic()
 
-    seen = await entry(town, rental["rental_id"], min_version=99, caller=kim)
+    seen = await entry(system, rental["rental_id"], min_version=99, caller=kim)
 
     assert seen["status"] == "BOOKED"
     assert 0.9 < time.monotonic() - started < 2.5
 
 
-async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
-    ids = [(await town.done(town.booking(await town.video(), kim)))["rental_id"] for _ in range(5)]
-    await town.wait_until_idle()
+async def test_pages_neither_skip_nor_repeat(system: System, kim: Caller) -> None:
+    ids = [(await system.done(system.booking(await system.video(), kim)))["rental_id"] for _ in range(5)]
+    await system.wait_until_idle()
     seen, cursor = [], None
 
     while True:
-        page = await town.done(ListMyPage(member_id=kim.member_id, limit=2, cursor=cursor))
+        page = await system.done(ListMyPage(member_id=kim.member_id, limit=2, cursor=cursor))
         seen += [item["rental_id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -274,26 +276,26 @@ async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
     assert seen == ids[::-1]
 
 
-async def test_a_list_can_be_narrowed_to_a_status(town: Town, kim: Caller) -> None:
-    rentals = [await town.done(town.booking(await town.video(), kim)) for _ in range(2)]
-    await town.done(cancel(rentals[0], kim))
-    await shown(town, rentals[0]["rental_id"], status="CANCELLED")
+async def test_a_list_can_be_narrowed_to_a_status(system: System, kim: Caller) -> None:
+    rentals = [await system.done(system.booking(await system.video(), kim)) for _ in range(2)]
+    await system.done(cancel(rentals[0], kim))
+    await shown(system, rentals[0]["rental_id"], status="CANCELLED")
 
-    page = await town.done(ListMyPage(member_id=kim.member_id, status=RentalStatus.CANCELLED))
+    page = await system.done(ListMyPage(member_id=kim.member_id, status=RentalStatus.CANCELLED))
 
     assert [item["rental_id"] for item in page["items"]] == [rentals[0]["rental_id"]]
 
 
-async def test_a_cursor_that_is_none_is_refused(town: Town) -> None:
-    assert (await town.refused(ListMyPage(cursor="not-a-cursor")))["code"] == "invalid"
+async def test_a_cursor_that_is_none_is_refused(system: System) -> None:
+    assert (await system.refused(ListMyPage(cursor="not-a-cursor")))["code"] == "invalid"
 
 
-async def test_staff_see_everybodys_rentals(town: Town, kim: Caller, lee: Caller) -> None:
-    mine, theirs = [await town.done(town.booking(await town.video(), member)) for member in (kim, lee)]
-    await town.wait_until_idle()
+async def test_staff_see_everybodys_rentals(system: System, kim: Caller, lee: Caller) -> None:
+    mine, theirs = [await system.done(system.booking(await system.video(), member)) for member in (kim, lee)]
+    await system.wait_until_idle()
 
-    page = await town.done(ListMyPage(member_id=None, limit=200))
+    page = await system.done(ListMyPage(member_id=None, limit=200))
 
     assert {mine["rental_id"], theirs["rental_id"]} <= {item["rental_id"] for item in page["items"]}
-    assert (await entry(town, mine["rental_id"], caller=STAFF))["member_id"] == kim.member_id
-    assert await kept(town, mine) == 1000
+    assert (await entry(system, mine["rental_id"], caller=STAFF))["member_id"] == kim.member_id
+    assert await kept(system, mine) == 1000

@@ -22,7 +22,7 @@ from tests.flows.renting import (
     rental_of,
     shown,
 )
-from tests.support.town import STAFF, Town
+from tests.support.system import STAFF, System
 
 Wish = Callable[[Thing, Caller], Message]
 
@@ -42,48 +42,48 @@ WISHES: dict[str, Wish] = {
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
 async def test_nobody_may_have_a_hand_in_another_customers_rental(
-    town: Town, kim: Caller, lee: Caller, wish: Wish
+    system: System, kim: Caller, lee: Caller, wish: Wish
 ) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
+    rental = await system.done(system.booking(await system.video(), kim))
 
-    refusal = await town.refused(wish(rental, lee))
+    refusal = await system.refused(wish(rental, lee))
 
     assert refusal == {"code": "not_found"}
-    assert (await rental_of(town, rental["rental_id"]))["version"] == rental["version"]
+    assert (await rental_of(system, rental["rental_id"]))["version"] == rental["version"]
 
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-async def test_what_does_not_exist_and_what_is_not_yours_look_alike(town: Town, kim: Caller, wish: Wish) -> None:
+async def test_what_does_not_exist_and_what_is_not_yours_look_alike(system: System, kim: Caller, wish: Wish) -> None:
     nothing = {"rental_id": uuid4(), "payment_id": uuid4()}
 
-    assert await town.refused(wish(nothing, kim)) == {"code": "not_found"}
+    assert await system.refused(wish(nothing, kim)) == {"code": "not_found"}
 
 
-async def test_another_customers_refund_does_not_exist(town: Town, kim: Caller, lee: Caller) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
-    cancelled = await town.done(cancel(rental, kim))
-    await shown(town, rental["rental_id"], refund={"status": "REFUNDED"})
+async def test_another_customers_refund_does_not_exist(system: System, kim: Caller, lee: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
+    cancelled = await system.done(cancel(rental, kim))
+    await shown(system, rental["rental_id"], refund={"status": "REFUNDED"})
     refund_id = cancelled["refund"]["refund_id"]
 
-    refusal = await town.refused(ShowRefund(refund_id=refund_id, caller=lee))
-    mine = await town.done(ShowRefund(refund_id=refund_id, caller=kim))
+    refusal = await system.refused(ShowRefund(refund_id=refund_id, caller=lee))
+    mine = await system.done(ShowRefund(refund_id=refund_id, caller=kim))
 
     assert (refusal, mine["amount"]) == ({"code": "not_found"}, 1000)
 
 
-async def test_staff_may_do_everything_for_a_member(town: Town, kim: Caller) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
+async def test_staff_may_do_everything_for_a_member(system: System, kim: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
 
-    await town.done(pick_up(rental, STAFF))
-    returned = await town.done(give_back(rental, STAFF))
+    await system.done(pick_up(rental, STAFF))
+    returned = await system.done(give_back(rental, STAFF))
 
     assert (returned["status"], returned["member_id"]) == ("RETURNED", kim.member_id)
-    assert (await entry(town, rental["rental_id"], min_version=4, caller=kim))["status"] == "RETURNED"
+    assert (await entry(system, rental["rental_id"], min_version=4, caller=kim))["status"] == "RETURNED"
 
 
-async def test_my_page_shows_only_what_is_ones_own(town: Town, kim: Caller, lee: Caller) -> None:
-    mine = await town.done(town.booking(await town.video(), kim))
-    await town.done(town.booking(await town.video(), lee))
-    await town.wait_until_idle()
+async def test_my_page_shows_only_what_is_ones_own(system: System, kim: Caller, lee: Caller) -> None:
+    mine = await system.done(system.booking(await system.video(), kim))
+    await system.done(system.booking(await system.video(), lee))
+    await system.wait_until_idle()
 
-    assert [item["rental_id"] for item in await page_of(town, kim)] == [mine["rental_id"]]
+    assert [item["rental_id"] for item in await page_of(system, kim)] == [mine["rental_id"]]

@@ -26,7 +26,7 @@ from tests.flows.renting import (
     shown,
     told_of,
 )
-from tests.support.town import STAFF, Town
+from tests.support.system import STAFF, System
 from workers.video_rental.rentals import rules
 
 
@@ -35,39 +35,39 @@ def waive(rental: Thing, caller: Caller = STAFF) -> WaiveLateFee:
 
 
 async def test_a_picked_up_video_is_due_at_midnight_in_seoul_and_goes_back_to_the_shelf(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    video_id = await town.video(copies=1)
-    rental = await rented(town, kim, video_id, days=2)
-    out = await free_copies(town, video_id)
+    video_id = await system.video(copies=1)
+    rental = await rented(system, kim, video_id, days=2)
+    out = await free_copies(system, video_id)
 
-    returned = await town.done(give_back(rental, kim))
+    returned = await system.done(give_back(rental, kim))
 
     due_at, picked_up_at = (datetime.fromisoformat(rental[name]) for name in ("due_at", "picked_up_at"))
     assert due_at == rules.due_at(picked_up_at, 2)
     assert (due_at.astimezone(rules.SEOUL).hour, due_at > datetime.now(UTC) + timedelta(days=2)) == (0, True)
     assert (rental["status"], out) == ("RENTED", 0)
     assert (returned["status"], returned["late_fee"], returned["late_fee_status"]) == ("RETURNED", 0, "NONE")
-    assert await free_copies(town, video_id) == 1
-    await shown(town, rental["rental_id"], status="RETURNED")
-    assert (await told_of(town, rental))[-2:] == ["video_rented", "video_returned"]
+    assert await free_copies(system, video_id) == 1
+    await shown(system, rental["rental_id"], status="RETURNED")
+    assert (await told_of(system, rental))[-2:] == ["video_rented", "video_returned"]
 
 
-async def test_picking_up_and_returning_what_already_is_so_changes_nothing(town: Town, kim: Caller) -> None:
-    rental = await rented(town, kim, await town.video())
-    again = await town.done(pick_up(rental, kim))
-    returned = await town.done(give_back(rental, kim))
-    returned_again = await town.done(give_back(rental, kim))
+async def test_picking_up_and_returning_what_already_is_so_changes_nothing(system: System, kim: Caller) -> None:
+    rental = await rented(system, kim, await system.video())
+    again = await system.done(pick_up(rental, kim))
+    returned = await system.done(give_back(rental, kim))
+    returned_again = await system.done(give_back(rental, kim))
 
     assert again == rental
     assert returned_again == returned
 
 
-async def test_what_is_not_rented_cannot_be_returned(town: Town, kim: Caller) -> None:
-    booked = await town.done(town.booking(await town.video(), kim))
-    cancelled = await town.done(cancel(await town.done(town.booking(await town.video(), kim)), kim))
+async def test_what_is_not_rented_cannot_be_returned(system: System, kim: Caller) -> None:
+    booked = await system.done(system.booking(await system.video(), kim))
+    cancelled = await system.done(cancel(await system.done(system.booking(await system.video(), kim)), kim))
 
-    refusals = [await town.refused(give_back(rental, kim)) for rental in (booked, cancelled)]
+    refusals = [await system.refused(give_back(rental, kim)) for rental in (booked, cancelled)]
 
     assert [(refusal["code"], refusal["current_status"]) for refusal in refusals] == [
         ("wrong_state", "BOOKED"),
@@ -75,77 +75,77 @@ async def test_what_is_not_rented_cannot_be_returned(town: Town, kim: Caller) ->
     ]
 
 
-async def test_what_is_cancelled_or_returned_cannot_be_picked_up(town: Town, kim: Caller) -> None:
-    cancelled = await town.done(cancel(await town.done(town.booking(await town.video(), kim)), kim))
-    returned = await town.done(give_back(await rented(town, kim, await town.video()), kim))
+async def test_what_is_cancelled_or_returned_cannot_be_picked_up(system: System, kim: Caller) -> None:
+    cancelled = await system.done(cancel(await system.done(system.booking(await system.video(), kim)), kim))
+    returned = await system.done(give_back(await rented(system, kim, await system.video()), kim))
 
-    refusals = [await town.refused(pick_up(rental, kim)) for rental in (cancelled, returned)]
+    refusals = [await system.refused(pick_up(rental, kim)) for rental in (cancelled, returned)]
 
     assert [refusal["current_status"] for refusal in refusals] == ["CANCELLED", "RETURNED"]
 
 
-async def test_ten_returns_at_once_free_one_copy(town: Town, kim: Caller, lee: Caller) -> None:
-    video_id = await town.video(copies=2)
-    rental = await rented(town, kim, video_id)
-    await rented(town, lee, video_id)
+async def test_ten_returns_at_once_free_one_copy(system: System, kim: Caller, lee: Caller) -> None:
+    video_id = await system.video(copies=2)
+    rental = await rented(system, kim, video_id)
+    await rented(system, lee, video_id)
 
-    await asyncio.gather(*(town.done(give_back(rental, kim)) for _ in range(10)))
+    await asyncio.gather(*(system.done(give_back(rental, kim)) for _ in range(10)))
 
-    assert await free_copies(town, video_id) == 1
+    assert await free_copies(system, video_id) == 1
 
 
 @pytest.mark.parametrize(("days_late", "fee"), [(0.5, 1000), (2.5, 3000), (30, 10_000)])
 async def test_a_late_video_costs_a_days_price_for_each_day_begun_and_ten_at_most(
-    town: Town, kim: Caller, days_late: float, fee: int
+    system: System, kim: Caller, days_late: float, fee: int
 ) -> None:
-    returned = await returned_late(town, kim, await town.video(daily_price=1000), days_late)
+    returned = await returned_late(system, kim, await system.video(daily_price=1000), days_late)
 
     assert (returned["late_fee"], returned["late_fee_status"]) == (fee, "OWED")
-    await shown(town, returned["rental_id"], status="RETURNED", late_fee=fee, late_fee_status="OWED")
+    await shown(system, returned["rental_id"], status="RETURNED", late_fee=fee, late_fee_status="OWED")
 
 
-async def test_who_owes_a_late_fee_cannot_book_until_it_is_paid(town: Town, kim: Caller) -> None:
-    video_id = await town.video()
-    returned = await returned_late(town, kim, video_id, 1.5)
+async def test_who_owes_a_late_fee_cannot_book_until_it_is_paid(system: System, kim: Caller) -> None:
+    video_id = await system.video()
+    returned = await returned_late(system, kim, video_id, 1.5)
 
-    refusal = await town.refused(town.booking(video_id, kim))
-    paid = await town.done(pay_late_fee(returned, kim))
-    rental = await town.done(town.booking(video_id, kim))
+    refusal = await system.refused(system.booking(video_id, kim))
+    paid = await system.done(pay_late_fee(returned, kim))
+    rental = await system.done(system.booking(video_id, kim))
 
     assert refusal["code"] == "late_fee_owed"
     assert paid["late_fee_status"] == "PAID"
-    assert await kept_of(town, paid["late_fee_payment_id"]) == 2000
+    assert await kept_of(system, paid["late_fee_payment_id"]) == 2000
     assert rental["status"] == "BOOKED"
-    await shown(town, returned["rental_id"], late_fee_status="PAID", payment={"status": "APPROVED", "amount": 1000})
-    assert (await told_of(town, returned))[-2:] == ["late_fee_paying", "late_fee_paid"]
+    await shown(system, returned["rental_id"], late_fee_status="PAID", payment={"status": "APPROVED", "amount": 1000})
+    assert (await told_of(system, returned))[-2:] == ["late_fee_paying", "late_fee_paid"]
 
 
-async def test_a_late_fee_comes_before_the_other_reasons_not_to_book(town: Town, kim: Caller) -> None:
-    late, sold_out = await town.video(), await town.video(copies=0)
-    await returned_late(town, kim, late, 1)
+async def test_a_late_fee_comes_before_the_other_reasons_not_to_book(system: System, kim: Caller) -> None:
+    late, sold_out = await system.video(), await system.video(copies=0)
+    await returned_late(system, kim, late, 1)
 
-    assert (await town.refused(town.booking(sold_out, kim)))["code"] == "late_fee_owed"
+    assert (await system.refused(system.booking(sold_out, kim)))["code"] == "late_fee_owed"
 
 
-async def test_a_waived_late_fee_is_forgotten(town: Town, kim: Caller) -> None:
-    video_id = await town.video()
-    returned = await returned_late(town, kim, video_id, 1)
+async def test_a_waived_late_fee_is_forgotten(system: System, kim: Caller) -> None:
+    video_id = await system.video()
+    returned = await returned_late(system, kim, video_id, 1)
 
-    waived = await town.done(waive(returned))
-    again = await town.done(waive(returned))
-    refusal = await town.refused(pay_late_fee(returned, kim))
+    waived = await system.done(waive(returned))
+    again = await system.done(waive(returned))
+    refusal = await system.refused(pay_late_fee(returned, kim))
 
     assert (waived["late_fee_status"], again) == ("WAIVED", waived)
     assert (refusal["code"], refusal["late_fee_status"]) == ("wrong_state", "WAIVED")
-    assert (await town.done(town.booking(video_id, kim)))["status"] == "BOOKED"
-    await shown(town, returned["rental_id"], late_fee_status="WAIVED", reason="it was snowing")
+    assert (await system.done(system.booking(video_id, kim)))["status"] == "BOOKED"
+    await shown(system, returned["rental_id"], late_fee_status="WAIVED", reason="it was snowing")
 
 
-async def test_a_late_fee_that_the_card_declines_is_still_owed(town: Town, kim: Caller) -> None:
-    returned = await returned_late(town, kim, await town.video(), 1)
+async def test_a_late_fee_that_the_card_declines_is_still_owed(system: System, kim: Caller) -> None:
+    returned = await returned_late(system, kim, await system.video(), 1)
 
-    refusal = await town.refused(pay_late_fee(returned, kim, "tok_declined"))
-    paid = await town.done(pay_late_fee(returned, kim))
+    refusal = await system.refused(pay_late_fee(returned, kim, "tok_declined"))
+    paid = await system.done(pay_late_fee(returned, kim))
 
     assert (refusal["code"], refusal["reason"]) == ("payment_declined", "insufficient_funds")
     assert refusal["late_fee_status"] == "OWED"
@@ -154,29 +154,29 @@ async def test_a_late_fee_that_the_card_declines_is_still_owed(town: Town, kim: 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
 async def test_a_late_fee_with_a_silent_provider_is_still_owed_and_nothing_is_kept(
-    town: Town, kim: Caller, token: str
+    system: System, kim: Caller, token: str
 ) -> None:
-    returned = await returned_late(town, kim, await town.video(), 1)
+    returned = await returned_late(system, kim, await system.video(), 1)
 
-    refusal = await town.refused(pay_late_fee(returned, kim, token))
-    owed = await rental_of(town, returned["rental_id"])
-    paid = await town.done(pay_late_fee(returned, kim))
+    refusal = await system.refused(pay_late_fee(returned, kim, token))
+    owed = await rental_of(system, returned["rental_id"])
+    paid = await system.done(pay_late_fee(returned, kim))
 
     assert (refusal["code"], owed["late_fee_status"]) == ("payment_unavailable", "OWED")
     assert paid["late_fee_payment_id"] != owed["late_fee_payment_id"]
 
 
 async def test_while_a_late_fee_is_being_paid_it_can_neither_be_paid_nor_waived_nor_ignored(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    video_id = await town.video()
-    returned = await returned_late(town, kim, video_id, 1)
-    paying = asyncio.create_task(town.refused(pay_late_fee(returned, kim, "tok_slow")))
-    await shown(town, returned["rental_id"], late_fee_status="PAYING")
+    video_id = await system.video()
+    returned = await returned_late(system, kim, video_id, 1)
+    paying = asyncio.create_task(system.refused(pay_late_fee(returned, kim, "tok_slow")))
+    await shown(system, returned["rental_id"], late_fee_status="PAYING")
 
     refusals = [
-        await town.refused(message)
-        for message in (pay_late_fee(returned, kim), waive(returned), town.booking(video_id, kim))
+        await system.refused(message)
+        for message in (pay_late_fee(returned, kim), waive(returned), system.booking(video_id, kim))
     ]
 
     assert [refusal["code"] for refusal in refusals] == ["wrong_state", "wrong_state", "late_fee_owed"]
@@ -184,26 +184,26 @@ async def test_while_a_late_fee_is_being_paid_it_can_neither_be_paid_nor_waived_
     await paying
 
 
-async def test_ten_payments_of_one_late_fee_at_once_charge_once(town: Town, kim: Caller) -> None:
-    returned = await returned_late(town, kim, await town.video(), 1)
+async def test_ten_payments_of_one_late_fee_at_once_charge_once(system: System, kim: Caller) -> None:
+    returned = await returned_late(system, kim, await system.video(), 1)
 
-    outcomes = await asyncio.gather(*(attempt(town, pay_late_fee(returned, kim), id=uuid4()) for _ in range(10)))
+    outcomes = await asyncio.gather(*(attempt(system, pay_late_fee(returned, kim), id=uuid4()) for _ in range(10)))
 
     assert {code for code, _ in outcomes} <= {"done", "wrong_state"}
-    rows = await town.rows("payments", "select 1 from payments.payments where payer = $1", kim.member_id)
+    rows = await system.rows("payments", "select 1 from payments.payments where payer = $1", kim.member_id)
     assert len(rows) == 2
 
 
-async def test_a_late_fee_that_is_not_owed_can_neither_be_paid_nor_waived(town: Town, kim: Caller) -> None:
-    rental = await rented(town, kim, await town.video())
+async def test_a_late_fee_that_is_not_owed_can_neither_be_paid_nor_waived(system: System, kim: Caller) -> None:
+    rental = await rented(system, kim, await system.video())
 
-    refusals = [await town.refused(message) for message in (pay_late_fee(rental, kim), waive(rental))]
+    refusals = [await system.refused(message) for message in (pay_late_fee(rental, kim), waive(rental))]
 
     assert [(refusal["code"], refusal["late_fee_status"]) for refusal in refusals] == [("wrong_state", "NONE")] * 2
 
 
-async def test_a_rental_on_time_is_free_of_a_late_fee_to_the_last_second(town: Town, kim: Caller) -> None:
-    rental = await rented(town, kim, await town.video())
-    await make_due(town, rental, days_ago=-1 / 1440)
+async def test_a_rental_on_time_is_free_of_a_late_fee_to_the_last_second(system: System, kim: Caller) -> None:
+    rental = await rented(system, kim, await system.video())
+    await make_due(system, rental, days_ago=-1 / 1440)
 
-    assert (await town.done(give_back(rental, kim)))["late_fee"] == 0
+    assert (await system.done(give_back(rental, kim)))["late_fee"] == 0

@@ -11,114 +11,116 @@ from contracts.base import Caller
 from contracts.video_rental.rentals import ListRentals
 from contracts.video_rental.videos import RegisterVideo
 from tests.flows.renting import attempt, cancel, free_copies, give_back, kept, pick_up, told_of
-from tests.support.town import STAFF, Town, customer
+from tests.support.system import STAFF, System, customer
 
 
-async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer(town: Town, kim: Caller) -> None:
-    video_id, request_id = await town.video(copies=50), uuid4()
-    booking = town.booking(video_id, kim)
+async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer(system: System, kim: Caller) -> None:
+    video_id, request_id = await system.video(copies=50), uuid4()
+    booking = system.booking(video_id, kim)
 
-    answers = await asyncio.gather(*(attempt(town, booking, id=request_id) for _ in range(50)))
-    await town.wait_until_idle()
+    answers = await asyncio.gather(*(attempt(system, booking, id=request_id) for _ in range(50)))
+    await system.wait_until_idle()
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == "done"
-    assert await free_copies(town, video_id) == 49
+    assert await free_copies(system, video_id) == 49
     rental = answers[0][1]
-    assert await kept(town, rental) == 1000
-    assert await told_of(town, rental) == ["booking_started", "video_booked"]
-    mine = await town.done(ListRentals(member_id=kim.member_id))
+    assert await kept(system, rental) == 1000
+    assert await told_of(system, rental) == ["booking_started", "video_booked"]
+    mine = await system.done(ListRentals(member_id=kim.member_id))
     assert [item["rental_id"] for item in mine["items"]] == [str(request_id)]
 
 
 @pytest.mark.parametrize("token", ["tok_visa", "tok_declined"])
-async def test_a_repeated_booking_is_answered_as_the_first_time(town: Town, kim: Caller, token: str) -> None:
-    booking, request_id = town.booking(await town.video(), kim, token), uuid4()
+async def test_a_repeated_booking_is_answered_as_the_first_time(system: System, kim: Caller, token: str) -> None:
+    booking, request_id = system.booking(await system.video(), kim, token), uuid4()
 
-    first = await town.ask(booking, id=request_id)
-    again = await town.ask(booking, id=request_id)
+    first = await system.ask(booking, id=request_id)
+    again = await system.ask(booking, id=request_id)
 
     assert (again.kind, again.body) == (first.kind, first.body)
     assert (first.replayed, again.replayed) == (False, True)
 
 
-async def test_an_answer_stays_what_it_was_when_the_thing_has_changed(town: Town, kim: Caller) -> None:
-    booking, request_id = town.booking(await town.video(), kim), uuid4()
-    rental = await town.done(booking, id=request_id)
-    await town.done(cancel(rental, kim))
+async def test_an_answer_stays_what_it_was_when_the_thing_has_changed(system: System, kim: Caller) -> None:
+    booking, request_id = system.booking(await system.video(), kim), uuid4()
+    rental = await system.done(booking, id=request_id)
+    await system.done(cancel(rental, kim))
 
-    again = await town.done(booking, id=request_id)
+    again = await system.done(booking, id=request_id)
 
     assert again == rental
 
 
-async def test_a_refusal_is_kept_when_the_reason_is_gone(town: Town, kim: Caller, lee: Caller) -> None:
-    video_id, request_id = await town.video(copies=1), uuid4()
-    theirs = await town.done(town.booking(video_id, lee))
-    refusal = await town.refused(town.booking(video_id, kim), id=request_id)
-    await town.done(cancel(theirs, lee))
+async def test_a_refusal_is_kept_when_the_reason_is_gone(system: System, kim: Caller, lee: Caller) -> None:
+    video_id, request_id = await system.video(copies=1), uuid4()
+    theirs = await system.done(system.booking(video_id, lee))
+    refusal = await system.refused(system.booking(video_id, kim), id=request_id)
+    await system.done(cancel(theirs, lee))
 
-    again = await town.refused(town.booking(video_id, kim), id=request_id)
+    again = await system.refused(system.booking(video_id, kim), id=request_id)
 
     assert again == refusal == {"code": "video_not_available"}
 
 
-async def test_each_order_may_be_repeated(town: Town, kim: Caller) -> None:
-    rental = await town.done(town.booking(await town.video(), kim))
+async def test_each_order_may_be_repeated(system: System, kim: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
     answers = []
 
     for order in (pick_up(rental, kim), give_back(rental, kim)):
         request_id = uuid4()
-        answers.append([(await town.ask(order, id=request_id)).body for _ in range(3)])
+        answers.append([(await system.ask(order, id=request_id)).body for _ in range(3)])
 
     assert [len(set(bodies)) for bodies in answers] == [1, 1]
-    assert await told_of(town, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
+    assert await told_of(system, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
 
 
-async def test_a_video_that_is_registered_twice_with_one_key_is_one_video(town: Town) -> None:
+async def test_a_video_that_is_registered_twice_with_one_key_is_one_video(system: System) -> None:
     register, request_id = RegisterVideo(title="Rope", daily_price=1000, caller=STAFF), uuid4()
 
-    videos = await asyncio.gather(*(town.done(register, id=request_id) for _ in range(5)))
+    videos = await asyncio.gather(*(system.done(register, id=request_id) for _ in range(5)))
 
     assert {video["video_id"] for video in videos} == {str(request_id)}
     assert all(video == videos[0] for video in videos)
 
 
-async def test_a_key_used_again_for_something_else_is_refused_before_any_rule(town: Town, kim: Caller) -> None:
-    video_id, request_id = await town.video(copies=1), uuid4()
-    await town.done(town.booking(video_id, kim), id=request_id, digest="one")
+async def test_a_key_used_again_for_something_else_is_refused_before_any_rule(system: System, kim: Caller) -> None:
+    video_id, request_id = await system.video(copies=1), uuid4()
+    await system.done(system.booking(video_id, kim), id=request_id, digest="one")
     others = [
-        town.booking(video_id, kim, days=2),  # already_booked
-        town.booking(await town.video(copies=0), kim),  # video_not_available
-        town.booking(uuid4(), kim),  # not_found
-        town.booking(await town.video(), kim),  # would be booked
+        system.booking(video_id, kim, days=2),  # already_booked
+        system.booking(await system.video(copies=0), kim),  # video_not_available
+        system.booking(uuid4(), kim),  # not_found
+        system.booking(await system.video(), kim),  # would be booked
     ]
 
-    refusals = [await town.refused(other, id=request_id, digest="other") for other in others]
+    refusals = [await system.refused(other, id=request_id, digest="other") for other in others]
 
     assert [refusal["code"] for refusal in refusals] == ["idempotency_key_reused"] * 4
 
 
-async def test_a_key_used_again_for_something_else_at_the_same_instant_has_one_effect(town: Town, kim: Caller) -> None:
-    video_id, request_id = await town.video(copies=10), uuid4()
+async def test_a_key_used_again_for_something_else_at_the_same_instant_has_one_effect(
+    system: System, kim: Caller
+) -> None:
+    video_id, request_id = await system.video(copies=10), uuid4()
 
     replies = await asyncio.gather(
         *(
-            town.until_done(town.booking(video_id, kim, days=days), id=request_id, digest=str(days))
+            system.until_done(system.booking(video_id, kim, days=days), id=request_id, digest=str(days))
             for days in range(1, 11)
         )
     )
 
     assert sorted(reply.kind for reply in replies) == ["done"] + ["refused"] * 9
-    assert await free_copies(town, video_id) == 9
+    assert await free_copies(system, video_id) == 9
 
 
 async def test_two_customers_with_one_key_are_two_requests_at_the_door_and_one_id_is_one_request_behind_it(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    video_id, request_id = await town.video(copies=2), uuid4()
-    await town.done(town.booking(video_id, kim), id=request_id, digest="kim")
+    video_id, request_id = await system.video(copies=2), uuid4()
+    await system.done(system.booking(video_id, kim), id=request_id, digest="kim")
 
-    refusal = await town.refused(town.booking(video_id, customer()), id=request_id, digest="lee")
+    refusal = await system.refused(system.booking(video_id, customer()), id=request_id, digest="lee")
 
     assert refusal["code"] == "idempotency_key_reused"

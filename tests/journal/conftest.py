@@ -1,4 +1,4 @@
-"""A town of which only the journal is at work."""
+"""A system of which only the journal is at work."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.town import Town
+from tests.support.system import System
 
 
 @pytest.fixture
-async def house(make_settings) -> AsyncIterator[Town]:
+async def house(make_settings) -> AsyncIterator[System]:
     """Alone on a broker and a database; the journal is started by whoever needs it."""
-    town = await Town(await make_settings(), "video_rental").open()
-    yield town
-    await town.close()
+    system = await System(await make_settings(), "video_rental").open()
+    yield system
+    await system.close()
 
 
 @pytest.fixture
-async def journal(house: Town) -> Town:
+async def journal(house: System) -> System:
     await house.start("journal")
     return house

@@ -13,15 +13,15 @@ from typer.testing import CliRunner, Result
 
 from ops.commands import dead_letters, story
 from tests.journal.test_dead_letters import given_up, put, until_filed
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime import settings
 
 Yeyak = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-def yeyak(house: Town, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
-    """Run a command against the journal's town; its asks need an event loop of their own."""
+def yeyak(house: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
+    """Run a command against the journal's system; its asks need an event loop of their own."""
     monkeypatch.setenv("YEYAK_AMQP_URL", house.settings.amqp_url.get_secret_value())
     settings.settings.cache_clear()
     app = typer.Typer()

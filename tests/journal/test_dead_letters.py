@@ -18,10 +18,10 @@ from contracts.journal import (
     ResolveDeadLetter,
     ShowDeadLetter,
     TellStory,
-    apply_resolution,
+    take_up_dead_letter,
 )
 from contracts.payments import VoidPayment
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.messaging.bus import COMMANDS, DEAD
 
@@ -30,27 +30,27 @@ CARD = "4242 4242 4242 4242"
 SOME_ID = "b039e8dd-fe85-49e9-adb1-911c066e46a3"
 
 
-async def put(town: Town, queue: str, body: bytes, **properties: Any) -> None:
+async def put(system: System, queue: str, body: bytes, **properties: Any) -> None:
     """Put a message into a queue by hand, as the management console does."""
-    vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+    vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
     message = {
         "routing_key": queue,
         "properties": properties,
         "payload": base64.b64encode(body).decode(),
         "payload_encoding": "base64",
     }
-    async with httpx.AsyncClient(base_url=town.settings.rabbitmq_api.get_secret_value(), trust_env=False) as console:
+    async with httpx.AsyncClient(base_url=system.settings.rabbitmq_api.get_secret_value(), trust_env=False) as console:
         answer = await console.post(f"/api/exchanges/{vhost}/amq.default/publish", json=message)
     assert answer.json() == {"routed": True}
 
 
-async def letters(town: Town, **filters: Any) -> list[dict[str, Any]]:
-    return (await town.done(ListDeadLetters(**filters)))["items"]
+async def letters(system: System, **filters: Any) -> list[dict[str, Any]]:
+    return (await system.done(ListDeadLetters(**filters)))["items"]
 
 
-async def until_filed(town: Town, count: int = 1, **filters: Any) -> list[dict[str, Any]]:
+async def until_filed(system: System, count: int = 1, **filters: Any) -> list[dict[str, Any]]:
     async def filed() -> list[dict[str, Any]] | None:
-        found = await letters(town, **filters)
+        found = await letters(system, **filters)
         return found if len(found) == count else None
 
     found: list[dict[str, Any]] = await eventually(filed)
@@ -61,7 +61,7 @@ def resolve(letter: dict[str, Any], action: str, reason: str = "because") -> Res
     return ResolveDeadLetter(dead_letter_id=letter["dead_letter_id"], action=action, reason=reason, caller=OPERATOR)
 
 
-async def given_up(town: Town, message_id: UUID, *, body: str = "{}", context: str = "payments") -> None:
+async def given_up(system: System, message_id: UUID, *, body: str = "{}", context: str = "payments") -> None:
     """Tell that a context gave a message up."""
     letter = FileDeadLetter(
         context=context,
@@ -77,12 +77,12 @@ async def given_up(town: Town, message_id: UUID, *, body: str = "{}", context: s
     told = envelope.told(
         uuid4(), letter.model_dump_json().encode(), letter.topic, context, message_id, message_id, "member:min"
     )
-    await town._bus.publish(COMMANDS, letter.topic, told)
+    await system._bus.publish(COMMANDS, letter.topic, told)
 
 
-async def heard(town: Town, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
+async def heard(system: System, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
     """The next message of a queue that nobody reads."""
-    channel = await town._listener.channel()
+    channel = await system._listener.channel()
     source = await channel.get_queue(queue, ensure=False)
 
     async def there() -> Any:
@@ -166,7 +166,7 @@ async def test_a_contexts_dead_letter_is_replayed_by_its_context(journal):
 
     await journal.done(resolve(letter, "replay", "repaired"))
 
-    take_up = apply_resolution("payments")
+    take_up = take_up_dead_letter("payments")
     told = take_up.model_validate_json((await heard(journal, f"{take_up.topic}@payments")).body)
     assert (told.message_id, told.action, told.reason) == (message_id, "replay", "repaired")
 
@@ -255,13 +255,13 @@ async def test_a_message_that_is_filed_twice_by_one_delivery_counts_once(house):
     assert same == letter
 
 
-async def file_again(town: Town) -> None:
+async def file_again(system: System) -> None:
     """The very same delivery once more, as after a crash between the commit and the acknowledgement."""
     from workers.journal import dead_letters
 
-    row = await town.one("journal", "select * from journal.dead_letters")
+    row = await system.one("journal", "select * from journal.dead_letters")
     fields = {name: row[name] for name in dead_letters.Dead.__slots__ if name != "again"}
-    await dead_letters._file(town.contexts["journal"], [dead_letters.Dead(**fields, again=True)])
+    await dead_letters._file(system.contexts["journal"], [dead_letters.Dead(**fields, again=True)])
 
 
 async def test_its_story_tells_of_its_death_and_of_what_was_decided(journal):

@@ -6,33 +6,33 @@ import asyncio
 from uuid import UUID, uuid4
 
 from contracts.journal import FindMark, MarkSet, ReadEvents
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.messaging.bus import EVENTS
 
 
-async def say(town: Town, *ids: UUID) -> None:
+async def say(system: System, *ids: UUID) -> None:
     """Say an event under each message id; it names the same id as its mark."""
     for id in ids:
         body = MarkSet(mark_id=id, version=1).model_dump_json().encode()
-        await town._bus.publish(
+        await system._bus.publish(
             EVENTS, MarkSet.topic, envelope.told(id, body, MarkSet.topic, "test", id, None, "tester")
         )
 
 
-async def kept(town: Town) -> list[UUID]:
-    rows = await town.rows("journal", "select message_id from journal.events order by position")
+async def kept(system: System) -> list[UUID]:
+    rows = await system.rows("journal", "select message_id from journal.events order by position")
     return [row["message_id"] for row in rows]
 
 
-async def until_kept(town: Town, *ids: UUID) -> None:
+async def until_kept(system: System, *ids: UUID) -> None:
     async def same() -> bool:
-        return await kept(town) == list(ids)
+        return await kept(system) == list(ids)
 
     try:
         await eventually(same, within=20)
     except AssertionError:
-        assert await kept(town) == list(ids)
+        assert await kept(system) == list(ids)
         raise
 
 
@@ -147,8 +147,8 @@ async def test_a_longer_stream_that_is_made_anew_is_noticed_too(house):
     await until_kept(house, *old, *new)
 
 
-async def delete_stream(town: Town) -> None:
-    channel = await town._listener.channel()
+async def delete_stream(system: System) -> None:
+    channel = await system._listener.channel()
     await channel.queue_delete(topology.STREAM)
     await channel.close()
 

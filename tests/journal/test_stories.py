@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from contracts.journal import Handled, RecordHandled, Story, StoryEntry, TellStory
 from ops.commands.story import diagram
-from tests.support.town import Town, customer, eventually
+from tests.support.system import System, customer, eventually
 from workers.journal.stories import in_order
 
 NOON = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -86,16 +86,16 @@ async def test_rows_go_to_their_month_also_those_that_came_before_it_was_made(jo
     assert f"journal.handled_{next_year:%Y_%m}" in dropped
 
 
-async def test_the_story_of_a_booking_in_a_whole_town(town: Town):
-    video_id = await town.video()
+async def test_the_story_of_a_booking_in_a_whole_system(system: System):
+    video_id = await system.video()
     rental_id, member = uuid4(), customer("min")
-    await town.done(town.booking(video_id, member), id=rental_id)
-    await town.wait_until_idle()
+    await system.done(system.booking(video_id, member), id=rental_id)
+    await system.wait_until_idle()
 
     wanted = {("command", BOOK), ("ask", PAY), ("command", PAY), ("event", "video_rental.rentals.video_booked")}
 
     async def told() -> Story | None:
-        reply = await town.ask(TellStory(id=rental_id))
+        reply = await system.ask(TellStory(id=rental_id))
         story = Story.model_validate_json(reply.body) if reply.kind == "done" else None
         return story if story and wanted <= {(entry.kind, entry.topic) for entry in story.entries} else None
 
@@ -104,7 +104,7 @@ async def test_the_story_of_a_booking_in_a_whole_town(town: Town):
     topics = [entry.topic for entry in story.entries]
     assert topics.index(BOOK) < topics.index(PAY) < topics.index("video_rental.rentals.video_booked")
     (payment,) = [entry.message_id for entry in story.entries if entry.kind == "ask"]
-    by_payment = Story.model_validate_json((await town.ask(TellStory(id=payment))).body)
+    by_payment = Story.model_validate_json((await system.ask(TellStory(id=payment))).body)
     assert rental_id in by_payment.story_ids
     drawn = diagram(story)
     assert "book_video" in drawn

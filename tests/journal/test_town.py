@@ -1,4 +1,4 @@
-"""How the town stands, as the journal was told, and what happened by the minute."""
+"""How the system stands, as the journal was told, and what happened by the minute."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from contracts.journal import (
     ProcessStatus,
     RecordAudit,
     RecordHandled,
-    ShowSystemStatus,
+    ShowTown,
     SystemNow,
 )
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 
 
 def standing(context: str, **changes: object) -> ProcessStatus:
@@ -38,9 +38,9 @@ def handled(kind: str, outcome: str, took_ms: float) -> Handled:
     return Handled.model_validate(
         {
             "kind": kind,
-            "context": "test.town",
+            "context": "test.system",
             "message_id": uuid4(),
-            "topic": "test.town.thing",
+            "topic": "test.system.thing",
             "outcome": outcome,
             "story_id": uuid4(),
             "causation_id": None,
@@ -51,22 +51,22 @@ def handled(kind: str, outcome: str, took_ms: float) -> Handled:
     )
 
 
-async def town_now(journal: Town) -> SystemNow:
-    return SystemNow.model_validate(await journal.done(ShowSystemStatus()))
+async def system_now(journal: System) -> SystemNow:
+    return SystemNow.model_validate(await journal.done(ShowTown()))
 
 
-async def test_the_newest_standing_of_each_process_is_shown(journal: Town):
+async def test_the_newest_standing_of_each_process_is_shown(journal: System):
     for outbox in (7, 3):
-        await journal.done(RecordHandled(entries=[], standing=standing("test.town", outbox=outbox)))
-    await journal.done(RecordHandled(entries=[], standing=standing("test.town", replica="two", ready=False)))
+        await journal.done(RecordHandled(entries=[], standing=standing("test.system", outbox=outbox)))
+    await journal.done(RecordHandled(entries=[], standing=standing("test.system", replica="two", ready=False)))
 
-    found = [one for one in (await town_now(journal)).standings if one.context == "test.town"]
+    found = [one for one in (await system_now(journal)).standings if one.context == "test.system"]
 
     assert [(one.replica, one.outbox, one.ready) for one in found] == [("one", 3, True), ("two", 0, False)]
 
 
-async def test_refusals_and_asks_are_counted_by_the_minute(journal: Town):
-    before = await town_now(journal)
+async def test_refusals_and_asks_are_counted_by_the_minute(journal: System):
+    before = await system_now(journal)
     entries = [
         handled("command", "already_booked", 5),
         handled("command", "done", 5),
@@ -75,27 +75,27 @@ async def test_refusals_and_asks_are_counted_by_the_minute(journal: Town):
     ]
     await journal.done(RecordHandled(entries=entries))
 
-    after = await town_now(journal)
+    after = await system_now(journal)
 
     assert sum(one.refusals for one in after.minutes) == sum(one.refusals for one in before.minutes) + 1
     assert sum(one.asks for one in after.minutes) == sum(one.asks for one in before.minutes) + 3
     assert any(one.ask_ms is not None and one.ask_ms_p95 is not None for one in after.minutes)
 
 
-async def test_a_process_tells_by_itself_how_it_stands(journal: Town):
+async def test_a_process_tells_by_itself_how_it_stands(journal: System):
     await journal.contexts["journal"].report_status()
 
     async def told() -> bool:
-        return any(one.context == "journal" and one.ready for one in (await town_now(journal)).standings)
+        return any(one.context == "journal" and one.ready for one in (await system_now(journal)).standings)
 
     await eventually(told)
 
 
-async def test_the_newest_audit_is_shown(journal: Town):
+async def test_the_newest_audit_is_shown(journal: System):
     for wrong in (2, 0):
         await journal.done(RecordAudit(report=audit(wrong)))
 
-    found = (await town_now(journal)).audit
+    found = (await system_now(journal)).audit
 
     assert found is not None
     assert found.well

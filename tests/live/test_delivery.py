@@ -20,33 +20,33 @@ from contracts.video_rental.rentals import CancelBooking
 from contracts.video_rental.videos import ListVideos, VideoRegistered
 from tests.conftest import MakeSettings
 from tests.support import checks
-from tests.support.town import OPERATOR, Town, customer, eventually
+from tests.support.system import OPERATOR, System, customer, eventually
 from workers.registry import worker
 from workers.runtime.messaging import topology
 
 
 @pytest.fixture
-async def own_town(make_settings: MakeSettings) -> AsyncIterator[Town]:
-    """A town that a test may break, with time enough for a busy machine."""
+async def own_system(make_settings: MakeSettings) -> AsyncIterator[System]:
+    """A system that a test may break, with time enough for a busy machine."""
     patient = {"video_rental_payment_ms": 8000, "payments_provider_ms": 5000}
-    town = await Town(await make_settings(retry_seconds=(0.05, 0.05), **patient), "video_rental").open()
-    await town.start(*town.names)
-    yield town
-    await town.close()
+    system = await System(await make_settings(retry_seconds=(0.05, 0.05), **patient), "video_rental").open()
+    await system.start(*system.names)
+    yield system
+    await system.close()
 
 
 @asynccontextmanager
-async def channel_of(town: Town) -> AsyncIterator[Any]:
-    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+async def channel_of(system: System) -> AsyncIterator[Any]:
+    connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         yield await connection.channel()
 
 
 @asynccontextmanager
-async def everything_twice(town: Town) -> AsyncIterator[list[str]]:
+async def everything_twice(system: System) -> AsyncIterator[list[str]]:
     """Publish a copy of each command and event as soon as it is said; yields the topics that were doubled."""
     doubled: list[str] = []
-    async with channel_of(town) as channel:
+    async with channel_of(system) as channel:
         queue = await channel.declare_queue(exclusive=True)
         exchanges = {name: await channel.get_exchange(name) for name in ("yeyak.commands", "yeyak.events")}
         for exchange in exchanges:
@@ -72,49 +72,49 @@ async def everything_twice(town: Town) -> AsyncIterator[list[str]]:
         yield doubled
 
 
-async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effect_once(own_town: Town) -> None:
-    town = own_town
-    await town.start(*town.names, replica=" (second)")
-    video_id = await town.video(copies=20)
+async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effect_once(own_system: System) -> None:
+    system = own_system
+    await system.start(*system.names, replica=" (second)")
+    video_id = await system.video(copies=20)
 
-    async with everything_twice(town) as doubled:
+    async with everything_twice(system) as doubled:
         tokens = ["tok_visa"] * 16 + ["tok_declined"] * 4
         wishes = [(uuid4(), customer(), token) for token in tokens]
         replies = await asyncio.gather(
-            *(town.until_done(town.booking(video_id, member, token), id=id) for id, member, token in wishes)
+            *(system.until_done(system.booking(video_id, member, token), id=id) for id, member, token in wishes)
         )
         booked = [(id, who) for (id, who, _), reply in zip(wishes, replies, strict=True) if reply.kind == "done"]
-        await asyncio.gather(*(town.done(CancelBooking(rental_id=id, caller=who)) for id, who in booked[:5]))
-        await town.wait_until_idle()
+        await asyncio.gather(*(system.done(CancelBooking(rental_id=id, caller=who)) for id, who in booked[:5]))
+        await system.wait_until_idle()
 
     assert len(booked) == 16
     assert {"payments.request_payment", "payments.refund_rest", "video_rental.rentals.video_booked"} <= set(doubled)
-    assert await checks.discrepancies(town, video_id) == []
-    refunds = await town.rows("provider", "select charge_key, count(*) as times from provider.refunds group by 1")
+    assert await checks.discrepancies(system, video_id) == []
+    refunds = await system.rows("provider", "select charge_key, count(*) as times from provider.refunds group by 1")
     assert [row["times"] for row in refunds] == [1] * 5
 
 
-async def dead(town: Town, part: str) -> dict[str, Any]:
+async def dead(system: System, part: str) -> dict[str, Any]:
     """The dead letter whose error holds `part`."""
 
     async def filed() -> Any:
-        found = await town.done(ListDeadLetters(error=part))
+        found = await system.done(ListDeadLetters(error=part))
         return found["items"]
 
     return dict((await eventually(filed))[0])
 
 
-async def put_by_hand(town: Town, queue: str, body: bytes, properties: dict[str, Any]) -> None:
+async def put_by_hand(system: System, queue: str, body: bytes, properties: dict[str, Any]) -> None:
     """Put a message into a queue as the management console does; None leaves a property out."""
-    assert town.settings.rabbitmq_api is not None
-    vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+    assert system.settings.rabbitmq_api is not None
+    vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
     message = {
         "routing_key": queue,
         "payload": b64encode(body).decode(),
         "payload_encoding": "base64",
         "properties": {name: value for name, value in properties.items() if value is not None},
     }
-    async with httpx.AsyncClient(base_url=town.settings.rabbitmq_api.get_secret_value(), trust_env=False) as api:
+    async with httpx.AsyncClient(base_url=system.settings.rabbitmq_api.get_secret_value(), trust_env=False) as api:
         answer = await api.post(f"/api/exchanges/{vhost}/amq.default/publish", json=message)
     assert answer.json() == {"routed": True}
 
@@ -130,52 +130,52 @@ POISON = {
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
 async def test_a_message_is_a_dead_letter_with_its_reason_and_its_neighbours_go_on(
-    town: Town, poison: tuple[dict[str, Any], bytes, str]
+    system: System, poison: tuple[dict[str, Any], bytes, str]
 ) -> None:
     properties, body, reason = poison
     queue = f"{VideoRegistered.topic}@video_rental.rentals"
 
-    await put_by_hand(town, queue, body, {"message_id": str(uuid4()), "type": VideoRegistered.topic} | properties)
-    video_id = await town.video()
+    await put_by_hand(system, queue, body, {"message_id": str(uuid4()), "type": VideoRegistered.topic} | properties)
+    video_id = await system.video()
 
-    letter = await dead(town, reason)
+    letter = await dead(system, reason)
     assert letter["queue"] == queue
-    assert await checks.discrepancies(town, video_id) == []
+    assert await checks.discrepancies(system, video_id) == []
 
 
 async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is_mended(
-    own_town: Town, monkeypatch: pytest.MonkeyPatch
+    own_system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town = own_town
-    handler = town.contexts["payments"].worker.handlers[VoidPayment.topic]
+    system = own_system
+    handler = system.contexts["payments"].worker.handlers[VoidPayment.topic]
     healthy = handler.first
 
     async def buggy(command: VoidPayment, tx: Any) -> None:
         raise ZeroDivisionError("a bug in the handler")
 
     monkeypatch.setattr(handler, "first", buggy)
-    await town.done(town.booking(await town.video()))
-    await tell(town, VoidPayment(payment_id=(payment_id := uuid4())))
-    letter = await dead(town, "a bug in the handler")
+    await system.done(system.booking(await system.video()))
+    await tell(system, VoidPayment(payment_id=(payment_id := uuid4())))
+    letter = await dead(system, "a bug in the handler")
     assert letter["attempts"] == 3
     assert letter["context"] == "payments"
 
     monkeypatch.setattr(handler, "first", healthy)
-    await town.done(
+    await system.done(
         ResolveDeadLetter(
             dead_letter_id=UUID(letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR
         )
     )
 
     async def tombstone() -> Any:
-        return await town.rows("payments", "select 1 from payments.payments where payment_id=$1", payment_id)
+        return await system.rows("payments", "select 1 from payments.payments where payment_id=$1", payment_id)
 
     await eventually(tombstone)
 
 
-async def tell(town: Town, message: Any) -> None:
+async def tell(system: System, message: Any) -> None:
     """Tell a command as a context's outbox would."""
-    async with channel_of(town) as channel:
+    async with channel_of(system) as channel:
         exchange = await channel.get_exchange(message.exchange)
         body = aio_pika.Message(
             message.model_dump_json().encode(), message_id=str(uuid4()), type=message.topic, delivery_mode=2
@@ -183,68 +183,68 @@ async def tell(town: Town, message: Any) -> None:
         await exchange.publish(body, routing_key=message.topic)
 
 
-async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_town: Town) -> None:
-    town = own_town
+async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_system: System) -> None:
+    system = own_system
     queue = f"{VoidPayment.topic}@payments"
-    video_id = await town.video()
-    async with channel_of(town) as channel:
+    video_id = await system.video()
+    async with channel_of(system) as channel:
         await channel.queue_delete(queue)
 
     id = uuid4()
-    reply = await town.until_done(town.booking(video_id, token="tok_error"), id=id)
+    reply = await system.until_done(system.booking(video_id, token="tok_error"), id=id)
     assert b"payment_unavailable" in reply.body
-    await eventually(lambda: _only_void_is_unsaid(town))
-    await eventually(lambda: _missing(town, "payments", queue))
+    await eventually(lambda: _only_void_is_unsaid(system))
+    await eventually(lambda: _missing(system, "payments", queue))
 
     await topology.apply(
-        town.settings.amqp_url.get_secret_value(), topology.plan([worker(name) for name in town.names])
+        system.settings.amqp_url.get_secret_value(), topology.plan([worker(name) for name in system.names])
     )
-    await town.wait_until_idle()
+    await system.wait_until_idle()
 
-    assert town.contexts["payments"].consumers.missing == []
-    assert await checks.discrepancies(town, video_id) == []
+    assert system.contexts["payments"].consumers.missing == []
+    assert await checks.discrepancies(system, video_id) == []
 
 
-async def _only_void_is_unsaid(town: Town) -> bool:
-    left = await town.rows("video_rental.rentals", "select topic from video_rental_rentals.outbox")
+async def _only_void_is_unsaid(system: System) -> bool:
+    left = await system.rows("video_rental.rentals", "select topic from video_rental_rentals.outbox")
     return [row["topic"] for row in left] == [VoidPayment.topic]
 
 
-async def _missing(town: Town, context: str, queue: str) -> bool:
-    return queue in town.contexts[context].consumers.missing
+async def _missing(system: System, context: str, queue: str) -> bool:
+    return queue in system.contexts[context].consumers.missing
 
 
-async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_town: Town) -> None:
-    town = own_town
+async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_system: System) -> None:
+    system = own_system
     queue = f"{VoidPayment.topic}@payments"
-    video_id = await town.video()
-    async with channel_of(town) as channel:
+    video_id = await system.video()
+    async with channel_of(system) as channel:
         held = await channel.get_queue(queue)
         await held.unbind("yeyak.commands", VoidPayment.topic)
 
-    await town.until_done(town.booking(video_id, token="tok_error"), id=uuid4())
-    await town.wait_until_idle()
+    await system.until_done(system.booking(video_id, token="tok_error"), id=uuid4())
+    await system.wait_until_idle()
 
-    assert await checks.discrepancies(town, video_id) == []
+    assert await checks.discrepancies(system, video_id) == []
 
 
-async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_town: Town) -> None:
-    async with channel_of(own_town) as channel:
+async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
+    async with channel_of(own_system) as channel:
         await channel.queue_delete(f"{ListVideos.topic}@video_rental.videos")
 
-    reply = await own_town.ask(ListVideos())
+    reply = await own_system.ask(ListVideos())
 
     assert reply.kind == "unavailable"
 
 
-async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(own_town: Town) -> None:
+async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(own_system: System) -> None:
     queue = f"{ListVideos.topic}@video_rental.videos"
-    async with channel_of(own_town) as channel:
+    async with channel_of(own_system) as channel:
         held = await channel.get_queue(queue)
         await held.unbind("yeyak.queries", ListVideos.topic)
         began = time.monotonic()
 
-        reply = await own_town.ask(ListVideos(), within=8.0)
+        reply = await own_system.ask(ListVideos(), within=8.0)
 
     assert reply.kind in ("unavailable", "done")  # it may have been bound again in between
     assert time.monotonic() - began < 4

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import checks
 from tests.support.servers import Servers
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 from workers.runtime.messaging.rpc import RpcReply
 
 Fault = Callable[[Servers], Awaitable[None]]
@@ -48,15 +48,15 @@ FAULTS = [broker_restarted, broker_killed, connections_closed, database_restarte
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.replace("_", " "))
-async def test_under_load_every_customer_gets_a_true_answer(town: Town, servers: Servers, fault: Fault) -> None:
-    video_id = await town.video(copies=MEMBERS)
+async def test_under_load_every_customer_gets_a_true_answer(system: System, servers: Servers, fault: Fault) -> None:
+    video_id = await system.video(copies=MEMBERS)
     slots = asyncio.Semaphore(AT_ONCE)
     booked = asyncio.Event()
 
     async def book() -> tuple[UUID, RpcReply]:
         id = uuid4()
         async with slots:
-            reply = await town.until_done(town.booking(video_id, customer()), id=id, within=60)
+            reply = await system.until_done(system.booking(video_id, customer()), id=id, within=60)
         booked.set()
         return id, reply
 
@@ -64,8 +64,8 @@ async def test_under_load_every_customer_gets_a_true_answer(town: Town, servers:
     await booked.wait()
     await fault(servers)
     answers = await asyncio.gather(*customers)
-    await town.wait_until_idle(within=40)
+    await system.wait_until_idle(within=40)
 
-    rows = {row["rental_id"]: row for row in await checks.rentals_of(town, video_id)}
+    rows = {row["rental_id"]: row for row in await checks.rentals_of(system, video_id)}
     assert [problem for id, reply in answers if (problem := checks.untrue(reply, rows.get(id)))] == []
-    assert await checks.discrepancies(town, video_id) == []
+    assert await checks.discrepancies(system, video_id) == []

@@ -1,4 +1,4 @@
-"""A town of processes in which something of everything has happened, and what it exposes."""
+"""A system of processes in which something of everything has happened, and what it exposes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts
 from tests.support.processes import GATEWAY, Processes, environment, free_port
 from tests.support.servers import Servers
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 CONTEXTS = ("payments", "journal", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
@@ -73,13 +73,13 @@ def booking(video_id: str, token: str = "tok_visa") -> dict[str, Any]:
     return {"video_id": video_id, "days": 1, "payment": payment}
 
 
-async def register(door: Door, town: Town) -> str:
+async def register(door: Door, system: System) -> str:
     """A video that rentals has heard of."""
     video = {"title": "Casablanca", "daily_price": 1500, "copies": 5}
     video_id: str = (await door.send_as("staff", "/videos", video)).json()["video_id"]
 
     async def known() -> Any:
-        return await town.rows("video_rental.rentals", "select 1 from video_rental_rentals.videos")
+        return await system.rows("video_rental.rentals", "select 1 from video_rental_rentals.videos")
 
     await eventually(known)
     return video_id
@@ -88,17 +88,17 @@ async def register(door: Door, town: Town) -> str:
 @asynccontextmanager
 async def at_work(
     make_settings: MakeSettings, accounts: Folder, logs: Path, **overrides: str
-) -> AsyncIterator[tuple[Town, Processes]]:
-    """A town whose workers and gateway are processes; `overrides` are environment variables for them."""
+) -> AsyncIterator[tuple[System, Processes]]:
+    """A system whose workers and gateway are processes; `overrides` are environment variables for them."""
     settings = await make_settings(jwt_key=SecretStr(KEY), gateway_rate=0, video_rental_payment_ms=3000)
-    town = await Town(settings, "video_rental").open()
+    system = await System(settings, "video_rental").open()
     processes = Processes(settings, logs, await open_accounts(settings, accounts.path))
     try:
         await processes.start(*CONTEXTS, GATEWAY, **overrides)
-        yield town, processes
+        yield system, processes
     finally:
         await processes.end()
-        await town.close()
+        await system.close()
 
 
 def door_of(processes: Processes) -> Door:
@@ -111,28 +111,28 @@ async def exposed(
 ) -> Exposed:
     """What everybody exposes after a booking, its repeat, a refused one, a look, and a message that nobody can read."""
     found = Exposed()
-    async with at_work(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (town, processes):
+    async with at_work(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (system, processes):
         async with door_of(processes) as door:
-            await _live_through(town, door)
-        vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+            await _live_through(system, door)
+        vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
         rabbit = f"http://127.0.0.1:{servers.rabbit.ports['metrics']}"
         urls = [f"http://127.0.0.1:{processes[name].port}/metrics" for name in processes.names]
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             for url in (*urls, f"{rabbit}/metrics", rabbit + DETAILS + vhost):
                 found.read((await client.get(url)).raise_for_status().text)
-            found.read(await _exported(town, accounts_folder, client))
-        (audit,) = await town.rows("journal", "select told from journal.audits")
+            found.read(await _exported(system, accounts_folder, client))
+        (audit,) = await system.rows("journal", "select told from journal.audits")
         found.audit = AuditReport.model_validate_json(audit["told"])
     return found
 
 
-async def _live_through(town: Town, door: Door) -> None:
-    video_id, key = await register(door, town), str(uuid4())
+async def _live_through(system: System, door: Door) -> None:
+    video_id, key = await register(door, system), str(uuid4())
     for answer in [await door.send_as("customer", "/rentals", booking(video_id), key) for _ in range(2)]:
         assert answer.status_code == 201, answer.text
-    declined = await door.send_as("customer", "/rentals", booking(await register(door, town), "tok_declined"))
+    declined = await door.send_as("customer", "/rentals", booking(await register(door, system), "tok_declined"))
     assert declined.status_code == 402
-    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange("yeyak.events", ensure=False)
@@ -140,7 +140,7 @@ async def _live_through(town: Town, door: Door) -> None:
         await exchange.publish(garbage, "video_rental.rentals.video_booked")
 
     async def filed() -> Any:
-        return await town.rows("journal", "select 1 from journal.dead_letters")
+        return await system.rows("journal", "select 1 from journal.dead_letters")
 
     async def shown() -> bool:
         page = await door.send_as("customer", "/my-page")
@@ -150,9 +150,9 @@ async def _live_through(town: Town, door: Door) -> None:
     await eventually(shown)
 
 
-async def _exported(town: Town, accounts: Folder, client: httpx.AsyncClient) -> str:
+async def _exported(system: System, accounts: Folder, client: httpx.AsyncClient) -> str:
     """What `yeyak exporter` says once it has audited and told the journal."""
-    settings, port = town.settings, free_port()
+    settings, port = system.settings, free_port()
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("yeyak"),
         *("exporter", "--port", str(port)),
@@ -169,7 +169,7 @@ async def _exported(town: Town, accounts: Folder, client: httpx.AsyncClient) -> 
             text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
         except httpx.TransportError:
             return ""
-        told = await town.rows("journal", "select 1 from journal.audits")
+        told = await system.rows("journal", "select 1 from journal.audits")
         return text if told and "yeyak_audit_timestamp_seconds 0.0" not in text else ""
 
     try:

@@ -59,8 +59,8 @@ def test_prometheus_can_read_its_configuration() -> None:
 
 def test_every_context_is_asked_for_its_figures() -> None:
     jobs = yaml.safe_load(ALERTS.with_name("prometheus.yml").read_text())["scrape_configs"]
-    (town,) = [job for job in jobs if job["job_name"] == "yeyak"]
-    names = {name for one in town["dns_sd_configs"] for name in one["names"]}
+    (system,) = [job for job in jobs if job["job_name"] == "yeyak"]
+    names = {name for one in system["dns_sd_configs"] for name in one["names"]}
     assert names == {"gateway", "exporter", *(re.sub(r"[._]", "-", context) for context in CONTEXTS)}
 
 

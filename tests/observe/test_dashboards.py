@@ -1,4 +1,4 @@
-"""Every query of a dashboard or an alert names what the town really exposes."""
+"""Every query of a dashboard or an alert names what the system really exposes."""
 
 from __future__ import annotations
 

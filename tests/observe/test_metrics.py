@@ -1,4 +1,4 @@
-"""What the town's processes expose of what happened in them."""
+"""What the system's processes expose of what happened in them."""
 
 from __future__ import annotations
 

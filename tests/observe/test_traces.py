@@ -21,7 +21,7 @@ from tests.conftest import MakeSettings
 from tests.observe.conftest import KEY, at_work, booking, door_of, register
 from tests.observe.receiver import Receiver, Span
 from tests.support.processes import Processes
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.observability import tracing
 
 RENTALS, VIEW = "video_rental.rentals", "video_rental.my_page"
@@ -32,9 +32,9 @@ A_MOMENT = "0.0003"
 
 @dataclass
 class Traced:
-    """A town whose processes send their spans to a receiver."""
+    """A system whose processes send their spans to a receiver."""
 
-    town: Town
+    system: System
     processes: Processes
     receiver: Receiver
     video_id: str
@@ -86,10 +86,10 @@ async def traced(
         "YEYAK_VIDEO_RENTAL_PICKUP_HOURS": A_MOMENT,
     }
     logs = tmp_path_factory.mktemp("logs")
-    async with at_work(make_settings, accounts_folder, logs, **environment) as (town, processes):
+    async with at_work(make_settings, accounts_folder, logs, **environment) as (system, processes):
         async with door_of(processes) as door:
-            video_id = await register(door, town)
-        yield Traced(town, processes, receiver, video_id)
+            video_id = await register(door, system)
+        yield Traced(system, processes, receiver, video_id)
 
 
 async def test_what_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -> None:
@@ -161,10 +161,10 @@ async def test_without_a_trace_of_the_callers_one_begins_at_the_door(traced: Tra
 
 
 async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSettings) -> None:
-    town = await Town(await make_settings(), "video_rental").open()
-    await town.start(*town.names)
+    system = await System(await make_settings(), "video_rental").open()
+    await system.start(*system.names)
     heard: list[aio_pika.abc.AbstractIncomingMessage] = []
-    channel = await town._listener.channel()
+    channel = await system._listener.channel()
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind("yeyak.events", "#")
 
@@ -173,11 +173,11 @@ async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSet
 
     await queue.consume(hear, no_ack=True)
     try:
-        await town.done(town.booking(await town.video()), id=uuid4())
-        await town.wait_until_idle()
-        kept = await town.rows(RENTALS, "select traceparent from video_rental_rentals.inbox")
+        await system.done(system.booking(await system.video()), id=uuid4())
+        await system.wait_until_idle()
+        kept = await system.rows(RENTALS, "select traceparent from video_rental_rentals.inbox")
     finally:
-        await town.close()
+        await system.close()
     assert {message.type for message in heard} >= {f"{RENTALS}.video_booked", "payments.payment_approved"}
     assert [message.type for message in heard if "traceparent" in message.headers] == []
     assert {row["traceparent"] for row in kept} == {None}

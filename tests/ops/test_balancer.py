@@ -47,7 +47,7 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def town(root: Path):
+async def system(root: Path):
     gateways = [await Gateway("first").open(), await Gateway("second").open()]
     balancer = Balancer([gateway.port for gateway in gateways])
     balancer.watch()
@@ -74,7 +74,7 @@ async def sees(http: httpx.AsyncClient, names: set[str]) -> None:
 
 
 async def test_every_gateway_that_is_ready_gets_its_share(tmp_path):
-    async with town(tmp_path) as (gateways, http):
+    async with system(tmp_path) as (gateways, http):
         await sees(http, {"first", "second"})
 
         gateways[0].status = 503
@@ -85,7 +85,7 @@ async def test_every_gateway_that_is_ready_gets_its_share(tmp_path):
 
 
 async def test_nobody_is_sent_to_a_gateway_that_refuses_connections(tmp_path):
-    async with town(tmp_path) as (gateways, http):
+    async with system(tmp_path) as (gateways, http):
         await sees(http, {"first", "second"})
 
         await gateways[1].close()
@@ -94,7 +94,7 @@ async def test_nobody_is_sent_to_a_gateway_that_refuses_connections(tmp_path):
 
 
 async def test_without_any_gateway_it_says_so(tmp_path):
-    async with town(tmp_path) as (gateways, http):
+    async with system(tmp_path) as (gateways, http):
         for gateway in gateways:
             await gateway.close()
 
@@ -106,7 +106,7 @@ async def test_without_any_gateway_it_says_so(tmp_path):
 
 
 async def test_who_is_being_served_is_served_to_the_end_before_a_gateway_leaves(tmp_path):
-    async with town(tmp_path) as (gateways, http):
+    async with system(tmp_path) as (gateways, http):
         await sees(http, {"first", "second"})
         slow = [asyncio.create_task(http.get("/slow")) for _ in range(4)]
         await until(lambda: _served(gateways), 5.0)

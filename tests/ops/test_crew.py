@@ -8,7 +8,7 @@ import signal
 import psutil
 
 from ops.stack import probing
-from tests.ops.test_supervisor import CHILD, PYTHON, here, is_ready, process, supervised, town, until
+from tests.ops.test_supervisor import CHILD, PYTHON, here, is_ready, process, supervised, system, until
 
 __all__ = ["here"]  # a fixture
 
@@ -20,7 +20,7 @@ def replicas(supervisor, of):
 
 
 async def test_a_context_grows_and_shrinks(here):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
         grown = await supervisor.obey("scale", "cafe.menu=3")
@@ -35,7 +35,7 @@ async def test_a_context_grows_and_shrinks(here):
 
 
 async def test_the_exporter_is_told_its_port_and_kept_alive(here):
-    commands = dataclasses.replace(town(), exporter=[*PYTHON, EXPORTER])
+    commands = dataclasses.replace(system(), exporter=[*PYTHON, EXPORTER])
     async with supervised(here, commands) as supervisor:
         await until(lambda: is_ready(supervisor))
         before = process(supervisor, "exporter")
@@ -47,7 +47,7 @@ async def test_the_exporter_is_told_its_port_and_kept_alive(here):
 
 
 async def test_what_cannot_be_scaled_says_why(here):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
         for order, reason in (("cafe.bar=2", "cafe.bar"), ("cafe.menu=0", "1 to 10"), ("gateway=2", "--replicas")):
@@ -58,7 +58,7 @@ async def test_what_cannot_be_scaled_says_why(here):
 
 
 async def test_one_replica_is_always_there_while_all_are_restarted(here):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         await supervisor.obey("scale", "cafe.menu=2")
         before = {one["name"]: one["pid"] for one in replicas(supervisor, "cafe.menu")}
@@ -78,7 +78,7 @@ async def test_one_replica_is_always_there_while_all_are_restarted(here):
 async def test_a_frozen_process_is_replaced(here, monkeypatch):
     monkeypatch.setattr(probing, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(probing, "FROZEN_GRACE", 0.1)
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         frozen = process(supervisor, "payments")["pid"]
 
@@ -91,7 +91,7 @@ async def test_a_frozen_process_is_replaced(here, monkeypatch):
 
 
 async def test_leaking_replicas_are_replaced_one_after_the_other(here, monkeypatch):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         await supervisor.obey("scale", "cafe.menu=2")
         leaking = {one["pid"] for one in replicas(supervisor, "cafe.menu")}

@@ -21,7 +21,7 @@ def section(readme: str) -> str:
 
 
 @pytest.mark.parametrize("readme", OPERATING)
-def test_drills_are_documented_with_examples_that_slow_contexts_of_the_town(readme: str) -> None:
+def test_drills_are_documented_with_examples_that_slow_all_contexts(readme: str) -> None:
     drills = re.findall(r'YEYAK_DELAY_MS="([^"]+)"', section(readme))
 
     assert len(drills) >= 2

@@ -52,7 +52,7 @@ async def supervised(here, commands):
         await running
 
 
-def town(prepare=()):
+def system(prepare=()):
     return Commands(
         prepare=[[*PYTHON, program] for program in prepare],
         workers={"cafe.menu": [*PYTHON, CHILD], "payments": [*PYTHON, CHILD]},
@@ -80,7 +80,7 @@ def knows_the_key(here, pid):
 
 
 async def test_the_key_that_signs_tokens_is_for_the_gateway_alone(here):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
         knows = [entry["name"] for entry in supervisor.described()["processes"] if knows_the_key(here, entry["pid"])]
@@ -90,7 +90,7 @@ async def test_the_key_that_signs_tokens_is_for_the_gateway_alone(here):
 
 
 async def test_a_child_that_dies_comes_back(here):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         first = process(supervisor, "payments")["pid"]
 
@@ -104,7 +104,7 @@ async def test_a_child_that_dies_comes_back(here):
 
 
 async def test_an_operator_keeps_a_context_down(here):
-    async with supervised(here, town()) as supervisor:
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
         answer = await asyncio.to_thread(control.tell, here.root, "stop", "cafe.menu")
@@ -119,8 +119,8 @@ async def test_an_operator_keeps_a_context_down(here):
         assert "cafe.bar" in unknown["error"]
 
 
-async def test_nothing_is_left_when_the_town_ends(here):
-    async with supervised(here, town()) as supervisor:
+async def test_nothing_is_left_when_the_system_ends(here):
+    async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         assert len(marked(PROCESS_MARK, str(here.root))) == 3
 
@@ -129,7 +129,7 @@ async def test_nothing_is_left_when_the_town_ends(here):
 
 
 async def test_no_process_starts_before_the_preparation_succeeded(here):
-    supervisor = Supervisor(here, town(prepare=["raise SystemExit('no such table')"]))
+    supervisor = Supervisor(here, system(prepare=["raise SystemExit('no such table')"]))
 
     code = await supervisor.run()
 
@@ -161,7 +161,7 @@ async def test_children_end_with_a_supervisor_that_is_killed(here):
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_town_has_one_supervisor(tmp_path):
+def test_a_system_has_one_supervisor(tmp_path):
     with Local(tmp_path).only_supervisor():
         assert Local(tmp_path).supervisor_pid() == os.getpid()
         with pytest.raises(AlreadySupervised), Local(tmp_path).only_supervisor():

@@ -1,4 +1,4 @@
-"""A town that is there, with nobody at work, and everybody's accounts."""
+"""A system that is there, with nobody at work, and everybody's accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.runtime.settings import Settings
 
 @pytest.fixture(scope="module")
 async def place(make_settings: MakeSettings) -> Settings:
-    """What the administrator knows of a town whose queues and tables are there."""
+    """What the administrator knows of a system whose queues and tables are there."""
     settings: Settings = await make_settings()
     await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
     return settings

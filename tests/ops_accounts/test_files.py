@@ -77,7 +77,7 @@ def test_a_context_with_a_server_of_its_own_keeps_it_when_the_others_move(tmp_pa
     assert folder.read("cafe.menu")[DATABASE] == own
     assert "@there:" in folder.read("cafe.menu")[AMQP]
     assert "@there/" in folder.read("payments")[DATABASE]
-    assert json.loads(folder.read("town")["yeyak_context_database_urls"])["cafe.menu"] == own
+    assert json.loads(folder.read("system")["yeyak_context_database_urls"])["cafe.menu"] == own
 
 
 def test_where_a_context_has_its_own_server_is_read_from_a_file_too(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_settings_read_an_accounts_folder(tmp_path: Path, monkeypatch: pytest.Mo
 def test_contexts_of_one_process_keep_their_own_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Folder(tmp_path)
     folder.write(NAMES, HERE)
-    monkeypatch.setenv("YEYAK_SECRETS_DIR", str(folder.of("town")))
+    monkeypatch.setenv("YEYAK_SECRETS_DIR", str(folder.of("system")))
 
     settings = read_settings()
 
@@ -138,7 +138,7 @@ def test_contexts_of_one_process_keep_their_own_accounts(tmp_path: Path, monkeyp
     assert settings.provider_database == folder.read("payments")[PROVIDER_DATABASE]
 
 
-def test_the_command_writes_for_the_whole_town(tmp_path: Path) -> None:
+def test_the_command_writes_for_the_whole_system(tmp_path: Path) -> None:
     add_commands()
     amqp, database = "amqp://{user}:{password}@broker/", "postgresql://{user}:{password}@db/yeyak"
 

@@ -177,7 +177,7 @@ async def test_it_hears_replies_to_itself(connections: dict[str, AbstractConnect
         await listen(channel, f"{queue} yeyak.replies {queue}")
 
 
-async def test_it_enters_no_other_town(folder: Folder, make_settings: MakeSettings) -> None:
+async def test_it_enters_no_other_system(folder: Folder, make_settings: MakeSettings) -> None:
     elsewhere: Settings = await make_settings()
     vhost = elsewhere.amqp_url.get_secret_value().rpartition("/")[2]
     there = folder.read("payments")[AMQP].rpartition("/")[0]
@@ -200,8 +200,8 @@ def may(topics: dict[str, frozenset[str]], message: str) -> bool:
 
 
 def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
-    town = {one.name for one in workers()}
-    topics = [topic for topic, message in CATALOGUE.items() if message.owner() in town]  # other tests have their own
+    system = {one.name for one in workers()}
+    topics = [topic for topic, message in CATALOGUE.items() if message.owner() in system]  # other tests have their own
     said = {topic: [name for name, one in plan.items() if may(dict(one.sends), topic)] for topic in topics}
 
     timers = {topic for topic, who in said.items() if not who}

@@ -1,4 +1,4 @@
-"""A seeded town for the commands that look into its stores, and copies of it to be spoilt."""
+"""A seeded system for the commands that look into its stores, and copies of it to be spoilt."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from workers.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class Seeded:
-    """A quiet town's stores, and the rental of each kind in them."""
+    """A quiet system's stores, and the rental of each kind in them."""
 
     settings: Settings
     rentals: dict[str, UUID]
 
     async def rows(self, statement: str, *arguments: Any, provider: bool = False) -> list[Any]:
-        """Run a statement in the town's database, or in the payment provider's."""
+        """Run a statement in the system's database, or in the payment provider's."""
         settings = self.settings
         url = settings.provider_database if provider else settings.database_url.get_secret_value()
         connection = await asyncpg.connect(url)
@@ -68,7 +68,7 @@ def write_refund_log(path: Path, refunds: list[Any]) -> None:
 async def stores(
     request: pytest.FixtureRequest, servers: Servers, original: Seeded, tmp_path: Path
 ) -> AsyncIterator[Seeded]:
-    """A copy of the seeded town, with databases of its own; a `case` spoils only one of them."""
+    """A copy of the seeded system, with databases of its own; a `case` spoils only one of them."""
     name = f"copy_{uuid4().hex[:12]}"
     urls = {"database_url": original.settings.database_url.get_secret_value()}
     urls["provider_database_url"] = original.settings.provider_database

@@ -1,4 +1,4 @@
-"""A town that did all kinds of things and is quiet now, written straight into its stores."""
+"""A system that did all kinds of things and is quiet now, written straight into its stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each check of the audit finds what contradicts it, and names it; in a town that is well it finds nothing."""
+"""Each check of the audit finds what contradicts it, and names it; in a system that is well it finds nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
-async def test_a_town_that_is_well_has_no_discrepancies(stores: Seeded) -> None:
+async def test_a_system_that_is_well_has_no_discrepancies(stores: Seeded) -> None:
     assert await audit(stores.settings) == {f"I{number}": [] for number in range(1, 10)}
 
 

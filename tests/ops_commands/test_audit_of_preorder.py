@@ -1,4 +1,4 @@
-"""What the audit says of phone pre-order: nothing of a town that is well, and each thing that is wrong by its name."""
+"""What the audit says of phone pre-order: nothing of a healthy system, and each thing that is wrong by its name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ops.audit import audit
 from tests.conftest import MakeSettings
 from tests.ops_commands.conftest import Seeded
 from tests.ops_commands.spoilt import Case
-from tests.preorder.conftest import town_with
+from tests.preorder.conftest import system_with
 from tests.preorder.reserving import cancel, cancelled, product, reserve
-from tests.support.town import customer
+from tests.support.system import customer
 
 
 @pytest.fixture(autouse=True)
@@ -25,20 +25,20 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings) -> Seeded:
-    """A town that was played and has stopped, and a reservation of each kind in it."""
-    async with town_with(make_settings, "journal") as town:
-        product_id = await product(town, quota=2)
-        confirmed = await town.done(reserve(product_id))
-        off = await town.done(reserve(product_id))
-        await town.done(cancel(off))
+    """A system that was played and has stopped, and a reservation of each kind in it."""
+    async with system_with(make_settings, "journal") as system:
+        product_id = await product(system, quota=2)
+        confirmed = await system.done(reserve(product_id))
+        off = await system.done(reserve(product_id))
+        await system.done(cancel(off))
         rejected, silent = await asyncio.gather(
-            town.refused(reserve(await product(town), customer(), "tok_declined")),
-            town.refused(reserve(await product(town), customer(), "tok_slow")),
+            system.refused(reserve(await product(system), customer(), "tok_declined")),
+            system.refused(reserve(await product(system), customer(), "tok_slow")),
         )
-        await cancelled(town, off)
-        await town.wait_until_idle()
+        await cancelled(system, off)
+        await system.wait_until_idle()
         kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "silent": silent}
-        settings = town.settings
+        settings = system.settings
     return Seeded(settings, {kind: UUID(one["reservation_id"]) for kind, one in kinds.items()})
 
 
@@ -119,7 +119,7 @@ CASES = [
 ]
 
 
-async def test_a_town_that_was_played_is_well(stores: Seeded) -> None:
+async def test_a_system_that_was_played_is_well(stores: Seeded) -> None:
     assert not any((await audit(stores.settings)).values())
 
 

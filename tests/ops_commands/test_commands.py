@@ -51,12 +51,12 @@ def yeyak(environ: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def at(environ: pytest.MonkeyPatch) -> Callable[[Settings], None]:
-    """Let the commands look at a town."""
+    """Let the commands look at a system."""
 
-    def point(town: Settings) -> None:
-        environ.setenv("YEYAK_DATABASE_URL", town.database_url.get_secret_value())
-        environ.setenv("YEYAK_PROVIDER_DATABASE_URL", town.provider_database)
-        environ.setenv("YEYAK_PAYMENTS_REFUND_LOG", str(town.payments_refund_log))
+    def point(system: Settings) -> None:
+        environ.setenv("YEYAK_DATABASE_URL", system.database_url.get_secret_value())
+        environ.setenv("YEYAK_PROVIDER_DATABASE_URL", system.provider_database)
+        environ.setenv("YEYAK_PAYMENTS_REFUND_LOG", str(system.payments_refund_log))
         environ.setenv("YEYAK_AMQP_URL", "amqp://nobody@127.0.0.1:1/")
         settings.cache_clear()
 
@@ -144,7 +144,7 @@ def test_a_ledger_that_is_away_is_said_to_be_so(yeyak: Yeyak, environ: pytest.Mo
 # -- audit
 
 
-def test_an_audit_of_a_town_that_is_well(yeyak: Yeyak, at: At, original: Seeded) -> None:
+def test_an_audit_of_a_system_that_is_well(yeyak: Yeyak, at: At, original: Seeded) -> None:
     at(original.settings)
 
     code, printed, _ = yeyak("audit", "--json")
@@ -168,7 +168,7 @@ async def test_an_audit_ends_with_1_when_anything_is_wrong(yeyak: Yeyak, at: At,
 # -- status and check-env
 
 
-def test_a_town_that_is_down_is_one_sentence(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
+def test_a_system_that_is_down_is_one_sentence(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
     for name in ("YEYAK_DATABASE_URL", "YEYAK_PROVIDER_DATABASE_URL"):
         environ.setenv(name, "postgresql://nobody@127.0.0.1:1/x")
     environ.setenv("YEYAK_RABBITMQ_API", "http://nobody:secret@127.0.0.1:1")
@@ -176,7 +176,7 @@ def test_a_town_that_is_down_is_one_sentence(yeyak: Yeyak, environ: pytest.Monke
     code, printed, complaint = yeyak("status")
 
     assert (code, printed, complaint.count("\n")) == (1, "", 1)
-    assert complaint.startswith("yeyak: the town is down: `yeyak up` starts it")
+    assert complaint.startswith("yeyak: the system is down: `yeyak up` starts it")
 
     code, printed, _ = yeyak("status", "--json")
     assert code == 1
@@ -203,10 +203,10 @@ def test_each_wrong_setting_has_its_name() -> None:
 async def test_an_environment_that_is_well(
     make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    town = await make_settings(jwt_key=SecretStr(KEY), gateway_port=0)
-    await topology.apply(town.amqp_url.get_secret_value(), topology.plan(workers()))
+    system = await make_settings(jwt_key=SecretStr(KEY), gateway_port=0)
+    await topology.apply(system.amqp_url.get_secret_value(), topology.plan(workers()))
 
-    tried, problems = await environment.problems(town, Local(tmp_path))
+    tried, problems = await environment.problems(system, Local(tmp_path))
 
     assert problems == []
     assert tried == len(CONTEXTS) + 6
@@ -218,7 +218,7 @@ async def test_what_is_wrong_with_an_environment_is_a_line_each(
     environ.setenv("YEYAK_POOLSIZE", "3")
     (tmp_path / "file").write_text("")
     nowhere = SecretStr("postgresql://kim:secret@127.0.0.1:1/x")
-    town = await make_settings(
+    system = await make_settings(
         jwt_key=SecretStr("short"),
         context_database_urls={"payments": nowhere},
         rabbitmq_api=SecretStr("http://kim:secret@127.0.0.1:1"),
@@ -226,7 +226,7 @@ async def test_what_is_wrong_with_an_environment_is_a_line_each(
         gateway_port=1,
     )
 
-    _, problems = await environment.problems(town, Local(tmp_path))
+    _, problems = await environment.problems(system, Local(tmp_path))
 
     assert [problem.partition(":")[0] for problem in problems] == [
         "YEYAK_POOLSIZE",
@@ -240,18 +240,18 @@ async def test_what_is_wrong_with_an_environment_is_a_line_each(
     assert "secret" not in " ".join(problems)
 
 
-async def test_ports_that_others_hold_are_named_unless_the_town_is_up(
+async def test_ports_that_others_hold_are_named_unless_the_system_is_up(
     make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     (tmp_path / "ports.json").write_text(json.dumps({"payments": port}))
-    town = await make_settings(jwt_key=SecretStr(KEY), gateway_port=port)
+    system = await make_settings(jwt_key=SecretStr(KEY), gateway_port=port)
 
     async with listener:
-        _, problems = await environment.problems(town, Local(tmp_path))
+        _, problems = await environment.problems(system, Local(tmp_path))
         with Local(tmp_path).only_supervisor():
-            _, while_up = await environment.problems(town, Local(tmp_path))
+            _, while_up = await environment.problems(system, Local(tmp_path))
 
     taken = "somebody listens there already"
     assert f"gateway port {port}: {taken}" in problems
@@ -274,8 +274,10 @@ def test_a_place_is_shown_without_its_secrets(url: str, shown: str) -> None:
 # -- demo
 
 
-def test_a_demo_without_a_town_is_one_sentence(yeyak: Yeyak) -> None:
+def test_a_demo_without_a_system_is_one_sentence(yeyak: Yeyak) -> None:
     code, printed, complaint = yeyak("demo", "--url", "http://127.0.0.1:1")
 
     assert (code, printed) == (1, "")
-    assert complaint == ("yeyak: the demo failed: nobody answers at http://127.0.0.1:1: is the town up? (`yeyak up`)\n")
+    assert complaint == (
+        "yeyak: the demo failed: nobody answers at http://127.0.0.1:1: is the system up? (`yeyak up`)\n"
+    )

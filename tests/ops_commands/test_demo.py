@@ -1,4 +1,4 @@
-"""The stage checks what it is told to check; the story is played on a real town, which keeps its promises after it."""
+"""The stage checks what it is told to check; the story is played on a real system, whose audit is clean after it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.audit import audit, pending_work
 from ops.commands.demo import STORIES, printed
 from ops.stories import stage as stages
 from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
-from tests.support.town import Town
+from tests.support.system import System
 from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
 
@@ -131,18 +131,18 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 async def open_stage(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[Callable[[list[Line]], Stage]]:
-    """Makes stages on a town of its own, behind a door, that note what happens in a list."""
+    """Makes stages on a system of its own, behind a door, that note what happens in a list."""
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
-    town = await Town(settings).open()
-    await town.start(*CONTEXTS)
-    door = httpx.ASGITransport(build(town._asker, settings))
+    system = await System(settings).open()
+    await system.start(*CONTEXTS)
+    door = httpx.ASGITransport(build(system._asker, settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
         yield lambda lines: Stage(http, settings, issuer(settings), lines.append)
-    await town.close()
+    await system.close()
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.rpartition(".")[2])
-async def test_a_story_is_played_on_a_real_town_which_keeps_its_promises(
+async def test_a_story_is_played_on_a_real_system_which_keeps_its_promises(
     open_stage: Callable[[list[Line]], Stage], story: ModuleType
 ) -> None:
     lines: list[Line] = []

@@ -1,4 +1,4 @@
-"""The town is called quiet when nothing is under way, and what is under way is named."""
+"""The system is called quiet when nothing is under way, and what is under way is named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from contracts.payments import VoidPayment
 from ops.audit import pending_work, wait_until_idle
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.bus import COMMANDS
@@ -93,25 +93,25 @@ async def test_a_dead_letter_is_not_under_way(empty: Settings, sql: AsSql) -> No
 async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
     make_settings: Callable[..., Awaitable[Settings]],
 ) -> None:
-    town = await Town(await make_settings()).open()
+    system = await System(await make_settings()).open()
     try:
         command = VoidPayment(payment_id=uuid4())
         message = told(uuid4(), command.model_dump_json().encode(), command.topic, "test", uuid4(), None, "kim")
-        await town._bus.publish(COMMANDS, command.topic, message)
-        assert await pending_work(town.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
+        await system._bus.publish(COMMANDS, command.topic, message)
+        assert await pending_work(system.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
 
-        await town.start("payments")
-        await eventually(lambda: heard_of_the_void(town))
-        assert "the journal has 1 events to read" in await pending_work(town.settings, within=0.5)
+        await system.start("payments")
+        await eventually(lambda: heard_of_the_void(system))
+        assert "the journal has 1 events to read" in await pending_work(system.settings, within=0.5)
 
-        await town.start(*(name for name in CONTEXTS if name != "payments"))
-        assert await pending_work(town.settings, within=20) == []
+        await system.start(*(name for name in CONTEXTS if name != "payments"))
+        assert await pending_work(system.settings, within=20) == []
     finally:
-        await town.close()
+        await system.close()
 
 
-async def heard_of_the_void(town: Town) -> bool:
-    return bool(town.said("payments.payment_voided"))
+async def heard_of_the_void(system: System) -> bool:
+    return bool(system.said("payments.payment_voided"))
 
 
 async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql) -> None:

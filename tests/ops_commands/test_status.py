@@ -1,4 +1,4 @@
-"""How the town stands, with a supervisor's file and without; and a town that is down."""
+"""How the system stands, with a supervisor's file and without; and a system that is down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ops.commands.status import breakers, span
 from ops.stack.local import Local
 from ops.system_status import SystemDownError, SystemStatus, queue_of, standing, uptime
-from tests.support.town import Town
+from tests.support.system import System
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.projections.view import View
@@ -22,9 +22,9 @@ from workers.runtime.settings import Settings
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[Town]:
+async def system(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[System]:
     """Every context at work."""
-    running = await Town(await make_settings()).open()
+    running = await System(await make_settings()).open()
     await running.start(*CONTEXTS)
     yield running
     await running.close()
@@ -75,7 +75,7 @@ async def answering(status: int, body: dict[str, Any]) -> tuple[asyncio.Server, 
     return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_each_process_is_asked_whether_it_is_ready(town: Town) -> None:
+async def test_each_process_is_asked_whether_it_is_ready(system: System) -> None:
     well, well_url = await answering(200, {"ready": True, "breakers": {"payments": {}}})
     unwell, unwell_url = await answering(503, {"ready": False, "breakers": {"cafe.orders": {"cafe.menu": "open"}}})
     state = {
@@ -89,7 +89,7 @@ async def test_each_process_is_asked_whether_it_is_ready(town: Town) -> None:
         ],
     }
     async with well, unwell:
-        stands = await standing(town.settings, here(state))
+        stands = await standing(system.settings, here(state))
 
     assert [(one["name"], one["ready"]) for one in stands.processes] == [
         ("payments", True),
@@ -106,8 +106,8 @@ async def test_each_process_is_asked_whether_it_is_ready(town: Town) -> None:
     assert not stands.ready
 
 
-async def test_a_town_that_is_well(town: Town) -> None:
-    stands = await standing(town.settings, here({"phase": "up", "servers": [], "processes": []}))
+async def test_a_system_that_is_well(system: System) -> None:
+    stands = await standing(system.settings, here({"phase": "up", "servers": [], "processes": []}))
 
     writers = {worker.name for worker in workers() if not isinstance(worker, View)}
     assert stands.ready
@@ -120,11 +120,11 @@ async def test_a_town_that_is_well(town: Town) -> None:
     assert not [name for name in names if name.endswith("@replies")]
 
 
-async def test_without_a_supervisor_the_broker_knows_who_is_there(town: Town) -> None:
+async def test_without_a_supervisor_the_broker_knows_who_is_there(system: System) -> None:
     deadline = asyncio.get_running_loop().time() + 15
     stands = SystemStatus(problems=["not looked yet"])
     while not stands.ready and asyncio.get_running_loop().time() < deadline:  # the broker counts every 5 s
-        stands = await standing(town.settings, here(None))
+        stands = await standing(system.settings, here(None))
         await asyncio.sleep(0.25)
 
     assert stands.problems == []
@@ -132,10 +132,10 @@ async def test_without_a_supervisor_the_broker_knows_who_is_there(town: Town) ->
     assert all(one["ready"] and one["pid"] is None for one in stands.processes)
 
 
-async def test_a_town_that_is_down_is_said_to_be_so(town: Town) -> None:
-    away = town.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
+async def test_a_system_that_is_down_is_said_to_be_so(system: System) -> None:
+    away = system.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
 
-    with pytest.raises(SystemDownError, match="the town is down: `yeyak up` starts it") as down:
+    with pytest.raises(SystemDownError, match="the system is down: `yeyak up` starts it") as down:
         await standing(away, here(None))
 
     assert "pass" not in str(down.value)
@@ -151,7 +151,7 @@ async def test_a_missing_queue_and_a_database_that_is_away_are_problems(
 
     stands = await standing(settings, here({"phase": "preparing", "servers": [], "processes": []}))
 
-    assert stands.problems[0] == "the town is preparing"
+    assert stands.problems[0] == "the system is preparing"
     assert any(problem.startswith("the database of payments cannot be read") for problem in stands.problems)
     assert "queue yeyak.dead is missing: run `yeyak topology apply`" in stands.problems
 

@@ -13,31 +13,31 @@ import pytest
 
 from contracts.base import Command
 from tests.payments.conftest import part_of, request, rest_of, void
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.messaging import envelope
 
 
 @pytest.fixture
-async def two(make_settings: Callable[..., Any]) -> AsyncIterator[Town]:
-    """A town of nothing but payments, twice."""
-    town = await Town(await make_settings(), "video_rental").open()
-    await town.start("payments")
-    await town.start("payments", replica=" again")
-    yield town
-    await town.close()
+async def two(make_settings: Callable[..., Any]) -> AsyncIterator[System]:
+    """A system of nothing but payments, twice."""
+    system = await System(await make_settings(), "video_rental").open()
+    await system.start("payments")
+    await system.start("payments", replica=" again")
+    yield system
+    await system.close()
 
 
-async def tell(town: Town, *messages: Command[None]) -> None:
+async def tell(system: System, *messages: Command[None]) -> None:
     """Each of them twice, as a broker may."""
     for message in messages:
         id = uuid4()
         body = message.model_dump_json().encode()
         for _ in range(2):
             told = envelope.told(id, body, message.topic, "test", id, None, "test")
-            await town._bus.publish(message.exchange, message.topic, told)
+            await system._bus.publish(message.exchange, message.topic, told)
 
 
-async def test_a_busy_day_ends_with_the_books_in_order(two: Town) -> None:
+async def test_a_busy_day_ends_with_the_books_in_order(two: System) -> None:
     tokens = ("tok_visa", "tok_visa", "tok_declined", "tok_error", "tok_slow", "tok_refund_error")
     wishes = [request(token) for token in tokens for _ in range(6)]
 

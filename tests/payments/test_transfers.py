@@ -20,7 +20,7 @@ from contracts.transfers import (
     TransferCommand,
 )
 from tests.conftest import MakeSettings
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.messaging import envelope
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,9 +32,9 @@ KINDS: dict[str, tuple[type[TransferCommand], OrderStatus, str]] = {
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """Payments alone: transfers follow commands, and need nobody."""
-    running = await Town(await make_settings(), "shop").open()
+    running = await System(await make_settings(), "shop").open()
     await running.start("payments")
     yield running
     await running.close()
@@ -58,34 +58,34 @@ def command(kind: str, order_id: UUID, version: int, *, refund_owed: bool = Fals
     )
 
 
-async def tell(town: Town, *commands: TransferCommand, id: UUID | None = None) -> None:
+async def tell(system: System, *commands: TransferCommand, id: UUID | None = None) -> None:
     """Tell payments, in this order, as orders' outbox would."""
     for one in commands:
         message_id = id or uuid4()
         body = one.model_dump_json().encode()
-        await town._bus.publish(
+        await system._bus.publish(
             one.exchange, one.topic, envelope.told(message_id, body, one.topic, "test", message_id, None, "test")
         )
 
 
-def events_of(town: Town, order_id: UUID) -> list[dict[str, Any]]:
-    return [body for _, body in town.news if body.get("transfer_id") == str(order_id)]
+def events_of(system: System, order_id: UUID) -> list[dict[str, Any]]:
+    return [body for _, body in system.news if body.get("transfer_id") == str(order_id)]
 
 
-async def answered(town: Town, order_id: UUID, times: int) -> None:
+async def answered(system: System, order_id: UUID, times: int) -> None:
     """Wait until there are so many events about a transfer."""
 
     async def heard() -> bool:
-        return len(events_of(town, order_id)) >= times
+        return len(events_of(system, order_id)) >= times
 
     await eventually(heard)
 
 
-async def row_of(town: Town, order_id: UUID) -> Any:
-    return await town.one("payments", "select * from payments.transfers where transfer_id = $1", order_id)
+async def row_of(system: System, order_id: UUID) -> Any:
+    return await system.one("payments", "select * from payments.transfers where transfer_id = $1", order_id)
 
 
-async def test_in_every_order_of_the_commands_the_newest_stands_and_each_is_answered(town: Town) -> None:
+async def test_in_every_order_of_the_commands_the_newest_stands_and_each_is_answered(system: System) -> None:
     async def told_in(order: tuple[int, ...]) -> UUID:
         order_id = uuid4()
         story = [
@@ -95,62 +95,62 @@ async def test_in_every_order_of_the_commands_the_newest_stands_and_each_is_answ
             command("confirm", order_id, 8, round=2),
         ]
         for count, place in enumerate(order, start=1):
-            await tell(town, story[place])
-            await answered(town, order_id, count)
+            await tell(system, story[place])
+            await answered(system, order_id, count)
         return order_id
 
     order_ids = await asyncio.gather(*(told_in(order) for order in itertools.permutations(range(4))))
-    await town.wait_until_idle()
+    await system.wait_until_idle()
 
     for order_id in order_ids:
-        row = await row_of(town, order_id)
+        row = await row_of(system, order_id)
         assert (row["status"], row["round"], row["refund_owed"]) == ("TRANSFER_CONFIRMED", 2, False)
         assert (row["order_version"], row["amount"], row["member_id"]) == (8, 3000, "kim")
-        versions = [event["version"] for event in events_of(town, order_id)]
+        versions = [event["version"] for event in events_of(system, order_id)]
         assert len(versions) >= 4  # an event may be said again
         assert set(versions) == set(range(1, row["version"] + 1))
         query = "select version, what, amount from payments.entries where subject_id = $1 order by 1"
-        entries = await town.rows("payments", query, order_id)
+        entries = await system.rows("payments", query, order_id)
         assert [entry["version"] for entry in entries] == list(range(1, row["version"] + 1))
         assert (entries[-1]["what"], entries[-1]["amount"]) == ("TRANSFER_CONFIRMED", 3000)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_whichever_command_comes_first_makes_the_record_and_a_repeat_is_answered_without_a_change(
-    town: Town, kind: str
+    system: System, kind: str
 ) -> None:
     order_id = uuid4()
 
-    await tell(town, *[command(kind, order_id, 4, refund_owed=kind == "cancel")] * 3)
+    await tell(system, *[command(kind, order_id, 4, refund_owed=kind == "cancel")] * 3)
 
-    await answered(town, order_id, 3)
-    events = events_of(town, order_id)
+    await answered(system, order_id, 3)
+    events = events_of(system, order_id)
     assert {(event["status"], event["version"], event["refund_owed"]) for event in events} == {
         (KINDS[kind][2], 1, kind == "cancel")
     }
 
 
-async def test_a_message_that_is_delivered_twice_is_handled_once(town: Town) -> None:
+async def test_a_message_that_is_delivered_twice_is_handled_once(system: System) -> None:
     order_id, message_id = uuid4(), uuid4()
     first, other = command("await", order_id, 1), command("cancel", order_id, 2)
 
-    await tell(town, first, id=message_id)
-    await answered(town, order_id, 1)
-    await tell(town, other, id=message_id)
+    await tell(system, first, id=message_id)
+    await answered(system, order_id, 1)
+    await tell(system, other, id=message_id)
 
-    await town.wait_until_idle()
-    assert (await row_of(town, order_id))["status"] == "AWAITING_TRANSFER"
+    await system.wait_until_idle()
+    assert (await row_of(system, order_id))["status"] == "AWAITING_TRANSFER"
 
 
-async def test_transfers_are_listed_by_status_and_by_what_is_owed_newest_first(town: Town) -> None:
+async def test_transfers_are_listed_by_status_and_by_what_is_owed_newest_first(system: System) -> None:
     ids = [uuid4() for _ in range(3)]
     for order_id in ids:
-        await tell(town, command("cancel", order_id, 2, refund_owed=order_id is not ids[1]))
-        await answered(town, order_id, 1)
+        await tell(system, command("cancel", order_id, 2, refund_owed=order_id is not ids[1]))
+        await answered(system, order_id, 1)
 
-    first = await town.done(ListTransfers(status="TRANSFER_CANCELLED", refund_owed=True, limit=1))
-    second = await town.done(ListTransfers(refund_owed=True, limit=1, cursor=first["next_cursor"]))
-    settled = await town.done(ListTransfers(refund_owed=False, limit=200))
+    first = await system.done(ListTransfers(status="TRANSFER_CANCELLED", refund_owed=True, limit=1))
+    second = await system.done(ListTransfers(refund_owed=True, limit=1, cursor=first["next_cursor"]))
+    settled = await system.done(ListTransfers(refund_owed=False, limit=200))
 
     assert [one["transfer_id"] for one in first["items"] + second["items"]] == [str(ids[2]), str(ids[0])]
     assert str(ids[1]) in [one["transfer_id"] for one in settled["items"]]

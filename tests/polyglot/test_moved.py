@@ -10,30 +10,30 @@ from ops.audit import audit
 from tests.conftest import MakeSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
-from tests.support.town import Town, contexts_of, customer
+from tests.support.system import System, contexts_of, customer
 from workers.registry import CONTEXTS
 
 MOVED = ("video_rental.rentals", "payments")
 
 
-async def test_a_town_whose_writers_live_apart_books_and_keeps_its_promises(
+async def test_a_system_whose_writers_live_apart_books_and_keeps_its_promises(
     make_settings: MakeSettings, servers: Servers
 ) -> None:
     urls = {
         name: await support.create_database(servers, f"apart_{uuid4().hex[:12]}", support.TEMPLATE) for name in MOVED
     }
     settings = await make_settings(context_database_urls={name: SecretStr(url) for name, url in urls.items()})
-    town = await Town(settings, "video_rental").open()
+    system = await System(settings, "video_rental").open()
     try:
-        await town.start(*town.names)
-        booked = await town.done(town.booking(await town.video(), customer()))
-        await town.wait_until_idle()
-        homes = {settings.database_of(name) for name in town.names}
-        stray = await town.rows("video_rental.videos", "select 1 from video_rental_rentals.rentals")
-        kept = await town.rows("video_rental.rentals", "select status from video_rental_rentals.rentals")
+        await system.start(*system.names)
+        booked = await system.done(system.booking(await system.video(), customer()))
+        await system.wait_until_idle()
+        homes = {settings.database_of(name) for name in system.names}
+        stray = await system.rows("video_rental.videos", "select 1 from video_rental_rentals.rentals")
+        kept = await system.rows("video_rental.rentals", "select status from video_rental_rentals.rentals")
         found = await audit(settings, without=set(CONTEXTS) - set(contexts_of("video_rental")))
     finally:
-        await town.close()
+        await system.close()
 
     assert booked["status"] == "BOOKED"
     assert len(homes) == 3

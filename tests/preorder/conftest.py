@@ -1,4 +1,4 @@
-"""What the stories share: people, a town, and the books that must balance when a file of stories is over."""
+"""What the stories share: people, a system, and the books that must balance when a file of stories is over."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import pytest
 from contracts.base import Caller
 from tests.conftest import MakeSettings
 from tests.preorder.reserving import CONTEXTS, attempt, discrepancies, product, reserve
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 
 PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "preorder_payment_ms": 1500}
 """Short enough to wait for, long enough that a busy machine does not make an approval look like silence."""
 
 
 @asynccontextmanager
-async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[Town]:
-    """A town at work, in which a reservation has gone through; its books must balance in the end."""
-    town = await Town(await make_settings(**(PATIENT | settings)), "preorder").open()
-    await town.start(*CONTEXTS, *more)
-    while (await attempt(town, reserve(await product(town))))[0] != "done":
+async def system_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[System]:
+    """A system at work, in which a reservation has gone through; its books must balance in the end."""
+    system = await System(await make_settings(**(PATIENT | settings)), "preorder").open()
+    await system.start(*CONTEXTS, *more)
+    while (await attempt(system, reserve(await product(system))))[0] != "done":
         pass
     try:
-        yield town
-        assert await discrepancies(town) == []
+        yield system
+        assert await discrepancies(system) == []
     finally:
-        await town.close()
+        await system.close()
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """The contexts of phone pre-order at work, shared by the stories of a file."""
-    async with town_with(make_settings) as running:
+    async with system_with(make_settings) as running:
         yield running
 
 

@@ -30,19 +30,19 @@ from tests.preorder.reserving import (
     taken,
     told_of,
 )
-from tests.support.town import STAFF, Town, eventually
+from tests.support.system import STAFF, System, eventually
 
 DONE = ["reservation_started", "reservation_confirmed", "reservation_cancelling", "reservation_cancelled"]
 CALLED_OFF = ["reservation_started", "reservation_cancelling", "reservation_cancelled"]
 
 
-async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(town: Town, kim: Caller) -> None:
-    product_id = await product(town, quota=1)
-    reservation = await town.done(reserve(product_id, kim))
-    await shown(town, reservation, receipt={"status": "ISSUED"})
+async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(system: System, kim: Caller) -> None:
+    product_id = await product(system, quota=1)
+    reservation = await system.done(reserve(product_id, kim))
+    await shown(system, reservation, receipt={"status": "ISSUED"})
 
-    answer = await town.done(cancel(reservation, kim, "found another"))
-    ended = await cancelled(town, reservation)
+    answer = await system.done(cancel(reservation, kim, "found another"))
+    ended = await cancelled(system, reservation)
 
     assert (answer["status"], answer["reason"]) == ("CANCELLING", "found another")
     assert (answer["refund"]["status"], answer["refund"]["amount"]) == ("PENDING", PRICE)
@@ -51,9 +51,9 @@ async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(town: To
         "REFUNDED",
         "VOIDED",
     )
-    assert (await kept(town, reservation), await taken(town, product_id)) == (0, 0)
+    assert (await kept(system, reservation), await taken(system, product_id)) == (0, 0)
     seen = await shown(
-        town,
+        system,
         reservation,
         status="CANCELLED",
         payment={"status": "REFUNDED"},
@@ -61,19 +61,19 @@ async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(town: To
         receipt={"status": "VOIDED"},
     )
     assert seen["receipt"]["issued_at"] == seen["paid_at"]
-    assert await told_of(town, reservation) == DONE
-    (receipt,) = await receipts_of(town, kim)
+    assert await told_of(system, reservation) == DONE
+    (receipt,) = await receipts_of(system, kim)
     assert (receipt["status"], receipt["reason"]) == ("VOIDED", "found another")
 
 
-async def test_the_timeline_tells_all_of_it(town: Town, kim: Caller) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
-    await shown(town, reservation, receipt={"status": "ISSUED"})
-    await town.done(cancel(reservation, kim))
-    await cancelled(town, reservation)
-    await town.wait_until_idle()
+async def test_the_timeline_tells_all_of_it(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await product(system), kim))
+    await shown(system, reservation, receipt={"status": "ISSUED"})
+    await system.done(cancel(reservation, kim))
+    await cancelled(system, reservation)
+    await system.wait_until_idle()
 
-    seen = await entry(town, reservation, caller=kim)
+    seen = await entry(system, reservation, caller=kim)
 
     assert sorted(line["what"] for line in seen["timeline"]) == [
         "PaymentApproved",
@@ -90,69 +90,69 @@ async def test_the_timeline_tells_all_of_it(town: Town, kim: Caller) -> None:
     assert [line["at"] for line in seen["timeline"]] == sorted(line["at"] for line in seen["timeline"])
 
 
-async def test_it_is_over_once_both_are_done(town: Town, kim: Caller) -> None:
-    reservation = await town.done(reserve(await product(town), kim, "tok_refund_error"))
-    await town.done(cancel(reservation, kim))
+async def test_it_is_over_once_both_are_done(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await product(system), kim, "tok_refund_error"))
+    await system.done(cancel(reservation, kim))
 
-    seen = await shown(town, reservation, status="CANCELLING", receipt={"status": "VOIDED"})
+    seen = await shown(system, reservation, status="CANCELLING", receipt={"status": "VOIDED"})
 
     assert seen["refund"] is None or seen["refund"]["status"] in ("PENDING", "REFUND_FAILED")
-    assert (await cancelled(town, reservation))["refund"]["status"] == "REFUNDED"
-    assert await kept(town, reservation) == 0
+    assert (await cancelled(system, reservation))["refund"]["status"] == "REFUNDED"
+    assert await kept(system, reservation) == 0
 
 
 @pytest.mark.parametrize("by", ["member", "staff"])
-async def test_a_cancellation_without_a_reason_says_who_cancelled(town: Town, kim: Caller, by: str) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
+async def test_a_cancellation_without_a_reason_says_who_cancelled(system: System, kim: Caller, by: str) -> None:
+    reservation = await system.done(reserve(await product(system), kim))
 
-    answer = await town.done(cancel(reservation, kim if by == "member" else STAFF))
+    answer = await system.done(cancel(reservation, kim if by == "member" else STAFF))
 
     assert answer["reason"] == f"cancelled_by_{by}"
 
 
-async def test_cancelling_again_changes_nothing(town: Town, kim: Caller) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
-    first = await town.done(cancel(reservation, kim, "first"))
+async def test_cancelling_again_changes_nothing(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await product(system), kim))
+    first = await system.done(cancel(reservation, kim, "first"))
 
-    second = await town.done(cancel(reservation, STAFF, "second"))
-    await cancelled(town, reservation)
-    third = await town.done(cancel(reservation, kim, "third"))
+    second = await system.done(cancel(reservation, STAFF, "second"))
+    await cancelled(system, reservation)
+    third = await system.done(cancel(reservation, kim, "third"))
 
     assert (first["status"], second["reason"]) == ("CANCELLING", "first")
     assert second["version"] - first["version"] == (second["status"] == "CANCELLED")
     assert (third["status"], third["reason"]) == ("CANCELLED", "first")
-    assert await told_of(town, reservation) == DONE
+    assert await told_of(system, reservation) == DONE
 
 
-async def test_ten_cancellations_at_once_give_back_once(town: Town, kim: Caller) -> None:
-    product_id = await product(town, quota=1)
-    reservation = await town.done(reserve(product_id, kim))
+async def test_ten_cancellations_at_once_give_back_once(system: System, kim: Caller) -> None:
+    product_id = await product(system, quota=1)
+    reservation = await system.done(reserve(product_id, kim))
 
-    answers = await asyncio.gather(*(town.done(cancel(reservation, kim)) for _ in range(10)))
-    await cancelled(town, reservation)
+    answers = await asyncio.gather(*(system.done(cancel(reservation, kim)) for _ in range(10)))
+    await cancelled(system, reservation)
 
     assert {answer["version"] for answer in answers} <= {3, 4}
     given = "select amount from provider.refunds where charge_key = $1"
-    refunds = await town.rows("provider", given, UUID(reservation["payment_id"]))
-    assert ([row["amount"] for row in refunds], await taken(town, product_id)) == ([PRICE], 0)
+    refunds = await system.rows("provider", given, UUID(reservation["payment_id"]))
+    assert ([row["amount"] for row in refunds], await taken(system, product_id)) == ([PRICE], 0)
 
 
-async def test_what_was_refunded_by_hand_is_not_given_back_again(town: Town, kim: Caller) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
+async def test_what_was_refunded_by_hand_is_not_given_back_again(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await product(system), kim))
     by_hand = RefundPayment(payment_id=reservation["payment_id"], amount=250_000, reason="scratched", caller=STAFF)
-    await town.done(by_hand)
-    await shown(town, reservation, payment={"status": "PARTIALLY_REFUNDED"}, refund={"amount": 250_000})
+    await system.done(by_hand)
+    await shown(system, reservation, payment={"status": "PARTIALLY_REFUNDED"}, refund={"amount": 250_000})
 
-    await town.done(cancel(reservation, kim))
+    await system.done(cancel(reservation, kim))
 
-    assert (await cancelled(town, reservation))["refund"]["amount"] == PRICE - 250_000
-    assert await kept(town, reservation) == 0
+    assert (await cancelled(system, reservation))["refund"]["amount"] == PRICE - 250_000
+    assert await kept(system, reservation) == 0
 
 
-async def test_a_rejected_reservation_cannot_be_cancelled(town: Town, kim: Caller) -> None:
-    rejected = await town.refused(reserve(await product(town), kim, "tok_declined"))
+async def test_a_rejected_reservation_cannot_be_cancelled(system: System, kim: Caller) -> None:
+    rejected = await system.refused(reserve(await product(system), kim, "tok_declined"))
 
-    refusal = await town.refused(cancel(rejected, kim))
+    refusal = await system.refused(cancel(rejected, kim))
 
     assert refusal == {"code": "wrong_state", "current_status": "REJECTED", "allowed_actions": []}
 
@@ -161,114 +161,118 @@ async def test_a_rejected_reservation_cannot_be_cancelled(town: Town, kim: Calle
 
 
 async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_caller_hears_cancelled(
-    town: Town, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
+    system: System, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product_id = await product(town, quota=1)
-    await town.wait_until_idle()
+    product_id = await product(system, quota=1)
+    await system.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed") as pause:
-        waiting = asyncio.create_task(town.ask(reserve(product_id, kim)))
-        await eventually(lambda: charging(town, kim, "APPROVED"))
-        (pending,) = await eventually(lambda: mine(town, kim))
-        answer = await town.done(cancel(pending, kim, "too slow"))
+        waiting = asyncio.create_task(system.ask(reserve(product_id, kim)))
+        await eventually(lambda: charging(system, kim, "APPROVED"))
+        (pending,) = await eventually(lambda: mine(system, kim))
+        answer = await system.done(cancel(pending, kim, "too slow"))
         pause.released.set()
         reply = await waiting
 
     assert (pending["status"], answer["status"], answer["reason"]) == ("AWAITING_PAYMENT", "CANCELLING", "too slow")
     assert reply.kind == "refused"
-    code, refusal = await attempt(town, reserve(product_id, kim), id=id_of(pending))
+    code, refusal = await attempt(system, reserve(product_id, kim), id=id_of(pending))
     assert (code, refusal["reason"]) == ("cancelled", "too slow")
-    ended = await cancelled(town, pending)
+    ended = await cancelled(system, pending)
     assert (ended["payment"]["status"], ended["receipt"], ended["refund"]) == ("VOIDED", None, None)
-    assert (await kept(town, pending), await taken(town, product_id)) == (0, 0)
-    assert await receipts_of(town, kim) == []
-    assert await told_of(town, pending) == CALLED_OFF
-    assert (await town.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
+    assert (await kept(system, pending), await taken(system, product_id)) == (0, 0)
+    assert await receipts_of(system, kim) == []
+    assert await told_of(system, pending) == CALLED_OFF
+    assert (await system.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
 
 
-async def test_a_charge_in_flight_is_voided_when_it_turns_up(town: Town, kim: Caller) -> None:
-    product_id = await product(town, quota=1)
-    waiting = asyncio.create_task(attempt(town, reserve(product_id, kim, "tok_slow")))
-    await eventually(lambda: charging(town, kim))
-    (pending,) = await eventually(lambda: mine(town, kim))
+async def test_a_charge_in_flight_is_voided_when_it_turns_up(system: System, kim: Caller) -> None:
+    product_id = await product(system, quota=1)
+    waiting = asyncio.create_task(attempt(system, reserve(product_id, kim, "tok_slow")))
+    await eventually(lambda: charging(system, kim))
+    (pending,) = await eventually(lambda: mine(system, kim))
 
-    answer = await town.done(cancel(pending, kim))
+    answer = await system.done(cancel(pending, kim))
     code, refusal = await waiting
 
     assert (answer["status"], code, refusal["reservation_id"]) == ("CANCELLING", "cancelled", pending["reservation_id"])
-    assert (await cancelled(town, pending))["payment"]["status"] == "VOIDED"
-    rows = await town.rows(
+    assert (await cancelled(system, pending))["payment"]["status"] == "VOIDED"
+    rows = await system.rows(
         "provider", "select captured, voided from provider.charges where key = $1", UUID(pending["payment_id"])
     )
     assert [tuple(row) for row in rows] == [(PRICE, PRICE)]
-    assert await taken(town, product_id) == 0
+    assert await taken(system, product_id) == 0
 
 
 async def test_a_cancellation_before_payments_was_asked_leaves_a_tombstone_there(
-    town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
+    system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product_id = await product(town)
-    await town.wait_until_idle()
+    product_id = await product(system)
+    await system.wait_until_idle()
 
     async with paused(monkeypatch, RESERVATIONS, "started") as pause:
-        waiting = asyncio.create_task(attempt(town, reserve(product_id, kim)))
-        (pending,) = await eventually(lambda: mine(town, kim))
-        await town.done(cancel(pending, kim))
-        ended = await cancelled(town, pending)
+        waiting = asyncio.create_task(attempt(system, reserve(product_id, kim)))
+        (pending,) = await eventually(lambda: mine(system, kim))
+        await system.done(cancel(pending, kim))
+        ended = await cancelled(system, pending)
         pause.released.set()
         code, _ = await waiting
 
     assert (code, ended["payment"]["status"]) == ("cancelled", "VOIDED")
-    await town.wait_until_idle()
-    rows = await town.rows("provider", "select 1 from provider.charges where key = $1", UUID(pending["payment_id"]))
+    await system.wait_until_idle()
+    rows = await system.rows("provider", "select 1 from provider.charges where key = $1", UUID(pending["payment_id"]))
     assert rows == []
 
 
 async def test_a_declined_payment_that_was_cancelled_meanwhile_is_cancelled(
-    town: Town, kim: Caller, monkeypatch: pytest.MonkeyPatch
+    system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product_id = await product(town, quota=1)
-    await town.wait_until_idle()
+    product_id = await product(system, quota=1)
+    await system.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed") as pause:
-        waiting = asyncio.create_task(attempt(town, reserve(product_id, kim, "tok_declined")))
-        await eventually(lambda: charging(town, kim, "DECLINED"))
-        (pending,) = await eventually(lambda: mine(town, kim))
-        await town.done(cancel(pending, kim))
+        waiting = asyncio.create_task(attempt(system, reserve(product_id, kim, "tok_declined")))
+        await eventually(lambda: charging(system, kim, "DECLINED"))
+        (pending,) = await eventually(lambda: mine(system, kim))
+        await system.done(cancel(pending, kim))
         pause.released.set()
         code, _ = await waiting
 
     assert code == "cancelled"
-    assert (await cancelled(town, pending))["payment"]["status"] == "DECLINED"
-    assert await taken(town, product_id) == 0
+    assert (await cancelled(system, pending))["payment"]["status"] == "DECLINED"
+    assert await taken(system, product_id) == 0
 
 
-async def test_a_reason_that_sounds_like_ours_does_not_change_what_the_caller_hears(town: Town, kim: Caller) -> None:
-    waiting = asyncio.create_task(attempt(town, reserve(await product(town), kim, "tok_slow")))
-    (pending,) = await eventually(lambda: mine(town, kim))
+async def test_a_reason_that_sounds_like_ours_does_not_change_what_the_caller_hears(
+    system: System, kim: Caller
+) -> None:
+    waiting = asyncio.create_task(attempt(system, reserve(await product(system), kim, "tok_slow")))
+    (pending,) = await eventually(lambda: mine(system, kim))
 
-    await town.done(cancel(pending, kim, "payment_unavailable"))
+    await system.done(cancel(pending, kim, "payment_unavailable"))
 
     assert (await waiting)[0] == "cancelled"
 
 
-async def test_of_a_cancellation_and_an_approval_at_once_whichever_came_first_decides(town: Town, kim: Caller) -> None:
+async def test_of_a_cancellation_and_an_approval_at_once_whichever_came_first_decides(
+    system: System, kim: Caller
+) -> None:
     """Cancelled at a random place of the booking, the books are right and the answer fits the row."""
 
     async def once(delay: float) -> tuple[str, str]:
-        waiting = asyncio.create_task(attempt(town, wish := reserve(await product(town, quota=1), kim)))
+        waiting = asyncio.create_task(attempt(system, wish := reserve(await product(system, quota=1), kim)))
         (pending,) = await eventually(lambda: of_product(str(wish.product_id)), every=0.002)
         await asyncio.sleep(delay)
-        await town.done(cancel(pending, kim))
+        await system.done(cancel(pending, kim))
         code, _ = await waiting
-        ended = await cancelled(town, pending)
+        ended = await cancelled(system, pending)
         return code, ended["refund"]["status"] if ended["refund"] else ended["payment"]["status"]
 
     async def of_product(product_id: str) -> list[Thing]:
-        return [item for item in await mine(town, kim) if item["product_id"] == product_id]
+        return [item for item in await mine(system, kim) if item["product_id"] == product_id]
 
     outcomes = await asyncio.gather(*(once(number * 0.004) for number in range(10)))
 
     assert set(outcomes) <= {("cancelled", "VOIDED"), ("done", "REFUNDED")}
-    await town.wait_until_idle()
-    assert len(await mine(town, kim, ReservationStatus.CANCELLED)) == 10
+    await system.wait_until_idle()
+    assert len(await mine(system, kim, ReservationStatus.CANCELLED)) == 10

@@ -14,7 +14,7 @@ from contracts.payments import ShowPayment
 from contracts.preorder.my_reservations import ShowMyReservation
 from contracts.preorder.reservations import ListReservations, ShowReservation
 from tests.conftest import MakeSettings
-from tests.preorder.conftest import town_with
+from tests.preorder.conftest import system_with
 from tests.preorder.reserving import (
     ADDRESS,
     Thing,
@@ -28,15 +28,15 @@ from tests.preorder.reserving import (
     reserve,
     shown,
 )
-from tests.support.town import STAFF, Town
+from tests.support.system import STAFF, System
 
 TOKENS = ("tok_visa", "tok_declined", "tok_slow")
 
 
-async def everywhere(town: Town, text: str) -> set[str]:
+async def everywhere(system: System, text: str) -> set[str]:
     """The tables of all databases in which a text stands."""
     found = set()
-    for url in (town.settings.database_url.get_secret_value(), town.settings.provider_database):
+    for url in (system.settings.database_url.get_secret_value(), system.settings.provider_database):
         connection = await asyncpg.connect(url)
         try:
             tables = await connection.fetch(
@@ -55,23 +55,23 @@ async def everywhere(town: Town, text: str) -> set[str]:
 async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbox_or_log(
     make_settings: MakeSettings, kim: Caller, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with town_with(make_settings, "journal") as town:
+    async with system_with(make_settings, "journal") as system:
         for token in TOKENS:
-            reply = await town.ask(reserve(await product(town), kim, token))
+            reply = await system.ask(reserve(await product(system), kim, token))
             assert ADDRESS not in reply.body.decode()
-        await town.wait_until_idle()
-        reservation = next(item for item in await mine(town, kim) if item["status"] == "CONFIRMED")
-        answer = await town.done(cancel(reservation, kim))
-        await cancelled(town, reservation)
-        seen = [answer, await entry(town, reservation), *await mine(town, kim), *await receipts_of(town, kim)]
-        await town.wait_until_idle()
+        await system.wait_until_idle()
+        reservation = next(item for item in await mine(system, kim) if item["status"] == "CONFIRMED")
+        answer = await system.done(cancel(reservation, kim))
+        await cancelled(system, reservation)
+        seen = [answer, await entry(system, reservation), *await mine(system, kim), *await receipts_of(system, kim)]
+        await system.wait_until_idle()
 
-        assert await everywhere(town, ADDRESS) == {"preorder_reservations.reservations"}
-        assert await everywhere(town, "tok_") == set()
-        assert ADDRESS not in json.dumps([*seen, town.news], ensure_ascii=False)
-        assert "address" not in json.dumps([*seen, town.news])
-        assert (await reservation_of(town, reservation))["address"] == ADDRESS
-        listed = await town.done(ListReservations(member_id=kim.member_id))
+        assert await everywhere(system, ADDRESS) == {"preorder_reservations.reservations"}
+        assert await everywhere(system, "tok_") == set()
+        assert ADDRESS not in json.dumps([*seen, system.news], ensure_ascii=False)
+        assert "address" not in json.dumps([*seen, system.news])
+        assert (await reservation_of(system, reservation))["address"] == ADDRESS
+        listed = await system.done(ListReservations(member_id=kim.member_id))
         assert {item["address"] for item in listed["items"]} == {ADDRESS}
     out, err = capfd.readouterr()
     said = out + err + caplog.text
@@ -91,32 +91,32 @@ WISHES: dict[str, Wish] = {
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
 async def test_nobody_may_have_a_hand_in_another_customers_reservation(
-    town: Town, kim: Caller, lee: Caller, wish: Wish
+    system: System, kim: Caller, lee: Caller, wish: Wish
 ) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
+    reservation = await system.done(reserve(await product(system), kim))
 
-    refusal = await town.refused(wish(reservation, lee))
-    nothing = await town.refused(wish({"reservation_id": uuid4(), "payment_id": uuid4()}, lee))
+    refusal = await system.refused(wish(reservation, lee))
+    nothing = await system.refused(wish({"reservation_id": uuid4(), "payment_id": uuid4()}, lee))
 
     assert refusal == nothing == {"code": "not_found"}
-    assert (await reservation_of(town, reservation))["version"] == reservation["version"]
+    assert (await reservation_of(system, reservation))["version"] == reservation["version"]
 
 
-async def test_a_member_sees_only_their_own(town: Town, kim: Caller, lee: Caller) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
-    await town.done(reserve(await product(town), lee))
-    await town.wait_until_idle()
+async def test_a_member_sees_only_their_own(system: System, kim: Caller, lee: Caller) -> None:
+    reservation = await system.done(reserve(await product(system), kim))
+    await system.done(reserve(await product(system), lee))
+    await system.wait_until_idle()
 
-    assert [item["reservation_id"] for item in await mine(town, kim)] == [reservation["reservation_id"]]
-    listed = await town.done(ListReservations(member_id=kim.member_id))
+    assert [item["reservation_id"] for item in await mine(system, kim)] == [reservation["reservation_id"]]
+    listed = await system.done(ListReservations(member_id=kim.member_id))
     assert [item["reservation_id"] for item in listed["items"]] == [reservation["reservation_id"]]
-    assert [one["reservation_id"] for one in await receipts_of(town, kim)] == [reservation["reservation_id"]]
+    assert [one["reservation_id"] for one in await receipts_of(system, kim)] == [reservation["reservation_id"]]
 
 
-async def test_staff_may_cancel_for_a_member(town: Town, kim: Caller) -> None:
-    reservation = await town.done(reserve(await product(town), kim))
+async def test_staff_may_cancel_for_a_member(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await product(system), kim))
 
-    await town.done(cancel(reservation, STAFF, "recalled"))
+    await system.done(cancel(reservation, STAFF, "recalled"))
 
-    assert (await cancelled(town, reservation))["member_id"] == kim.member_id
-    await shown(town, reservation, status="CANCELLED", reason="recalled")
+    assert (await cancelled(system, reservation))["member_id"] == kim.member_id
+    await shown(system, reservation, status="CANCELLED", reason="recalled")

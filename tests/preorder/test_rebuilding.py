@@ -11,10 +11,10 @@ from contracts.base import Caller
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
 from tests.payments.conftest import request
-from tests.preorder.conftest import town_with
+from tests.preorder.conftest import system_with
 from tests.preorder.reserving import MINE, cancel, cancelled, entry, product, reserve, shown
 from tests.support.elsewhere import rows_of
-from tests.support.town import Town
+from tests.support.system import System
 from workers.preorder.my_reservations import my_reservations
 from workers.runtime.messaging.bus import Bus
 from workers.runtime.messaging.rpc import RpcClient
@@ -22,40 +22,40 @@ from workers.runtime.projections.rebuild import rebuild
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
-    async with town_with(make_settings, "journal") as running:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
+    async with system_with(make_settings, "journal") as running:
         yield running
 
 
-async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller, lee: Caller) -> None:
-    off = await town.done(reserve(await product(town), kim))
-    await town.done(cancel(off, kim, "no time"))
-    await cancelled(town, off)
-    await town.refused(reserve(await product(town), kim, "tok_declined"))
-    kept = await town.done(reserve(await product(town), lee))
-    await shown(town, kept, receipt={"status": "ISSUED"})
+async def test_a_rebuild_gives_the_same_rows(system: System, kim: Caller, lee: Caller) -> None:
+    off = await system.done(reserve(await product(system), kim))
+    await system.done(cancel(off, kim, "no time"))
+    await cancelled(system, off)
+    await system.refused(reserve(await product(system), kim, "tok_declined"))
+    kept = await system.done(reserve(await product(system), lee))
+    await shown(system, kept, receipt={"status": "ISSUED"})
     elsewhere = request("tok_declined")
-    await town.refused(elsewhere)
-    await town.wait_until_idle()
-    before = await rows_of(town, MINE)
+    await system.refused(elsewhere)
+    await system.wait_until_idle()
+    before = await rows_of(system, MINE)
 
-    applied = await _rebuild(town)
+    applied = await _rebuild(system)
 
-    await town.wait_until_idle()
-    after = await rows_of(town, MINE)
+    await system.wait_until_idle()
+    after = await rows_of(system, MINE)
     assert after.keys() == before.keys() == {"reservations", "products", "payments", "refunds", "receipts", "timeline"}
     for name, rows in before.items():
         assert after[name] == rows, name
     assert applied >= len(before["timeline"])
     assert elsewhere.payment_id not in {row["payment_id"] for row in after["payments"]}
-    assert isinstance((await entry(town, kept))["receipt"]["expected_delivery"], str)
+    assert isinstance((await entry(system, kept))["receipt"]["expected_delivery"], str)
     assert any(isinstance(row["expected_delivery"], date) for row in after["receipts"])
 
 
-async def _rebuild(town: Town) -> int:
-    bus = Bus(town.settings.amqp_url.get_secret_value(), "rebuild")
-    rpc = RpcClient(bus, "rebuild", town.settings)
-    database = ViewDatabase(my_reservations.tables, town.settings.database_of(MINE))
+async def _rebuild(system: System) -> int:
+    bus = Bus(system.settings.amqp_url.get_secret_value(), "rebuild")
+    rpc = RpcClient(bus, "rebuild", system.settings)
+    database = ViewDatabase(my_reservations.tables, system.settings.database_of(MINE))
     database.open()
     try:
         await bus.start()

@@ -26,140 +26,144 @@ from tests.preorder.reserving import (
     taken,
     told_of,
 )
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.settings import Settings
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
 async def test_a_silent_or_failing_provider_cancels_the_reservation_and_frees_its_place(
-    town: Town, kim: Caller, lee: Caller, token: str
+    system: System, kim: Caller, lee: Caller, token: str
 ) -> None:
-    product_id = await product(town, quota=1)
+    product_id = await product(system, quota=1)
 
-    refusal = await town.refused(reserve(product_id, kim, token))
-    next_one = await town.done(reserve(product_id, lee))
+    refusal = await system.refused(reserve(product_id, kim, token))
+    next_one = await system.done(reserve(product_id, lee))
 
     assert (refusal["code"], refusal["current_status"]) == ("payment_unavailable", "CANCELLED")
     assert next_one["status"] == "CONFIRMED"
-    seen = await shown(town, refusal, status="CANCELLED", reason="payment_unavailable")
+    seen = await shown(system, refusal, status="CANCELLED", reason="payment_unavailable")
     assert seen["receipt"] is None
-    assert await told_of(town, refusal) == ["reservation_started", "reservation_cancelled"]
-    assert await receipts_of(town, kim) == []
+    assert await told_of(system, refusal) == ["reservation_started", "reservation_cancelled"]
+    assert await receipts_of(system, kim) == []
 
 
 def test_the_time_for_a_payment_is_620_ms() -> None:
     assert Settings().preorder_payment_ms == 620
 
 
-async def test_a_silent_payment_is_answered_within_620_ms_and_leaves_no_orphan_charge(town: Town, kim: Caller) -> None:
-    product_id = await product(town, quota=1)
-    await town.stop(RESERVATIONS)
-    await town.start(RESERVATIONS, settings=town.settings.model_copy(update={"preorder_payment_ms": 620}))
-    await eventually(lambda: _answers(town, kim))
+async def test_a_silent_payment_is_answered_within_620_ms_and_leaves_no_orphan_charge(
+    system: System, kim: Caller
+) -> None:
+    product_id = await product(system, quota=1)
+    await system.stop(RESERVATIONS)
+    await system.start(RESERVATIONS, settings=system.settings.model_copy(update={"preorder_payment_ms": 620}))
+    await eventually(lambda: _answers(system, kim))
     started = time.monotonic()
 
-    refusal = await town.refused(reserve(product_id, kim, "tok_slow"))
+    refusal = await system.refused(reserve(product_id, kim, "tok_slow"))
     took = time.monotonic() - started
 
-    await town.stop(RESERVATIONS)
-    await town.start(RESERVATIONS)
+    await system.stop(RESERVATIONS)
+    await system.start(RESERVATIONS)
     assert (refusal["code"], took < 1.12) == ("payment_unavailable", True)
-    payment_id = UUID((await shown(town, refusal, payment={"status": "VOIDED"}))["payment_id"])
+    payment_id = UUID((await shown(system, refusal, payment={"status": "VOIDED"}))["payment_id"])
 
     async def charged_and_given_up() -> bool:
-        rows = await town.rows("provider", "select captured, voided from provider.charges where key = $1", payment_id)
+        rows = await system.rows("provider", "select captured, voided from provider.charges where key = $1", payment_id)
         return [tuple(row) for row in rows] == [(PRICE, PRICE)]
 
     await eventually(charged_and_given_up)
 
 
-async def _answers(town: Town, member: Caller) -> bool:
-    code, _ = await attempt(town, reserve(uuid4(), member))
+async def _answers(system: System, member: Caller) -> bool:
+    code, _ = await attempt(system, reserve(uuid4(), member))
     return code == "not_found"
 
 
 async def test_an_approval_that_nobody_heard_is_voided(
-    town: Town, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
+    system: System, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product_id = await product(town, quota=1)
-    await town.wait_until_idle()
+    product_id = await product(system, quota=1)
+    await system.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed"):
-        refusal = await town.refused(reserve(product_id, kim))
+        refusal = await system.refused(reserve(product_id, kim))
 
     assert refusal["code"] == "payment_unavailable"
-    assert (await town.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
-    seen = await shown(town, refusal, status="CANCELLED", payment={"status": "VOIDED"})
+    assert (await system.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
+    seen = await shown(system, refusal, status="CANCELLED", payment={"status": "VOIDED"})
     assert "PaymentApproved" in [line["what"] for line in seen["timeline"]]
-    assert await kept(town, refusal) == 0
-    assert await receipts_of(town, kim) == []
+    assert await kept(system, refusal) == 0
+    assert await receipts_of(system, kim) == []
 
 
-async def test_repeating_a_request_that_came_to_nothing_changes_nothing(town: Town, kim: Caller) -> None:
-    wish, request_id = reserve(await product(town), kim, "tok_error"), uuid4()
+async def test_repeating_a_request_that_came_to_nothing_changes_nothing(system: System, kim: Caller) -> None:
+    wish, request_id = reserve(await product(system), kim, "tok_error"), uuid4()
 
-    first = await attempt(town, wish, id=request_id)
-    second = await attempt(town, wish, id=request_id)
+    first = await attempt(system, wish, id=request_id)
+    second = await attempt(system, wish, id=request_id)
 
     assert first == second
     assert first[0] == "payment_unavailable"
 
 
-async def test_what_was_given_up_is_cancelled_already(town: Town, kim: Caller) -> None:
-    refusal = await town.refused(reserve(await product(town), kim, "tok_error"))
+async def test_what_was_given_up_is_cancelled_already(system: System, kim: Caller) -> None:
+    refusal = await system.refused(reserve(await product(system), kim, "tok_error"))
 
-    answer = await town.done(cancel(refusal, kim, "never mind"))
+    answer = await system.done(cancel(refusal, kim, "never mind"))
 
     assert (answer["status"], answer["reason"]) == ("CANCELLED", "payment_unavailable")
 
 
-async def test_a_new_try_is_another_payment(town: Town, kim: Caller) -> None:
-    product_id = await product(town, quota=1)
-    refusal = await town.refused(reserve(product_id, kim, "tok_error"))
+async def test_a_new_try_is_another_payment(system: System, kim: Caller) -> None:
+    product_id = await product(system, quota=1)
+    refusal = await system.refused(reserve(product_id, kim, "tok_error"))
 
-    reservation = await town.done(reserve(product_id, kim))
+    reservation = await system.done(reserve(product_id, kim))
 
     assert reservation["reservation_id"] != refusal["reservation_id"]
-    assert (await kept(town, reservation), await kept(town, refusal)) == (PRICE, 0)
+    assert (await kept(system, reservation), await kept(system, refusal)) == (PRICE, 0)
 
 
-async def test_many_silent_payments_at_once_free_every_place(town: Town) -> None:
-    product_id = await product(town, quota=10)
+async def test_many_silent_payments_at_once_free_every_place(system: System) -> None:
+    product_id = await product(system, quota=10)
 
-    outcomes = await asyncio.gather(*(attempt(town, reserve(product_id, token="tok_slow")) for _ in range(10)))
+    outcomes = await asyncio.gather(*(attempt(system, reserve(product_id, token="tok_slow")) for _ in range(10)))
 
     assert {code for code, _ in outcomes} <= {"payment_unavailable", "unavailable"}
-    assert await taken(town, product_id) == 0
+    assert await taken(system, product_id) == 0
 
 
-async def test_payments_that_dies_in_mid_charge_leaves_no_reservation_and_no_money(town: Town, kim: Caller) -> None:
-    product_id = await product(town, quota=1)
-    waiting = asyncio.create_task(attempt(town, reserve(product_id, kim, "tok_slow")))
-    await eventually(lambda: charging(town, kim))
+async def test_payments_that_dies_in_mid_charge_leaves_no_reservation_and_no_money(system: System, kim: Caller) -> None:
+    product_id = await product(system, quota=1)
+    waiting = asyncio.create_task(attempt(system, reserve(product_id, kim, "tok_slow")))
+    await eventually(lambda: charging(system, kim))
 
-    await town.kill("payments")
+    await system.kill("payments")
     code, refusal = await waiting
-    free = await taken(town, product_id) == 0
-    await town.start("payments")
+    free = await taken(system, product_id) == 0
+    await system.start("payments")
 
     assert (code, free) == ("payment_unavailable", True)
-    await shown(town, refusal, status="CANCELLED", reason="payment_unavailable")
+    await shown(system, refusal, status="CANCELLED", reason="payment_unavailable")
 
 
-async def test_reservations_that_dies_while_it_waits_ends_the_reservation_by_itself(town: Town, kim: Caller) -> None:
-    product_id, request_id = await product(town, quota=1), uuid4()
-    waiting = asyncio.create_task(town.ask(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
-    await eventually(lambda: charging(town, kim))
+async def test_reservations_that_dies_while_it_waits_ends_the_reservation_by_itself(
+    system: System, kim: Caller
+) -> None:
+    product_id, request_id = await product(system, quota=1), uuid4()
+    waiting = asyncio.create_task(system.ask(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
+    await eventually(lambda: charging(system, kim))
 
-    await town.kill(RESERVATIONS)
-    await town.start(RESERVATIONS)
+    await system.kill(RESERVATIONS)
+    await system.start(RESERVATIONS)
 
-    await shown(town, request_id, status="CANCELLED", reason="payment_unavailable", payment={"status": "VOIDED"})
+    await shown(system, request_id, status="CANCELLED", reason="payment_unavailable", payment={"status": "VOIDED"})
     await waiting
-    assert await taken(town, product_id) == 0
+    assert await taken(system, product_id) == 0
 
     async def heard() -> bool:
-        found: Thing = await reservation_of(town, request_id)
+        found: Thing = await reservation_of(system, request_id)
         return bool(found["payment"]["status"] == "VOIDED")
 
     await eventually(heard)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.messaging.rpc import RpcRequest
 
 

@@ -17,7 +17,7 @@ from contracts.base import Command, Event, Message, Query, Shape
 from storage.database import Statement
 from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
@@ -79,7 +79,7 @@ def _create(connection: Connection) -> None:
     connection.execute(text(f"create table effects ({columns})"))
 
 
-class Lab(Town):
+class Lab(System):
     """Contexts of a test: `await lab.run(worker)`; its database can be cut off."""
 
     database: Proxy

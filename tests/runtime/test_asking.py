@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.runtime.fakes import FakeBus, request
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.messaging.rpc import FRESH_SECONDS, QueueAvailability, RpcClient, RpcReply
 from workers.runtime.settings import Settings
 

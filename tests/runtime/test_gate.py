@@ -11,7 +11,7 @@ import pytest
 
 from storage.database import Session
 from tests.runtime.lab import Do, Done, Lab, Look, Remember, effect
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime

@@ -12,7 +12,7 @@ import pytest
 from contracts.base import Refused
 from tests.runtime.doing import KNOWN, does_it_all, neighbour
 from tests.runtime.lab import Decide, Do, Done, Lab, Look, Remember, effect
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 

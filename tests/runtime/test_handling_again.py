@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.base import Refused
-from contracts.journal import apply_resolution
+from contracts.journal import take_up_dead_letter
 from storage.database import CommitInDoubt, Database, Session, Statement
 from storage.inbox import Inbox
 from tests.runtime.doing import KNOWN, does_it_all, neighbour, remember
 from tests.runtime.lab import Decide, Do, Done, Lab, Remember, effect
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.processing.tx import NoReply, Request, RunAgain, Tx
 from workers.runtime.worker import Worker
 
@@ -186,7 +186,7 @@ async def test_a_begun_step_that_became_a_dead_letter_is_settled_when_it_is_repl
     await eventually(lambda: _state(lab, id, "dead"))
 
     mended.set()
-    await lab.publish(apply_resolution("lab")(message_id=id, action="replay", reason="it is mended"))
+    await lab.publish(take_up_dead_letter("lab")(message_id=id, action="replay", reason="it is mended"))
 
     await eventually(lambda: _state(lab, id, "done"))
     assert await lab.effects(id) == ["begun", "settled as NoReply.UNKNOWN"]

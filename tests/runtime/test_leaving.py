@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from tests.runtime.lab import Do, Done, Lab, Remember, effect
 from tests.support.proxy import Proxy
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 

@@ -13,7 +13,7 @@ from contracts.video_rental.videos import VideoRegistered
 from tests.runtime.doing import remember
 from tests.runtime.lab import Do, Done, Lab, Remember, effect
 from tests.support.proxy import Proxy
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.runtime.messaging import bus, consumers
 from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
 
-from tests.support.town import eventually
+from tests.support.system import eventually
 from workers.registry import worker
 from workers.runtime.projections import view as views
 from workers.runtime.projections.view import ViewRuntime

@@ -20,7 +20,7 @@ from ops.stack.servers import RabbitServer, start_all
 from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.proxy import Proxy
-from tests.support.town import Town, customer, eventually
+from tests.support.system import System, customer, eventually
 from workers.runtime.messaging.rpc import RpcReply
 
 CUSTOMERS, AT_ONCE = 150, 12
@@ -51,29 +51,29 @@ async def front(cluster: list[RabbitServer]) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def doubled(make_settings: MakeSettings, front: Proxy, cluster: list[RabbitServer]) -> AsyncIterator[Any]:
     """Opens towns with two of each context."""
-    opened: list[Town] = []
+    opened: list[System] = []
 
-    async def open_town(**more: Any) -> Town:
-        vhost = f"town-{uuid4().hex[:8]}"
+    async def open_system(**more: Any) -> System:
+        vhost = f"system-{uuid4().hex[:8]}"
         async with httpx.AsyncClient(base_url=cluster[0].api_url, trust_env=False, timeout=20) as api:
             (await api.put(f"/api/vhosts/{vhost}")).raise_for_status()
         patient = {"video_rental_payment_ms": 1200, "payments_provider_ms": 800}  # three nodes on this machine
         amqp = SecretStr(front.url + vhost)
         settings = await make_settings(**(patient | {"amqp_url": amqp, "asked_queue_type": "quorum"} | more))
-        town = await Town(settings, "video_rental").open()
-        opened.append(town)
-        await town.start(*town.names)
-        await town.start(*town.names, replica=SECOND)
-        return town
+        system = await System(settings, "video_rental").open()
+        opened.append(system)
+        await system.start(*system.names)
+        await system.start(*system.names, replica=SECOND)
+        return system
 
-    yield open_town
-    for town in opened:
-        await town.close()
+    yield open_system
+    for system in opened:
+        await system.close()
 
 
-async def leader_of_the_busiest(cluster: list[RabbitServer], town: Town) -> tuple[str, RabbitServer]:
+async def leader_of_the_busiest(cluster: list[RabbitServer], system: System) -> tuple[str, RabbitServer]:
     """The queue with the most publications, and the node that leads it."""
-    vhost = town.settings.amqp_url.get_secret_value().rpartition("/")[2]
+    vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
 
     async def busiest() -> dict[str, Any] | None:
         """Queues have been counted."""
@@ -88,19 +88,19 @@ async def leader_of_the_busiest(cluster: list[RabbitServer], town: Town) -> tupl
 
 
 async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any, cluster: list[RabbitServer]) -> None:
-    town: Town = await doubled()
-    video_id = await town.video(copies=CUSTOMERS)
+    system: System = await doubled()
+    video_id = await system.video(copies=CUSTOMERS)
     slots, booked, enough = asyncio.Semaphore(AT_ONCE), asyncio.Event(), asyncio.Event()
 
     async def book() -> tuple[UUID, RpcReply]:
         id = uuid4()
         async with slots:
-            reply = await town.until_done(town.booking(video_id, customer()), id=id, within=90)
+            reply = await system.until_done(system.booking(video_id, customer()), id=id, within=90)
         booked.set()
         return id, reply
 
     async def keep_booking() -> list[tuple[UUID, RpcReply]]:
-        """Until the leader is gone and the town works again."""
+        """Until the leader is gone and the system works again."""
         answers: list[tuple[UUID, RpcReply]] = []
         while not enough.is_set() and len(answers) < CUSTOMERS - AT_ONCE:
             answers += await asyncio.gather(*(book() for _ in range(AT_ONCE)))
@@ -108,41 +108,41 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
 
     customers = asyncio.create_task(keep_booking())
     await booked.wait()
-    _queue, leader = await leader_of_the_busiest(cluster, town)
+    _queue, leader = await leader_of_the_busiest(cluster, system)
     assert leader.pid
     psutil.Process(leader.pid).kill()
-    after = await town.until_done(town.booking(video_id, customer()), id=uuid4(), within=90)
+    after = await system.until_done(system.booking(video_id, customer()), id=uuid4(), within=90)
     enough.set()
     answers = await customers
-    await town.wait_until_idle(within=90)
+    await system.wait_until_idle(within=90)
 
-    rows = {row["rental_id"]: row for row in await checks.rentals_of(town, video_id)}
+    rows = {row["rental_id"]: row for row in await checks.rentals_of(system, video_id)}
     assert after.kind == "done"
     assert [problem for id, reply in answers if (problem := checks.untrue(reply, rows.get(id)))] == []
     assert len(answers) >= AT_ONCE
-    await eventually(lambda: _none(checks.discrepancies(town, video_id)), within=30)
+    await eventually(lambda: _none(checks.discrepancies(system, video_id)), within=30)
     leader.start(timeout=120)
 
 
 async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:
     patience = {"video_rental_payment_ms": 10_000, "payments_provider_ms": 5_000}
-    town: Town = await doubled(video_rental_pickup_hours=1 / 3600, **patience)
-    video_id = await town.video(copies=20)
+    system: System = await doubled(video_rental_pickup_hours=1 / 3600, **patience)
+    video_id = await system.video(copies=20)
 
-    replies = await asyncio.gather(*(town.until_done(town.booking(video_id), id=uuid4()) for _ in range(20)))
+    replies = await asyncio.gather(*(system.until_done(system.booking(video_id), id=uuid4()) for _ in range(20)))
     booked = {str(json.loads(reply.body)["rental_id"]) for reply in replies if reply.kind == "done"}
 
     async def all_given_up() -> bool:
-        rows = await checks.rentals_of(town, video_id)
+        rows = await checks.rentals_of(system, video_id)
         return all(row["status"] == "CANCELLED" for row in rows if str(row["rental_id"]) in booked)
 
     assert len(booked) > 10
     await eventually(all_given_up, within=40)
-    await town.wait_until_idle(within=40)
-    told = town.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
+    await system.wait_until_idle(within=40)
+    told = system.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
     ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in told})
     assert {ends[rental_id] for rental_id in booked} == {1}
-    assert await checks.discrepancies(town, video_id) == []
+    assert await checks.discrepancies(system, video_id) == []
 
 
 async def _none(found: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A town with the shop at work, whose books must balance when a file of stories is over."""
+"""A system with the shop at work, whose books must balance when a file of stories is over."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import pytest
 from contracts.base import Caller
 from tests.conftest import MakeSettings
 from tests.shop.selling import SHOP, discrepancies, ordered, product
-from tests.support.town import Town, customer
+from tests.support.system import System, customer
 
 QUICK = {"shop_preparing_seconds": 0, "shop_stock_ms": 1000}
 
 
 @asynccontextmanager
-async def town_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[Town]:
+async def system_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[System]:
     """Payments and the shop, in which an order was taken; `more` names further contexts."""
-    town = await Town(await make_settings(**QUICK, **settings), "shop").open()
-    await town.start("payments", *SHOP, *more)
-    await ordered(town, await product(town))
+    system = await System(await make_settings(**QUICK, **settings), "shop").open()
+    await system.start("payments", *SHOP, *more)
+    await ordered(system, await product(system))
     try:
-        yield town
-        assert await discrepancies(town) == []
+        yield system
+        assert await discrepancies(system) == []
     finally:
-        await town.close()
+        await system.close()
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """Shared by the stories of a file."""
-    async with town_with(make_settings) as running:
+    async with system_with(make_settings) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from contracts.shop.orders import CancelOrder, ConfirmPayment, ConfirmReceipt, P
 from contracts.shop.products import RegisterProduct, ShowProduct
 from contracts.transfers import ListTransfers
 from tests.support.elsewhere import lives_elsewhere
-from tests.support.town import STAFF, Town, customer, eventually
+from tests.support.system import STAFF, System, customer, eventually
 
 Thing = dict[str, Any]
 
@@ -23,21 +23,21 @@ SHOP = (PRODUCTS, ORDERS, DELIVERIES, SCREEN)
 # -- doing
 
 
-async def product(town: Town, *, stock: int = 10, price: int = 1000, name: str = "Teapot") -> UUID:
+async def product(system: System, *, stock: int = 10, price: int = 1000, name: str = "Teapot") -> UUID:
     """A product that orders has heard of."""
-    made = await town.done(RegisterProduct(name=name, price=price, stock=stock, caller=STAFF))
+    made = await system.done(RegisterProduct(name=name, price=price, stock=stock, caller=STAFF))
     product_id = UUID(made["product_id"])
-    if ORDERS in town.contexts:
-        await copied(town, product_id, 1)
+    if ORDERS in system.contexts:
+        await copied(system, product_id, 1)
     return product_id
 
 
-async def copied(town: Town, product_id: UUID, version: int) -> None:
+async def copied(system: System, product_id: UUID, version: int) -> None:
     """Wait until orders has this version of a product."""
 
     async def known() -> bool:
         query = "select 1 from shop_orders.products where product_id = $1 and version >= $2"
-        return bool(await town.rows(ORDERS, query, product_id, version))
+        return bool(await system.rows(ORDERS, query, product_id, version))
 
     await eventually(known)
 
@@ -46,10 +46,10 @@ def ordering(product_id: UUID, quantity: int = 1, member: Caller | None = None) 
     return PlaceOrder(product_id=product_id, quantity=quantity, caller=member or customer())
 
 
-async def ordered(town: Town, product_id: UUID, quantity: int = 1, member: Caller | None = None) -> Thing:
+async def ordered(system: System, product_id: UUID, quantity: int = 1, member: Caller | None = None) -> Thing:
     """An order that awaits its payment."""
-    order = await town.done(ordering(product_id, quantity, member))
-    return await until(town, order, status="AWAITING_PAYMENT")
+    order = await system.done(ordering(product_id, quantity, member))
+    return await until(system, order, status="AWAITING_PAYMENT")
 
 
 def confirm(order: Thing, amount: int | None = None, seller: Caller = STAFF) -> ConfirmPayment:
@@ -68,9 +68,9 @@ def receive(order: Thing, member: Caller) -> ConfirmReceipt:
     return ConfirmReceipt(order_id=order["order_id"], caller=member)
 
 
-async def fire(town: Town, order: Thing, topic: str) -> None:
+async def fire(system: System, order: Thing, topic: str) -> None:
     """Let the time of an order's timers of one kind be over."""
-    rows = await town.rows(
+    rows = await system.rows(
         ORDERS,
         """update shop_orders.inbox set due_at = now()
         where topic = $1 and state = 'waiting' and body::json ->> 'order_id' = $2 returning id""",
@@ -80,13 +80,13 @@ async def fire(town: Town, order: Thing, topic: str) -> None:
     assert rows
 
 
-async def expired(town: Town, order: Thing) -> Thing:
+async def expired(system: System, order: Thing) -> Thing:
     """The order, once its deadline has cancelled it."""
-    await fire(town, order, "shop.orders.expire_order")
-    return await until(town, order, status="ORDER_CANCELLED", cancelled_by="DEADLINE")
+    await fire(system, order, "shop.orders.expire_order")
+    return await until(system, order, status="ORDER_CANCELLED", cancelled_by="DEADLINE")
 
 
-async def settled(town: Town, message: Message, within: float = 20.0, id: UUID | None = None) -> tuple[str, Thing]:
+async def settled(system: System, message: Message, within: float = 20.0, id: UUID | None = None) -> tuple[str, Thing]:
     """Ask again and again until there is an outcome: its code (`done` or a refusal's) and its body.
 
     Under one `id` if it is given, as a patient client would; else each time as a new request.
@@ -94,7 +94,7 @@ async def settled(town: Town, message: Message, within: float = 20.0, id: UUID |
     found: list[tuple[str, Thing]] = []
 
     async def outcome() -> bool:
-        reply = await town.ask(message, id=id, within=1.5, budget=1.2)
+        reply = await system.ask(message, id=id, within=1.5, budget=1.2)
         body: Thing = json.loads(reply.body or b"{}")
         code = str(body["code"]) if reply.kind == "refused" else reply.kind
         found[:] = [(code, body)]
@@ -107,14 +107,14 @@ async def settled(town: Town, message: Message, within: float = 20.0, id: UUID |
 # -- looking
 
 
-async def order_of(town: Town, order: Thing | UUID) -> Thing:
+async def order_of(system: System, order: Thing | UUID) -> Thing:
     """An order as its writer sees it."""
     order_id = order["order_id"] if isinstance(order, dict) else order
-    return await town.done(ShowOrder(order_id=order_id, caller=STAFF))
+    return await system.done(ShowOrder(order_id=order_id, caller=STAFF))
 
 
-async def screen_of(town: Town, order: Thing) -> Thing:
-    return await town.done(ShowOrderStatus(order_id=order["order_id"], caller=STAFF))
+async def screen_of(system: System, order: Thing) -> Thing:
+    return await system.done(ShowOrderStatus(order_id=order["order_id"], caller=STAFF))
 
 
 def agrees(thing: Any, expected: Thing) -> bool:
@@ -125,21 +125,21 @@ def agrees(thing: Any, expected: Thing) -> bool:
     )
 
 
-async def until(town: Town, order: Thing, within: float = 15.0, **expected: Any) -> Thing:
+async def until(system: System, order: Thing, within: float = 15.0, **expected: Any) -> Thing:
     """The order as its writer sees it, once it has these fields."""
-    return await _once(town, ShowOrder(order_id=order["order_id"], caller=STAFF), within, expected)
+    return await _once(system, ShowOrder(order_id=order["order_id"], caller=STAFF), within, expected)
 
 
-async def shown(town: Town, order: Thing, within: float = 15.0, **expected: Any) -> Thing:
+async def shown(system: System, order: Thing, within: float = 15.0, **expected: Any) -> Thing:
     """The order on the one screen, once it has these fields."""
-    return await _once(town, ShowOrderStatus(order_id=order["order_id"], caller=STAFF), within, expected)
+    return await _once(system, ShowOrderStatus(order_id=order["order_id"], caller=STAFF), within, expected)
 
 
-async def _once(town: Town, query: Message, within: float, expected: Thing) -> Thing:
+async def _once(system: System, query: Message, within: float, expected: Thing) -> Thing:
     found: Thing = {}
 
     async def agreed() -> bool:
-        reply = await town.ask(query)
+        reply = await system.ask(query)
         found.clear()
         found.update(json.loads(reply.body or b"{}"))
         return reply.kind == "done" and agrees(found, expected)
@@ -151,33 +151,33 @@ async def _once(town: Town, query: Message, within: float, expected: Thing) -> T
     return found
 
 
-async def stock_of(town: Town, product_id: UUID) -> int:
-    found: int = (await town.done(ShowProduct(product_id=product_id)))["stock"]
+async def stock_of(system: System, product_id: UUID) -> int:
+    found: int = (await system.done(ShowProduct(product_id=product_id)))["stock"]
     return found
 
 
-async def transfer_of(town: Town, order: Thing) -> Thing | None:
+async def transfer_of(system: System, order: Thing) -> Thing | None:
     """Payments' record of an order's transfer."""
-    page = await town.done(ListTransfers(limit=200))
+    page = await system.done(ListTransfers(limit=200))
     return next((one for one in page["items"] if one["order_id"] == order["order_id"]), None)
 
 
-async def told_of(town: Town, order: Thing, context: str = ORDERS) -> list[str]:
+async def told_of(system: System, order: Thing, context: str = ORDERS) -> list[str]:
     """The names of a context's events about one order, in the order of their versions, once all are told."""
-    await town.all_told(context)
+    await system.all_told(context)
     news = {
         body["version"]: topic
-        for topic, body in town.news
+        for topic, body in system.news
         if body.get("order_id") == order["order_id"] and topic.rpartition(".")[0] == context
     }
     return [news[version].rpartition(".")[2] for version in sorted(news)]
 
 
-async def discrepancies(town: Town) -> list[str]:
-    """Whatever does not fit in a quiet town: stock, transfers, deliveries, and the screen against orders."""
-    await town.wait_until_idle(within=40)
-    checks = [check for check in CHECKS if not lives_elsewhere(town, check[2])]
-    return [f"{what}: {dict(row)}" for what, context, query in checks for row in await town.rows(context, query)]
+async def discrepancies(system: System) -> list[str]:
+    """Whatever does not fit in a quiet system: stock, transfers, deliveries, and the screen against orders."""
+    await system.wait_until_idle(within=40)
+    checks = [check for check in CHECKS if not lives_elsewhere(system, check[2])]
+    return [f"{what}: {dict(row)}" for what, context, query in checks for row in await system.rows(context, query)]
 
 
 CHECKS = (

@@ -16,7 +16,7 @@ from ops.audit import audit, pending_work
 from ops.stories import shop as story
 from ops.stories.stage import Line, Stage, issuer
 from tests.conftest import MakeSettings
-from tests.shop.conftest import town_with
+from tests.shop.conftest import system_with
 from tests.shop.selling import (
     ORDERS,
     Thing,
@@ -29,7 +29,7 @@ from tests.shop.selling import (
     revive,
     until,
 )
-from tests.support.town import Town, contexts_of, customer
+from tests.support.system import System, contexts_of, customer
 from workers.registry import CONTEXTS
 
 KEY = SecretStr("a key of more than thirty-two bytes, for tests")
@@ -38,42 +38,42 @@ AWAY = set(CONTEXTS) - set(contexts_of("shop"))
 
 @dataclass(frozen=True)
 class Shop:
-    """A quiet town, and an order of each kind in it."""
+    """A quiet system, and an order of each kind in it."""
 
-    town: Town
+    system: System
     orders: dict[str, Thing]
 
     async def audit(self) -> dict[str, list[str]]:
-        return await audit(self.town.settings, without=AWAY)
+        return await audit(self.system.settings, without=AWAY)
 
 
-async def one_of_each(town: Town) -> dict[str, Thing]:
+async def one_of_each(system: System) -> dict[str, Thing]:
     kim = customer()
-    product_id, nothing = await product(town, stock=10), await product(town, stock=0)
+    product_id, nothing = await product(system, stock=10), await product(system, stock=0)
     kinds = ("awaiting", "delivering", "closed", "cancelled", "late", "revived")
-    orders = {kind: await ordered(town, product_id, 2, kim) for kind in kinds}
-    orders["out"] = await ordered(town, nothing, 1, kim)
+    orders = {kind: await ordered(system, product_id, 2, kim) for kind in kinds}
+    orders["out"] = await ordered(system, nothing, 1, kim)
     for order in orders.values():
-        await until(town, order, status="AWAITING_PAYMENT")
-    await town.refused(confirm(orders["out"]))
-    await town.done(cancel(orders["cancelled"], kim))
+        await until(system, order, status="AWAITING_PAYMENT")
+    await system.refused(confirm(orders["out"]))
+    await system.done(cancel(orders["cancelled"], kim))
     for kind in ("late", "revived"):
-        await expired(town, orders[kind])
-    await town.refused(confirm(orders["late"]))
-    await town.done(revive(orders["revived"]))
+        await expired(system, orders[kind])
+    await system.refused(confirm(orders["late"]))
+    await system.done(revive(orders["revived"]))
     for kind in ("delivering", "closed", "revived"):
-        await town.done(confirm(orders[kind]))
-        await until(town, orders[kind], status="DELIVERING")
-    await town.done(receive(orders["closed"], kim))
+        await system.done(confirm(orders[kind]))
+        await until(system, orders[kind], status="DELIVERING")
+    await system.done(receive(orders["closed"], kim))
     return orders
 
 
 @pytest.fixture(scope="module")
 async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
-    async with town_with(make_settings, "journal", jwt_key=KEY, gateway_rate=0) as town:
-        orders = await one_of_each(town)
-        assert await pending_work(town.settings, 20, without=AWAY) == []
-        yield Shop(town, orders)
+    async with system_with(make_settings, "journal", jwt_key=KEY, gateway_rate=0) as system:
+        orders = await one_of_each(system)
+        assert await pending_work(system.settings, 20, without=AWAY) == []
+        yield Shop(system, orders)
 
 
 @pytest.fixture(autouse=True)
@@ -226,10 +226,10 @@ CASES = {
 async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
     ids = {kind: order["order_id"] for kind, order in shop.orders.items()}
     invariant, said, spoil, mend = (text.format(**ids) for text in CASES[case])
-    await shop.town.rows(ORDERS, spoil)
+    await shop.system.rows(ORDERS, spoil)
 
     found = await shop.audit()
-    await shop.town.rows(ORDERS, mend)
+    await shop.system.rows(ORDERS, mend)
 
     assert [line for line in found[invariant] if said in line], found
 
@@ -237,8 +237,8 @@ async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
 async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
     """Over HTTP, after all the mending; twice, and at once: it may be played again and again."""
     lines: list[Line] = []
-    settings = shop.town.settings
-    door = httpx.ASGITransport(build(shop.town._asker, settings))
+    settings = shop.system.settings
+    door = httpx.ASGITransport(build(shop.system._asker, settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
         stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
         await asyncio.gather(*map(story.play, stories))

@@ -29,177 +29,179 @@ from tests.shop.selling import (
     transfer_of,
     until,
 )
-from tests.support.town import STAFF, Town, customer, eventually
+from tests.support.system import STAFF, System, customer, eventually
 
 ANOTHER_SELLER = Caller(member_id="han", role="operator")
 
 
-async def deliveries_of(town: Town, *orders: Thing) -> int:
+async def deliveries_of(system: System, *orders: Thing) -> int:
     ids = [order["order_id"] for order in orders]
-    row = await town.one(
+    row = await system.one(
         DELIVERIES, "select count(*) from shop_deliveries.deliveries where order_id = any($1::uuid[])", ids
     )
     count: int = row["count"]
     return count
 
 
-async def test_another_amount_changes_nothing(town: Town) -> None:
-    product_id = await product(town, price=1000)
-    order = await ordered(town, product_id, 2)
+async def test_another_amount_changes_nothing(system: System) -> None:
+    product_id = await product(system, price=1000)
+    order = await ordered(system, product_id, 2)
 
-    refusal = await town.refused(confirm(order, amount=1999))
+    refusal = await system.refused(confirm(order, amount=1999))
 
     assert (refusal["code"], refusal["expected"]) == ("amount_mismatch", 2000)
-    assert await order_of(town, order) == order
-    assert await stock_of(town, product_id) == 10
+    assert await order_of(system, order) == order
+    assert await stock_of(system, product_id) == 10
 
 
 @pytest.mark.parametrize("stock", [0, 2])
-async def test_less_than_the_quantity_is_out_of_stock_and_nothing_is_taken_or_delivered(town: Town, stock: int) -> None:
-    product_id = await product(town, stock=stock)
-    order = await ordered(town, product_id, 3)
+async def test_less_than_the_quantity_is_out_of_stock_and_nothing_is_taken_or_delivered(
+    system: System, stock: int
+) -> None:
+    product_id = await product(system, stock=stock)
+    order = await ordered(system, product_id, 3)
 
-    refusal = await town.refused(confirm(order))
-    again = await town.refused(confirm(order))
-    await town.wait_until_idle()
+    refusal = await system.refused(confirm(order))
+    again = await system.refused(confirm(order))
+    await system.wait_until_idle()
 
     assert (refusal["code"], refusal["current_status"]) == ("out_of_stock", "PAYMENT_CANCELLED")
     assert (again["code"], again["allowed_actions"]) == ("out_of_stock", ["revival"])
-    cancelled = await order_of(town, order)
+    cancelled = await order_of(system, order)
     assert (cancelled["status"], cancelled["reason"], cancelled["delivery"]) == (
         "PAYMENT_CANCELLED",
         "out_of_stock",
         None,
     )
-    transfer = await transfer_of(town, order)
+    transfer = await transfer_of(system, order)
     assert transfer is not None
     assert (transfer["status"], transfer["refund_owed"]) == ("TRANSFER_CANCELLED", True)
     assert cancelled["transfer"]["refund_owed"] is True
-    assert await stock_of(town, product_id) == stock
-    assert await deliveries_of(town, order) == 0
-    assert (await town.refused(cancel(order)))["code"] == "wrong_state"
+    assert await stock_of(system, product_id) == stock
+    assert await deliveries_of(system, order) == 0
+    assert (await system.refused(cancel(order)))["code"] == "wrong_state"
 
 
-async def test_a_round_that_found_no_stock_is_closed_for_good_and_the_next_one_takes(town: Town) -> None:
-    product_id = await product(town, stock=1)
-    order = await ordered(town, product_id, 3)
-    await town.refused(confirm(order))
-    await town.wait_until_idle()
-    closed = await town.one(
+async def test_a_round_that_found_no_stock_is_closed_for_good_and_the_next_one_takes(system: System) -> None:
+    product_id = await product(system, stock=1)
+    order = await ordered(system, product_id, 3)
+    await system.refused(confirm(order))
+    await system.wait_until_idle()
+    closed = await system.one(
         PRODUCTS, "select state, returned from shop_products.takes where order_id = $1", order["order_id"]
     )
-    await town.done(RestockProduct(product_id=product_id, quantity=9))
+    await system.done(RestockProduct(product_id=product_id, quantity=9))
 
-    revived = await town.done(revive(order))
-    confirmed = await town.done(confirm(order, amount=3000))
+    revived = await system.done(revive(order))
+    confirmed = await system.done(confirm(order, amount=3000))
 
     assert tuple(closed) == ("RETURNED", 0)
-    assert [body["quantity"] for body in town.said("shop.products.stock_returned")][-1] == 0
+    assert [body["quantity"] for body in system.said("shop.products.stock_returned")][-1] == 0
     assert (revived["status"], revived["round"], revived["cancelled_by"]) == ("AWAITING_PAYMENT", 2, None)
     assert (confirmed["status"], confirmed["round"]) == ("PAYMENT_CONFIRMED", 2)
-    assert await stock_of(town, product_id) == 7
-    await until(town, order, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED", "refund_owed": False})
+    assert await stock_of(system, product_id) == 7
+    await until(system, order, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED", "refund_owed": False})
 
 
-async def test_confirmed_by_two_sellers_twenty_times_at_once_is_one_decrement_and_one_delivery(town: Town) -> None:
-    product_id = await product(town, stock=10)
-    order = await ordered(town, product_id, 4)
+async def test_confirmed_by_two_sellers_twenty_times_at_once_is_one_decrement_and_one_delivery(system: System) -> None:
+    product_id = await product(system, stock=10)
+    order = await ordered(system, product_id, 4)
     wishes = [confirm(order, seller=seller) for seller in (STAFF, ANOTHER_SELLER) for _ in range(10)]
 
-    outcomes = await asyncio.gather(*(settled(town, wish) for wish in wishes))
-    await town.wait_until_idle()
+    outcomes = await asyncio.gather(*(settled(system, wish) for wish in wishes))
+    await system.wait_until_idle()
 
     assert {code for code, _ in outcomes} == {"done"}
-    assert await stock_of(town, product_id) == 6
-    assert await deliveries_of(town, order) == 1
-    taken = [body for body in town.said("shop.products.stock_taken") if body["order_id"] == order["order_id"]]
+    assert await stock_of(system, product_id) == 6
+    assert await deliveries_of(system, order) == 1
+    taken = [body for body in system.said("shop.products.stock_taken") if body["order_id"] == order["order_id"]]
     assert {body["version"] for body in taken} == {2}
-    assert (await told_of(town, order)).count("payment_confirmed") == 1
+    assert (await told_of(system, order)).count("payment_confirmed") == 1
 
 
-async def test_confirming_what_is_confirmed_is_answered_with_the_order_as_it_is(town: Town) -> None:
-    order = await ordered(town, await product(town), 1)
+async def test_confirming_what_is_confirmed_is_answered_with_the_order_as_it_is(system: System) -> None:
+    order = await ordered(system, await product(system), 1)
     request_id = uuid4()
-    first = await town.done(confirm(order), id=request_id)
-    delivering = await until(town, order, status="DELIVERING", delivery={"status": "DELIVERING"})
+    first = await system.done(confirm(order), id=request_id)
+    delivering = await until(system, order, status="DELIVERING", delivery={"status": "DELIVERING"})
 
-    again = await town.done(confirm(order))
-    repeated = await town.done(confirm(order), id=request_id)
+    again = await system.done(confirm(order))
+    repeated = await system.done(confirm(order), id=request_id)
 
     assert again == delivering
     assert repeated == first
 
 
-async def test_of_ten_orders_at_once_as_many_are_confirmed_as_there_is_stock_for(town: Town) -> None:
-    product_id = await product(town, stock=7)
-    orders = [await ordered(town, product_id, 2) for _ in range(10)]
+async def test_of_ten_orders_at_once_as_many_are_confirmed_as_there_is_stock_for(system: System) -> None:
+    product_id = await product(system, stock=7)
+    orders = [await ordered(system, product_id, 2) for _ in range(10)]
 
-    outcomes = await asyncio.gather(*(settled(town, confirm(order)) for order in orders))
-    await town.wait_until_idle()
+    outcomes = await asyncio.gather(*(settled(system, confirm(order)) for order in orders))
+    await system.wait_until_idle()
 
     assert sorted(code for code, _ in outcomes) == ["done"] * 3 + ["out_of_stock"] * 7
-    assert await stock_of(town, product_id) == 1
-    assert await deliveries_of(town, *orders) == 3
+    assert await stock_of(system, product_id) == 1
+    assert await deliveries_of(system, *orders) == 3
 
 
-async def test_of_a_cancellation_and_a_confirmation_in_the_same_instant_exactly_one_wins(town: Town) -> None:
-    product_id = await product(town, stock=100)
+async def test_of_a_cancellation_and_a_confirmation_in_the_same_instant_exactly_one_wins(system: System) -> None:
+    product_id = await product(system, stock=100)
     kim = customer()
-    orders = [await ordered(town, product_id, 1, kim) for _ in range(12)]
+    orders = [await ordered(system, product_id, 1, kim) for _ in range(12)]
 
     async def rivals(order: Thing) -> tuple[str, str]:
         wishes: list[Any] = [confirm(order), cancel(order, kim)]
-        (confirmed, _), (cancelled, _) = await asyncio.gather(*(settled(town, wish) for wish in wishes))
+        (confirmed, _), (cancelled, _) = await asyncio.gather(*(settled(system, wish) for wish in wishes))
         return confirmed, cancelled
 
     outcomes = await asyncio.gather(*(rivals(order) for order in orders))
-    await town.wait_until_idle()
+    await system.wait_until_idle()
 
     assert set(outcomes) <= {("done", "wrong_state"), ("wrong_state", "done")}
     for order, (confirmed, _) in zip(orders, outcomes, strict=True):
         won = confirmed == "done"
         expected = {"status": "TRANSFER_CONFIRMED" if won else "TRANSFER_CANCELLED", "refund_owed": not won}
-        await until(town, order, status="DELIVERING" if won else "ORDER_CANCELLED", transfer=expected)
+        await until(system, order, status="DELIVERING" if won else "ORDER_CANCELLED", transfer=expected)
     won_by_sellers = sum(confirmed == "done" for confirmed, _ in outcomes)
-    assert await stock_of(town, product_id) == 100 - won_by_sellers
-    assert await deliveries_of(town, *orders) == won_by_sellers
+    assert await stock_of(system, product_id) == 100 - won_by_sellers
+    assert await deliveries_of(system, *orders) == won_by_sellers
 
 
-async def test_money_for_an_order_that_its_buyer_has_cancelled_is_owed_back(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    await town.done(cancel(order, kim))
+async def test_money_for_an_order_that_its_buyer_has_cancelled_is_owed_back(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    await system.done(cancel(order, kim))
 
-    refusals = [await town.refused(confirm(order)) for _ in range(2)]
+    refusals = [await system.refused(confirm(order)) for _ in range(2)]
 
     assert [refusal["code"] for refusal in refusals] == ["wrong_state"] * 2
-    await until(town, order, status="ORDER_CANCELLED", transfer={"refund_owed": True})
-    await town.wait_until_idle()
-    assert (await told_of(town, order))[-2:] == ["order_cancelled", "late_transfer_noted"]
-    assert (await town.refused(revive(order)))["code"] == "wrong_state"
+    await until(system, order, status="ORDER_CANCELLED", transfer={"refund_owed": True})
+    await system.wait_until_idle()
+    assert (await told_of(system, order))[-2:] == ["order_cancelled", "late_transfer_noted"]
+    assert (await system.refused(revive(order)))["code"] == "wrong_state"
 
 
-async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(town: Town) -> None:
-    order = await ordered(town, await product(town), 1)
-    await town.done(confirm(order))
-    await until(town, order, status="DELIVERING")
-    said = town.said("shop.orders.payment_confirmed")
+async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(system: System) -> None:
+    order = await ordered(system, await product(system), 1)
+    await system.done(confirm(order))
+    await until(system, order, status="DELIVERING")
+    said = system.said("shop.orders.payment_confirmed")
     news = next(body for body in said if body["order_id"] == order["order_id"])
 
     event = PaymentConfirmed(**news)
-    await tell(town, event, event)
-    await town.wait_until_idle()
+    await tell(system, event, event)
+    await system.wait_until_idle()
 
-    assert await deliveries_of(town, order) == 1
-    assert await told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
-    listed = (await town.done(ListDeliveries(limit=200)))["items"]
+    assert await deliveries_of(system, order) == 1
+    assert await told_of(system, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
+    listed = (await system.done(ListDeliveries(limit=200)))["items"]
     assert len([one for one in listed if one["order_id"] == order["order_id"]]) == 1
 
 
-async def test_what_a_seller_said_is_kept_without_being_told(town: Town) -> None:
-    order = await ordered(town, await product(town, price=700), 1)
-    await town.done(confirm(order, amount=700, seller=ANOTHER_SELLER))
+async def test_what_a_seller_said_is_kept_without_being_told(system: System) -> None:
+    order = await ordered(system, await product(system, price=700), 1)
+    await system.done(confirm(order, amount=700, seller=ANOTHER_SELLER))
 
-    kept = await town.one(
+    kept = await system.one(
         "shop.orders",
         "select round, seller, amount, depositor from shop_orders.confirmations where order_id = $1",
         order["order_id"],
@@ -208,7 +210,7 @@ async def test_what_a_seller_said_is_kept_without_being_told(town: Town) -> None
     assert tuple(kept) == (1, "han", 700, "Kim")
 
     async def told() -> bool:
-        return "payment_confirmed" in await told_of(town, order)
+        return "payment_confirmed" in await told_of(system, order)
 
     await eventually(told)
-    assert not [body for _, body in town.news if "Kim" in str(body)]
+    assert not [body for _, body in system.news if "Kim" in str(body)]

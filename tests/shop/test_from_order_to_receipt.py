@@ -28,22 +28,22 @@ from tests.shop.selling import (
     transfer_of,
     until,
 )
-from tests.support.town import STAFF, Town, customer
+from tests.support.system import STAFF, System, customer
 
 
-async def test_an_order_goes_all_the_way(town: Town, kim: Caller) -> None:
-    product_id = await product(town, stock=5, price=2500)
+async def test_an_order_goes_all_the_way(system: System, kim: Caller) -> None:
+    product_id = await product(system, stock=5, price=2500)
 
-    placed = await town.done(ordering(product_id, 2, kim))
-    await until(town, placed, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
-    confirmed = await town.done(confirm(placed, amount=5000))
-    delivering = await until(town, placed, status="DELIVERING", delivery={"status": "DELIVERING"})
-    closed = await town.done(receive(placed, kim))
+    placed = await system.done(ordering(product_id, 2, kim))
+    await until(system, placed, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
+    confirmed = await system.done(confirm(placed, amount=5000))
+    delivering = await until(system, placed, status="DELIVERING", delivery={"status": "DELIVERING"})
+    closed = await system.done(receive(placed, kim))
 
     assert (placed["status"], placed["unit_price"], placed["total"]) == ("ORDER_PLACED", 2500, 5000)
     assert (confirmed["status"], delivering["round"], closed["status"]) == ("PAYMENT_CONFIRMED", 1, "CLOSED")
-    assert await stock_of(town, product_id) == 3
-    assert await told_of(town, placed) == [
+    assert await stock_of(system, product_id) == 3
+    assert await told_of(system, placed) == [
         "order_placed",
         "payment_awaited",
         "confirmation_started",
@@ -52,137 +52,137 @@ async def test_an_order_goes_all_the_way(town: Town, kim: Caller) -> None:
         "order_delivering",
         "order_closed",
     ]
-    await town.wait_until_idle()
-    assert await told_of(town, placed, DELIVERIES) == ["delivery_prepared", "delivery_started", "delivery_completed"]
-    assert await told_of(town, placed, "payments") == ["transfer_awaited", "transfer_confirmed"]
-    transfer = await transfer_of(town, placed)
+    await system.wait_until_idle()
+    assert await told_of(system, placed, DELIVERIES) == ["delivery_prepared", "delivery_started", "delivery_completed"]
+    assert await told_of(system, placed, "payments") == ["transfer_awaited", "transfer_confirmed"]
+    transfer = await transfer_of(system, placed)
     assert transfer is not None
     assert (transfer["status"], transfer["refund_owed"]) == ("TRANSFER_CONFIRMED", False)
 
 
-async def test_every_event_about_an_order_says_where_it_stands(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    await town.done(confirm(order))
-    await until(town, order, status="DELIVERING")
-    await town.wait_until_idle()
+async def test_every_event_about_an_order_says_where_it_stands(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    await system.done(confirm(order))
+    await until(system, order, status="DELIVERING")
+    await system.wait_until_idle()
 
-    news = [(topic, body) for topic, body in town.news if body.get("order_id") == order["order_id"]]
+    news = [(topic, body) for topic, body in system.news if body.get("order_id") == order["order_id"]]
 
     assert {topic.rpartition(".")[0] for topic, _ in news} == {"shop.orders", "shop.products", DELIVERIES, "payments"}
     assert all(body["order_status"] for _, body in news)
     assert {body["order_status"] for topic, body in news if topic == "shop.products.stock_taken"} == {"CONFIRMING"}
 
 
-async def test_the_transfer_is_written_by_orders_from_settings(town: Town, kim: Caller) -> None:
-    order = await town.done(ordering(await product(town), 1, kim))
+async def test_the_transfer_is_written_by_orders_from_settings(system: System, kim: Caller) -> None:
+    order = await system.done(ordering(await product(system), 1, kim))
 
     transfer = order["transfer"]
 
-    assert transfer["bank_account"] == town.settings.shop_bank_account
+    assert transfer["bank_account"] == system.settings.shop_bank_account
     assert transfer["reference"] == f"YK-{order['order_id'][:8].upper()}"
-    row = await town.one(
+    row = await system.one(
         "shop.orders",
         """select extract(epoch from transfer_deadline - created_at) / 3600 as hours from shop_orders.orders
         where order_id = $1""",
         order["order_id"],
     )
-    assert row["hours"] == town.settings.shop_transfer_hours
+    assert row["hours"] == system.settings.shop_transfer_hours
 
 
-async def test_the_price_is_kept_at_ordering(town: Town, kim: Caller) -> None:
-    product_id = await product(town, price=1000)
-    order = await ordered(town, product_id, 3, kim)
+async def test_the_price_is_kept_at_ordering(system: System, kim: Caller) -> None:
+    product_id = await product(system, price=1000)
+    order = await ordered(system, product_id, 3, kim)
 
-    await town.done(ChangeProduct(product_id=product_id, price=9000))
-    await copied(town, product_id, 2)
+    await system.done(ChangeProduct(product_id=product_id, price=9000))
+    await copied(system, product_id, 2)
 
-    assert (await town.done(confirm(order, amount=3000)))["total"] == 3000
-    assert (await town.done(ordering(product_id, 1, kim)))["unit_price"] == 9000
+    assert (await system.done(confirm(order, amount=3000)))["total"] == 3000
+    assert (await system.done(ordering(product_id, 1, kim)))["unit_price"] == 9000
 
 
-async def test_stock_is_not_looked_at_when_ordering(town: Town) -> None:
-    order = await town.done(ordering(await product(town, stock=0), 100))
+async def test_stock_is_not_looked_at_when_ordering(system: System) -> None:
+    order = await system.done(ordering(await product(system, stock=0), 100))
 
     assert order["status"] == "ORDER_PLACED"
 
 
-async def test_a_retired_product_is_not_sold_and_an_unknown_one_is_not_found(town: Town) -> None:
-    product_id = await product(town)
-    await town.done(ChangeProduct(product_id=product_id, status=ProductStatus.RETIRED))
-    await copied(town, product_id, 2)
+async def test_a_retired_product_is_not_sold_and_an_unknown_one_is_not_found(system: System) -> None:
+    product_id = await product(system)
+    await system.done(ChangeProduct(product_id=product_id, status=ProductStatus.RETIRED))
+    await copied(system, product_id, 2)
 
-    retired = await town.refused(ordering(product_id))
-    unknown = await town.refused(ordering(uuid4()))
+    retired = await system.refused(ordering(product_id))
+    unknown = await system.refused(ordering(uuid4()))
 
     assert (retired["code"], unknown["code"]) == ("product_not_on_sale", "not_found")
 
 
-async def test_an_order_of_a_product_that_was_retired_since_is_still_delivered(town: Town) -> None:
-    product_id = await product(town, stock=1)
-    order = await ordered(town, product_id)
-    await town.done(ChangeProduct(product_id=product_id, status=ProductStatus.RETIRED))
+async def test_an_order_of_a_product_that_was_retired_since_is_still_delivered(system: System) -> None:
+    product_id = await product(system, stock=1)
+    order = await ordered(system, product_id)
+    await system.done(ChangeProduct(product_id=product_id, status=ProductStatus.RETIRED))
 
-    await town.done(confirm(order))
+    await system.done(confirm(order))
 
-    await until(town, order, status="DELIVERING")
+    await until(system, order, status="DELIVERING")
 
 
-async def test_a_delivery_of_goods_raises_the_stock(town: Town) -> None:
-    product_id = await product(town, stock=1)
+async def test_a_delivery_of_goods_raises_the_stock(system: System) -> None:
+    product_id = await product(system, stock=1)
 
-    restocked = await town.done(RestockProduct(product_id=product_id, quantity=4))
+    restocked = await system.done(RestockProduct(product_id=product_id, quantity=4))
 
     assert (restocked["stock"], restocked["version"]) == (5, 2)
-    assert (await town.refused(RestockProduct(product_id=uuid4(), quantity=4)))["code"] == "not_found"
+    assert (await system.refused(RestockProduct(product_id=uuid4(), quantity=4)))["code"] == "not_found"
 
 
 @pytest.mark.parametrize("whose", ["the buyer's", "the seller's"])
-async def test_before_confirmation_an_order_can_be_cancelled(town: Town, kim: Caller, whose: str) -> None:
-    order = await ordered(town, await product(town), 1, kim)
+async def test_before_confirmation_an_order_can_be_cancelled(system: System, kim: Caller, whose: str) -> None:
+    order = await ordered(system, await product(system), 1, kim)
     caller = kim if whose == "the buyer's" else STAFF
 
-    cancelled = await town.done(cancel(order, caller, "changed my mind"))
-    again = await town.done(cancel(order, caller))
+    cancelled = await system.done(cancel(order, caller, "changed my mind"))
+    again = await system.done(cancel(order, caller))
 
     assert (cancelled["status"], cancelled["reason"]) == ("ORDER_CANCELLED", "changed my mind")
     assert cancelled["cancelled_by"] == ("MEMBER" if caller is kim else "STAFF")
     assert again == cancelled
-    await until(town, order, transfer={"status": "TRANSFER_CANCELLED", "refund_owed": False})
+    await until(system, order, transfer={"status": "TRANSFER_CANCELLED", "refund_owed": False})
 
 
-async def test_after_confirmation_it_cannot_and_the_answer_says_where_it_stands(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    await town.done(confirm(order))
-    await until(town, order, status="DELIVERING")
+async def test_after_confirmation_it_cannot_and_the_answer_says_where_it_stands(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    await system.done(confirm(order))
+    await until(system, order, status="DELIVERING")
 
-    refusal = await town.refused(cancel(order, kim))
+    refusal = await system.refused(cancel(order, kim))
 
     assert (refusal["code"], refusal["current_status"]) == ("wrong_state", "DELIVERING")
     assert refusal["allowed_actions"] == ["receipt-confirmation"]
 
 
 async def test_the_receipt_is_confirmed_by_the_buyer_only_and_only_once_it_is_on_its_way(
-    town: Town, kim: Caller, lee: Caller
+    system: System, kim: Caller, lee: Caller
 ) -> None:
-    order = await ordered(town, await product(town), 1, kim)
+    order = await ordered(system, await product(system), 1, kim)
 
-    too_early = await town.refused(receive(order, kim))
-    await town.done(confirm(order))
-    await until(town, order, status="DELIVERING")
-    others = [await town.refused(receive(order, who)) for who in (lee, STAFF)]
-    closed = await town.done(receive(order, kim))
-    again = await town.done(receive(order, kim))
+    too_early = await system.refused(receive(order, kim))
+    await system.done(confirm(order))
+    await until(system, order, status="DELIVERING")
+    others = [await system.refused(receive(order, who)) for who in (lee, STAFF)]
+    closed = await system.done(receive(order, kim))
+    again = await system.done(receive(order, kim))
 
     assert (too_early["code"], too_early["current_status"]) == ("wrong_state", "AWAITING_PAYMENT")
     assert [refusal["code"] for refusal in others] == ["not_found"] * 2
     assert (closed["status"], again["version"]) == ("CLOSED", closed["version"])
 
 
-async def test_what_nobody_confirms_is_closed_by_its_timer(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    await town.done(confirm(order))
-    delivering = await until(town, order, status="DELIVERING")
-    days = await town.one(
+async def test_what_nobody_confirms_is_closed_by_its_timer(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    await system.done(confirm(order))
+    delivering = await until(system, order, status="DELIVERING")
+    days = await system.one(
         "shop.orders",
         """select extract(epoch from i.due_at - o.modified_at) / 86400 as timer,
              extract(epoch from o.receipt_deadline - o.modified_at) / 86400 as deadline
@@ -191,41 +191,41 @@ async def test_what_nobody_confirms_is_closed_by_its_timer(town: Town, kim: Call
         order["order_id"],
     )
 
-    await fire(town, order, "shop.orders.close_order")
-    closed = await until(town, order, status="CLOSED", reason="receipt_not_confirmed")
+    await fire(system, order, "shop.orders.close_order")
+    closed = await until(system, order, status="CLOSED", reason="receipt_not_confirmed")
 
     assert (days["timer"], days["deadline"]) == (14, 14)
     assert closed["version"] == delivering["version"] + 1
-    assert (await town.done(receive(order, kim)))["version"] == closed["version"]
+    assert (await system.done(receive(order, kim)))["version"] == closed["version"]
 
 
-async def test_other_peoples_orders_are_not_found(town: Town, kim: Caller, lee: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
+async def test_other_peoples_orders_are_not_found(system: System, kim: Caller, lee: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
     wishes = [ShowOrder(order_id=order["order_id"], caller=lee), cancel(order, lee), receive(order, lee)]
     unknown = {"order_id": str(uuid4())}
     wishes += [confirm(unknown), revive(unknown), cancel(unknown)]
 
-    refusals = [await town.refused(wish) for wish in wishes]
+    refusals = [await system.refused(wish) for wish in wishes]
 
     assert {refusal["code"] for refusal in refusals} == {"not_found"}
-    assert (await town.done(ListOrders(member_id=lee.member_id)))["items"] == []
-    mine = (await town.done(ListOrders(member_id=kim.member_id)))["items"]
-    assert mine == [await order_of(town, order)]
+    assert (await system.done(ListOrders(member_id=lee.member_id)))["items"] == []
+    mine = (await system.done(ListOrders(member_id=kim.member_id)))["items"]
+    assert mine == [await order_of(system, order)]
 
 
-async def test_orders_and_deliveries_are_listed_by_status_newest_first_page_by_page(town: Town) -> None:
+async def test_orders_and_deliveries_are_listed_by_status_newest_first_page_by_page(system: System) -> None:
     kim = customer()
-    product_id = await product(town)
-    made = [await town.done(ordering(product_id, 1, kim)) for _ in range(3)]
-    await town.done(confirm(made[0]))
-    await shown(town, made[0], status="DELIVERING")
+    product_id = await product(system)
+    made = [await system.done(ordering(product_id, 1, kim)) for _ in range(3)]
+    await system.done(confirm(made[0]))
+    await shown(system, made[0], status="DELIVERING")
 
-    first = await town.done(ListOrders(member_id=kim.member_id, limit=2))
-    rest = await town.done(ListOrders(member_id=kim.member_id, limit=2, cursor=first["next_cursor"]))
-    delivering = await town.done(ListDeliveries(status="DELIVERING", limit=1))
+    first = await system.done(ListOrders(member_id=kim.member_id, limit=2))
+    rest = await system.done(ListOrders(member_id=kim.member_id, limit=2, cursor=first["next_cursor"]))
+    delivering = await system.done(ListDeliveries(status="DELIVERING", limit=1))
 
     listed = [order["order_id"] for order in first["items"] + rest["items"]]
     assert listed == [order["order_id"] for order in reversed(made)]
     assert rest["next_cursor"] is None
     assert [one["order_id"] for one in delivering["items"]] == [made[0]["order_id"]]
-    assert (await town.done(ListDeliveries(status="PREPARING")))["items"] == []
+    assert (await system.done(ListDeliveries(status="PREPARING")))["items"] == []

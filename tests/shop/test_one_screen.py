@@ -15,7 +15,7 @@ from contracts.shop.products import ChangeProduct
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
 from tests.flows.renting import tell
-from tests.shop.conftest import town_with
+from tests.shop.conftest import system_with
 from tests.shop.selling import (
     DELIVERIES,
     ORDERS,
@@ -35,7 +35,7 @@ from tests.shop.selling import (
     shown,
 )
 from tests.support.elsewhere import rows_of
-from tests.support.town import STAFF, Town
+from tests.support.system import STAFF, System
 from workers.runtime.projections.rebuild import rebuild
 from workers.shop.order_status import worker as order_status
 
@@ -56,9 +56,9 @@ WHOLE_WAY = [
 
 
 @pytest.fixture(scope="module")
-async def town(make_settings: MakeSettings) -> AsyncIterator[Town]:
+async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """With the journal, from which a view is rebuilt."""
-    async with town_with(make_settings, "journal") as running:
+    async with system_with(make_settings, "journal") as running:
         yield running
 
 
@@ -66,15 +66,15 @@ def told(entry: Thing) -> list[str]:
     return [line["what"] for line in entry["timeline"]]
 
 
-async def test_it_shows_everything_about_an_order_and_what_comes_next(town: Town, kim: Caller) -> None:
-    product_id = await product(town, price=1500, name="Kettle")
-    order = await ordered(town, product_id, 2, kim)
+async def test_it_shows_everything_about_an_order_and_what_comes_next(system: System, kim: Caller) -> None:
+    product_id = await product(system, price=1500, name="Kettle")
+    order = await ordered(system, product_id, 2, kim)
 
-    awaiting = await shown(town, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
-    await town.done(confirm(order))
-    delivering = await shown(town, order, status="DELIVERING", delivery={"status": "DELIVERING"})
-    await town.done(receive(order, kim))
-    closed = await shown(town, order, status="CLOSED", delivery={"status": "DELIVERED"})
+    awaiting = await shown(system, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
+    await system.done(confirm(order))
+    delivering = await shown(system, order, status="DELIVERING", delivery={"status": "DELIVERING"})
+    await system.done(receive(order, kim))
+    closed = await shown(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
 
     assert awaiting["product"] == {
         "product_id": str(product_id),
@@ -90,87 +90,87 @@ async def test_it_shows_everything_about_an_order_and_what_comes_next(town: Town
     assert [line["at"] for line in closed["timeline"]] == sorted(line["at"] for line in closed["timeline"])
 
 
-async def test_a_name_that_changes_is_shown_and_the_price_of_the_order_stays(town: Town) -> None:
-    product_id = await product(town, price=1000)
-    order = await ordered(town, product_id)
+async def test_a_name_that_changes_is_shown_and_the_price_of_the_order_stays(system: System) -> None:
+    product_id = await product(system, price=1000)
+    order = await ordered(system, product_id)
 
-    await town.done(ChangeProduct(product_id=product_id, name="Samovar", price=9000))
+    await system.done(ChangeProduct(product_id=product_id, name="Samovar", price=9000))
 
-    seen = await shown(town, order, product={"name": "Samovar", "price": 9000})
+    seen = await shown(system, order, product={"name": "Samovar", "price": 9000})
     assert seen["unit_price"] == 1000
 
 
-async def test_a_cancelled_order_stays_visible_with_its_reason_and_what_is_owed(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    late = await ordered(town, await product(town), 1, kim)
-    await town.done(cancel(order, kim, "changed my mind"))
-    await expired(town, late)
-    await town.refused(confirm(late))
+async def test_a_cancelled_order_stays_visible_with_its_reason_and_what_is_owed(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    late = await ordered(system, await product(system), 1, kim)
+    await system.done(cancel(order, kim, "changed my mind"))
+    await expired(system, late)
+    await system.refused(confirm(late))
 
-    cancelled = await shown(town, order, status="ORDER_CANCELLED", reason="changed my mind")
-    owed = await shown(town, late, status="ORDER_CANCELLED", transfer={"refund_owed": True})
+    cancelled = await shown(system, order, status="ORDER_CANCELLED", reason="changed my mind")
+    owed = await shown(system, late, status="ORDER_CANCELLED", transfer={"refund_owed": True})
 
     assert (cancelled["next_action"], owed["next_action"]) == (None, "REFUND")
-    listed = await town.done(ListOrderStatus(member_id=kim.member_id, status="ORDER_CANCELLED"))
+    listed = await system.done(ListOrderStatus(member_id=kim.member_id, status="ORDER_CANCELLED"))
     assert [item["order_id"] for item in listed["items"]] == [late["order_id"], order["order_id"]]
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(town: Town, kim: Caller) -> None:
-    product_id = await product(town)
+async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
+    product_id = await product(system)
     for _ in range(5):
-        order = await town.done(ordering(product_id, 1, kim))
-        cancelled = await town.done(cancel(order, kim))
+        order = await system.done(ordering(product_id, 1, kim))
+        cancelled = await system.done(cancel(order, kim))
         look = ShowOrderStatus(order_id=order["order_id"], min_version=cancelled["version"], caller=kim)
-        assert (await town.done(look))["status"] == "ORDER_CANCELLED"
+        assert (await system.done(look))["status"] == "ORDER_CANCELLED"
 
 
-async def test_other_peoples_orders_are_not_found(town: Town, kim: Caller, lee: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    await shown(town, order, status="AWAITING_PAYMENT")
+async def test_other_peoples_orders_are_not_found(system: System, kim: Caller, lee: Caller) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    await shown(system, order, status="AWAITING_PAYMENT")
 
-    refusal = await town.refused(ShowOrderStatus(order_id=order["order_id"], caller=lee))
+    refusal = await system.refused(ShowOrderStatus(order_id=order["order_id"], caller=lee))
 
     assert refusal["code"] == "not_found"
-    assert (await town.done(ListOrderStatus(member_id=lee.member_id)))["items"] == []
+    assert (await system.done(ListOrderStatus(member_id=lee.member_id)))["items"] == []
 
 
-async def test_pages_neither_skip_nor_repeat(town: Town, kim: Caller) -> None:
-    product_id = await product(town)
-    made = [(await town.done(ordering(product_id, 1, kim)))["order_id"] for _ in range(5)]
-    await town.wait_until_idle()
+async def test_pages_neither_skip_nor_repeat(system: System, kim: Caller) -> None:
+    product_id = await product(system)
+    made = [(await system.done(ordering(product_id, 1, kim)))["order_id"] for _ in range(5)]
+    await system.wait_until_idle()
     seen, cursor = [], None
 
     while True:
-        page = await town.done(ListOrderStatus(member_id=kim.member_id, limit=2, cursor=cursor))
+        page = await system.done(ListOrderStatus(member_id=kim.member_id, limit=2, cursor=cursor))
         seen += [item["order_id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
 
     assert seen == made[::-1]
-    assert (await town.refused(ListOrderStatus(cursor="none")))["code"] == "invalid"
+    assert (await system.refused(ListOrderStatus(cursor="none")))["code"] == "invalid"
 
 
 # -- rebuilt
 
 
-async def test_a_rebuild_gives_the_same_rows(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town, stock=0), 1, kim)
-    await town.refused(confirm(order))
-    await town.done(revive(order))
-    await fire(town, order, "shop.orders.remind_buyer")
-    await shown(town, order, status="AWAITING_PAYMENT", round=2)
-    await town.wait_until_idle()
-    before = await rows_of(town, SCREEN)
-    await town.rows(SCREEN, "update shop_order_status.orders set reason = 'spoilt', version = version - 1")
-    store = ViewDatabase(order_status.tables, town.settings.database_of(SCREEN))
+async def test_a_rebuild_gives_the_same_rows(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system, stock=0), 1, kim)
+    await system.refused(confirm(order))
+    await system.done(revive(order))
+    await fire(system, order, "shop.orders.remind_buyer")
+    await shown(system, order, status="AWAITING_PAYMENT", round=2)
+    await system.wait_until_idle()
+    before = await rows_of(system, SCREEN)
+    await system.rows(SCREEN, "update shop_order_status.orders set reason = 'spoilt', version = version - 1")
+    store = ViewDatabase(order_status.tables, system.settings.database_of(SCREEN))
     store.open()
 
-    applied = await rebuild(order_status, store, town._bus, town._asker)
+    applied = await rebuild(order_status, store, system._bus, system._asker)
     await store.close()
 
     assert applied >= len(before["timeline"])
-    assert await rows_of(town, SCREEN) == before
+    assert await rows_of(system, SCREEN) == before
 
 
 # -- in whatever order
@@ -197,27 +197,29 @@ class Tale:
         return {"order_id": told[0][1]["order_id"]}, [event for event in events if isinstance(event, Event)]
 
 
-async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the_same(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 2, kim)
-    await town.done(confirm(order))
-    await shown(town, order, status="DELIVERING")
-    await town.done(receive(order, kim))
-    await shown(town, order, status="CLOSED", delivery={"status": "DELIVERED"})
-    await town.wait_until_idle()
-    original, tale = await screen_of(town, order), Tale(town.news, order)
-    await town.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
+async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the_same(
+    system: System, kim: Caller
+) -> None:
+    order = await ordered(system, await product(system), 2, kim)
+    await system.done(confirm(order))
+    await shown(system, order, status="DELIVERING")
+    await system.done(receive(order, kim))
+    await shown(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
+    await system.wait_until_idle()
+    original, tale = await screen_of(system, order), Tale(system.news, order)
+    await system.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
     orders = []
 
     for seed in range(8):
         other, events = tale.events()
         shuffled = events * 2
         random.Random(seed).shuffle(shuffled)
-        await tell(town, *shuffled)
+        await tell(system, *shuffled)
         orders.append(other)
-    await town.wait_until_idle()
+    await system.wait_until_idle()
 
     for other in orders:
-        seen = await screen_of(town, other)
+        seen = await screen_of(system, other)
         assert _without_ids(seen) == _without_ids(original)
     assert len(told(original)) == len(WHOLE_WAY)
 
@@ -229,22 +231,22 @@ def _without_ids(entry: Thing) -> Thing:
     return plain
 
 
-async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after(town: Town) -> None:
-    made = await _made_up(town)
+async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after(system: System) -> None:
+    made = await _made_up(system)
 
-    await tell(town, made["OrderCancelled"])
-    await shown(town, made, status="ORDER_CANCELLED")
-    await tell(town, made["PaymentAwaited"], made["OrderPlaced"])
-    await town.wait_until_idle()
+    await tell(system, made["OrderCancelled"])
+    await shown(system, made, status="ORDER_CANCELLED")
+    await tell(system, made["PaymentAwaited"], made["OrderPlaced"])
+    await system.wait_until_idle()
 
-    seen = await screen_of(town, made)
+    seen = await screen_of(system, made)
     assert (seen["status"], seen["version"]) == ("ORDER_CANCELLED", 3)
     assert told(seen) == ["OrderPlaced", "PaymentAwaited", "OrderCancelled"]
 
 
-async def _made_up(town: Town) -> Thing:
+async def _made_up(system: System) -> Thing:
     """Three events of an order that nobody has, told while its contexts are away."""
-    (known, *_) = [body for topic, body in town.news if topic == "shop.orders.order_placed"]
+    (known, *_) = [body for topic, body in system.news if topic == "shop.orders.order_placed"]
     ids = {"order_id": str(uuid4()), "transfer_id": str(uuid4())}
     states = (
         ("OrderPlaced", "ORDER_PLACED"),
@@ -260,8 +262,8 @@ async def _made_up(town: Town) -> Thing:
     return made
 
 
-async def test_staff_see_everybodys_orders(town: Town) -> None:
-    items = (await town.done(ListOrderStatus(limit=200)))["items"]
+async def test_staff_see_everybodys_orders(system: System) -> None:
+    items = (await system.done(ListOrderStatus(limit=200)))["items"]
 
     assert len({item["member_id"] for item in items}) > 1
-    assert (await town.done(ShowOrderStatus(order_id=UUID(items[0]["order_id"]), caller=STAFF)))["timeline"]
+    assert (await system.done(ShowOrderStatus(order_id=UUID(items[0]["order_id"]), caller=STAFF)))["timeline"]

@@ -15,7 +15,7 @@ from storage.database import Database
 from storage.shop import products as store
 from tests.support import servers as support
 from tests.support.servers import Servers
-from tests.support.town import STAFF
+from tests.support.system import STAFF
 
 AT_ONCE = 40
 

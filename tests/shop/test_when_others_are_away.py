@@ -43,93 +43,95 @@ from tests.shop.selling import (
     told_of,
     until,
 )
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.processing import failpoints
 
 ALL = ("payments", *SHOP)
 
 
 @pytest.fixture(autouse=True)
-async def _all_at_work(town: Town) -> AsyncIterator[None]:
+async def _all_at_work(system: System) -> AsyncIterator[None]:
     """Every context runs, and is known to, when a story begins."""
     yield
-    await town.start(*(name for name in ALL if name not in town.contexts))
+    await system.start(*(name for name in ALL if name not in system.contexts))
     looks: list[Message] = [ListProducts(), ListOrders(), ListDeliveries(), ListOrderStatus()]
     for look in looks:
-        await eventually(partial(_answers, town, look))
+        await eventually(partial(_answers, system, look))
 
 
-async def _answers(town: Town, look: Message) -> bool:
-    return (await town.ask(look, within=1.0, budget=0.8)).kind == "done"
+async def _answers(system: System, look: Message) -> bool:
+    return (await system.ask(look, within=1.0, budget=0.8)).kind == "done"
 
 
-async def test_orders_are_taken_while_payments_products_and_deliveries_are_down(town: Town, kim: Caller) -> None:
-    product_id = await product(town, price=1200)
-    await town.stop("payments", PRODUCTS, DELIVERIES)
+async def test_orders_are_taken_while_payments_products_and_deliveries_are_down(system: System, kim: Caller) -> None:
+    product_id = await product(system, price=1200)
+    await system.stop("payments", PRODUCTS, DELIVERIES)
 
-    order = await town.done(ordering(product_id, 2, kim))
+    order = await system.done(ordering(product_id, 2, kim))
 
     assert (order["status"], order["total"], order["transfer"]["status"]) == ("ORDER_PLACED", 2400, None)
-    assert (await shown(town, order, status="ORDER_PLACED"))["next_action"] == "TRANSFER"
-    await town.start("payments")
-    await until(town, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
+    assert (await shown(system, order, status="ORDER_PLACED"))["next_action"] == "TRANSFER"
+    await system.start("payments")
+    await until(system, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
 
 
 async def test_an_order_is_confirmed_or_cancelled_while_payments_is_down_and_its_record_follows(
-    town: Town, kim: Caller
+    system: System, kim: Caller
 ) -> None:
-    product_id = await product(town)
-    await town.stop("payments")
-    paid, cancelled = [await town.done(ordering(product_id, 1, kim)) for _ in range(2)]
+    product_id = await product(system)
+    await system.stop("payments")
+    paid, cancelled = [await system.done(ordering(product_id, 1, kim)) for _ in range(2)]
 
-    assert (await town.done(confirm(paid)))["status"] == "PAYMENT_CONFIRMED"
-    assert (await town.done(cancel(cancelled, kim)))["status"] == "ORDER_CANCELLED"
+    assert (await system.done(confirm(paid)))["status"] == "PAYMENT_CONFIRMED"
+    assert (await system.done(cancel(cancelled, kim)))["status"] == "ORDER_CANCELLED"
 
-    await until(town, paid, status="DELIVERING", transfer={"status": None})
-    await town.start("payments")
-    await until(town, paid, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED"})
-    await until(town, cancelled, status="ORDER_CANCELLED", transfer={"status": "TRANSFER_CANCELLED"})
+    await until(system, paid, status="DELIVERING", transfer={"status": None})
+    await system.start("payments")
+    await until(system, paid, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED"})
+    await until(system, cancelled, status="ORDER_CANCELLED", transfer={"status": "TRANSFER_CANCELLED"})
 
 
-async def test_products_is_away_the_order_is_confirming_and_finishes_by_itself(town: Town, kim: Caller) -> None:
-    product_id = await product(town, stock=3)
-    order = await ordered(town, product_id, 2, kim)
-    await town.stop(PRODUCTS)
+async def test_products_is_away_the_order_is_confirming_and_finishes_by_itself(system: System, kim: Caller) -> None:
+    product_id = await product(system, stock=3)
+    order = await ordered(system, product_id, 2, kim)
+    await system.stop(PRODUCTS)
     request_id, started = uuid4(), time.monotonic()
 
-    refusal = await town.refused(confirm(order), id=request_id)
+    refusal = await system.refused(confirm(order), id=request_id)
     took = time.monotonic() - started
-    repeated = [await town.refused(confirm(order), id=id) for id in (request_id, uuid4(), uuid4())]
-    cancelling = await town.refused(cancel(order, kim))
+    repeated = [await system.refused(confirm(order), id=id) for id in (request_id, uuid4(), uuid4())]
+    cancelling = await system.refused(cancel(order, kim))
 
     assert (refusal["code"], refusal["current_status"]) == ("still_confirming", "CONFIRMING")
     assert took < 3
     assert {one["code"] for one in repeated} == {"still_confirming"}
     assert (cancelling["code"], cancelling["current_status"]) == ("wrong_state", "CONFIRMING")
-    assert (await shown(town, order, status="CONFIRMING"))["next_action"] == "WAIT_FOR_STOCK"
-    await town.start(PRODUCTS)
-    await until(town, order, status="DELIVERING")
-    await town.wait_until_idle()
-    assert await stock_of(town, product_id) == 1
-    assert (await town.done(confirm(order), id=request_id))["order_id"] == order["order_id"]
-    assert (await told_of(town, order)).count("payment_confirmed") == 1
+    assert (await shown(system, order, status="CONFIRMING"))["next_action"] == "WAIT_FOR_STOCK"
+    await system.start(PRODUCTS)
+    await until(system, order, status="DELIVERING")
+    await system.wait_until_idle()
+    assert await stock_of(system, product_id) == 1
+    assert (await system.done(confirm(order), id=request_id))["order_id"] == order["order_id"]
+    assert (await told_of(system, order)).count("payment_confirmed") == 1
 
 
-async def test_products_is_away_and_there_was_no_stock(town: Town) -> None:
-    order = await ordered(town, await product(town, stock=0), 1)
-    await town.stop(PRODUCTS)
-    await town.refused(confirm(order))
+async def test_products_is_away_and_there_was_no_stock(system: System) -> None:
+    order = await ordered(system, await product(system, stock=0), 1)
+    await system.stop(PRODUCTS)
+    await system.refused(confirm(order))
 
-    await town.start(PRODUCTS)
+    await system.start(PRODUCTS)
 
-    await until(town, order, status="PAYMENT_CANCELLED", transfer={"status": "TRANSFER_CANCELLED", "refund_owed": True})
+    await until(
+        system, order, status="PAYMENT_CANCELLED", transfer={"status": "TRANSFER_CANCELLED", "refund_owed": True}
+    )
 
 
 async def test_an_answer_of_products_that_nobody_heard_takes_the_stock_once(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product_id = await product(town, stock=5)
-    order = await ordered(town, product_id, 2)
+    product_id = await product(system, stock=5)
+    order = await ordered(system, product_id, 2)
     released, held = asyncio.Event(), list[str]()
 
     async def hold(context: str, place: str) -> None:
@@ -138,51 +140,53 @@ async def test_an_answer_of_products_that_nobody_heard_takes_the_stock_once(
             await released.wait()
 
     monkeypatch.setattr(failpoints, "hook", hold)
-    refusal = await town.refused(confirm(order))
-    taken = await stock_of(town, product_id)
+    refusal = await system.refused(confirm(order))
+    taken = await stock_of(system, product_id)
     released.set()
 
     assert (refusal["code"], taken) == ("still_confirming", 3)
-    await until(town, order, status="DELIVERING")
-    assert await stock_of(town, product_id) == 3
+    await until(system, order, status="DELIVERING")
+    assert await stock_of(system, product_id) == 3
 
 
 async def test_stock_that_comes_for_a_round_that_is_over_is_put_back_and_the_round_is_closed(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product_id = await product(town, stock=5)
-    order = await ordered(town, product_id, 2)
+    product_id = await product(system, stock=5)
+    order = await ordered(system, product_id, 2)
 
     async def end_the_round(context: str, at: str) -> None:
         if (context, at) == (ORDERS, "heard"):
-            await _set_status(town, order, "ORDER_CANCELLED")
+            await _set_status(system, order, "ORDER_CANCELLED")
 
     with monkeypatch.context() as patched:
         patched.setattr(failpoints, "hook", end_the_round)
-        refusal = await town.refused(confirm(order))
-    await eventually(partial(_has_stock, town, product_id, 5))
-    await _set_status(town, order, "CONFIRMING")
-    closed = await town.refused(confirm(order))
+        refusal = await system.refused(confirm(order))
+    await eventually(partial(_has_stock, system, product_id, 5))
+    await _set_status(system, order, "CONFIRMING")
+    closed = await system.refused(confirm(order))
 
     assert (refusal["code"], closed["code"], closed["reason"]) == ("wrong_state", "out_of_stock", "round_closed")
-    assert await stock_of(town, product_id) == 5
+    assert await stock_of(system, product_id) == 5
 
 
-async def _set_status(town: Town, order: Thing, status: str) -> None:
+async def _set_status(system: System, order: Thing, status: str) -> None:
     """As no handler would."""
-    await town.rows(ORDERS, "update shop_orders.orders set status = $2 where order_id = $1", order["order_id"], status)
+    await system.rows(
+        ORDERS, "update shop_orders.orders set status = $2 where order_id = $1", order["order_id"], status
+    )
 
 
-async def _has_stock(town: Town, product_id: UUID, stock: int) -> bool:
-    return await stock_of(town, product_id) == stock
+async def _has_stock(system: System, product_id: UUID, stock: int) -> bool:
+    return await stock_of(system, product_id) == stock
 
 
 @pytest.mark.parametrize("place", ["started", "heard"])
 async def test_orders_that_dies_while_it_confirms_finishes_the_order_by_itself(
-    town: Town, monkeypatch: pytest.MonkeyPatch, place: str
+    system: System, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    product_id = await product(town, stock=5)
-    order = await ordered(town, product_id, 2)
+    product_id = await product(system, stock=5)
+    order = await ordered(system, product_id, 2)
     reached = asyncio.Event()
 
     async def stall(context: str, at: str) -> None:
@@ -191,62 +195,62 @@ async def test_orders_that_dies_while_it_confirms_finishes_the_order_by_itself(
             await asyncio.Event().wait()
 
     monkeypatch.setattr(failpoints, "hook", stall)
-    confirming = asyncio.create_task(town.ask(confirm(order), within=2.0, budget=1.5))
+    confirming = asyncio.create_task(system.ask(confirm(order), within=2.0, budget=1.5))
     await reached.wait()
-    await town.kill(ORDERS)
-    await town.start(ORDERS)
+    await system.kill(ORDERS)
+    await system.start(ORDERS)
 
-    await until(town, order, status="DELIVERING")
+    await until(system, order, status="DELIVERING")
     await confirming
-    assert await stock_of(town, product_id) == 3
+    assert await stock_of(system, product_id) == 3
 
 
-async def test_a_confirmation_that_waited_never_begins_a_later_round(town: Town) -> None:
-    order = await ordered(town, await product(town, stock=0), 1)
-    await town.stop(PRODUCTS)
+async def test_a_confirmation_that_waited_never_begins_a_later_round(system: System) -> None:
+    order = await ordered(system, await product(system, stock=0), 1)
+    await system.stop(PRODUCTS)
     request_id = uuid4()
-    await town.refused(confirm(order), id=request_id)
-    await _due(town, request_id, "1 hour")
-    await town.start(PRODUCTS)
+    await system.refused(confirm(order), id=request_id)
+    await _due(system, request_id, "1 hour")
+    await system.start(PRODUCTS)
 
     async def out_of_stock() -> bool:
-        return (await town.refused(confirm(order)))["code"] == "out_of_stock"
+        return (await system.refused(confirm(order)))["code"] == "out_of_stock"
 
     await eventually(out_of_stock)
-    revived = await town.done(revive(order))
+    revived = await system.done(revive(order))
 
-    await _due(town, request_id, "0 hours")
+    await _due(system, request_id, "0 hours")
 
-    assert await eventually(partial(_state, town, request_id)) == "done"
-    assert (await order_of(town, order))["version"] == revived["version"]
+    assert await eventually(partial(_state, system, request_id)) == "done"
+    assert (await order_of(system, order))["version"] == revived["version"]
 
 
-async def _due(town: Town, request_id: UUID, after: str) -> None:
+async def _due(system: System, request_id: UUID, after: str) -> None:
     query = "update shop_orders.inbox set due_at = now() + $2::text::interval where id = $1 and state = 'waiting'"
-    assert await town.rows(ORDERS, f"{query} returning id", request_id, after)
+    assert await system.rows(ORDERS, f"{query} returning id", request_id, after)
 
 
-async def _state(town: Town, request_id: UUID) -> Any:
-    row = await town.one(ORDERS, "select state from shop_orders.inbox where id = $1", request_id)
+async def _state(system: System, request_id: UUID) -> Any:
+    row = await system.one(ORDERS, "select state from shop_orders.inbox where id = $1", request_id)
     return row["state"] if row["state"] == "done" else None
 
 
-async def test_while_deliveries_is_away_the_order_waits_and_then_goes_on_by_itself(town: Town) -> None:
-    order = await ordered(town, await product(town))
-    await town.stop(DELIVERIES)
+async def test_while_deliveries_is_away_the_order_waits_and_then_goes_on_by_itself(system: System) -> None:
+    order = await ordered(system, await product(system))
+    await system.stop(DELIVERIES)
 
-    await town.done(confirm(order))
-    waiting = await shown(town, order, status="PAYMENT_CONFIRMED")
-    await town.start(DELIVERIES)
+    await system.done(confirm(order))
+    waiting = await shown(system, order, status="PAYMENT_CONFIRMED")
+    await system.start(DELIVERIES)
 
     assert (waiting["delivery"], waiting["next_action"]) == (None, "WAIT_FOR_DELIVERY")
-    await until(town, order, status="DELIVERING")
+    await until(system, order, status="DELIVERING")
 
 
 async def test_a_delivery_that_died_while_it_was_prepared_goes_on_by_itself(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = await ordered(town, await product(town))
+    order = await ordered(system, await product(system))
     reached = asyncio.Event()
 
     async def stall(context: str, at: str) -> None:
@@ -255,31 +259,33 @@ async def test_a_delivery_that_died_while_it_was_prepared_goes_on_by_itself(
             await asyncio.Event().wait()
 
     monkeypatch.setattr(failpoints, "hook", stall)
-    await town.done(confirm(order))
+    await system.done(confirm(order))
     await reached.wait()
-    await town.kill(DELIVERIES)
-    await town.start(DELIVERIES)
+    await system.kill(DELIVERIES)
+    await system.start(DELIVERIES)
 
-    await until(town, order, status="DELIVERING")
-    assert await told_of(town, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
+    await until(system, order, status="DELIVERING")
+    assert await told_of(system, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
 
 
-async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_on_once(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town), 1, kim)
-    await town.stop(DELIVERIES)
-    confirmed = await town.done(confirm(order))
+async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_on_once(
+    system: System, kim: Caller
+) -> None:
+    order = await ordered(system, await product(system), 1, kim)
+    await system.stop(DELIVERIES)
+    confirmed = await system.done(confirm(order))
     prepared, started = (_news_of_delivery(kind, order, version) for kind, version in _DELIVERY)
 
-    await tell(town, started)
-    await town.wait_until_idle()
-    delivering = await until(town, order, status="DELIVERING", delivery={"status": "DELIVERING"})
-    await tell(town, prepared, started, prepared)
-    await town.wait_until_idle()
-    await town.start(DELIVERIES)
-    await town.wait_until_idle()
+    await tell(system, started)
+    await system.wait_until_idle()
+    delivering = await until(system, order, status="DELIVERING", delivery={"status": "DELIVERING"})
+    await tell(system, prepared, started, prepared)
+    await system.wait_until_idle()
+    await system.start(DELIVERIES)
+    await system.wait_until_idle()
 
     assert delivering["version"] == confirmed["version"] + 1
-    assert (await order_of(town, order)) == delivering
+    assert (await order_of(system, order)) == delivering
 
 
 _DELIVERY: list[tuple[type[DeliveryEvent], int]] = [(DeliveryPrepared, 1), (DeliveryStarted, 2)]
@@ -302,29 +308,29 @@ def _news_of_delivery(kind: type[DeliveryEvent], order: Thing, version: int) -> 
     )
 
 
-async def test_the_one_screen_answers_while_all_its_writers_are_down(town: Town, kim: Caller) -> None:
-    order = await ordered(town, await product(town, name="Kettle"), 1, kim)
-    await town.done(confirm(order))
-    before = await shown(town, order, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED"})
-    await town.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
+async def test_the_one_screen_answers_while_all_its_writers_are_down(system: System, kim: Caller) -> None:
+    order = await ordered(system, await product(system, name="Kettle"), 1, kim)
+    await system.done(confirm(order))
+    before = await shown(system, order, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED"})
+    await system.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
 
-    (item,) = (await town.done(ListOrderStatus(member_id=kim.member_id)))["items"]
-    after: Thing = await screen_of(town, order)
+    (item,) = (await system.done(ListOrderStatus(member_id=kim.member_id)))["items"]
+    after: Thing = await screen_of(system, order)
 
     assert (item["status"], item["product"]["name"]) == ("DELIVERING", "Kettle")
     assert {**after, "as_of": ""} == {**before, "as_of": ""}
 
 
-async def test_two_of_each_context_do_everything_once(town: Town) -> None:
-    await town.start(*ALL, replica=" 2")
-    product_id = await product(town, stock=12)
-    orders = [await ordered(town, product_id, 2) for _ in range(8)]
+async def test_two_of_each_context_do_everything_once(system: System) -> None:
+    await system.start(*ALL, replica=" 2")
+    product_id = await product(system, stock=12)
+    orders = [await ordered(system, product_id, 2) for _ in range(8)]
 
-    outcomes = await asyncio.gather(*(town.ask(confirm(order)) for order in orders for _ in range(2)))
-    await town.wait_until_idle()
+    outcomes = await asyncio.gather(*(system.ask(confirm(order)) for order in orders for _ in range(2)))
+    await system.wait_until_idle()
 
     assert {reply.kind for reply in outcomes} == {"done", "refused"}
-    ended = [(await order_of(town, order))["status"] for order in orders]
+    ended = [(await order_of(system, order))["status"] for order in orders]
     assert sorted(ended) == ["DELIVERING"] * 6 + ["PAYMENT_CANCELLED"] * 2
-    assert await stock_of(town, product_id) == 0
-    await town.stop(*(f"{name} 2" for name in ALL))
+    assert await stock_of(system, product_id) == 0
+    await system.stop(*(f"{name} 2" for name in ALL))

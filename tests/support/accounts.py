@@ -1,4 +1,4 @@
-"""A town's accounts: everybody signs in as themselves, as `make up` has it."""
+"""A system's accounts: everybody signs in as themselves, as `make up` has it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def template(url: str) -> str:
 
 
 async def open_accounts(settings: Settings, folder: Path) -> Folder:
-    """Write the accounts of a town that `settings` administer, and make their users and roles.
+    """Write the accounts of a system that `settings` administer, and make their users and roles.
 
     Users belong to the whole broker, roles to the whole server: towns of one suite share a folder.
     """

@@ -1,4 +1,4 @@
-"""What must hold in a quiet town, read from all its stores."""
+"""What must hold in a quiet system, read from all its stores."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import json
 from typing import Any
 from uuid import UUID, uuid5
 
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime.messaging.rpc import RpcReply
 
 HOLDING = ("AWAITING_PAYMENT", "BOOKED", "RENTED")
 PAID = ("BOOKED", "RENTED", "RETURNED")
 
 
-async def rentals_of(town: Town, video_id: UUID) -> list[Any]:
-    return await town.rows(
+async def rentals_of(system: System, video_id: UUID) -> list[Any]:
+    return await system.rows(
         "video_rental.rentals", "select * from video_rental_rentals.rentals where video_id=$1", video_id
     )
 
 
-async def discrepancies(town: Town, video_id: UUID) -> list[str]:
+async def discrepancies(system: System, video_id: UUID) -> list[str]:
     """Everything that is wrong about a video's rentals, their money, and what was said of them."""
-    rentals = await rentals_of(town, video_id)
-    shelf = await town.one(
+    rentals = await rentals_of(system, video_id)
+    shelf = await system.one(
         "video_rental.rentals",
         "select held, copies from video_rental_rentals.holds join video_rental_rentals.videos using (video_id) "
         "where video_id=$1",
@@ -34,12 +34,12 @@ async def discrepancies(town: Town, video_id: UUID) -> list[str]:
         wrong.append(f"held {shelf['held']}, active {active}, copies {shelf['copies']}")
     for row in rentals:
         wrong += [f"left {row['status']}"] if row["status"] == "AWAITING_PAYMENT" else []
-        wrong += await _money(town, row) + await _unsaid(town, row)
+        wrong += await _money(system, row) + await _unsaid(system, row)
     return wrong
 
 
-async def _money(town: Town, row: Any) -> list[str]:
-    charges = await town.rows(
+async def _money(system: System, row: Any) -> list[str]:
+    charges = await system.rows(
         "provider",
         "select captured - voided - refunded as net from provider.charges where key = $1",
         uuid5(row["rental_id"], "payment"),
@@ -49,13 +49,13 @@ async def _money(town: Town, row: Any) -> list[str]:
     return [] if net == should else [f"the provider keeps {net} for a rental that is {row['status']}"]
 
 
-async def _unsaid(town: Town, row: Any) -> list[str]:
+async def _unsaid(system: System, row: Any) -> list[str]:
     """Versions that the view never heard of, or a view that shows another one than the writer has."""
     rental_id = row["rental_id"]
-    heard = await town.rows(
+    heard = await system.rows(
         "video_rental.my_page", "select version from video_rental_my_page.timeline where subject=$1", rental_id
     )
-    shown = await town.rows(
+    shown = await system.rows(
         "video_rental.my_page", "select version from video_rental_my_page.rentals where rental_id=$1", rental_id
     )
     missing = set(range(1, row["version"] + 1)) - {line["version"] for line in heard}

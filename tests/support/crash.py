@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from storage.database import CommitInDoubt
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime.processing import failpoints
 
 COMMIT = "commit lost?"
@@ -30,19 +30,19 @@ class Plan:
         return self.trace[self.at - 1] if 0 < self.at <= len(self.trace) else None
 
 
-_plan: ContextVar[tuple[Town, list[Plan]]] = ContextVar("plan")
+_plan: ContextVar[tuple[System, list[Plan]]] = ContextVar("plan")
 
 
-def follow(town: Town) -> list[Plan]:
+def follow(system: System) -> list[Plan]:
     """From here on, what this task starts obeys the last plan in the list that is returned."""
     plans: list[Plan] = []
-    _plan.set((town, plans))
+    _plan.set((system, plans))
     failpoints.hook = _reached
     return plans
 
 
 async def _reached(context: str, place: str) -> None:
-    town, plans = _plan.get()
+    system, plans = _plan.get()
     if not plans or context not in plans[-1].only:
         return
     plan = plans[-1]
@@ -55,10 +55,10 @@ async def _reached(context: str, place: str) -> None:
         if place == COMMIT:
             raise CommitInDoubt
         return
-    plan.crashes.append(asyncio.create_task(_crash(town, context)))
+    plan.crashes.append(asyncio.create_task(_crash(system, context)))
     await asyncio.Event().wait()
 
 
-async def _crash(town: Town, context: str) -> None:
-    await town.kill(context)
-    await town.start(context)
+async def _crash(system: System, context: str) -> None:
+    await system.kill(context)
+    await system.start(context)

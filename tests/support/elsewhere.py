@@ -20,14 +20,14 @@ from workers.registry import workers
 from workers.runtime.projections.view import View
 
 if TYPE_CHECKING:
-    from tests.support.town import Town
+    from tests.support.system import System
 
 KINDS = ("postgresql", "mariadb", "sqlite")
 VIEWS = {view.name: view for view in workers() if isinstance(view, View)}
 
 
 class Elsewhere:
-    """Where the views of a town live; their tables are made once, and copied for each town."""
+    """Where the views of a system live; their tables are made once, and copied for each system."""
 
     def __init__(self, kind: str, home: Path) -> None:
         self._kind = kind
@@ -41,13 +41,13 @@ class Elsewhere:
 
     async def urls(self) -> dict[str, str]:
         """A new database for each view, by its context."""
-        town = uuid4().hex[:12]
-        return {name: await self.url_of(name, town) for name in VIEWS}
+        system = uuid4().hex[:12]
+        return {name: await self.url_of(name, system) for name in VIEWS}
 
-    async def url_of(self, view: str, town: str) -> str:
+    async def url_of(self, view: str, system: str) -> str:
         """A new database for one view."""
         schema = VIEWS[view].schema
-        name = f"{schema}_{town}"
+        name = f"{schema}_{system}"
         if self._server is None:
             template, copy = self._home / f"{schema}.db", self._home / f"{name}.db"
             if view not in self._templates:
@@ -99,9 +99,9 @@ def _as_meant(kind: sa.types.TypeEngine[Any] | None, value: Any, dialect: sa.Dia
     return read(value) if read is not None and value is not None else value
 
 
-async def rows_of(town: Town, name: str) -> dict[str, list[dict[str, Any]]]:
+async def rows_of(system: System, name: str) -> dict[str, list[dict[str, Any]]]:
     """The rows that readers of a view see, by table, without the number of their generation."""
-    tables, url = VIEWS[name].tables, town.settings.database_of(name)
+    tables, url = VIEWS[name].tables, system.settings.database_of(name)
     schema = tables.schema if url.startswith("postgresql://") else None
     engine = create_async_engine(with_driver(url)).execution_options(schema_translate_map={None: schema})
     found: dict[str, list[dict[str, Any]]] = {}
@@ -116,7 +116,7 @@ async def rows_of(town: Town, name: str) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def lives_elsewhere(town: Town, query: str) -> bool:
+def lives_elsewhere(system: System, query: str) -> bool:
     """A query that compares a writer with a view can be asked only where both live."""
-    away = [view.schema for name, view in VIEWS.items() if name in town.settings.context_database_urls]
+    away = [view.schema for name, view in VIEWS.items() if name in system.settings.context_database_urls]
     return any(schema in query for schema in away)

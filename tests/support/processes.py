@@ -1,4 +1,4 @@
-"""The town as real processes: started by a test, started again when they die, ended by pid with the test."""
+"""The system as real processes: started by a test, started again when they die, ended by pid with the test."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from storage.migrations import migrate
 from tests.support.rabbitmq4 import Rabbit4Server
 from workers.registry import CONTEXTS
 
-TEMPLATE, PROVIDER_TEMPLATE = "town_template", "provider_template"
+TEMPLATE, PROVIDER_TEMPLATE = "system_template", "provider_template"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Servers:
 
 
 def make_templates(servers: Servers) -> None:
-    """Migrate once; every town's database is a copy of the result."""
+    """Migrate once; every system's database is a copy of the result."""
     for context in CONTEXTS:
         migrate(context, servers.url_of(TEMPLATE))
     migrate("provider", servers.url_of(PROVIDER_TEMPLATE))

@@ -1,4 +1,4 @@
-"""A town in which ticketing is at work, shared by the stories of a file."""
+"""A system in which ticketing is at work, shared by the stories of a file."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ async def settings(make_settings: MakeSettings) -> Settings:
     return made
 
 
-async def test_a_town_that_is_well_has_no_discrepancies(settings: Settings) -> None:
+async def test_a_system_that_is_well_has_no_discrepancies(settings: Settings) -> None:
     assert not any((await audit(settings)).values())
 
 

@@ -19,7 +19,7 @@ from storage.migrations import migrate
 from storage.ticketing import board as store
 from storage.views import ViewDatabase
 from tests.support.elsewhere import rows_of
-from tests.support.town import STAFF, customer
+from tests.support.system import STAFF, customer
 from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
 from workers.runtime.projections.rebuild import rebuild
 from workers.runtime.projections.view import apply
@@ -39,7 +39,7 @@ async def test_the_board_tells_the_whole_story_of_a_ticket(box: Box, kim: Person
     reserved = await kim.sees(path, status="RESERVED", reservation={"status": "RESERVED"})
     await kim.cancel(reservation)
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
     freed = await kim.get(path)
 
@@ -78,7 +78,7 @@ async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
     await vip.post(
         f"/reservations/{(await kim.reserve(ticket, expect=409))['reservation_id']}/cancellation", expect=404
     )
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
     for person in (vip, box.staff):
         seen = await person.get(path)
@@ -100,14 +100,14 @@ async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
     assert "ReservationRejected" in what(await kim.get(path))
     assert "ReservationRejected" not in what(await lee.get(path))
     await box.end(policy)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
 
 async def test_the_board_answers_with_all_its_writers_down(box: Box, kim: Person) -> None:
     reservation = await kim.reserve(await box.ticket())
     path = f"/board/{reservation['ticket_id']}"
     before = await kim.sees(path, reservation={"status": "RESERVED"}, price=reservation["price"])
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     await away(box, TICKETS, PRICING, RESERVATIONS)
 
     seen = await kim.get(f"{path}?min_version=2")
@@ -146,19 +146,19 @@ async def test_a_rebuild_gives_the_same_rows(box: Box, kim: Person) -> None:
     reservation = await kim.reserve(await box.ticket())
     await kim.cancel(reservation)
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
-    await box.town.start("journal")
-    await box.town.wait_until_idle()
-    before = await rows_of(box.town, BOARD)
-    view = ViewDatabase(board.tables, box.town.settings.database_of(BOARD))
+    await box.system.start("journal")
+    await box.system.wait_until_idle()
+    before = await rows_of(box.system, BOARD)
+    view = ViewDatabase(board.tables, box.system.settings.database_of(BOARD))
     view.open()
 
-    applied = await rebuild(board, view, box.town._bus, box.town._asker)
+    applied = await rebuild(board, view, box.system._bus, box.system._asker)
 
     await view.close()
-    after = await rows_of(box.town, BOARD)
+    after = await rows_of(box.system, BOARD)
     assert applied >= sum(len(rows) for name, rows in before.items() if name == "timeline") > 0
     assert after == before
-    await box.town.stop("journal")
+    await box.system.stop("journal")
 
 
 # -- told by hand
@@ -221,13 +221,13 @@ async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_sam
 
 async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip: Person, beside: ViewDatabase) -> None:
     reservation = await vip.reserve(await box.ticket())
-    await box.town.wait_until_idle()
-    events = [CATALOGUE[topic].model_validate(body) for topic, body in box.town.news if topic in board.copies]
+    await box.system.wait_until_idle()
+    events = [CATALOGUE[topic].model_validate(body) for topic, body in box.system.news if topic in board.copies]
 
     await apply(board, beside, events)
 
     for caller in (vip.caller, STAFF, customer()):
-        there = await box.town.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
+        there = await box.system.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
         async with beside.read() as connection:
             here = await store.find(connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
             page = await store.newest(connection, ListBoard(caller=caller, limit=1))
@@ -237,11 +237,11 @@ async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip
 
 
 async def test_the_board_catches_up_when_it_was_away(box: Box, kim: Person) -> None:
-    await box.town.stop(BOARD)
+    await box.system.stop(BOARD)
     ticket = await box.ticket()
     reservation = await kim.reserve(ticket)
 
-    await box.town.start(BOARD)
+    await box.system.start(BOARD)
 
     await kim.sees(f"/board/{ticket['ticket_id']}", status="RESERVED", price=reservation["price"])
     assert (await kim.ask("GET", f"/board/{uuid4()}")).status_code == 404

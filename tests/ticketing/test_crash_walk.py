@@ -18,7 +18,7 @@ import pytest
 from contracts.ticketing.reservations import CancelReservation, ReserveTicket
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.town import STAFF, Town, customer
+from tests.support.system import STAFF, System, customer
 from tests.ticketing.words import ALL, RESERVATIONS, TICKETS, Box, box_with, discrepancies
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.processing import failpoints
@@ -31,26 +31,26 @@ WALKED = frozenset({TICKETS, RESERVATIONS})
 
 
 async def play(box: Box, plans: list[Plan], members: int, cancels: bool, plan: Plan) -> list[str]:
-    """Reserve, and perhaps cancel, under a plan of crashes; what is wrong when the town is quiet."""
-    town, ticket = box.town, await box.ticket()
+    """Reserve, and perhaps cancel, under a plan of crashes; what is wrong when the system is quiet."""
+    system, ticket = box.system, await box.ticket()
     wishes = [(uuid4(), ReserveTicket(ticket_id=ticket["ticket_id"], caller=customer())) for _ in range(members)]
     if not cancels:
         plans.append(plan)
-    replies = await asyncio.gather(*(town.until_done(wish, id=id) for id, wish in wishes))
+    replies = await asyncio.gather(*(system.until_done(wish, id=id) for id, wish in wishes))
     if cancels:
         plans.append(plan)
-        replies = [await town.until_done(CancelReservation(reservation_id=wishes[0][0], caller=STAFF), id=uuid4())]
+        replies = [await system.until_done(CancelReservation(reservation_id=wishes[0][0], caller=STAFF), id=uuid4())]
     await asyncio.gather(*plan.crashes)
-    await town.wait_until_idle(within=40)
+    await system.wait_until_idle(within=40)
     plans.append(Plan())
-    wrong = [await _untrue(town, id, reply) for (id, _), reply in zip(wishes, replies, strict=True)]
-    return [problem for problem in wrong if problem] + await discrepancies(town)
+    wrong = [await _untrue(system, id, reply) for (id, _), reply in zip(wishes, replies, strict=True)]
+    return [problem for problem in wrong if problem] + await discrepancies(system)
 
 
-async def _untrue(town: Town, id: UUID, reply: RpcReply) -> str | None:
+async def _untrue(system: System, id: UUID, reply: RpcReply) -> str | None:
     """An answer that does not agree with its row."""
     query = "select status, reason from ticketing_reservations.reservations where reservation_id = $1"
-    row: Any = await town.one(RESERVATIONS, query, id)
+    row: Any = await system.one(RESERVATIONS, query, id)
     body = json.loads(reply.body)
     if reply.kind == "refused":
         fits = row["status"] == "REJECTED" and body["code"] == row["reason"]
@@ -80,7 +80,7 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_we
 
 
 class Walk:
-    """Each town traces a scenario of its own; then they share the plans."""
+    """Each system traces a scenario of its own; then they share the plans."""
 
     def __init__(self, towns: int) -> None:
         self.found: list[str] = []
@@ -90,9 +90,9 @@ class Walk:
         self._traced = asyncio.Barrier(towns)
 
     async def run(self, box: Box, name: str) -> None:
-        plans = follow(box.town)
-        await box.town.stop(*ALL)
-        await box.town.start(*ALL)  # anew, so that they obey the plans of this task
+        plans = follow(box.system)
+        await box.system.stop(*ALL)
+        await box.system.start(*ALL)  # anew, so that they obey the plans of this task
         plan = Plan(only=WALKED)
         assert await play(box, plans, *SCENARIOS[name], plan) == []
         self._plan(name, plan.trace)

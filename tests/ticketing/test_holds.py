@@ -13,7 +13,7 @@ import pytest
 from contracts.ticketing.pricing import RestorePrice
 from contracts.ticketing.tickets import ConfirmHold, FreeTicket, TakeTicket
 from tests.conftest import MakeSettings
-from tests.support.town import eventually
+from tests.support.system import eventually
 from tests.ticketing.words import (
     PRICING,
     RESERVATIONS,
@@ -48,7 +48,7 @@ async def box(open_box: Box) -> Box:
 async def hold_of(box: Box, reservation_id: object) -> str:
     """How tickets knows a reservation."""
     query = "select status from ticketing_tickets.holds where reservation_id = $1"
-    rows = await box.town.rows(TICKETS, query, UUID(str(reservation_id)))
+    rows = await box.system.rows(TICKETS, query, UUID(str(reservation_id)))
     return rows[0]["status"] if rows else ""
 
 
@@ -56,7 +56,7 @@ async def price_of(box: Box, reservation: Thing) -> tuple[str, int]:
     """How pricing knows a reservation, and the won it froze."""
     query = """select status, (price ->> 'total')::int as total from ticketing_pricing.frozen_prices
         where reservation_id = $1"""
-    rows = await box.town.rows(PRICING, query, UUID(reservation["reservation_id"]))
+    rows = await box.system.rows(PRICING, query, UUID(reservation["reservation_id"]))
     return (rows[0]["status"], rows[0]["total"]) if rows else ("", 0)
 
 
@@ -69,22 +69,22 @@ async def test_a_cancellation_is_accepted_while_pricing_is_down_and_ends_when_it
     ticket = await box.ticket()
     reservation = await kim.reserve(ticket)
     path = f"/reservations/{reservation['reservation_id']}"
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     await away(box, PRICING)
 
     cancelling = await kim.cancel(reservation)
     await kim.sees(f"/tickets/{ticket['ticket_id']}", status="AVAILABLE")
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     waiting = await kim.get(path)
     others = await lee.reserve(ticket)
-    await box.town.start(PRICING)
+    await box.system.start(PRICING)
 
     assert (cancelling["status"], waiting["status"], others["status"]) == ("CANCELLING", "CANCELLING", "RESERVED")
     await kim.sees(path, status="CANCELLED", version=4)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     assert await price_of(box, reservation) == ("RESTORED", 10_000)
     assert await price_of(box, others) == ("FROZEN", 10_000)
-    assert await discrepancies(box.town) == []
+    assert await discrepancies(box.system) == []
 
 
 async def test_a_cancellation_waits_for_tickets_as_well(box: Box, kim: Person) -> None:
@@ -93,9 +93,9 @@ async def test_a_cancellation_waits_for_tickets_as_well(box: Box, kim: Person) -
     await away(box, TICKETS)
 
     await kim.cancel(reservation)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     waiting = await kim.get(path)
-    await box.town.start(TICKETS)
+    await box.system.start(TICKETS)
 
     assert waiting["status"] == "CANCELLING"
     await kim.sees(path, status="CANCELLED")
@@ -109,33 +109,33 @@ async def test_a_late_or_repeated_cancel_does_nothing_to_whoever_has_the_ticket_
     await kim.cancel(first)
     await kim.sees(f"/reservations/{first['reservation_id']}", status="CANCELLED")
     second = await lee.reserve(ticket)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     ids = {"reservation_id": first["reservation_id"], "ticket_id": ticket["ticket_id"]}
 
-    await tell(box.town, *([FreeTicket(**ids), RestorePrice(**ids)] * 3))
+    await tell(box.system, *([FreeTicket(**ids), RestorePrice(**ids)] * 3))
     await kim.cancel(first)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
     assert (await lee.get(f"/reservations/{second['reservation_id']}")) == second
     assert (await lee.get(f"/board/{ticket['ticket_id']}"))["reservation"]["reservation_id"] == second["reservation_id"]
     assert await hold_of(box, second["reservation_id"]) == "CONFIRMED"
     assert (await price_of(box, first), await price_of(box, second)) == (("RESTORED", 10_000), ("FROZEN", 10_000))
     assert box.told_of(TICKETS, "ticket_id", ticket["ticket_id"]).count("ticket_freed") == 1
-    released = [body for topic, body in box.town.news if topic.endswith("hold_released") and body["version"]]
+    released = [body for topic, body in box.system.news if topic.endswith("hold_released") and body["version"]]
     assert sum(body["reservation_id"] == first["reservation_id"] for body in released) == 4
 
 
 async def test_what_was_given_up_before_it_was_done_is_never_done(box: Box, kim: Person) -> None:
     ticket, ids = await box.ticket(), {"reservation_id": uuid4()}
     ids["ticket_id"] = UUID(ticket["ticket_id"])
-    await tell(box.town, FreeTicket(**ids), RestorePrice(**ids))
-    await box.town.wait_until_idle()
+    await tell(box.system, FreeTicket(**ids), RestorePrice(**ids))
+    await box.system.wait_until_idle()
 
-    refusal = await box.town.refused(TakeTicket(**ids))
+    refusal = await box.system.refused(TakeTicket(**ids))
 
     assert refusal["code"] == "ticket_not_available"
     for topic in ("ticketing.tickets.hold_released", "ticketing.pricing.price_restored"):
-        assert [body for body in box.town.said(topic) if body["reservation_id"] == str(ids["reservation_id"])]
+        assert [body for body in box.system.said(topic) if body["reservation_id"] == str(ids["reservation_id"])]
     assert (await kim.reserve(ticket))["status"] == "RESERVED"
 
 
@@ -164,7 +164,7 @@ async def test_a_take_that_nobody_heard_leaves_no_half_reservation(
     box: Box, kim: Person, lee: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticket = await box.ticket()
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
     with first_answer_of_tickets_is_held_back(monkeypatch):
         answer = await kim.ask("POST", "/reservations", {"ticket_id": ticket["ticket_id"]})
@@ -194,8 +194,8 @@ async def test_a_reservation_is_made_at_its_copy_of_the_price_while_pricing_is_d
     await away(box, PRICING)
 
     reservation = await vip.reserve(ticket)
-    await box.town.start(PRICING)
-    await box.town.wait_until_idle()
+    await box.system.start(PRICING)
+    await box.system.wait_until_idle()
 
     assert reservation["price"] == {"base": 10_000, "lines": [], "total": 10_000, "grade": "VIP"}
     assert await price_of(box, reservation) == ("FROZEN", 10_000)
@@ -207,17 +207,17 @@ async def test_a_reservation_is_made_at_its_copy_of_the_price_while_pricing_is_d
 async def test_a_hold_of_nobodys_reservation_is_freed_by_asking_and_never_by_time(box: Box, kim: Person) -> None:
     ticket, stranger = await box.ticket(), uuid4()
     await away(box, RESERVATIONS)
-    await box.town.done(TakeTicket(ticket_id=ticket["ticket_id"], reservation_id=stranger))
+    await box.system.done(TakeTicket(ticket_id=ticket["ticket_id"], reservation_id=stranger))
 
     for _ in range(3):
         await check_now(box, stranger)
     held = await kim.get(f"/tickets/{ticket['ticket_id']}")
-    await box.town.start(RESERVATIONS)
+    await box.system.start(RESERVATIONS)
 
     assert held["status"] == "RESERVED"
     await kim.sees(f"/tickets/{ticket['ticket_id']}", status="AVAILABLE")
     assert await hold_of(box, stranger) == "RELEASED"
-    tombstones = await box.town.rows(
+    tombstones = await box.system.rows(
         RESERVATIONS, "select 1 from ticketing_reservations.holders where reservation_id = $1", stranger
     )
     assert len(tombstones) == 1
@@ -230,9 +230,9 @@ async def test_a_confirmed_reservation_keeps_its_ticket_however_late_its_confirm
     """The confirmation is lost: asked for, the reservation confirms again."""
     ticket = await box.ticket()
     reservation = await kim.reserve(ticket)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     query = "update ticketing_tickets.holds set status = 'HELD' where reservation_id = $1"
-    await box.town.rows(TICKETS, query, UUID(reservation["reservation_id"]))
+    await box.system.rows(TICKETS, query, UUID(reservation["reservation_id"]))
 
     await check_now(box, reservation["reservation_id"])
 
@@ -250,8 +250,10 @@ async def test_a_confirmation_that_comes_after_the_release_brings_nothing_back(b
     await kim.cancel(reservation)
     await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
 
-    await tell(box.town, ConfirmHold(ticket_id=reservation["ticket_id"], reservation_id=reservation["reservation_id"]))
-    await box.town.wait_until_idle()
+    await tell(
+        box.system, ConfirmHold(ticket_id=reservation["ticket_id"], reservation_id=reservation["reservation_id"])
+    )
+    await box.system.wait_until_idle()
 
     assert await hold_of(box, reservation["reservation_id"]) == "RELEASED"
 
@@ -271,14 +273,14 @@ async def test_everything_said_again_twice_in_any_order_changes_nothing(
             await person.cancel(reservation)
             await person.sees(f"/tickets/{ticket['ticket_id']}", status="AVAILABLE")
     last = [await vip.reserve(ticket) for ticket in tickets[:2]]
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     before = [await box.staff.get(f"/{where}?limit=200") for where in ("tickets", "reservations", "prices")]
 
-    await said_again(box.town, random.Random(7))
-    await box.town.wait_until_idle(within=40)
+    await said_again(box.system, random.Random(7))
+    await box.system.wait_until_idle(within=40)
 
     assert [await box.staff.get(f"/{where}?limit=200") for where in ("tickets", "reservations", "prices")] == before
     assert [reservation["price"]["total"] for reservation in last] == [9000, 9000]
-    assert await discrepancies(box.town) == []
+    assert await discrepancies(box.system) == []
     await box.end(policy)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()

@@ -14,12 +14,12 @@ from tests.ticketing.words import PRICING, Box, Person, Thing, at_work, away
 
 @pytest.fixture
 async def sale(box: Box) -> AsyncIterator[list[Thing]]:
-    """Policies that end with the test: they are the whole town's."""
+    """Policies that end with the test: they are the whole system's."""
     policies: list[Thing] = []
     yield policies
     await at_work(box)
     await box.end(*policies)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
 
 def lines(price: Thing) -> list[tuple[str, int]]:
@@ -63,7 +63,7 @@ async def test_a_new_or_ended_policy_reprices_what_is_not_reserved_and_leaves_wh
     await box.known(free, 2)
     theirs = await lee.reserve(free)
     await box.end(policy)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
     assert (mine["price"]["total"], theirs["price"]["total"]) == (10_000, 5000)
     for person, reservation in ((kim, mine), (lee, theirs)):
@@ -134,7 +134,7 @@ async def test_what_has_no_price_yet_cannot_be_reserved(box: Box, kim: Person) -
             break
 
     assert (refusal["code"], (await kim.get("/reservations"))["items"]) == ("not_priced_yet", [])
-    await box.town.start(PRICING)
+    await box.system.start(PRICING)
     await box.known(ticket, 1)
     assert (await kim.reserve(ticket))["price"]["total"] == 10_000
 

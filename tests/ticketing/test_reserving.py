@@ -21,7 +21,7 @@ async def test_a_member_reserves_a_ticket_at_its_price(box: Box, kim: Person) ->
     assert reservation["price"] == {"base": 12_000, "lines": [], "total": 12_000, "grade": "STANDARD"}
     assert await kim.get(f"/reservations/{reservation['reservation_id']}") == reservation
     assert (await kim.get(f"/tickets/{ticket['ticket_id']}"))["status"] == "RESERVED"
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
     assert box.told_of(RESERVATIONS, "reservation_id", reservation["reservation_id"]) == [
         "reservation_started",
         "ticket_reserved",
@@ -73,7 +73,7 @@ async def test_cancelling_again_changes_nothing(box: Box, kim: Person, lee: Pers
     other = await lee.reserve(ticket)
 
     again = await kim.cancel(reservation)
-    await box.town.wait_until_idle()
+    await box.system.wait_until_idle()
 
     assert again == cancelled
     assert (await lee.get(f"/reservations/{other['reservation_id']}"))["status"] == "RESERVED"
@@ -166,8 +166,8 @@ async def test_cancelling_a_hundred_times_at_once_is_cancelling_once(box: Box, k
 
     assert {answer.status_code for answer in answers} == {200}
     await kim.sees(path, status="CANCELLED", version=4)
-    await box.town.wait_until_idle()
-    told = [topic for topic, body in box.town.news if body.get("reservation_id") == reservation["reservation_id"]]
+    await box.system.wait_until_idle()
+    told = [topic for topic, body in box.system.news if body.get("reservation_id") == reservation["reservation_id"]]
     assert Counter(told)["ticketing.reservations.reservation_cancelled"] == 1
     told = box.told_of(TICKETS, "ticket_id", reservation["ticket_id"])
     assert [told.count(name) for name in ("ticket_taken", "ticket_freed", "hold_released")] == [1, 1, 1]

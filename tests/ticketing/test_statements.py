@@ -17,7 +17,7 @@ from storage.database import Database
 from storage.ticketing import pricing, reservations, tickets
 from tests.support import servers as support
 from tests.support.servers import Servers
-from tests.support.town import STAFF, customer
+from tests.support.system import STAFF, customer
 
 AT_ONCE = 40
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

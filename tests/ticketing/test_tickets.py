@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.town import eventually
+from tests.support.system import eventually
 from tests.ticketing.words import TICKETS, Box, Person, Thing
 
 
@@ -96,7 +96,7 @@ async def test_at_its_end_a_ticket_expires_without_any_traffic(box: Box, kim: Pe
 
     await kim.sees(f"/board/{ticket['ticket_id']}", status="EXPIRED", version=2)
 
-    row = await box.town.one(
+    row = await box.system.one(
         TICKETS,
         "select modified_at >= ends_at as at_its_end, modified_at - ends_at as late"
         " from ticketing_tickets.tickets where ticket_id = $1",
@@ -123,7 +123,7 @@ async def test_an_end_that_was_moved_counts_where_it_is_now(box: Box, kim: Perso
 
     async def fired() -> bool:
         topic, id = "ticketing.tickets.expire_ticket", UUID(later["ticket_id"])
-        return bool(await box.town.rows(TICKETS, query, topic, id))
+        return bool(await box.system.rows(TICKETS, query, topic, id))
 
     await eventually(fired)
     assert (await kim.get(f"/tickets/{later['ticket_id']}"))["status"] == "AVAILABLE"
@@ -145,7 +145,7 @@ async def test_a_cancelled_reservation_of_an_expired_ticket_leaves_it_expired(bo
 
 async def _is_over(box: Box, ticket: Thing) -> None:
     async def over() -> bool:
-        row = await box.town.one(
+        row = await box.system.one(
             TICKETS,
             "select now() >= ends_at as over from ticketing_tickets.tickets where ticket_id = $1",
             UUID(ticket["ticket_id"]),

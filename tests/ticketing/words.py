@@ -21,7 +21,7 @@ from gateway_api.app import build
 from tests.conftest import MakeSettings
 from tests.support.elsewhere import lives_elsewhere
 from tests.support.messages import as_message
-from tests.support.town import Town, eventually
+from tests.support.system import System, eventually
 from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
@@ -96,10 +96,10 @@ def _agrees(thing: Any, expected: Thing) -> bool:
 
 
 class Box:
-    """A town with ticketing at work, and its door."""
+    """A system with ticketing at work, and its door."""
 
-    def __init__(self, town: Town, http: httpx.AsyncClient) -> None:
-        self.town = town
+    def __init__(self, system: System, http: httpx.AsyncClient) -> None:
+        self.system = system
         self.http = http
         self.staff = Person(http, Caller(member_id="staff", role="staff"))
 
@@ -126,7 +126,7 @@ class Box:
         query = "select 1 from ticketing_reservations.prices where ticket_id = $1 and version >= $2"
 
         async def known() -> bool:
-            return bool(await self.town.rows(RESERVATIONS, query, UUID(ticket["ticket_id"]), version))
+            return bool(await self.system.rows(RESERVATIONS, query, UUID(ticket["ticket_id"]), version))
 
         await eventually(known)
 
@@ -142,7 +142,7 @@ class Box:
         """What a context said of one thing, in the order of its versions."""
         news = {
             (body["version"], topic.rpartition(".")[2])
-            for topic, body in self.town.news
+            for topic, body in self.system.news
             if topic.startswith(context) and body.get(key) == id
         }
         return [name for _, name in sorted(news)]
@@ -152,24 +152,24 @@ class Box:
 async def box_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[Box]:
     """Ticketing at work; in the end nothing is under way, and nothing is out of joint."""
     chosen = await make_settings(**(QUICK | settings))
-    town = await Town(chosen, "ticketing").open()
+    system = await System(chosen, "ticketing").open()
     try:
-        await town.start(*ALL)
-        door = httpx.ASGITransport(build(town._asker, chosen))
+        await system.start(*ALL)
+        door = httpx.ASGITransport(build(system._asker, chosen))
         async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
-            box = Box(town, http)
+            box = Box(system, http)
             await at_work(box)
             yield box
-        await town.start(*(name for name in ALL if name not in town.contexts))
-        await town.wait_until_idle()
-        assert await discrepancies(town) == []
+        await system.start(*(name for name in ALL if name not in system.contexts))
+        await system.wait_until_idle()
+        assert await discrepancies(system) == []
     finally:
-        await town.close()
+        await system.close()
 
 
 async def at_work(box: Box) -> None:
     """Start what is stopped, until a reservation goes through."""
-    await box.town.start(*(name for name in ALL if name not in box.town.contexts))
+    await box.system.start(*(name for name in ALL if name not in box.system.contexts))
     await eventually(lambda: _answers(box.staff, "/tickets", 200))
     await eventually(lambda: _answers(box.staff, "/discount-policies", 200))
     ticket = await box.ticket()
@@ -184,13 +184,13 @@ async def at_work(box: Box) -> None:
 async def check_now(box: Box, reservation_id: object) -> None:
     """Turn the clock of one hold to where its holder is asked, and wait until that was done."""
     mine = "from ticketing_tickets.inbox where topic = 'ticketing.tickets.check_hold' and body like '%' || $1 || '%'"
-    (row,) = await box.town.rows(TICKETS, f"select id, attempts {mine}", str(reservation_id))
-    await box.town.rows(TICKETS, "update ticketing_tickets.inbox set due_at = now() where id = $1", row["id"])
+    (row,) = await box.system.rows(TICKETS, f"select id, attempts {mine}", str(reservation_id))
+    await box.system.rows(TICKETS, "update ticketing_tickets.inbox set due_at = now() where id = $1", row["id"])
 
     async def checked() -> bool:
         query = """select attempts, state = 'done' or due_at > now() + interval '5 minutes' as ended
             from ticketing_tickets.inbox where id = $1"""
-        now = await box.town.one(TICKETS, query, row["id"])
+        now = await box.system.one(TICKETS, query, row["id"])
         return bool(now["attempts"] > row["attempts"] and now["ended"])
 
     await eventually(checked)
@@ -199,7 +199,7 @@ async def check_now(box: Box, reservation_id: object) -> None:
 async def away(box: Box, *names: str) -> None:
     """Stop contexts, until their doors are seen to be shut."""
     looks = {TICKETS: "/tickets", PRICING: "/prices", RESERVATIONS: "/reservations", BOARD: "/board"}
-    await box.town.stop(*names)
+    await box.system.stop(*names)
     for name in names:
 
         async def shut(path: str = looks[name]) -> bool:
@@ -212,9 +212,9 @@ async def _answers(person: Person, path: str, status: int) -> bool:
     return (await person.ask("GET", path)).status_code == status
 
 
-async def tell(town: Town, *messages: Message, id: UUID | None = None) -> None:
+async def tell(system: System, *messages: Message, id: UUID | None = None) -> None:
     """Say messages by hand, in this order, as if their context had."""
-    connection = await aio_pika.connect(town.settings.amqp_url.get_secret_value())
+    connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()
         for message in messages:
@@ -225,28 +225,28 @@ async def tell(town: Town, *messages: Message, id: UUID | None = None) -> None:
             await exchange.publish(as_message(said), routing_key=message.topic)
 
 
-async def said_again(town: Town, rng: Any, *, times: int = 2) -> None:
-    """Say everything that was ever said to the town again, in any order, each under its own id or a new one."""
+async def said_again(system: System, rng: Any, *, times: int = 2) -> None:
+    """Say everything that was ever said to the system again, in any order, each under its own id or a new one."""
     from contracts.base import CATALOGUE
 
-    events = [CATALOGUE[topic].model_validate_json(json.dumps(body)) for topic, body in town.news] * times
+    events = [CATALOGUE[topic].model_validate_json(json.dumps(body)) for topic, body in system.news] * times
     rng.shuffle(events)
-    await tell(town, *events)
+    await tell(system, *events)
 
 
-async def discrepancies(town: Town, within: float = 5.0) -> list[str]:
-    """Whatever stays out of joint in a quiet town: holds against reservations, prices, and the board against all."""
+async def discrepancies(system: System, within: float = 5.0) -> list[str]:
+    """Whatever stays out of joint in a quiet system: holds against reservations, prices, and the board against all."""
     deadline = time.monotonic() + within
     while True:
-        lists = await asyncio.gather(*(_unfit(town, query) for query in UNFIT))
+        lists = await asyncio.gather(*(_unfit(system, query) for query in UNFIT))
         wrong = [line for lines in lists for line in lines]
         if not wrong or time.monotonic() > deadline:
             return wrong
         await asyncio.sleep(0.05)  # what has just been sent is seen in no outbox, and in no queue yet
 
 
-async def _unfit(town: Town, query: str) -> list[str]:
-    return [] if lives_elsewhere(town, query) else [row["wrong"] for row in await town.rows(TICKETS, query)]
+async def _unfit(system: System, query: str) -> list[str]:
+    return [] if lives_elsewhere(system, query) else [row["wrong"] for row in await system.rows(TICKETS, query)]
 
 
 CURRENT = "generation = (select current from ticketing_board.generations)"

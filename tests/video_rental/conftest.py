@@ -17,7 +17,7 @@ from storage.database import Database
 from storage.video_rental import rentals as store
 from tests.support import servers as support
 from tests.support.servers import Servers
-from tests.support.town import customer
+from tests.support.system import customer
 
 AT_ONCE = 40
 PICKUP = timedelta(hours=48)

@@ -42,7 +42,7 @@ ASK_AT_MOST = 3600.0
 
 
 def check_location(tx: Tx, location: str | None) -> None:
-    """Raises Refused (`invalid`) for a place that is none of the town's."""
+    """Raises Refused (`invalid`) for a place that is none of the system's."""
     known = tx.settings.bike_sharing_locations
     if location is not None and known and location not in known:
         raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])

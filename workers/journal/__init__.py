@@ -4,12 +4,12 @@ yeyak.journal (stream) -> events            every event with its body, in batche
 RecordHandled          -> handled           what the runtimes handled and asked, and how they stand, best effort
 FileDeadLetter         -> dead letters      a context gave a message up
 yeyak.dead             -> dead letters      nobody could read it, or it crashed whoever tried
-ResolveDeadLetter      -> ApplyResolution  (its context has it)
+ResolveDeadLetter      -> TakeUpDeadLetter  (its context has it)
                        -> the message again (its queue had it)
-TellStory, ShowSystemStatus, ReadEvents, FindMark, ListDeadLetters, ShowDeadLetter look.
+TellStory, ShowTown, ReadEvents, FindMark, ListDeadLetters, ShowDeadLetter look.
 """
 
-from workers.journal import dead_letters, events, stories, town  # noqa: F401 - they declare the handlers
+from workers.journal import dead_letters, events, status, stories  # noqa: F401 - they declare the handlers
 from workers.journal.declared import journal as worker
 
 __all__ = ["worker"]

@@ -18,7 +18,7 @@ from contracts.journal import (
     ListDeadLetters,
     ResolveDeadLetter,
     ShowDeadLetter,
-    apply_resolution,
+    take_up_dead_letter,
 )
 from storage import journal as store
 from storage.database import Row, Session
@@ -200,7 +200,7 @@ async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
         standing = await store.look(tx, command.dead_letter_id)
         raise Refused("wrong_state", current_status=standing["status"]) if standing else Refused("not_found")
     if row["source"] == "retries":
-        take_up = apply_resolution(row["context"])
+        take_up = take_up_dead_letter(row["context"])
         tx.publish(take_up(message_id=UUID(row["message_id"]), action=command.action, reason=command.reason))
     elif command.action == "replay":
         await tx.inbox.post(tx, message_again(row))

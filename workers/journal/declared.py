@@ -1,4 +1,4 @@
-"""The journal's worker, and every message of the town by its wire name: a dead letter may be any of them."""
+"""The journal's worker, and every message of the system by its wire name: a dead letter may be any of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pkgutil import walk_packages
 
 import contracts
 from contracts.base import CATALOGUE
-from contracts.journal import apply_resolution
+from contracts.journal import take_up_dead_letter
 from workers.runtime.worker import Worker
 
 for module in walk_packages(contracts.__path__, "contracts."):
     import_module(module.name)
 for owner in {message.owner() for message in CATALOGUE.values()}:
-    apply_resolution(owner)
+    take_up_dead_letter(owner)
 
 journal = Worker("journal")

@@ -18,7 +18,7 @@ from contracts.journal import (
     TellStory,
 )
 from storage import journal as store
-from storage import journal_status as town
+from storage import journal_status as system
 from storage.database import Session
 from workers.journal.declared import journal
 from workers.runtime.processing.tx import RetryableNotFound, Tx
@@ -29,7 +29,7 @@ READ_AT_MOST = 5000
 @journal.handles(RecordHandled)
 async def record_handled(command: RecordHandled, tx: Tx) -> Recorded:
     if command.standing is not None:
-        await town.stand(tx, command.standing)
+        await system.stand(tx, command.standing)
     return Recorded(entries=await store.record(tx, tx.envelope.body.decode()))
 
 

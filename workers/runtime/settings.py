@@ -1,4 +1,4 @@
-"""Every setting of the town, from the environment (`YEYAK_...`), a settings file, or files of secrets."""
+"""Every setting of the system, from the environment (`YEYAK_...`), a settings file, or files of secrets."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from contracts.base import Event, Message, Query
-from contracts.journal import ApplyResolution, EntryKind, apply_resolution
+from contracts.journal import EntryKind, TakeUpDeadLetter, take_up_dead_letter
 from storage.database import Session
 from workers.runtime.processing.tx import Tx
 from workers.runtime.settings import Settings
@@ -100,9 +100,9 @@ class Worker:
         self.loops: list[tuple[float, Callable[..., Awaitable[None]]]] = []
         self.gauges: list[Gauged] = []
         if resolves_dead_letters:
-            self.handles(apply_resolution(name))(self._apply_resolution)
+            self.handles(take_up_dead_letter(name))(self._take_up_dead_letter)
 
-    async def _apply_resolution(self, command: ApplyResolution, tx: Tx) -> None:
+    async def _take_up_dead_letter(self, command: TakeUpDeadLetter, tx: Tx) -> None:
         if command.action == "replay":
             begun = [topic for topic, handler in self.handlers.items() if handler.is_begun_once]
             await tx.inbox.replay(tx, command.message_id, begun)

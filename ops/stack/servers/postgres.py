@@ -30,7 +30,7 @@ class PostgresServer(Server):
 
     @property
     def provider_database_url(self) -> str:
-        """The payment provider's own ledger: a stranger's database, for all the town knows."""
+        """The payment provider's own ledger: a stranger's database, for all the system knows."""
         return self.url_of("yeyak_provider")
 
     @property

@@ -19,7 +19,7 @@ from ops.stack import processes
 from ops.stack.files import write_atomically
 from ops.stack.servers.server import Server, ServerFailed
 
-MARK = "TOWN_SERVER_OF"  # not a YEYAK_ name: those are settings, and unknown ones are refused
+MARK = "SYSTEM_SERVER_OF"  # not a YEYAK_ name: those are settings, and unknown ones are refused
 
 
 class RabbitServer(Server):

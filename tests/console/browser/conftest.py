@@ -1,4 +1,4 @@
-"""The whole town with its gateway on a port, and headless Chromium in front of it."""
+"""The whole system with its gateway on a port, and headless Chromium in front of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from gateway_api.app import build
 from tests.conftest import MakeSettings
-from tests.support.town import Town
+from tests.support.system import System
 from workers.runtime.messaging.bus import Bus
 from workers.runtime.messaging.rpc import RpcClient
 
@@ -41,18 +41,18 @@ PATIENT = {
 
 @dataclass(frozen=True)
 class City:
-    """A town with its gateway."""
+    """A system with its gateway."""
 
-    town: Town
+    system: System
     url: str
 
 
 @pytest.fixture(scope="module")
 async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
-    town = await Town(await make_settings(**PATIENT)).open()
-    await town.start(*town.names)
-    bus = Bus(town.settings.amqp_url.get_secret_value(), "gateway")
-    app = build(RpcClient(bus, "gateway", town.settings), town.settings, bus=bus)
+    system = await System(await make_settings(**PATIENT)).open()
+    await system.start(*system.names)
+    bus = Bus(system.settings.amqp_url.get_secret_value(), "gateway")
+    app = build(RpcClient(bus, "gateway", system.settings), system.settings, bus=bus)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
@@ -60,12 +60,12 @@ async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
         while not server.started or not app.state.gateway.parts()["broker"]:
             await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield City(town, f"http://127.0.0.1:{port}")
+    yield City(system, f"http://127.0.0.1:{port}")
     app.state.gateway.draining = True
     server.should_exit = True
     with suppress(asyncio.CancelledError):
         await serving
-    await town.close()
+    await system.close()
 
 
 @pytest.fixture(scope="session")

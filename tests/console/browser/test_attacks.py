@@ -1,4 +1,4 @@
-"""Whatever people write into the town, a browser never takes it for anything but text."""
+"""Whatever people write into the system, a browser never takes it for anything but text."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ OPERATORS = ["/operator", "/operator/story", "/operator/dead-letters"]
 
 @pytest.fixture(scope="module", autouse=True)
 async def sample(city, chromium) -> None:
-    """An empty town offers sample data in one click; here it is clicked by staff."""
+    """An empty system offers sample data in one click; here it is clicked by staff."""
     context = await chromium.new_context(locale="en-US")
     someone = Someone(await context.new_page(), city.url)
     await someone.sign_in("choi")

@@ -9,12 +9,12 @@ import aio_pika
 
 from contracts.video_rental.videos import VideoRegistered
 from tests.console.browser.conftest import Arrive, City
-from tests.support.town import STAFF, eventually
+from tests.support.system import STAFF, eventually
 
 
 async def test_a_story_is_found_by_its_id_and_drawn(arrive: Arrive, city: City):
-    video = await city.town.video(title="Laura")
-    booking = await city.town.done(city.town.booking(video))
+    video = await city.system.video(title="Laura")
+    booking = await city.system.done(city.system.booking(video))
     jung = await arrive("jung")
 
     async def told() -> bool:
@@ -46,7 +46,7 @@ async def test_a_dead_letter_is_read_and_replayed_with_a_reason(arrive: Arrive, 
     queue = f"{VideoRegistered.topic}@video_rental.rentals"
     headers = {"x-queue": queue, "x-message-id": message_id, "x-reason": "whoever took it up crashed"}
     message = aio_pika.Message(body.model_dump_json().encode(), message_id=message_id, headers=headers)
-    connection = await aio_pika.connect(city.town.settings.amqp_url.get_secret_value())
+    connection = await aio_pika.connect(city.system.settings.amqp_url.get_secret_value())
     async with connection:
         channel = await connection.channel()
         await (await channel.get_exchange("yeyak.dead", ensure=False)).publish(message, VideoRegistered.topic)
@@ -65,7 +65,7 @@ async def test_a_dead_letter_is_read_and_replayed_with_a_reason(arrive: Arrive, 
     await jung.sees("Replayed")
 
     async def known() -> bool:
-        rows = await city.town.rows(
+        rows = await city.system.rows(
             "video_rental.rentals", "select 1 from video_rental_rentals.videos where video_id::text = $1", message_id
         )
         return bool(rows)
@@ -80,7 +80,7 @@ async def test_the_overview_shows_every_context_and_draws_its_charts(arrive: Arr
     async def all_there() -> bool:
         await jung.go("/operator")
         text = await jung.page.locator("main").inner_text()
-        return "nothing heard of it" not in text and all(name in text for name in city.town.names)
+        return "nothing heard of it" not in text and all(name in text for name in city.system.names)
 
     await eventually(all_there, within=25, every=1)
 

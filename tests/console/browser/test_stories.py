@@ -9,7 +9,7 @@ from uuid import uuid4
 from contracts.cafe.menu import RegisterMenuItem
 from contracts.cafe.orders import AcceptOrder, PlaceOrder
 from tests.console.browser.conftest import Arrive, City, Someone
-from tests.support.town import STAFF, customer, eventually
+from tests.support.system import STAFF, customer, eventually
 
 
 def fresh(name: str) -> str:
@@ -185,7 +185,7 @@ async def test_a_phone_reserved_and_cancelled(arrive: Arrive):
     await kim.sees("voided")
 
 
-async def test_a_change_is_seen_in_under_a_second_in_a_quiet_town(arrive: Arrive):
+async def test_a_change_is_seen_in_under_a_second_in_a_quiet_system(arrive: Arrive):
     lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Rebecca")
     await lee.go("/video-rental")
     await lee.is_live()
@@ -282,9 +282,9 @@ async def test_a_change_is_said_to_whoever_cannot_see_it_and_what_was_opened_sta
 
 async def test_older_orders_are_found_without_scripts_and_stay_live_with_them(arrive: Arrive, city: City):
     member = customer(fresh("Nora").replace(" ", "-"))
-    item = await city.town.done(RegisterMenuItem(name=fresh("Tea"), price=4000, caller=STAFF))
+    item = await city.system.done(RegisterMenuItem(name=fresh("Tea"), price=4000, caller=STAFF))
     place = PlaceOrder(menu_item_id=item["menu_item_id"], caller=member)
-    orders = [await city.town.done(place) for _ in range(51)]
+    orders = [await city.system.done(place) for _ in range(51)]
     eldest = f"[data-id='{orders[0]['order_id']}']"
     nora, still = await arrive(), await arrive(java_script_enabled=False)
     for someone in (nora, still):
@@ -295,7 +295,7 @@ async def test_older_orders_are_found_without_scripts_and_stay_live_with_them(ar
         await someone.page.locator(eldest).wait_for()
     await nora.is_live()
 
-    await city.town.done(AcceptOrder(order_id=orders[0]["order_id"], caller=STAFF))
+    await city.system.done(AcceptOrder(order_id=orders[0]["order_id"], caller=STAFF))
 
     await nora.page.locator(eldest).get_by_text("Accepted", exact=True).wait_for()
     assert "after=" in nora.page.url

@@ -99,7 +99,7 @@ async def test_the_one_shots_prepare_what_the_servers_start_with_and_then_the_se
     for name in ("accounts", "migrate", "topology"):
         await engine.completed(name)
 
-    assert (engine.volume("accounts") / "rabbitmq" / "90-town.conf").stat().st_mode & 0o777 == 0o644
+    assert (engine.volume("accounts") / "rabbitmq" / "90-system.conf").stat().st_mode & 0o777 == 0o644
     assert {each.name for each in engine.volume("accounts").iterdir()} >= {*CONTEXTS, "gateway", "operator"}
 
 

@@ -1,4 +1,4 @@
-"""The exchanges, queues and bindings of the town, from what its workers handle; the only source of them.
+"""The exchanges, queues and bindings of the system, from what its workers handle; the only source of them.
 
 Durable messages wait in quorum queues whose dead letters are kept, requests in queues where losing one is an unknown
 outcome. The stream is bound to events only: bound to commands it would make an unroutable command look delivered.
@@ -54,7 +54,7 @@ class Queue:
 
 
 def plan(workers: Iterable[Worker], asked_queue_type: str = "classic") -> list[Queue]:
-    """Every queue of the town, the dead letters' first: others point to it."""
+    """Every queue of the system, the dead letters' first: others point to it."""
     asked = {"x-queue-type": asked_queue_type, "x-max-length": 20_000}
     queues = [Queue(DEAD_QUEUE, DEAD, ["#"], KEPT_DEAD), Queue(STREAM, EVENTS, ["#"], JOURNAL)]
     for worker in workers:

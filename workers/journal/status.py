@@ -1,10 +1,10 @@
-"""How the town stands, for operators: what contexts and audits told, and the last hour by the minute."""
+"""How the system stands, for operators: what contexts and audits told, and the last hour by the minute."""
 
 from __future__ import annotations
 
 from contracts.bike_sharing.rides import RideStarted
 from contracts.cafe import orders as cafe
-from contracts.journal import Audit, RecordAudit, ShowSystemStatus, SystemNow
+from contracts.journal import Audit, RecordAudit, ShowTown, SystemNow
 from contracts.preorder.reservations import ReservationConfirmed
 from contracts.shop import orders as shop
 from contracts.ticketing.reservations import TicketReserved
@@ -20,10 +20,10 @@ NOT_REFUSALS = ["done", "retry", "dead", "duplicate", "unavailable", "unknown", 
 MOST_MINUTES = 24 * 60
 
 
-@journal.handles(ShowSystemStatus)
-async def show_town(query: ShowSystemStatus, session: Session) -> SystemNow:
+@journal.handles(ShowTown)
+async def show_town(query: ShowTown, session: Session) -> SystemNow:
     minutes = max(1, min(query.minutes, MOST_MINUTES))
-    return await store.town(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
+    return await store.system(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
 
 
 @journal.handles(RecordAudit)

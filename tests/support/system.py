@@ -1,4 +1,4 @@
-"""A town inside the test's own process: real broker, real database, real workers, and a way to kill each of them."""
+"""A system inside the test's own process: real broker, real database, real workers, and a way to kill each of them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def contexts_of(*systems: str) -> tuple[str, ...]:
     return tuple(name for name in CONTEXTS if not systems or name.partition(".")[0] in wanted)
 
 
-class Town:
+class System:
     """Contexts of this process, by name."""
 
     def __init__(self, settings: Settings, *systems: str) -> None:
@@ -75,7 +75,7 @@ class Town:
 
     # -- life
 
-    async def open(self) -> Town:
+    async def open(self) -> System:
         """Apply the topology and listen; no context is started."""
         url = self.settings.amqp_url.get_secret_value()
         queues = topology.plan([worker(name) for name in self.names], self.settings.asked_queue_type)
