@@ -309,7 +309,7 @@ class Minute(Shape):
     """The 95th percentile of their durations; None when there were none."""
 
 
-class SystemStatus(Shape):
+class SystemOverview(Shape):
     """The status of the system, from the reports that the journal has received."""
 
     standings: list[ProcessStatus]
@@ -325,7 +325,7 @@ class SystemStatus(Shape):
     as_of: AwareDatetime
 
 
-class ShowTown(Query[SystemStatus]):
+class ShowTown(Query[SystemOverview]):
     """The status of the system, and the counts of the last `minutes` minutes."""
 
     topic = "journal.show_town"

@@ -75,8 +75,8 @@ class Statement:
         """The values in the order of the statement's parameters; raises KeyError for a missing one."""
         if not self._defaults:
             return [given[name] for name in self._names]
-        known = self._defaults | given
-        return [known[name] for name in self._names]
+        values = self._defaults | given
+        return [values[name] for name in self._names]
 
 
 class Session:

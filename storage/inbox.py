@@ -277,15 +277,15 @@ class Inbox:
     def _replay(self) -> Statement:
         return self._statement("""
             update {s}.inbox set due_at = now(), attempts = 0, failures = 0,
-              state = case when topic = any(cast(:begun as text[])) then 'started' else 'waiting' end
+              state = case when topic = any(cast(:started_topics as text[])) then 'started' else 'waiting' end
             where id = :id and state = 'dead' returning id""")
 
-    async def replay(self, session: Session, message_id: UUID, begun: Sequence[str] = ()) -> bool:
+    async def replay(self, session: Session, message_id: UUID, started_topics: Sequence[str] = ()) -> bool:
         """Make a dead letter due now; False when there is none under this id.
 
-        A message of a topic in `begun` is resumed at its second function, any other one starts again.
+        A message of one of `started_topics` is resumed at its second function; any other starts again.
         """
-        return await session.value(self._replay, id=message_id, begun=list(begun)) is not None
+        return await session.value(self._replay, id=message_id, started_topics=list(started_topics)) is not None
 
     @cached_property
     def _discard(self) -> Statement:

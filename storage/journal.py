@@ -267,14 +267,14 @@ class NewDeadLetter:
 
 
 _FILE = Statement("""
-    insert into journal.dead_letters as letter (dead_letter_id, status, source, context, queue, message_id, topic, body,
-      whole, headers, error, attempts, death, story_id, causation_id, actor)
+    insert into journal.dead_letters as existing (dead_letter_id, status, source, context, queue, message_id, topic,
+      body, whole, headers, error, attempts, death, story_id, causation_id, actor)
     values (:dead_letter_id, 'DEAD', :source, :context, :queue, :message_id, :topic, :body, :whole, :headers, :error,
       :attempts, :death, :story_id, :causation_id, :actor)
     on conflict (dead_letter_id) do update set status = 'DEAD', body = excluded.body, whole = excluded.whole,
-      headers = excluded.headers, error = excluded.error, attempts = excluded.attempts, times = letter.times + 1,
+      headers = excluded.headers, error = excluded.error, attempts = excluded.attempts, times = existing.times + 1,
       death = excluded.death, died_at = now(), closed_by = null, closed_reason = null, closed_at = null
-      where letter.death <> excluded.death or not cast(:redelivered as boolean)""")
+      where existing.death <> excluded.death or not cast(:redelivered as boolean)""")
 
 
 async def file_dead_letters(session: Session, dead_letters: list[NewDeadLetter]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from contracts.journal import Audit, AuditReport, Minute, ProcessStatus, SystemStatus
+from contracts.journal import Audit, AuditReport, Minute, ProcessStatus, SystemOverview
 from storage.database import Session, Statement
 
 LIVE = "interval '35 seconds'"
@@ -68,7 +68,7 @@ _TOTALS = Statement("""
       (select coalesce(max(last_offset), -1) from journal.reader) as read_to, now() as as_of""")
 
 
-async def system_status(session: Session, minutes: int, topics: list[str], not_refusals: list[str]) -> SystemStatus:
+async def system_overview(session: Session, minutes: int, topics: list[str], not_refusals: list[str]) -> SystemOverview:
     """Status of all live processes, the last `minutes` minutes, the last audit and totals.
 
     `topics` are the events that count as bookings; a command's outcome that is not in `not_refusals` is a refusal.
@@ -77,7 +77,7 @@ async def system_status(session: Session, minutes: int, topics: list[str], not_r
     rows = await session.all(_MINUTES, minutes=minutes, topics=topics, not_refusals=not_refusals)
     totals = await session.one(_TOTALS)
     assert totals is not None
-    return SystemStatus(
+    return SystemOverview(
         standings=processes,
         minutes=[Minute.model_validate(dict(row)) for row in rows],
         audit=await last_audit(session),

@@ -7,9 +7,9 @@ from uuid import UUID
 from storage.database import Row, Session, Statement
 
 _CHARGE = Statement("""
-    insert into provider.charges as known (key, amount, captured, declined, failing_refunds)
+    insert into provider.charges as existing (key, amount, captured, declined, failing_refunds)
     values (:key, :amount, :captured, :declined, :failing_refunds)
-    on conflict (key) do update set calls = known.calls + 1
+    on conflict (key) do update set calls = existing.calls + 1
     returning amount, captured, declined""")
 
 

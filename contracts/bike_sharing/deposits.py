@@ -27,7 +27,7 @@ class TopUpStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class EntryKind(StrEnum):
+class LedgerEntryKind(StrEnum):
     TOP_UP = "TOP_UP"
     CREDIT = "CREDIT"
     FEE = "FEE"
@@ -59,7 +59,7 @@ class Entry(Shape):
 
     entry_id: UUID
     member_id: MemberId
-    kind: EntryKind
+    kind: LedgerEntryKind
     amount: int
     """Won; negative for withdrawals."""
     balance_after: Won

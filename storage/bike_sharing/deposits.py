@@ -14,8 +14,8 @@ from contracts.base import Page
 from contracts.bike_sharing.deposits import (
     AccountState,
     Entry,
-    EntryKind,
     FeeState,
+    LedgerEntryKind,
     ListDeposits,
     ListEntries,
     ListTopUps,
@@ -52,7 +52,7 @@ async def lock(session: Session, member_id: str) -> AccountState:
 class LedgerLine(NamedTuple):
     """A ledger entry to insert; `amount` in won, negative for withdrawals."""
 
-    kind: EntryKind
+    kind: LedgerEntryKind
     amount: int
     bill_id: UUID | None = None
     top_up_id: UUID | None = None

@@ -244,7 +244,7 @@ async def note_delivery(session: Session, delivery: DeliveryState) -> None:
 
 _PREPARE = _transition("status = 'PREPARING'", "status = 'PAYMENT_CONFIRMED'")
 _DELIVER = _transition(
-    "status = 'DELIVERING', receipt_deadline = now() + cast(:transfer_time as interval)",
+    "status = 'DELIVERING', receipt_deadline = now() + cast(:receipt_time as interval)",
     "status in ('PAYMENT_CONFIRMED', 'PREPARING')",
 )
 _CLOSE = _transition("status = 'CLOSED', reason = :reason", "status = 'DELIVERING'")
@@ -255,9 +255,9 @@ async def prepare(session: Session, order_id: UUID) -> Order | None:
     return await _apply(session, _PREPARE, order_id=order_id)
 
 
-async def deliver(session: Session, order_id: UUID, transfer_time: timedelta) -> Order | None:
+async def deliver(session: Session, order_id: UUID, receipt_time: timedelta) -> Order | None:
     """Set an order to DELIVERING, from PREPARING or (if that event is still missing) PAYMENT_CONFIRMED; else None."""
-    return await _apply(session, _DELIVER, order_id=order_id, transfer_time=transfer_time)
+    return await _apply(session, _DELIVER, order_id=order_id, receipt_time=receipt_time)
 
 
 async def close(session: Session, order_id: UUID, reason: str | None = None) -> Order | None:

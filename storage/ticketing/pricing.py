@@ -127,13 +127,13 @@ async def lock_pricing(session: Session) -> None:
 
 
 _NOTE = Statement("""
-    with noted as (
+    with projected as (
       insert into ticketing_pricing.tickets as existing (ticket_id, base_price, status, version)
       values (:ticket_id, :base_price, :status, :version)
       on conflict (ticket_id) do update set status = excluded.status, version = excluded.version
         where existing.version < excluded.version
       returning ticket_id, base_price, status)
-    select ticket_id, base_price from noted n
+    select ticket_id, base_price from projected n
     where status = 'AVAILABLE'
       or not exists (select from ticketing_pricing.prices p where p.ticket_id = n.ticket_id)""")
 

@@ -47,8 +47,8 @@ LONGEST_CHECK_DELAY = 3600.0
 
 def check_location(tx: Tx, location: str | None) -> None:
     """Raise Refused (`invalid`) for a location that is not configured; without configured locations all are valid."""
-    known = tx.settings.bike_sharing_locations
-    if location is not None and known and location not in known:
+    allowed = tx.settings.bike_sharing_locations
+    if location is not None and allowed and location not in allowed:
         raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.bike_sharing.rides import RideStarted
 from contracts.cafe import orders as cafe
-from contracts.journal import Audit, RecordAudit, ShowTown, SystemStatus
+from contracts.journal import Audit, RecordAudit, ShowTown, SystemOverview
 from contracts.preorder.reservations import ReservationConfirmed
 from contracts.shop import orders as shop
 from contracts.ticketing.reservations import TicketReserved
@@ -21,9 +21,9 @@ MAX_MINUTES = 24 * 60
 
 
 @journal.handles(ShowTown)
-async def show_town(query: ShowTown, session: Session) -> SystemStatus:
+async def show_town(query: ShowTown, session: Session) -> SystemOverview:
     minutes = max(1, min(query.minutes, MAX_MINUTES))
-    return await store.system_status(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
+    return await store.system_overview(session, minutes, [event.topic for event in BOOKINGS], NOT_REFUSALS)
 
 
 @journal.handles(RecordAudit)

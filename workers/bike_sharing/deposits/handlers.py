@@ -19,8 +19,8 @@ from contracts.bike_sharing.deposits import (
     CreditDeposit,
     DebtPaid,
     Entry,
-    EntryKind,
     FeeTaken,
+    LedgerEntryKind,
     ListDeposits,
     ListEntries,
     ListTopUps,
@@ -76,7 +76,7 @@ async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused |
     if top_up is None:
         return _current_answer(await store.top_up(tx, tx.id))
     if to is TopUpStatus.COMPLETED:
-        return await _add(tx, top_up, EntryKind.TOP_UP)
+        return await _credit(tx, top_up, LedgerEntryKind.TOP_UP)
     if to is TopUpStatus.CANCELLED:
         tx.publish(VoidPayment(payment_id=tx.derive_id("payment")))
     return _current_answer(top_up)
@@ -99,15 +99,15 @@ async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
     await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
     top_up = await store.settle(tx, tx.id, TopUpStatus.COMPLETED, None, None)
     assert top_up is not None
-    return await _add(tx, top_up, EntryKind.CREDIT)
+    return await _credit(tx, top_up, LedgerEntryKind.CREDIT)
 
 
-async def _add(tx: Tx, top_up: TopUp, kind: EntryKind) -> TopUp:
+async def _credit(tx: Tx, top_up: TopUp, kind: LedgerEntryKind) -> TopUp:
     """Credit a top-up to its account; debts are paid from it first."""
     account = await store.lock(tx, top_up.member_id)
     parts = rules.debt_payments(await store.debts(tx, account), top_up.amount)
     lines = [store.LedgerLine(kind, top_up.amount, top_up_id=top_up.top_up_id, reason=top_up.reason)]
-    lines += [store.LedgerLine(EntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
+    lines += [store.LedgerLine(LedgerEntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
     for bill_id, part in parts:
         tx.publish(DebtPaid.of(await store.pay(tx, bill_id, part)))
     account = await _post_lines(tx, account, lines, debt=-sum(part for _, part in parts))
@@ -130,7 +130,7 @@ async def take_fee(command: TakeFee, tx: Tx) -> None:
     if fee is None:
         paid = rules.fee_paid(account.balance, command.amount)
         if command.amount:
-            lines = [store.LedgerLine(EntryKind.FEE, -paid, command.bill_id)] if paid else []
+            lines = [store.LedgerLine(LedgerEntryKind.FEE, -paid, command.bill_id)] if paid else []
             account = await _post_lines(tx, account, lines, debt=command.amount - paid)
         fee = await store.take_fee(tx, account, command, paid)
     tx.publish(FeeTaken.of(fee))

@@ -178,8 +178,8 @@ async def end_at_cap(command: EndAtCap, tx: Tx) -> None:
 
 
 def _check_location(tx: Tx, location: str | None) -> None:
-    known = tx.settings.bike_sharing_locations
-    if location is not None and known and location not in known:
+    allowed = tx.settings.bike_sharing_locations
+    if location is not None and allowed and location not in allowed:
         raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
 
 
