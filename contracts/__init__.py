@@ -1,1 +1,1 @@
-"""What may be said in the system: typed messages with their wire names. Imports nothing of ours."""
+"""The messages of the system: commands, events and queries. Imports no other package of the project."""

@@ -1,8 +1,11 @@
-"""The three kinds of message, and the two ways they travel.
+"""The base classes of messages: commands, events and queries, and how each is delivered.
 
-A `Command` is an order that one context obeys, an `Event` a fact for any number of listeners, a `Query` a look.
-Events and commands without an answer (`Command[None]`) are *told*: sent after commit, for as long as it takes.
-Questions and commands with an answer are *asked*: somebody waits, and losing one is an unknown outcome.
+A `Command` is handled by one context and changes its state; an `Event` reports a change to any number of subscribers; a
+`Query` is answered by one context and changes nothing.
+
+Events and commands without an answer (`Command[None]`) are delivered as durable messages: published from the outbox
+after the commit, and redelivered until they are handled. Queries and commands with an answer are delivered as requests:
+the sender waits for the reply within a time limit, and a missing reply means that the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 Won = Annotated[int, Field(ge=0, le=10**12)]
-"""Whole won."""
+"""An amount of money in whole won."""
 MemberId = Annotated[str, Field(min_length=1, max_length=128)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
@@ -23,13 +26,13 @@ Answer = TypeVar("Answer")
 
 
 class Shape(BaseModel):
-    """A value on the wire; readers ignore fields that they do not know."""
+    """An immutable value object that is sent in messages; unknown fields are ignored when it is read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Caller(Shape):
-    """Who stands at the door, as the token says."""
+    """The authenticated sender of a request, from the claims of its token."""
 
     member_id: MemberId
     role: Role
@@ -40,17 +43,17 @@ class Caller(Shape):
         return self.role != "customer"
 
     def may_see(self, owner: str) -> bool:
-        """A customer sees only what is theirs."""
+        """Whether the caller may see something of `owner`: staff may see everything, a customer only their own."""
         return self.is_staff or self.member_id == owner
 
 
 class Message(Shape):
-    """Anything that travels between contexts; a concrete one writes its wire name down as `topic`."""
+    """A message between contexts; a concrete class states its wire name as `topic`."""
 
     topic: ClassVar[str]
     exchange: ClassVar[str]
     answer: ClassVar[Any] = None
-    """The shape of the answer; None for what is told."""
+    """The type of the answer; None for a durable message."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -61,58 +64,59 @@ class Message(Shape):
                 cls.answer = None if arguments[0] in (None, type(None)) else arguments[0]
                 break
         if "topic" in cls.__dict__ and CATALOGUE.setdefault(cls.topic, cls).__name__ != cls.__name__:
-            raise TypeError(f"two messages are called {cls.topic}")
+            raise TypeError(f"two messages have the topic {cls.topic}")
 
     @classmethod
     def owner(cls) -> str:
-        """The context that obeys, answers or says this message."""
+        """The context that handles this command, answers this query or publishes this event."""
         return cls.topic.rpartition(".")[0]
 
     @classmethod
     def delivery(cls) -> DeliveryKind:
+        """`request` for a message with an answer, else `durable`."""
         return "durable" if cls.answer is None else "request"
 
 
 CATALOGUE: dict[str, type[Message]] = {}
-"""Every message by its wire name."""
+"""All message classes by topic."""
 
 
 class Command(Message, Generic[Answer]):
-    """An order; exactly one context obeys."""
+    """A message that exactly one context handles, and that changes its state."""
 
     exchange = "yeyak.commands"
 
 
 class Query(Message, Generic[Answer]):
-    """A look; exactly one context answers, nothing changes."""
+    """A message that exactly one context answers, and that changes nothing."""
 
     exchange = "yeyak.queries"
 
 
 class Event(Message):
-    """A fact in the past tense, with the whole public state of what it happened to."""
+    """A change that has happened, with the whole public state of its aggregate after the change."""
 
     exchange = "yeyak.events"
     about: ClassVar[str | None] = None
-    """The field with the name of the context that this is about; it follows the topic in the routing key."""
+    """The field that names the context which the event concerns; its value follows the topic in the routing key."""
 
     version: int
-    """Counts the states of one aggregate that were told: 1, 2, 3 ..."""
+    """The version of the aggregate's published state: 1, 2, 3 ..."""
 
     @classmethod
     def of(cls, state: Shape, **more: Any) -> Self:
-        """The event that tells `state`, a validated shape with this event's fields."""
+        """The event with the fields of `state` (which is validated already) and of `more`; validates nothing."""
         return cls.model_construct(**{**state.__dict__, **more})  # type: ignore[return-value]
 
 
 class Refused(Exception):
-    """No, with a reason: `raise` it to undo the step, `return` it to keep what was written."""
+    """A business rule rejected a message. A handler raises it to roll back, or returns it to commit what it wrote."""
 
     def __init__(self, code: str, **details: Any) -> None:
         super().__init__(code)
         self.code = code
         self.details = details
-        """What helps the caller: `current_status`, `allowed_actions`, `reason`, an id."""
+        """Details for the caller, e.g. `current_status`, `allowed_actions`, `reason`, an id."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Refused) and (self.code, self.details) == (other.code, other.details)
@@ -135,7 +139,7 @@ class Page(Shape, Generic[Item]):
 
 
 class TimelineEntry(Shape):
-    """One thing that happened."""
+    """One change in a timeline: its time (RFC 3339), the event's name, and the status after it."""
 
     at: str
     what: str

@@ -1,4 +1,4 @@
-"""Card numbers are never accepted anywhere: the one rule that finds them in a text."""
+"""Detection of card numbers in texts. The system accepts none anywhere; every input check and mask uses this rule."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _GROUP = re.compile(r"\d+")
 
 
 def holds_card_number(text: str) -> bool:
-    """Whether 13 to 19 digits that touch no other letter or digit pass Luhn.
+    """Whether a text contains 13 to 19 digits that pass the Luhn check and are not part of a longer word or number.
 
-    Spaces or hyphens may lie between them, UUIDs are skipped; digits, spaces and hyphens of any script count.
+    The digits may be separated by spaces or hyphens; digits, spaces and hyphens of any script count. UUIDs are skipped.
     """
     text = _UUID.sub("|", text)
     return any(_card_in_run(text, run.start(), run.end()) for run in _RUN.finditer(text) if len(run[0]) >= SHORTEST)
 
 
 def _card_in_run(text: str, start: int, end: int) -> bool:
-    """Every stretch of whole groups of digits is a candidate: `12 4242 4242 4242 4242` holds a card number."""
+    """Check each sequence of whole digit groups in a run: `12 4242 4242 4242 4242` contains a card number."""
     touched = start > 0 and text[start - 1].isalnum(), end < len(text) and text[end].isalnum()
     groups = _GROUP.findall(text, start, end)
     sums = _luhn_sums([int(digit) for group in groups for digit in group])
@@ -41,7 +41,7 @@ def _card_in_run(text: str, start: int, end: int) -> bool:
 
 
 def _luhn_sums(digits: list[int]) -> tuple[list[int], list[int]]:
-    """Running sums with the even, and with the odd, positions doubled; Luhn doubles every second digit from the end."""
+    """Prefix sums with even, and with odd, positions doubled; Luhn doubles every second digit from the end."""
     even, odd = [0], [0]
     for position, digit in enumerate(digits):
         doubled = digit * 2 - 9 if digit > 4 else digit * 2

@@ -1,4 +1,10 @@
-"""The journal: every event with its body, what was handled and asked, and the dead letters."""
+"""The journal: the log of events and of handled messages, dead letters, stories and the status of the system.
+
+RecordHandled, RecordAudit         reports of runtimes and audits
+FileDeadLetter                     -> a dead letter
+ResolveDeadLetter                  -> TakeUpDeadLetter to the context that has the message, or the message again
+TellStory, ShowTown, ReadEvents, FindMark, ListDeadLetters, ShowDeadLetter   queries
+"""
 
 from __future__ import annotations
 
@@ -15,17 +21,17 @@ DeadLetterStatus = Literal["DEAD", "REPLAYED", "DISCARDED"]
 
 
 class Recorded(Shape):
-    """How many entries were kept."""
+    """The number of entries that were stored."""
 
     entries: int
 
 
 class Handled(Shape):
-    """One message as a runtime handled it, or one ask as it ended."""
+    """A message that a runtime has handled, or a request that has ended (kind `ask`)."""
 
     kind: EntryKind
     context: str
-    """Who handled it, or who asked."""
+    """The context that handled the message, or that sent the request."""
     message_id: UUID
     topic: str
     outcome: str
@@ -38,42 +44,43 @@ class Handled(Shape):
     attempt: int = 1
 
 
-class Breaker(Shape):
-    """Whether a context is asked at the moment."""
+class BreakerStatus(Shape):
+    """The state of a context's circuit breaker for requests to `callee`."""
 
     callee: str
     state: Literal["closed", "open", "half_open"]
 
 
 class ProcessStatus(Shape):
-    """How one process of a context stands."""
+    """The status of one process of a context."""
 
     context: str
     replica: str
-    """Tells the processes of a context apart."""
+    """Identifies the process among those of its context."""
     at: AwareDatetime
     ready: bool
     outbox: int
-    """What is to be said yet, with the age of its oldest row in seconds."""
+    """Outbox messages that are not published yet."""
     outbox_age: float
+    """Age of the oldest of them in seconds."""
     waiting: int
-    """Inbox rows of a view: events that are not applied yet; of a writer: timers, and what is tried again."""
+    """Of a view: events that are not applied yet. Of a writer: inbox rows that wait for a timer or a retry."""
     started: int
     due: int
     dead: int
-    breakers: list[Breaker]
+    breakers: list[BreakerStatus]
 
 
 class AuditedInvariant(Shape):
-    """One promise of the system, as an audit found it."""
+    """The result of an audit for one invariant."""
 
     invariant: str
     title: str
     discrepancies: int
     first: list[str]
-    """Some of them, a sentence each."""
+    """Descriptions of some discrepancies."""
     not_checkable: str | None
-    """Why it could not be checked."""
+    """Why the invariant could not be checked; None when it was."""
 
     @property
     def well(self) -> bool:
@@ -81,28 +88,28 @@ class AuditedInvariant(Shape):
 
 
 class AuditReport(Shape):
-    """What an audit found over all stores."""
+    """The result of an audit of all databases."""
 
     invariants: list[AuditedInvariant]
     money_kept: int | None
-    """Won that the payment provider keeps; None when it could not be read."""
+    """Won that the payment provider has captured and not returned; None when its ledger could not be read."""
     money_due: int | None
-    """Won that the standing bookings cost, less what was given back."""
+    """Won that the valid bookings cost, less refunds."""
     took_seconds: float
 
 
 class Audit(AuditReport):
-    """An audit, and when the journal heard of it."""
+    """An audit report, with the time at which the journal stored it."""
 
     at: AwareDatetime
 
     @property
     def well(self) -> bool:
-        return all(one.well for one in self.invariants)
+        return all(invariant.well for invariant in self.invariants)
 
 
 class RecordAudit(Command[Audit]):
-    """What an audit found, for whoever looks at the system."""
+    """Store the report of an audit."""
 
     topic = "journal.record_audit"
 
@@ -110,17 +117,17 @@ class RecordAudit(Command[Audit]):
 
 
 class RecordHandled(Command[Recorded]):
-    """A runtime's report, in batches, best effort: losing one loses a line of a story, nothing else."""
+    """Store a batch of reports of a runtime. Best effort: a lost batch only leaves gaps in stories."""
 
     topic = "journal.record_handled"
 
     entries: list[Handled]
     standing: ProcessStatus | None = None
-    """Now and then, how the one who reports stands."""
+    """The status of the reporting process, at intervals."""
 
 
 class FileDeadLetter(Command[None]):
-    """A context gave a message up."""
+    """Store a message that a context has failed to handle in all its attempts."""
 
     topic = "journal.file_dead_letter"
 
@@ -136,7 +143,7 @@ class FileDeadLetter(Command[None]):
 
 
 class Resolution(Shape):
-    """What a person decided about a dead letter."""
+    """An operator's decision about a dead letter."""
 
     action: Literal["replay", "discard"]
     by: str
@@ -145,12 +152,12 @@ class Resolution(Shape):
 
 
 class DeadLetter(Shape):
-    """A message that nobody could handle, with the reason."""
+    """A message that could not be handled, with the reason."""
 
     dead_letter_id: UUID
     status: DeadLetterStatus
     source: Literal["retries", "broker"]
-    """`retries`: its context gave it up; `broker`: unreadable, or a crash loop."""
+    """`retries`: all attempts of its context failed; `broker`: the message is unreadable, or crashed its consumers."""
     context: str
     queue: str | None
     message_id: str | None
@@ -164,14 +171,16 @@ class DeadLetter(Shape):
     closed_reason: str | None
     closed_at: AwareDatetime | None
     times: int = 1
-    """How often it died: it may die again after a replay."""
+    """How often it became a dead letter: a replayed message may fail again."""
     headers: str = "{}"
-    """JSON; what the broker had beside the body."""
+    """The AMQP headers as JSON."""
     resolutions: list[Resolution] = []
-    """What was decided so far, oldest first; only where a single one is shown."""
+    """The decisions so far, oldest first; in the answer to `ShowDeadLetter` only."""
 
 
 class DeadLetters(Shape):
+    """One page of dead letters, newest first."""
+
     items: list[DeadLetter]
     next_cursor: str | None
 
@@ -183,7 +192,7 @@ class ListDeadLetters(Query[DeadLetters]):
     context: str | None = None
     message_topic: str | None = None
     error: str | None = None
-    """A part of the error's text."""
+    """A substring of the error text."""
     limit: int = 50
     cursor: str | None = None
 
@@ -195,7 +204,7 @@ class ShowDeadLetter(Query[DeadLetter]):
 
 
 class ResolveDeadLetter(Command[DeadLetter]):
-    """Handle a dead letter again, or give it up for good; refused with `wrong_state` or `not_replayable`."""
+    """Replay or discard a dead letter. Refused with `wrong_role`, `not_found`, `wrong_state` or `not_replayable`."""
 
     topic = "journal.resolve_dead_letter"
 
@@ -206,7 +215,7 @@ class ResolveDeadLetter(Command[DeadLetter]):
 
 
 class StoryEntry(Shape):
-    """One line of a story."""
+    """One entry of a story: an event, a handled message, a request, a dead letter or a decision."""
 
     at: AwareDatetime
     kind: EntryKind
@@ -222,22 +231,22 @@ class StoryEntry(Shape):
 
 
 class Story(Shape):
-    """What happened to one thing, oldest first."""
+    """Everything that happened to one entity, oldest first."""
 
     story_ids: list[UUID]
     entries: list[StoryEntry]
 
 
 class TellStory(Query[Story]):
-    """The story of anything that has an id: a rental, a payment, a message."""
+    """The story of anything that has an id, e.g. a rental, a payment or a message. Refused with `not_found`."""
 
     topic = "journal.tell_story"
 
     id: UUID
 
 
-class KeptEvent(Shape):
-    """An event as it was said."""
+class StoredEvent(Shape):
+    """An event as it was published, with its position in the journal."""
 
     position: int
     message_id: UUID
@@ -246,12 +255,14 @@ class KeptEvent(Shape):
     at: AwareDatetime
 
 
-class KeptEvents(Shape):
-    events: list[KeptEvent]
+class StoredEvents(Shape):
+    """Events in the order of their positions."""
+
+    events: list[StoredEvent]
 
 
-class ReadEvents(Query[KeptEvents]):
-    """Events of some topics after a position of the journal, in its order."""
+class ReadEvents(Query[StoredEvents]):
+    """Events of some topics after a position of the journal, in the order of their positions."""
 
     topic = "journal.read_events"
 
@@ -260,12 +271,14 @@ class ReadEvents(Query[KeptEvents]):
     limit: int = 1000
 
 
-class Marked(Shape):
+class MarkPosition(Shape):
+    """The position of a mark; None until the journal has stored it."""
+
     position: int | None
 
 
-class FindMark(Query[Marked]):
-    """Where the journal keeps a mark; None until it has read that far."""
+class FindMark(Query[MarkPosition]):
+    """The position of a mark in the journal."""
 
     topic = "journal.find_mark"
 
@@ -273,7 +286,7 @@ class FindMark(Query[Marked]):
 
 
 class MarkSet(Event):
-    """A mark in the stream of events: what was said before it lies before it."""
+    """A mark in the stream of events: each event that was published before it has a smaller position."""
 
     topic = "journal.mark_set"
 
@@ -281,36 +294,39 @@ class MarkSet(Event):
 
 
 class Minute(Shape):
-    """What happened in one minute of the system; `at` is its beginning."""
+    """Counts of one minute, which starts at `at`."""
 
     at: AwareDatetime
     bookings: int
-    """Bookings, reservations, rides and orders that came to be."""
+    """Successful bookings, reservations, rides and orders."""
     refusals: int
     """Commands that were answered with a refusal."""
     asks: int
+    """Requests between contexts."""
     ask_ms: float | None
-    """Of the asks between contexts, the median and the slowest twentieth; None when there were none."""
+    """The median of their durations; None when there were none."""
     ask_ms_p95: float | None
+    """The 95th percentile of their durations; None when there were none."""
 
 
-class SystemNow(Shape):
-    """How the system stands, as far as the journal was told."""
+class SystemOverview(Shape):
+    """The status of the system, from the reports that the journal has received."""
 
     standings: list[ProcessStatus]
-    """Of the processes that reported lately, by context."""
+    """Processes that have reported in the last 35 seconds, ordered by context."""
     minutes: list[Minute]
-    """Oldest first, without those in which nothing happened."""
+    """Oldest first; minutes without bookings, commands and requests are left out."""
     open_letters: int
+    """Dead letters that wait for a decision."""
     read_to: int
-    """The offset up to which the stream of events was read."""
+    """The offset up to which the stream of events has been read; -1 before the first event."""
     audit: Audit | None = None
-    """The last one, if there was any."""
+    """The last audit; None before the first."""
     as_of: AwareDatetime
 
 
-class ShowTown(Query[SystemNow]):
-    """How the system stands, and what happened in the last minutes."""
+class ShowTown(Query[SystemOverview]):
+    """The status of the system, and the counts of the last `minutes` minutes."""
 
     topic = "journal.show_town"
 
@@ -318,7 +334,7 @@ class ShowTown(Query[SystemNow]):
 
 
 class TakeUpDeadLetter(Command[None]):
-    """A context is told to handle a dead letter of its own again, or to give it up; each context has its own topic."""
+    """Replay or discard a dead letter in the inbox of a context; each context has a topic of its own."""
 
     message_id: UUID
     action: Literal["replay", "discard"]
@@ -327,7 +343,7 @@ class TakeUpDeadLetter(Command[None]):
 
 @cache
 def take_up_dead_letter(context: str) -> type[TakeUpDeadLetter]:
-    """The command by which `context` is told about its dead letters."""
+    """The `TakeUpDeadLetter` class with the topic of `context`."""
     return type(
         "TakeUpDeadLetter", (TakeUpDeadLetter,), {"topic": f"{context}.take_up_dead_letter", "__module__": __name__}
     )

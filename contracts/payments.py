@@ -1,12 +1,12 @@
-"""Payments: charge once, undo whatever became of it, give back what is left.
+"""Payments: charge a card once, void a charge whatever its state is, refund what remains.
 
 RequestPayment -> PaymentApproved | PaymentDeclined | PaymentVoiding -> PaymentVoided
 VoidPayment    -> PaymentVoiding -> PaymentVoided         (at once when there was nothing to undo)
 RefundRest     -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
-               -> RefundSucceeded                         (amount 0: there was nothing left to give back)
+               -> RefundSucceeded                         (amount 0: nothing to refund)
 
-A compensation ends in its event at each repetition. The event of a state that did not change carries that state's
-version again: a view has it already, a saga that waits for the topic hears it.
+Each repetition of a compensating command (VoidPayment, RefundRest) publishes its final event again. If the state has
+not changed, the event has the same version: a view ignores it, a saga that waits for it continues.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Card(Shape):
 
 
 class PaymentState(Shape):
-    """A payment as the system may know it; `version` counts from 1 with the first outcome, and is 0 before it.
+    """The public state of a payment; `version` is 1 with the first outcome, and 0 before.
 
-    A void that comes before its request leaves a VOIDED payment with no payer (`""`), no purpose and amount 0.
+    A void that arrives before its request creates a VOIDED payment with an empty payer and purpose and amount 0.
     """
 
     payment_id: UUID
@@ -56,14 +56,14 @@ class PaymentState(Shape):
     payer: str
     amount: Won
     purpose: str
-    """The context that asked for it, e.g. `video_rental.rentals`."""
+    """The context that requested it, e.g. `video_rental.rentals`."""
     method: str
     last4: str | None
     brand: str | None
     captured: Won
-    """What the provider took and did not void: `captured - refunded` is kept."""
+    """The amount captured and not voided by the provider; `captured - refunded` is what the provider still has."""
     refunding: Won
-    """Reserved for refunds that are not through."""
+    """Reserved for refunds that have not succeeded yet."""
     refunded: Won
     reason: str | None
     created_at: AwareDatetime
@@ -77,14 +77,14 @@ class RefundState(Shape):
     refund_id: UUID
     payment_id: UUID
     payer: str
-    """Empty when nobody has asked for that payment."""
+    """Empty when that payment was never requested."""
     purpose: str = ""
-    """The context that asked for the payment."""
+    """The context that requested the payment."""
     amount: Won
     status: RefundStatus
     reason: str | None
     failure: str | None = None
-    """Why the last try came to nothing."""
+    """Why the last attempt failed; None when there was no failure."""
     requested_by: str
     created_at: AwareDatetime
     modified_at: AwareDatetime
@@ -92,7 +92,7 @@ class RefundState(Shape):
 
 
 class PaymentPart(Shape):
-    """A payment as it is nested in other things."""
+    """A payment as it is nested in other answers."""
 
     payment_id: UUID
     status: PaymentStatus
@@ -100,7 +100,7 @@ class PaymentPart(Shape):
 
 
 class RefundPart(Shape):
-    """A refund as it is nested in other things."""
+    """A refund as it is nested in other answers."""
 
     refund_id: UUID
     status: RefundStatus
@@ -108,10 +108,10 @@ class RefundPart(Shape):
 
 
 class RequestPayment(Command[PaymentState]):
-    """Charge a card once. Asked again under the same id: the same answer.
+    """Charge a card once; a repetition with the same payment id gets the same answer.
 
     Refused with `declined` (and `reason`), `provider_unavailable` (the payment is being voided), `voided`,
-    `payment_mismatch` (the id stands for another payer or amount) or `still_running` (another message asked for it).
+    `payment_mismatch` (the id belongs to another payer or amount) or `still_running` (requested by another message).
     """
 
     topic = "payments.request_payment"
@@ -124,7 +124,7 @@ class RequestPayment(Command[PaymentState]):
 
 
 class VoidPayment(Command[None]):
-    """Undo whatever became of a payment; before the request it leaves a tombstone that declines it."""
+    """Void a payment in any state. If it is unknown, a tombstone is written: a later request is refused (`voided`)."""
 
     topic = "payments.void_payment"
 
@@ -132,10 +132,10 @@ class VoidPayment(Command[None]):
 
 
 class RefundRest(Command[None]):
-    """Give back what is captured and not yet refunded; `refund_id` is its id for its whole life.
+    """Refund what is captured and not yet refunded; `refund_id` makes the command idempotent.
 
-    It ends in `RefundSucceeded`, with amount 0 for a payment that is not approved (any more) or has nothing left: one
-    that is still at work is for `VoidPayment` to undo.
+    It ends in `RefundSucceeded`, with amount 0 if the payment is not approved (any more) or has nothing left. A payment
+    without an outcome yet is undone by `VoidPayment` instead.
     """
 
     topic = "payments.refund_rest"
@@ -146,10 +146,10 @@ class RefundRest(Command[None]):
 
 
 class RefundPayment(Command[RefundState]):
-    """A refund by hand, of a part or of the rest; it takes the message's id as its own.
+    """A manual refund of a part or of the rest; the refund has the id of this message.
 
-    Refused with `not_found`, `wrong_state` (nothing was captured, or it is being voided) or `refund_too_large` (and
-    `left`).
+    Refused with `not_found`, `wrong_state` (nothing was captured, or the payment is being voided), `refund_too_large`
+    (and `left`, what can be refunded) or `still_running`.
     """
 
     topic = "payments.refund_payment"
@@ -161,7 +161,7 @@ class RefundPayment(Command[RefundState]):
 
 
 class DriveVoid(Command[None]):
-    """Try to end a void: payments tells itself."""
+    """Attempt to void the charge at the provider; payments schedules it for itself."""
 
     topic = "payments.drive_void"
 
@@ -169,7 +169,7 @@ class DriveVoid(Command[None]):
 
 
 class LookForCharge(Command[None]):
-    """See whether a charge turned up after its payment was voided, and void it: payments tells itself."""
+    """Void a charge that appeared at the provider after its payment was voided; payments schedules it for itself."""
 
     topic = "payments.look_for_charge"
 
@@ -177,7 +177,7 @@ class LookForCharge(Command[None]):
 
 
 class DriveRefund(Command[None]):
-    """Try to end a refund: payments tells itself."""
+    """Attempt the refund at the provider; payments schedules it for itself."""
 
     topic = "payments.drive_refund"
 
@@ -185,7 +185,7 @@ class DriveRefund(Command[None]):
 
 
 class PaymentEvent(PaymentState, Event):
-    """What happened to a payment, with its state afterwards."""
+    """A change of a payment, with its state after the change."""
 
     about = "purpose"
 
@@ -199,25 +199,25 @@ class PaymentDeclined(PaymentEvent):
 
 
 class PaymentVoiding(PaymentEvent):
-    """The provider was silent, or the buyer is gone: the charge is being looked for and undone."""
+    """The provider did not reply, or a void was requested: a charge is searched for and voided."""
 
     topic = "payments.payment_voiding"
 
 
 class PaymentVoided(PaymentEvent):
-    """Nothing is kept of this payment; one that was DECLINED or REFUNDED before stays so."""
+    """Nothing of this payment is captured; a payment that was DECLINED or REFUNDED keeps that status."""
 
     topic = "payments.payment_voided"
 
 
 class PaymentRefunded(PaymentEvent):
-    """A refund is through; the payment is PARTIALLY_REFUNDED or REFUNDED."""
+    """A refund has succeeded; the payment is PARTIALLY_REFUNDED or REFUNDED."""
 
     topic = "payments.payment_refunded"
 
 
 class RefundEvent(RefundState, Event):
-    """What happened to a refund, with its state afterwards."""
+    """A change of a refund, with its state after the change."""
 
     about = "purpose"
 
@@ -227,13 +227,13 @@ class RefundStarted(RefundEvent):
 
 
 class RefundFailed(RefundEvent):
-    """The provider failed; the refund is tried again with growing delay, without end."""
+    """The provider did not refund; the attempt is repeated with growing delay, without limit."""
 
     topic = "payments.refund_failed"
 
 
 class RefundSucceeded(RefundEvent):
-    """The money is back; with amount 0 there was nothing left to give back."""
+    """The refund has succeeded; amount 0 means that there was nothing to refund."""
 
     topic = "payments.refund_succeeded"
 

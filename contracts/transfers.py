@@ -1,12 +1,12 @@
-"""Bank transfers, which payments keeps: they follow the order that they pay for, by command.
+"""Bank transfers of the shop's orders. Payments stores them; the orders context drives them by command.
 
 AwaitTransfer   -> TransferAwaited
 ConfirmTransfer -> TransferConfirmed
 CancelTransfer  -> TransferCancelled
 
-Each command carries all that is known of the transfer and the version of the order that it speaks of: whichever comes
-first makes the record, and an older one changes nothing. It is answered by the event of the state that stands then,
-with that state's version again when nothing changed.
+Each command has the complete terms of the transfer and the version of its order. The first command that arrives creates
+the transfer, and one with an older order version changes nothing. Each command leads to the event of the transfer's
+current state, with an unchanged version if nothing changed.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class TransferTerms(Shape):
     order_id: UUID
     order_status: OrderStatus
     order_version: int
-    """The version of the order that this speaks of."""
+    """The version of the order that these terms belong to."""
     round: int
-    """Counts the deadlines that the order was given: 1, and one more with each revival."""
+    """The number of the order's payment period: 1, and one more with each revival."""
     member_id: MemberId
     amount: Won
     bank_account: str
@@ -43,12 +43,12 @@ class TransferTerms(Shape):
     """What the buyer writes on the transfer."""
     deadline: AwareDatetime
     refund_owed: bool
-    """The money came, and what it paid for is cancelled."""
+    """The money has arrived, and the order is cancelled."""
     reason: str | None
 
 
 class TransferState(TransferTerms):
-    """A transfer as the system may know it; `version` counts from 1."""
+    """The public state of a transfer; `version` counts from 1."""
 
     status: TransferStatus
     created_at: AwareDatetime
@@ -57,7 +57,7 @@ class TransferState(TransferTerms):
 
 
 class TransferPart(Shape):
-    """A transfer as it is nested in other things; `status` is None until payments has its record."""
+    """A transfer as it is nested in other answers; `status` is None until payments has stored the transfer."""
 
     transfer_id: UUID
     status: TransferStatus | None
@@ -69,7 +69,7 @@ class TransferPart(Shape):
 
 
 class TransferCommand(TransferTerms, Command[None]):
-    """How a transfer is to stand from this version of its order on."""
+    """The terms of a transfer as of a version of its order."""
 
 
 class AwaitTransfer(TransferCommand):
@@ -81,13 +81,13 @@ class ConfirmTransfer(TransferCommand):
 
 
 class CancelTransfer(TransferCommand):
-    """The order is cancelled; the money is owed back if it came, now or in an earlier round."""
+    """The order is cancelled; `refund_owed` if the money has arrived, in this or in an earlier round."""
 
     topic = "payments.cancel_transfer"
 
 
 class TransferEvent(TransferState, Event):
-    """What happened to a transfer, with its state afterwards."""
+    """A change of a transfer, with its state after the change."""
 
 
 class TransferAwaited(TransferEvent):

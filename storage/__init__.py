@@ -1,1 +1,1 @@
-"""What is remembered: tables, and one function per statement."""
+"""Persistence: the tables of each context, with one function per statement. Imports `contracts` only."""

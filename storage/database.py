@@ -1,4 +1,4 @@
-"""PostgreSQL for the writers: statements compiled once by SQLAlchemy, run by asyncpg.
+"""PostgreSQL access of the writers: statements are compiled once by SQLAlchemy and executed by asyncpg.
 
 SQLAlchemy's own execution costs 0.69 ms of CPU per two-statement transaction, asyncpg's 0.13 (decision 0002).
 """
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 Row = Mapping[str, Any]
 
 IDLE_SECONDS = 60.0
-"""A connection that nobody has needed for so long is closed."""
+"""An idle connection is closed after this time."""
 
 _SETTINGS = {
     "application_name": "yeyak",
@@ -44,22 +44,22 @@ CONNECTION_ERRORS = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,
 )
-"""The database cannot be reached, or the connection to it broke: nothing is known to be wrong with the work."""
+"""The database cannot be reached, or the connection was lost; the statement itself may be correct."""
 
 TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
-"""The same step may well succeed at once."""
+"""Errors after which the same transaction can be repeated at once."""
 
 
 AMBIGUOUS = (OSError, asyncpg.InterfaceError)
-"""Those of CONNECTION_ERRORS that a mistake in a handler raises as well: `Session.is_broken` tells them apart."""
+"""The CONNECTION_ERRORS that a bug in a handler can raise as well; `Session.is_broken` distinguishes the two."""
 
 
 class CommitInDoubt(Exception):
-    """The connection broke between COMMIT and its answer: only the rows can tell what became of it."""
+    """The connection was lost between COMMIT and its reply: only the rows show whether it was committed."""
 
 
 class Statement:
-    """A statement with named parameters (`:name`), ready for asyncpg."""
+    """A SQL statement with named parameters (`:name`), compiled for asyncpg."""
 
     __slots__ = ("_defaults", "_names", "text")
 
@@ -72,11 +72,11 @@ class Statement:
         self._defaults = {name: compiled.params[name] for name in self._names if name not in required}
 
     def arguments(self, given: dict[str, Any]) -> list[Any]:
-        """The values in the order of the statement; raises KeyError for one that is missing."""
+        """The values in the order of the statement's parameters; raises KeyError for a missing one."""
         if not self._defaults:
             return [given[name] for name in self._names]
-        known = self._defaults | given
-        return [known[name] for name in self._names]
+        values = self._defaults | given
+        return [values[name] for name in self._names]
 
 
 class Session:
@@ -89,29 +89,30 @@ class Session:
 
     @property
     def is_broken(self) -> bool:
-        """The connection is gone."""
+        """Whether the connection is closed."""
         return bool(self.connection.is_closed())
 
     async def one(self, statement: Statement, **values: Any) -> Row | None:
-        """The first row, or None."""
+        """Execute a statement; the first row, or None."""
         row: Row | None = await self.connection.fetchrow(statement.text, *statement.arguments(values))
         return row
 
     async def all(self, statement: Statement, **values: Any) -> list[Row]:
+        """Execute a statement; all rows."""
         rows: list[Row] = await self.connection.fetch(statement.text, *statement.arguments(values))
         return rows
 
     async def value(self, statement: Statement, **values: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Execute a statement; the first column of the first row, or None."""
         return await self.connection.fetchval(statement.text, *statement.arguments(values))
 
     async def many(self, statement: Statement, rows: list[dict[str, Any]]) -> None:
-        """Run the statement for each row, in one round trip."""
+        """Execute a statement once per row of values, in one round trip."""
         await self.connection.executemany(statement.text, [statement.arguments(row) for row in rows])
 
 
 class Database:
-    """Connections to one PostgreSQL database, at most `size`; asyncpg's own pool costs twice as much per use."""
+    """A pool of at most `size` connections to a PostgreSQL database; asyncpg's own pool costs twice as much per use."""
 
     def __init__(self, url: str, *, size: int = 12) -> None:
         self._url = url
@@ -122,17 +123,17 @@ class Database:
         self._running = False
 
     async def start(self) -> None:
-        """Connections are made when they are needed. Raises nothing if the database is away."""
+        """Allow sessions. Connections are opened on demand: an unavailable database raises nothing here."""
         self._running = True
 
     async def stop(self) -> None:
-        """At once: what is under way breaks off."""
+        """Close all connections at once; statements in progress fail."""
         self._running = False
         for connection in tuple(self._open):
-            self._drop(connection)
+            self._discard(connection)
 
     async def close(self) -> None:
-        """Stop after the connections in use were given back, at most two seconds later."""
+        """Wait up to two seconds for the connections in use, then stop."""
         self._running = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
@@ -145,14 +146,14 @@ class Database:
         connection = await asyncpg.connect(self._url, timeout=5, command_timeout=20, server_settings=_SETTINGS)
         self._open.add(connection)
         if not self._running:
-            self._drop(connection)
+            self._discard(connection)
         return connection
 
-    def _drop(self, connection: asyncpg.Connection) -> None:
+    def _discard(self, connection: asyncpg.Connection) -> None:
         self._open.discard(connection)
         connection.terminate()
 
-    async def _take(self) -> asyncpg.Connection:
+    async def _acquire(self) -> asyncpg.Connection:
         while self._idle:
             connection, _since = self._idle.pop()
             if not connection.is_closed():
@@ -162,7 +163,10 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Outside a transaction: each statement is its own. Raises TimeoutError after 10 s without a connection."""
+        """A session without a transaction: each statement commits by itself.
+
+        Raises TimeoutError when no connection is free within 10 seconds, and CONNECTION_ERRORS when none can be opened.
+        """
         slots = self._slots
         if slots.locked():
             async with asyncio.timeout(10):
@@ -172,38 +176,40 @@ class Database:
         try:
             if not self._running:
                 raise asyncpg.InterfaceError("the database was stopped")
-            connection = await self._take()
+            connection = await self._acquire()
             try:
                 yield Session(connection)
             except (asyncio.CancelledError, TimeoutError):
-                self._drop(connection)  # a statement may still be under way
+                self._discard(connection)  # a statement may still be running
                 raise
             finally:
-                self._give_back(connection)
+                self._release(connection)
         finally:
             slots.release()
 
-    def _give_back(self, connection: asyncpg.Connection) -> None:
+    def _release(self, connection: asyncpg.Connection) -> None:
         if connection.is_closed() or connection.is_in_transaction():
-            self._drop(connection)
+            self._discard(connection)
         else:
             now = time.monotonic()
             self._idle.append((connection, now))
             if now - self._idle[0][1] > IDLE_SECONDS:
-                self._drop(self._idle.popleft()[0])
+                self._discard(self._idle.popleft()[0])
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """Commits at the end, rolls back on any exception; raises CommitInDoubt when COMMIT got no answer."""
+        """A session in a transaction: committed at the end, rolled back on any exception.
+
+        Raises CommitInDoubt when COMMIT got no reply.
+        """
         async with self.session() as session:
             connection = session.connection
             await connection.execute("begin")
             try:
                 yield session
             except BaseException:
-                with contextlib.suppress(
-                    *CONNECTION_ERRORS
-                ):  # a broken connection has rolled back, and hides no other error
+                # A lost connection has rolled back; its error must not replace the original one.
+                with contextlib.suppress(*CONNECTION_ERRORS):
                     await connection.execute("rollback")
                 raise
             try:
@@ -211,7 +217,7 @@ class Database:
             except (*CONNECTION_ERRORS, TimeoutError, asyncpg.QueryCanceledError) as error:
                 raise CommitInDoubt from error
             if ended != "COMMIT":
-                raise asyncpg.InFailedSQLTransactionError("an error that was not passed on had ended the transaction")
+                raise asyncpg.InFailedSQLTransactionError("the transaction was aborted by an error that was suppressed")
 
     async def ping(self) -> None:
         """Raises one of CONNECTION_ERRORS, or TimeoutError, when the database does not answer within three seconds."""

@@ -1,4 +1,4 @@
-"""What differs between the databases that views may live in: drivers, connections, the upsert that keeps the newest."""
+"""Differences between the databases that can store views: drivers, connection options and upserts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _MARIADB: dict[str, Any] = {
 
 
 def with_driver(url: str) -> str:
-    """A plain URL (`postgresql://`, `mysql://`, `sqlite:///`) with the driver that is used here."""
+    """A plain URL (`postgresql://`, `mysql://`, `sqlite:///`) with the async driver added."""
     scheme, colon, rest = url.partition(":")
     return DRIVERS.get(scheme, scheme) + colon + rest
 
 
 def connect(url: str, schema: str, size: int) -> AsyncEngine:
-    """Connections to a view's database, at most `size` where it is a server; none is made yet."""
+    """An engine for a view's database, with a pool of at most `size` connections to a server; opens none yet."""
     address = sa.make_url(with_driver(url))
     if address.get_backend_name() == "sqlite":
         engine = create_async_engine(address)
@@ -52,25 +52,25 @@ def connect(url: str, schema: str, size: int) -> AsyncEngine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Readers do not wait for who writes; who writes waits for another."""
+    """Configure a connection: readers do not wait for a writer (WAL); a writer waits for another one."""
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma busy_timeout = 10000")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    """A change has the file to itself from the start: rows cannot be locked, and a batch must not miss a rebuild."""
+    """Lock the file at the start of a transaction: SQLite cannot lock rows, and a batch must not miss a rebuild."""
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("begin immediate")
 
 
 def prepare_mariadb(connection: sa.Connection, schema: str) -> None:
-    """Names that differ in case or by a blank are different, as in PostgreSQL; two migrations wait for each other."""
+    """Set a collation that compares like PostgreSQL (case and trailing blanks), and serialise migrations by a lock."""
     connection.execute(sa.text("select get_lock(:name, 60)"), {"name": f"migrate {schema}"})
     connection.execute(sa.text("alter database character set = utf8mb4 collate = utf8mb4_nopad_bin"))
 
 
 def upsert(table: sa.Table, dialect: str) -> Any:
-    """Keep the newest state of each key; a row whose version is part of its key stays as it is."""
+    """An upsert that never replaces a newer version; a row whose key contains the version is left unchanged."""
     return _UPSERTS[dialect](table)
 
 
@@ -86,7 +86,7 @@ def _sqlite_upsert(table: sa.Table) -> Any:
 
 
 def _mariadb_upsert(table: sa.Table) -> Any:
-    """There is no `where` here: each column looks at the version, which is changed last because all others read it."""
+    """MariaDB has no `where` in an upsert: each column compares versions, and the version itself is assigned last."""
     insert = mysql.insert(table)
     if table.c.version.primary_key:
         return insert.on_duplicate_key_update(version=table.c.version)

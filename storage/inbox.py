@@ -1,13 +1,15 @@
-"""The inbox of a context: claim, lease, pending timer, retry, dead letter and stored answer in one row per message.
+"""Inbox and outbox of a context. An inbox row is a message's claim, lease, timer, retry, dead letter and stored answer.
 
-started  a two-function step is between its functions; `due_at` is the ask's limit and a margin. Due: the second
-         function runs with an unknown outcome.
-waiting  a told message that failed, a timer, or a step that starts again. Due: it runs from the start.
-done     the answer is kept, the body forgotten.
-dead     given up; a person looks.
+State of an inbox row:
 
-The claim is the last statement of a step. It matches nothing when the row belongs to another handling (`owner`,
-a random token per handling): then all rolls back and the row answers.
+started  The first function of a two-function step has committed. `due_at` is the request's time limit plus a margin; at
+         `due_at` the second function runs with the outcome UNKNOWN.
+waiting  A durable message that failed, a timer, or a step that starts again. At `due_at` it runs from the start.
+done     The answer is stored; the body is deleted.
+dead     All attempts failed; an operator replays or discards it.
+
+The claim is the last statement of a step. It matches no row when the row belongs to another handling (`owner` is a
+random token per handling); the transaction is then rolled back, and the stored row decides the answer.
 """
 
 from __future__ import annotations
@@ -18,55 +20,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import TIMESTAMP
-
 from storage.database import Row, Session, Statement
-
-
-def tables(metadata: sa.MetaData, schema: str) -> tuple[sa.Table, sa.Table]:
-    """The inbox and the outbox of a schema, for migrations."""
-    instant = TIMESTAMP(timezone=True)
-    inbox = sa.Table(
-        "inbox",
-        metadata,
-        sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("topic", sa.Text, nullable=False),
-        sa.Column("digest", sa.Text, nullable=False),
-        sa.Column("owner", sa.Uuid, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
-        sa.Column("body", sa.Text),
-        sa.Column("answer", sa.Text),
-        sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.false()),
-        sa.Column("story_id", sa.Uuid, nullable=False),
-        sa.Column("causation_id", sa.Uuid),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("traceparent", sa.Text),
-        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("error", sa.Text),
-        sa.Column("due_at", instant),
-        sa.Column("received_at", instant, nullable=False, server_default=sa.func.now()),
-        sa.Index("inbox_due", "due_at", postgresql_where=sa.text("state in ('started', 'waiting')")),
-        sa.Index("inbox_received", "received_at"),
-        schema=schema,
-    )
-    outbox = sa.Table(
-        "outbox",
-        metadata,
-        sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("topic", sa.Text, nullable=False),
-        sa.Column("body", sa.Text, nullable=False),
-        sa.Column("story_id", sa.Uuid, nullable=False),
-        sa.Column("causation_id", sa.Uuid),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("traceparent", sa.Text),
-        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("next_at", instant),
-        sa.Column("created_at", instant, nullable=False, server_default=sa.func.clock_timestamp()),
-        schema=schema,
-    )
-    return inbox, outbox
 
 
 @dataclass(slots=True)
@@ -84,7 +38,7 @@ class OutboxMessage:
 
 @dataclass(slots=True)
 class Timer:
-    """A message to oneself: due `after` from now, or `at` an instant, by the database's clock."""
+    """A message that a context schedules for itself, due after `after` or at `at` (database clock)."""
 
     id: UUID
     topic: str
@@ -95,7 +49,7 @@ class Timer:
 
 @dataclass(slots=True)
 class Claim:
-    """What the last statement of a step writes for its own message."""
+    """The inbox row that the last statement of a step writes for the message it handles."""
 
     id: UUID
     topic: str
@@ -114,16 +68,16 @@ class Claim:
 
 @dataclass(slots=True)
 class CompletedStep:
-    """A step that has done its work: its claim, and what it says."""
+    """A step that is ready to commit: its claim, the messages it publishes and the timers it sets."""
 
     claim: Claim
-    told: Sequence[OutboxMessage] = ()
+    messages: Sequence[OutboxMessage] = ()
     timers: Sequence[Timer] = ()
 
 
 _CLAIM = """
-    with mine as (
-      insert into {s}.inbox as mine
+    with claimed as (
+      insert into {s}.inbox as existing
         (id, topic, digest, owner, state, body, answer, refused, due_at, story_id, causation_id, actor)
       select id, topic, digest, owner, state, body, answer, refused, now() + after, story_id, causation_id, actor
       from unnest(cast(:ids as uuid[]), cast(:topics as text[]), cast(:digests as text[]),
@@ -133,16 +87,16 @@ _CLAIM = """
         claim(id, topic, digest, owner, state, body, answer, refused, after, story_id, causation_id, actor)
       on conflict (id) do update set state = excluded.state, body = excluded.body, answer = excluded.answer,
         refused = excluded.refused, due_at = excluded.due_at, error = null, failures = 0
-        where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
+        where existing.owner = excluded.owner and existing.state in ('started', 'waiting')
       returning id, owner, story_id, actor)"""
-_TELL = """,
-    told as (
+_ADD_MESSAGES = """,
+    added as (
       insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
-      select said.id, topic, body, said.story_id, cause, mine.actor
-      from unnest(cast(:told_ids as uuid[]), cast(:told_topics as text[]), cast(:told_bodies as text[]),
-        cast(:told_stories as uuid[]), cast(:told_causes as uuid[]))
-        with ordinality said(id, topic, body, story_id, cause, place)
-      join mine on mine.id = cause order by place)"""
+      select message.id, topic, body, message.story_id, cause, claimed.actor
+      from unnest(cast(:message_ids as uuid[]), cast(:message_topics as text[]), cast(:message_bodies as text[]),
+        cast(:message_stories as uuid[]), cast(:message_causes as uuid[]))
+        with ordinality message(id, topic, body, story_id, cause, n)
+      join claimed on claimed.id = cause order by n)"""
 _SET_TIMERS = """,
     timers as (
       insert into {s}.inbox (id, topic, digest, owner, state, body, due_at, story_id, causation_id, actor)
@@ -150,7 +104,7 @@ _SET_TIMERS = """,
       from unnest(cast(:timer_ids as uuid[]), cast(:timer_topics as text[]), cast(:timer_bodies as text[]),
         cast(:timer_afters as interval[]), cast(:timer_ats as timestamptz[]), cast(:timer_causes as uuid[]))
         timer(id, topic, body, after, at, cause)
-      join mine on mine.id = cause on conflict do nothing)"""
+      join claimed on claimed.id = cause on conflict do nothing)"""
 
 
 class Inbox:
@@ -164,24 +118,25 @@ class Inbox:
 
     @cached_property
     def _finish(self) -> dict[tuple[bool, bool], Statement]:
-        """By whether anything is told, and any timer set: what is not written costs nothing."""
+        """The statement by (has messages, has timers), so that a step does not pay for what it does not write."""
         statements = {}
-        for told in (False, True):
+        for messages in (False, True):
             for timers in (False, True):
-                parts = (_CLAIM, _TELL * told, _SET_TIMERS * timers, " select count(*) from mine")
-                statements[told, timers] = self._statement("".join(parts))
+                parts = (_CLAIM, _ADD_MESSAGES * messages, _SET_TIMERS * timers, " select count(*) from claimed")
+                statements[messages, timers] = self._statement("".join(parts))
         return statements
 
     async def finish(self, session: Session, steps: Sequence[CompletedStep]) -> bool:
-        """Claim the messages and post what their steps say; False when a row belongs to another handling.
+        """Write the claims, outbox messages and timers of some steps; the last statement of their transaction.
 
-        What such a step says is not posted; whoever ran it rolls back.
+        Returns False when a row belongs to another handling: the messages and timers of that step are not written, and
+        the caller must roll back.
         """
         claims = [step.claim for step in steps]
-        told = [row for step in steps for row in step.told]
+        messages = [message for step in steps for message in step.messages]
         timers = [(timer, step.claim.id) for step in steps for timer in step.timers]
         claimed: int = await session.value(
-            self._finish[bool(told), bool(timers)],
+            self._finish[bool(messages), bool(timers)],
             ids=[claim.id for claim in claims],
             topics=[claim.topic for claim in claims],
             digests=[claim.digest for claim in claims],
@@ -194,11 +149,11 @@ class Inbox:
             stories=[claim.story_id for claim in claims],
             causes=[claim.causation_id for claim in claims],
             actors=[claim.actor for claim in claims],
-            told_ids=[row.id for row in told],
-            told_topics=[row.topic for row in told],
-            told_bodies=[row.body for row in told],
-            told_stories=[row.story_id for row in told],
-            told_causes=[row.causation_id for row in told],
+            message_ids=[message.id for message in messages],
+            message_topics=[message.topic for message in messages],
+            message_bodies=[message.body for message in messages],
+            message_stories=[message.story_id for message in messages],
+            message_causes=[message.causation_id for message in messages],
             timer_ids=[timer.id for timer, _ in timers],
             timer_topics=[timer.topic for timer, _ in timers],
             timer_bodies=[timer.body for timer, _ in timers],
@@ -207,62 +162,68 @@ class Inbox:
             timer_causes=[cause for _, cause in timers],
         )
         if claimed == len(claims) and any(claim.traceparent for claim in claims):
-            await self._trace(session, steps)
+            await self._write_traces(session, steps)
         return claimed == len(claims)
 
     @cached_property
-    def _keep_traces(self) -> Statement:
+    def _set_traces(self) -> Statement:
         return self._statement("""
-            with kept as (select * from unnest(cast(:ids as uuid[]), cast(:traces as text[])) kept(id, traceparent)),
-            said as (update {s}.outbox set traceparent = kept.traceparent from kept where outbox.id = kept.id)
-            update {s}.inbox set traceparent = kept.traceparent from kept
-            where inbox.id = kept.id and state in ('started', 'waiting')""")
+            with traced as (
+              select * from unnest(cast(:ids as uuid[]), cast(:traces as text[])) traced(id, traceparent)),
+            sent as (update {s}.outbox set traceparent = traced.traceparent from traced where outbox.id = traced.id)
+            update {s}.inbox set traceparent = traced.traceparent from traced
+            where inbox.id = traced.id and state in ('started', 'waiting')""")
 
-    async def _trace(self, session: Session, steps: Sequence[CompletedStep]) -> None:
-        """Keep with each row that is still to do something the trace that it belongs to; only while one is traced."""
+    async def _write_traces(self, session: Session, steps: Sequence[CompletedStep]) -> None:
+        """Store the trace context of some steps in their outbox rows and unfinished inbox rows."""
         traces = {
             id: step.claim.traceparent
             for step in steps
-            for id in (step.claim.id, *(row.id for row in step.told), *(timer.id for timer in step.timers))
+            for id in (
+                step.claim.id,
+                *(message.id for message in step.messages),
+                *(timer.id for timer in step.timers),
+            )
         }
-        await session.value(self._keep_traces, ids=list(traces), traces=list(traces.values()))
+        await session.value(self._set_traces, ids=list(traces), traces=list(traces.values()))
 
     @cached_property
-    def _post(self) -> Statement:
+    def _add_message(self) -> Statement:
         return self._statement("""
             insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
             values (:id, :topic, :body, :story_id, :causation_id, :actor)""")
 
-    async def post(self, session: Session, told: OutboxMessage) -> None:
-        """Put one message into the outbox, within a transaction."""
+    async def add_message(self, session: Session, message: OutboxMessage) -> None:
+        """Insert one message into the outbox; call it within a transaction."""
         await session.value(
-            self._post,
-            id=told.id,
-            topic=told.topic,
-            body=told.body,
-            story_id=told.story_id,
-            causation_id=told.causation_id,
-            actor=told.actor,
+            self._add_message,
+            id=message.id,
+            topic=message.topic,
+            body=message.body,
+            story_id=message.story_id,
+            causation_id=message.causation_id,
+            actor=message.actor,
         )
 
     @cached_property
-    def _look(self) -> Statement:
+    def _find(self) -> Statement:
         return self._statement("select * from {s}.inbox where id = :id")
 
-    async def look(self, session: Session, message_id: UUID) -> Row | None:
-        return await session.one(self._look, id=message_id)
+    async def find(self, session: Session, message_id: UUID) -> Row | None:
+        """The inbox row of a message; None when there is none."""
+        return await session.one(self._find, id=message_id)
 
     @cached_property
-    def _take_due(self) -> Statement:
+    def _lease_due(self) -> Statement:
         return self._statement("""
             update {s}.inbox set owner = :owner, attempts = attempts + 1, due_at = now() + cast(:lease as interval)
             where id in (select id from {s}.inbox where state in ('started', 'waiting') and due_at <= now()
-              order by due_at limit :most for update skip locked)
+              order by due_at limit :limit for update skip locked)
             returning *""")
 
-    async def take_due(self, session: Session, owner: UUID, lease: timedelta, most: int) -> list[Row]:
-        """Lease what is due to a new handling; if that dies too, it is due again after the lease."""
-        return await session.all(self._take_due, owner=owner, lease=lease, most=most)
+    async def lease_due(self, session: Session, owner: UUID, lease: timedelta, limit: int) -> list[Row]:
+        """Lease up to `limit` due rows to `owner` and return them; each is due again when its lease has expired."""
+        return await session.all(self._lease_due, owner=owner, lease=lease, limit=limit)
 
     @cached_property
     def _next_due(self) -> Statement:
@@ -271,54 +232,60 @@ class Inbox:
             where state in ('started', 'waiting')""")
 
     async def next_due(self, session: Session) -> float | None:
-        """Seconds until something is due; None when nothing waits."""
+        """Seconds until the next row is due, negative when one is overdue; None when no row is unfinished."""
         seconds: float | None = await session.value(self._next_due)
         return seconds
 
     @cached_property
-    def _later(self) -> Statement:
+    def _save_failure(self) -> Statement:
         return self._statement("""
-            insert into {s}.inbox as mine
+            insert into {s}.inbox as existing
               (id, topic, digest, owner, state, body, error, attempts, failures, due_at, story_id, causation_id, actor)
             values (:id, :topic, :digest, :owner, :state, :body, :error, 1, 1, now() + cast(:after as interval),
               :story_id, :causation_id, :actor)
             on conflict (id) do update set error = excluded.error, due_at = excluded.due_at, state = excluded.state,
-              failures = mine.failures + 1
-              where mine.owner = excluded.owner and mine.state in ('started', 'waiting')
+              failures = existing.failures + 1
+              where existing.owner = excluded.owner and existing.state in ('started', 'waiting')
             returning 1""")
 
-    async def later(self, session: Session, claim: Claim, error: str) -> bool:
-        """Keep a told message that failed, to be tried `claim.after`, or as dead; False when another has it."""
-        kept = bool(
-            await session.value(
-                self._later,
-                id=claim.id,
-                topic=claim.topic,
-                digest=claim.digest,
-                owner=claim.owner,
-                state=claim.state,
-                body=claim.body,
-                error=error[:2000],
-                after=claim.after,
-                story_id=claim.story_id,
-                causation_id=claim.causation_id,
-                actor=claim.actor,
-            )
+    async def save_failure(self, session: Session, claim: Claim, error: str) -> bool:
+        """Store a durable message that failed, in the state `claim.state` (`waiting` or `dead`), due in `claim.after`.
+
+        Returns False when the row belongs to another handling.
+        """
+        returned = await session.value(
+            self._save_failure,
+            id=claim.id,
+            topic=claim.topic,
+            digest=claim.digest,
+            owner=claim.owner,
+            state=claim.state,
+            body=claim.body,
+            error=error[:2000],
+            after=claim.after,
+            story_id=claim.story_id,
+            causation_id=claim.causation_id,
+            actor=claim.actor,
         )
-        if kept and claim.traceparent:
-            await self._trace(session, [CompletedStep(claim)])
-        return kept
+        if returned is None:
+            return False
+        if claim.traceparent:
+            await self._write_traces(session, [CompletedStep(claim)])
+        return True
 
     @cached_property
     def _replay(self) -> Statement:
         return self._statement("""
             update {s}.inbox set due_at = now(), attempts = 0, failures = 0,
-              state = case when topic = any(cast(:begun as text[])) then 'started' else 'waiting' end
+              state = case when topic = any(cast(:started_topics as text[])) then 'started' else 'waiting' end
             where id = :id and state = 'dead' returning id""")
 
-    async def replay(self, session: Session, message_id: UUID, begun: Sequence[str] = ()) -> bool:
-        """A dead letter is due again, one of the topics in `begun` to be settled; False when there is none."""
-        return await session.value(self._replay, id=message_id, begun=list(begun)) is not None
+    async def replay(self, session: Session, message_id: UUID, started_topics: Sequence[str] = ()) -> bool:
+        """Make a dead letter due now; False when there is none under this id.
+
+        A message of one of `started_topics` is resumed at its second function; any other starts again.
+        """
+        return await session.value(self._replay, id=message_id, started_topics=list(started_topics)) is not None
 
     @cached_property
     def _discard(self) -> Statement:
@@ -327,16 +294,16 @@ class Inbox:
             where id = :id and state = 'dead' returning id""")
 
     async def discard(self, session: Session, message_id: UUID, reason: str) -> bool:
-        """A dead letter is given up for good; False when there is none under this id."""
+        """Close a dead letter without handling it; False when there is none under this id."""
         return await session.value(self._discard, id=message_id, reason=reason) is not None
 
     @cached_property
-    def _sent(self) -> Statement:
+    def _delete_sent(self) -> Statement:
         return self._statement("delete from {s}.outbox where id = any(cast(:ids as uuid[]))")
 
-    async def sent(self, session: Session, ids: list[UUID]) -> None:
-        """Forget messages that the broker has confirmed."""
-        await session.value(self._sent, ids=ids)
+    async def delete_sent(self, session: Session, ids: list[UUID]) -> None:
+        """Delete outbox messages that the broker has confirmed."""
+        await session.value(self._delete_sent, ids=ids)
 
     @cached_property
     def _lease_unsent(self) -> Statement:
@@ -345,27 +312,29 @@ class Inbox:
               next_at = now() + least(interval '5 minutes', cast(:lease as interval) * power(2, least(attempts, 10)))
             where id in (select id from {s}.outbox
               where created_at < now() - cast(:older as interval) and (next_at is null or next_at <= now())
-              order by created_at limit :most for update skip locked)
+              order by created_at limit :limit for update skip locked)
             returning id, topic, body, story_id, causation_id, actor, traceparent""")
 
     async def lease_unsent(
-        self, session: Session, older: timedelta, lease: timedelta, most: int
+        self, session: Session, older: timedelta, lease: timedelta, limit: int
     ) -> list[OutboxMessage]:
-        """Lease messages that nobody has sent; one that fails waits with growing delay and holds up no other."""
-        return [
-            OutboxMessage(**row) for row in await session.all(self._lease_unsent, older=older, lease=lease, most=most)
-        ]
+        """Lease up to `limit` unsent outbox messages that are older than `older`.
+
+        The lease doubles with each attempt, up to five minutes, so that a message that fails does not delay the others.
+        """
+        rows = await session.all(self._lease_unsent, older=older, lease=lease, limit=limit)
+        return [OutboxMessage(**row) for row in rows]
 
     @cached_property
-    def _forget(self) -> Statement:
+    def _delete_done(self) -> Statement:
         return self._statement("""
-            with gone as (delete from {s}.inbox where id in (select id from {s}.inbox
+            with deleted as (delete from {s}.inbox where id in (select id from {s}.inbox
               where received_at < now() - cast(:older as interval) and state = 'done' limit 5000) returning 1)
-            select count(*) from gone""")
+            select count(*) from deleted""")
 
-    async def forget(self, session: Session, older: timedelta) -> int:
-        """Forget answers that nobody will ask for again, some thousand at a time; returns how many."""
-        return int(await session.value(self._forget, older=older))
+    async def delete_done(self, session: Session, older: timedelta) -> int:
+        """Delete up to 5,000 finished rows that were received more than `older` ago; returns how many."""
+        return int(await session.value(self._delete_done, older=older))
 
     @cached_property
     def _status(self) -> Statement:
@@ -380,7 +349,11 @@ class Inbox:
               from {s}.inbox where state in ('started', 'waiting') and due_at <= now()) due""")
 
     async def status(self, session: Session) -> Row:
-        """Counts for an operator: outbox and its age in seconds, rows by state, how many are due, and since when."""
+        """Count the outbox and the unfinished inbox rows.
+
+        Fields: `outbox`, `outbox_age` (seconds since its oldest message), `started`, `waiting`, `dead`, `due`,
+        `due_age` (seconds by which the oldest due row is late).
+        """
         row = await session.one(self._status)
         assert row is not None
         return row

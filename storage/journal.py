@@ -1,7 +1,7 @@
-"""The journal's tables: events and what was handled by month, the reader's place in the stream, dead letters.
+"""The journal's tables: events and handled messages (partitioned by month), the stream reader's position, dead letters.
 
-Each event has a position, in the order of the stream. Only the reader that holds the lock writes events, so a
-position that was seen means that no smaller one will appear.
+Each event has a position, in the order of the stream. Only the reader that holds the advisory lock writes events:
+once a position is visible, no smaller position appears later.
 """
 
 from __future__ import annotations
@@ -12,33 +12,36 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.journal import DeadLetter, KeptEvent, ListDeadLetters, Resolution, StoryEntry
+from contracts.journal import DeadLetter, ListDeadLetters, Resolution, StoredEvent, StoryEntry
 from storage import paging
 from storage.database import Row, Session, Statement
 
 READER_LOCK = zlib.crc32(b"yeyak.journal: reader")
-MONTHS_LOCK = zlib.crc32(b"yeyak.journal: months")
-BY_MONTH = ("events", "handled")
+PARTITIONS_LOCK = zlib.crc32(b"yeyak.journal: months")
+PARTITIONED = ("events", "handled")
 MONTHS_AHEAD = 2
-STORIES_AT_MOST = 50
-ENTRIES_AT_MOST = 2000
+MAX_STORIES = 50
+MAX_ENTRIES = 2000
 
 
-# -- the reader
+# -- the stream reader
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the reader is: the offset and the id of the last event it kept, and the last position it gave."""
+class StreamPosition:
+    """The reader's progress: stream offset, id and journal position of the last stored event.
+
+    `offset` and `message_id` are None before the first event.
+    """
 
     offset: int | None
     message_id: UUID | None
-    position: int
+    journal_position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An event from the stream."""
+class StreamEvent:
+    """An event that was read from the stream."""
 
     offset: int
     message_id: UUID
@@ -49,8 +52,8 @@ class Said:
     actor: str
     at: datetime
     body: str
-    things: list[UUID]
-    """The ids that its body names."""
+    entity_ids: list[UUID]
+    """The ids in its body."""
 
 
 _LOCK = Statement("select pg_try_advisory_lock(:key)")
@@ -58,7 +61,7 @@ _UNLOCK = Statement("select pg_advisory_unlock(:key)")
 
 
 async def lock_reader(session: Session) -> bool:
-    """Become the only reader, for as long as this connection lives; False while there is another."""
+    """Take the reader's lock, which the connection holds until it is released or closed; False when it is taken."""
     return bool(await session.value(_LOCK, key=READER_LOCK))
 
 
@@ -66,25 +69,26 @@ async def unlock_reader(session: Session) -> None:
     await session.value(_UNLOCK, key=READER_LOCK)
 
 
-_ENTER = Statement("insert into journal.reader (stream) values (:stream) on conflict do nothing")
-_PLACE = Statement("""
-    select last_offset as offset, last_message as message_id, position from journal.reader where stream = :stream""")
+_ADD_READER = Statement("insert into journal.reader (stream) values (:stream) on conflict do nothing")
+_LOAD_POSITION = Statement("""
+    select last_offset as offset, last_message as message_id, position as journal_position
+    from journal.reader where stream = :stream""")
 
 
-async def find_place(session: Session, stream: str) -> Place:
-    """Where reading goes on."""
-    await session.value(_ENTER, stream=stream)
-    row = await session.one(_PLACE, stream=stream)
+async def load_position(session: Session, stream: str) -> StreamPosition:
+    """The reader's position in a stream; creates its row on first use."""
+    await session.value(_ADD_READER, stream=stream)
+    row = await session.one(_LOAD_POSITION, stream=stream)
     assert row is not None
-    return Place(**row)
+    return StreamPosition(**row)
 
 
-_MOVE = Statement("""
+_ADVANCE = Statement("""
     update journal.reader set last_offset = :offset, last_message = :message_id, position = position + :count
     where stream = :stream and position = :position returning position""")
 
-# Events come again within the age that the stream keeps (7 days), hence the month.
-_KEEP = Statement("""
+# The stream may deliver an event again while it retains it (7 days): duplicates are searched for in the last 31 days.
+_APPEND = Statement("""
     insert into journal.events
       (position, message_id, topic, context, story_id, causation_id, actor, at, body, things)
     select cast(:position as bigint) + n, message_id, topic, context, story_id, causation_id, actor, at, body,
@@ -95,25 +99,33 @@ _KEEP = Statement("""
       with ordinality u(message_id, topic, context, story_id, causation_id, actor, at, body, things, n)
     where not exists (select from journal.events e
       where e.message_id = u.message_id and e.at > now() - interval '31 days')""")
-_CHEAPLY = Statement("set local synchronous_commit = off")
+_ASYNC_COMMIT = Statement("set local synchronous_commit = off")
 
 
-async def keep_events(session: Session, stream: str, place: Place, events: list[Said]) -> Place | None:
-    """Keep a batch and the reader's new place, within a transaction; None when another reader was here.
+async def append_events(
+    session: Session, stream: str, reached: StreamPosition, events: list[StreamEvent]
+) -> StreamPosition | None:
+    """Store a batch of events and the reader's new position, within a transaction; returns the new position.
 
-    An event that is here already is left out. What a crash of the server takes back is read again from the stream.
+    Returns None when another reader has advanced the position. Events that are stored already are skipped. The commit
+    is asynchronous: events that a crash of the server loses are read again from the stream.
     """
-    await session.value(_CHEAPLY)
+    await session.value(_ASYNC_COMMIT)
     last = events[-1]
     moved = await session.value(
-        _MOVE, stream=stream, position=place.position, offset=last.offset, message_id=last.message_id, count=len(events)
+        _ADVANCE,
+        stream=stream,
+        position=reached.journal_position,
+        offset=last.offset,
+        message_id=last.message_id,
+        count=len(events),
     )
     if moved is None:
         return None
     new = list({event.message_id: event for event in events}.values())
     await session.value(
-        _KEEP,
-        position=place.position,
+        _APPEND,
+        position=reached.journal_position,
         message_ids=[event.message_id for event in new],
         topics=[event.topic for event in new],
         contexts=[event.context for event in new],
@@ -122,21 +134,22 @@ async def keep_events(session: Session, stream: str, place: Place, events: list[
         actors=[event.actor for event in new],
         ats=[event.at for event in new],
         bodies=[event.body for event in new],
-        things=["{" + ",".join(map(str, event.things)) + "}" for event in new],
+        things=["{" + ",".join(map(str, event.entity_ids)) + "}" for event in new],
     )
-    return Place(last.offset, last.message_id, moved)
+    return StreamPosition(last.offset, last.message_id, moved)
 
 
-# -- reading events again
+# -- reading events
 
 _READ = Statement("""
     select position, message_id, topic, body, at from journal.events
     where position > :after and topic = any(cast(:topics as text[])) order by position limit :limit""")
 
 
-async def read_events(session: Session, topics: list[str], after: int, limit: int) -> list[KeptEvent]:
+async def read_events(session: Session, topics: list[str], after: int, limit: int) -> list[StoredEvent]:
+    """Up to `limit` events of some topics after a position, in the order of their positions."""
     rows = await session.all(_READ, topics=topics, after=after, limit=limit)
-    return [KeptEvent.model_construct(**row) for row in rows]
+    return [StoredEvent.model_construct(**row) for row in rows]
 
 
 _MARK = Statement("""
@@ -144,43 +157,44 @@ _MARK = Statement("""
 
 
 async def find_mark(session: Session, topic: str, mark_id: UUID) -> int | None:
+    """The position of the event of `topic` that carries `mark_id`; None when it is not stored yet."""
     position: int | None = await session.value(_MARK, topic=topic, mark_id=mark_id)
     return position
 
 
-# -- what was handled and asked
+# -- handled messages
 
-_RECORD = Statement("""
-    with kept as (
+_RECORD_HANDLED = Statement("""
+    with inserted as (
       insert into journal.handled
       select kind, context, message_id, topic, outcome, story_id, causation_id, actor, at, took_ms, attempt
       from json_to_recordset(cast(:report as json) -> 'entries') as e(kind text, context text, message_id uuid,
         topic text, outcome text, story_id uuid, causation_id uuid, actor text, at timestamptz, took_ms float,
         attempt integer)
       returning 1)
-    select count(*) from kept""")
+    select count(*) from inserted""")
 
 
-async def record(session: Session, report: str) -> int:
-    """Keep a report, the JSON of a `RecordHandled`; returns the number of its entries."""
-    await session.value(_CHEAPLY)
-    count: int = await session.value(_RECORD, report=report)
+async def record_handled(session: Session, report: str) -> int:
+    """Store the entries of a report, the JSON of a `RecordHandled`; returns their number."""
+    await session.value(_ASYNC_COMMIT)
+    count: int = await session.value(_RECORD_HANDLED, report=report)
     return count
 
 
-_FORGET_REPORTS = Statement("""
+_DELETE_REPORTS = Statement("""
     delete from journal.inbox
     where received_at < now() - interval '10 minutes' and topic = :topic and state = 'done'""")
 
 
-async def forget_reports(session: Session, topic: str) -> None:
-    """Reports come several times a second and are told once: their inbox rows are not worth keeping for long."""
-    await session.value(_FORGET_REPORTS, topic=topic)
+async def delete_reports(session: Session, topic: str) -> None:
+    """Delete the inbox rows of reports after ten minutes: there are several per second, and none is sent twice."""
+    await session.value(_DELETE_REPORTS, topic=topic)
 
 
 # -- stories
 
-_STORIES = Statement("""
+_FIND_STORIES = Statement("""
     select story_id from (
       select story_id, at from journal.events
         where story_id = :id or message_id = :id or things @> array[cast(:id as uuid)]
@@ -189,12 +203,12 @@ _STORIES = Statement("""
       union all
       select story_id, died_at from journal.dead_letters
         where story_id = :id or dead_letter_id = :id or message_id = cast(cast(:id as uuid) as text)) found
-    where story_id is not null group by story_id order by max(at) desc limit :most""")
+    where story_id is not null group by story_id order by max(at) desc limit :limit""")
 
 
 async def find_stories(session: Session, id: UUID) -> list[UUID]:
-    """The stories in which an id appears: as a story, a message, or a thing that an event names; the newest ones."""
-    return [row["story_id"] for row in await session.all(_STORIES, id=id, most=STORIES_AT_MOST)]
+    """Ids of the stories in which an id appears as story, message or entity of an event; newest first, limited."""
+    return [row["story_id"] for row in await session.all(_FIND_STORIES, id=id, limit=MAX_STORIES)]
 
 
 _ENTRIES = Statement("""
@@ -215,12 +229,12 @@ _ENTRIES = Statement("""
         null, 1, null
       from journal.resolutions r join journal.dead_letters d using (dead_letter_id)
       where d.story_id = any(cast(:stories as uuid[]))) entries
-    order by at limit :most""")
+    order by at limit :limit""")
 
 
 async def story_entries(session: Session, stories: list[UUID]) -> list[StoryEntry]:
-    """All that is known of some stories, by time; what was handled and asked counts from its beginning."""
-    rows = await session.all(_ENTRIES, stories=stories, most=ENTRIES_AT_MOST)
+    """Entries of some stories, ordered by time, limited; the time of a handled message is when its handling began."""
+    rows = await session.all(_ENTRIES, stories=stories, limit=MAX_ENTRIES)
     return [StoryEntry.model_construct(**row) for row in rows]
 
 
@@ -228,8 +242,8 @@ async def story_entries(session: Session, stories: list[UUID]) -> list[StoryEntr
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    """A dead letter to be filed; `dead_letter_id` is derived from where it died, so that it is filed once."""
+class NewDeadLetter:
+    """A dead letter to store; `dead_letter_id` is derived from queue and message, so that each is stored once."""
 
     dead_letter_id: UUID
     source: str
@@ -239,33 +253,33 @@ class Dead:
     topic: str | None
     body: str
     whole: bool
-    """The body is the message's own: neither cut, nor escaped, nor masked."""
+    """`body` is the original: neither truncated, nor escaped, nor masked."""
     headers: str
     error: str
     attempts: int
     death: str
-    """Tells one death of a message from another."""
+    """Identifies this failure: a replayed message that fails again has another value."""
     story_id: UUID | None
     causation_id: UUID | None
     actor: str
-    again: bool = False
+    redelivered: bool = False
     """The broker delivers it a second time."""
 
 
 _FILE = Statement("""
-    insert into journal.dead_letters as letter (dead_letter_id, status, source, context, queue, message_id, topic, body,
-      whole, headers, error, attempts, death, story_id, causation_id, actor)
+    insert into journal.dead_letters as existing (dead_letter_id, status, source, context, queue, message_id, topic,
+      body, whole, headers, error, attempts, death, story_id, causation_id, actor)
     values (:dead_letter_id, 'DEAD', :source, :context, :queue, :message_id, :topic, :body, :whole, :headers, :error,
       :attempts, :death, :story_id, :causation_id, :actor)
     on conflict (dead_letter_id) do update set status = 'DEAD', body = excluded.body, whole = excluded.whole,
-      headers = excluded.headers, error = excluded.error, attempts = excluded.attempts, times = letter.times + 1,
+      headers = excluded.headers, error = excluded.error, attempts = excluded.attempts, times = existing.times + 1,
       death = excluded.death, died_at = now(), closed_by = null, closed_reason = null, closed_at = null
-      where letter.death <> excluded.death or not cast(:again as boolean)""")
+      where existing.death <> excluded.death or not cast(:redelivered as boolean)""")
 
 
-async def file(session: Session, letters: list[Dead]) -> None:
-    """File dead letters; one that died before is dead again."""
-    rows = [{name: getattr(letter, name) for name in Dead.__slots__} for letter in letters]
+async def file_dead_letters(session: Session, dead_letters: list[NewDeadLetter]) -> None:
+    """Store dead letters with the status DEAD; one that was closed and failed again is opened again."""
+    rows = [{name: getattr(dead_letter, name) for name in NewDeadLetter.__slots__} for dead_letter in dead_letters]
     await session.many(_FILE, rows)
 
 
@@ -279,7 +293,7 @@ _LIST = Statement("""
 
 
 async def list_dead_letters(session: Session, query: ListDeadLetters) -> tuple[list[DeadLetter], str | None]:
-    """One page, the newest first, and the cursor of the next; raises Refused for a cursor that is none."""
+    """One page, newest first, and the cursor of the next page; raises Refused (`invalid`) for a malformed cursor."""
     at, id = paging.decode(query.cursor)
     limit = max(1, min(query.limit, 200))
     rows = await session.all(
@@ -296,6 +310,7 @@ async def list_dead_letters(session: Session, query: ListDeadLetters) -> tuple[l
 
 
 def dead_letter_of(row: Row, resolutions: tuple[Resolution, ...] = ()) -> DeadLetter:
+    """The contract's shape of a row."""
     return DeadLetter.model_validate({**row, "resolutions": resolutions})
 
 
@@ -303,20 +318,22 @@ _COUNT = Statement("select context, count(*) from journal.dead_letters where sta
 
 
 async def count_dead_letters(session: Session) -> dict[str, int]:
-    """How many of each context nobody has decided about."""
+    """The number of open dead letters by context."""
     return {row["context"]: row["count"] for row in await session.all(_COUNT)}
 
 
-_LOOK = Statement("select * from journal.dead_letters where dead_letter_id = :id")
+_FIND_DEAD_LETTER = Statement("select * from journal.dead_letters where dead_letter_id = :id")
 _RESOLUTIONS = Statement("""
     select action, by, reason, at from journal.resolutions where dead_letter_id = :id order by at""")
 
 
-async def look(session: Session, dead_letter_id: UUID) -> Row | None:
-    return await session.one(_LOOK, id=dead_letter_id)
+async def find_dead_letter(session: Session, dead_letter_id: UUID) -> Row | None:
+    """The row of a dead letter; None when there is none."""
+    return await session.one(_FIND_DEAD_LETTER, id=dead_letter_id)
 
 
 async def resolutions_of(session: Session, dead_letter_id: UUID) -> tuple[Resolution, ...]:
+    """The decisions about a dead letter, oldest first."""
     rows = await session.all(_RESOLUTIONS, id=dead_letter_id)
     return tuple(Resolution.model_construct(**row) for row in rows)
 
@@ -325,66 +342,69 @@ _CLOSE = Statement("""
     with closed as (
       update journal.dead_letters set status = :status, closed_by = :by, closed_reason = :reason, closed_at = now()
       where dead_letter_id = :dead_letter_id and status = 'DEAD' returning *),
-    noted as (
+    recorded as (
       insert into journal.resolutions (id, dead_letter_id, action, by, reason)
       select :id, dead_letter_id, :action, :by, :reason from closed)
     select * from closed""")
 
 
-async def close(
+async def close_dead_letter(
     session: Session, id: UUID, dead_letter_id: UUID, status: str, action: str, by: str, reason: str
 ) -> Row | None:
-    """Close a dead letter and note who did it and why; None when it is not open. `id` is the resolution's own."""
+    """Close a dead letter and record who did it and why; None when it is not open. `id` is the resolution's id."""
     return await session.one(
         _CLOSE, id=id, dead_letter_id=dead_letter_id, status=status, action=action, by=by, reason=reason
     )
 
 
-# -- months
+# -- monthly partitions
 
 
-def month_after(month: date, count: int = 1) -> date:
+def add_months(month: date, count: int = 1) -> date:
     """The first day of the month that is `count` months later."""
     years, zero_based = divmod(month.month - 1 + count, 12)
     return date(month.year + years, zero_based + 1, 1)
 
 
-async def make_months(session: Session, today: date) -> None:
-    """Make this month's partitions and the next ones', within a transaction; rows that came too early move in."""
-    await session.connection.execute("select pg_advisory_xact_lock($1)", MONTHS_LOCK)
-    for table in BY_MONTH:
+async def create_partitions(session: Session, today: date) -> None:
+    """Create the partitions of this month and the next two, within a transaction.
+
+    Rows of a month that had no partition yet are moved into it from the default partition.
+    """
+    await session.connection.execute("select pg_advisory_xact_lock($1)", PARTITIONS_LOCK)
+    for table in PARTITIONED:
         for ahead in range(MONTHS_AHEAD + 1):
-            await _make_month(session, table, month_after(today.replace(day=1), ahead))
+            await _create_partition(session, table, add_months(today.replace(day=1), ahead))
 
 
-async def _make_month(session: Session, table: str, month: date) -> None:
+async def _create_partition(session: Session, table: str, month: date) -> None:
     if await session.connection.fetchval("select to_regclass($1)", f"journal.{table}_{month:%Y_%m}"):
         return
-    # nobody writes meanwhile: a row that came into the other partition after the move would forbid attaching
+    # The lock keeps writers out: a row that entered the default partition after the move would prevent attaching.
     source = """
         lock table journal.{table} in access exclusive mode;
         create table journal.{table}_{name} (like journal.{table} including all);
         with early as (delete from journal.{table}_other where at >= '{first}' and at < '{next}' returning *)
           insert into journal.{table}_{name} select * from early;
         alter table journal.{table} attach partition journal.{table}_{name} for values from ('{first}') to ('{next}')"""
-    words: dict[str, Any] = {"table": table, "name": f"{month:%Y_%m}", "first": month, "next": month_after(month)}
-    for word, value in words.items():
-        source = source.replace("{" + word + "}", str(value))
+    values: dict[str, Any] = {"table": table, "name": f"{month:%Y_%m}", "first": month, "next": add_months(month)}
+    for name, value in values.items():
+        source = source.replace("{" + name + "}", str(value))
     await session.connection.execute(source)
 
 
-_MONTHS = Statement("""
+_PARTITIONS = Statement("""
     select inhrelid::regclass::text as name from pg_inherits
     where inhparent in ('journal.events'::regclass, 'journal.handled'::regclass)""")
 
 
-async def drop_months(session: Session, keep: timedelta) -> list[str]:
-    """Drop the partitions whose last row is older than `keep`; returns their names."""
+async def drop_partitions(session: Session, keep: timedelta) -> list[str]:
+    """Drop the monthly partitions that ended more than `keep` ago; returns their names."""
     oldest = (datetime.now(UTC) - keep).date()
     dropped = []
-    for row in await session.all(_MONTHS):
+    for row in await session.all(_PARTITIONS):
         tail = row["name"][-7:]
-        if tail.replace("_", "").isdigit() and month_after(date(int(tail[:4]), int(tail[5:]), 1)) <= oldest:
+        if tail.replace("_", "").isdigit() and add_months(date(int(tail[:4]), int(tail[5:]), 1)) <= oldest:
             await session.connection.execute(f"drop table {row['name']}")
             dropped.append(row["name"])
     return dropped

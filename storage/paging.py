@@ -1,4 +1,4 @@
-"""Lists by keyset: a cursor is the last row's place, so that pages neither skip nor repeat."""
+"""Keyset paging: a cursor is the sort key of the last row, so that pages neither skip nor repeat rows."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ Item = TypeVar("Item")
 
 
 def encode(created_at: datetime, id: UUID) -> str:
-    """The cursor behind a row that was created at an instant."""
+    """The cursor that points behind the row with this sort key."""
     return base64.urlsafe_b64encode(f"{created_at.isoformat()} {id}".encode()).decode().rstrip("=")
 
 
 def decode(cursor: str | None) -> tuple[datetime | None, UUID | None]:
-    """Where a cursor points, (None, None) for the beginning; raises Refused (`invalid`)."""
+    """The sort key of a cursor, (None, None) for the first page; raises Refused (`invalid`) for a malformed cursor."""
     if cursor is None:
         return None, None
     try:
         created_at, id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(" ")
         instant = datetime.fromisoformat(created_at)
         if instant.tzinfo is None:
-            raise ValueError("a cursor's instant has a zone")
+            raise ValueError("the time has no zone")
         return instant.astimezone(UTC), UUID(id)
     except (ValueError, OverflowError):
         raise Refused("invalid", errors=[{"field": "cursor", "message": "not a cursor of this list"}]) from None
 
 
 def page(
-    rows: Sequence[Any], limit: int, make: Callable[[Any], Item], place: Callable[[Item], tuple[datetime, UUID]]
+    rows: Sequence[Any], limit: int, make: Callable[[Any], Item], sort_key: Callable[[Item], tuple[datetime, UUID]]
 ) -> tuple[list[Item], str | None]:
-    """Up to `limit` items, and the cursor for the next page if `rows` (asked for one more) holds more."""
+    """Up to `limit` items, and the cursor of the next page or None.
+
+    `rows` must have been selected with `limit + 1`: the additional row shows that there is a next page.
+    """
     items = [make(row) for row in rows[:limit]]
-    return items, encode(*place(items[-1])) if len(rows) > limit else None
+    return items, encode(*sort_key(items[-1])) if len(rows) > limit else None

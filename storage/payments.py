@@ -1,7 +1,7 @@
-"""Payments: one row each, and an entry for whatever became of it.
+"""Payments: one row per payment, and an entry per change of its status.
 
-`captured` is what the provider took and did not void; `refunding + refunded <= captured` always holds. `version` is 0
-until the first outcome is told.
+`captured` is the amount captured and not voided by the provider; `refunding + refunded <= captured` always holds.
+`version` is 0 until the first outcome is published.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from storage.database import Row, Session, Statement
 
 @dataclass(frozen=True, slots=True)
 class Voiding:
-    """A payment that is being voided."""
+    """A payment that is VOIDING or VOIDED."""
 
     payment: PaymentState
     voided: int
-    """What the provider has voided of it so far."""
-    since_asked: timedelta
-    """By the database's clock."""
+    """The amount that the provider has voided so far, in won."""
+    age: timedelta
+    """Time since the request, by the database's clock."""
 
 
 def payment_of(row: Row) -> PaymentState:
     return PaymentState.model_validate(dict(row))
 
 
-_ASK = Statement("""
+_CREATE = Statement("""
     insert into payments.payments (payment_id, status, payer, amount, purpose, method, last4, brand)
     values (:payment_id, 'REQUESTED', :payer, :amount, :purpose, :method, :last4, :brand)
     on conflict do nothing returning 1""")
 
 
-async def ask(session: Session, command: RequestPayment) -> bool:
-    """Begin a payment, without its token; False when its id is known already, be it as a tombstone."""
+async def create(session: Session, command: RequestPayment) -> bool:
+    """Insert a payment as REQUESTED, without its card token; False when its id exists already, also as a tombstone."""
     inserted = await session.value(
-        _ASK,
+        _CREATE,
         payment_id=command.payment_id,
         payer=command.payer,
         amount=command.amount,
@@ -52,8 +52,11 @@ async def ask(session: Session, command: RequestPayment) -> bool:
     return inserted is not None
 
 
-def _noted(change: str, amount: str) -> Statement:
-    """A change of a payment, its entry, and the row as it is then, in one statement; `amount` is what it was about."""
+def _with_entry(change: str, amount: str) -> Statement:
+    """A statement that changes a payment, inserts the entry of the change and returns the changed row.
+
+    `amount` is the SQL expression for the entry's amount.
+    """
     return Statement(f"""
         with changed as ({change} returning *),
         entry as (
@@ -62,7 +65,7 @@ def _noted(change: str, amount: str) -> Statement:
         select * from changed""")  # noqa: S608 - both parts are constants of this module
 
 
-_SETTLE = _noted(
+_SETTLE = _with_entry(
     """
       update payments.payments set status = :status, captured = :captured, reason = :reason,
         version = version + 1, modified_at = now()
@@ -74,7 +77,7 @@ _SETTLE = _noted(
 async def settle(
     session: Session, payment_id: UUID, status: PaymentStatus, *, captured: int = 0, reason: str | None = None
 ) -> PaymentState | None:
-    """Close a payment that waits for its provider; None when it does not."""
+    """Set the outcome of a payment that is REQUESTED; None when it is not."""
     row = await session.one(_SETTLE, payment_id=payment_id, status=status.value, captured=captured, reason=reason)
     return payment_of(row) if row else None
 
@@ -83,11 +86,12 @@ _FIND = Statement("select * from payments.payments where payment_id = :payment_i
 
 
 async def find(session: Session, payment_id: UUID) -> PaymentState | None:
+    """A payment; None when its id is unknown."""
     row = await session.one(_FIND, payment_id=payment_id)
     return payment_of(row) if row else None
 
 
-_BEGIN_VOID = _noted(
+_BEGIN_VOID = _with_entry(
     """
       update payments.payments set status = 'VOIDING', reason = coalesce(reason, 'cancelled'),
         version = version + 1, modified_at = now()
@@ -97,12 +101,12 @@ _BEGIN_VOID = _noted(
 
 
 async def begin_void(session: Session, payment_id: UUID) -> PaymentState | None:
-    """From now on this payment is to be undone; None when there is nothing of it to undo, or it is at work."""
+    """Set a payment to VOIDING; None when it is unknown, VOIDING already, or has nothing to void."""
     row = await session.one(_BEGIN_VOID, payment_id=payment_id)
     return payment_of(row) if row else None
 
 
-_TOMBSTONE = _noted(
+_TOMBSTONE = _with_entry(
     """
       insert into payments.payments (payment_id, status, payer, amount, purpose, method, reason, version)
       values (:payment_id, 'VOIDED', '', 0, '', '', 'cancelled', 1) on conflict do nothing""",
@@ -111,23 +115,23 @@ _TOMBSTONE = _noted(
 
 
 async def write_tombstone(session: Session, payment_id: UUID) -> PaymentState | None:
-    """Leave a tombstone that declines the request when it comes; None when the id is known."""
+    """Insert a VOIDED payment without payer, so that a later request is refused; None when the id exists."""
     row = await session.one(_TOMBSTONE, payment_id=payment_id)
     return payment_of(row) if row else None
 
 
-_LOOK = Statement("""
-    select *, clock_timestamp() - asked_at as since_asked from payments.payments
+_FIND_VOIDING = Statement("""
+    select *, clock_timestamp() - asked_at as age from payments.payments
     where payment_id = :payment_id and status in ('VOIDING', 'VOIDED')""")
 
 
-async def voiding(session: Session, payment_id: UUID) -> Voiding | None:
-    """A payment that is being voided or is voided; None for any other."""
-    row = await session.one(_LOOK, payment_id=payment_id)
-    return Voiding(payment_of(row), row["voided"], row["since_asked"]) if row else None
+async def find_voiding(session: Session, payment_id: UUID) -> Voiding | None:
+    """A payment that is VOIDING or VOIDED; None for any other."""
+    row = await session.one(_FIND_VOIDING, payment_id=payment_id)
+    return Voiding(payment_of(row), row["voided"], row["age"]) if row else None
 
 
-_END_VOID = _noted(
+_END_VOID = _with_entry(
     """
       update payments.payments set status = 'VOIDED', captured = refunded, voided = :voided,
         version = version + 1, modified_at = now()
@@ -138,9 +142,9 @@ _END_VOID = _noted(
 
 
 async def end_void(session: Session, payment_id: UUID, voided: int) -> PaymentState | None:
-    """Nothing is kept any more, `voided` was given up in all; None when that is no news.
+    """Set a payment to VOIDED, with `voided` won in total; None when nothing changes.
 
-    A charge that turned up after the void is news again.
+    A VOIDED payment changes again when a charge appeared late, i.e. when `voided` is more than before.
     """
     row = await session.one(_END_VOID, payment_id=payment_id, voided=voided)
     return payment_of(row) if row else None
@@ -152,10 +156,11 @@ _NEWEST = Statement("""
       and (cast(:status as text) is null or status = :status)
       and (cast(:purpose as text) is null or purpose = :purpose)
       and (cast(:at as timestamptz) is null or (created_at, payment_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, payment_id desc limit :most""")
+    order by created_at desc, payment_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListPayments) -> Page[PaymentState]:
+    """One page of payments, newest first."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST,
@@ -164,7 +169,7 @@ async def newest(session: Session, query: ListPayments) -> Page[PaymentState]:
         purpose=query.purpose,
         at=at,
         id=id,
-        most=query.limit + 1,
+        limit=query.limit + 1,
     )
     items, cursor = paging.page(rows, query.limit, payment_of, lambda one: (one.created_at, one.payment_id))
     return Page[PaymentState](items=items, next_cursor=cursor)

@@ -1,4 +1,4 @@
-"""The payment simulator's ledger, in a database of its own: what a provider would remember, by key."""
+"""The payment simulator's ledger of charges and refunds by idempotency key, in a database of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from uuid import UUID
 from storage.database import Row, Session, Statement
 
 _CHARGE = Statement("""
-    insert into provider.charges as known (key, amount, captured, declined, failing_refunds)
+    insert into provider.charges as existing (key, amount, captured, declined, failing_refunds)
     values (:key, :amount, :captured, :declined, :failing_refunds)
-    on conflict (key) do update set calls = known.calls + 1
+    on conflict (key) do update set calls = existing.calls + 1
     returning amount, captured, declined""")
 
 
 async def charge(session: Session, key: UUID, amount: int, *, declined: str | None, failing_refunds: int) -> Row:
-    """Capture, or note why not; a key that is known answers with what was noted first."""
+    """Insert a charge, captured or declined; for a known key the row of the first call is returned."""
     captured = 0 if declined else amount
     row = await session.one(
         _CHARGE, key=key, amount=amount, captured=captured, declined=declined, failing_refunds=failing_refunds
@@ -28,48 +28,52 @@ _VOID = Statement("""
 
 
 async def void(session: Session, key: UUID) -> int | None:
-    """Give up what is left of a charge; the amount given up, None when there is no such charge (yet)."""
+    """Void the rest of a charge; returns the voided amount in won, None when there is no charge under this key."""
     voided: int | None = await session.value(_VOID, key=key)
     return voided
 
 
-_CHARGED = Statement("select amount, captured, voided, refunded, declined from provider.charges where key = :key")
+_FIND_CHARGE = Statement("select amount, captured, voided, refunded, declined from provider.charges where key = :key")
 
 
-async def charged(session: Session, key: UUID) -> Row | None:
-    return await session.one(_CHARGED, key=key)
+async def find_charge(session: Session, key: UUID) -> Row | None:
+    """A charge; None when there is none under this key."""
+    return await session.one(_FIND_CHARGE, key=key)
 
 
-_GIVEN_BACK = Statement("select charge_key, amount from provider.refunds where key = :key")
+_FIND_REFUND = Statement("select charge_key, amount from provider.refunds where key = :key")
 
 
-async def given_back(session: Session, key: UUID) -> Row | None:
-    return await session.one(_GIVEN_BACK, key=key)
+async def find_refund(session: Session, key: UUID) -> Row | None:
+    """A refund; None when there is none under this key."""
+    return await session.one(_FIND_REFUND, key=key)
 
 
-_LOCK = Statement("""
+_LOCK_CHARGE = Statement("""
     select captured - voided - refunded as rest, failing_refunds from provider.charges where key = :key for update""")
 
 
-async def lock(session: Session, key: UUID) -> Row | None:
-    """What is left of a charge, locked until the transaction ends."""
-    return await session.one(_LOCK, key=key)
+async def lock_charge(session: Session, key: UUID) -> Row | None:
+    """`rest` (the refundable amount in won) and `failing_refunds` of a charge, locked until the transaction ends."""
+    return await session.one(_LOCK_CHARGE, key=key)
 
 
-_FAIL_ONCE = Statement("update provider.charges set failing_refunds = failing_refunds - 1 where key = :key")
+_CONSUME_FAILING_REFUND = Statement(
+    "update provider.charges set failing_refunds = failing_refunds - 1 where key = :key"
+)
 
 
-async def fail_once(session: Session, key: UUID) -> None:
-    """One refund less of those that are to fail."""
-    await session.value(_FAIL_ONCE, key=key)
+async def consume_failing_refund(session: Session, key: UUID) -> None:
+    """Decrease the number of refunds that will fail."""
+    await session.value(_CONSUME_FAILING_REFUND, key=key)
 
 
-_GIVE_BACK = Statement("""
-    with given as (
+_REFUND = Statement("""
+    with inserted as (
       insert into provider.refunds (key, charge_key, amount) values (:key, :charge_key, :amount) returning charge_key)
-    update provider.charges set refunded = refunded + :amount from given where charges.key = given.charge_key""")
+    update provider.charges set refunded = refunded + :amount from inserted where charges.key = inserted.charge_key""")
 
 
-async def give_back(session: Session, key: UUID, charge_key: UUID, amount: int) -> None:
-    """Refund a part of a locked charge; a key that is known raises `asyncpg.UniqueViolationError`."""
-    await session.value(_GIVE_BACK, key=key, charge_key=charge_key, amount=amount)
+async def refund(session: Session, key: UUID, charge_key: UUID, amount: int) -> None:
+    """Insert a refund of a locked charge; raises asyncpg.UniqueViolationError for a known key."""
+    await session.value(_REFUND, key=key, charge_key=charge_key, amount=amount)

@@ -1,4 +1,4 @@
-"""Refunds: each has one id for its whole life, and its amount is reserved on the payment's row."""
+"""Refunds: one row per refund; its amount is reserved on the row of its payment until it has succeeded."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _FIND = Statement("select * from payments.refunds where refund_id = :refund_id")
 
 
 async def find(session: Session, refund_id: UUID) -> RefundState | None:
+    """A refund; None when its id is unknown."""
     row = await session.one(_FIND, refund_id=refund_id)
     return refund_of(row) if row else None
 
@@ -27,29 +28,32 @@ _LOCK = Statement("select * from payments.payments where payment_id = :payment_i
 
 
 async def lock_payment(session: Session, payment_id: UUID) -> PaymentState | None:
-    """The payment, which no other refund or void changes until the transaction ends."""
+    """A payment, locked until this transaction ends; None when its id is unknown."""
     row = await session.one(_LOCK, payment_id=payment_id)
     return payment_of(row) if row else None
 
 
 _START = Statement("""
-    with begun as (
+    with inserted as (
       insert into payments.refunds (refund_id, payment_id, payer, purpose, amount, status, reason, requested_by)
       values (:refund_id, :payment_id, :payer, :purpose, :amount, :status, :reason, :requested_by)
       on conflict do nothing returning *),
     reserved as (
-      update payments.payments set refunding = refunding + begun.amount, modified_at = now()
-      from begun where payments.payment_id = begun.payment_id and begun.amount > 0),
+      update payments.payments set refunding = refunding + inserted.amount, modified_at = now()
+      from inserted where payments.payment_id = inserted.payment_id and inserted.amount > 0),
     entry as (
       insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
-      select refund_id, version, payment_id, 'REFUND_' || status, amount, reason from begun)
-    select * from begun""")
+      select refund_id, version, payment_id, 'REFUND_' || status, amount, reason from inserted)
+    select * from inserted""")
 
 
 async def start(
     session: Session, payment: PaymentState | None, refund: RefundRest, amount: int, requested_by: str
 ) -> RefundState | None:
-    """Reserve an amount of a locked payment; 0 is through at once. None when the refund's id is known."""
+    """Insert a refund and reserve its amount on the locked payment; None when the refund's id exists.
+
+    A refund of amount 0 is REFUNDED at once.
+    """
     row = await session.one(
         _START,
         refund_id=refund.refund_id,
@@ -64,14 +68,14 @@ async def start(
     return refund_of(row) if row else None
 
 
-_TRY = Statement("""
+_BEGIN_ATTEMPT = Statement("""
     update payments.refunds set tries = tries + 1
     where refund_id = :refund_id and status <> 'REFUNDED' returning *""")
 
 
-async def begin_try(session: Session, refund_id: UUID) -> tuple[RefundState, int] | None:
-    """Count a try: the refund and how many there were with this one; None when it is through."""
-    row = await session.one(_TRY, refund_id=refund_id)
+async def begin_attempt(session: Session, refund_id: UUID) -> tuple[RefundState, int] | None:
+    """Count an attempt; returns the refund and the number of the attempt, None when the refund has succeeded."""
+    row = await session.one(_BEGIN_ATTEMPT, refund_id=refund_id)
     return (refund_of(row), row["tries"]) if row else None
 
 
@@ -88,12 +92,12 @@ _FAIL = Statement("""
 
 
 async def fail(session: Session, refund_id: UUID, failure: str) -> RefundState | None:
-    """A try came to nothing; None when that is no news."""
+    """Record a failed attempt; None when the refund has succeeded, or has failed with the same error before."""
     row = await session.one(_FAIL, refund_id=refund_id, failure=failure)
     return refund_of(row) if row else None
 
 
-_END = Statement("""
+_COMPLETE = Statement("""
     with changed as (
       update payments.refunds set status = 'REFUNDED', failure = null, modified_at = now(), version = version + 1
       where refund_id = :refund_id and status <> 'REFUNDED' returning *),
@@ -103,13 +107,13 @@ _END = Statement("""
     select * from changed""")
 
 
-async def end(session: Session, refund_id: UUID) -> RefundState | None:
-    """The money is back; None when it was before."""
-    row = await session.one(_END, refund_id=refund_id)
+async def complete(session: Session, refund_id: UUID) -> RefundState | None:
+    """Set a refund to REFUNDED; None when it was before."""
+    row = await session.one(_COMPLETE, refund_id=refund_id)
     return refund_of(row) if row else None
 
 
-_ADD = Statement("""
+_ADD_TO_PAYMENT = Statement("""
     with changed as (
       update payments.payments set refunding = refunding - :amount, refunded = refunded + :amount,
         status = case when status not in ('APPROVED', 'PARTIALLY_REFUNDED') then status
@@ -122,9 +126,9 @@ _ADD = Statement("""
     select * from changed""")
 
 
-async def add(session: Session, refund: RefundState) -> PaymentState:
-    """Count a refund that is through on its payment."""
-    row = await session.one(_ADD, payment_id=refund.payment_id, amount=refund.amount)
+async def add_to_payment(session: Session, refund: RefundState) -> PaymentState:
+    """Add a succeeded refund to its payment, and release its reservation there."""
+    row = await session.one(_ADD_TO_PAYMENT, payment_id=refund.payment_id, amount=refund.amount)
     assert row is not None
     return payment_of(row)
 
@@ -135,7 +139,7 @@ _ANY_UNLOGGED = Statement(
 
 
 async def any_unlogged(session: Session) -> bool:
-    """Whether a refund that is through waits for its line in the refund log."""
+    """Whether a succeeded refund has no line in the refund log yet."""
     return bool(await session.value(_ANY_UNLOGGED))
 
 
@@ -143,19 +147,19 @@ _LOCK_LOG = Statement("select pg_try_advisory_xact_lock(hashtext('payments: refu
 
 
 async def lock_log(session: Session) -> bool:
-    """Be the only writer of the refund log until the transaction ends; False when there is another."""
+    """Lock the refund log until the transaction ends; False when another process holds the lock."""
     return bool(await session.value(_LOCK_LOG))
 
 
 _UNLOGGED = Statement("""
     select refund_id, payment_id, payer, amount, reason, requested_by, created_at, modified_at as refunded_at
     from payments.refunds where status = 'REFUNDED' and amount > 0 and logged_at is null
-    order by modified_at, refund_id limit :most""")
+    order by modified_at, refund_id limit :limit""")
 
 
-async def unlogged(session: Session, most: int) -> list[Row]:
-    """Refunds that wait for their line, the first to be through first."""
-    return await session.all(_UNLOGGED, most=most)
+async def unlogged(session: Session, limit: int) -> list[Row]:
+    """Succeeded refunds without a line in the refund log, in the order of their success."""
+    return await session.all(_UNLOGGED, limit=limit)
 
 
 _MARK_LOGGED = Statement(
@@ -164,7 +168,7 @@ _MARK_LOGGED = Statement(
 
 
 async def mark_logged(session: Session, ids: list[UUID]) -> None:
-    """Their lines are on disk."""
+    """Mark refunds whose lines are on disk."""
     await session.value(_MARK_LOGGED, ids=ids)
 
 
@@ -175,11 +179,11 @@ _NEWEST = Statement("""
       and (cast(:status as text) is null or status = :status)
       and (cast(:payment_id as uuid) is null or payment_id = :payment_id)
       and (cast(:at as timestamptz) is null or (created_at, refund_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, refund_id desc limit :most""")
+    order by created_at desc, refund_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListRefunds) -> Page[RefundState]:
-    """Refunds of nothing are left out."""
+    """One page of refunds, newest first, without those of amount 0."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST,
@@ -188,7 +192,7 @@ async def newest(session: Session, query: ListRefunds) -> Page[RefundState]:
         payment_id=query.payment_id,
         at=at,
         id=id,
-        most=query.limit + 1,
+        limit=query.limit + 1,
     )
     items, cursor = paging.page(rows, query.limit, refund_of, lambda one: (one.created_at, one.refund_id))
     return Page[RefundState](items=items, next_cursor=cursor)

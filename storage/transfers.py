@@ -1,4 +1,4 @@
-"""Bank transfers: each stands as the newest version of its order wants it, and an entry is kept of every change."""
+"""Bank transfers: one row per transfer with the terms of its order's newest version, and an entry per change."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def transfer_of(row: Row) -> TransferState:
     return TransferState.model_validate(dict(row))
 
 
-_FOLLOW = Statement(f"""
+_APPLY = Statement(f"""
     with changed as (
-      insert into payments.transfers as mine ({", ".join(TERMS)}, status)
+      insert into payments.transfers as existing ({", ".join(TERMS)}, status)
       values ({", ".join(f":{name}" for name in TERMS)}, :status)
       on conflict (transfer_id) do update set
         {", ".join(f"{name} = excluded.{name}" for name in (*TERMS, "status"))},
-        modified_at = now(), version = mine.version + 1
-        where mine.order_version < excluded.order_version returning *),
+        modified_at = now(), version = existing.version + 1
+        where existing.order_version < excluded.order_version returning *),
     entry as (
       insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
       select transfer_id, version, transfer_id, status, amount, reason from changed)
@@ -30,10 +30,13 @@ _FOLLOW = Statement(f"""
 _FIND = Statement("select * from payments.transfers where transfer_id = :transfer_id")
 
 
-async def follow(session: Session, command: TransferCommand, status: TransferStatus) -> TransferState:
-    """Bring a transfer to a status, unless a later version of its order was heard; the transfer as it is then."""
+async def apply_command(session: Session, command: TransferCommand, status: TransferStatus) -> TransferState:
+    """Set the terms and status of a transfer, unless it has those of a later version of its order.
+
+    Returns the current transfer in both cases.
+    """
     terms = {name: getattr(command, name) for name in TERMS}
-    row = await session.one(_FOLLOW, **terms, status=status.value)
+    row = await session.one(_APPLY, **terms, status=status.value)
     row = row or await session.one(_FIND, transfer_id=command.transfer_id)
     assert row is not None
     return transfer_of(row)
@@ -44,13 +47,14 @@ _NEWEST = Statement("""
     where (cast(:status as text) is null or status = :status)
       and (cast(:refund_owed as boolean) is null or refund_owed = :refund_owed)
       and (cast(:at as timestamptz) is null or (created_at, transfer_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, transfer_id desc limit :most""")
+    order by created_at desc, transfer_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListTransfers) -> Page[TransferState]:
+    """One page of transfers, newest first."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
-        _NEWEST, status=query.status, refund_owed=query.refund_owed, at=at, id=id, most=query.limit + 1
+        _NEWEST, status=query.status, refund_owed=query.refund_owed, at=at, id=id, limit=query.limit + 1
     )
     items, cursor = paging.page(rows, query.limit, transfer_of, lambda one: (one.created_at, one.transfer_id))
     return Page[TransferState](items=items, next_cursor=cursor)

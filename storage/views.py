@@ -1,9 +1,9 @@
-"""Views: tables that only events feed, and that any replica may feed in any order.
+"""Tables of views. Events may be applied by any replica, in any order.
 
-Each source's columns are guarded by that source's `version`: a newer state replaces, an older one never does. A view
-has generations, so that it can be rebuilt while it answers: `current` is read, `building` (if any) is written as well.
-Portable SQL through SQLAlchemy: a view may live on PostgreSQL, MariaDB or SQLite, by its URL alone; see
-`storage.dialects`.
+Each projection row has the `version` of its aggregate: a newer state replaces it, an older one does not. A view has
+generations, so that it can be rebuilt while it answers queries: the generation `current` is read, and the generation
+`building` (during a rebuild) is written as well. A view can be stored in PostgreSQL, MariaDB or SQLite; the URL decides
+(see `storage.dialects`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from storage.dialects import connect, upsert
 
 
 class Instant(sa.TypeDecorator[datetime]):
-    """An aware instant, kept in UTC also where the database knows no zones."""
+    """An aware datetime, stored in UTC also in databases without time zones."""
 
     impl = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
@@ -39,7 +39,7 @@ class Instant(sa.TypeDecorator[datetime]):
 
 
 def _timeline_table(metadata: sa.MetaData) -> sa.Table:
-    """One row for every (source, version) that was told, in whatever order they came."""
+    """One row per event: (subject, version, event name)."""
     return sa.Table(
         "timeline",
         metadata,
@@ -54,7 +54,7 @@ def _timeline_table(metadata: sa.MetaData) -> sa.Table:
 
 
 def _generations_table(metadata: sa.MetaData) -> sa.Table:
-    """One row: which generation is read, and which is being built."""
+    """One row: the generation that is read, and the one that is being built."""
     return sa.Table(
         "generations",
         metadata,
@@ -65,7 +65,7 @@ def _generations_table(metadata: sa.MetaData) -> sa.Table:
 
 
 class TimelineRow(Shape):
-    """Something that happened to a subject."""
+    """An event of the aggregate `subject`, as the timeline stores it."""
 
     subject: UUID
     version: int
@@ -76,7 +76,7 @@ class TimelineRow(Shape):
 
 
 class ViewTables:
-    """One view's tables: its copies, a timeline, and the generations."""
+    """The tables of one view: its projections, a timeline, and the generations."""
 
     def __init__(self, schema: str) -> None:
         self.metadata = sa.MetaData()
@@ -85,14 +85,14 @@ class ViewTables:
         self.timeline = _timeline_table(self.metadata)
 
         ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-        self._happened = (
+        self._timeline_of = (
             sa.select(self.timeline)
             .where(self.timeline.c.generation == self.current(), self.timeline.c.subject.in_(ids))
             .order_by(self.timeline.c.at, self.timeline.c.version, self.timeline.c.what)
         )
 
-    def copy(self, name: str, key: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
-        """A table of what one kind of source last told: its key, its version, and some of its fields."""
+    def projection(self, name: str, key: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
+        """Declare the table with the newest state of one kind of aggregate: its key, its version and some fields."""
         return sa.Table(
             name,
             self.metadata,
@@ -106,14 +106,16 @@ class ViewTables:
         """The generation that readers see."""
         return sa.select(self.generations.c.current).scalar_subquery()
 
-    async def happened(self, connection: AsyncConnection, subjects: Iterable[UUID | None]) -> list[TimelineEntry]:
-        """What happened to these, in the order of their times; None stands for what is not there (yet)."""
-        rows = await connection.execute(self._happened, {"ids": [subject for subject in subjects if subject]})
+    async def timeline_entries(
+        self, connection: AsyncConnection, subjects: Iterable[UUID | None]
+    ) -> list[TimelineEntry]:
+        """The timeline of some aggregates, ordered by time; subjects that are None are skipped."""
+        rows = await connection.execute(self._timeline_of, {"ids": [subject for subject in subjects if subject]})
         return [TimelineEntry(at=_rfc3339(row.at), what=row.what, status=row.status, reason=row.reason) for row in rows]
 
 
-class Listed(Protocol):
-    """A query for a page of a list; it may also name a `member_id` and a `status`."""
+class ListQuery(Protocol):
+    """A query for one page of a list; it may also have the filters `member_id` and `status`."""
 
     @property
     def limit(self) -> int: ...
@@ -122,8 +124,8 @@ class Listed(Protocol):
     def cursor(self) -> str | None: ...
 
 
-def newest_first(select: sa.Select[Any], table: sa.Table, key: str, query: Listed) -> sa.Select[Any]:
-    """The page that a query asks for, and one row more if there is any; see `paging.page`."""
+def newest_first(select: sa.Select[Any], table: sa.Table, key: str, query: ListQuery) -> sa.Select[Any]:
+    """Restrict a select to the page that a query asks for, newest first, and one row more; see `paging.page`."""
     at, id = paging.decode(query.cursor)
     created, own = table.c.created_at, table.c[key]
     select = select.order_by(created.desc(), own.desc()).limit(query.limit + 1)
@@ -136,13 +138,13 @@ def newest_first(select: sa.Select[Any], table: sa.Table, key: str, query: Liste
     return select
 
 
-def beside(main: sa.Table, other: sa.Table, key: str) -> sa.ColumnElement[bool]:
-    """What joins a copy to the main one: the same generation, the same key."""
+def same_key(main: sa.Table, other: sa.Table, key: str) -> sa.ColumnElement[bool]:
+    """The join condition of two projections: the same generation and the same key."""
     return (other.c.generation == main.c.generation) & (other.c[key] == main.c[key])
 
 
 class ViewDatabase:
-    """The database in which a view's tables lie."""
+    """The database that stores a view's tables."""
 
     def __init__(self, tables: ViewTables, url: str, *, size: int = 8) -> None:
         self.tables = tables
@@ -152,7 +154,7 @@ class ViewDatabase:
         self._statements: dict[str, Any] = {}
 
     def open(self) -> None:
-        """Prepare to connect; the URL is `postgresql://`, `mysql://`, `sqlite:///`, or any that SQLAlchemy knows."""
+        """Create the engine; the URL is `postgresql://`, `mysql://`, `sqlite:///`, or another one of SQLAlchemy."""
         self._engine = connect(self._url, self.tables.schema, self._size)
 
     @property
@@ -167,44 +169,44 @@ class ViewDatabase:
             self._engine = None
 
     async def ping(self) -> None:
-        """Raises when the database does not answer."""
+        """Execute a trivial statement; raises the driver's error when the database does not reply."""
         async with self.read() as connection:
             await connection.execute(sa.text("select 1"))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for looking."""
+        """A connection for queries, without a transaction."""
         async with self.engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
     @asynccontextmanager
-    async def change(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction."""
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, committed at the end."""
         async with self.engine.begin() as connection:
             yield connection
 
-    async def written_generations(self, connection: AsyncConnection) -> list[int]:
-        """The generations that a batch must write, held until its transaction ends."""
+    async def lock_generations(self, connection: AsyncConnection) -> list[int]:
+        """The generations that a batch must write; the row is locked until the transaction ends."""
         row = (await connection.execute(sa.select(self.tables.generations).with_for_update(read=True))).one()
         return [row.current] if row.building is None else [row.current, row.building]
 
-    async def put(
+    async def upsert_states(
         self, connection: AsyncConnection, table: sa.Table, generations: Sequence[int], states: Sequence[Shape]
     ) -> None:
-        """Keep the newest state of each key; `states` holds each key once, in the order of keys.
+        """Upsert states; an older version never replaces a newer one, and a row of the timeline is never changed.
 
-        A row of the timeline, whose version is part of its key, stays as it is.
+        `states` must contain each key once, ordered by key (concurrent batches then lock rows in the same order).
         """
         if self.engine.dialect.name == "postgresql":
             body = "[" + ",".join(state.model_dump_json() for state in states) + "]"
-            await connection.execute(self._put_json(table), {"generations": list(generations), "states": body})
+            await connection.execute(self._upsert_json(table), {"generations": list(generations), "states": body})
         else:
             rows = [{"generation": generation, **_row(table, state)} for generation in generations for state in states]
             await connection.execute(self._upsert(table), rows)
 
-    def _put_json(self, table: sa.Table) -> Any:
-        """All rows in one statement from one document: a tenth of the cost of a row at a time."""
+    def _upsert_json(self, table: sa.Table) -> Any:
+        """An upsert of all rows from one JSON document: a tenth of the cost of one statement per row."""
         if table.name not in self._statements:
             dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
             names = _names(table)
@@ -225,8 +227,8 @@ class ViewDatabase:
             self._statements[table.name] = upsert(table, self.engine.dialect.name)
         return self._statements[table.name]
 
-    async def clear(self, connection: AsyncConnection, generation: int) -> None:
-        """Forget a generation."""
+    async def delete_generation(self, connection: AsyncConnection, generation: int) -> None:
+        """Delete the rows of a generation."""
         for table in self.tables.metadata.sorted_tables:
             if "generation" in table.c:
                 await connection.execute(sa.delete(table).where(table.c.generation == generation))

@@ -1,1 +1,1 @@
-"""Who acts: one module per context; `runtime` holds what all of them share."""
+"""The workers: one module or package per context, and the `runtime` that all of them share."""

@@ -1,4 +1,4 @@
-"""The system: every worker, by the name of its context."""
+"""The registry of all contexts: their names, their workers, and the events that count as booking outcomes."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ BOOKINGS = {
     "preorder.reservations.reservation_rejected": "rejected",
     "preorder.reservations.reservation_cancelled": "cancelled",
 }
-"""What became of a booking when an event is said, by its wire name: for those who count them."""
+"""The outcome of a booking by the topic of the event that reports it; metrics count these."""
 
 
 def worker(context: str) -> Worker:
-    """The worker of a context; raises KeyError for a name that is none."""
+    """The worker of a context; raises KeyError for an unknown name."""
     if context not in CONTEXTS:
-        raise KeyError(f"no context is called {context}; there are {', '.join(CONTEXTS)}")
+        raise KeyError(f"unknown context {context}; the contexts are {', '.join(CONTEXTS)}")
     found = import_module(f"workers.{context}").worker
     assert isinstance(found, Worker)
     return found
 
 
 def workers() -> list[Worker]:
-    """All of them."""
+    """The workers of all contexts."""
     return [worker(context) for context in CONTEXTS]

@@ -1,1 +1,1 @@
-"""Bike sharing: what its contexts say."""
+"""Bike sharing: the messages of its contexts."""

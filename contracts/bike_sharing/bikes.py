@@ -1,9 +1,10 @@
-"""Bike sharing: the fleet, who holds which bike, and what it tells the system.
+"""Bike sharing: bikes, and which ride holds which bike.
 
 RegisterBike -> BikeRegistered
 ChangeBike   -> BikeChanged
 TakeBike     -> BikeTaken
 ReleaseBike  -> BikeReleased, HoldReleased    (HoldReleased alone when there was nothing to release)
+AskHolder    -> SettleHold (rides) -> ConfirmHold | ReleaseBike
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class BikeCondition(StrEnum):
 
 
 class BikeState(Shape):
-    """A bike as the system may know it; one that is held is IN_USE whatever its condition."""
+    """The public state of a bike; a bike that is held is IN_USE whatever its condition."""
 
     bike_id: UUID
     code: Code
@@ -57,7 +58,7 @@ class RegisterBike(Command[BikeState]):
 
 
 class ChangeBike(Command[BikeState]):
-    """Change what is given. Of a bike that is held only its being BROKEN is noted; else `wrong_state`."""
+    """Change the fields that are given; refused (`wrong_state`) for a held bike, except to set its condition BROKEN."""
 
     topic = "bike_sharing.bikes.change_bike"
 
@@ -67,9 +68,9 @@ class ChangeBike(Command[BikeState]):
 
 
 class TakeBike(Command[BikeState]):
-    """Check and take, in one step; the ride holds the bike until it tells `ReleaseBike`.
+    """Check and take a bike in one step; the ride holds it until `ReleaseBike`.
 
-    Refused with `not_found`, `bike_broken`, `bike_not_available`, or `hold_released` (its release came first).
+    Refused with `not_found`, `bike_broken`, `bike_not_available`, or `hold_released` (the release arrived first).
     """
 
     topic = "bike_sharing.bikes.take_bike"
@@ -80,18 +81,18 @@ class TakeBike(Command[BikeState]):
 
 
 class ReleaseBike(Command[None]):
-    """The ride is over, or never was; before the take it leaves a tombstone that refuses it."""
+    """The ride has ended or never started. If it arrives before `TakeBike`, a tombstone refuses that command."""
 
     topic = "bike_sharing.bikes.release_bike"
 
     bike_id: UUID
     ride_id: UUID
     location: Location | None = None
-    """Where the bike is now; None: where it was."""
+    """Where the bike is now; None leaves its location unchanged."""
 
 
 class ConfirmHold(Command[None]):
-    """The ride that holds the bike stands: bikes need not ask again."""
+    """The ride that holds the bike is in progress: bikes stops asking for its status."""
 
     topic = "bike_sharing.bikes.confirm_hold"
 
@@ -99,17 +100,17 @@ class ConfirmHold(Command[None]):
 
 
 class AskHolder(Command[None]):
-    """Ask the holder of a bike whether its ride stands: bikes tells itself."""
+    """Ask rides for the status of the ride that holds a bike; bikes schedules it for itself."""
 
     topic = "bike_sharing.bikes.ask_holder"
 
     ride_id: UUID
     times: int = 1
-    """Counts the queries; they come less and less often."""
+    """The number of the attempt; the delay between attempts doubles."""
 
 
 class BikeEvent(BikeState, Event):
-    """What happened to a bike, with its state afterwards."""
+    """A change of a bike, with its state after the change."""
 
 
 class BikeRegistered(BikeEvent):
@@ -129,7 +130,7 @@ class BikeReleased(BikeEvent):
 
 
 class HoldReleased(Event):
-    """The ride holds no bike, and never will: said at each release, also when there was nothing to release."""
+    """The ride holds no bike, and will never hold one. Published for each `ReleaseBike`, even if nothing was held."""
 
     topic = "bike_sharing.bikes.hold_released"
 
@@ -138,7 +139,7 @@ class HoldReleased(Event):
 
 
 class ShowBike(Query[BikeState]):
-    """A bike that is BROKEN is there for staff only."""
+    """One bike; a BROKEN bike is `not_found` for customers."""
 
     topic = "bike_sharing.bikes.show_bike"
 

@@ -1,7 +1,7 @@
-"""Bike sharing: bills, and what they tell the system.
+"""Bike sharing: one bill for each ride.
 
-RideStarted    -> BillOpened
-a ride's end   -> BillSettling -> TakeFee -> BillClosed | BillOwed -> BillClosed
+RideStarted        -> BillOpened
+the end of a ride  -> BillSettling -> TakeFee -> BillClosed | BillOwed -> BillClosed
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class BillState(Shape):
     paid: Won
     owed: Won
     balance_after: Won | None
-    """Of the deposit, when the fee was taken."""
+    """The deposit's balance after the fee was taken."""
     flagged: bool
-    """The ride ended before it started, as the clock says."""
+    """By its timestamps the ride ended before it started."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
 
 
 class BillEvent(BillState, Event):
-    """What happened to a bill, with its state afterwards."""
+    """A change of a bill, with its state after the change."""
 
 
 class BillOpened(BillEvent):
@@ -59,7 +59,7 @@ class BillSettling(BillEvent):
 
 
 class BillOwed(BillEvent):
-    """The deposit was short, or a part of the debt was paid."""
+    """The deposit did not cover the fee, or a part of the debt was paid."""
 
     topic = "bike_sharing.billing.bill_owed"
 

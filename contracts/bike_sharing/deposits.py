@@ -1,8 +1,8 @@
-"""Bike sharing: deposits, their ledger, and what they tell the system.
+"""Bike sharing: members' deposits and their ledger.
 
-TopUpDeposit  -> AccountChanged, DebtPaid for each debt that it pays
-CreditDeposit -> the same
-TakeFee       -> FeeTaken, AccountChanged      (FeeTaken at each repetition)
+TopUpDeposit  -> AccountChanged, and DebtPaid for each bill on which it pays a debt
+CreditDeposit -> AccountChanged, and DebtPaid for each bill on which it pays a debt
+TakeFee       -> FeeTaken, AccountChanged      (FeeTaken for each repetition)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TopUpStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class EntryKind(StrEnum):
+class LedgerEntryKind(StrEnum):
     TOP_UP = "TOP_UP"
     CREDIT = "CREDIT"
     FEE = "FEE"
@@ -35,7 +35,7 @@ class EntryKind(StrEnum):
 
 
 class AccountState(Shape):
-    """A member's deposit in won; whoever owes has nothing."""
+    """A member's deposit in won; a member with a debt has the balance 0."""
 
     account_id: UUID
     member_id: MemberId
@@ -47,7 +47,7 @@ class AccountState(Shape):
 
 
 class Balance(Shape):
-    """What a member has and owes, in won; zero for one who never had a deposit."""
+    """A member's balance and debt, in won; both are 0 for a member without a deposit."""
 
     member_id: MemberId
     balance: Won
@@ -59,9 +59,9 @@ class Entry(Shape):
 
     entry_id: UUID
     member_id: MemberId
-    kind: EntryKind
+    kind: LedgerEntryKind
     amount: int
-    """Won; negative for what was taken."""
+    """Won; negative for withdrawals."""
     balance_after: Won
     bill_id: UUID | None
     top_up_id: UUID | None
@@ -70,7 +70,7 @@ class Entry(Shape):
 
 
 class TopUp(Shape):
-    """Money for a deposit; `balance` and `debt` as they were once it was there, None before."""
+    """A payment into a deposit; `balance` and `debt` are those after it was credited, None before."""
 
     top_up_id: UUID
     member_id: MemberId
@@ -80,7 +80,7 @@ class TopUp(Shape):
     balance: Won | None
     debt: Won | None
     payment: PaymentPart | None
-    """None for what staff credited."""
+    """None for a credit by staff."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
@@ -96,14 +96,17 @@ class FeeState(Shape):
     paid: Won
     owed: Won
     balance_after: Won
-    """Of the deposit, when the fee was taken."""
+    """The deposit's balance after the fee was taken."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
 
 
 class TopUpDeposit(Command[TopUp]):
-    """A member pays money in; it takes the message's id. Refused with `payment_declined` or `payment_unavailable`."""
+    """Pay into one's own deposit; the top-up has the id of this message.
+
+    Refused with `payment_declined` or `payment_unavailable`.
+    """
 
     topic = "bike_sharing.deposits.top_up_deposit"
 
@@ -113,7 +116,7 @@ class TopUpDeposit(Command[TopUp]):
 
 
 class CreditDeposit(Command[TopUp]):
-    """Staff give a member money; it takes the message's id."""
+    """Staff credit a member's deposit; the top-up has the id of this message."""
 
     topic = "bike_sharing.deposits.credit_deposit"
 
@@ -124,7 +127,7 @@ class CreditDeposit(Command[TopUp]):
 
 
 class TakeFee(Command[None]):
-    """Take the fee of a bill, once: what the deposit has not got is owed."""
+    """Take the fee of a bill once; the part that the deposit does not cover becomes a debt."""
 
     topic = "bike_sharing.deposits.take_fee"
 
@@ -133,7 +136,7 @@ class TakeFee(Command[None]):
     member_id: MemberId
     amount: Won
     ended_at: AwareDatetime
-    """Debts are paid in the order in which the rides ended."""
+    """Debts are paid in the order of these times."""
 
 
 class AccountChanged(AccountState, Event):
@@ -145,13 +148,13 @@ class FeeTaken(FeeState, Event):
 
 
 class DebtPaid(FeeState, Event):
-    """A part of what was owed on a bill was paid, or all of it."""
+    """A debt on a bill was paid, in part or completely."""
 
     topic = "bike_sharing.deposits.debt_paid"
 
 
 class ShowDeposit(Query[Balance]):
-    """A member without a deposit has 0, for the member; for staff there is nothing."""
+    """A member's balance. Without a deposit the member gets 0, and staff get `not_found`."""
 
     topic = "bike_sharing.deposits.show_deposit"
 
@@ -167,7 +170,7 @@ class ListDeposits(Query[Page[AccountState]]):
 
 
 class ListEntries(Query[Page[Entry]]):
-    """The ledger of a member, newest first; another customer's is `not_found`."""
+    """The ledger of a member, newest first; `not_found` for another customer."""
 
     topic = "bike_sharing.deposits.list_entries"
 

@@ -1,4 +1,4 @@
-"""Bike sharing: ride history, everything a member rode, in one read."""
+"""Bike sharing: the ride history, a view of rides with their bikes and bills."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.bike_sharing.rides import RideState, RideStatus
 
 
 class BikePart(Shape):
-    """A bike as it is nested in other things."""
+    """A bike as it is nested in other answers."""
 
     bike_id: UUID
     code: str
@@ -22,7 +22,7 @@ class BikePart(Shape):
 
 
 class BillPart(Shape):
-    """A bill as it is nested in other things."""
+    """A bill as it is nested in other answers."""
 
     bill_id: UUID
     status: BillStatus
@@ -32,20 +32,24 @@ class BillPart(Shape):
 
 
 class RideHistoryItem(RideState):
-    """A ride with its bike and its bill, each None until the view has heard of it."""
+    """A ride with its bike and its bill; each is None until the view has received one of its events."""
 
     bike: BikePart | None
     bill: BillPart | None
     balance_after: Won | None
-    """Of the deposit, when the fee was taken; None before."""
+    """The deposit's balance after the fee was taken; None before."""
 
 
 class RideHistoryEntry(RideHistoryItem):
+    """A ride with its timeline; `as_of` is the time of reading."""
+
     as_of: AwareDatetime
     timeline: list[TimelineEntry]
 
 
 class RideHistory(Shape):
+    """One page of rides; `as_of` is the time of reading."""
+
     items: list[RideHistoryItem]
     next_cursor: str | None
     as_of: AwareDatetime
@@ -63,7 +67,7 @@ class ListRideHistory(Query[RideHistory]):
 
 
 class ShowRideHistory(Query[RideHistoryEntry]):
-    """One ride; waits up to a second until the view has seen `min_version` of it."""
+    """One ride; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "bike_sharing.ride_history.show_ride_history"
 

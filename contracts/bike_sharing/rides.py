@@ -1,7 +1,10 @@
-"""Bike sharing: rides, and what they tell the system.
+"""Bike sharing: rides, from the start to the end.
 
-StartRide -> RideRequested -> RideStarted | RideNotStarted
-ReturnBike -> RideReturned, EndRide -> RideEndedByStaff, EndAtCap -> RideEndedAtCap
+StartRide  -> RideRequested -> RideStarted | RideNotStarted
+ReturnBike -> RideReturned
+EndRide    -> RideEndedByStaff
+EndAtCap   -> RideEndedAtCap
+SettleHold -> ConfirmHold | ReleaseBike (bikes)
 """
 
 from __future__ import annotations
@@ -25,14 +28,14 @@ class RideStatus(StrEnum):
 
 
 class FeePlan(Shape):
-    """What riding costs, in won: so much for each minute begun, and no more than so much."""
+    """The price of a ride in won: `per_minute` for each started minute, `at_most` in total."""
 
     per_minute: Won
     at_most: Won
 
 
 class RideState(Shape):
-    """A ride as the system may know it; `minutes` are those begun, `fee` is in won."""
+    """The public state of a ride; `minutes` counts started minutes, `fee` is in won."""
 
     ride_id: UUID
     bike_id: UUID
@@ -42,23 +45,23 @@ class RideState(Shape):
     fee_plan: FeePlan
     start_location: str | None
     location: str | None
-    """Where it ended; None before that, or when nobody said."""
+    """Where it ended; None before that, or if no location was given."""
     started_at: AwareDatetime | None
     ended_at: AwareDatetime | None
     minutes: int | None
     fee: Won | None
     flagged: bool
-    """It ended before it started, as the clock says, and costs nothing."""
+    """By its timestamps it ended before it started; it costs nothing."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
 
 
 class StartRide(Command[RideState]):
-    """A member takes a bike; the ride takes the message's id.
+    """A member takes a bike; the ride has the id of this message.
 
-    Refused with `not_found`, `ride_open`, `debt_owed`, `deposit_too_low`, and, with the ride NOT_STARTED,
-    `bike_broken`, `bike_not_available` or `bike_unavailable`.
+    Refused with `not_found`, `ride_open`, `debt_owed` or `deposit_too_low`; and with `bike_broken`,
+    `bike_not_available` or `bike_unavailable`, which leave a ride that is NOT_STARTED.
     """
 
     topic = "bike_sharing.rides.start_ride"
@@ -68,7 +71,7 @@ class StartRide(Command[RideState]):
 
 
 class ReturnBike(Command[RideState]):
-    """The rider brings the bike back; again: the ride as it is."""
+    """The rider returns the bike; a repetition answers with the unchanged ride."""
 
     topic = "bike_sharing.rides.return_bike"
 
@@ -78,7 +81,7 @@ class ReturnBike(Command[RideState]):
 
 
 class EndRide(Command[RideState]):
-    """Staff end a ride, and say why."""
+    """Staff end a ride, with a reason."""
 
     topic = "bike_sharing.rides.end_ride"
 
@@ -89,7 +92,7 @@ class EndRide(Command[RideState]):
 
 
 class EndAtCap(Command[None]):
-    """The longest time for a ride is over: rides tells itself."""
+    """The maximum duration of a ride has passed; rides schedules it for itself."""
 
     topic = "bike_sharing.rides.end_at_cap"
 
@@ -97,10 +100,10 @@ class EndAtCap(Command[None]):
 
 
 class SettleHold(Command[None]):
-    """Bikes asks whether the ride that holds a bike stands.
+    """Bikes asks for the status of the ride that holds a bike.
 
-    It is told `ConfirmHold` of one that does and `ReleaseBike` of one that does not; a ride that nobody knows never
-    will be one.
+    Rides sends `ConfirmHold` if the ride is in progress, and `ReleaseBike` if it has ended or never started. For an
+    unknown ride a tombstone is written first, so that it can never start.
     """
 
     topic = "bike_sharing.rides.settle_hold"
@@ -111,7 +114,7 @@ class SettleHold(Command[None]):
 
 
 class RideEvent(RideState, Event):
-    """What happened to a ride, with its state afterwards."""
+    """A change of a ride, with its state after the change."""
 
 
 class RideRequested(RideEvent):

@@ -1,1 +1,1 @@
-"""Café: what its contexts say."""
+"""Café: the messages of its contexts."""

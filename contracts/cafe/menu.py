@@ -1,4 +1,9 @@
-"""Café: the menu, and what it tells the system."""
+"""Café: the menu.
+
+RegisterMenuItem -> MenuItemRegistered
+ChangeMenuItem   -> MenuItemChanged
+QuotePrice is the query by which orders gets the current price.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from pydantic import AwareDatetime, Field
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 MenuPrice = Annotated[Won, Field(le=10_000_000)]
-"""Whole won; 0 is not for sale yet."""
+"""Whole won; an item with the price 0 is not for sale yet."""
 
 
 class MenuItemStatus(StrEnum):
@@ -20,7 +25,7 @@ class MenuItemStatus(StrEnum):
 
 
 class MenuItem(Shape):
-    """An item as the menu knows it; `price` in won, `changed_by` the clerk of its last change."""
+    """A menu item; `price` in won, `changed_by` is the clerk who made the last change."""
 
     menu_item_id: UUID
     name: Name
@@ -34,12 +39,12 @@ class MenuItem(Shape):
 
     @property
     def is_on_offer(self) -> bool:
-        """A customer may order it."""
+        """Whether a customer may order it."""
         return self.status is MenuItemStatus.AVAILABLE and self.price > 0
 
 
 class RegisterMenuItem(Command[MenuItem]):
-    """The item takes the message's id."""
+    """Add an item to the menu; it has the id of this message."""
 
     topic = "cafe.menu.register_menu_item"
 
@@ -50,7 +55,7 @@ class RegisterMenuItem(Command[MenuItem]):
 
 
 class ChangeMenuItem(Command[MenuItem]):
-    """Change what is given; refused (`stale_version`) when another version than the expected one stands."""
+    """Change the fields that are given; refused (`stale_version`) if the item's version is not `expected_version`."""
 
     topic = "cafe.menu.change_menu_item"
 
@@ -71,7 +76,7 @@ class MenuItemChanged(MenuItem, Event):
 
 
 class ShowMenuItem(Query[MenuItem]):
-    """One item; to a customer only what can be ordered is there."""
+    """One item; for a customer an item that cannot be ordered is `not_found`."""
 
     topic = "cafe.menu.show_menu_item"
 
@@ -84,13 +89,13 @@ class ListMenu(Query[Page[MenuItem]]):
 
     status: MenuItemStatus | None = None
     on_offer: bool = False
-    """Only what can be ordered."""
+    """Only items that can be ordered."""
     limit: int = 50
     cursor: str | None = None
 
 
 class QuotePrice(Query[MenuItem]):
-    """What an item costs at this moment, and whether it can be had; refused (`not_found`) at once."""
+    """The current price and status of an item; refused (`not_found`) without a retry."""
 
     topic = "cafe.menu.quote_price"
 

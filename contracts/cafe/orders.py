@@ -1,7 +1,11 @@
-"""Café: orders ahead, and what they tell the system.
+"""Café: orders that are placed before pickup.
 
-PlaceOrder -> QuotePrice -> OrderPlaced
-AcceptOrder, RejectOrder, MarkOrderReady, CollectOrder, CancelOrder -> the event of each
+PlaceOrder     -> QuotePrice (menu) -> OrderPlaced
+AcceptOrder    -> OrderAccepted
+RejectOrder    -> OrderRejected
+MarkOrderReady -> OrderMarkedReady
+CollectOrder   -> OrderCollected
+CancelOrder    -> OrderCancelled
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ class OrderStatus(StrEnum):
 
 
 class Order(Shape):
-    """An order with the item's name and price at that moment; `price` and `total` in won."""
+    """An order with the item's name and price at the time of ordering; `price` and `total` in won."""
 
     order_id: UUID
     menu_item_id: UUID
@@ -48,9 +52,10 @@ class Order(Shape):
 
 
 class PlaceOrder(Command[Order]):
-    """A customer orders ahead; the order takes the message's id.
+    """A customer places an order; it has the id of this message.
 
-    Refused: `sold_out`, `not_for_sale`, `price_changed` (with `price`); unavailable when the menu does not answer.
+    Refused with `not_found`, `sold_out`, `not_for_sale` or `price_changed` (and `price`). The outcome is `unavailable`,
+    and nothing is written, if the menu does not reply.
     """
 
     topic = "cafe.orders.place_order"
@@ -98,7 +103,7 @@ class CancelOrder(Command[Order]):
 
 
 class OrderEvent(Order, Event):
-    """What happened to an order, with its state afterwards."""
+    """A change of an order, with its state after the change."""
 
 
 class OrderPlaced(OrderEvent):

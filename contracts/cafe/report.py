@@ -1,4 +1,4 @@
-"""Café: the clerk's report, the whole menu in one read."""
+"""Café: the clerk's report, a view of the menu with the number of today's orders."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from contracts.cafe.menu import MenuItem, MenuItemStatus
 
 
 class ReportItem(MenuItem):
-    """A menu item with when it was last changed, and how often it was ordered today."""
+    """A menu item with the time of its last change and the number of its orders today."""
 
     changed_at: AwareDatetime
     orders_today: int
-    """Orders placed since midnight in Seoul, whatever became of them."""
+    """Orders placed since midnight in Seoul, in any status."""
 
 
 class ReportEntry(ReportItem):
+    """An item with its timeline; `as_of` is the time of reading."""
+
     as_of: AwareDatetime
     timeline: list[TimelineEntry]
 
 
 class Report(Shape):
+    """One page of items; `as_of` is the time of reading."""
+
     items: list[ReportItem]
     next_cursor: str | None
     as_of: AwareDatetime
@@ -40,7 +44,7 @@ class ListReport(Query[Report]):
 
 
 class ShowReport(Query[ReportEntry]):
-    """One item; waits up to a second until the view has seen `min_version` of it."""
+    """One item; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "cafe.report.show_report"
 

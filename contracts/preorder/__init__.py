@@ -1,1 +1,1 @@
-"""Phone pre-order: what its contexts say."""
+"""Phone pre-order: the messages of its contexts."""

@@ -1,4 +1,4 @@
-"""Phone pre-order: my reservations, with everything that belongs to them, in one read."""
+"""Phone pre-order: my reservations, a view of reservations with product, payment, refund and receipt."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from contracts.preorder.reservations import Reservation, ReservationStatus
 
 
 class MyReservation(Reservation):
-    """A reservation with its model, payment, refund and receipt."""
+    """A reservation with its product, payment, refund and receipt."""
 
     product: ProductPart | None
-    """None until the view has heard of it."""
+    """None until the view has received one of its events."""
 
 
 class MyReservationEntry(MyReservation):
+    """A reservation with its timeline; `as_of` is the time of reading."""
+
     as_of: AwareDatetime
     timeline: list[TimelineEntry]
 
 
 class MyReservations(Shape):
+    """One page of reservations; `as_of` is the time of reading."""
+
     items: list[MyReservation]
     next_cursor: str | None
     as_of: AwareDatetime
@@ -41,7 +45,7 @@ class ListMyReservations(Query[MyReservations]):
 
 
 class ShowMyReservation(Query[MyReservationEntry]):
-    """One reservation; waits up to a second until the view has seen `min_version` of it."""
+    """One reservation; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "preorder.my_reservations.show_my_reservation"
 

@@ -1,4 +1,8 @@
-"""Phone pre-order: the models on offer, and what they tell the system."""
+"""Phone pre-order: the phone models on offer.
+
+RegisterProduct -> ProductRegistered
+ChangeProduct   -> ProductChanged
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from pydantic import AwareDatetime, Field
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 Quota = Annotated[int, Field(ge=0, le=10_000_000)]
-"""How many may be reserved at once."""
+"""The maximum number of valid reservations."""
 ProductPrice = Annotated[Won, Field(gt=0, le=100_000_000)]
 
 
@@ -21,7 +25,7 @@ class ProductStatus(StrEnum):
 
 
 class ProductState(Shape):
-    """A model as its catalogue knows it; `price` in won, `quota` None where nothing limits it."""
+    """A phone model; `price` in won, `quota` is None if it is not limited."""
 
     product_id: UUID
     name: Name
@@ -35,13 +39,14 @@ class ProductState(Shape):
 
 
 class ProductOnOffer(ProductState):
-    """A model with what is left of its quota; None where nothing limits it, or only the catalogue could be asked."""
+    """A model with the rest of its quota."""
 
     available: int | None = None
+    """None if the quota is not limited, or if reservations did not reply."""
 
 
 class ProductPart(Shape):
-    """A model as it is nested in other things; `price` is what it costs now."""
+    """A model as it is nested in other answers; `price` is its current price."""
 
     product_id: UUID
     name: Name
@@ -59,7 +64,7 @@ class RegisterProduct(Command[ProductState]):
 
 
 class ChangeProduct(Command[ProductState]):
-    """Change what is given; a quota below what is reserved is accepted."""
+    """Change the fields that are given; the quota may be less than the number of reservations."""
 
     topic = "preorder.products.change_product"
 

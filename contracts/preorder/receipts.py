@@ -1,7 +1,7 @@
-"""Phone pre-order: the receipt of a paid reservation, and when the phone can be expected.
+"""Phone pre-order: the receipt of a paid reservation, with the expected date of delivery.
 
 ReservationConfirmed -> ReceiptIssued
-VoidReceipt          -> ReceiptVoided     (also when there was none: then none will be issued)
+VoidReceipt          -> ReceiptVoided     (if there is no receipt yet: a tombstone, and none will be issued)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ReceiptStatus(StrEnum):
 
 
 class ReceiptState(Shape):
-    """A receipt; one that was voided before it was issued has neither `issued_at` nor `expected_delivery`."""
+    """A receipt; one that was voided before it was issued has no `issued_at` and no `expected_delivery`."""
 
     receipt_id: UUID
     reservation_id: UUID
@@ -31,7 +31,7 @@ class ReceiptState(Shape):
     status: ReceiptStatus
     reason: str | None
     issued_at: AwareDatetime | None
-    """When it was paid, whenever the receipt was written."""
+    """The time of the payment, even if the receipt was written later."""
     expected_delivery: date | None
     """A date in Seoul."""
     created_at: AwareDatetime
@@ -40,7 +40,7 @@ class ReceiptState(Shape):
 
 
 class ReceiptPart(Shape):
-    """A receipt as it is nested in other things."""
+    """A receipt as it is nested in other answers."""
 
     receipt_id: UUID
     status: ReceiptStatus
@@ -49,7 +49,7 @@ class ReceiptPart(Shape):
 
 
 class VoidReceipt(Command[None]):
-    """The reservation is cancelled: void its receipt, or see to it that none is issued. It ends in `ReceiptVoided`."""
+    """The reservation is cancelled: void its receipt, or prevent its issue. It ends in `ReceiptVoided`."""
 
     topic = "preorder.receipts.void_receipt"
 
@@ -61,7 +61,7 @@ class VoidReceipt(Command[None]):
 
 
 class ReceiptEvent(ReceiptState, Event):
-    """What happened to a receipt, with its state afterwards."""
+    """A change of a receipt, with its state after the change."""
 
 
 class ReceiptIssued(ReceiptEvent):
@@ -69,7 +69,7 @@ class ReceiptIssued(ReceiptEvent):
 
 
 class ReceiptVoided(ReceiptEvent):
-    """No receipt of this reservation is valid; told again, with the same version, when it is voided again."""
+    """The reservation has no valid receipt; published again, with the same version, for each repeated `VoidReceipt`."""
 
     topic = "preorder.receipts.receipt_voided"
 

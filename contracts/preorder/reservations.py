@@ -1,4 +1,4 @@
-"""Phone pre-order: what reservations can be told, and what they tell the system.
+"""Phone pre-order: reservations, paid for when they are made.
 
 ReservePhone      -> ReservationStarted -> ReservationConfirmed | ReservationRejected | ReservationCancelled
 CancelReservation -> ReservationCancelling -> ReservationCancelled
@@ -17,7 +17,7 @@ from contracts.payments import Card, PaymentPart, RefundPart
 from contracts.preorder.receipts import ReceiptPart
 
 Address = Annotated[str, Field(min_length=1, max_length=500)]
-"""Where the phone is to be sent: personal, and in no event."""
+"""The delivery address; personal data that no event contains."""
 
 
 class ReservationStatus(StrEnum):
@@ -29,7 +29,7 @@ class ReservationStatus(StrEnum):
 
 
 class ReservationState(Shape):
-    """A reservation as the system may know it; `price` in won, as it was when it was reserved."""
+    """The public state of a reservation; `price` is the price in won at the time of reservation."""
 
     reservation_id: UUID
     product_id: UUID
@@ -39,14 +39,14 @@ class ReservationState(Shape):
     reason: str | None
     payment_id: UUID
     paid_at: AwareDatetime | None
-    """When payments approved; None for what was never confirmed."""
+    """When the payment was approved; None if the reservation was never confirmed."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
 
 
 class Reservation(ReservationState):
-    """A reservation with the parts that belong to others, as its writer last heard of them."""
+    """A reservation with payment, refund and receipt, as of the last events that reservations has received."""
 
     payment: PaymentPart | None = None
     refund: RefundPart | None = None
@@ -54,11 +54,17 @@ class Reservation(ReservationState):
 
 
 class ReservationWithAddress(Reservation):
+    """A reservation with its delivery address."""
+
     address: Address
 
 
 class ReservePhone(Command[Reservation]):
-    """A customer reserves a phone and pays now; the reservation takes the message's id."""
+    """A customer reserves a phone and pays at once; the reservation has the id of this message.
+
+    Refused with `not_found`, `closed`, `already_reserved`, `quota_full`, `payment_declined`, `payment_unavailable` or
+    `cancelled`.
+    """
 
     topic = "preorder.reservations.reserve_phone"
 
@@ -77,7 +83,7 @@ class CancelReservation(Command[Reservation]):
 
 
 class ReservationEvent(ReservationState, Event):
-    """What happened to a reservation, with its state afterwards."""
+    """A change of a reservation, with its state after the change."""
 
 
 class ReservationStarted(ReservationEvent):
@@ -85,7 +91,7 @@ class ReservationStarted(ReservationEvent):
 
 
 class ReservationConfirmed(ReservationEvent):
-    """It is paid for: `paid_at` is known."""
+    """The payment is approved; `paid_at` is set."""
 
     topic = "preorder.reservations.reservation_confirmed"
 
@@ -95,7 +101,7 @@ class ReservationRejected(ReservationEvent):
 
 
 class ReservationCancelling(ReservationEvent):
-    """Payment and receipt are being undone; the reservation still counts."""
+    """Payment and receipt are being undone; the reservation still uses the quota."""
 
     topic = "preorder.reservations.reservation_cancelling"
 
@@ -120,21 +126,21 @@ class ListReservations(Query[Page[ReservationWithAddress]]):
     cursor: str | None = None
 
 
-class Free(Shape):
-    """How many of a model may still be reserved."""
+class FreeCount(Shape):
+    """How many units of a model can still be reserved."""
 
     product_id: UUID
     free: int
 
 
-class AllFree(Shape):
-    """What is left of quotas; a model without one is not in it."""
+class FreeCounts(Shape):
+    """The rest of the quotas; models without a quota are left out."""
 
-    counts: list[Free]
+    counts: list[FreeCount]
 
 
-class CountFree(Query[AllFree]):
-    """What is left of some models' quotas, as reservations counts them."""
+class CountFree(Query[FreeCounts]):
+    """The rest of some models' quotas."""
 
     topic = "preorder.reservations.count_free"
 

@@ -1,1 +1,1 @@
-"""Shop: what its contexts say."""
+"""Shop: the messages of its contexts."""

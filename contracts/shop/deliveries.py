@@ -1,6 +1,7 @@
-"""Shop: what is brought to whom.
+"""Shop: deliveries, one for each paid order.
 
-PaymentConfirmed -> DeliveryPrepared -> DeliveryStarted -> DeliveryCompleted   (the order is closed)
+PaymentConfirmed -> DeliveryPrepared -> StartDelivery (a timer) -> DeliveryStarted
+OrderClosed      -> DeliveryCompleted
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ class DeliveryStatus(StrEnum):
 
 
 class DeliveryState(Shape):
-    """A delivery as the system may know it; there is one for each order that was paid for."""
+    """The public state of a delivery; each paid order has one."""
 
     delivery_id: UUID
     order_id: UUID
     order_status: OrderStatus
-    """Where the order stands because of this delivery."""
+    """The status of the order that follows from this delivery."""
     member_id: MemberId
     product_id: UUID
     quantity: int
@@ -37,14 +38,14 @@ class DeliveryState(Shape):
 
 
 class DeliveryPart(Shape):
-    """A delivery as it is nested in other things."""
+    """A delivery as it is nested in other answers."""
 
     delivery_id: UUID
     status: DeliveryStatus
 
 
 class StartDelivery(Command[None]):
-    """The goods are packed: deliveries tells itself."""
+    """The goods are packed; deliveries schedules it for itself."""
 
     topic = "shop.deliveries.start_delivery"
 
@@ -52,7 +53,7 @@ class StartDelivery(Command[None]):
 
 
 class DeliveryEvent(DeliveryState, Event):
-    """What happened to a delivery, with its state afterwards."""
+    """A change of a delivery, with its state after the change."""
 
 
 class DeliveryPrepared(DeliveryEvent):

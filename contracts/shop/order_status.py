@@ -1,4 +1,4 @@
-"""Shop: the one screen that shows where an order stands."""
+"""Shop: order status, a view of orders with product, transfer, delivery and the next action."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from contracts.shop.states import OrderStatus
 
 
 class NextAction(StrEnum):
-    """What has to happen next, by whom; nothing more when there is none."""
+    """The next action that an order needs, and who takes it."""
 
     TRANSFER = "TRANSFER"
-    """The client transfers the money, and the seller confirms it."""
+    """The customer transfers the money, and the seller confirms it."""
     WAIT_FOR_STOCK = "WAIT_FOR_STOCK"
-    """The seller has confirmed: the stock is being taken."""
+    """The seller has confirmed; stock is being taken."""
     WAIT_FOR_DELIVERY = "WAIT_FOR_DELIVERY"
     CONFIRM_RECEIPT = "CONFIRM_RECEIPT"
-    """The client."""
+    """The customer confirms the receipt."""
     REFUND = "REFUND"
-    """The seller gives the money back, or revives the order."""
+    """The seller refunds the money, or revives the order."""
 
 
 class ProductPart(Shape):
-    """A product as it is now; the order keeps its own price."""
+    """The current state of a product; the order has its own price."""
 
     product_id: UUID
     name: str
@@ -37,21 +37,26 @@ class ProductPart(Shape):
 
 
 class OrderStatusItem(Order):
-    """An order with everything that others know of it."""
+    """An order with its product, transfer, delivery and next action."""
 
     product: ProductPart | None
-    """None until the view has heard of the product."""
+    """None until the view has received an event of the product."""
     next_action: NextAction | None
+    """None when the order is finished."""
     deadline: AwareDatetime | None
-    """Until when the next action is waited for."""
+    """The deadline of the next action; None if it has none."""
 
 
 class OrderStatusEntry(OrderStatusItem):
+    """An order with its timeline; `as_of` is the time of reading."""
+
     as_of: AwareDatetime
     timeline: list[TimelineEntry]
 
 
 class OrderStatusPage(Shape):
+    """One page of orders; `as_of` is the time of reading."""
+
     items: list[OrderStatusItem]
     next_cursor: str | None
     as_of: AwareDatetime
@@ -69,7 +74,7 @@ class ListOrderStatus(Query[OrderStatusPage]):
 
 
 class ShowOrderStatus(Query[OrderStatusEntry]):
-    """One order; waits up to a second until the view has seen `min_version` of it."""
+    """One order; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "shop.order_status.show_order_status"
 

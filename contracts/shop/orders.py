@@ -1,9 +1,9 @@
-"""Shop: what orders can be told, and what they tell the system.
+"""Shop: orders, from placing through bank transfer and delivery to closing.
 
-PlaceOrder      -> OrderPlaced -> PaymentAwaited   (payments has its record of the transfer)
+PlaceOrder      -> OrderPlaced -> PaymentAwaited   (payments has stored the transfer)
 ConfirmPayment  -> ConfirmationStarted -> PaymentConfirmed -> OrderPreparing -> OrderDelivering -> OrderClosed
                                        -> PaymentCancelled (out of stock)
-                -> LateTransferNoted               (the money came for an order that is cancelled)
+                -> LateTransferNoted               (the money arrived for a cancelled order)
 CancelOrder, ExpireOrder -> OrderCancelled
 ReviveOrder     -> OrderRevived
 """
@@ -33,44 +33,44 @@ class CancelledBy(StrEnum):
 
 
 class OrderState(Shape):
-    """An order as the system may know it; prices in won."""
+    """The public state of an order; prices in won."""
 
     order_id: UUID
     member_id: MemberId
     product_id: UUID
     quantity: int
     unit_price: Won
-    """As it was at ordering."""
+    """The product's price at the time of ordering."""
     total: Won
     status: OrderStatus
     reason: str | None
     cancelled_by: CancelledBy | None
     round: int
-    """Counts the deadlines that the order was given: 1, and one more with each revival."""
+    """The number of the payment period: 1, and one more with each revival."""
     transfer_id: UUID
     bank_account: str
     reference: str
     """What the buyer writes on the transfer."""
     transfer_deadline: AwareDatetime
     refund_owed: bool
-    """The money came, and the order is cancelled."""
+    """The money has arrived, and the order is cancelled."""
     reminded_at: AwareDatetime | None
     receipt_deadline: AwareDatetime | None
-    """When the order is closed although nobody confirmed the receipt."""
+    """When the order is closed without a confirmation of receipt."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
     version: int
 
 
 class Order(OrderState):
-    """An order with its transfer, and its delivery as orders last heard of it."""
+    """An order with its transfer and delivery, as of the last events that orders has received."""
 
     transfer: TransferPart
     delivery: DeliveryPart | None = None
 
 
 class PlaceOrder(Command[Order]):
-    """A client orders at today's price; stock is not looked at. The order takes the message's id."""
+    """A customer orders at the current price; stock is not checked. The order has the id of this message."""
 
     topic = "shop.orders.place_order"
 
@@ -88,10 +88,10 @@ class CancelOrder(Command[Order]):
 
 
 class ConfirmPayment(Command[Order]):
-    """The seller has seen the money.
+    """The seller confirms that the money has arrived.
 
-    Refused with `amount_mismatch` (and `expected`), `out_of_stock`, `deadline_passed`, `wrong_state`, or
-    `still_confirming` while products says nothing: the order is CONFIRMING then, and goes on by itself.
+    Refused with `not_found`, `amount_mismatch` (and `expected`), `out_of_stock`, `deadline_passed`, `wrong_state`, or
+    `still_confirming` while products does not reply: the order stays CONFIRMING, and the step is repeated.
     """
 
     topic = "shop.orders.confirm_payment"
@@ -103,7 +103,7 @@ class ConfirmPayment(Command[Order]):
 
 
 class ReviveOrder(Command[Order]):
-    """An order that its deadline or the stock has cancelled gets a new deadline."""
+    """Reopen an order that was cancelled by its deadline or for lack of stock, with a new payment period."""
 
     topic = "shop.orders.revive_order"
 
@@ -119,7 +119,7 @@ class ConfirmReceipt(Command[Order]):
 
 
 class RemindBuyer(Command[None]):
-    """Three quarters of the time to transfer are over: orders tells itself."""
+    """Three quarters of the payment period have passed; orders schedules it for itself."""
 
     topic = "shop.orders.remind_buyer"
 
@@ -128,7 +128,7 @@ class RemindBuyer(Command[None]):
 
 
 class ExpireOrder(Command[None]):
-    """The time to transfer is over: orders tells itself."""
+    """The payment period has ended; orders schedules it for itself."""
 
     topic = "shop.orders.expire_order"
 
@@ -137,7 +137,7 @@ class ExpireOrder(Command[None]):
 
 
 class CloseOrder(Command[None]):
-    """Nobody confirmed the receipt in time: orders tells itself."""
+    """The receipt was not confirmed in time; orders schedules it for itself."""
 
     topic = "shop.orders.close_order"
 
@@ -145,7 +145,7 @@ class CloseOrder(Command[None]):
 
 
 class OrderEvent(OrderState, Event):
-    """What happened to an order, with its state afterwards."""
+    """A change of an order, with its state after the change."""
 
     order_status: OrderStatus
 
@@ -159,7 +159,7 @@ class PaymentAwaited(OrderEvent):
 
 
 class BuyerReminded(OrderEvent):
-    """Three quarters of the time to transfer are over."""
+    """Three quarters of the payment period have passed."""
 
     topic = "shop.orders.buyer_reminded"
 
@@ -169,13 +169,13 @@ class ConfirmationStarted(OrderEvent):
 
 
 class PaymentConfirmed(OrderEvent):
-    """The money is there and the stock is taken."""
+    """The money has arrived and the stock is taken."""
 
     topic = "shop.orders.payment_confirmed"
 
 
 class PaymentCancelled(OrderEvent):
-    """The money is there, the stock is not: it is owed back."""
+    """The money has arrived, but there is no stock: a refund is owed."""
 
     topic = "shop.orders.payment_cancelled"
 
@@ -201,7 +201,7 @@ class OrderRevived(OrderEvent):
 
 
 class LateTransferNoted(OrderEvent):
-    """The money came for an order that is cancelled: it is owed back."""
+    """The money arrived for a cancelled order: a refund is owed."""
 
     topic = "shop.orders.late_transfer_noted"
 

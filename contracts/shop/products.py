@@ -1,7 +1,10 @@
-"""Shop: what is sold and how much of it there is.
+"""Shop: products and their stock.
 
-TakeStock -> StockTaken
-ReturnStock -> StockReturned   (also when there was nothing to return: then with the product's version again)
+RegisterProduct -> ProductRegistered
+ChangeProduct   -> ProductChanged
+RestockProduct  -> ProductRestocked
+TakeStock       -> StockTaken
+ReturnStock     -> StockReturned   (with an unchanged version if there was nothing to return)
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ class ProductStatus(StrEnum):
 
 
 class ProductState(Shape):
-    """A product as its writer knows it; `price` in won, `stock` in pieces."""
+    """The public state of a product; `price` in won, `stock` in pieces."""
 
     product_id: UUID
     name: Name
@@ -59,7 +62,7 @@ class RegisterProduct(Command[ProductState]):
 
 
 class ChangeProduct(Command[ProductState]):
-    """Change what is given; orders that were taken keep their price."""
+    """Change the fields that are given; existing orders keep their price."""
 
     topic = "shop.products.change_product"
 
@@ -77,9 +80,9 @@ class RestockProduct(Command[ProductState]):
 
 
 class TakeStock(Command[StockTake]):
-    """Take the whole quantity or nothing, once for each order and round; asked again: the same answer.
+    """Take the whole quantity or nothing, once for each order and round; a repetition gets the same answer.
 
-    Refused with `out_of_stock`, `round_closed` (it was returned, maybe before it was taken) or `not_found`.
+    Refused with `out_of_stock`, `round_closed` (`ReturnStock` of that round arrived first) or `not_found`.
     """
 
     topic = "shop.products.take_stock"
@@ -91,7 +94,7 @@ class TakeStock(Command[StockTake]):
 
 
 class ReturnStock(Command[None]):
-    """Put back what a round may have taken, once; a take of that round that comes later is refused."""
+    """Return the stock that a round has taken, once; a later `TakeStock` of that round is refused."""
 
     topic = "shop.products.return_stock"
 
@@ -114,7 +117,7 @@ class ProductRestocked(ProductState, Event):
 
 
 class StockEvent(ProductState, Event):
-    """What an order did to a product's stock."""
+    """A change of a product's stock by an order."""
 
     order_id: UUID
     order_status: OrderStatus

@@ -1,4 +1,4 @@
-"""Shop: where an order stands; every event about an order says it."""
+"""Shop: the status of an order, which each event that concerns an order contains."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Ticketing: what its contexts say."""
+"""Ticketing: the messages of its contexts."""

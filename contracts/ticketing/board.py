@@ -1,4 +1,4 @@
-"""Ticketing: the board, every ticket with its price and who holds it, in one read."""
+"""Ticketing: the board, a view of tickets with price and reservation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.ticketing.tickets import Ticket, TicketStatus
 
 
 class ReservationPart(Shape):
-    """Who holds a ticket; `reservation_id` and `member_id` are None for everybody but the member and staff."""
+    """The reservation of a ticket; `reservation_id` and `member_id` are shown to its member and to staff only."""
 
     reservation_id: UUID | None
     member_id: str | None
@@ -23,21 +23,25 @@ class ReservationPart(Shape):
 class BoardItem(Ticket):
     """A ticket with its price and its reservation.
 
-    The price is the one that was reserved at, for those who may see the reservation; else that of the caller's grade.
+    The price is that of the reservation if the caller may see the reservation, else the price for the caller's grade.
     """
 
     price: Price | None
-    """None until the view has heard of one."""
+    """None until the view has received a price of the ticket."""
     reservation: ReservationPart | None
 
 
 class BoardEntry(BoardItem):
+    """A ticket with its timeline; `as_of` is the time of reading."""
+
     as_of: AwareDatetime
     timeline: list[TimelineEntry]
-    """Of the ticket and its prices; of reservations only to the member and staff."""
+    """Changes of the ticket and its prices; those of reservations for their member and staff only."""
 
 
 class Board(Shape):
+    """One page of tickets; `as_of` is the time of reading."""
+
     items: list[BoardItem]
     next_cursor: str | None
     as_of: AwareDatetime
@@ -53,7 +57,7 @@ class ListBoard(Query[Board]):
 
 
 class ShowBoard(Query[BoardEntry]):
-    """One ticket; waits up to a second until the view has seen `min_version` of it."""
+    """One ticket; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "ticketing.board.show_board"
 

@@ -1,7 +1,9 @@
-"""Ticketing: prices with their breakdown, the policies behind them, and the prices that reservations froze.
+"""Ticketing: ticket prices with their breakdown, discount policies, and frozen prices of reservations.
 
-CreatePolicy, EndPolicy -> RepriceTickets -> PriceAssigned
-RestorePrice -> PriceRestored
+TicketRegistered, TicketFreed -> PriceAssigned
+CreatePolicy, EndPolicy       -> RepriceTickets -> PriceAssigned
+TicketReserved                -> PriceFrozen
+RestorePrice                  -> PriceRestored
 """
 
 from __future__ import annotations
@@ -39,17 +41,17 @@ class FrozenStatus(StrEnum):
 
 
 class PriceLine(Shape):
-    """What one policy takes off."""
+    """The discount by one policy."""
 
     policy_id: UUID
     name: Name
     kind: PolicyKind
     amount: Won
-    """Won taken off, whatever the policy's kind."""
+    """The discount in won, for both kinds of policy."""
 
 
 class Price(Shape):
-    """A price in won, and how it came about: `total` is `base` less the amounts of all lines."""
+    """A price in won with its breakdown: `total` is `base` less the amounts of all lines."""
 
     base: Won
     lines: list[PriceLine]
@@ -76,17 +78,18 @@ class PriceState(Shape):
     version: int
 
     def of_grade(self, grade: str) -> Price:
+        """The price for a grade."""
         return self.vip if grade == Grade.VIP else self.standard
 
 
 class FrozenPrice(Shape):
-    """The price of one reservation; no policy reaches it."""
+    """The price of one reservation; later policies do not change it."""
 
     frozen_price_id: UUID
     reservation_id: UUID
     ticket_id: UUID
     price: Price | None
-    """None when it was given up before it was frozen."""
+    """None if it was restored before it was frozen."""
     status: FrozenStatus
     created_at: AwareDatetime
     modified_at: AwareDatetime
@@ -94,14 +97,17 @@ class FrozenPrice(Shape):
 
 
 class Policy(Shape):
-    """A discount: percent of what is left, or an amount in won; valid from `valid_from` until just before the other."""
+    """A discount: a percentage of the remaining price, or an amount in won.
+
+    It is valid from `valid_from` (inclusive) until `valid_until` (exclusive).
+    """
 
     policy_id: UUID
     name: Name
     kind: PolicyKind
     value: PolicyValue
     grade: Grade | None
-    """VIP: an extra, taken off after the policies that are for everybody."""
+    """VIP: an extra discount, applied after the policies for all grades. None: for all grades."""
     valid_from: AwareDatetime | None
     valid_until: AwareDatetime | None
     status: PolicyStatus
@@ -130,7 +136,7 @@ class EndPolicy(Command[Policy]):
 
 
 class RepriceTickets(Command[None]):
-    """The policies in force have changed: price the tickets after `after` anew, in the order of their ids."""
+    """The valid policies have changed: reprice tickets in the order of their ids, starting after `after`."""
 
     topic = "ticketing.pricing.reprice_tickets"
 
@@ -138,7 +144,7 @@ class RepriceTickets(Command[None]):
 
 
 class RestorePrice(Command[None]):
-    """The reservation is over: its price is given up, or was never frozen and never will be."""
+    """The reservation has ended: end its frozen price, or prevent that a price is frozen later."""
 
     topic = "ticketing.pricing.restore_price"
 
@@ -147,13 +153,13 @@ class RestorePrice(Command[None]):
 
 
 class PriceAssigned(PriceState, Event):
-    """A ticket has a price, or another one than before."""
+    """A ticket got its first price, or another price."""
 
     topic = "ticketing.pricing.price_assigned"
 
 
 class FrozenPriceEvent(FrozenPrice, Event):
-    """What happened to the price of a reservation."""
+    """A change of the frozen price of a reservation, with its state after the change."""
 
 
 class PriceFrozen(FrozenPriceEvent):
@@ -161,7 +167,7 @@ class PriceFrozen(FrozenPriceEvent):
 
 
 class PriceRestored(FrozenPriceEvent):
-    """The answer to each `RestorePrice`, also when there was nothing to restore."""
+    """Published for each `RestorePrice`, even if there was nothing to restore."""
 
     topic = "ticketing.pricing.price_restored"
 

@@ -1,7 +1,8 @@
-"""Ticketing: reservations.
+"""Ticketing: reservations of tickets.
 
-ReserveTicket -> ReservationStarted -> TicketReserved | ReservationRejected
+ReserveTicket     -> ReservationStarted -> TicketReserved | ReservationRejected
 CancelReservation -> ReservationCancelling -> ReservationCancelled
+SettleHold        -> ConfirmHold | FreeTicket (tickets)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class ReservationStatus(StrEnum):
 
 
 class Reservation(Shape):
-    """A member's wish for one ticket; its `price` is what was known when it began, for the grade of that moment."""
+    """A member's reservation of one ticket; `price` is the price for the member's grade when it was started."""
 
     reservation_id: UUID
     ticket_id: UUID
@@ -38,7 +39,10 @@ class Reservation(Shape):
 
 
 class ReserveTicket(Command[Reservation]):
-    """A member wants a ticket; the reservation takes the message's id."""
+    """Reserve a ticket; the reservation has the id of this message.
+
+    Refused with `not_found`, `not_priced_yet`, `ticket_expired`, `ticket_not_available` or `ticket_unavailable`.
+    """
 
     topic = "ticketing.reservations.reserve_ticket"
 
@@ -47,7 +51,7 @@ class ReserveTicket(Command[Reservation]):
 
 
 class CancelReservation(Command[Reservation]):
-    """Accepted at once; CANCELLED once the ticket is free and the price restored."""
+    """Start to cancel a reservation; it is CANCELLED once the ticket is free and the price is restored."""
 
     topic = "ticketing.reservations.cancel_reservation"
 
@@ -57,7 +61,7 @@ class CancelReservation(Command[Reservation]):
 
 
 class SettleHold(Command[None]):
-    """Does the reservation stand that holds this ticket? Answered with `ConfirmHold` or `FreeTicket`."""
+    """Tickets asks for the status of the reservation that holds a ticket; answered by `ConfirmHold` or `FreeTicket`."""
 
     topic = "ticketing.reservations.settle_hold"
 
@@ -66,7 +70,7 @@ class SettleHold(Command[None]):
 
 
 class ReservationEvent(Reservation, Event):
-    """What happened to a reservation, with its state afterwards."""
+    """A change of a reservation, with its state after the change."""
 
 
 class ReservationStarted(ReservationEvent):
@@ -74,7 +78,7 @@ class ReservationStarted(ReservationEvent):
 
 
 class TicketReserved(ReservationEvent):
-    """The ticket is this member's, at this price."""
+    """The member has the ticket, at `price`."""
 
     topic = "ticketing.reservations.ticket_reserved"
 
@@ -88,7 +92,7 @@ class ReservationCancelling(ReservationEvent):
 
 
 class ReservationCancelled(ReservationEvent):
-    """The ticket is free again, and its price restored."""
+    """The ticket is free again, and its price is restored."""
 
     topic = "ticketing.reservations.reservation_cancelled"
 

@@ -1,7 +1,11 @@
-"""Ticketing: the tickets, who holds them, and what they tell the system.
+"""Ticketing: tickets, and which reservation holds which ticket.
 
-RegisterTicket -> TicketRegistered, ChangeTicket -> TicketChanged
-TakeTicket -> TicketTaken, FreeTicket -> TicketFreed, HoldReleased
+RegisterTicket -> TicketRegistered
+ChangeTicket   -> TicketChanged
+TakeTicket     -> TicketTaken
+FreeTicket     -> TicketFreed, HoldReleased    (HoldReleased alone when there was nothing to free)
+CheckHold      -> SettleHold (reservations) -> ConfirmHold | FreeTicket
+ExpireTicket   -> TicketExpired
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from pydantic import AwareDatetime, Field
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
-"""An instant that a calendar of ours may hold."""
+"""A time between the years 2000 and 2200."""
 
 
 class TicketStatus(StrEnum):
@@ -26,7 +30,7 @@ class TicketStatus(StrEnum):
 
 
 class Ticket(Shape):
-    """A ticket as anybody may see it; `base_price` in won, valid from `starts_at` until just before `ends_at`."""
+    """A ticket without its holder; `base_price` in won, valid from `starts_at` (inclusive) to `ends_at` (exclusive)."""
 
     ticket_id: UUID
     name: Name
@@ -41,14 +45,14 @@ class Ticket(Shape):
 
 
 class TicketState(Ticket):
-    """A ticket as the contexts know it."""
+    """A ticket with its holder, as other contexts see it."""
 
     reservation_id: UUID | None
-    """Who holds it; None unless it is RESERVED."""
+    """The reservation that holds it; None unless it is RESERVED."""
 
 
 class RegisterTicket(Command[Ticket]):
-    """Refused (`invalid`) unless it ends after it starts, and in the future."""
+    """Register a ticket; refused (`invalid`) unless it ends after it starts, and in the future."""
 
     topic = "ticketing.tickets.register_ticket"
 
@@ -60,7 +64,7 @@ class RegisterTicket(Command[Ticket]):
 
 
 class ChangeTicket(Command[Ticket]):
-    """Change what is given; refused (`wrong_state`) unless the ticket is AVAILABLE."""
+    """Change the fields that are given; refused (`wrong_state`) unless the ticket is AVAILABLE."""
 
     topic = "ticketing.tickets.change_ticket"
 
@@ -71,7 +75,10 @@ class ChangeTicket(Command[Ticket]):
 
 
 class TakeTicket(Command[TicketState]):
-    """Hold an available ticket for a reservation; refused: `ticket_expired`, `ticket_not_available`, `not_found`."""
+    """Hold an available ticket for a reservation.
+
+    Refused with `not_found`, `ticket_expired` or `ticket_not_available`.
+    """
 
     topic = "ticketing.tickets.take_ticket"
 
@@ -80,7 +87,7 @@ class TakeTicket(Command[TicketState]):
 
 
 class ConfirmHold(Command[None]):
-    """The reservation stands: its holder need not be asked again."""
+    """The reservation is valid: tickets stops asking for its status."""
 
     topic = "ticketing.tickets.confirm_hold"
 
@@ -89,7 +96,7 @@ class ConfirmHold(Command[None]):
 
 
 class FreeTicket(Command[None]):
-    """The reservation is over: whatever it holds is free, and it can take nothing from now on."""
+    """The reservation has ended: free its ticket. A later `TakeTicket` of this reservation is refused."""
 
     topic = "ticketing.tickets.free_ticket"
 
@@ -98,7 +105,7 @@ class FreeTicket(Command[None]):
 
 
 class CheckHold(Command[None]):
-    """A hold that nobody has confirmed: its holder is asked."""
+    """Ask reservations for the status of a hold that is not confirmed; tickets schedules it for itself."""
 
     topic = "ticketing.tickets.check_hold"
 
@@ -107,7 +114,7 @@ class CheckHold(Command[None]):
 
 
 class ExpireTicket(Command[None]):
-    """The ticket's end has come, unless it was moved."""
+    """The ticket's end has passed, unless it was changed; tickets schedules it for itself."""
 
     topic = "ticketing.tickets.expire_ticket"
 
@@ -115,7 +122,7 @@ class ExpireTicket(Command[None]):
 
 
 class TicketEvent(TicketState, Event):
-    """What happened to a ticket, with its state afterwards."""
+    """A change of a ticket, with its state after the change."""
 
 
 class TicketRegistered(TicketEvent):
@@ -127,13 +134,13 @@ class TicketChanged(TicketEvent):
 
 
 class TicketTaken(TicketEvent):
-    """It is held for `reservation_id`."""
+    """The ticket is held by `reservation_id`."""
 
     topic = "ticketing.tickets.ticket_taken"
 
 
 class TicketFreed(TicketEvent):
-    """Nobody holds it any more: AVAILABLE, or EXPIRED when its end has come meanwhile."""
+    """The ticket is not held any more: AVAILABLE, or EXPIRED if its end has passed."""
 
     topic = "ticketing.tickets.ticket_freed"
 
@@ -143,7 +150,7 @@ class TicketExpired(TicketEvent):
 
 
 class HoldReleased(Event):
-    """The answer to each `FreeTicket`, also when there was nothing to free: the reservation holds nothing."""
+    """The reservation holds no ticket. Published for each `FreeTicket`, even if nothing was held."""
 
     topic = "ticketing.tickets.hold_released"
 

@@ -1,1 +1,1 @@
-"""Video rental: what its contexts say."""
+"""Video rental: the messages of its contexts."""

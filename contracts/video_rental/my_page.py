@@ -1,4 +1,4 @@
-"""Video rental: My Page, everything a member did, in one read."""
+"""Video rental: My Page, a view of rentals with video title, payment and refund."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from contracts.video_rental.rentals import Rental, RentalStatus
 
 
 class MyPageItem(Rental):
-    """A rental with its video's title, its payment and its refund."""
+    """A rental with its video's title, payment and refund."""
 
     title: str | None
-    """None until the view has heard of the video."""
+    """None until the view has received an event of the video."""
 
 
 class MyPageEntry(MyPageItem):
+    """A rental with its timeline; `as_of` is the time of reading."""
+
     as_of: AwareDatetime
     timeline: list[TimelineEntry]
 
 
 class MyPage(Shape):
+    """One page of rentals; `as_of` is the time of reading."""
+
     items: list[MyPageItem]
     next_cursor: str | None
     as_of: AwareDatetime
@@ -40,7 +44,7 @@ class ListMyPage(Query[MyPage]):
 
 
 class ShowMyPage(Query[MyPageEntry]):
-    """One rental; waits up to a second until the view has seen `min_version` of it."""
+    """One rental; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "video_rental.my_page.show_my_page"
 

@@ -1,7 +1,11 @@
-"""Video rental: what it can be told, and what it tells the system.
+"""Video rental: bookings of videos, pickup, return and late fees.
 
-BookVideo -> BookingStarted -> VideoBooked | BookingRejected | BookingCancelled
-CancelBooking, PickUpVideo, ReturnVideo, PayLateFee, WaiveLateFee -> the event of each
+BookVideo     -> BookingStarted -> VideoBooked | BookingRejected | BookingCancelled
+CancelBooking -> BookingCancelled
+PickUpVideo   -> VideoRented
+ReturnVideo   -> VideoReturned
+PayLateFee    -> LateFeePaying -> LateFeePaid
+WaiveLateFee  -> LateFeeWaived
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ class LateFeeStatus(StrEnum):
 
 
 class RentalState(Shape):
-    """A rental as the system may know it; prices in won, instants in UTC."""
+    """The public state of a rental; prices in won, times in UTC."""
 
     rental_id: UUID
     video_id: UUID
@@ -61,20 +65,25 @@ class RentalState(Shape):
 
 
 class Rental(RentalState):
-    """A rental with the parts that belong to payments, as its writer last heard of them."""
+    """A rental with its payment and refund, as of the last events that rentals has received."""
 
     payment: PaymentPart | None = None
     refund: RefundPart | None = None
 
 
 class VideoOnShelf(VideoState):
-    """A catalogue entry with the copies that are free now; None when only the catalogue could be asked."""
+    """A video with the number of its free copies."""
 
     available: int | None = None
+    """None if rentals did not reply and the answer comes from the catalogue."""
 
 
 class BookVideo(Command[Rental]):
-    """A customer wants a video for a few days and pays now; the rental takes the message's id."""
+    """A customer books a video for some days and pays at once; the rental has the id of this message.
+
+    Refused with `not_found`, `late_fee_owed`, `already_booked`, `video_not_available`, `payment_declined` or
+    `payment_unavailable`.
+    """
 
     topic = "video_rental.rentals.book_video"
 
@@ -123,7 +132,7 @@ class WaiveLateFee(Command[Rental]):
 
 
 class GiveUpBooking(Command[None]):
-    """The time to pick up is over."""
+    """The pickup period has ended; rentals schedules it for itself."""
 
     topic = "video_rental.rentals.give_up_booking"
 
@@ -131,7 +140,7 @@ class GiveUpBooking(Command[None]):
 
 
 class RentalEvent(RentalState, Event):
-    """What happened to a rental, with its state afterwards."""
+    """A change of a rental, with its state after the change."""
 
 
 class BookingStarted(RentalEvent):
@@ -139,7 +148,7 @@ class BookingStarted(RentalEvent):
 
 
 class VideoBooked(RentalEvent):
-    """The booking is paid for; the copy is held for this member."""
+    """The booking is paid; a copy is held for the member."""
 
     topic = "video_rental.rentals.video_booked"
 
@@ -161,7 +170,7 @@ class VideoReturned(RentalEvent):
 
 
 class LateFeePaying(RentalEvent):
-    """A payment of the late fee was begun, or came to nothing (`late_fee_status` OWED)."""
+    """A payment of the late fee has started, or has failed (`late_fee_status` OWED)."""
 
     topic = "video_rental.rentals.late_fee_paying"
 
@@ -191,7 +200,7 @@ class ListRentals(Query[Page[Rental]]):
 
 
 class ShowShelf(Query[VideoOnShelf]):
-    """One video with its free copies, as rentals counts them."""
+    """One video with the number of its free copies."""
 
     topic = "video_rental.rentals.show_shelf"
 

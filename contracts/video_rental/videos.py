@@ -1,4 +1,8 @@
-"""Video rental: the catalogue, and what it tells the system."""
+"""Video rental: the catalogue.
+
+RegisterVideo -> VideoRegistered
+ChangeVideo   -> VideoChanged
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ class VideoStatus(StrEnum):
 
 
 class VideoState(Shape):
-    """A video as the catalogue knows it; `daily_price` in won."""
+    """A video of the catalogue; `daily_price` in won."""
 
     video_id: UUID
     title: Name
@@ -43,7 +47,7 @@ class RegisterVideo(Command[VideoState]):
 
 
 class ChangeVideo(Command[VideoState]):
-    """Change what is given; fewer copies than are out is accepted."""
+    """Change the fields that are given; `copies` may be less than the number of copies in use."""
 
     topic = "video_rental.videos.change_video"
 

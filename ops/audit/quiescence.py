@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from storage.inbox import Inbox
-from workers.journal.feed import Ended, listen
+from workers.journal.batch_consumer import ConsumerClosed, consume_batches
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
@@ -187,9 +187,11 @@ class _Stream:
 
     async def _follow(self) -> None:
         while True:
-            with contextlib.suppress(Ended):
+            with contextlib.suppress(ConsumerClosed):
                 last = {"x-stream-offset": "last"}
-                async with listen(self._url, "audit", topology.STREAM, prefetch=AT_ONCE, arguments=last) as feed:
+                async with consume_batches(
+                    self._url, "audit", topology.STREAM, prefetch=AT_ONCE, arguments=last
+                ) as feed:
                     self.is_followed = True
                     while True:
                         messages = await feed.batch(AT_ONCE)

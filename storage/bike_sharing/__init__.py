@@ -1,1 +1,1 @@
-"""Bike sharing: what its contexts remember."""
+"""Bike sharing: tables and statements of its contexts."""

@@ -1,6 +1,6 @@
-"""Bike sharing: the fleet, and which ride holds which bike.
+"""Bike sharing: bikes, and which ride holds which bike.
 
-A row of `holds` outlives its hold: a ride whose hold is released never takes a bike.
+A row of `holds` is never deleted: as a tombstone, the row of a released hold refuses a later take by that ride.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from contracts.bike_sharing.bikes import BikeState, ChangeBike, ListBikes, Regis
 from storage import paging
 from storage.database import Row, Session, Statement
 
-ONE_CODE = "bikes_code"
+CODE_CONSTRAINT = "bikes_code"
 
 
 class Bike(BikeState):
-    """A bike with the ride that holds it, which is told to nobody."""
+    """A bike with the ride that holds it, which is not published."""
 
     held_by: UUID | None = Field(exclude=True)
 
@@ -28,7 +28,7 @@ def bike_of(row: Row | None) -> Bike | None:
     return Bike.model_validate(dict(row)) if row else None
 
 
-# -- the fleet
+# -- bikes
 
 _REGISTER = Statement("""
     insert into bike_sharing_bikes.bikes (bike_id, code, location, condition, registered_by)
@@ -36,7 +36,7 @@ _REGISTER = Statement("""
 
 
 async def register(session: Session, bike_id: UUID, command: RegisterBike) -> Bike:
-    """Raises asyncpg.UniqueViolationError when another bike has this code."""
+    """Insert a bike; raises asyncpg.UniqueViolationError (CODE_CONSTRAINT) when another bike has this code."""
     row = await session.one(
         _REGISTER,
         bike_id=bike_id,
@@ -49,15 +49,15 @@ async def register(session: Session, bike_id: UUID, command: RegisterBike) -> Bi
 
 
 def is_code_taken(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether the code is what two bikes cannot share."""
-    return bool(error.constraint_name == ONE_CODE)
+    """Whether the error comes from the code of another bike."""
+    return bool(error.constraint_name == CODE_CONSTRAINT)
 
 
 _LOCK = Statement("select * from bike_sharing_bikes.bikes where bike_id = :bike_id for update")
 
 
 async def lock(session: Session, bike_id: UUID) -> Bike | None:
-    """A bike that nobody else takes, releases or changes until this transaction ends."""
+    """A bike, locked until this transaction ends; None when there is none."""
     return bike_of(await session.one(_LOCK, bike_id=bike_id))
 
 
@@ -68,7 +68,7 @@ _CHANGE = Statement("""
 
 
 async def change(session: Session, command: ChangeBike) -> Bike | None:
-    """Change what is given."""
+    """Change the fields that are given; None when there is no such bike."""
     return bike_of(
         await session.one(_CHANGE, bike_id=command.bike_id, location=command.location, condition=command.condition)
     )
@@ -82,7 +82,7 @@ _HOLD = Statement("""
 
 
 async def hold(session: Session, command: TakeBike) -> bool:
-    """Write that a ride holds a bike; False when it held one before, or had its release."""
+    """Insert the hold of a ride; False when the ride has one already, also a released one."""
     row = await session.one(_HOLD, ride_id=command.ride_id, bike_id=command.bike_id, member_id=command.member_id)
     return row is not None
 
@@ -93,7 +93,7 @@ _HAND_OUT = Statement("""
 
 
 async def hand_out(session: Session, bike_id: UUID, ride_id: UUID) -> Bike | None:
-    """Let a ride have the bike; None when it is broken or another has it."""
+    """Assign a bike to a ride; None when it is broken or held by another ride."""
     return bike_of(await session.one(_HAND_OUT, bike_id=bike_id, ride_id=ride_id))
 
 
@@ -104,7 +104,7 @@ _TAKE_BACK = Statement("""
 
 
 async def take_back(session: Session, bike_id: UUID, ride_id: UUID, location: str | None) -> Bike | None:
-    """Take the bike back from a ride; None when that ride does not hold it."""
+    """Take a bike back from a ride; None when that ride does not hold it."""
     return bike_of(await session.one(_TAKE_BACK, bike_id=bike_id, ride_id=ride_id, location=location))
 
 
@@ -114,7 +114,7 @@ _RELEASE = Statement("""
 
 
 async def release(session: Session, bike_id: UUID, ride_id: UUID) -> None:
-    """The ride holds nothing from here on, whatever it held before."""
+    """Release the hold of a ride for good; a tombstone if it has none."""
     await session.one(_RELEASE, ride_id=ride_id, bike_id=bike_id)
 
 
@@ -122,26 +122,27 @@ _CONFIRM = Statement("update bike_sharing_bikes.holds set confirmed = true where
 
 
 async def confirm(session: Session, ride_id: UUID) -> None:
-    """The holder has said that its ride stands."""
+    """Confirm the hold of a ride that is in progress."""
     await session.one(_CONFIRM, ride_id=ride_id)
 
 
-_OPEN_HOLD = Statement("""
+_UNCONFIRMED_HOLD = Statement("""
     select ride_id, bike_id, member_id from bike_sharing_bikes.holds
     where ride_id = :ride_id and released_at is null and not confirmed""")
 
 
-async def open_hold(session: Session, ride_id: UUID) -> Row | None:
-    """A hold of which nobody knows whether it stands: `ride_id`, `bike_id`, `member_id`."""
-    return await session.one(_OPEN_HOLD, ride_id=ride_id)
+async def unconfirmed_hold(session: Session, ride_id: UUID) -> Row | None:
+    """`ride_id`, `bike_id` and `member_id` of a hold that is neither confirmed nor released; else None."""
+    return await session.one(_UNCONFIRMED_HOLD, ride_id=ride_id)
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from bike_sharing_bikes.bikes where bike_id = :bike_id")
 
 
 async def find(session: Session, bike_id: UUID) -> Bike | None:
+    """A bike; None when there is none."""
     return bike_of(await session.one(_FIND, bike_id=bike_id))
 
 
@@ -150,10 +151,11 @@ _NEWEST = Statement("""
     where (cast(:location as text) is null or location = :location)
       and (cast(:status as text) is null or status = :status) and (:broken_too or status <> 'BROKEN')
       and (cast(:at as timestamptz) is null or (created_at, bike_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, bike_id desc limit :most""")
+    order by created_at desc, bike_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListBikes) -> Page[BikeState]:
+    """One page of bikes, newest first."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST,
@@ -162,7 +164,7 @@ async def newest(session: Session, query: ListBikes) -> Page[BikeState]:
         broken_too=query.broken_too,
         at=at,
         id=id,
-        most=query.limit + 1,
+        limit=query.limit + 1,
     )
     items, cursor = paging.page(
         rows,

@@ -1,4 +1,4 @@
-"""Bike sharing: one bill for each ride that started."""
+"""Bike sharing: bills, one row per started ride."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPEN = Statement("""
 
 
 async def open_bill(session: Session, bill_id: UUID, ride: RideState) -> BillState | None:
-    """The bill of a ride that goes on; None when there is one."""
+    """Insert the OPEN bill of a ride; None when the ride has a bill."""
     return bill_of(
         await session.one(
             _OPEN,
@@ -40,18 +40,21 @@ async def open_bill(session: Session, bill_id: UUID, ride: RideState) -> BillSta
 
 
 _SETTLING = Statement("""
-    insert into bike_sharing_billing.bills as mine
+    insert into bike_sharing_billing.bills as existing
       (bill_id, ride_id, bike_id, member_id, status, fee_plan, started_at, ended_at, minutes, amount, flagged)
     values (:bill_id, :ride_id, :bike_id, :member_id, 'SETTLING', :fee_plan, :started_at, :ended_at, :minutes,
       :amount, :flagged)
     on conflict (ride_id) do update set status = 'SETTLING', ended_at = excluded.ended_at,
       minutes = excluded.minutes, amount = excluded.amount, flagged = excluded.flagged,
-      modified_at = now(), version = mine.version + 1
-      where mine.status = 'OPEN' returning *""")
+      modified_at = now(), version = existing.version + 1
+      where existing.status = 'OPEN' returning *""")
 
 
 async def settle(session: Session, bill_id: UUID, ride: RideState) -> BillState | None:
-    """The bill of a ride that is over, whether or not its start was heard of; None when its end was."""
+    """Set the bill of an ended ride to SETTLING; inserts it if the start event has not arrived yet.
+
+    None when the end of the ride was processed before.
+    """
     return bill_of(
         await session.one(
             _SETTLING,
@@ -77,7 +80,7 @@ _NOTE_FEE = Statement("""
 
 
 async def note_fee(session: Session, fee: FeeState) -> BillState | None:
-    """Keep the newest state of a bill's fee, which closes the bill or leaves a debt; None for an older one."""
+    """Store the newest state of a bill's fee, and set the bill to CLOSED or OWED; None for an older version."""
     return bill_of(
         await session.one(
             _NOTE_FEE,
@@ -94,6 +97,7 @@ _FIND = Statement("select * from bike_sharing_billing.bills where bill_id = :bil
 
 
 async def find(session: Session, bill_id: UUID) -> BillState | None:
+    """A bill; None when there is none."""
     return bill_of(await session.one(_FIND, bill_id=bill_id))
 
 
@@ -102,13 +106,14 @@ _NEWEST = Statement("""
     where (cast(:member_id as text) is null or member_id = :member_id)
       and (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, bill_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, bill_id desc limit :most""")
+    order by created_at desc, bill_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListBills) -> Page[BillState]:
+    """One page of bills, newest first."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
-        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, most=query.limit + 1
+        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, limit=query.limit + 1
     )
     items, cursor = paging.page(
         rows,

@@ -1,6 +1,6 @@
-"""Bike sharing: deposits and their ledger.
+"""Bike sharing: deposit accounts, their ledger, fees and top-ups.
 
-`post` writes lines and moves the balance in one statement, so that a balance is always the sum of its entries.
+`post` inserts ledger entries and changes the balance in one statement: a balance is always the sum of its entries.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contracts.base import Page
 from contracts.bike_sharing.deposits import (
     AccountState,
     Entry,
-    EntryKind,
     FeeState,
+    LedgerEntryKind,
     ListDeposits,
     ListEntries,
     ListTopUps,
@@ -32,26 +32,27 @@ MEMBERS = UUID("9f1d6a0e-0f0b-4b5e-8a52-7f6f2f4f9c31")
 
 
 def account_id_of(member_id: str) -> UUID:
+    """The id of a member's account, derived from the member's id."""
     return uuid5(MEMBERS, member_id)
 
 
 # -- accounts
 
 _LOCK = Statement("""
-    insert into bike_sharing_deposits.accounts as mine (account_id, member_id) values (:account_id, :member_id)
-    on conflict (account_id) do update set member_id = mine.member_id returning *""")
+    insert into bike_sharing_deposits.accounts as existing (account_id, member_id) values (:account_id, :member_id)
+    on conflict (account_id) do update set member_id = existing.member_id returning *""")
 
 
 async def lock(session: Session, member_id: str) -> AccountState:
-    """A member's account, made if need be, that nobody else changes until this transaction ends."""
+    """A member's account, locked until this transaction ends; it is inserted if there is none."""
     row = await session.one(_LOCK, account_id=account_id_of(member_id), member_id=member_id)
     return AccountState.model_validate(dict(row or {}))
 
 
-class Line(NamedTuple):
-    """A line to be written into the ledger; `amount` in won, negative for what is taken."""
+class LedgerLine(NamedTuple):
+    """A ledger entry to insert; `amount` in won, negative for withdrawals."""
 
-    kind: EntryKind
+    kind: LedgerEntryKind
     amount: int
     bill_id: UUID | None = None
     top_up_id: UUID | None = None
@@ -79,8 +80,8 @@ _POST = Statement("""
     select * from account""")
 
 
-async def post(session: Session, account: AccountState, lines: Sequence[Line], debt: int = 0) -> AccountState:
-    """Write lines, and move the balance by their sum and the debt by `debt`; the account is locked."""
+async def post(session: Session, account: AccountState, lines: Sequence[LedgerLine], debt: int = 0) -> AccountState:
+    """Insert ledger entries, add their sum to the balance, and add `debt` to the debt; the account must be locked."""
     row = await session.one(
         _POST,
         account_id=account.account_id,
@@ -100,7 +101,7 @@ _FIND_FEE = Statement("select * from bike_sharing_deposits.fees where bill_id = 
 
 
 async def fee_of(session: Session, bill_id: UUID) -> FeeState | None:
-    """The fee of a bill, if it was taken."""
+    """The fee of a bill; None when it was not taken yet."""
     row = await session.one(_FIND_FEE, bill_id=bill_id)
     return FeeState.model_validate(dict(row)) if row else None
 
@@ -113,7 +114,7 @@ _TAKE = Statement("""
 
 
 async def take_fee(session: Session, account: AccountState, command: TakeFee, paid: int) -> FeeState:
-    """Write what was taken for a bill; `account` is as it was left."""
+    """Insert the fee of a bill, of which `paid` won were taken; `account` is the state after that."""
     row = await session.one(
         _TAKE,
         bill_id=command.bill_id,
@@ -135,7 +136,7 @@ _DEBTS = Statement("""
 
 
 async def debts(session: Session, account: AccountState) -> list[tuple[UUID, int]]:
-    """What is owed on each bill in won, oldest first."""
+    """(bill id, debt in won) of each bill with a debt, in the order in which the rides ended; the rows are locked."""
     return [(row["bill_id"], row["owed"]) for row in await session.all(_DEBTS, account_id=account.account_id)]
 
 
@@ -146,7 +147,7 @@ _PAY = Statement("""
 
 
 async def pay(session: Session, bill_id: UUID, part: int) -> FeeState:
-    """Pay a part of what is owed on a bill, in won."""
+    """Pay `part` won of the debt on a bill."""
     row = await session.one(_PAY, bill_id=bill_id, part=part)
     return FeeState.model_validate(dict(row or {}))
 
@@ -155,7 +156,7 @@ async def pay(session: Session, bill_id: UUID, part: int) -> FeeState:
 
 
 def top_up_of(row: Row) -> TopUp:
-    """A top-up from its row, with how its payment stands."""
+    """A top-up from its row, with its payment if the payment's status is known."""
     part = None
     if row["payment_status"] is not None:
         part = {"payment_id": row["payment_id"], "status": row["payment_status"], "amount": row["amount"]}
@@ -176,7 +177,7 @@ async def begin(
     payment_id: UUID | None,
     reason: str | None = None,
 ) -> TopUp:
-    """Write a top-up that is not there yet; without a payment staff give it."""
+    """Insert a top-up that is AWAITING_PAYMENT; a credit by staff has no payment."""
     row = await session.one(
         _BEGIN, top_up_id=top_up_id, member_id=member_id, amount=amount, payment_id=payment_id, reason=reason
     )
@@ -193,7 +194,7 @@ _SETTLE = Statement("""
 async def settle(
     session: Session, top_up_id: UUID, to: TopUpStatus, payment_status: str | None, reason: str | None
 ) -> TopUp | None:
-    """Close a top-up that awaits its payment; None when it was settled before."""
+    """Set the outcome of a top-up that is AWAITING_PAYMENT; None when it was settled before."""
     row = await session.one(_SETTLE, top_up_id=top_up_id, to=to, payment_status=payment_status, reason=reason)
     return top_up_of(row) if row else None
 
@@ -204,7 +205,7 @@ _NOTE_BALANCE = Statement("""
 
 
 async def note_balance(session: Session, top_up_id: UUID, account: AccountState) -> TopUp:
-    """Keep what the member had and owed once the money was there."""
+    """Store the member's balance and debt after the top-up."""
     row = await session.one(_NOTE_BALANCE, top_up_id=top_up_id, balance=account.balance, debt=account.debt)
     return top_up_of(row or {})
 
@@ -215,21 +216,22 @@ _NOTE_PAYMENT = Statement("""
 
 
 async def note_payment(session: Session, payment: PaymentState) -> None:
-    """Keep how the payment of a top-up stands; nothing to do for payments of others."""
+    """Store the newest status of a top-up's payment; other payments are ignored."""
     await session.one(_NOTE_PAYMENT, payment_id=payment.payment_id, status=payment.status, version=payment.version)
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from bike_sharing_deposits.accounts where account_id = :account_id and version > 0")
 
 
 async def find(session: Session, member_id: str) -> AccountState | None:
+    """A member's account; None before its first change."""
     row = await session.one(_FIND, account_id=account_id_of(member_id))
     return AccountState.model_validate(dict(row)) if row else None
 
 
-def _place(cursor: str | None) -> dict[str, datetime | UUID | None]:
+def _cursor_values(cursor: str | None) -> dict[str, datetime | UUID | None]:
     at, id = paging.decode(cursor)
     return {"at": at, "id": id}
 
@@ -237,11 +239,12 @@ def _place(cursor: str | None) -> dict[str, datetime | UUID | None]:
 _ACCOUNTS = Statement("""
     select * from bike_sharing_deposits.accounts
     where version > 0 and (cast(:at as timestamptz) is null or (created_at, account_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, account_id desc limit :most""")
+    order by created_at desc, account_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListDeposits) -> Page[AccountState]:
-    rows = await session.all(_ACCOUNTS, **_place(query.cursor), most=query.limit + 1)
+    """One page of accounts, newest first."""
+    rows = await session.all(_ACCOUNTS, **_cursor_values(query.cursor), limit=query.limit + 1)
     items, cursor = paging.page(
         rows,
         query.limit,
@@ -255,12 +258,13 @@ _ENTRIES = Statement("""
     select e.*, cast(:member_id as text) as member_id from bike_sharing_deposits.entries e
     where account_id = :account_id
       and (cast(:at as timestamptz) is null or (created_at, entry_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, entry_id desc limit :most""")
+    order by created_at desc, entry_id desc limit :limit""")
 
 
 async def entries(session: Session, query: ListEntries) -> Page[Entry]:
-    place: dict[str, Any] = {"member_id": query.member_id, "account_id": account_id_of(query.member_id)}
-    rows = await session.all(_ENTRIES, **place, **_place(query.cursor), most=query.limit + 1)
+    """One page of a member's ledger, newest first."""
+    account: dict[str, Any] = {"member_id": query.member_id, "account_id": account_id_of(query.member_id)}
+    rows = await session.all(_ENTRIES, **account, **_cursor_values(query.cursor), limit=query.limit + 1)
     items, cursor = paging.page(
         rows,
         query.limit,
@@ -274,6 +278,7 @@ _FIND_TOP_UP = Statement("select * from bike_sharing_deposits.top_ups where top_
 
 
 async def top_up(session: Session, top_up_id: UUID) -> TopUp | None:
+    """A top-up; None when there is none."""
     row = await session.one(_FIND_TOP_UP, top_up_id=top_up_id)
     return top_up_of(row) if row else None
 
@@ -283,16 +288,17 @@ _TOP_UPS = Statement("""
     where (cast(:member_id as text) is null or member_id = :member_id)
       and (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, top_up_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, top_up_id desc limit :most""")
+    order by created_at desc, top_up_id desc limit :limit""")
 
 
 async def top_ups(session: Session, query: ListTopUps) -> Page[TopUp]:
+    """One page of top-ups, newest first."""
     rows = await session.all(
         _TOP_UPS,
         member_id=query.member_id,
         status=query.status,
-        **_place(query.cursor),
-        most=query.limit + 1,
+        **_cursor_values(query.cursor),
+        limit=query.limit + 1,
     )
     items, cursor = paging.page(rows, query.limit, top_up_of, lambda top: (top.created_at, top.top_up_id))
     return Page[TopUp](items=items, next_cursor=cursor)

@@ -1,4 +1,4 @@
-"""Bike sharing: ride history, fed by the events of rides, bikes and billing."""
+"""Bike sharing: the ride history, a view of the events of rides, bikes and billing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.base import Shape
 from contracts.bike_sharing.ride_history import ListRideHistory, RideHistory, RideHistoryEntry, RideHistoryItem
 from storage import paging
-from storage.views import Instant, ViewTables, beside, newest_first
+from storage.views import Instant, ViewTables, newest_first, same_key
 
 
-class Document(sa.TypeDecorator[Any]):
-    """A shape within a shape."""
+class ShapeDocument(sa.TypeDecorator[Any]):
+    """A nested shape, stored as JSON."""
 
     impl = sa.JSON
     cache_ok = True
@@ -31,14 +31,14 @@ class Document(sa.TypeDecorator[Any]):
 
 tables = ViewTables("bike_sharing_ride_history")
 
-rides = tables.copy(
+rides = tables.projection(
     "rides",
     "ride_id",
     sa.Column("bike_id", sa.Uuid, nullable=False),
     sa.Column("member_id", sa.String(128), nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Column("reason", sa.Text),
-    sa.Column("fee_plan", Document, nullable=False),
+    sa.Column("fee_plan", ShapeDocument, nullable=False),
     sa.Column("start_location", sa.String(60)),
     sa.Column("location", sa.String(60)),
     sa.Column("started_at", Instant),
@@ -51,14 +51,14 @@ rides = tables.copy(
     sa.Index("rides_newest", "generation", "created_at", "ride_id"),
     sa.Index("rides_of_member", "generation", "member_id", "created_at", "ride_id"),
 )
-bikes = tables.copy(
+bikes = tables.projection(
     "bikes",
     "bike_id",
     sa.Column("code", sa.String(60), nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Column("location", sa.String(60), nullable=False),
 )
-bills = tables.copy(
+bills = tables.projection(
     "bills",
     "bill_id",
     sa.Column("ride_id", sa.Uuid, nullable=False),
@@ -77,7 +77,7 @@ _BILL = {name: bills.c[name].label(f"bill_{name}") for name in ("bill_id", "stat
 _SELECT = (
     sa.select(rides, *_BIKE.values(), *_BILL.values(), bills.c.balance_after)
     .select_from(
-        rides.outerjoin(bikes, beside(rides, bikes, "bike_id")).outerjoin(bills, beside(rides, bills, "ride_id"))
+        rides.outerjoin(bikes, same_key(rides, bikes, "bike_id")).outerjoin(bills, same_key(rides, bills, "ride_id"))
     )
     .where(rides.c.generation == tables.current())
 )
@@ -93,14 +93,14 @@ async def newest(connection: AsyncConnection, query: ListRideHistory) -> RideHis
 
 
 async def find(connection: AsyncConnection, ride_id: UUID) -> RideHistoryEntry | None:
-    """One ride with its timeline, and that of its bill."""
+    """One ride with its timeline and that of its bill; None when the view has no such ride."""
     row = (await connection.execute(_ONE, {"id": ride_id})).mappings().one_or_none()
     if row is None:
         return None
     return RideHistoryEntry(
         **_item(row).__dict__,
         as_of=datetime.now(UTC),
-        timeline=await tables.happened(connection, [ride_id, row["bill_bill_id"]]),
+        timeline=await tables.timeline_entries(connection, [ride_id, row["bill_bill_id"]]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Bike sharing: rides, and what rides has heard of bikes and deposits."""
+"""Bike sharing: rides, and projections of bikes and deposit accounts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contracts.bike_sharing.rides import FeePlan, ListRides, RideState, RideStat
 from storage import paging
 from storage.database import Row, Session, Statement
 
-ONE_OPEN = "rides_one_open"
+OPEN_RIDE_CONSTRAINT = "rides_one_open"
 
 
 def ride_of(row: Row) -> RideState:
@@ -33,7 +33,7 @@ _MAY_START = Statement("""
 
 
 async def eligibility(session: Session, command: StartRide) -> Row:
-    """What speaks for or against a ride: `known` (the bike), `riding`, `balance` and `debt` (the member)."""
+    """What decides whether a ride may start: `known` (the bike), `riding`, `balance` and `debt` (of the member)."""
     row = await session.one(_MAY_START, bike_id=command.bike_id, member_id=command.caller.member_id)
     assert row is not None
     return row
@@ -46,9 +46,9 @@ _REQUEST = Statement("""
 
 
 async def request(session: Session, ride_id: UUID, command: StartRide, plan: FeePlan) -> RideState | None:
-    """Write a ride that is STARTING; None when there is one of this id.
+    """Insert a ride that is STARTING; None when its id exists, also as a tombstone.
 
-    Raises asyncpg.UniqueViolationError (ONE_OPEN) when the member starts another one at the same instant.
+    Raises asyncpg.UniqueViolationError (OPEN_RIDE_CONSTRAINT) when the member starts two rides concurrently.
     """
     row = await session.one(
         _REQUEST,
@@ -63,12 +63,12 @@ async def request(session: Session, ride_id: UUID, command: StartRide, plan: Fee
 
 
 def is_second_ride(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether two rides of one member met."""
-    return bool(error.constraint_name == ONE_OPEN)
+    """Whether the error comes from another open ride of the member."""
+    return bool(error.constraint_name == OPEN_RIDE_CONSTRAINT)
 
 
-async def rule_out(session: Session, hold: SettleHold, plan: FeePlan) -> RideState | None:
-    """Write that a ride never started, so that it never will; None when it is known."""
+async def write_tombstone(session: Session, hold: SettleHold, plan: FeePlan) -> RideState | None:
+    """Insert a ride that is NOT_STARTED, so that it can never start; None when its id exists."""
     row = await session.one(
         _REQUEST,
         ride_id=hold.ride_id,
@@ -88,20 +88,20 @@ _START = Statement("""
 
 
 async def start(session: Session, ride_id: UUID, location: str) -> RideState | None:
-    """The member has the bike; None when the ride is not STARTING."""
+    """Set a ride to RIDING; None when it is not STARTING."""
     row = await session.one(_START, ride_id=ride_id, location=location)
     return ride_of(row) if row else None
 
 
-_GIVE_UP = Statement("""
+_MARK_NOT_STARTED = Statement("""
     update bike_sharing_rides.rides set status = 'NOT_STARTED', reason = :reason,
       modified_at = now(), version = version + 1
     where ride_id = :ride_id and status = 'STARTING' returning *""")
 
 
-async def give_up(session: Session, ride_id: UUID, reason: str) -> RideState | None:
-    """The member has no bike; None when the ride is not STARTING."""
-    row = await session.one(_GIVE_UP, ride_id=ride_id, reason=reason)
+async def mark_not_started(session: Session, ride_id: UUID, reason: str) -> RideState | None:
+    """Set a ride to NOT_STARTED; None when it is not STARTING."""
+    row = await session.one(_MARK_NOT_STARTED, ride_id=ride_id, reason=reason)
     return ride_of(row) if row else None
 
 
@@ -112,7 +112,7 @@ _LOCK = Statement("""
 
 
 async def lock(session: Session, ride_id: UUID) -> tuple[RideState, datetime] | None:
-    """A ride that nobody else changes until this transaction ends, and the database's clock."""
+    """A ride, locked until this transaction ends, and the database's time; None when there is none."""
     row = await session.one(_LOCK, ride_id=ride_id)
     return (ride_of(row), row["now"]) if row else None
 
@@ -124,32 +124,35 @@ _END = Statement("""
 
 
 async def end(session: Session, ride_id: UUID, to: RideStatus, **ended: Any) -> RideState | None:
-    """End a ride (`reason`, `location`, `ended_at`, `minutes`, `fee`, `flagged`); None when it is not RIDING."""
+    """End a ride; None when it is not RIDING.
+
+    `ended` has the columns `reason`, `location`, `ended_at`, `minutes`, `fee` and `flagged`.
+    """
     row = await session.one(_END, ride_id=ride_id, to=to, **ended)
     return ride_of(row) if row else None
 
 
-# -- what others told
+# -- projections
 
 _NOTE_BIKE = Statement("insert into bike_sharing_rides.bikes (bike_id) values (:bike_id) on conflict do nothing")
 
 
 async def note_bike(session: Session, bike_id: UUID) -> None:
-    """There is such a bike."""
+    """Record that a bike exists."""
     await session.one(_NOTE_BIKE, bike_id=bike_id)
 
 
 _NOTE_ACCOUNT = Statement("""
-    insert into bike_sharing_rides.accounts as mine
+    insert into bike_sharing_rides.accounts as existing
       (account_id, member_id, balance, debt, created_at, modified_at, version)
     values (:account_id, :member_id, :balance, :debt, :created_at, :modified_at, :version)
     on conflict (account_id) do update set balance = excluded.balance, debt = excluded.debt,
       modified_at = excluded.modified_at, version = excluded.version
-      where mine.version < excluded.version""")
+      where existing.version < excluded.version""")
 
 
 async def note_account(session: Session, account: AccountState) -> None:
-    """Keep the newest state of a deposit; an older one never replaces it."""
+    """Project the newest state of an account; an older version never replaces it."""
     await session.one(_NOTE_ACCOUNT, **{name: getattr(account, name) for name in AccountState.model_fields})
 
 
@@ -157,16 +160,17 @@ _NOTE_RELEASE = Statement("update bike_sharing_rides.rides set bike_released = t
 
 
 async def note_release(session: Session, ride_id: UUID) -> None:
-    """Bikes has let go of the ride's bike."""
+    """Record that bikes has released the ride's hold."""
     await session.one(_NOTE_RELEASE, ride_id=ride_id)
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from bike_sharing_rides.rides where ride_id = :ride_id")
 
 
 async def find(session: Session, ride_id: UUID) -> RideState | None:
+    """A ride; None when there is none."""
     row = await session.one(_FIND, ride_id=ride_id)
     return ride_of(row) if row else None
 
@@ -176,13 +180,14 @@ _NEWEST = Statement("""
     where (cast(:member_id as text) is null or member_id = :member_id)
       and (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, ride_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, ride_id desc limit :most""")
+    order by created_at desc, ride_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListRides) -> Page[RideState]:
+    """One page of rides, newest first."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
-        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, most=query.limit + 1
+        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, limit=query.limit + 1
     )
     items, cursor = paging.page(rows, query.limit, ride_of, lambda ride: (ride.created_at, ride.ride_id))
     return Page[RideState](items=items, next_cursor=cursor)

@@ -1,1 +1,1 @@
-"""Café: what its contexts remember."""
+"""Café: tables and statements of its contexts."""

@@ -20,6 +20,7 @@ _REGISTER = Statement("""
 
 
 async def register(session: Session, menu_item_id: UUID, command: RegisterMenuItem) -> MenuItem:
+    """Insert an item."""
     row = await session.one(
         _REGISTER,
         menu_item_id=menu_item_id,
@@ -41,7 +42,7 @@ _CHANGE = Statement("""
 
 
 async def change(session: Session, command: ChangeMenuItem) -> MenuItem | None:
-    """Change what is given; None when there is no such item, or not in the version that was expected."""
+    """Change the fields that are given; None when there is no such item, or its version is not the expected one."""
     row = await session.one(
         _CHANGE,
         menu_item_id=command.menu_item_id,
@@ -58,6 +59,7 @@ _FIND = Statement("select * from cafe_menu.menu_items where menu_item_id = :menu
 
 
 async def find(session: Session, menu_item_id: UUID) -> MenuItem | None:
+    """An item; None when there is none."""
     row = await session.one(_FIND, menu_item_id=menu_item_id)
     return _item(row) if row else None
 
@@ -67,11 +69,12 @@ _NEWEST = Statement("""
     where (cast(:status as text) is null or status = :status)
       and (not cast(:on_offer as boolean) or (status = 'AVAILABLE' and price > 0))
       and (cast(:at as timestamptz) is null or (created_at, menu_item_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, menu_item_id desc limit :most""")
+    order by created_at desc, menu_item_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListMenu) -> Page[MenuItem]:
+    """One page of items, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, on_offer=query.on_offer, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, status=query.status, on_offer=query.on_offer, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(rows, query.limit, _item, lambda item: (item.created_at, item.menu_item_id))
     return Page[MenuItem](items=items, next_cursor=cursor)

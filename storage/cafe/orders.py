@@ -1,4 +1,4 @@
-"""Café: orders, the pickup numbers of each day, and a copy of what the menu says is sold out."""
+"""Café: orders, the pickup numbers of each day, and a projection of the menu items' status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _order(row: Row) -> Order:
 
 # -- ordering
 
-# The day's counter is locked until the order stands or falls: a number that was not used goes to the next one.
+# The day's counter is locked until the transaction ends: after a rollback the next order gets the number.
 _PLACE = Statement("""
     with number as (
       insert into cafe_orders.pickup_numbers as day (day, last) values (cafe_orders.seoul_day(now()), 1)
@@ -32,7 +32,7 @@ _PLACE = Statement("""
 
 
 async def place(session: Session, order_id: UUID, command: PlaceOrder, item: MenuItem) -> Order:
-    """Write the order with the next pickup number of the day in Seoul, at the price of `item`."""
+    """Insert an order with the next pickup number of the day in Seoul, at the price of `item`."""
     row = await session.one(
         _PLACE,
         order_id=order_id,
@@ -51,30 +51,33 @@ async def place(session: Session, order_id: UUID, command: PlaceOrder, item: Men
 
 _MOVE = Statement("""
     update cafe_orders.orders set status = :to, reason = :reason, modified_at = now(), version = version + 1
-    where order_id = :order_id and status = any(cast(:since as text[]))
+    where order_id = :order_id and status = any(cast(:from_statuses as text[]))
       and (cast(:owner as text) is null or member_id = :owner) returning *""")
 
 
 async def move(
     session: Session,
     order_id: UUID,
-    since: Collection[OrderStatus],
+    from_statuses: Collection[OrderStatus],
     to: OrderStatus,
     *,
     owner: str | None = None,
     reason: str | None = None,
 ) -> Order | None:
-    """Change the status of an order (of `owner`); None when it stands at none of `since`."""
-    row = await session.one(_MOVE, order_id=order_id, since=list(since), to=to, owner=owner, reason=reason)
+    """Change the status of an order; None when its status is not in `from_statuses`, or its member is not `owner`."""
+    row = await session.one(
+        _MOVE, order_id=order_id, from_statuses=list(from_statuses), to=to, owner=owner, reason=reason
+    )
     return _order(row) if row else None
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from cafe_orders.orders where order_id = :order_id")
 
 
 async def find(session: Session, order_id: UUID) -> Order | None:
+    """An order; None when there is none."""
     row = await session.one(_FIND, order_id=order_id)
     return _order(row) if row else None
 
@@ -83,14 +86,15 @@ _NEWEST = """
     select * from cafe_orders.orders
     where {whose} (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, order_id desc limit :most"""
+    order by created_at desc, order_id desc limit :limit"""
 _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
 async def newest(session: Session, query: ListOrders) -> Page[Order]:
+    """One page of orders, newest first."""
     at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
     if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:
@@ -99,23 +103,23 @@ async def newest(session: Session, query: ListOrders) -> Page[Order]:
     return Page[Order](items=items, next_cursor=cursor)
 
 
-# -- the copy of the menu
+# -- the projection of the menu
 
-_COPY = Statement("""
-    insert into cafe_orders.menu_items as mine (menu_item_id, status, version)
+_PROJECT_ITEM = Statement("""
+    insert into cafe_orders.menu_items as existing (menu_item_id, status, version)
     values (:menu_item_id, :status, :version)
     on conflict (menu_item_id) do update set status = excluded.status, version = excluded.version
-    where mine.version < excluded.version""")
+    where existing.version < excluded.version""")
 
 
-async def copy_item(session: Session, item: MenuItem) -> None:
-    """Keep the newest status of an item; an older one never replaces it."""
-    await session.one(_COPY, menu_item_id=item.menu_item_id, status=item.status, version=item.version)
+async def project_item(session: Session, item: MenuItem) -> None:
+    """Project the newest status of an item; an older version never replaces it."""
+    await session.one(_PROJECT_ITEM, menu_item_id=item.menu_item_id, status=item.status, version=item.version)
 
 
 _STATUS = Statement("select status from cafe_orders.menu_items where menu_item_id = :menu_item_id")
 
 
 async def is_sold_out(session: Session, menu_item_id: UUID) -> bool:
-    """Whether the copy says so; what was never heard of is not."""
+    """Whether the item is SOLD_OUT in the projection; False for an unknown item."""
     return bool(await session.value(_STATUS, menu_item_id=menu_item_id) == MenuItemStatus.SOLD_OUT)

@@ -1,4 +1,4 @@
-"""Café: the report, fed by the events of the menu and of orders."""
+"""Café: the report, a view of the events of the menu and of orders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.views import Instant, ViewTables, newest_first
 
 tables = ViewTables("cafe_report")
 
-menu_items = tables.copy(
+menu_items = tables.projection(
     "menu_items",
     "menu_item_id",
     sa.Column("name", sa.Text, nullable=False),
@@ -27,7 +27,7 @@ menu_items = tables.copy(
     sa.Column("modified_at", Instant, nullable=False),
     sa.Index("menu_items_newest", "generation", "created_at", "menu_item_id"),
 )
-orders = tables.copy(
+orders = tables.projection(
     "orders",
     "order_id",
     sa.Column("menu_item_id", sa.Uuid, nullable=False),
@@ -51,7 +51,7 @@ _NOW = sa.select(sa.type_coerce(sa.func.now(), Instant))
 
 
 async def now(connection: AsyncConnection) -> datetime:
-    """The database's clock."""
+    """The database's time."""
     instant: datetime = (await connection.execute(_NOW)).scalar_one()
     return instant
 
@@ -65,14 +65,14 @@ async def newest(connection: AsyncConnection, query: ListReport, as_of: datetime
 
 
 async def find(connection: AsyncConnection, menu_item_id: UUID, as_of: datetime, since: datetime) -> ReportEntry | None:
-    """One item with its timeline."""
+    """One item with its timeline; None when the view has no such item."""
     row = (await connection.execute(_ONE, {"id": menu_item_id, "since": since})).mappings().one_or_none()
     if row is None:
         return None
     return ReportEntry(
         **_item(row).__dict__,
         as_of=as_of,
-        timeline=await tables.happened(connection, [menu_item_id]),
+        timeline=await tables.timeline_entries(connection, [menu_item_id]),
     )
 
 

@@ -1,4 +1,4 @@
-"""How the tables came to be: one folder of Alembic revisions per schema, applied by `yeyak migrate`."""
+"""Database migrations: one folder of Alembic revisions per schema, applied by `yeyak migrate`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ HERE = Path(__file__).parent
 
 
 def folder(context: str) -> Path:
-    """The revisions of a context, by its name."""
+    """The folder with the revisions of a context."""
     return HERE.joinpath(*context.split("."))
 
 
 def migrate(context: str, url: str, *, to: str = "head") -> None:
-    """Bring the schema of a context to a revision; two at once wait for each other.
+    """Upgrade the schema of a context to a revision; concurrent upgrades of a schema wait for each other.
 
     `url` is a plain `postgresql://` (or, for a view, any SQLAlchemy URL).
     """

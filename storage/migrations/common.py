@@ -1,4 +1,4 @@
-"""What is alike in each writing context, and in each view."""
+"""Parts of migrations that are the same in all writers, and in all views."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.views import Instant
 
 
 def create_inbox_and_outbox() -> None:
-    """In the schema that is being migrated."""
+    """Create the inbox and the outbox in the schema that is being migrated."""
     op.execute("""
         create table inbox (
           id uuid primary key,
@@ -48,7 +48,7 @@ def create_inbox_and_outbox() -> None:
 
 
 def create_generations_and_timeline() -> None:
-    """Of a view; its first generation is read."""
+    """Create the generations and the timeline of a view; generation 1 is the current one."""
     generations = op.create_table(
         "generations",
         sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
@@ -68,8 +68,8 @@ def create_generations_and_timeline() -> None:
     )
 
 
-def create_copy(name: str, key: str, *columns: sa.Column[Any]) -> None:
-    """A view's copy of what one kind of source last told."""
+def create_projection(name: str, key: str, *columns: sa.Column[Any]) -> None:
+    """Create a view's table with the newest state of one kind of aggregate."""
     op.create_table(
         name,
         sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
@@ -79,15 +79,15 @@ def create_copy(name: str, key: str, *columns: sa.Column[Any]) -> None:
     )
 
 
-def create_payment_copies() -> None:
-    """Of a view that shows payments."""
-    create_copy(
+def create_payment_projections() -> None:
+    """Create the projections of payments and refunds of a view that shows payments."""
+    create_projection(
         "payments",
         "payment_id",
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("amount", sa.BigInteger, nullable=False),
     )
-    create_copy(
+    create_projection(
         "refunds",
         "refund_id",
         sa.Column("payment_id", sa.Uuid, nullable=False),
@@ -98,8 +98,8 @@ def create_payment_copies() -> None:
     op.create_index("refunds_of_payment", "refunds", ["generation", "payment_id"])
 
 
-def keep_traces() -> None:
-    """A place for the trace that a row belongs to; and an index for the dead letters, which are counted often."""
+def add_traceparent() -> None:
+    """Add the trace context to inbox and outbox, and an index of dead letters, which metrics count often."""
     op.execute("alter table inbox add column traceparent text")
     op.execute("alter table outbox add column traceparent text")
     op.execute("create index inbox_dead on inbox (id) where state = 'dead'")

@@ -1,4 +1,4 @@
-"""Alembic's entry: one schema per run, its version table inside it."""
+"""Alembic's environment: each run migrates one schema, which contains its version table."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def run(connection: Connection) -> None:
 
 
 async def main() -> None:
+    """Connect to the configured URL and apply the revisions."""
     url: str = context.config.attributes["url"]
     engine = create_async_engine(with_driver(url), poolclass=NullPool)
     async with engine.begin() as connection:

@@ -1,1 +1,1 @@
-"""Phone pre-order: what its contexts remember."""
+"""Phone pre-order: tables and statements of its contexts."""

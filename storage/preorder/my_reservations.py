@@ -1,4 +1,4 @@
-"""Phone pre-order: my reservations, fed by the events of reservations, products, payments and receipts."""
+"""Phone pre-order: my reservations, a view of the events of reservations, products, payments and receipts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from contracts.preorder.my_reservations import (
 from contracts.preorder.products import ProductPart
 from contracts.preorder.receipts import ReceiptPart
 from storage import paging
-from storage.payment_copies import PaymentCopies
-from storage.views import Instant, ViewTables, beside, newest_first
+from storage.payment_projections import PaymentProjections
+from storage.views import Instant, ViewTables, newest_first, same_key
 
 tables = ViewTables("preorder_my_reservations")
 
-reservations = tables.copy(
+reservations = tables.projection(
     "reservations",
     "reservation_id",
     sa.Column("product_id", sa.Uuid, nullable=False),
@@ -39,16 +39,16 @@ reservations = tables.copy(
     sa.Index("reservations_newest", "generation", "created_at", "reservation_id"),
     sa.Index("reservations_of_member", "generation", "member_id", "created_at", "reservation_id"),
 )
-products = tables.copy(
+products = tables.projection(
     "products",
     "product_id",
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("price", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
 )
-copies = PaymentCopies(tables)
-payments, refunds = copies.payments, copies.refunds
-receipts = tables.copy(
+payment_projections = PaymentProjections(tables)
+payments, refunds = payment_projections.payments, payment_projections.refunds
+receipts = tables.projection(
     "receipts",
     "receipt_id",
     sa.Column("reservation_id", sa.Uuid, nullable=False),
@@ -63,7 +63,7 @@ _PARTS = [
     products.c.name.label("product_name"),
     products.c.price.label("product_price"),
     products.c.status.label("product_status"),
-    *copies.columns,
+    *payment_projections.columns,
     receipts.c.receipt_id,
     receipts.c.status.label("receipt_status"),
     receipts.c.issued_at,
@@ -72,9 +72,9 @@ _PARTS = [
 _SELECT = (
     sa.select(reservations, *_PARTS)
     .select_from(
-        reservations.outerjoin(products, beside(reservations, products, "product_id"))
-        .outerjoin(payments, beside(reservations, payments, "payment_id"))
-        .outerjoin(receipts, beside(reservations, receipts, "reservation_id"))
+        reservations.outerjoin(products, same_key(reservations, products, "product_id"))
+        .outerjoin(payments, same_key(reservations, payments, "payment_id"))
+        .outerjoin(receipts, same_key(reservations, receipts, "reservation_id"))
     )
     .where(reservations.c.generation == tables.current())
 )
@@ -85,35 +85,35 @@ async def newest(connection: AsyncConnection, query: ListMyReservations) -> MyRe
     """A page of reservations, newest first."""
     select = newest_first(_SELECT, reservations, "reservation_id", query)
     rows = (await connection.execute(select)).mappings().all()
-    given_back = await copies.latest_refunds(connection, [row["payment_id"] for row in rows])
+    latest_refunds = await payment_projections.latest_refunds(connection, [row["payment_id"] for row in rows])
     items, cursor = paging.page(
-        rows, query.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.reservation_id)
+        rows, query.limit, lambda row: _item(row, latest_refunds), lambda item: (item.created_at, item.reservation_id)
     )
     return MyReservations(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 
 
 async def find(connection: AsyncConnection, reservation_id: UUID) -> MyReservationEntry | None:
-    """One reservation with its timeline."""
+    """One reservation with its timeline; None when the view has no such reservation."""
     row = (await connection.execute(_ONE, {"id": reservation_id})).mappings().one_or_none()
     if row is None:
         return None
-    given_back = await copies.latest_refunds(connection, [row["payment_id"]])
+    latest_refunds = await payment_projections.latest_refunds(connection, [row["payment_id"]])
     subjects = [reservation_id, row["payment_id"], row["receipt_id"]]
-    subjects += [refund.refund_id for refund in given_back.values()]
+    subjects += [refund.refund_id for refund in latest_refunds.values()]
     return MyReservationEntry(
-        **_item(row, given_back).__dict__,
+        **_item(row, latest_refunds).__dict__,
         as_of=datetime.now(UTC),
-        timeline=await tables.happened(connection, subjects),
+        timeline=await tables.timeline_entries(connection, subjects),
     )
 
 
-def _item(row: Any, given_back: dict[UUID, RefundPart]) -> MyReservation:
+def _item(row: Any, latest_refunds: dict[UUID, RefundPart]) -> MyReservation:
     fields = {column.name: row[column.name] for column in reservations.columns if column.name != "generation"}
     return MyReservation(
         **fields,
         product=_product(row),
-        payment=copies.part(row),
-        refund=given_back.get(row["payment_id"]),
+        payment=payment_projections.part(row),
+        refund=latest_refunds.get(row["payment_id"]),
         receipt=_receipt(row),
     )
 

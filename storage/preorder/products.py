@@ -1,4 +1,4 @@
-"""Phone pre-order: the models on offer."""
+"""Phone pre-order: the phone models on offer."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _REGISTER = Statement("""
 
 
 async def register(session: Session, product_id: UUID, command: RegisterProduct) -> ProductState:
+    """Insert a model that is OPEN."""
     row = await session.one(
         _REGISTER,
         product_id=product_id,
@@ -39,7 +40,7 @@ _CHANGE = Statement("""
 
 
 async def change(session: Session, command: ChangeProduct) -> ProductState | None:
-    """Change what is given; None when there is no such product."""
+    """Change the fields that are given; None when there is no such product."""
     row = await session.one(
         _CHANGE,
         product_id=command.product_id,
@@ -54,6 +55,7 @@ _FIND = Statement("select * from preorder_products.products where product_id = :
 
 
 async def find(session: Session, product_id: UUID) -> ProductState | None:
+    """A model; None when there is none."""
     row = await session.one(_FIND, product_id=product_id)
     return product_of(row) if row else None
 
@@ -62,11 +64,12 @@ _NEWEST = Statement("""
     select * from preorder_products.products
     where (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, product_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, product_id desc limit :most""")
+    order by created_at desc, product_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListProducts) -> Page[ProductState]:
+    """One page of models, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(rows, query.limit, product_of, lambda product: (product.created_at, product.product_id))
     return Page[ProductState](items=items, next_cursor=cursor)

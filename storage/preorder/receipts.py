@@ -1,4 +1,4 @@
-"""Phone pre-order: receipts, one row per reservation, and a tombstone where the void came first."""
+"""Phone pre-order: receipts, one row per reservation; a tombstone if the void arrived first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ISSUE = Statement("""
 async def issue(
     session: Session, receipt_id: UUID, reservation: ReservationConfirmed, expected_delivery: date
 ) -> ReceiptState | None:
-    """Issue a receipt as of the payment; None when there is one, be it voided."""
+    """Insert a receipt dated by the payment; None when the reservation has one, also a voided one."""
     row = await session.one(
         _ISSUE,
         receipt_id=receipt_id,
@@ -42,17 +42,17 @@ async def issue(
 
 
 _VOID = Statement("""
-    insert into preorder_receipts.receipts as mine
+    insert into preorder_receipts.receipts as existing
       (receipt_id, reservation_id, member_id, product_id, amount, status, reason)
     values (:receipt_id, :reservation_id, :member_id, :product_id, :amount, 'VOIDED', :reason)
     on conflict (reservation_id) do update set status = 'VOIDED', reason = excluded.reason, modified_at = now(),
-      version = mine.version + 1
-    where mine.status = 'ISSUED' returning *""")
+      version = existing.version + 1
+    where existing.status = 'ISSUED' returning *""")
 _FIND_OF = Statement("select * from preorder_receipts.receipts where reservation_id = :reservation_id")
 
 
 async def void(session: Session, receipt_id: UUID, command: VoidReceipt) -> ReceiptState:
-    """Void the receipt of a reservation, or leave a tombstone that none gets past; as it is when it is void."""
+    """Void the receipt of a reservation, or insert a tombstone that prevents its issue; returns the voided receipt."""
     row = await session.one(
         _VOID,
         receipt_id=receipt_id,
@@ -70,6 +70,7 @@ _FIND = Statement("select * from preorder_receipts.receipts where receipt_id = :
 
 
 async def find(session: Session, receipt_id: UUID) -> ReceiptState | None:
+    """A receipt; None when there is none."""
     row = await session.one(_FIND, receipt_id=receipt_id)
     return receipt_of(row) if row else None
 
@@ -78,14 +79,15 @@ _NEWEST = """
     select * from preorder_receipts.receipts
     where {whose} (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, receipt_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, receipt_id desc limit :most"""
+    order by created_at desc, receipt_id desc limit :limit"""
 _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
 async def newest(session: Session, query: ListReceipts) -> Page[ReceiptState]:
+    """One page of receipts, newest first."""
     at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
     if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:

@@ -1,7 +1,7 @@
-"""Phone pre-order: reservations, how many of each model are taken, and a copy of the models.
+"""Phone pre-order: reservations, the number of reserved units per model (`quotas`), and a projection of the models.
 
-`taken` lies in a table of reservations' own, not in the copied row, which a newer event replaces. It counts what is
-AWAITING_PAYMENT, CONFIRMED or CANCELLING, and is given back by the statement that leaves these.
+The count `taken` is not a column of the projection, because a newer event replaces that row. It counts reservations
+that are AWAITING_PAYMENT, CONFIRMED or CANCELLING; the statement that changes to another status decreases it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contracts.payments import PaymentState, RefundState
 from contracts.preorder.products import ProductState
 from contracts.preorder.receipts import ReceiptState
 from contracts.preorder.reservations import (
-    AllFree,
-    Free,
+    FreeCount,
+    FreeCounts,
     ListReservations,
     Reservation,
     ReservationStatus,
@@ -28,13 +28,13 @@ from contracts.preorder.reservations import (
 from storage import paging
 from storage.database import Row, Session, Statement
 
-ONE_ACTIVE = "reservations_one_active"
+ACTIVE_CONSTRAINT = "reservations_one_active"
 
 _FIELDS = tuple(name for name in Reservation.model_fields if name not in ("payment", "refund", "receipt"))
 
 
-def _told(row: Row) -> dict[str, Any]:
-    """A reservation's own fields, and the parts that others told of."""
+def _fields_of(row: Row) -> dict[str, Any]:
+    """A reservation's fields, with payment, refund and receipt if events of them have arrived."""
     fields = {name: row[name] for name in _FIELDS}
     if row["payment_status"] is not None:
         fields["payment"] = {
@@ -59,11 +59,11 @@ def _told(row: Row) -> dict[str, Any]:
 
 
 def reservation_of(row: Row) -> Reservation:
-    return Reservation.model_validate(_told(row))
+    return Reservation.model_validate(_fields_of(row))
 
 
 def _with_address(row: Row) -> ReservationWithAddress:
-    return ReservationWithAddress.model_validate(_told(row) | {"address": row["address"]})
+    return ReservationWithAddress.model_validate(_fields_of(row) | {"address": row["address"]})
 
 
 # -- reserving
@@ -80,31 +80,33 @@ _RESERVE = Statement("""
       where q.product_id = p.product_id and p.status = 'OPEN' and (p.quota is null or q.taken < p.quota)
         and not exists (select from active)
       returning p.price),
-    made as (
+    inserted as (
       insert into preorder_reservations.reservations
         (reservation_id, product_id, member_id, address, price, status, payment_id)
       select :reservation_id, :product_id, :member_id, :address, price, 'AWAITING_PAYMENT', :payment_id
       from counted returning *)
-    select made.*, (select status from product) as product_status, exists (select from active) as active
-    from (select 1) one left join made on true""")
+    select inserted.*, (select status from product) as product_status, exists (select from active) as active
+    from (select 1) one left join inserted on true""")
 
 
-class Reserved:
-    """What came of the wish to reserve: a reservation, or why there is none."""
+class ReserveResult:
+    """The result of `reserve`: the reservation, or None with the reasons.
+
+    `product_status` is None when the product is unknown; `active`: the member has a reservation of it already.
+    """
 
     __slots__ = ("active", "product_status", "reservation")
 
     def __init__(self, row: Row) -> None:
         self.product_status: str | None = row["product_status"]
-        """None when nobody has heard of the product."""
         self.active: bool = row["active"]
         self.reservation = reservation_of(row) if row["reservation_id"] else None
 
 
-async def reserve(session: Session, reservation_id: UUID, payment_id: UUID, command: ReservePhone) -> Reserved:
-    """Take one of the quota and write the reservation that awaits payment.
+async def reserve(session: Session, reservation_id: UUID, payment_id: UUID, command: ReservePhone) -> ReserveResult:
+    """Take one unit of the quota and insert the reservation that is AWAITING_PAYMENT.
 
-    Raises asyncpg.UniqueViolationError (ONE_ACTIVE) when the member reserves the same model at the same instant.
+    Raises asyncpg.UniqueViolationError (ACTIVE_CONSTRAINT) for two concurrent reservations of a model by one member.
     """
     row = await session.one(
         _RESERVE,
@@ -115,12 +117,12 @@ async def reserve(session: Session, reservation_id: UUID, payment_id: UUID, comm
         address=command.address,
     )
     assert row is not None
-    return Reserved(row)
+    return ReserveResult(row)
 
 
 def is_second_reservation(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether two reservations of one model by one member met."""
-    return bool(error.constraint_name == ONE_ACTIVE)
+    """Whether the error comes from two concurrent reservations of a model by one member."""
+    return bool(error.constraint_name == ACTIVE_CONSTRAINT)
 
 
 _SETTLE = Statement("""
@@ -144,7 +146,10 @@ async def settle(
     reason: str | None = None,
     paid_at: datetime | None = None,
 ) -> Reservation | None:
-    """Close a reservation that awaits payment, and free its place unless it is CONFIRMED; None when it does not."""
+    """Set the outcome of a reservation that is AWAITING_PAYMENT, and free its unit unless it is CONFIRMED.
+
+    None when it was settled before.
+    """
     row = await session.one(
         _SETTLE, reservation_id=reservation_id, to=to, payment_status=payment_status, reason=reason, paid_at=paid_at
     )
@@ -157,21 +162,21 @@ _LOCK = Statement("select * from preorder_reservations.reservations where reserv
 
 
 async def lock(session: Session, reservation_id: UUID) -> Reservation | None:
-    """A reservation that nobody else changes until this transaction ends."""
+    """A reservation, locked until this transaction ends; None when there is none."""
     row = await session.one(_LOCK, reservation_id=reservation_id)
     return reservation_of(row) if row else None
 
 
-_CALL_OFF = Statement("""
+_CANCEL_UNPAID = Statement("""
     update preorder_reservations.reservations set status = 'CANCELLING', reason = :reason, called_off = true,
       payment_status = case when payment_version > 0 then payment_status else 'VOIDING' end,
       modified_at = now(), version = version + 1
     where reservation_id = :reservation_id and status = 'AWAITING_PAYMENT' returning *""")
 
 
-async def call_off(session: Session, reservation_id: UUID, reason: str) -> Reservation | None:
-    """Cancel while the payment is pending; None when it is not."""
-    row = await session.one(_CALL_OFF, reservation_id=reservation_id, reason=reason)
+async def cancel_unpaid(session: Session, reservation_id: UUID, reason: str) -> Reservation | None:
+    """Set a reservation to CANCELLING while its payment is pending; None when it is not AWAITING_PAYMENT."""
+    row = await session.one(_CANCEL_UNPAID, reservation_id=reservation_id, reason=reason)
     return reservation_of(row) if row else None
 
 
@@ -183,7 +188,7 @@ _CANCEL = Statement("""
 
 
 async def cancel(session: Session, reservation_id: UUID, refund_id: UUID, reason: str) -> Reservation | None:
-    """Begin to cancel a paid reservation, and note the refund that is owed; None when it is not CONFIRMED."""
+    """Set a paid reservation to CANCELLING, and store the pending refund; None when it is not CONFIRMED."""
     row = await session.one(_CANCEL, reservation_id=reservation_id, refund_id=refund_id, reason=reason)
     return reservation_of(row) if row else None
 
@@ -201,12 +206,12 @@ _END = Statement("""
 
 
 async def end_cancelling(session: Session, reservation_id: UUID) -> Reservation | None:
-    """It is CANCELLED, and its place is free, once every part of it is undone; None when that is not now."""
+    """Set a reservation to CANCELLED and free its unit, if payment and receipt are undone; None when they are not."""
     row = await session.one(_END, reservation_id=reservation_id)
     return reservation_of(row) if row else None
 
 
-# -- what others told: the newest of each, and the reservation that it was about
+# -- states of payments, refunds, receipts and products; `note_*` return the id of the reservation that has changed
 
 _NOTE_PAYMENT = Statement("""
     update preorder_reservations.reservations
@@ -215,6 +220,7 @@ _NOTE_PAYMENT = Statement("""
 
 
 async def note_payment(session: Session, payment: PaymentState) -> UUID | None:
+    """Store the newest status of a reservation's payment."""
     reservation_id: UUID | None = await session.value(
         _NOTE_PAYMENT,
         payment_id=payment.payment_id,
@@ -233,6 +239,7 @@ _NOTE_REFUND = Statement("""
 
 
 async def note_refund(session: Session, refund: RefundState) -> UUID | None:
+    """Store the newest status of a reservation's refund."""
     reservation_id: UUID | None = await session.value(
         _NOTE_REFUND,
         payment_id=refund.payment_id,
@@ -252,6 +259,7 @@ _NOTE_RECEIPT = Statement("""
 
 
 async def note_receipt(session: Session, receipt: ReceiptState) -> UUID | None:
+    """Store the newest state of a reservation's receipt."""
     reservation_id: UUID | None = await session.value(
         _NOTE_RECEIPT,
         reservation_id=receipt.reservation_id,
@@ -264,36 +272,37 @@ async def note_receipt(session: Session, receipt: ReceiptState) -> UUID | None:
     return reservation_id
 
 
-_COPY = Statement("""
-    with copied as (
-      insert into preorder_reservations.products as mine
+_PROJECT_PRODUCT = Statement("""
+    with projected as (
+      insert into preorder_reservations.products as existing
         (product_id, name, price, quota, status, registered_by, created_at, modified_at, version)
       values (:product_id, :name, :price, :quota, :status, :registered_by, :created_at, :modified_at, :version)
       on conflict (product_id) do update set name = excluded.name, price = excluded.price,
         quota = excluded.quota, status = excluded.status,
         modified_at = excluded.modified_at, version = excluded.version
-        where mine.version < excluded.version)
+        where existing.version < excluded.version)
     insert into preorder_reservations.quotas (product_id) values (:product_id) on conflict do nothing""")
 
 
-async def copy_product(session: Session, product: ProductState) -> None:
-    """Keep the newest state of a model; an older one never replaces it."""
+async def project_product(session: Session, product: ProductState) -> None:
+    """Project the newest state of a model; an older version never replaces it."""
     fields = {name: getattr(product, name) for name in ProductState.model_fields}
-    await session.one(_COPY, **fields)
+    await session.one(_PROJECT_PRODUCT, **fields)
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from preorder_reservations.reservations where reservation_id = :reservation_id")
 
 
 async def find(session: Session, reservation_id: UUID) -> tuple[Reservation, bool] | None:
-    """A reservation, and whether it was called off while its payment was pending."""
+    """A reservation, and whether it was cancelled while its payment was pending; None when there is none."""
     row = await session.one(_FIND, reservation_id=reservation_id)
     return (reservation_of(row), row["called_off"]) if row else None
 
 
 async def find_with_address(session: Session, reservation_id: UUID) -> ReservationWithAddress | None:
+    """A reservation with its address; None when there is none."""
     row = await session.one(_FIND, reservation_id=reservation_id)
     return _with_address(row) if row else None
 
@@ -302,14 +311,15 @@ _NEWEST = """
     select * from preorder_reservations.reservations
     where {whose} (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, reservation_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, reservation_id desc limit :most"""
+    order by created_at desc, reservation_id desc limit :limit"""
 _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
 async def newest(session: Session, query: ListReservations) -> Page[ReservationWithAddress]:
+    """One page of reservations, newest first."""
     at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
     if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:
@@ -324,7 +334,7 @@ _FREE = Statement("""
     where p.product_id = any(cast(:product_ids as uuid[])) and p.quota is not null""")
 
 
-async def free(session: Session, product_ids: list[UUID]) -> AllFree:
-    """What is left of quotas; without models that have none, or that are not known here yet."""
+async def count_free(session: Session, product_ids: list[UUID]) -> FreeCounts:
+    """The rest of some models' quotas; models without a quota, and unknown models, are left out."""
     rows = await session.all(_FREE, product_ids=product_ids)
-    return AllFree(counts=[Free.model_validate(dict(row)) for row in rows])
+    return FreeCounts(counts=[FreeCount.model_validate(dict(row)) for row in rows])

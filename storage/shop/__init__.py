@@ -1,1 +1,1 @@
-"""Shop: what its contexts remember."""
+"""Shop: tables and statements of its contexts."""

@@ -1,4 +1,4 @@
-"""Shop: one delivery for each order that was paid for."""
+"""Shop: deliveries, one row per paid order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PREPARE = Statement("""
 
 
 async def prepare(session: Session, delivery_id: UUID, order: OrderState) -> DeliveryState | None:
-    """Begin the delivery of an order; None when it was begun before."""
+    """Insert the delivery of an order; None when it exists."""
     row = await session.one(
         _PREPARE,
         delivery_id=delivery_id,
@@ -38,18 +38,20 @@ async def prepare(session: Session, delivery_id: UUID, order: OrderState) -> Del
 _MOVE = Statement("""
     update shop_deliveries.deliveries set status = :to, order_status = :order_status,
       modified_at = now(), version = version + 1
-    where order_id = :order_id and status = :since returning *""")
+    where order_id = :order_id and status = :from_status returning *""")
 
 
 async def start(session: Session, order_id: UUID) -> DeliveryState | None:
-    """Send it on its way; None when it is, or when there is nothing to send."""
-    row = await session.one(_MOVE, order_id=order_id, since="PREPARING", to="DELIVERING", order_status="DELIVERING")
+    """Set a delivery to DELIVERING; None when it is not PREPARING."""
+    row = await session.one(
+        _MOVE, order_id=order_id, from_status="PREPARING", to="DELIVERING", order_status="DELIVERING"
+    )
     return delivery_of(row) if row else None
 
 
 async def complete(session: Session, order_id: UUID) -> DeliveryState | None:
-    """It was received; None when that is known."""
-    row = await session.one(_MOVE, order_id=order_id, since="DELIVERING", to="DELIVERED", order_status="CLOSED")
+    """Set a delivery to DELIVERED; None when it is not DELIVERING."""
+    row = await session.one(_MOVE, order_id=order_id, from_status="DELIVERING", to="DELIVERED", order_status="CLOSED")
     return delivery_of(row) if row else None
 
 
@@ -57,11 +59,12 @@ _NEWEST = Statement("""
     select * from shop_deliveries.deliveries
     where (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, delivery_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, delivery_id desc limit :most""")
+    order by created_at desc, delivery_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListDeliveries) -> Page[DeliveryState]:
+    """One page of deliveries, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(rows, query.limit, delivery_of, lambda one: (one.created_at, one.delivery_id))
     return Page[DeliveryState](items=items, next_cursor=cursor)

@@ -1,4 +1,4 @@
-"""Shop: the one screen, fed by the events of orders, products, deliveries and payments."""
+"""Shop: order status, a view of the events of orders, products, deliveries and payments."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from contracts.shop.order_status import (
 from contracts.shop.states import OrderStatus
 from contracts.transfers import TransferPart
 from storage import paging
-from storage.views import Instant, ViewTables, beside, newest_first
+from storage.views import Instant, ViewTables, newest_first, same_key
 
 tables = ViewTables("shop_order_status")
 
-orders = tables.copy(
+orders = tables.projection(
     "orders",
     "order_id",
     sa.Column("member_id", sa.String(128), nullable=False),
@@ -49,15 +49,15 @@ orders = tables.copy(
     sa.Index("orders_newest", "generation", "created_at", "order_id"),
     sa.Index("orders_of_member", "generation", "member_id", "created_at", "order_id"),
 )
-products = tables.copy(
+products = tables.projection(
     "products",
     "product_id",
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("price", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
 )
-transfers = tables.copy("transfers", "transfer_id", sa.Column("status", sa.String(40), nullable=False))
-deliveries = tables.copy(
+transfers = tables.projection("transfers", "transfer_id", sa.Column("status", sa.String(40), nullable=False))
+deliveries = tables.projection(
     "deliveries",
     "delivery_id",
     sa.Column("order_id", sa.Uuid, nullable=False),
@@ -65,7 +65,7 @@ deliveries = tables.copy(
     sa.Index("deliveries_of_order", "generation", "order_id"),
 )
 
-NEXT = {
+NEXT_ACTION = {
     OrderStatus.ORDER_PLACED: NextAction.TRANSFER,
     OrderStatus.AWAITING_PAYMENT: NextAction.TRANSFER,
     OrderStatus.CONFIRMING: NextAction.WAIT_FOR_STOCK,
@@ -86,9 +86,9 @@ _SELECT = (
         deliveries.c.status.label("delivery_status"),
     )
     .select_from(
-        orders.outerjoin(products, beside(orders, products, "product_id"))
-        .outerjoin(transfers, beside(orders, transfers, "transfer_id"))
-        .outerjoin(deliveries, beside(orders, deliveries, "order_id"))
+        orders.outerjoin(products, same_key(orders, products, "product_id"))
+        .outerjoin(transfers, same_key(orders, transfers, "transfer_id"))
+        .outerjoin(deliveries, same_key(orders, deliveries, "order_id"))
     )
     .where(orders.c.generation == tables.current())
 )
@@ -104,30 +104,30 @@ async def newest(connection: AsyncConnection, query: ListOrderStatus) -> OrderSt
 
 
 async def find(connection: AsyncConnection, order_id: UUID) -> OrderStatusEntry | None:
-    """One order with its timeline."""
+    """One order with its timeline; None when the view has no such order."""
     row = (await connection.execute(_ONE, {"id": order_id})).mappings().one_or_none()
     if row is None:
         return None
     return OrderStatusEntry(
         **_item(row).__dict__,
         as_of=datetime.now(UTC),
-        timeline=await tables.happened(connection, [order_id, row["transfer_id"], row["delivery_id"]]),
+        timeline=await tables.timeline_entries(connection, [order_id, row["transfer_id"], row["delivery_id"]]),
     )
 
 
-def next_step(row: Any) -> tuple[NextAction | None, datetime | None]:
-    """What has to happen next with an order, and until when."""
+def next_action(row: Any) -> tuple[NextAction | None, datetime | None]:
+    """The next action that an order needs, and its deadline; each None if there is none."""
     status = OrderStatus(row["status"])
     if row["refund_owed"]:
         return NextAction.REFUND, None
     deadlines = {NextAction.TRANSFER: row["transfer_deadline"], NextAction.CONFIRM_RECEIPT: row["receipt_deadline"]}
-    action = NEXT.get(status)
+    action = NEXT_ACTION.get(status)
     return action, deadlines.get(action) if action else None
 
 
 def _item(row: Any) -> OrderStatusItem:
     fields = {name: row[name] for name in orders.c.keys() if name != "generation"}  # noqa: SIM118 - of the table
-    action, deadline = next_step(row)
+    action, deadline = next_action(row)
     product = row["product_name"] and ProductPart(
         product_id=row["product_id"],
         name=row["product_name"],

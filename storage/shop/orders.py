@@ -1,4 +1,4 @@
-"""Shop: orders, who confirmed their payments, and a copy of the products."""
+"""Shop: orders, the sellers' confirmations of payment, and a projection of the products."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.database import Row, Session, Statement
 
 
 def order_of(row: Row) -> Order:
-    """An order from its row, with the parts that others told of."""
+    """An order from its row, with its transfer, and its delivery if an event of it has arrived."""
     fields = dict(row)
     fields["transfer"] = {
         "transfer_id": fields["transfer_id"],
@@ -37,14 +37,14 @@ def order_of(row: Row) -> Order:
 _PLACE = Statement("""
     with product as (
       select product_id, price, status from shop_orders.products where product_id = :product_id),
-    made as (
+    inserted as (
       insert into shop_orders.orders (order_id, member_id, product_id, quantity, unit_price, total, status,
         transfer_id, bank_account, reference, transfer_deadline)
       select :order_id, :member_id, product_id, cast(:quantity as integer), price,
         price * cast(:quantity as integer), 'ORDER_PLACED',
-        :transfer_id, :bank_account, :reference, now() + cast(:patience as interval)
+        :transfer_id, :bank_account, :reference, now() + cast(:transfer_time as interval)
       from product where status = 'ON_SALE' returning *)
-    select made.*, exists (select from product) as known from (select 1) one left join made on true""")
+    select inserted.*, exists (select from product) as known from (select 1) one left join inserted on true""")
 
 
 async def place(
@@ -55,9 +55,12 @@ async def place(
     transfer_id: UUID,
     bank_account: str,
     reference: str,
-    patience: timedelta,
+    transfer_time: timedelta,
 ) -> tuple[Order | None, bool]:
-    """Write an order at the product's price of now: no order when it is not on sale, and whether it is known."""
+    """Insert an order at the product's current price.
+
+    Returns the order (None when the product is not on sale), and whether the product is known.
+    """
     row = await session.one(
         _PLACE,
         order_id=order_id,
@@ -67,84 +70,88 @@ async def place(
         transfer_id=transfer_id,
         bank_account=bank_account,
         reference=reference,
-        patience=patience,
+        transfer_time=transfer_time,
     )
     assert row is not None
     return order_of(row) if row["order_id"] else None, row["known"]
 
 
-# -- changing
+# -- changing an order
 
 _LOCK = Statement("select * from shop_orders.orders where order_id = :order_id for update")
 
 
 async def lock(session: Session, order_id: UUID) -> Order | None:
-    """An order that nobody else changes until this transaction ends."""
+    """An order, locked until this transaction ends; None when there is none."""
     row = await session.one(_LOCK, order_id=order_id)
     return order_of(row) if row else None
 
 
-_LOCK_FOR = Statement("""
+_LOCK_WITH_CONFIRMATION = Statement("""
     select o.*, c.round as confirmed_round from shop_orders.orders o
     left join shop_orders.confirmations c on c.confirmation_id = :confirmation_id and c.order_id = o.order_id
     where o.order_id = :order_id for update of o""")
 
 
-async def lock_for(session: Session, confirmation_id: UUID, order_id: UUID) -> tuple[Order, int | None] | None:
-    """As `lock`, with the round that this confirmation is about; None for one that is only coming."""
-    row = await session.one(_LOCK_FOR, confirmation_id=confirmation_id, order_id=order_id)
+async def lock_with_confirmation(
+    session: Session, confirmation_id: UUID, order_id: UUID
+) -> tuple[Order, int | None] | None:
+    """As `lock`, with the round that a stored confirmation belongs to (None for a new confirmation)."""
+    row = await session.one(_LOCK_WITH_CONFIRMATION, confirmation_id=confirmation_id, order_id=order_id)
     return (order_of(row), row["confirmed_round"]) if row else None
 
 
-def _move(changes: str, guard: str) -> Statement:
-    """A change of an order that stands where it must, else of nothing."""
+def _transition(changes: str, guard: str) -> Statement:
+    """A statement that changes an order which fulfils `guard`, and returns it."""
     return Statement(f"""
         update shop_orders.orders set {changes}, modified_at = now(), version = version + 1
         where order_id = :order_id and {guard} returning *""")  # noqa: S608 - both parts are constants of this module
 
 
-async def _moved(session: Session, move: Statement, **values: Any) -> Order | None:
-    row = await session.one(move, **values)
+async def _apply(session: Session, transition: Statement, **values: Any) -> Order | None:
+    """Execute a transition; the changed order, None when its guard was not fulfilled."""
+    row = await session.one(transition, **values)
     return order_of(row) if row else None
 
 
 _OPEN = "status in ('ORDER_PLACED', 'AWAITING_PAYMENT')"
 
-_CANCEL = _move("status = 'ORDER_CANCELLED', reason = :reason, cancelled_by = :by", _OPEN)
+_CANCEL = _transition("status = 'ORDER_CANCELLED', reason = :reason, cancelled_by = :by", _OPEN)
 
 
 async def cancel(session: Session, order_id: UUID, by: CancelledBy, reason: str) -> Order | None:
-    """Cancel an order whose payment nobody has confirmed; None for any other."""
-    return await _moved(session, _CANCEL, order_id=order_id, by=by.value, reason=reason)
+    """Cancel an order whose payment is not confirmed; None for any other."""
+    return await _apply(session, _CANCEL, order_id=order_id, by=by.value, reason=reason)
 
 
-_EXPIRE = _move(
+_EXPIRE = _transition(
     "status = 'ORDER_CANCELLED', reason = 'deadline_passed', cancelled_by = 'DEADLINE'", f"{_OPEN} and round = :round"
 )
 
 
 async def expire(session: Session, order_id: UUID, round: int) -> Order | None:
-    """The deadline of a round is over; None when the order went on, or has another round."""
-    return await _moved(session, _EXPIRE, order_id=order_id, round=round)
+    """Cancel an order at the deadline of a round; None when its payment was confirmed, or it has another round."""
+    return await _apply(session, _EXPIRE, order_id=order_id, round=round)
 
 
-_REMIND = _move("reminded_at = now()", f"{_OPEN} and round = :round and reminded_at is null")
+_REMIND = _transition("reminded_at = now()", f"{_OPEN} and round = :round and reminded_at is null")
 
 
 async def remind(session: Session, order_id: UUID, round: int) -> Order | None:
-    return await _moved(session, _REMIND, order_id=order_id, round=round)
+    """Record that the buyer was reminded in a round; None when that was done, or the order is not open any more."""
+    return await _apply(session, _REMIND, order_id=order_id, round=round)
 
 
-_REVIVE = _move(
+_REVIVE = _transition(
     """status = 'AWAITING_PAYMENT', reason = null, cancelled_by = null, reminded_at = null, round = round + 1,
-    transfer_deadline = now() + cast(:patience as interval)""",
+    transfer_deadline = now() + cast(:transfer_time as interval)""",
     "cancelled_by in ('DEADLINE', 'STOCK')",
 )
 
 
-async def revive(session: Session, order_id: UUID, patience: timedelta) -> Order | None:
-    """A new round, with a new deadline; None unless the deadline or the stock had cancelled the order."""
-    return await _moved(session, _REVIVE, order_id=order_id, patience=patience)
+async def revive(session: Session, order_id: UUID, transfer_time: timedelta) -> Order | None:
+    """Start a new round with a new deadline; None unless the order was cancelled by DEADLINE or STOCK."""
+    return await _apply(session, _REVIVE, order_id=order_id, transfer_time=transfer_time)
 
 
 # -- confirming the payment
@@ -155,7 +162,7 @@ _NOTE_CONFIRMATION = Statement("""
 
 
 async def note_confirmation(session: Session, confirmation_id: UUID, command: ConfirmPayment, round: int) -> None:
-    """Keep what a seller said, and of which round."""
+    """Store a seller's confirmation with the round that it belongs to."""
     await session.value(
         _NOTE_CONFIRMATION,
         confirmation_id=confirmation_id,
@@ -167,52 +174,56 @@ async def note_confirmation(session: Session, confirmation_id: UUID, command: Co
     )
 
 
-_BEGIN = _move("status = 'CONFIRMING', money_came = true", _OPEN)
+_BEGIN = _transition("status = 'CONFIRMING', money_came = true", _OPEN)
 
 
 async def begin_confirming(session: Session, order_id: UUID) -> Order | None:
-    """From now on the order cannot be cancelled; None when somebody else decided before."""
-    return await _moved(session, _BEGIN, order_id=order_id)
+    """Set an order to CONFIRMING, after which it cannot be cancelled; None when it is not open."""
+    return await _apply(session, _BEGIN, order_id=order_id)
 
 
 _OF_CONFIRMATION = """status = 'CONFIRMING' and round =
     (select c.round from shop_orders.confirmations c where c.confirmation_id = :confirmation_id)"""
-_CONFIRM = _move("status = 'PAYMENT_CONFIRMED'", _OF_CONFIRMATION)
-_CALL_OFF = _move("status = 'PAYMENT_CANCELLED', reason = :reason, cancelled_by = 'STOCK'", _OF_CONFIRMATION)
+_CONFIRM = _transition("status = 'PAYMENT_CONFIRMED'", _OF_CONFIRMATION)
+_CANCEL_OUT_OF_STOCK = _transition(
+    "status = 'PAYMENT_CANCELLED', reason = :reason, cancelled_by = 'STOCK'", _OF_CONFIRMATION
+)
 
 
 async def confirm(session: Session, order_id: UUID, confirmation_id: UUID) -> Order | None:
-    """The stock is taken; None when another handling has settled this round."""
-    return await _moved(session, _CONFIRM, order_id=order_id, confirmation_id=confirmation_id)
+    """Set an order to PAYMENT_CONFIRMED; None when another handling has settled the confirmation's round."""
+    return await _apply(session, _CONFIRM, order_id=order_id, confirmation_id=confirmation_id)
 
 
-async def call_off(session: Session, order_id: UUID, confirmation_id: UUID, reason: str) -> Order | None:
-    """There is no stock; None when another handling has settled this round."""
-    return await _moved(session, _CALL_OFF, order_id=order_id, confirmation_id=confirmation_id, reason=reason)
+async def cancel_out_of_stock(session: Session, order_id: UUID, confirmation_id: UUID, reason: str) -> Order | None:
+    """Set an order to PAYMENT_CANCELLED for lack of stock; None when another handling has settled the round."""
+    return await _apply(
+        session, _CANCEL_OUT_OF_STOCK, order_id=order_id, confirmation_id=confirmation_id, reason=reason
+    )
 
 
-_NOTE_MONEY = _move("money_came = true", "status = 'ORDER_CANCELLED' and not money_came")
+_NOTE_LATE_TRANSFER = _transition("money_came = true", "status = 'ORDER_CANCELLED' and not money_came")
 
 
-async def note_money(session: Session, order_id: UUID) -> Order | None:
-    """The money came for an order that is cancelled; None when that is known."""
-    return await _moved(session, _NOTE_MONEY, order_id=order_id)
+async def note_late_transfer(session: Session, order_id: UUID) -> Order | None:
+    """Record that the money arrived for a cancelled order; None when it is not cancelled, or that is recorded."""
+    return await _apply(session, _NOTE_LATE_TRANSFER, order_id=order_id)
 
 
-# -- what payments and deliveries told
+# -- states of transfers, deliveries and products
 
 _NOTE_TRANSFER = Statement("""
     update shop_orders.orders set transfer_status = :status, transfer_version = :version
     where order_id = :order_id and transfer_version < :version""")
 
-_AWAIT = _move("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
+_AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
 
 
 async def note_transfer(session: Session, transfer: TransferState) -> Order | None:
-    """Keep how a transfer stands; the order, if payments' record was all that it waited for."""
+    """Store the newest status of a transfer; returns the order if this changes it to AWAITING_PAYMENT."""
     values = {"status": transfer.status.value, "version": transfer.version}
     await session.value(_NOTE_TRANSFER, order_id=transfer.order_id, **values)
-    return await _moved(session, _AWAIT, order_id=transfer.order_id)
+    return await _apply(session, _AWAIT, order_id=transfer.order_id)
 
 
 _NOTE_DELIVERY = Statement("""
@@ -221,7 +232,7 @@ _NOTE_DELIVERY = Statement("""
 
 
 async def note_delivery(session: Session, delivery: DeliveryState) -> None:
-    """Keep how a delivery stands."""
+    """Store the newest status of a delivery."""
     await session.value(
         _NOTE_DELIVERY,
         order_id=delivery.order_id,
@@ -231,48 +242,50 @@ async def note_delivery(session: Session, delivery: DeliveryState) -> None:
     )
 
 
-_PREPARE = _move("status = 'PREPARING'", "status = 'PAYMENT_CONFIRMED'")
-_DELIVER = _move(
-    "status = 'DELIVERING', receipt_deadline = now() + cast(:patience as interval)",
+_PREPARE = _transition("status = 'PREPARING'", "status = 'PAYMENT_CONFIRMED'")
+_DELIVER = _transition(
+    "status = 'DELIVERING', receipt_deadline = now() + cast(:receipt_time as interval)",
     "status in ('PAYMENT_CONFIRMED', 'PREPARING')",
 )
-_CLOSE = _move("status = 'CLOSED', reason = :reason", "status = 'DELIVERING'")
+_CLOSE = _transition("status = 'CLOSED', reason = :reason", "status = 'DELIVERING'")
 
 
 async def prepare(session: Session, order_id: UUID) -> Order | None:
-    return await _moved(session, _PREPARE, order_id=order_id)
+    """Set an order to PREPARING; None when it is not PAYMENT_CONFIRMED."""
+    return await _apply(session, _PREPARE, order_id=order_id)
 
 
-async def deliver(session: Session, order_id: UUID, patience: timedelta) -> Order | None:
-    """It is on its way, also when the news of its preparation comes later; None when that is known."""
-    return await _moved(session, _DELIVER, order_id=order_id, patience=patience)
+async def deliver(session: Session, order_id: UUID, receipt_time: timedelta) -> Order | None:
+    """Set an order to DELIVERING, from PREPARING or (if that event is still missing) PAYMENT_CONFIRMED; else None."""
+    return await _apply(session, _DELIVER, order_id=order_id, receipt_time=receipt_time)
 
 
 async def close(session: Session, order_id: UUID, reason: str | None = None) -> Order | None:
-    """It was received; None when it is not on its way."""
-    return await _moved(session, _CLOSE, order_id=order_id, reason=reason)
+    """Set an order to CLOSED; None when it is not DELIVERING."""
+    return await _apply(session, _CLOSE, order_id=order_id, reason=reason)
 
 
-_COPY = Statement("""
-    insert into shop_orders.products as mine
+_PROJECT_PRODUCT = Statement("""
+    insert into shop_orders.products as existing
       (product_id, name, price, stock, status, registered_by, created_at, modified_at, version)
     values (:product_id, :name, :price, :stock, :status, :registered_by, :created_at, :modified_at, :version)
     on conflict (product_id) do update set name = excluded.name, price = excluded.price, stock = excluded.stock,
       status = excluded.status, modified_at = excluded.modified_at, version = excluded.version
-      where mine.version < excluded.version""")
+      where existing.version < excluded.version""")
 
 
-async def copy_product(session: Session, product: ProductState) -> None:
-    """Keep the newest state of a product; an older one never replaces it."""
-    await session.value(_COPY, **{name: getattr(product, name) for name in ProductState.model_fields})
+async def project_product(session: Session, product: ProductState) -> None:
+    """Project the newest state of a product; an older version never replaces it."""
+    await session.value(_PROJECT_PRODUCT, **{name: getattr(product, name) for name in ProductState.model_fields})
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from shop_orders.orders where order_id = :order_id")
 
 
 async def find(session: Session, order_id: UUID) -> Order | None:
+    """An order; None when there is none."""
     row = await session.one(_FIND, order_id=order_id)
     return order_of(row) if row else None
 
@@ -281,14 +294,15 @@ _NEWEST = """
     select * from shop_orders.orders
     where {whose} (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, order_id desc limit :most"""
+    order by created_at desc, order_id desc limit :limit"""
 _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
 async def newest(session: Session, query: ListOrders) -> Page[Order]:
+    """One page of orders, newest first."""
     at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
     if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:

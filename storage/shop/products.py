@@ -1,6 +1,6 @@
-"""Shop: products, and the stock that each order took in each of its rounds.
+"""Shop: products, and the stock that each order took in each of its rounds (`takes`).
 
-`stock + what is TAKEN = supplied` always holds. Whoever changes a stock locks the product first.
+`stock + (sum of TAKEN quantities) = supplied` always holds: each statement that changes a stock locks the product.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ def product_of(row: Row) -> ProductState:
 
 _REGISTER = Statement("""
     insert into shop_products.products (product_id, name, price, stock, supplied, status, registered_by)
-    select :product_id, :name, :price, came, came, 'ON_SALE', :registered_by
-    from (select cast(:stock as bigint) as came) supply returning *""")
+    select :product_id, :name, :price, initial, initial, 'ON_SALE', :registered_by
+    from (select cast(:stock as bigint) as initial) supply returning *""")
 
 
 async def register(session: Session, product_id: UUID, command: RegisterProduct) -> ProductState:
+    """Insert a product with its initial stock."""
     row = await session.one(
         _REGISTER,
         product_id=product_id,
@@ -52,7 +53,7 @@ _CHANGE = Statement("""
 
 
 async def change(session: Session, command: ChangeProduct) -> ProductState | None:
-    """Change what is given; None when there is no such product."""
+    """Change the fields that are given; None when there is no such product."""
     row = await session.one(
         _CHANGE, product_id=command.product_id, name=command.name, price=command.price, status=command.status
     )
@@ -67,33 +68,35 @@ _RESTOCK = Statement("""
 
 
 async def restock(session: Session, command: RestockProduct) -> ProductState | None:
-    """More of a product has come; None when there is no such product."""
+    """Add to the stock of a product; None when there is no such product."""
     row = await session.one(_RESTOCK, product_id=command.product_id, quantity=command.quantity)
     return product_of(row) if row else None
 
 
-# -- what orders take and return
+# -- stock of orders
 
 _TAKE = Statement("""
     with product as (
       select product_id, stock from shop_products.products where product_id = :product_id for update),
-    made as (
+    inserted as (
       insert into shop_products.takes (order_id, round, product_id, quantity, state)
       select :order_id, :round, product_id, cast(:quantity as integer),
         case when stock >= cast(:quantity as integer) then 'TAKEN' else 'OUT_OF_STOCK' end from product
       on conflict do nothing returning product_id, quantity, state),
     changed as (
-      update shop_products.products p set stock = p.stock - made.quantity, modified_at = now(), version = version + 1
-      from made where p.product_id = made.product_id and made.state = 'TAKEN' returning p.*)
-    select made.state as take, changed.* from made left join changed on true""")
+      update shop_products.products p set stock = p.stock - inserted.quantity, modified_at = now(),
+        version = version + 1
+      from inserted where p.product_id = inserted.product_id and inserted.state = 'TAKEN' returning p.*)
+    select inserted.state as take, changed.* from inserted left join changed on true""")
 
 _STATE = Statement("select state from shop_products.takes where order_id = :order_id and round = :round")
 
 
 async def take(session: Session, command: TakeStock) -> tuple[str | None, ProductState | None]:
-    """Take the whole quantity or nothing: how the round's take stands, and the product if this changed it.
+    """Take the whole quantity or nothing.
 
-    The state is None when there is no such product.
+    Returns the state of the round's take (TAKEN, OUT_OF_STOCK, RETURNED; None when there is no such product), and the
+    product if this call changed its stock.
     """
     row = await session.one(
         _TAKE,
@@ -111,31 +114,32 @@ _RETURN = Statement("""
     with product as (
       select product_id from shop_products.products where product_id = :product_id for update),
     closed as (
-      insert into shop_products.takes as mine (order_id, round, product_id, quantity, state)
+      insert into shop_products.takes as existing (order_id, round, product_id, quantity, state)
       select :order_id, :round, :product_id, 0, 'RETURNED' from (select count(*) from product) locked
       on conflict (order_id, round) do update set state = 'RETURNED', modified_at = now(),
-        returned = case when mine.state = 'TAKEN' then mine.quantity else 0 end
-        where mine.state <> 'RETURNED'
+        returned = case when existing.state = 'TAKEN' then existing.quantity else 0 end
+        where existing.state <> 'RETURNED'
       returning product_id, returned)
     update shop_products.products p set stock = p.stock + closed.returned, modified_at = now(), version = version + 1
     from closed where p.product_id = closed.product_id and closed.returned > 0
     returning p.*, closed.returned""")
 
 
-async def give_back(session: Session, command: ReturnStock) -> tuple[int, ProductState | None]:
-    """Close a round, and put back what it took: how much that was, and the product as it is then."""
+async def return_stock(session: Session, command: ReturnStock) -> tuple[int, ProductState | None]:
+    """Close a round and return the stock that it took: the returned quantity, and the product after that."""
     row = await session.one(_RETURN, product_id=command.product_id, order_id=command.order_id, round=command.round)
     if row is None:
         return 0, await find(session, command.product_id)
     return row["returned"], product_of(row)
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from shop_products.products where product_id = :product_id")
 
 
 async def find(session: Session, product_id: UUID) -> ProductState | None:
+    """A product; None when there is none."""
     row = await session.one(_FIND, product_id=product_id)
     return product_of(row) if row else None
 
@@ -144,11 +148,12 @@ _NEWEST = Statement("""
     select * from shop_products.products
     where (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, product_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, product_id desc limit :most""")
+    order by created_at desc, product_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListProducts) -> Page[ProductState]:
+    """One page of products, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(rows, query.limit, product_of, lambda one: (one.created_at, one.product_id))
     return Page[ProductState](items=items, next_cursor=cursor)

@@ -1,1 +1,1 @@
-"""Ticketing: what its contexts remember."""
+"""Ticketing: tables and statements of its contexts."""

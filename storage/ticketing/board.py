@@ -1,4 +1,4 @@
-"""Ticketing: the board, fed by the events of tickets, pricing and reservations."""
+"""Ticketing: the board, a view of the events of tickets, pricing and reservations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from contracts.base import Caller, TimelineEntry
 from contracts.ticketing.board import Board, BoardEntry, BoardItem, ListBoard, ReservationPart, ShowBoard
 from contracts.ticketing.pricing import Grade, Price
 from storage import paging
-from storage.views import Instant, ViewTables, beside, newest_first
+from storage.views import Instant, ViewTables, newest_first, same_key
 
 
-class Priced(sa.TypeDecorator[Price]):
-    """A price with its lines, as a document."""
+class PriceDocument(sa.TypeDecorator[Price]):
+    """A price with its lines, stored as JSON."""
 
     impl = sa.JSON().with_variant(JSONB(), "postgresql")
     cache_ok = True
@@ -32,7 +32,7 @@ class Priced(sa.TypeDecorator[Price]):
 
 tables = ViewTables("ticketing_board")
 
-tickets = tables.copy(
+tickets = tables.projection(
     "tickets",
     "ticket_id",
     sa.Column("name", sa.Text, nullable=False),
@@ -46,24 +46,24 @@ tickets = tables.copy(
     sa.Column("modified_at", Instant, nullable=False),
     sa.Index("tickets_newest", "generation", "created_at", "ticket_id"),
 )
-prices = tables.copy(
+prices = tables.projection(
     "prices",
     "price_id",
     sa.Column("ticket_id", sa.Uuid, nullable=False),
-    sa.Column("standard", Priced, nullable=False),
-    sa.Column("vip", Priced, nullable=False),
+    sa.Column("standard", PriceDocument, nullable=False),
+    sa.Column("vip", PriceDocument, nullable=False),
     sa.Index("prices_of_ticket", "generation", "ticket_id"),
 )
-reservations = tables.copy(
+reservations = tables.projection(
     "reservations",
     "reservation_id",
     sa.Column("ticket_id", sa.Uuid, nullable=False),
     sa.Column("member_id", sa.String(128), nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
-    sa.Column("price", Priced, nullable=False),
+    sa.Column("price", PriceDocument, nullable=False),
     sa.Index("reservations_of_ticket", "generation", "ticket_id"),
 )
-frozen_prices = tables.copy(
+frozen_prices = tables.projection(
     "frozen_prices",
     "frozen_price_id",
     sa.Column("reservation_id", sa.Uuid, nullable=False),
@@ -83,8 +83,8 @@ _SELECT = (
         reservations.c.price.label("reserved_at"),
     )
     .select_from(
-        tickets.outerjoin(prices, beside(tickets, prices, "ticket_id")).outerjoin(
-            reservations, beside(tickets, reservations, "reservation_id")
+        tickets.outerjoin(prices, same_key(tickets, prices, "ticket_id")).outerjoin(
+            reservations, same_key(tickets, reservations, "reservation_id")
         )
     )
     .where(tickets.c.generation == tables.current())
@@ -110,24 +110,24 @@ async def newest(connection: AsyncConnection, query: ListBoard) -> Board:
 
 
 async def find(connection: AsyncConnection, query: ShowBoard) -> BoardEntry | None:
-    """One ticket with its timeline."""
+    """One ticket with its timeline; None when the view has no such ticket."""
     row = (await connection.execute(_ONE, {"id": query.ticket_id})).mappings().one_or_none()
     if row is None:
         return None
     return BoardEntry(
         **_item(row, query.caller).__dict__,
         as_of=datetime.now(UTC),
-        timeline=await _happened(connection, row, query.caller),
+        timeline=await _timeline(connection, row, query.caller),
     )
 
 
-async def _happened(connection: AsyncConnection, row: Any, caller: Caller) -> list[TimelineEntry]:
-    """What happened to a ticket and its price, and to those reservations of it that the caller may see."""
+async def _timeline(connection: AsyncConnection, row: Any, caller: Caller) -> list[TimelineEntry]:
+    """The timeline of a ticket, its price, and those of its reservations that the caller may see."""
     ticket_id: UUID = row["ticket_id"]
     select = _RESERVATIONS if caller.is_staff else _RESERVATIONS.where(reservations.c.member_id == caller.member_id)
     reserved = list((await connection.execute(select, {"id": ticket_id})).scalars())
     frozen = list((await connection.execute(_FROZEN, {"ids": reserved})).scalars()) if reserved else []
-    return await tables.happened(connection, [ticket_id, row["price_id"], *reserved, *frozen])
+    return await tables.timeline_entries(connection, [ticket_id, row["price_id"], *reserved, *frozen])
 
 
 def _item(row: Any, caller: Caller) -> BoardItem:

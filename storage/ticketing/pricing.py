@@ -1,7 +1,8 @@
-"""Ticketing: policies, prices, frozen prices, and a copy of what is known of tickets.
+"""Ticketing: policies, prices, frozen prices, and a projection of tickets.
 
-Whoever prices one ticket shares the turn, whoever prices all of them has it alone: so no ticket that is being added
-escapes a policy. Policies are read after the tickets' rows are locked, so the last to price a ticket knows them all.
+The row in `pricing_turn` is a lock: pricing one ticket takes it shared, repricing all tickets takes it exclusively, so
+that a ticket that is being added does not miss a policy. Policies are read after the tickets' rows are locked, so that
+the last transaction that prices a ticket sees all of them.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ def _policy(row: Row) -> Policy:
     return Policy.model_validate(dict(row))
 
 
-def _read(row: Row, *documents: str) -> dict[str, Any]:
-    """A row with its documents read."""
+def _decoded(row: Row, *documents: str) -> dict[str, Any]:
+    """A row with some JSON columns decoded."""
     return {**row, **{name: json.loads(row[name]) for name in documents if row[name] is not None}}
 
 
 def _price(row: Row) -> PriceState:
-    return PriceState.model_validate(_read(row, "standard", "vip"))
+    return PriceState.model_validate(_decoded(row, "standard", "vip"))
 
 
 def _frozen(row: Row) -> FrozenPrice:
-    return FrozenPrice.model_validate(_read(row, "price"))
+    return FrozenPrice.model_validate(_decoded(row, "price"))
 
 
 # -- policies
@@ -73,7 +74,7 @@ _END = Statement("""
 
 
 async def end_policy(session: Session, policy_id: UUID) -> Policy | None:
-    """End a policy; None when it has ended before, or never was."""
+    """End a policy; None when it has ended before, or does not exist."""
     row = await session.one(_END, policy_id=policy_id)
     return _policy(row) if row else None
 
@@ -86,7 +87,7 @@ _IN_FORCE = Statement("""
 
 
 async def policies_in_force(session: Session) -> list[Policy]:
-    """Those that are valid now, in the order of their creation."""
+    """The policies that are valid now, in the order of their creation."""
     return [_policy(row) for row in await session.all(_IN_FORCE)]
 
 
@@ -94,6 +95,7 @@ _FIND_POLICY = Statement("select * from ticketing_pricing.policies where policy_
 
 
 async def find_policy(session: Session, policy_id: UUID) -> Policy | None:
+    """A policy; None when there is none."""
     row = await session.one(_FIND_POLICY, policy_id=policy_id)
     return _policy(row) if row else None
 
@@ -102,42 +104,43 @@ _POLICIES = Statement("""
     select * from ticketing_pricing.policies
     where status = :status
       and (cast(:at as timestamptz) is null or (created_at, policy_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, policy_id desc limit :most""")
+    order by created_at desc, policy_id desc limit :limit""")
 
 
 async def newest_policies(session: Session, query: ListPolicies) -> Page[Policy]:
+    """One page of policies, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_POLICIES, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_POLICIES, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(rows, query.limit, _policy, lambda policy: (policy.created_at, policy.policy_id))
     return Page[Policy](items=items, next_cursor=cursor)
 
 
 # -- pricing tickets
 
-_SHARE_TURN = Statement("select one from ticketing_pricing.pricing_turn for share")
-_TAKE_TURN = Statement("select one from ticketing_pricing.pricing_turn for update")
+_LOCK_SHARED = Statement("select one from ticketing_pricing.pricing_turn for share")
+_LOCK_EXCLUSIVE = Statement("select one from ticketing_pricing.pricing_turn for update")
 
 
-async def take_turn(session: Session) -> None:
-    """Wait for all who are pricing a ticket, and hold up those who come."""
-    await session.one(_TAKE_TURN)
+async def lock_pricing(session: Session) -> None:
+    """Wait for transactions that are pricing a ticket, and block new ones until this transaction ends."""
+    await session.one(_LOCK_EXCLUSIVE)
 
 
 _NOTE = Statement("""
-    with noted as (
-      insert into ticketing_pricing.tickets as mine (ticket_id, base_price, status, version)
+    with projected as (
+      insert into ticketing_pricing.tickets as existing (ticket_id, base_price, status, version)
       values (:ticket_id, :base_price, :status, :version)
       on conflict (ticket_id) do update set status = excluded.status, version = excluded.version
-        where mine.version < excluded.version
+        where existing.version < excluded.version
       returning ticket_id, base_price, status)
-    select ticket_id, base_price from noted n
+    select ticket_id, base_price from projected n
     where status = 'AVAILABLE'
       or not exists (select from ticketing_pricing.prices p where p.ticket_id = n.ticket_id)""")
 
 
 async def note_ticket(session: Session, ticket: TicketState) -> dict[UUID, int]:
-    """Keep the newest state of a ticket; its base price by its id, if this makes it one to be priced."""
-    await session.one(_SHARE_TURN)
+    """Project the newest state of a ticket; returns its base price by its id if it needs a price, else nothing."""
+    await session.one(_LOCK_SHARED)
     row = await session.one(
         _NOTE,
         ticket_id=ticket.ticket_id,
@@ -151,27 +154,27 @@ async def note_ticket(session: Session, ticket: TicketState) -> dict[UUID, int]:
 _TO_PRICE = Statement("""
     select ticket_id, base_price from ticketing_pricing.tickets
     where status = 'AVAILABLE' and (cast(:after as uuid) is null or ticket_id > :after)
-    order by ticket_id limit :most for update""")
+    order by ticket_id limit :limit for update""")
 
 
-async def tickets_to_price(session: Session, after: UUID | None, most: int) -> dict[UUID, int]:
-    """Base prices of the tickets that nobody has reserved, by id and in that order; held until the step ends."""
-    rows = await session.all(_TO_PRICE, after=after, most=most)
+async def tickets_to_price(session: Session, after: UUID | None, limit: int) -> dict[UUID, int]:
+    """Base prices of up to `limit` AVAILABLE tickets by id, ordered by id; the rows are locked."""
+    rows = await session.all(_TO_PRICE, after=after, limit=limit)
     return {row["ticket_id"]: row["base_price"] for row in rows}
 
 
 _ASSIGN = Statement("""
-    insert into ticketing_pricing.prices as mine (ticket_id, price_id, base, standard, vip)
+    insert into ticketing_pricing.prices as existing (ticket_id, price_id, base, standard, vip)
     select * from unnest(cast(:ticket_ids as uuid[]), cast(:price_ids as uuid[]), cast(:bases as bigint[]),
       cast(:standards as jsonb[]), cast(:vips as jsonb[]))
     on conflict (ticket_id) do update set standard = excluded.standard, vip = excluded.vip, modified_at = now(),
-      version = mine.version + 1
-      where (mine.standard, mine.vip) is distinct from (excluded.standard, excluded.vip)
+      version = existing.version + 1
+      where (existing.standard, existing.vip) is distinct from (excluded.standard, excluded.vip)
     returning *""")
 
 
 async def assign(session: Session, prices: Sequence[tuple[UUID, Price, Price]]) -> list[PriceState]:
-    """Give tickets their prices for STANDARD and VIP; those that are other than before."""
+    """Set the STANDARD and VIP prices of tickets; returns the prices that have changed."""
     rows = await session.all(
         _ASSIGN,
         ticket_ids=[ticket_id for ticket_id, _, _ in prices],
@@ -183,7 +186,7 @@ async def assign(session: Session, prices: Sequence[tuple[UUID, Price, Price]]) 
     return [_price(row) for row in rows]
 
 
-# -- the prices of reservations
+# -- frozen prices of reservations
 
 _FREEZE = Statement("""
     insert into ticketing_pricing.frozen_prices (reservation_id, frozen_price_id, ticket_id, price, status)
@@ -192,7 +195,7 @@ _FREEZE = Statement("""
 
 
 async def freeze(session: Session, reservation: Reservation) -> FrozenPrice | None:
-    """Keep the price of a reservation; None when that was done before, or it is over already."""
+    """Freeze the price of a reservation; None when it was frozen or restored before."""
     row = await session.one(
         _FREEZE,
         reservation_id=reservation.reservation_id,
@@ -204,16 +207,16 @@ async def freeze(session: Session, reservation: Reservation) -> FrozenPrice | No
 
 
 _RESTORE = Statement("""
-    insert into ticketing_pricing.frozen_prices as mine (reservation_id, frozen_price_id, ticket_id, status)
+    insert into ticketing_pricing.frozen_prices as existing (reservation_id, frozen_price_id, ticket_id, status)
     values (:reservation_id, :frozen_price_id, :ticket_id, 'RESTORED')
     on conflict (reservation_id) do update set status = 'RESTORED',
-      modified_at = case mine.status when 'FROZEN' then now() else mine.modified_at end,
-      version = mine.version + (mine.status = 'FROZEN')::int
+      modified_at = case existing.status when 'FROZEN' then now() else existing.modified_at end,
+      version = existing.version + (existing.status = 'FROZEN')::int
     returning *""")
 
 
 async def restore(session: Session, reservation_id: UUID, ticket_id: UUID) -> FrozenPrice:
-    """End the price of a reservation for good, whether it was frozen or not; doing it again changes nothing."""
+    """Restore the price of a reservation for good; a tombstone if it was not frozen. Idempotent."""
     row = await session.one(
         _RESTORE,
         reservation_id=reservation_id,
@@ -223,28 +226,31 @@ async def restore(session: Session, reservation_id: UUID, ticket_id: UUID) -> Fr
     return _frozen(row or {})
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from ticketing_pricing.prices where ticket_id = :ticket_id")
 
 
 async def find(session: Session, ticket_id: UUID) -> PriceState | None:
+    """The price of a ticket; None when it has none yet."""
     row = await session.one(_FIND, ticket_id=ticket_id)
     return _price(row) if row else None
 
 
 def of_grade(price: PriceState, grade: str) -> TicketPrice:
+    """A ticket's price for a grade."""
     return TicketPrice(ticket_id=price.ticket_id, **price.of_grade(grade).__dict__)
 
 
 _NEWEST = Statement("""
     select * from ticketing_pricing.prices
     where cast(:at as timestamptz) is null or (created_at, ticket_id) < (:at, cast(:id as uuid))
-    order by created_at desc, ticket_id desc limit :most""")
+    order by created_at desc, ticket_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListPrices) -> Page[TicketPrice]:
+    """One page of prices for the caller's grade, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, at=at, id=id, limit=query.limit + 1)
     prices, cursor = paging.page(rows, query.limit, _price, lambda price: (price.created_at, price.ticket_id))
     return Page[TicketPrice](items=[of_grade(price, query.caller.grade) for price in prices], next_cursor=cursor)

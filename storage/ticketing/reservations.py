@@ -1,6 +1,6 @@
-"""Ticketing: reservations, and copies of what was told of tickets and prices.
+"""Ticketing: reservations, and projections of tickets and prices.
 
-`holders` has the id of each reservation that ever began; an id there without a reservation is a tombstone.
+`holders` has the id of each reservation that was started; an id without a reservation row is a tombstone.
 """
 
 from __future__ import annotations
@@ -20,26 +20,29 @@ def reservation_of(row: Row) -> Reservation:
     return Reservation.model_validate({**row, "price": json.loads(row["price"])})
 
 
-# -- what others told
+# -- projections
 
-_KNOW = Statement("insert into ticketing_reservations.tickets (ticket_id) values (:ticket_id) on conflict do nothing")
-
-
-async def know_ticket(session: Session, ticket_id: UUID) -> None:
-    await session.one(_KNOW, ticket_id=ticket_id)
+_NOTE_TICKET = Statement(
+    "insert into ticketing_reservations.tickets (ticket_id) values (:ticket_id) on conflict do nothing"
+)
 
 
-_COPY_PRICE = Statement("""
-    insert into ticketing_reservations.prices as mine (ticket_id, standard, vip, version)
+async def note_ticket(session: Session, ticket_id: UUID) -> None:
+    """Record that a ticket exists."""
+    await session.one(_NOTE_TICKET, ticket_id=ticket_id)
+
+
+_PROJECT_PRICE = Statement("""
+    insert into ticketing_reservations.prices as existing (ticket_id, standard, vip, version)
     values (:ticket_id, cast(:standard as jsonb), cast(:vip as jsonb), :version)
     on conflict (ticket_id) do update set standard = excluded.standard, vip = excluded.vip,
-      version = excluded.version where mine.version < excluded.version""")
+      version = excluded.version where existing.version < excluded.version""")
 
 
-async def copy_price(session: Session, price: PriceState) -> None:
-    """Keep the newest price of a ticket; an older one never replaces it."""
+async def project_price(session: Session, price: PriceState) -> None:
+    """Project the newest price of a ticket; an older version never replaces it."""
     await session.one(
-        _COPY_PRICE,
+        _PROJECT_PRICE,
         ticket_id=price.ticket_id,
         standard=price.standard.model_dump_json(),
         vip=price.vip.model_dump_json(),
@@ -56,16 +59,16 @@ _BEGIN = Statement("""
     holder as (
       insert into ticketing_reservations.holders (reservation_id)
       select cast(:reservation_id as uuid) from priced on conflict do nothing returning reservation_id),
-    made as (
+    inserted as (
       insert into ticketing_reservations.reservations (reservation_id, ticket_id, member_id, status, price)
       select reservation_id, :ticket_id, :member_id, 'PENDING', price from holder, priced returning *)
-    select made.*, exists (select from priced) as priced,
+    select inserted.*, exists (select from priced) as priced,
       exists (select from ticketing_reservations.tickets where ticket_id = :ticket_id) as known
-    from (select 1) one left join made on true""")
+    from (select 1) one left join inserted on true""")
 
 
-class Begun:
-    """What came of the wish for a ticket: a reservation, or why there is none."""
+class BeginResult:
+    """The result of `begin`: the reservation, or None with the reasons `known` and `priced` (of the ticket)."""
 
     __slots__ = ("known", "priced", "reservation")
 
@@ -75,8 +78,8 @@ class Begun:
         self.reservation = reservation_of(row) if row["reservation_id"] else None
 
 
-async def begin(session: Session, reservation_id: UUID, command: ReserveTicket) -> Begun:
-    """Write the reservation that waits for its ticket, at the price that is known for the member's grade."""
+async def begin(session: Session, reservation_id: UUID, command: ReserveTicket) -> BeginResult:
+    """Insert a PENDING reservation at the projected price for the member's grade."""
     row = await session.one(
         _BEGIN,
         reservation_id=reservation_id,
@@ -85,7 +88,7 @@ async def begin(session: Session, reservation_id: UUID, command: ReserveTicket) 
         grade=command.caller.grade,
     )
     assert row is not None
-    return Begun(row)
+    return BeginResult(row)
 
 
 _SETTLE = Statement("""
@@ -97,7 +100,7 @@ _SETTLE = Statement("""
 async def settle(
     session: Session, reservation_id: UUID, to: ReservationStatus, reason: str | None
 ) -> Reservation | None:
-    """Close a reservation that waits for its ticket; None when it was settled before."""
+    """Set the outcome of a PENDING reservation; None when it is not PENDING."""
     row = await session.one(_SETTLE, reservation_id=reservation_id, to=to, reason=reason)
     return reservation_of(row) if row else None
 
@@ -106,10 +109,10 @@ _TOMBSTONE = Statement("""
     insert into ticketing_reservations.holders (reservation_id) values (:reservation_id) on conflict do nothing""")
 
 
-async def stand_of(session: Session, reservation_id: UUID) -> ReservationStatus | None:
-    """How a reservation stands; one that is not known never will be, and is None.
+async def status_or_tombstone(session: Session, reservation_id: UUID) -> ReservationStatus | None:
+    """The status of a reservation. For an unknown id a tombstone is written, so that it can never start; returns None.
 
-    Two statements: the second must see a reservation that the first had to wait for.
+    These are two statements because the second one must see a reservation that the first one had to wait for.
     """
     await session.one(_TOMBSTONE, reservation_id=reservation_id)
     reservation = await find(session, reservation_id)
@@ -123,7 +126,7 @@ _LOCK = Statement("""
 
 
 async def lock(session: Session, reservation_id: UUID) -> Reservation | None:
-    """A reservation that nobody else changes until this transaction ends."""
+    """A reservation locked until this transaction ends."""
     row = await session.one(_LOCK, reservation_id=reservation_id)
     return reservation_of(row) if row else None
 
@@ -135,38 +138,39 @@ _CANCEL = Statement("""
 
 
 async def cancel(session: Session, reservation_id: UUID, reason: str) -> Reservation | None:
-    """Begin to cancel a reservation; None when it is not RESERVED."""
+    """Set a reservation to CANCELLING; None when it is not RESERVED."""
     row = await session.one(_CANCEL, reservation_id=reservation_id, reason=reason)
     return reservation_of(row) if row else None
 
 
-_BOTH = "(ticket_freed or cast(:ticket_freed as boolean)) and (price_restored or cast(:price_restored as boolean))"
-_JOIN = Statement(f"""
+_BOTH_DONE = "(ticket_freed or cast(:ticket_freed as boolean)) and (price_restored or cast(:price_restored as boolean))"
+_RECORD_COMPENSATION = Statement(f"""
     update ticketing_reservations.reservations
     set ticket_freed = ticket_freed or cast(:ticket_freed as boolean),
       price_restored = price_restored or cast(:price_restored as boolean),
-      status = case when {_BOTH} then 'CANCELLED' else status end,
-      modified_at = case when {_BOTH} then now() else modified_at end,
-      version = version + ({_BOTH})::int
+      status = case when {_BOTH_DONE} then 'CANCELLED' else status end,
+      modified_at = case when {_BOTH_DONE} then now() else modified_at end,
+      version = version + ({_BOTH_DONE})::int
     where reservation_id = :reservation_id and status = 'CANCELLING' returning *""")  # noqa: S608 - a constant of ours
 
 
-async def undone(
+async def record_compensation(
     session: Session, reservation_id: UUID, *, ticket_freed: bool = False, price_restored: bool = False
 ) -> Reservation | None:
-    """Note one of the two ends that a cancellation waits for; the reservation if that makes it CANCELLED."""
+    """Record one of the two compensations of a cancellation; returns the reservation once both make it CANCELLED."""
     row = await session.one(
-        _JOIN, reservation_id=reservation_id, ticket_freed=ticket_freed, price_restored=price_restored
+        _RECORD_COMPENSATION, reservation_id=reservation_id, ticket_freed=ticket_freed, price_restored=price_restored
     )
     return reservation_of(row) if row and row["status"] == ReservationStatus.CANCELLED else None
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from ticketing_reservations.reservations where reservation_id = :reservation_id")
 
 
 async def find(session: Session, reservation_id: UUID) -> Reservation | None:
+    """A reservation; None when there is none."""
     row = await session.one(_FIND, reservation_id=reservation_id)
     return reservation_of(row) if row else None
 
@@ -175,14 +179,15 @@ _NEWEST = """
     select * from ticketing_reservations.reservations
     where {whose} (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, reservation_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, reservation_id desc limit :most"""
+    order by created_at desc, reservation_id desc limit :limit"""
 _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
 async def newest(session: Session, query: ListReservations) -> Page[Reservation]:
+    """One page of reservations, newest first."""
     at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
     if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:

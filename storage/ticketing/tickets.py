@@ -1,7 +1,7 @@
-"""Ticketing: tickets, and the holds on them.
+"""Ticketing: tickets, and the holds of reservations on them.
 
-A hold is a row by reservation; once it is RELEASED it stays so, and is the tombstone that refuses a later take. Taking
-and releasing lock the ticket first, and then look: whoever of the two comes second sees what the first one did.
+A reservation has one hold row. Once RELEASED it stays so, and as a tombstone refuses a later take. Taking and releasing
+lock the ticket before they read the hold, so that the second of two concurrent statements sees the first one's change.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REGISTER = Statement("""
 
 
 async def register(session: Session, ticket_id: UUID, command: RegisterTicket) -> TicketState | None:
-    """A new ticket; None unless it ends after it starts, and in the future."""
+    """Insert a ticket; None unless it ends after it starts, and in the future."""
     return _state(
         await session.one(
             _REGISTER,
@@ -59,7 +59,7 @@ _IS_OVER = Statement("select cast(:ends_at as timestamptz) <= clock_timestamp()"
 
 
 async def lock(session: Session, ticket_id: UUID) -> tuple[TicketState, bool] | None:
-    """A ticket that nobody else changes until this transaction ends, and whether its end has come."""
+    """A ticket, locked until this transaction ends, and whether its end has passed; None when there is none."""
     ticket = _state(await session.one(_LOCK, ticket_id=ticket_id))
     if ticket is None:
         return None
@@ -77,7 +77,7 @@ _CHANGE = Statement("""
 
 
 async def change(session: Session, command: ChangeTicket) -> TicketState | None:
-    """Change what is given; None when its times would not be those of a ticket, or when it is not AVAILABLE."""
+    """Change the fields that are given; None when the ticket is not AVAILABLE, or its new times would be invalid."""
     return _state(
         await session.one(
             _CHANGE,
@@ -104,15 +104,15 @@ _TAKE = Statement("""
 
 
 async def take(session: Session, ticket_id: UUID, reservation_id: UUID) -> TicketState | None:
-    """Hold a ticket that was locked before; None, and nothing is written, when this reservation cannot have it."""
+    """Hold a locked ticket; None (and nothing is written) when it is not available or the reservation was released."""
     return _state(await session.one(_TAKE, ticket_id=ticket_id, reservation_id=reservation_id))
 
 
 _RELEASE = Statement("""
-    insert into ticketing_tickets.holds as mine (reservation_id, ticket_id, status)
+    insert into ticketing_tickets.holds as existing (reservation_id, ticket_id, status)
     values (:reservation_id, :ticket_id, 'RELEASED')
     on conflict (reservation_id) do update set status = 'RELEASED',
-      version = mine.version + (mine.status <> 'RELEASED')::int
+      version = existing.version + (existing.status <> 'RELEASED')::int
     returning version""")
 _FREE = Statement("""
     update ticketing_tickets.tickets
@@ -122,7 +122,10 @@ _FREE = Statement("""
 
 
 async def release(session: Session, reservation_id: UUID, ticket_id: UUID) -> tuple[int, TicketState | None]:
-    """End a hold for good; its version, and the ticket if it was freed: another reservation's is left alone."""
+    """Release the hold of a reservation for good.
+
+    Returns the version of the hold, and the ticket if it was freed; a ticket that another reservation holds is not.
+    """
     await session.one(_LOCK, ticket_id=ticket_id)
     version: int = await session.value(_RELEASE, reservation_id=reservation_id, ticket_id=ticket_id)
     return version, _state(await session.one(_FREE, reservation_id=reservation_id, ticket_id=ticket_id))
@@ -134,7 +137,7 @@ _CONFIRM = Statement("""
 
 
 async def confirm(session: Session, reservation_id: UUID) -> None:
-    """The holder stands; nothing to do for a hold that is over."""
+    """Confirm a hold; changes nothing if it was released."""
     await session.one(_CONFIRM, reservation_id=reservation_id)
 
 
@@ -143,7 +146,7 @@ _UNCONFIRMED = Statement("""
 
 
 async def is_unconfirmed(session: Session, reservation_id: UUID) -> bool:
-    """Whether nobody has said what became of the reservation that holds."""
+    """Whether the hold of a reservation is neither confirmed nor released."""
     return bool(await session.value(_UNCONFIRMED, reservation_id=reservation_id))
 
 
@@ -153,16 +156,17 @@ _EXPIRE = Statement("""
 
 
 async def expire(session: Session, ticket_id: UUID) -> TicketState | None:
-    """An available ticket whose end has come; None when it is held, EXPIRED, or was moved."""
+    """Expire a ticket; None when it is not AVAILABLE, or its end has not passed."""
     return _state(await session.one(_EXPIRE, ticket_id=ticket_id))
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from ticketing_tickets.tickets where ticket_id = :ticket_id")
 
 
 async def find(session: Session, ticket_id: UUID) -> Ticket | None:
+    """A ticket; None when there is none."""
     row = await session.one(_FIND, ticket_id=ticket_id)
     return _public(row) if row else None
 
@@ -171,11 +175,12 @@ _NEWEST = Statement("""
     select * from ticketing_tickets.tickets
     where (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, ticket_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, ticket_id desc limit :most""")
+    order by created_at desc, ticket_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListTickets) -> Page[Ticket]:
+    """One page of tickets, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(rows, query.limit, _public, lambda ticket: (ticket.created_at, ticket.ticket_id))
     return Page[Ticket](items=items, next_cursor=cursor)

@@ -1,1 +1,1 @@
-"""Video rental: what its contexts remember."""
+"""Video rental: tables and statements of its contexts."""

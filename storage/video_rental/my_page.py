@@ -1,4 +1,4 @@
-"""Video rental: My Page, fed by the events of rentals, videos and payments."""
+"""Video rental: My Page, a view of the events of rentals, videos and payments."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.payments import RefundPart
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry, MyPageItem
 from storage import paging
-from storage.payment_copies import PaymentCopies
-from storage.views import Instant, ViewTables, beside, newest_first
+from storage.payment_projections import PaymentProjections
+from storage.views import Instant, ViewTables, newest_first, same_key
 
 tables = ViewTables("video_rental_my_page")
 
-rentals = tables.copy(
+rentals = tables.projection(
     "rentals",
     "rental_id",
     sa.Column("video_id", sa.Uuid, nullable=False),
@@ -40,15 +40,15 @@ rentals = tables.copy(
     sa.Index("rentals_newest", "generation", "created_at", "rental_id"),
     sa.Index("rentals_of_member", "generation", "member_id", "created_at", "rental_id"),
 )
-videos = tables.copy("videos", "video_id", sa.Column("title", sa.Text, nullable=False))
-copies = PaymentCopies(tables)
-payments, refunds = copies.payments, copies.refunds
+videos = tables.projection("videos", "video_id", sa.Column("title", sa.Text, nullable=False))
+payment_projections = PaymentProjections(tables)
+payments, refunds = payment_projections.payments, payment_projections.refunds
 
 _SELECT = (
-    sa.select(rentals, videos.c.title, *copies.columns)
+    sa.select(rentals, videos.c.title, *payment_projections.columns)
     .select_from(
-        rentals.outerjoin(videos, beside(rentals, videos, "video_id")).outerjoin(
-            payments, beside(rentals, payments, "payment_id")
+        rentals.outerjoin(videos, same_key(rentals, videos, "video_id")).outerjoin(
+            payments, same_key(rentals, payments, "payment_id")
         )
     )
     .where(rentals.c.generation == tables.current())
@@ -60,28 +60,28 @@ async def newest(connection: AsyncConnection, query: ListMyPage) -> MyPage:
     """A page of rentals, newest first."""
     select = newest_first(_SELECT, rentals, "rental_id", query)
     rows = (await connection.execute(select)).mappings().all()
-    given_back = await copies.latest_refunds(connection, [row["payment_id"] for row in rows])
+    latest_refunds = await payment_projections.latest_refunds(connection, [row["payment_id"] for row in rows])
     items, cursor = paging.page(
-        rows, query.limit, lambda row: _item(row, given_back), lambda item: (item.created_at, item.rental_id)
+        rows, query.limit, lambda row: _item(row, latest_refunds), lambda item: (item.created_at, item.rental_id)
     )
     return MyPage(items=items, next_cursor=cursor, as_of=datetime.now(UTC))
 
 
 async def find(connection: AsyncConnection, rental_id: UUID) -> MyPageEntry | None:
-    """One rental with its timeline."""
+    """One rental with its timeline; None when the view has no such rental."""
     row = (await connection.execute(_ONE, {"id": rental_id})).mappings().one_or_none()
     if row is None:
         return None
-    given_back = await copies.latest_refunds(connection, [row["payment_id"]])
+    latest_refunds = await payment_projections.latest_refunds(connection, [row["payment_id"]])
     subjects = [rental_id, row["payment_id"], row["late_fee_payment_id"]]
-    subjects += [refund.refund_id for refund in given_back.values()]
+    subjects += [refund.refund_id for refund in latest_refunds.values()]
     return MyPageEntry(
-        **_item(row, given_back).__dict__,
+        **_item(row, latest_refunds).__dict__,
         as_of=datetime.now(UTC),
-        timeline=await tables.happened(connection, subjects),
+        timeline=await tables.timeline_entries(connection, subjects),
     )
 
 
-def _item(row: Any, given_back: dict[UUID, RefundPart]) -> MyPageItem:
+def _item(row: Any, latest_refunds: dict[UUID, RefundPart]) -> MyPageItem:
     fields = {name: row[name] for name in MyPageItem.model_fields if name not in ("payment", "refund")}
-    return MyPageItem(**fields, payment=copies.part(row), refund=given_back.get(row["payment_id"]))
+    return MyPageItem(**fields, payment=payment_projections.part(row), refund=latest_refunds.get(row["payment_id"]))

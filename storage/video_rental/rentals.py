@@ -1,6 +1,6 @@
-"""Video rental: bookings and loans, and a copy of the catalogue.
+"""Video rental: rentals, the number of copies in use per video (`holds`), and a projection of the catalogue.
 
-`held` lies in a table of rentals' own, not in the copied row, which a newer event replaces.
+The count `held` is not a column of the projection, because a newer event replaces that row.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from contracts.video_rental.videos import VideoState
 from storage import paging
 from storage.database import Row, Session, Statement
 
-ONE_ACTIVE = "rentals_one_active"
+ACTIVE_CONSTRAINT = "rentals_one_active"
 
 
 def rental_of(row: Row) -> Rental:
-    """A rental from its row, with the parts that payments told of."""
+    """A rental from its row, with payment and refund if events of them have arrived."""
     fields = dict(row)
     payment_status, refund_id = fields.pop("payment_status"), fields.pop("refund_id")
     refund_status, refund_amount = fields.pop("refund_status"), fields.pop("refund_amount")
@@ -59,19 +59,22 @@ _HOLD = Statement("""
       where h.video_id = v.video_id and v.status = 'AVAILABLE' and h.held < v.copies
         and not exists (select from owing) and not exists (select from active)
       returning v.daily_price),
-    made as (
+    inserted as (
       insert into video_rental_rentals.rentals
         (rental_id, video_id, member_id, days, daily_price, price, status, payment_id)
       select :rental_id, :video_id, :member_id, cast(:days as integer), daily_price,
         daily_price * cast(:days as integer), 'AWAITING_PAYMENT', :payment_id
       from held returning *)
-    select made.*, exists (select from video) as known, exists (select from owing) as owing,
+    select inserted.*, exists (select from video) as known, exists (select from owing) as owing,
       exists (select from active) as active
-    from (select 1) one left join made on true""")
+    from (select 1) one left join inserted on true""")
 
 
-class Held:
-    """What came of the wish to hold a copy: a rental, or why there is none."""
+class HoldResult:
+    """The result of `hold_copy`: the rental, or None with the reasons.
+
+    `known`: the video exists; `owing`: the member owes a late fee; `active`: the member has booked this video already.
+    """
 
     __slots__ = ("active", "known", "owing", "rental")
 
@@ -83,10 +86,10 @@ class Held:
         self.rental = rental_of(fields) if fields["rental_id"] else None
 
 
-async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command: BookVideo) -> Held:
-    """Hold a free copy and write the rental that awaits payment; two members never hold the same copy.
+async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command: BookVideo) -> HoldResult:
+    """Hold a free copy and insert the rental that is AWAITING_PAYMENT; two members never hold the same copy.
 
-    Raises asyncpg.UniqueViolationError (ONE_ACTIVE) when the member books the same video at the same instant.
+    Raises asyncpg.UniqueViolationError (ACTIVE_CONSTRAINT) for two concurrent bookings of a video by one member.
     """
     row = await session.one(
         _HOLD,
@@ -97,12 +100,12 @@ async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command
         days=command.days,
     )
     assert row is not None
-    return Held(row)
+    return HoldResult(row)
 
 
 def is_second_booking(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether two bookings of one video by one member met."""
-    return bool(error.constraint_name == ONE_ACTIVE)
+    """Whether the error comes from two concurrent bookings of a video by one member."""
+    return bool(error.constraint_name == ACTIVE_CONSTRAINT)
 
 
 _SETTLE = Statement("""
@@ -121,7 +124,10 @@ _SETTLE = Statement("""
 async def settle(
     session: Session, rental_id: UUID, to: RentalStatus, payment_status: str, reason: str | None, pickup: timedelta
 ) -> Rental | None:
-    """Close a rental that awaits payment, and free its copy unless it is BOOKED; None when it was settled before."""
+    """Set the outcome of a rental that is AWAITING_PAYMENT, and free its copy unless it is BOOKED.
+
+    None when it was settled before.
+    """
     row = await session.one(
         _SETTLE, rental_id=rental_id, to=to, payment_status=payment_status, reason=reason, pickup=pickup
     )
@@ -142,7 +148,7 @@ _CANCEL = Statement("""
 
 
 async def cancel(session: Session, rental_id: UUID, refund_id: UUID, reason: str) -> Rental | None:
-    """Cancel a booking, free its copy and note the refund that is owed; None when it is not BOOKED."""
+    """Cancel a booking, free its copy and store the pending refund; None when it is not BOOKED."""
     row = await session.one(_CANCEL, rental_id=rental_id, refund_id=refund_id, reason=reason)
     return rental_of(row) if row else None
 
@@ -154,7 +160,7 @@ _PICK_UP = Statement("""
 
 
 async def pick_up(session: Session, rental_id: UUID, now: datetime, due_at: datetime) -> Rental | None:
-    """Hand the video out; None when it is not BOOKED."""
+    """Set a rental to RENTED; None when it is not BOOKED."""
     row = await session.one(_PICK_UP, rental_id=rental_id, now=now, due_at=due_at)
     return rental_of(row) if row else None
 
@@ -163,7 +169,7 @@ _LOCK = Statement("select *, now() as now from video_rental_rentals.rentals wher
 
 
 async def lock(session: Session, rental_id: UUID) -> tuple[Rental, datetime] | None:
-    """A rental that nobody else changes until this transaction ends, and the database's clock."""
+    """A rental, locked until this transaction ends, and the database's time; None when there is none."""
     row = await session.one(_LOCK, rental_id=rental_id)
     if row is None:
         return None
@@ -185,7 +191,7 @@ _TAKE_BACK = Statement("""
 
 
 async def take_back(session: Session, rental_id: UUID, now: datetime, late_fee: int) -> Rental | None:
-    """Take the video back with its late fee in won; None when it is not RENTED."""
+    """Set a rental to RETURNED with its late fee in won, and free its copy; None when it is not RENTED."""
     row = await session.one(_TAKE_BACK, rental_id=rental_id, now=now, late_fee=late_fee)
     return rental_of(row) if row else None
 
@@ -194,33 +200,40 @@ _LATE_FEE = Statement("""
     update video_rental_rentals.rentals set late_fee_status = :to,
       late_fee_payment_id = coalesce(cast(:payment_id as uuid), late_fee_payment_id),
       reason = coalesce(cast(:reason as text), reason), modified_at = now(), version = version + 1
-    where rental_id = :rental_id and late_fee_status = :since
+    where rental_id = :rental_id and late_fee_status = :from_status
       and (cast(:paying as uuid) is null or late_fee_payment_id = :paying) returning *""")
 
 
 async def move_late_fee(
     session: Session,
     rental_id: UUID,
-    since: LateFeeStatus,
+    from_status: LateFeeStatus,
     to: LateFeeStatus,
     *,
     payment_id: UUID | None = None,
     paying: UUID | None = None,
     reason: str | None = None,
 ) -> Rental | None:
-    """Move a late fee from one status to another, if it stands there (and is being paid by `paying`)."""
+    """Change the status of a late fee; None when it is not `from_status`, or not being paid by `paying` (if given)."""
     row = await session.one(
-        _LATE_FEE, rental_id=rental_id, since=since, to=to, payment_id=payment_id, paying=paying, reason=reason
+        _LATE_FEE,
+        rental_id=rental_id,
+        from_status=from_status,
+        to=to,
+        payment_id=payment_id,
+        paying=paying,
+        reason=reason,
     )
     return rental_of(row) if row else None
 
 
-# -- looking
+# -- queries
 
 _FIND = Statement("select * from video_rental_rentals.rentals where rental_id = :rental_id")
 
 
 async def find(session: Session, rental_id: UUID) -> Rental | None:
+    """A rental; None when there is none."""
     row = await session.one(_FIND, rental_id=rental_id)
     return rental_of(row) if row else None
 
@@ -229,14 +242,15 @@ _NEWEST = """
     select * from video_rental_rentals.rentals
     where {whose} (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, rental_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, rental_id desc limit :most"""
+    order by created_at desc, rental_id desc limit :limit"""
 _NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
 _NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
 
 
 async def newest(session: Session, query: ListRentals) -> Page[Rental]:
+    """One page of rentals, newest first."""
     at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "most": query.limit + 1}
+    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
     if query.member_id is None:
         rows = await session.all(_NEWEST_OF_ALL, **place)
     else:
@@ -245,24 +259,24 @@ async def newest(session: Session, query: ListRentals) -> Page[Rental]:
     return Page[Rental](items=items, next_cursor=cursor)
 
 
-# -- the copy of the catalogue
+# -- the projection of the catalogue
 
-_COPY = Statement("""
-    with copied as (
-      insert into video_rental_rentals.videos as mine
+_PROJECT_VIDEO = Statement("""
+    with projected as (
+      insert into video_rental_rentals.videos as existing
         (video_id, title, daily_price, copies, status, registered_by, created_at, modified_at, version)
       values (:video_id, :title, :daily_price, :copies, :status, :registered_by, :created_at, :modified_at, :version)
       on conflict (video_id) do update set title = excluded.title, daily_price = excluded.daily_price,
         copies = excluded.copies, status = excluded.status,
         modified_at = excluded.modified_at, version = excluded.version
-        where mine.version < excluded.version)
+        where existing.version < excluded.version)
     insert into video_rental_rentals.holds (video_id) values (:video_id) on conflict do nothing""")
 
 
-async def copy_video(session: Session, video: VideoState) -> None:
-    """Keep the newest state of a video; an older one never replaces it."""
+async def project_video(session: Session, video: VideoState) -> None:
+    """Project the newest state of a video; an older version never replaces it."""
     fields = {name: getattr(video, name) for name in VideoState.model_fields}
-    await session.one(_COPY, **fields)
+    await session.one(_PROJECT_VIDEO, **fields)
 
 
 _SHELF = """
@@ -273,19 +287,21 @@ _SHELF_NEWEST = Statement(
     _SHELF.format(
         which="""(cast(:status as text) is null or v.status = :status)
       and (cast(:at as timestamptz) is null or (v.created_at, v.video_id) < (:at, cast(:id as uuid)))
-    order by v.created_at desc, v.video_id desc limit :most"""
+    order by v.created_at desc, v.video_id desc limit :limit"""
     )
 )
 
 
 async def on_shelf(session: Session, video_id: UUID) -> VideoOnShelf | None:
+    """A video with the number of its free copies; None when there is none."""
     row = await session.one(_ON_SHELF, video_id=video_id)
     return VideoOnShelf.model_validate(dict(row)) if row else None
 
 
 async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
+    """One page of videos with the numbers of their free copies, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_SHELF_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_SHELF_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(
         rows,
         query.limit,
@@ -295,7 +311,7 @@ async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
     return Page[VideoOnShelf](items=items, next_cursor=cursor)
 
 
-# -- what payments told
+# -- states of payments and refunds
 
 _NOTE_PAYMENT = Statement("""
     update video_rental_rentals.rentals
@@ -304,7 +320,7 @@ _NOTE_PAYMENT = Statement("""
 
 
 async def note_payment(session: Session, payment: PaymentState) -> None:
-    """Keep how the payment of a rental stands; nothing to do for payments of others."""
+    """Store the newest status of a rental's payment; other payments are ignored."""
     await session.one(
         _NOTE_PAYMENT,
         payment_id=payment.payment_id,
@@ -321,7 +337,7 @@ _NOTE_REFUND = Statement("""
 
 
 async def note_refund(session: Session, refund: RefundState) -> None:
-    """Keep how the refund of a cancelled rental stands."""
+    """Store the newest status of a cancelled rental's refund."""
     await session.one(
         _NOTE_REFUND,
         payment_id=refund.payment_id,

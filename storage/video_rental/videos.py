@@ -15,6 +15,7 @@ _REGISTER = Statement("""
 
 
 async def register(session: Session, video_id: UUID, command: RegisterVideo) -> VideoState:
+    """Insert a video."""
     row = await session.one(
         _REGISTER,
         video_id=video_id,
@@ -35,7 +36,7 @@ _CHANGE = Statement("""
 
 
 async def change(session: Session, command: ChangeVideo) -> VideoState | None:
-    """Change what is given; None when there is no such video."""
+    """Change the fields that are given; None when there is no such video."""
     row = await session.one(
         _CHANGE,
         video_id=command.video_id,
@@ -51,6 +52,7 @@ _FIND = Statement("select * from video_rental_videos.videos where video_id = :vi
 
 
 async def find(session: Session, video_id: UUID) -> VideoState | None:
+    """A video; None when there is none."""
     row = await session.one(_FIND, video_id=video_id)
     return VideoState.model_validate(dict(row)) if row else None
 
@@ -59,12 +61,13 @@ _NEWEST = Statement("""
     select * from video_rental_videos.videos
     where (cast(:status as text) is null or status = :status)
       and (cast(:at as timestamptz) is null or (created_at, video_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, video_id desc limit :most""")
+    order by created_at desc, video_id desc limit :limit""")
 
 
 async def newest(session: Session, query: ListVideos) -> Page[VideoState]:
+    """One page of videos, newest first."""
     at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, most=query.limit + 1)
+    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
     items, cursor = paging.page(
         rows,
         query.limit,

@@ -53,7 +53,7 @@ def test_the_plan_of_the_start_counts() -> None:
     ("balance", "fee", "taken"), [(1000, 300, 300), (300, 300, 300), (299, 300, 299), (0, 300, 0), (300, 0, 0)]
 )
 def test_a_deposit_pays_what_it_has(balance: int, fee: int, taken: int) -> None:
-    assert deposits.taken(balance, fee) == taken
+    assert deposits.fee_paid(balance, fee) == taken
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_deposit_pays_what_it_has(balance: int, fee: int, taken: int) -> None:
 def test_the_oldest_debt_is_paid_first_and_the_last_in_part(
     debts: list[tuple[UUID, int]], amount: int, parts: list[tuple[UUID, int]]
 ) -> None:
-    assert deposits.paid_off(debts, amount) == parts
+    assert deposits.debt_payments(debts, amount) == parts
 
 
 @pytest.mark.parametrize(

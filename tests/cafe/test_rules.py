@@ -11,7 +11,7 @@ from contracts.base import Refused
 from contracts.cafe.menu import MenuItem
 from contracts.cafe.orders import OrderStatus
 from tests.cafe.words import AVAILABLE, SOLD_OUT
-from workers.cafe.orders.rules import SINCE, allowed_actions, why_not
+from workers.cafe.orders.rules import ALLOWED_FROM, allowed_actions, order_refusal
 from workers.cafe.report import midnight
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -52,7 +52,7 @@ def item(**about: object) -> MenuItem:
 def test_what_the_menu_says_now_decides(
     about: dict[str, object], expected_price: int | None, refusal: Refused | None
 ) -> None:
-    assert why_not(item(**about), expected_price) == refusal
+    assert order_refusal(item(**about), expected_price) == refusal
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_each_state_has_its_actions(status: OrderStatus, staff: list[str], custo
 
 
 def test_nothing_leads_back_to_ordered() -> None:
-    assert set(SINCE) == set(OrderStatus) - {OrderStatus.ORDERED}
+    assert set(ALLOWED_FROM) == set(OrderStatus) - {OrderStatus.ORDERED}
 
 
 @pytest.mark.parametrize(

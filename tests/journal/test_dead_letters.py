@@ -222,7 +222,7 @@ async def test_a_long_body_is_cut(journal):
 
     (letter,) = await until_filed(journal)
 
-    assert letter["error"] == "put into the queue of the dead by hand"
+    assert letter["error"] == "published to the dead-letter queue without a reason"
     assert 65_000 < len(letter["body"].encode()) <= 65_536
 
 
@@ -260,8 +260,8 @@ async def file_again(system: System) -> None:
     from workers.journal import dead_letters
 
     row = await system.one("journal", "select * from journal.dead_letters")
-    fields = {name: row[name] for name in dead_letters.Dead.__slots__ if name != "again"}
-    await dead_letters._file(system.contexts["journal"], [dead_letters.Dead(**fields, again=True)])
+    fields = {name: row[name] for name in dead_letters.NewDeadLetter.__slots__ if name != "redelivered"}
+    await dead_letters._store(system.contexts["journal"], [dead_letters.NewDeadLetter(**fields, redelivered=True)])
 
 
 async def test_its_story_tells_of_its_death_and_of_what_was_decided(journal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.journal.masking import mask_cards, readable
+from workers.journal.masking import mask_cards, printable
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ def test_card_numbers_are_masked(text, masked):
 
 
 def test_bytes_that_are_not_text_are_shown_escaped():
-    assert readable(b"a\x00b\xff") == "a\\x00b\\xff"
-    assert readable("가".encode()) == "가"
+    assert printable(b"a\x00b\xff") == "a\\x00b\\xff"
+    assert printable("가".encode()) == "가"

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from contracts.journal import Handled, RecordHandled, Story, StoryEntry, TellStory
 from ops.commands.story import diagram
 from tests.support.system import System, customer, eventually
-from workers.journal.stories import in_order
+from workers.journal.stories import causal_order
 
 NOON = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 BOOK, PAY = "video_rental.rentals.book_video", "payments.request_payment"
@@ -53,18 +53,18 @@ async def test_what_runtimes_report_is_told_by_its_story_by_a_message_or_by_its_
 
 
 async def test_reports_leave_no_inbox_rows_for_long(journal):
-    from workers.journal.events import forget_reports
+    from workers.journal.events import delete_reports
 
     await journal.done(RecordHandled(entries=[]))
     await journal.rows("journal", "update journal.inbox set received_at = now() - interval '1 hour'")
 
-    await forget_reports(journal.contexts["journal"])
+    await delete_reports(journal.contexts["journal"])
 
     assert await journal.rows("journal", "select 1 from journal.inbox") == []
 
 
 async def test_rows_go_to_their_month_also_those_that_came_before_it_was_made(journal):
-    from storage.journal import drop_months, make_months
+    from storage.journal import create_partitions, drop_partitions
 
     next_year = datetime.now(UTC).date().replace(year=datetime.now(UTC).year + 1, month=5, day=17)
     report = RecordHandled(
@@ -77,12 +77,12 @@ async def test_rows_go_to_their_month_also_those_that_came_before_it_was_made(jo
 
     database = journal.contexts["journal"].database
     async with database.transaction() as session:
-        await make_months(session, next_year)
+        await create_partitions(session, next_year)
     assert (await journal.one("journal", "select count(*) from journal.handled_other"))[0] == 0
     assert (await journal.one("journal", f"select count(*) from journal.handled_{next_year:%Y_%m}"))[0] == 1
 
     async with database.transaction() as session:
-        dropped = await drop_months(session, -timedelta(days=800))
+        dropped = await drop_partitions(session, -timedelta(days=800))
     assert f"journal.handled_{next_year:%Y_%m}" in dropped
 
 
@@ -121,7 +121,7 @@ def test_nothing_comes_before_its_cause_whatever_the_clocks_say():
         entry("command", BOOK, order, at=0),
     ]
 
-    names = [one.topic.rpartition(".")[2] for one in in_order(entries)]
+    names = [one.topic.rpartition(".")[2] for one in causal_order(entries)]
 
     assert names[0] == "book_video"
     assert names.index("request_payment") < names.index("payment_approved")
@@ -131,7 +131,7 @@ def test_nothing_comes_before_its_cause_whatever_the_clocks_say():
 def test_messages_that_cause_each_other_do_not_hang():
     one, other = uuid4(), uuid4()
 
-    assert len(in_order([entry("command", PAY, one, cause=other), entry("command", PAY, other, cause=one)])) == 2
+    assert len(causal_order([entry("command", PAY, one, cause=other), entry("command", PAY, other, cause=one)])) == 2
 
 
 def test_the_diagram_shows_orders_asks_answers_events_retries_and_deaths():

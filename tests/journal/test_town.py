@@ -12,7 +12,7 @@ from contracts.journal import (
     RecordAudit,
     RecordHandled,
     ShowTown,
-    SystemNow,
+    SystemOverview,
 )
 from tests.support.system import System, eventually
 
@@ -51,8 +51,8 @@ def handled(kind: str, outcome: str, took_ms: float) -> Handled:
     )
 
 
-async def system_now(journal: System) -> SystemNow:
-    return SystemNow.model_validate(await journal.done(ShowTown()))
+async def system_now(journal: System) -> SystemOverview:
+    return SystemOverview.model_validate(await journal.done(ShowTown()))
 
 
 async def test_the_newest_standing_of_each_process_is_shown(journal: System):

@@ -91,8 +91,8 @@ async def test_a_void_without_a_charge_waits_until_none_can_come(desk: Site) -> 
         await desk.due()
     assert (await desk.payment(wish.payment_id)).status is S.VOIDING
 
-    longest = desk.context.resource(ProviderClient).longest
-    await desk.execute(f"update payments.payments set asked_at = asked_at - interval '{longest} seconds'")
+    capture_window = desk.context.resource(ProviderClient).capture_window
+    await desk.execute(f"update payments.payments set asked_at = asked_at - interval '{capture_window} seconds'")
     await desk.due()
 
     assert (await desk.payment(wish.payment_id)).status is S.VOIDED
@@ -190,7 +190,7 @@ async def test_a_void_waits_for_a_refund_under_way(desk: Site) -> None:
 async def test_a_crash_between_the_charge_and_its_note_ends_voided(desk: Site) -> None:
     wish = request()
     async with desk.context.database.session() as session:
-        await store.ask(session, wish)
+        await store.create(session, wish)
     await desk.context.resource(ProviderClient).charge(
         wish.payment_id, wish.amount, wish.method.token, deadline=time.monotonic() + 1
     )

@@ -74,7 +74,7 @@ async def test_a_crash_between_the_line_and_its_mark_writes_no_second_line(
 @pytest.mark.parametrize("left", [1, 40, -1, -2])
 async def test_a_torn_line_is_mended(desk: Site, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     ids = await refund_some(desk, 2)
-    original = refund_log.line_of
+    original = refund_log.log_line
 
     async def dies(*_: object) -> None:
         raise Crash
@@ -87,7 +87,7 @@ async def test_a_torn_line_is_mended(desk: Site, monkeypatch: pytest.MonkeyPatch
     log_of(desk).write_bytes(first + second[:left])
     await write_refund_log(desk.context)
 
-    assert refund_log.line_of is original
+    assert refund_log.log_line is original
     assert lines_of(desk) == ids
 
 

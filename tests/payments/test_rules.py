@@ -61,7 +61,7 @@ def test_the_provider_is_given_what_the_asker_can_wait(limit: float, budget: flo
     ],
 )
 def test_a_known_payment_answers_its_request_again(known: PaymentState, answer: str) -> None:
-    said = rules.same_answer(known, request(payment_id=ID))
+    said = rules.answer_to_repeat(known, request(payment_id=ID))
 
     assert (said.code if isinstance(said, Refused) else said.status) == answer
 
@@ -85,10 +85,10 @@ def test_a_refund_by_hand_is_within_what_is_left(
 ) -> None:
     known = payment(status, captured=9000, refunding=refunding, refunded=refunded)
 
-    assert rules.may_refund(known, amount) == refusal
+    assert rules.refund_refusal(known, amount) == refusal
 
 
 def test_nothing_is_left_of_a_payment_that_does_not_stand() -> None:
-    assert rules.left_of(None) == 0
-    assert rules.left_of(payment("VOIDING", captured=9000)) == 0
-    assert rules.left_of(payment("PARTIALLY_REFUNDED", captured=9000, refunding=1000, refunded=2000)) == 6000
+    assert rules.refundable_amount(None) == 0
+    assert rules.refundable_amount(payment("VOIDING", captured=9000)) == 0
+    assert rules.refundable_amount(payment("PARTIALLY_REFUNDED", captured=9000, refunding=1000, refunded=2000)) == 6000

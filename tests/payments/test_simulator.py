@@ -13,11 +13,11 @@ from storage.database import Database
 from workers.payments.provider import (
     Approved,
     Declined,
-    GivenBack,
     NoCharge,
-    NotGivenBack,
+    NotRefunded,
     ProviderClient,
     ProviderFailed,
+    Refunded,
     Voided,
 )
 from workers.payments.simulator import Simulator
@@ -89,8 +89,8 @@ async def test_a_refund_key_gives_back_once_however_often_it_is_asked(simulator:
 
     answers = await asyncio.gather(*(simulator.refund(refund, charge, 4000) for _ in range(20)))
 
-    assert set(answers) == {GivenBack(4000)}
-    assert await simulator.look_up(refund) == GivenBack(4000)
+    assert set(answers) == {Refunded(4000)}
+    assert await simulator.look_up(refund) == Refunded(4000)
     assert await simulator.void(charge) == Voided(5000)
 
 
@@ -100,7 +100,7 @@ async def test_refunds_at_once_never_exceed_the_charge(simulator: Simulator) -> 
 
     answers = await asyncio.gather(*(simulator.refund(uuid4(), charge, 2000) for _ in range(10)))
 
-    assert sorted(map(str, answers)) == sorted(map(str, [GivenBack(2000)] * 4 + [NotGivenBack("nothing_left")] * 6))
+    assert sorted(map(str, answers)) == sorted(map(str, [Refunded(2000)] * 4 + [NotRefunded("nothing_left")] * 6))
 
 
 async def test_the_first_two_refunds_of_a_bad_token_fail(simulator: Simulator) -> None:
@@ -109,7 +109,7 @@ async def test_the_first_two_refunds_of_a_bad_token_fail(simulator: Simulator) -
 
     answers = [await simulator.refund(refund, charge, 9000) for _ in range(3)]
 
-    assert answers == [NotGivenBack("provider_failed"), NotGivenBack("provider_failed"), GivenBack(9000)]
+    assert answers == [NotRefunded("provider_failed"), NotRefunded("provider_failed"), Refunded(9000)]
 
 
 async def test_calls_in_flight_are_capped_and_waiting_counts(simulator: Simulator) -> None:

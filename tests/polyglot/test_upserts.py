@@ -196,14 +196,14 @@ async def test_replicas_that_write_the_same_rows_at_once_end_with_the_newest(ope
 async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: Open) -> None:
     """Or that batch would be missing in what is built anew."""
     batch, rebuilding = opened(), opened()
-    async with batch.change() as connection:
-        assert await batch.written_generations(connection) == [1]
+    async with batch.transaction() as connection:
+        assert await batch.lock_generations(connection) == [1]
         begins = asyncio.create_task(_begin(rebuilding))
         assert await asyncio.wait({begins}, timeout=0.5) == (set(), {begins})
 
     assert await begins == 2
-    async with batch.change() as connection:
-        assert await batch.written_generations(connection) == [1, 2]
+    async with batch.transaction() as connection:
+        assert await batch.lock_generations(connection) == [1, 2]
 
 
 async def until_done(change: Callable[[], Awaitable[None]]) -> None:

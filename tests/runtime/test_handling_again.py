@@ -306,7 +306,7 @@ class LateCommit:
                 async with transaction(database) as session:
                     yield session
                 return
-            connection = await database._take()
+            connection = await database._acquire()
             begun = connection.transaction()
             await begun.start()
             yield Session(connection)
@@ -348,7 +348,7 @@ async def test_a_commit_without_an_answer_takes_effect_once_whenever_it_lands(
         await commit.landed()
         return row
 
-    monkeypatch.setattr(Inbox, "look", look)
+    monkeypatch.setattr(Inbox, "find", look)
     id = uuid4()
 
     reply = await lab.ask(Do(), id=id, within=1.0, budget=0.8)

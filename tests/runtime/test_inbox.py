@@ -185,7 +185,7 @@ async def test_what_is_due_is_leased_to_one_of_ten_takers(inbox: Inbox, session:
     async def take() -> list[UUID]:
         taken = []
         async with database.session() as own:
-            while rows := await inbox.take_due(own, uuid4(), MINUTE, 4):
+            while rows := await inbox.lease_due(own, uuid4(), MINUTE, 4):
                 taken += [row["id"] for row in rows]
         return taken
 
@@ -200,7 +200,7 @@ async def test_what_is_not_due_or_over_is_left_alone(inbox: Inbox, session: Sess
     await kept(session, inbox, 2, -SECOND, state="done")
     await kept(session, inbox, 2, -SECOND, state="dead")
 
-    assert await inbox.take_due(session, uuid4(), MINUTE, 10) == []
+    assert await inbox.lease_due(session, uuid4(), MINUTE, 10) == []
 
 
 async def test_a_lease_that_ran_out_is_given_to_another_who_fences_off_the_first(
@@ -208,8 +208,8 @@ async def test_a_lease_that_ran_out_is_given_to_another_who_fences_off_the_first
 ) -> None:
     (id,) = await kept(session, inbox, 1, -SECOND, state="started")
     first, second = uuid4(), uuid4()
-    await inbox.take_due(session, first, -SECOND, 10)
-    (row,) = await inbox.take_due(session, second, MINUTE, 10)
+    await inbox.lease_due(session, first, -SECOND, 10)
+    (row,) = await inbox.lease_due(session, second, MINUTE, 10)
 
     assert (row["attempts"], row["owner"]) == (2, second)
     assert not await finish(session, inbox, claim(id, first), [told()])
@@ -220,7 +220,7 @@ async def test_what_has_been_due_longest_comes_first(inbox: Inbox, session: Sess
     late = await kept(session, inbox, 1, -SECOND)
     early = await kept(session, inbox, 1, -MINUTE)
 
-    rows = await inbox.take_due(session, uuid4(), MINUTE, 1)
+    rows = await inbox.lease_due(session, uuid4(), MINUTE, 1)
 
     assert {row["id"] for row in rows} == early != late
 
@@ -230,7 +230,7 @@ async def test_a_failure_is_kept_with_its_error_and_counts_until_it_succeeds(
 ) -> None:
     failing = claim(state="waiting", body="{}", answer=None, after=SECOND)
     for _ in range(3):
-        assert await inbox.later(session, failing, "a bug")
+        assert await inbox.save_failure(session, failing, "a bug")
 
     row = await lab.row(failing.id)
     assert (row["state"], row["error"], row["failures"]) == ("waiting", "a bug", 3)
@@ -243,8 +243,8 @@ async def test_a_failure_of_somebody_elses_message_changes_nothing(inbox: Inbox,
     over = claim()
     await finish(session, inbox, over)
 
-    assert not await inbox.later(session, claim(over.id, state="waiting", after=SECOND), "a bug")
-    assert not await inbox.later(session, claim(over.id, over.owner, "dead", after=SECOND), "a bug")
+    assert not await inbox.save_failure(session, claim(over.id, state="waiting", after=SECOND), "a bug")
+    assert not await inbox.save_failure(session, claim(over.id, over.owner, "dead", after=SECOND), "a bug")
 
 
 async def test_a_dead_letter_is_revived_or_buried_once(lab: Lab, inbox: Inbox, session: Session) -> None:
@@ -254,7 +254,7 @@ async def test_a_dead_letter_is_revived_or_buried_once(lab: Lab, inbox: Inbox, s
 
     assert await inbox.replay(session, first.id)
     assert not await inbox.replay(session, first.id)
-    assert [row["id"] for row in await inbox.take_due(session, uuid4(), MINUTE, 9)] == [first.id]
+    assert [row["id"] for row in await inbox.lease_due(session, uuid4(), MINUTE, 9)] == [first.id]
     assert await inbox.discard(session, second.id, "nobody needs it")
     assert not await inbox.discard(session, second.id, "again")
     row = await lab.row(second.id)
@@ -267,7 +267,7 @@ async def test_a_dead_letter_is_revived_or_buried_once(lab: Lab, inbox: Inbox, s
 async def posted(session: Session, inbox: Inbox, *texts: str) -> list[UUID]:
     rows = [told(text) for text in texts]
     for row in rows:
-        await inbox.post(session, row)
+        await inbox.add_message(session, row)
     return [row.id for row in rows]
 
 
@@ -302,7 +302,7 @@ async def test_what_fails_waits_longer_each_time_and_holds_up_no_other(
     (other,) = await posted(session, inbox, "other")
     assert [round(wait.total_seconds()) for wait in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     assert [row.id for row in await inbox.lease_unsent(session, timedelta(), SECOND, 10)] == [other]
-    await inbox.sent(session, [failing, other])
+    await inbox.delete_sent(session, [failing, other])
     assert await counts(lab) == (0, 0)
 
 
@@ -325,7 +325,7 @@ async def test_a_row_that_is_committed_late_is_found_behind_newer_ones(
                 inbox.lease_unsent(session, timedelta(), MINUTE, 10), inbox.lease_unsent(other, timedelta(), MINUTE, 10)
             )
         assert [row.id for rows in relays for row in rows] == late
-        await inbox.sent(session, late)
+        await inbox.delete_sent(session, late)
 
     assert [row.id for row in await inbox.lease_unsent(session, timedelta(), MINUTE, 10)] == [early]
 
@@ -342,7 +342,7 @@ async def test_answers_are_forgotten_and_what_is_not_done_is_kept(lab: Lab, inbo
     await session.connection.execute("update lab.inbox set received_at = now() - interval '15 days'")
     await finish(session, inbox, recent)
 
-    assert await inbox.forget(session, timedelta(days=14)) == 1
+    assert await inbox.delete_done(session, timedelta(days=14)) == 1
 
     left = await lab.rows("lab", "select id, state from lab.inbox")
     assert sorted(row["state"] for row in left) == ["dead", "done", "started", "waiting"]

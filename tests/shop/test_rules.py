@@ -13,7 +13,7 @@ from contracts.shop.order_status import NextAction
 from contracts.shop.orders import CancelledBy, Order
 from contracts.shop.states import OrderStatus
 from contracts.transfers import TransferPart
-from storage.shop.order_status import next_step
+from storage.shop.order_status import next_action
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation
 
@@ -98,7 +98,7 @@ def test_what_a_confirmation_leads_to(
     [("DEADLINE", "deadline_passed", ["revival"]), ("MEMBER", "wrong_state", []), ("STAFF", "wrong_state", [])],
 )
 def test_what_is_said_of_money_for_a_cancelled_order(cancelled_by: str, code: str, allowed: list[str]) -> None:
-    refusal = rules.too_late(order("ORDER_CANCELLED", cancelled_by=CancelledBy(cancelled_by), reason="so"))
+    refusal = rules.late_transfer_refusal(order("ORDER_CANCELLED", cancelled_by=CancelledBy(cancelled_by), reason="so"))
 
     assert (refusal.code, refusal.details["allowed_actions"], refusal.details["reason"]) == (code, allowed, "so")
 
@@ -113,7 +113,7 @@ def test_what_is_said_of_money_for_a_cancelled_order(cancelled_by: str, code: st
     ],
 )
 def test_what_is_said_of_a_round_that_somebody_else_settled(status: str, code: str | None) -> None:
-    found = rules.settled(order(status))
+    found = rules.settled_answer(order(status))
 
     assert (found.code if isinstance(found, Refused) else None) == code
 
@@ -145,4 +145,4 @@ def test_the_reminder_comes_at_three_quarters(hours: float, expected: float) -> 
 def test_what_comes_next(status: str, refund_owed: bool, action: NextAction | None, deadline: datetime | None) -> None:
     row = {"status": status, "refund_owed": refund_owed, "transfer_deadline": NOW, "receipt_deadline": LATER}
 
-    assert next_step(row) == (action, deadline)
+    assert next_action(row) == (action, deadline)

@@ -40,12 +40,12 @@ class Shelf:
             state, changed = await store.take(session, command)
         return state, changed is not None
 
-    async def give_back(self, product_id: UUID, order_id: UUID, round: int = 1) -> int:
+    async def return_stock(self, product_id: UUID, order_id: UUID, round: int = 1) -> int:
         command = ReturnStock(
             product_id=product_id, order_id=order_id, order_status=OrderStatus.PAYMENT_CANCELLED, round=round
         )
         async with self.database.transaction() as session:
-            return (await store.give_back(session, command))[0]
+            return (await store.return_stock(session, command))[0]
 
     async def restock(self, product_id: UUID, quantity: int) -> None:
         async with self.database.transaction() as session:

@@ -51,7 +51,7 @@ class Site:
     async def reserved(self) -> Reservation:
         """A reservation that has its ticket."""
         ticket_id, reservation_id = uuid4(), uuid4()
-        await self.run(reservations.copy_price, price_state(ticket_id))
+        await self.run(reservations.project_price, price_state(ticket_id))
         command = ReserveTicket(ticket_id=ticket_id, caller=customer())
         await self.run(reservations.begin, reservation_id, command)
         settled = await self.run(reservations.settle, reservation_id, ReservationStatus.RESERVED, None)
@@ -171,14 +171,14 @@ async def test_a_hold_is_unconfirmed_until_it_is_confirmed_or_over(desk: Site) -
 async def test_the_two_ends_of_a_cancellation_meet_once_whoever_is_last(desk: Site) -> None:
     made = [await desk.reserved() for _ in range(10)]
     for reservation in made:
-        assert await desk.run(reservations.undone, reservation.reservation_id, ticket_freed=True) is None
+        assert await desk.run(reservations.record_compensation, reservation.reservation_id, ticket_freed=True) is None
         await desk.run(reservations.cancel, reservation.reservation_id, "no time")
 
     for reservation in made:
         id = reservation.reservation_id
         outcomes = await asyncio.gather(
-            *(desk.run(reservations.undone, id, ticket_freed=True) for _ in range(5)),
-            *(desk.run(reservations.undone, id, price_restored=True) for _ in range(5)),
+            *(desk.run(reservations.record_compensation, id, ticket_freed=True) for _ in range(5)),
+            *(desk.run(reservations.record_compensation, id, price_restored=True) for _ in range(5)),
         )
         (cancelled,) = [outcome for outcome in outcomes if outcome is not None]
         assert (cancelled.status, cancelled.version) == (ReservationStatus.CANCELLED, 4)
@@ -186,7 +186,7 @@ async def test_the_two_ends_of_a_cancellation_meet_once_whoever_is_last(desk: Si
 
 async def test_of_an_answer_and_a_timeout_at_once_one_decides(desk: Site) -> None:
     ticket_id, id = uuid4(), uuid4()
-    await desk.run(reservations.copy_price, price_state(ticket_id))
+    await desk.run(reservations.project_price, price_state(ticket_id))
     await desk.run(reservations.begin, id, ReserveTicket(ticket_id=ticket_id, caller=customer()))
 
     ends = [(ReservationStatus.RESERVED, None), (ReservationStatus.REJECTED, "ticket_unavailable")] * 5
@@ -198,20 +198,20 @@ async def test_of_an_answer_and_a_timeout_at_once_one_decides(desk: Site) -> Non
 
 async def test_a_holder_that_was_given_up_before_it_began_never_begins(desk: Site) -> None:
     ticket_id, id = uuid4(), uuid4()
-    await desk.run(reservations.copy_price, price_state(ticket_id))
-    assert await desk.run(reservations.stand_of, id) is None
+    await desk.run(reservations.project_price, price_state(ticket_id))
+    assert await desk.run(reservations.status_or_tombstone, id) is None
 
     begun = await desk.run(reservations.begin, id, ReserveTicket(ticket_id=ticket_id, caller=customer()))
 
     assert (begun.priced, begun.reservation) == (True, None)
-    assert await desk.run(reservations.stand_of, id) is None
+    assert await desk.run(reservations.status_or_tombstone, id) is None
 
 
 async def test_an_older_price_never_replaces_a_newer_one(desk: Site) -> None:
     ticket_id, id = uuid4(), uuid4()
 
     for version, base in ((1, 1000), (3, 3000), (2, 2000)):
-        await desk.run(reservations.copy_price, price_state(ticket_id, version, base))
+        await desk.run(reservations.project_price, price_state(ticket_id, version, base))
 
     begun = await desk.run(reservations.begin, id, ReserveTicket(ticket_id=ticket_id, caller=customer()))
     assert begun.reservation.price.base == 3000

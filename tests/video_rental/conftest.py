@@ -88,9 +88,9 @@ class Site:
 
     async def hear(self, video: VideoState) -> None:
         async with self.database.transaction() as session:
-            await store.copy_video(session, video)
+            await store.project_video(session, video)
 
-    async def hold(self, video_id: UUID, member_id: str = "", days: int = 1) -> store.Held:
+    async def hold(self, video_id: UUID, member_id: str = "", days: int = 1) -> store.HoldResult:
         card = Card(method="card", token="tok_visa", last4="4242", brand="visa")
         command = BookVideo(video_id=video_id, days=days, payment=card, caller=customer(member_id or None))
         async with self.database.transaction() as session:

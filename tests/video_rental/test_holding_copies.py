@@ -30,7 +30,7 @@ async def test_a_member_who_books_the_same_video_forty_times_at_once_holds_one_c
 
     outcomes = await asyncio.gather(*(desk.hold(video_id, "kim") for _ in range(AT_ONCE)), return_exceptions=True)
 
-    held = [outcome for outcome in outcomes if isinstance(outcome, store.Held)]
+    held = [outcome for outcome in outcomes if isinstance(outcome, store.HoldResult)]
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert sum(one.rental is not None for one in held) == 1
     assert all(one.active for one in held if one.rental is None)

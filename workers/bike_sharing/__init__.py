@@ -1,1 +1,1 @@
-"""Bike sharing."""
+"""Bike sharing: bikes, rides, billing, deposits and the ride history."""

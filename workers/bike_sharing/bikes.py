@@ -1,7 +1,11 @@
-"""Bike sharing: the fleet; check and take in one step, and never free a bike by time alone.
+"""Bike sharing: bikes, and which ride holds which bike.
 
-TakeBike -> BikeTaken, and after a while AskHolder -> SettleHold (rides) -> ConfirmHold | ReleaseBike
-ReleaseBike -> BikeReleased, HoldReleased
+TakeBike checks and takes a bike in one step. A hold never expires: bikes asks rides for the status of the ride instead.
+
+RegisterBike -> BikeRegistered
+ChangeBike   -> BikeChanged
+TakeBike     -> BikeTaken -> AskHolder (a timer) -> SettleHold (rides) -> ConfirmHold | ReleaseBike
+ReleaseBike  -> BikeReleased, HoldReleased    (HoldReleased alone when nothing was held)
 """
 
 from __future__ import annotations
@@ -37,18 +41,18 @@ from workers.runtime.worker import Worker
 
 worker = bikes = Worker("bike_sharing.bikes", sends=(SettleHold,))
 
-ASK_AT_MOST = 3600.0
-"""Seconds between two queries to a holder that does not answer."""
+LONGEST_CHECK_DELAY = 3600.0
+"""Seconds: the longest delay between two `SettleHold` for one hold."""
 
 
 def check_location(tx: Tx, location: str | None) -> None:
-    """Raises Refused (`invalid`) for a place that is none of the system's."""
-    known = tx.settings.bike_sharing_locations
-    if location is not None and known and location not in known:
+    """Raise Refused (`invalid`) for a location that is not configured; without configured locations all are valid."""
+    allowed = tx.settings.bike_sharing_locations
+    if location is not None and allowed and location not in allowed:
         raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
 
 
-# -- the fleet
+# -- bikes
 
 
 @bikes.handles(RegisterBike)
@@ -97,13 +101,13 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
     if not await store.hold(tx, command):
         raise Refused("hold_released")
     tx.publish(BikeTaken.of(taken))
-    tx.schedule(AskHolder(ride_id=command.ride_id), after=_patience(tx, 1))
+    tx.schedule(AskHolder(ride_id=command.ride_id), after=_next_check_delay(tx, 1))
     return taken
 
 
-def _patience(tx: Tx, attempt: int) -> timedelta:
+def _next_check_delay(tx: Tx, attempt: int) -> timedelta:
     first = tx.settings.bike_sharing_ask_holder_seconds
-    return timedelta(seconds=min(max(first, ASK_AT_MOST), first * 2 ** min(attempt - 1, 30)))
+    return timedelta(seconds=min(max(first, LONGEST_CHECK_DELAY), first * 2 ** min(attempt - 1, 30)))
 
 
 @bikes.handles(ReleaseBike)
@@ -118,10 +122,12 @@ async def release_bike(command: ReleaseBike, tx: Tx) -> None:
 
 @bikes.handles(AskHolder)
 async def ask_holder(command: AskHolder, tx: Tx) -> None:
-    hold = await store.open_hold(tx, command.ride_id)
+    hold = await store.unconfirmed_hold(tx, command.ride_id)
     if hold is not None:
         tx.publish(SettleHold(**hold))
-        tx.schedule(command.model_copy(update={"times": command.times + 1}), after=_patience(tx, command.times + 1))
+        tx.schedule(
+            command.model_copy(update={"times": command.times + 1}), after=_next_check_delay(tx, command.times + 1)
+        )
 
 
 @bikes.handles(ConfirmHold)
@@ -129,7 +135,7 @@ async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
     await store.confirm(tx, command.ride_id)
 
 
-# -- looking
+# -- queries
 
 
 @bikes.handles(ShowBike)

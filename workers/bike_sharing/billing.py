@@ -1,7 +1,8 @@
 """Bike sharing: one bill for each ride, settled once.
 
-RideStarted  -> BillOpened
-a ride's end -> BillSettling, TakeFee -> FeeTaken -> BillClosed | BillOwed -> DebtPaid -> BillOwed | BillClosed
+RideStarted                                    -> BillOpened
+RideReturned, RideEndedByStaff, RideEndedAtCap -> BillSettling, TakeFee (deposits)
+FeeTaken, DebtPaid                             -> BillClosed | BillOwed
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ async def settle_bill(event: Any, tx: Tx) -> None:
     tx.publish(fee)
 
 
-for end in (RideReturned, RideEndedByStaff, RideEndedAtCap):
-    billing.handles(end)(settle_bill)
+for ride_event in (RideReturned, RideEndedByStaff, RideEndedAtCap):
+    billing.handles(ride_event)(settle_bill)
 
 
 async def note_fee(event: Any, tx: Tx) -> None:
@@ -63,8 +64,8 @@ async def note_fee(event: Any, tx: Tx) -> None:
         tx.publish(BillClosed.of(bill) if bill.status is BillStatus.CLOSED else BillOwed.of(bill))
 
 
-for news in (FeeTaken, DebtPaid):
-    billing.handles(news)(note_fee)
+for fee_event in (FeeTaken, DebtPaid):
+    billing.handles(fee_event)(note_fee)
 
 
 @billing.handles(ShowBill)

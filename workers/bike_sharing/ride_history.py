@@ -1,4 +1,4 @@
-"""Bike sharing: ride history answers while bikes, rides, billing and deposits are all down."""
+"""Bike sharing: the ride history, a view that answers even when bikes, rides, billing and deposits are down."""
 
 from __future__ import annotations
 

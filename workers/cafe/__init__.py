@@ -1,1 +1,1 @@
-"""Café."""
+"""Café: the menu, orders and the report."""

@@ -36,12 +36,12 @@ async def register_menu_item(command: RegisterMenuItem, tx: Tx) -> MenuItem:
 async def change_menu_item(command: ChangeMenuItem, tx: Tx) -> MenuItem:
     item = await store.change(tx, command)
     if item is None:
-        raise await _why_not(command, tx)
+        raise await _change_refusal(command, tx)
     tx.publish(MenuItemChanged.of(item))
     return item
 
 
-async def _why_not(command: ChangeMenuItem, tx: Tx) -> Refused:
+async def _change_refusal(command: ChangeMenuItem, tx: Tx) -> Refused:
     item = await store.find(tx, command.menu_item_id)
     return RetryableNotFound() if item is None else Refused("stale_version", version=item.version)
 
@@ -63,7 +63,7 @@ async def list_menu(query: ListMenu, session: Session) -> Page[MenuItem]:
 
 @menu.handles(QuotePrice)
 async def quote_price(query: QuotePrice, session: Session) -> MenuItem:
-    """Nobody knows an item before the menu does: what is not here is not on its way either."""
+    """Refuse an unknown item without a retry: the menu is the source of items, so none can arrive later."""
     item = await store.find(session, query.menu_item_id)
     if item is None:
         raise Refused("not_found")

@@ -1,4 +1,4 @@
-"""Café: the report answers while menu and orders are both down."""
+"""Café: the report, a view that answers even when menu and orders are down."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ worker = report = View(
 
 
 def midnight(now: datetime) -> datetime:
-    """When the day of `now` began in Seoul."""
+    """The start of the day of `now` in Seoul."""
     return datetime.combine(now.astimezone(SEOUL).date(), time(), SEOUL)
 
 

@@ -1,15 +1,16 @@
-"""The journal: what was said, what was done about it, and what nobody could handle.
+"""The journal: the log of all events, of handled messages and of dead letters, and the status of the system.
 
-yeyak.journal (stream) -> events            every event with its body, in batches, by one reader at a time
-RecordHandled          -> handled           what the runtimes handled and asked, and how they stand, best effort
-FileDeadLetter         -> dead letters      a context gave a message up
-yeyak.dead             -> dead letters      nobody could read it, or it crashed whoever tried
-ResolveDeadLetter      -> TakeUpDeadLetter  (its context has it)
-                       -> the message again (its queue had it)
-TellStory, ShowTown, ReadEvents, FindMark, ListDeadLetters, ShowDeadLetter look.
+yeyak.journal (stream) -> events            each event with its body, in batches, by one reader at a time
+RecordHandled          -> handled           reports of the runtimes: handled messages, requests, process status
+FileDeadLetter         -> dead_letters      a context has failed to handle a message in all its attempts
+yeyak.dead (queue)     -> dead_letters      the broker or a consumer rejected a message: unreadable, or a crash loop
+ResolveDeadLetter      -> TakeUpDeadLetter  (the message is in the inbox of its context)
+                       -> the message itself, again (it came from a queue)
+RecordAudit            -> audits            the report of an audit
+TellStory, ShowTown, ReadEvents, FindMark, ListDeadLetters and ShowDeadLetter are queries.
 """
 
-from workers.journal import dead_letters, events, status, stories  # noqa: F401 - they declare the handlers
-from workers.journal.declared import journal as worker
+from workers.journal import dead_letters, events, status, stories  # noqa: F401 - they register the handlers
+from workers.journal.base import journal as worker
 
 __all__ = ["worker"]

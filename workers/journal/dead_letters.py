@@ -1,4 +1,4 @@
-"""Dead letters: filed once with their reason, read by a person, handled again or given up."""
+"""Dead letters: stored once with their reason, shown to operators, replayed or discarded."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from contracts.journal import (
 from storage import journal as store
 from storage.database import Row, Session
 from storage.inbox import OutboxMessage
-from storage.journal import Dead
-from workers.journal.declared import journal
-from workers.journal.feed import Ended, listen
-from workers.journal.masking import mask_cards, readable
+from storage.journal import NewDeadLetter
+from workers.journal.base import journal
+from workers.journal.batch_consumer import ConsumerClosed, consume_batches
+from workers.journal.masking import mask_cards, printable
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.observability import metrics
@@ -35,59 +35,59 @@ from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
-AT_ONCE = 100
+BATCH_SIZE = 100
 BODY_LIMIT, TEXT_LIMIT = 65_536, 4_000
 REASONS = {
-    "delivery_limit": "delivered too often: whoever took it up crashed, or gave it back",
-    "rejected": "rejected by its reader",
-    "expired": "nobody read it in time",
+    "delivery_limit": "delivered too often: each consumer crashed or requeued it",
+    "rejected": "rejected by its consumer",
+    "expired": "expired before a consumer received it",
     "maxlen": "its queue was full",
 }
-"""What the broker's own reasons mean."""
+"""Texts for the broker's own reasons (header `x-first-death-reason`)."""
 
 
-# -- filing
+# -- storing
 
 
 @journal.handles(FileDeadLetter)
 async def file_dead_letter(command: FileDeadLetter, tx: Tx) -> None:
-    await store.file(tx, [given_up(command, death=str(tx.id))])
+    await store.file_dead_letters(tx, [from_context(command, death=str(tx.id))])
 
 
 @journal.every(1)
 async def read_dead_queue(context: WorkerRuntime) -> None:
-    """File what the broker or a runtime put into the queue of the dead; acknowledged once it is kept."""
+    """Store the messages of the dead-letter queue; each is acknowledged once it is stored."""
     url = context.settings.amqp_url.get_secret_value()
     try:
-        async with listen(url, "journal: reads dead letters", DEAD_QUEUE, prefetch=AT_ONCE) as feed:
+        async with consume_batches(url, "journal: reads dead letters", DEAD_QUEUE, prefetch=BATCH_SIZE) as consumer:
             while True:
-                messages = await feed.batch(AT_ONCE)
-                await _file(context, [died(message) for message in messages])
-                await feed.ack(messages[-1])
-    except Ended as end:
-        log.warning("the queue of the dead is away", context=context.name, reason=str(end))
+                messages = await consumer.batch(BATCH_SIZE)
+                await _store(context, [from_queue(message) for message in messages])
+                await consumer.ack(messages[-1])
+    except ConsumerClosed as error:
+        log.warning("dead_letter_queue_unavailable", context=context.name, reason=str(error))
 
 
-async def _file(context: WorkerRuntime, letters: list[Dead]) -> None:
+async def _store(context: WorkerRuntime, dead_letters: list[NewDeadLetter]) -> None:
     async with context.database.transaction() as session:
-        await store.file(session, letters)
-    for letter in letters:
-        log.error("a dead letter", source=letter.source, queue=letter.queue, error=letter.error)
+        await store.file_dead_letters(session, dead_letters)
+    for dead_letter in dead_letters:
+        log.error("message_dead_lettered", source=dead_letter.source, queue=dead_letter.queue, error=dead_letter.error)
 
 
 @journal.gauge
-async def count(session: Session) -> None:
-    """Of all contexts, because a message that nobody can read is filed here and nowhere else."""
-    letters = await store.count_dead_letters(session)
+async def count_dead_letters(session: Session) -> None:
+    """Set the gauge of open dead letters of all contexts: unreadable messages are stored in the journal only."""
+    counts = await store.count_dead_letters(session)
     metrics.DEAD_LETTERS.clear()
-    for owner, number in letters.items():
+    for owner, number in counts.items():
         metrics.DEAD_LETTERS.labels(owner).set(number)
 
 
-def given_up(command: FileDeadLetter, death: str) -> Dead:
-    """The dead letter of a context that has the message in its inbox."""
-    body, whole = _kept(command.body)
-    return Dead(
+def from_context(command: FileDeadLetter, death: str) -> NewDeadLetter:
+    """The dead letter of a message that lies in the inbox of its context."""
+    body, whole = _stored_body(command.body)
+    return NewDeadLetter(
         dead_letter_id=uuid5(NAMESPACE_OID, f"dead letter {command.context} {command.message_id}"),
         source="retries",
         context=command.context,
@@ -106,16 +106,16 @@ def given_up(command: FileDeadLetter, death: str) -> Dead:
     )
 
 
-def died(message: AbstractIncomingMessage) -> Dead:
-    """The dead letter of a message that lies in the queue of the dead."""
+def from_queue(message: AbstractIncomingMessage) -> NewDeadLetter:
+    """The dead letter of a message in the dead-letter queue."""
     headers: dict[str, Any] = dict(message.headers)
     queue = str(headers.get("x-queue") or headers.get("x-first-death-queue") or "") or None
     topic, _, context = (queue or "").rpartition("@")
     message_id = str(headers.get("x-message-id", message.message_id) or "")
     digest = sha256(message.body).hexdigest()
-    body, whole = _kept(readable(message.body))
-    shown = _text(json.dumps(headers, default=_plain, ensure_ascii=False, sort_keys=True))
-    return Dead(
+    body, whole = _stored_body(printable(message.body))
+    headers_text = _text(json.dumps(headers, default=_plain, ensure_ascii=False, sort_keys=True))
+    return NewDeadLetter(
         dead_letter_id=uuid5(NAMESPACE_OID, f"dead letter {queue} {message_id or digest}"),
         source="broker",
         context=context or "unknown",
@@ -124,14 +124,14 @@ def died(message: AbstractIncomingMessage) -> Dead:
         topic=_text(topic or message.type or message.routing_key or "") or None,
         body=body,
         whole=whole and body.encode() == message.body,
-        headers=shown,
+        headers=headers_text,
         error=_text(_reason(headers)),
         attempts=_count(headers.get("x-delivery-count")),
-        death=sha256(f"{digest} {shown} {message.timestamp}".encode()).hexdigest(),
+        death=sha256(f"{digest} {headers_text} {message.timestamp}".encode()).hexdigest(),
         story_id=_uuid(headers.get("story_id")),
         causation_id=_uuid(headers.get("causation_id")),
         actor=_text(str(headers.get("actor") or message.app_id or "unknown")),
-        again=bool(message.redelivered),
+        redelivered=bool(message.redelivered),
     )
 
 
@@ -139,11 +139,11 @@ def _reason(headers: dict[str, Any]) -> str:
     if reason := headers.get("x-reason"):
         return str(reason)
     reason = str(headers.get("x-first-death-reason") or "")
-    return REASONS.get(reason, reason) or "put into the queue of the dead by hand"
+    return REASONS.get(reason, reason) or "published to the dead-letter queue without a reason"
 
 
-def _kept(body: str) -> tuple[str, bool]:
-    """A body as it may be kept, and whether it is still whole."""
+def _stored_body(body: str) -> tuple[str, bool]:
+    """The body with card numbers masked, truncated to BODY_LIMIT bytes; and whether it is unchanged."""
     masked = mask_cards(body.replace("\x00", "\\x00"))
     cut = masked.encode()[:BODY_LIMIT].decode(errors="ignore")
     return cut, cut == body
@@ -154,7 +154,7 @@ def _text(value: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    return readable(bytes(value)) if isinstance(value, bytes | bytearray) else str(value)
+    return printable(bytes(value)) if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _count(value: Any) -> int:
@@ -168,18 +168,18 @@ def _uuid(value: Any) -> UUID | None:
         return None
 
 
-# -- looking
+# -- queries
 
 
 @journal.handles(ListDeadLetters)
 async def list_dead_letters(query: ListDeadLetters, session: Session) -> DeadLetters:
-    letters, cursor = await store.list_dead_letters(session, query)
-    return DeadLetters(items=letters, next_cursor=cursor)
+    items, cursor = await store.list_dead_letters(session, query)
+    return DeadLetters(items=items, next_cursor=cursor)
 
 
 @journal.handles(ShowDeadLetter)
 async def show_dead_letter(query: ShowDeadLetter, session: Session) -> DeadLetter:
-    row = await store.look(session, query.dead_letter_id)
+    row = await store.find_dead_letter(session, query.dead_letter_id)
     if row is None:
         raise RetryableNotFound(dead_letter_id=str(query.dead_letter_id))
     return store.dead_letter_of(row, await store.resolutions_of(session, query.dead_letter_id))
@@ -193,32 +193,32 @@ async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
     if command.caller.role != "operator":
         raise Refused("wrong_role")
     status = "REPLAYED" if command.action == "replay" else "DISCARDED"
-    row = await store.close(
+    row = await store.close_dead_letter(
         tx, tx.id, command.dead_letter_id, status, command.action, command.caller.member_id, command.reason
     )
     if row is None:
-        standing = await store.look(tx, command.dead_letter_id)
-        raise Refused("wrong_state", current_status=standing["status"]) if standing else Refused("not_found")
+        current = await store.find_dead_letter(tx, command.dead_letter_id)
+        raise Refused("wrong_state", current_status=current["status"]) if current else Refused("not_found")
     if row["source"] == "retries":
         take_up = take_up_dead_letter(row["context"])
         tx.publish(take_up(message_id=UUID(row["message_id"]), action=command.action, reason=command.reason))
     elif command.action == "replay":
-        await tx.inbox.post(tx, message_again(row))
+        await tx.inbox.add_message(tx, replayed_message(row))
     return store.dead_letter_of(row)
 
 
-def message_again(row: Row) -> OutboxMessage:
-    """The message of a dead letter as it was said first; raises Refused (`not_replayable`) with the reason."""
+def replayed_message(row: Row) -> OutboxMessage:
+    """The original message of a dead letter; raises Refused (`not_replayable`, with `reason`)."""
     message_id, topic = _uuid(row["message_id"]), row["topic"]
     message = CATALOGUE.get(topic)
     if message_id is None:
-        raise Refused("not_replayable", reason="the message has no id: its reader could not tell it from another")
+        raise Refused("not_replayable", reason="the message has no id: its consumer could not detect a duplicate")
     if message is None:
-        raise Refused("not_replayable", reason=f"nobody knows a message that is called {topic}")
+        raise Refused("not_replayable", reason=f"no message has the topic {topic}")
     if message.delivery() == "request":
-        raise Refused("not_replayable", reason="it was asked, and nobody waits for the answer any more")
+        raise Refused("not_replayable", reason="it was a request, and its requester no longer waits for the reply")
     if not row["whole"]:
-        raise Refused("not_replayable", reason="its body was too long, not UTF-8, or masked, and is not kept as it was")
+        raise Refused("not_replayable", reason="its body was truncated, escaped or masked: the original is not stored")
     try:
         read_body(message, row["body"].encode())
     except Unreadable as unreadable:

@@ -1,4 +1,4 @@
-"""Following the stream of events: read in batches, kept together with the place that was reached."""
+"""Store the stream of events: read in batches, each stored in one transaction with the position that it reaches."""
 
 from __future__ import annotations
 
@@ -17,119 +17,120 @@ from aio_pika.abc import AbstractIncomingMessage
 from contracts.journal import RecordHandled
 from storage import journal as store
 from storage.database import Session
-from storage.journal import Place, Said
-from workers.journal.declared import journal
-from workers.journal.feed import Ended, Feed, listen
-from workers.journal.masking import readable
+from storage.journal import StreamEvent, StreamPosition
+from workers.journal.base import journal
+from workers.journal.batch_consumer import BatchConsumer, ConsumerClosed, consume_batches
+from workers.journal.masking import printable
 from workers.runtime.messaging.topology import STREAM
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 LINGER_SECONDS = 0.1
-"""How long a batch is collected: ten transactions a second, however many events."""
+"""How long a batch is collected: at most ten transactions per second, independent of the event rate."""
 RESUME_SECONDS = 5.0
-THINGS_AT_MOST = 16
+MAX_ENTITY_IDS = 16
 LATEST_MS = 4_102_444_800_000
 """The year 2100."""
 
 
 @journal.every(1)
-async def follow(context: WorkerRuntime) -> None:
-    """Read the stream, unless another process does."""
+async def read_stream(context: WorkerRuntime) -> None:
+    """Read the stream, unless another process is reading it."""
     try:
-        async with context.database.session() as session, _locked(session) as alone:
-            if alone:
+        async with context.database.session() as session, _reader_lock(session) as is_locked:
+            if is_locked:
                 await _read(context, session)
-    except Ended as end:
-        log.warning("the stream of events is away", context=context.name, reason=str(end))
+    except ConsumerClosed as error:
+        log.warning("event_stream_unavailable", context=context.name, reason=str(error))
 
 
 @asynccontextmanager
-async def _locked(session: Session) -> AsyncIterator[bool]:
-    """The lock lives with the connection that also writes: whoever lost one has lost the other."""
-    alone = await store.lock_reader(session)
+async def _reader_lock(session: Session) -> AsyncIterator[bool]:
+    """Hold the reader's lock on the connection that also writes: a lost connection loses both."""
+    is_locked = await store.lock_reader(session)
     try:
-        yield alone
+        yield is_locked
     finally:
-        if alone:
+        if is_locked:
             await _unlock(session)
 
 
 async def _unlock(session: Session) -> None:
-    """Raises nothing: it runs when the reader is cancelled, too, and must not hide that."""
+    """Release the lock. Raises nothing: it also runs when the reader is cancelled, and must not replace that error."""
     try:
         await store.unlock_reader(session)
-    except Exception:  # without its connection the lock is free
+    except Exception:  # closing the connection releases the lock as well
         with suppress(Exception):
             session.connection.terminate()
 
 
 async def _read(context: WorkerRuntime, session: Session) -> None:
     async with session.connection.transaction():
-        await store.make_months(session, datetime.now(UTC).date())
-    place = await store.find_place(session, STREAM)
+        await store.create_partitions(session, datetime.now(UTC).date())
+    reached = await store.load_position(session, STREAM)
     while True:
-        async with _listen(context, place) as feed:
-            resumed = place if place.offset is None else await _resume(feed, session, place)
+        async with _consume(context, reached) as consumer:
+            resumed = reached if reached.offset is None else await _resume(consumer, session, reached)
             if resumed is not None:
-                await _keep_all(feed, session, resumed)
-        log.warning("the stream is not the one that was read before: reading all of it", last_offset=place.offset)
-        place = replace(place, offset=None)
+                await _append_all(consumer, session, resumed)
+        log.warning("event_stream_replaced", last_offset=reached.offset)
+        reached = replace(reached, offset=None)
 
 
-def _listen(context: WorkerRuntime, place: Place) -> AbstractAsyncContextManager[Feed]:
-    """From the last event that was kept, this one included: it shows whether the stream is still the same."""
+def _consume(context: WorkerRuntime, reached: StreamPosition) -> AbstractAsyncContextManager[BatchConsumer]:
+    """Consume from the last stored event, including it: it shows whether the stream is still the same."""
     url = context.settings.amqp_url.get_secret_value()
-    start: Any = "first" if place.offset is None else place.offset
-    return listen(url, "journal: reads events", STREAM, prefetch=2 * AT_ONCE, arguments={"x-stream-offset": start})
+    arguments: dict[str, Any] = {"x-stream-offset": "first" if reached.offset is None else reached.offset}
+    return consume_batches(url, "journal: reads events", STREAM, prefetch=2 * BATCH_SIZE, arguments=arguments)
 
 
-async def _resume(feed: Feed, session: Session, place: Place) -> Place | None:
-    """Keep what lies behind the last event that was kept; None when the stream does not hold that event.
+async def _resume(consumer: BatchConsumer, session: Session, reached: StreamPosition) -> StreamPosition | None:
+    """Store the first batch after the last stored event; None when this is another stream.
 
-    A stream that has forgotten it, by its age, is still the same; one that is shorter was made anew.
+    The stream is the same when it begins with the last stored event, or later (its retention has removed that event).
+    It is another one when it is shorter, or has another event at that offset.
     """
-    assert place.offset is not None
-    messages = await feed.batch(AT_ONCE, linger=LINGER_SECONDS, patience=RESUME_SECONDS)
+    assert reached.offset is not None
+    messages = await consumer.batch(BATCH_SIZE, linger=LINGER_SECONDS, timeout=RESUME_SECONDS)
     if not messages:
         return None
-    events = [said(message) for message in messages]
+    events = [event_of(message) for message in messages]
     first = events[0]
-    if first.offset < place.offset or (first.offset == place.offset and first.message_id != place.message_id):
+    if first.offset < reached.offset or (first.offset == reached.offset and first.message_id != reached.message_id):
         return None
-    if first.offset > place.offset + 1:
-        log.error("the stream has forgotten events that were never read", missing=first.offset - place.offset - 1)
-    place = await _keep(session, place, [event for event in events if event.offset > place.offset])
-    await feed.ack(messages[-1])
-    return place
+    if first.offset > reached.offset + 1:
+        log.error("event_stream_truncated", missing=first.offset - reached.offset - 1)
+    reached = await _append(session, reached, [event for event in events if event.offset > reached.offset])
+    await consumer.ack(messages[-1])
+    return reached
 
 
-async def _keep_all(feed: Feed, session: Session, place: Place) -> Never:
+async def _append_all(consumer: BatchConsumer, session: Session, reached: StreamPosition) -> Never:
     while True:
-        messages = await feed.batch(AT_ONCE, linger=LINGER_SECONDS)
-        place = await _keep(session, place, [said(message) for message in messages])
-        await feed.ack(messages[-1])
+        messages = await consumer.batch(BATCH_SIZE, linger=LINGER_SECONDS)
+        reached = await _append(session, reached, [event_of(message) for message in messages])
+        await consumer.ack(messages[-1])
 
 
-async def _keep(session: Session, place: Place, events: list[Said]) -> Place:
+async def _append(session: Session, reached: StreamPosition, events: list[StreamEvent]) -> StreamPosition:
     if not events:
-        return place
+        return reached
     async with session.connection.transaction():
-        moved = await store.keep_events(session, STREAM, place, events)
-    if moved is None:
-        raise Ended("another process reads the stream")
-    return moved
+        advanced = await store.append_events(session, STREAM, reached, events)
+    if advanced is None:
+        raise ConsumerClosed("another process reads the stream")
+    return advanced
 
 
-def said(message: AbstractIncomingMessage) -> Said:
-    """An event as it is kept; one whose properties cannot be read is kept all the same."""
+def event_of(message: AbstractIncomingMessage) -> StreamEvent:
+    """The event of a delivery; properties that are missing or malformed are replaced by defaults."""
     headers = message.headers
     offset = int(headers["x-stream-offset"])  # type: ignore[arg-type]
     topic = message.type or message.routing_key or ""
     message_id = _uuid(message.message_id) or uuid5(NAMESPACE_OID, f"{offset} {sha256(message.body).hexdigest()}")
-    return Said(
+    return StreamEvent(
         offset=offset,
         message_id=message_id,
         topic=topic,
@@ -137,21 +138,21 @@ def said(message: AbstractIncomingMessage) -> Said:
         story_id=_uuid(headers.get("story_id")) or message_id,
         causation_id=_uuid(headers.get("causation_id")),
         actor=str(headers.get("actor") or message.app_id or "unknown"),
-        at=_said_at(headers.get("at_ms"), message.timestamp),
-        body=readable(message.body),
-        things=things_in(message.body),
+        at=_published_at(headers.get("at_ms"), message.timestamp),
+        body=printable(message.body),
+        entity_ids=entity_ids_in(message.body),
     )
 
 
-def _said_at(at_ms: Any, stamp: datetime | None) -> datetime:
-    """When its sender said it; AMQP's own stamp has whole seconds."""
+def _published_at(at_ms: Any, stamp: datetime | None) -> datetime:
+    """The publication time from the `at_ms` header, else from AMQP's timestamp, which has whole seconds only."""
     if isinstance(at_ms, int) and 0 < at_ms < LATEST_MS:
         return datetime.fromtimestamp(at_ms / 1000, UTC)
     return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) if stamp else datetime.now(UTC)
 
 
-def things_in(body: bytes) -> list[UUID]:
-    """The ids at the top of an event's body, by which its story is found."""
+def entity_ids_in(body: bytes) -> list[UUID]:
+    """The ids in the top-level fields of an event's body, by which its story is found."""
     try:
         fields = json.loads(body)
     except ValueError:
@@ -159,7 +160,7 @@ def things_in(body: bytes) -> list[UUID]:
     if not isinstance(fields, dict):
         return []
     found = {_uuid(value) for value in fields.values() if isinstance(value, str) and len(value) == 36}
-    return sorted(id for id in found if id)[:THINGS_AT_MOST]
+    return sorted(id for id in found if id)[:MAX_ENTITY_IDS]
 
 
 def _uuid(value: Any) -> UUID | None:
@@ -170,16 +171,16 @@ def _uuid(value: Any) -> UUID | None:
 
 
 @journal.every(3600)
-async def keep_house(context: WorkerRuntime) -> None:
-    """Make the next months' partitions, and drop those that are too old."""
+async def maintain_partitions(context: WorkerRuntime) -> None:
+    """Create the partitions of the next months, and drop the expired ones."""
     async with context.database.transaction() as session:
-        await store.make_months(session, datetime.now(UTC).date())
-        dropped = await store.drop_months(session, timedelta(days=context.settings.keep_journal_days))
+        await store.create_partitions(session, datetime.now(UTC).date())
+        dropped = await store.drop_partitions(session, timedelta(days=context.settings.keep_journal_days))
     if dropped:
-        log.info("old months were dropped", partitions=dropped)
+        log.info("journal_partitions_dropped", partitions=dropped)
 
 
 @journal.every(60)
-async def forget_reports(context: WorkerRuntime) -> None:
+async def delete_reports(context: WorkerRuntime) -> None:
     async with context.database.session() as session:
-        await store.forget_reports(session, RecordHandled.topic)
+        await store.delete_reports(session, RecordHandled.topic)

@@ -1,4 +1,4 @@
-"""What a filed text must not hold: card numbers, and what PostgreSQL cannot keep."""
+"""Prepare texts for storage: mask card numbers, and escape what PostgreSQL cannot store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _UUID = re.compile(r"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 _DIGITS = re.compile(r"\d(?:[\d\s\-\u00ad\u2010-\u2015\u2212\ufe63\uff0d]*\d)?")
 
 
-def readable(body: bytes) -> str:
-    """A body as a text that can be kept: what is not UTF-8, and the zero byte, are shown escaped."""
+def printable(body: bytes) -> str:
+    """A body as text; bytes that are not UTF-8, and zero bytes, are escaped."""
     return body.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
 def mask_cards(text: str) -> str:
-    """The text with every digit of a run that holds a card number replaced; UUIDs stay."""
+    """The text with each digit masked in a run of digits that contains a card number; UUIDs are left alone."""
     if not holds_card_number(text):
         return text
     parts = _UUID.split(text)

@@ -1,4 +1,4 @@
-"""What was handled and asked, and the story of one thing out of everything that is known of it."""
+"""Reports of handled messages, stories (timelines of one entity) and the event feed for rebuilds."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from uuid import UUID
 
 from contracts.journal import (
     FindMark,
-    KeptEvents,
-    Marked,
+    MarkPosition,
     MarkSet,
     ReadEvents,
     Recorded,
     RecordHandled,
+    StoredEvents,
     Story,
     StoryEntry,
     TellStory,
 )
 from storage import journal as store
-from storage import journal_status as system
+from storage import journal_status
 from storage.database import Session
-from workers.journal.declared import journal
+from workers.journal.base import journal
 from workers.runtime.processing.tx import RetryableNotFound, Tx
 
-READ_AT_MOST = 5000
+MAX_EVENTS = 5000
 
 
 @journal.handles(RecordHandled)
 async def record_handled(command: RecordHandled, tx: Tx) -> Recorded:
     if command.standing is not None:
-        await system.stand(tx, command.standing)
-    return Recorded(entries=await store.record(tx, tx.envelope.body.decode()))
+        await journal_status.save_process_status(tx, command.standing)
+    return Recorded(entries=await store.record_handled(tx, tx.envelope.body.decode()))
 
 
 @journal.handles(TellStory)
@@ -38,40 +38,40 @@ async def tell_story(query: TellStory, session: Session) -> Story:
     story_ids = await store.find_stories(session, query.id)
     if not story_ids:
         raise RetryableNotFound(id=str(query.id))
-    return Story(story_ids=story_ids, entries=in_order(await store.story_entries(session, story_ids)))
+    return Story(story_ids=story_ids, entries=causal_order(await store.story_entries(session, story_ids)))
 
 
 @journal.handles(ReadEvents)
-async def read_events(query: ReadEvents, session: Session) -> KeptEvents:
-    limit = max(1, min(query.limit, READ_AT_MOST))
-    return KeptEvents.model_construct(events=await store.read_events(session, query.topics, query.after, limit))
+async def read_events(query: ReadEvents, session: Session) -> StoredEvents:
+    limit = max(1, min(query.limit, MAX_EVENTS))
+    return StoredEvents.model_construct(events=await store.read_events(session, query.topics, query.after, limit))
 
 
 @journal.handles(FindMark)
-async def find_mark(query: FindMark, session: Session) -> Marked:
-    return Marked(position=await store.find_mark(session, MarkSet.topic, query.mark_id))
+async def find_mark(query: FindMark, session: Session) -> MarkPosition:
+    return MarkPosition(position=await store.find_mark(session, MarkSet.topic, query.mark_id))
 
 
-def in_order(entries: list[StoryEntry]) -> list[StoryEntry]:
-    """By time, and nothing before what caused it, whatever the clocks say."""
-    begun: dict[UUID, datetime] = {}
+def causal_order(entries: list[StoryEntry]) -> list[StoryEntry]:
+    """Order entries by time, but never an entry before its cause, even if the clocks of two hosts differ."""
+    started: dict[UUID, datetime] = {}
     causes: dict[UUID, UUID] = {}
     for entry in entries:
         if entry.message_id is not None:
-            begun[entry.message_id] = min(entry.at, begun.get(entry.message_id, entry.at))
+            started[entry.message_id] = min(entry.at, started.get(entry.message_id, entry.at))
             if entry.causation_id is not None:
                 causes[entry.message_id] = entry.causation_id
 
-    def place(entry: StoryEntry) -> tuple[datetime, int, datetime]:
+    def sort_key(entry: StoryEntry) -> tuple[datetime, int, datetime]:
         at, depth, id = entry.at, 0, entry.message_id
         seen: set[UUID] = set()
         while id is not None and id not in seen:
             seen.add(id)
-            at = max(at, begun.get(id, _LONG_AGO))
+            at = max(at, started.get(id, _EARLIEST))
             depth, id = depth + 1, causes.get(id)
         return at, depth, entry.at
 
-    return sorted(entries, key=place)
+    return sorted(entries, key=sort_key)
 
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_EARLIEST = datetime.min.replace(tzinfo=UTC)

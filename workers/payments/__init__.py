@@ -1,11 +1,14 @@
-"""Payments: charge once, undo whatever became of it, give back what is left.
+"""Payments: charge a card, void a charge, refund, and track the bank transfers of the shop's orders.
 
-`charging` takes money and voids it, `refunding` gives it back, `refund_log` writes down what was given back, `looking`
-answers queries. `provider` is the port through which money moves, `simulator` the provider that comes with the house.
-`transfers` keeps the bank transfers of the shop's orders.
+charges     RequestPayment, VoidPayment: charge once, void on request or when the provider does not reply
+refunds     RefundRest, RefundPayment: refund, retried until the provider accepts
+refund_log  appends each completed refund to a file, exactly once
+transfers   AwaitTransfer, ConfirmTransfer, CancelTransfer: bank transfers of the shop's orders
+queries     read access to payments and refunds
+provider    the port to the payment provider, and the client that limits its calls; `simulator` implements the port
 """
 
-from workers.payments import charging, looking, refund_log, refunding, transfers
+from workers.payments import charges, queries, refund_log, refunds, transfers
 from workers.payments.base import worker
 
-__all__ = ["charging", "looking", "refund_log", "refunding", "transfers", "worker"]
+__all__ = ["charges", "queries", "refund_log", "refunds", "transfers", "worker"]

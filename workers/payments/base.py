@@ -1,4 +1,4 @@
-"""The worker, and the provider that it calls."""
+"""The payments worker, and the resource that opens its payment provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEDGER_CONNECTIONS = 12
 
 @payments.resource
 async def open_provider(settings: Settings) -> AsyncIterator[ProviderClient]:
-    """The built-in provider; a real one takes its place here."""
+    """Open the simulator; a real provider replaces it here."""
     calls = settings.payments_provider_calls
     database = Database(settings.provider_database, size=min(calls, LEDGER_CONNECTIONS))
     await database.start()

@@ -1,6 +1,6 @@
-"""The payment provider's port, and the client that holds each call to its limits.
+"""The port to the payment provider, and the client that limits the time and the number of its calls.
 
-Every call carries a key that makes it idempotent: the payment's id for a charge, the refund's id for a refund.
+Each call carries an idempotency key: the payment's id for a charge, the refund's id for a refund.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 
 class ProviderFailed(Exception):
-    """The provider said nothing that can be relied on."""
+    """The provider gave no usable reply: whether it acted is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +29,45 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """The charge is undone for good."""
+    """Nothing of the charge is captured any more."""
 
     amount: int
-    """All that was ever voided under this key; 0 when the charge had been declined."""
+    """The whole amount voided under this key, in won; 0 when the charge had been declined."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoCharge:
-    """Nothing is known under this key; a call in flight may still change that."""
+    """The provider has no charge under this key; a call in flight may still create one."""
 
 
 @dataclass(frozen=True, slots=True)
-class GivenBack:
+class Refunded:
     amount: int
 
 
 @dataclass(frozen=True, slots=True)
-class NotGivenBack:
-    """A refund that certainly did not happen, this time."""
+class NotRefunded:
+    """The provider certainly did not refund in this call."""
 
     reason: str
 
 
 class Provider(Protocol):
-    """What a payment provider must be able to do; any call may raise whatever its transport raises."""
+    """What a payment provider must implement; a call may raise any error of its transport."""
 
-    longest: float
-    """Seconds after the begin of a charge in which it may still be captured, whatever the client does."""
+    capture_window: float
+    """Seconds from the start of a charge in which it may still be captured, even if the client has gone."""
 
     async def charge(self, key: UUID, amount: int, token: str) -> Approved | Declined: ...
 
     async def void(self, key: UUID) -> Voided | NoCharge:
-        """Undo what is left of a charge, by whatever means the provider has."""
+        """Undo what remains of a charge, by cancellation or by refund."""
         ...
 
-    async def refund(self, key: UUID, charge_key: UUID, amount: int) -> GivenBack | NotGivenBack: ...
+    async def refund(self, key: UUID, charge_key: UUID, amount: int) -> Refunded | NotRefunded: ...
 
-    async def look_up(self, key: UUID) -> Approved | Declined | Voided | GivenBack | None:
-        """What became of a charge or of a refund; None when the provider knows nothing of it."""
+    async def look_up(self, key: UUID) -> Approved | Declined | Voided | Refunded | None:
+        """The state of a charge or of a refund; None when the provider has neither under this key."""
         ...
 
 
@@ -75,37 +75,37 @@ Answer = TypeVar("Answer")
 
 
 class ProviderClient:
-    """Calls a provider: each call with a time limit, not more than so many at once."""
+    """Calls a provider with a time limit of `limit` seconds per call, and with at most `calls` calls at once."""
 
     def __init__(self, provider: Provider, *, calls: int, limit: float) -> None:
         self._provider = provider
         self._slots = asyncio.Semaphore(calls)
         self.limit = limit
-        """Seconds that one call may take, waiting for a slot included."""
+        """Seconds that one call may take, including the wait for a free slot."""
 
     @property
-    def longest(self) -> float:
-        """Seconds after a payment was asked for in which a charge may still turn up."""
-        return self.limit + self._provider.longest
+    def capture_window(self) -> float:
+        """Seconds from the request of a payment in which a charge may still appear at the provider."""
+        return self.limit + self._provider.capture_window
 
     async def _within(self, seconds: float, call: Callable[[], Awaitable[Answer]]) -> Answer:
         async with asyncio.timeout(seconds), self._slots:
             return await call()
 
     async def charge(self, key: UUID, amount: int, token: str, *, deadline: float) -> Approved | Declined:
-        """Charge before `deadline` (monotonic seconds); raises TimeoutError, at once when it is over."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("too late to begin")
-        return await self._within(left, lambda: self._provider.charge(key, amount, token))
+        """Charge before `deadline` (monotonic seconds); raises TimeoutError, at once when the deadline has passed."""
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the deadline of the charge has passed")
+        return await self._within(remaining, lambda: self._provider.charge(key, amount, token))
 
     async def void(self, key: UUID) -> Voided | NoCharge:
         return await self._within(self.limit, lambda: self._provider.void(key))
 
-    async def refund(self, key: UUID, charge_key: UUID, amount: int, *, again: bool) -> GivenBack | NotGivenBack:
-        """Refund; one that was tried before is looked up first."""
+    async def refund(self, key: UUID, charge_key: UUID, amount: int, *, again: bool) -> Refunded | NotRefunded:
+        """Refund; with `again` (an earlier attempt may have succeeded) the refund is looked up first."""
         if again:
             known = await self._within(self.limit, lambda: self._provider.look_up(key))
-            if isinstance(known, GivenBack):
+            if isinstance(known, Refunded):
                 return known
         return await self._within(self.limit, lambda: self._provider.refund(key, charge_key, amount))

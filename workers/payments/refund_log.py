@@ -1,7 +1,8 @@
-"""The refund log: one JSON line for each refund that succeeded, exactly once.
+"""The refund log: a file with one JSON line for each completed refund, written exactly once.
 
-A line is appended and on disk before its refund is marked in the database. What a crash leaves between the two is
-found at the end of the file: nobody appends without having looked there, under the file's lock and the database's.
+A line is appended and flushed to disk before its refund is marked as logged in the database. A crash between the two
+leaves a line whose refund is not marked. Each write therefore first reads the end of the file, and appends only the
+lines that are missing; the file's lock and an advisory lock of the database admit one writer at a time.
 """
 
 from __future__ import annotations
@@ -20,37 +21,37 @@ from storage.database import Row
 from workers.payments.base import payments
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
-AT_ONCE = 200
+BATCH_SIZE = 200
 CHUNK = 64 * 1024
 
 
 class RefundLogFailed(Exception):
-    """The file of the refund log could not be written; its refunds wait for the next time."""
+    """The file of the refund log could not be written; its refunds are written in a later run."""
 
 
 @payments.every(0.5)
 async def write_refund_log(context: WorkerRuntime) -> None:
-    """Append what is through, unless another replica is at it."""
+    """Append a line for each completed refund that has none, unless another replica is writing."""
     async with context.database.session() as session:
         if not await store.any_unlogged(session):
             return
     with locked(context.settings.payments_refund_log) as file:
-        while file is not None and await _write_some(context, file) == AT_ONCE:
+        while file is not None and await _write_batch(context, file) == BATCH_SIZE:
             pass
 
 
-async def _write_some(context: WorkerRuntime, file: BinaryIO) -> int:
+async def _write_batch(context: WorkerRuntime, file: BinaryIO) -> int:
     async with context.database.transaction() as session:
         if not await store.lock_log(session):
             return 0
-        rows = await store.unlogged(session, AT_ONCE)
-        await _undisturbed(file, rows)
+        rows = await store.unlogged(session, BATCH_SIZE)
+        await _append_in_thread(file, rows)
         await store.mark_logged(session, [row["refund_id"] for row in rows])
     return len(rows)
 
 
-async def _undisturbed(file: BinaryIO, rows: Sequence[Row]) -> None:
-    """Write in a thread; a cancelled caller waits until the thread has done with the file."""
+async def _append_in_thread(file: BinaryIO, rows: Sequence[Row]) -> None:
+    """Write in a thread; a cancelled caller waits until the thread has finished with the file."""
     writing = asyncio.create_task(asyncio.to_thread(append_missing, file, rows))
     try:
         await asyncio.shield(writing)
@@ -61,13 +62,16 @@ async def _undisturbed(file: BinaryIO, rows: Sequence[Row]) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[BinaryIO | None]:
-    """The file, as its only writer; None while there is another. An `OSError` is not the database's: it is renamed."""
+    """Open the file with an exclusive lock; yields None when another process holds it.
+
+    Raises RefundLogFailed for an OSError, which the caller would otherwise take for a failure of the database.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
         file = path.open("a+b")
         if is_new:
-            _to_disk(path.parent)
+            _fsync_directory(path.parent)
     except OSError as error:
         raise RefundLogFailed(str(error)) from error
     with file:
@@ -79,7 +83,7 @@ def locked(path: Path) -> Iterator[BinaryIO | None]:
             yield file
 
 
-def _to_disk(folder: Path) -> None:
+def _fsync_directory(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -88,18 +92,18 @@ def _to_disk(folder: Path) -> None:
 
 
 def append_missing(file: BinaryIO, rows: Sequence[Row]) -> None:
-    """Append a line for each refund that has none yet among the last ones, and see them on disk."""
+    """Append a line for each refund that has none among the file's last lines, and flush them to disk."""
     try:
-        mend(file)
-        there = last_ids(file, AT_ONCE)
-        file.write(b"".join(line_of(row) for row in rows if str(row["refund_id"]) not in there))
+        repair_tail(file)
+        present = last_ids(file, BATCH_SIZE)
+        file.write(b"".join(log_line(row) for row in rows if str(row["refund_id"]) not in present))
         file.flush()
         os.fsync(file.fileno())
     except OSError as error:
         raise RefundLogFailed(str(error)) from error
 
 
-def line_of(row: Row) -> bytes:
+def log_line(row: Row) -> bytes:
     line = {
         "refund_id": str(row["refund_id"]),
         "payment_id": str(row["payment_id"]),
@@ -113,8 +117,11 @@ def line_of(row: Row) -> bytes:
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
-def mend(file: BinaryIO) -> None:
-    """End the file with a whole line: a torn one belongs to a refund that is not marked, and is written again."""
+def repair_tail(file: BinaryIO) -> None:
+    """Make the file end with a complete line.
+
+    A truncated last line is removed: its refund is not marked as logged, and is written again.
+    """
     end = file.seek(0, os.SEEK_END)
     torn = b""
     for block, begin in _backwards(file, end):
@@ -131,13 +138,13 @@ def mend(file: BinaryIO) -> None:
     file.flush()
 
 
-def last_ids(file: BinaryIO, most: int) -> set[str]:
-    """The refunds of the last `most` lines at least."""
+def last_ids(file: BinaryIO, lines: int) -> set[str]:
+    """Ids of the refunds in the last `lines` lines, and possibly in earlier ones."""
     end = file.seek(0, os.SEEK_END)
     text = b""
     for block, _ in _backwards(file, end):
         text = block + text
-        if text.count(b"\n") > most:
+        if text.count(b"\n") > lines:
             break
     return {id for line in text.splitlines() if (id := _id_in(line))}
 

@@ -1,4 +1,4 @@
-"""What payments decides without looking anything up."""
+"""Rules of payments, without I/O."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from contracts.base import Refused
 from contracts.payments import PaymentState, PaymentStatus, RequestPayment
 
 ANSWER_SECONDS = 0.1
-"""Kept back from a budget to note the outcome and to answer."""
+"""Part of the requester's time that is reserved for storing the outcome and replying."""
 
 REFUNDABLE = frozenset({PaymentStatus.APPROVED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED})
 
 
 def time_for_provider(limit: float, budget: float | None) -> float:
-    """Seconds that a charge may take, of an asker's `budget` (None: nobody waits); 0 or less: too late to begin."""
+    """Seconds that a charge may take, out of the requester's `budget` (None: nobody waits for the reply).
+
+    0 or less means that there is no time left for the charge.
+    """
     return limit if budget is None else min(limit, budget - ANSWER_SECONDS)
 
 
-def same_answer(known: PaymentState, command: RequestPayment) -> PaymentState | Refused:
-    """What a payment that is known already answers to its request."""
+def answer_to_repeat(known: PaymentState, command: RequestPayment) -> PaymentState | Refused:
+    """The answer to a request for a payment that exists already."""
     if known.status in (PaymentStatus.VOIDING, PaymentStatus.VOIDED):
         return Refused("voided", current_status=known.status)
     if (known.payer, known.amount) != (command.payer, command.amount):
@@ -29,18 +32,18 @@ def same_answer(known: PaymentState, command: RequestPayment) -> PaymentState | 
     return known
 
 
-def left_of(payment: PaymentState | None) -> int:
-    """What could still be given back, in won: 0 unless the payment stands."""
+def refundable_amount(payment: PaymentState | None) -> int:
+    """The amount that can still be refunded, in won; 0 for an unknown payment or one in another status."""
     if payment is None or payment.status not in REFUNDABLE:
         return 0
     return payment.captured - payment.refunding - payment.refunded
 
 
-def may_refund(payment: PaymentState, amount: int) -> Refused | None:
-    """Why a refund by hand cannot be: None when it can."""
+def refund_refusal(payment: PaymentState, amount: int) -> Refused | None:
+    """The refusal of a manual refund; None when it is allowed."""
     if payment.status not in REFUNDABLE:
         return Refused("wrong_state", current_status=payment.status)
-    left = left_of(payment)
-    if amount > left:
-        return Refused("refund_too_large", left=left, current_status=payment.status)
+    refundable = refundable_amount(payment)
+    if amount > refundable:
+        return Refused("refund_too_large", left=refundable, current_status=payment.status)
     return None

@@ -1,10 +1,10 @@
-"""Bank transfers, a small state machine that follows the orders of the shop.
+"""Bank transfers of the shop's orders: a state machine that the shop drives by command.
 
 AwaitTransfer   -> TransferAwaited     (AWAITING_TRANSFER)
 ConfirmTransfer -> TransferConfirmed   (TRANSFER_CONFIRMED)
-CancelTransfer  -> TransferCancelled   (TRANSFER_CANCELLED; `refund_owed` when the money had come)
+CancelTransfer  -> TransferCancelled   (TRANSFER_CANCELLED; `refund_owed` when the money had arrived)
 
-A command of an older version of the order changes nothing, and is answered by the event of what stands.
+A command with an older version of the order changes nothing, and publishes the event of the current state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from storage.database import Session
 from workers.payments.base import payments
 from workers.runtime.processing.tx import Tx
 
-TELLING: dict[TransferStatus, type[TransferEvent]] = {
+EVENT_OF_STATUS: dict[TransferStatus, type[TransferEvent]] = {
     TransferStatus.AWAITING_TRANSFER: TransferAwaited,
     TransferStatus.TRANSFER_CONFIRMED: TransferConfirmed,
     TransferStatus.TRANSFER_CANCELLED: TransferCancelled,
@@ -37,22 +37,22 @@ TELLING: dict[TransferStatus, type[TransferEvent]] = {
 
 @payments.handles(AwaitTransfer)
 async def await_transfer(command: AwaitTransfer, tx: Tx) -> None:
-    await _follow(command, TransferStatus.AWAITING_TRANSFER, tx)
+    await _apply(command, TransferStatus.AWAITING_TRANSFER, tx)
 
 
 @payments.handles(ConfirmTransfer)
 async def confirm_transfer(command: ConfirmTransfer, tx: Tx) -> None:
-    await _follow(command, TransferStatus.TRANSFER_CONFIRMED, tx)
+    await _apply(command, TransferStatus.TRANSFER_CONFIRMED, tx)
 
 
 @payments.handles(CancelTransfer)
 async def cancel_transfer(command: CancelTransfer, tx: Tx) -> None:
-    await _follow(command, TransferStatus.TRANSFER_CANCELLED, tx)
+    await _apply(command, TransferStatus.TRANSFER_CANCELLED, tx)
 
 
-async def _follow(command: TransferCommand, status: TransferStatus, tx: Tx) -> None:
-    transfer = await store.follow(tx, command, status)
-    tx.publish(TELLING[transfer.status].of(transfer))
+async def _apply(command: TransferCommand, status: TransferStatus, tx: Tx) -> None:
+    transfer = await store.apply_command(tx, command, status)
+    tx.publish(EVENT_OF_STATUS[transfer.status].of(transfer))
 
 
 @payments.handles(ListTransfers)

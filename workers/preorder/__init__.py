@@ -1,1 +1,1 @@
-"""Phone pre-order."""
+"""Phone pre-order: products, reservations, receipts and my reservations."""

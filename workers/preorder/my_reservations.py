@@ -1,4 +1,4 @@
-"""Phone pre-order: my reservations answers while products, reservations, receipts and payments are all down."""
+"""Phone pre-order: my reservations, a view that answers even when the writers and payments are down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phone pre-order: the models on offer.
+"""Phone pre-order: the phone models on offer.
 
 RegisterProduct -> ProductRegistered
 ChangeProduct   -> ProductChanged

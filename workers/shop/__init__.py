@@ -1,1 +1,1 @@
-"""Shop."""
+"""Shop: products, orders, deliveries and order status."""

@@ -1,4 +1,4 @@
-"""Shop: deliveries begin with the payment and end with the receipt.
+"""Shop: deliveries, one for each paid order.
 
 PaymentConfirmed -> DeliveryPrepared -> StartDelivery (a timer) -> DeliveryStarted
 OrderClosed      -> DeliveryCompleted

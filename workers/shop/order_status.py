@@ -1,4 +1,4 @@
-"""Shop: the one screen answers while products, orders, deliveries and payments are all down."""
+"""Shop: order status, a view that answers even when products, orders, deliveries and payments are down."""
 
 from __future__ import annotations
 

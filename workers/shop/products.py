@@ -1,10 +1,10 @@
-"""Shop: what is sold, and its stock.
+"""Shop: products and their stock.
 
 RegisterProduct -> ProductRegistered
 ChangeProduct   -> ProductChanged
 RestockProduct  -> ProductRestocked
 TakeStock       -> StockTaken      (the whole quantity, once for each order and round)
-ReturnStock     -> StockReturned   (also when there was nothing to return; the round is closed then)
+ReturnStock     -> StockReturned   (also if there was nothing to return; it closes the round)
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def take_stock(command: TakeStock, tx: Tx) -> StockTake | Refused:
 
 @products.handles(ReturnStock)
 async def return_stock(command: ReturnStock, tx: Tx) -> None:
-    quantity, product = await store.give_back(tx, command)
+    quantity, product = await store.return_stock(tx, command)
     if product is not None:
         tx.publish(StockReturned.of(product, **_of_order(command, command.order_status, quantity)))
 

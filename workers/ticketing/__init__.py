@@ -1,1 +1,1 @@
-"""Ticketing: tickets, prices, reservations, the board."""
+"""Ticketing: tickets, pricing, reservations and the board."""

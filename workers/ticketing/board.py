@@ -1,4 +1,4 @@
-"""Ticketing: the board answers while tickets, pricing and reservations are all down."""
+"""Ticketing: the board, a view that answers even when tickets, pricing and reservations are down."""
 
 from __future__ import annotations
 

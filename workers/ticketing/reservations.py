@@ -1,11 +1,12 @@
-"""Ticketing: reservations.
+"""Ticketing: reservations of tickets.
 
 ReserveTicket -> ReservationStarted -> TakeTicket -> TicketReserved, ConfirmHold
                                                   -> ReservationRejected               (expired, or not available)
-                                                  -> ReservationRejected, FreeTicket   (no answer in time)
+                                                  -> ReservationRejected, FreeTicket   (no reply in time)
 CancelReservation -> ReservationCancelling, FreeTicket, RestorePrice
 HoldReleased and PriceRestored -> ReservationCancelled
-SettleHold -> ConfirmHold (it stands) | FreeTicket (it does not, or was never heard of)
+SettleHold -> ConfirmHold   (the reservation is valid)
+           -> FreeTicket    (it has ended; for an unknown reservation a tombstone is written first)
 """
 
 from __future__ import annotations
@@ -45,20 +46,20 @@ from workers.runtime.worker import Worker
 worker = reservations = Worker("ticketing.reservations", sends=(ConfirmHold, FreeTicket, RestorePrice))
 
 PENDING_SECONDS = 1.0
-"""After which a hold is looked at again whose reservation still waits for its ticket."""
+"""Delay after which `SettleHold` is repeated for a reservation that is PENDING."""
 
 
-# -- what others tell
+# -- events of tickets and pricing
 
 
 @reservations.handles(TicketRegistered)
 async def note_ticket(event: TicketRegistered, tx: Tx) -> None:
-    await store.know_ticket(tx, event.ticket_id)
+    await store.note_ticket(tx, event.ticket_id)
 
 
 @reservations.handles(PriceAssigned)
 async def note_price(event: PriceAssigned, tx: Tx) -> None:
-    await store.copy_price(tx, event)
+    await store.project_price(tx, event)
 
 
 # -- reserving
@@ -66,18 +67,18 @@ async def note_price(event: PriceAssigned, tx: Tx) -> None:
 
 @reservations.handles(ReserveTicket, requests=TakeTicket)
 async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Request:
-    begun = await store.begin(tx, tx.id, command)
-    if begun.reservation is None:
-        raise _why_not(begun)
-    tx.publish(ReservationStarted.of(begun.reservation))
+    result = await store.begin(tx, tx.id, command)
+    if result.reservation is None:
+        raise _begin_refusal(result)
+    tx.publish(ReservationStarted.of(result.reservation))
     take = TakeTicket(ticket_id=command.ticket_id, reservation_id=tx.id)
     return tx.request(take, within=tx.settings.ticketing_take_ms / 1000)
 
 
-def _why_not(begun: store.Begun) -> Refused:
-    if begun.priced:
-        return Refused("ticket_not_available")  # the id was given up before it began
-    return RetryableNotFound("not_priced_yet" if begun.known else "not_found")
+def _begin_refusal(result: store.BeginResult) -> Refused:
+    if result.priced:
+        return Refused("ticket_not_available")  # a tombstone: `SettleHold` arrived before the reservation was started
+    return RetryableNotFound("not_priced_yet" if result.known else "not_found")
 
 
 @reserve_ticket.then
@@ -95,7 +96,7 @@ async def settle_reservation(
             to, reason = ReservationStatus.REJECTED, "ticket_unavailable"
     reservation = await store.settle(tx, tx.id, to, reason)
     if reservation is None:
-        return _as_it_is(await store.find(tx, tx.id))
+        return _current_answer(await store.find(tx, tx.id))
     held = {"ticket_id": reservation.ticket_id, "reservation_id": reservation.reservation_id}
     if to is ReservationStatus.RESERVED:
         tx.publish(TicketReserved.of(reservation))
@@ -104,23 +105,23 @@ async def settle_reservation(
         tx.publish(ReservationRejected.of(reservation))
         if reason == "ticket_unavailable":
             tx.publish(FreeTicket(**held))
-    return _as_it_is(reservation)
+    return _current_answer(reservation)
 
 
-def _as_it_is(reservation: Reservation | None) -> Reservation | Refused:
-    """The answer to a wish for a ticket, from the row that is there."""
+def _current_answer(reservation: Reservation | None) -> Reservation | Refused:
+    """The answer to the command, from the current row."""
     if reservation is None:
         return Refused("not_found")
     if reservation.status is ReservationStatus.REJECTED:
-        known = {"reservation_id": str(reservation.reservation_id), "current_status": reservation.status}
-        return Refused(reservation.reason or "ticket_not_available", **known)
+        details = {"reservation_id": str(reservation.reservation_id), "current_status": reservation.status}
+        return Refused(reservation.reason or "ticket_not_available", **details)
     return reservation
 
 
 @reservations.handles(SettleHold)
 async def settle_hold(command: SettleHold, tx: Tx) -> RunAgain | None:
     held = {"ticket_id": command.ticket_id, "reservation_id": command.reservation_id}
-    match await store.stand_of(tx, command.reservation_id):
+    match await store.status_or_tombstone(tx, command.reservation_id):
         case ReservationStatus.PENDING:
             return RunAgain(timedelta(seconds=PENDING_SECONDS))
         case ReservationStatus.RESERVED:
@@ -158,20 +159,20 @@ async def _locked(tx: Tx, reservation_id: UUID, caller: Caller) -> Reservation:
 
 @reservations.handles(HoldReleased)
 async def note_release(event: HoldReleased, tx: Tx) -> None:
-    _end(tx, await store.undone(tx, event.reservation_id, ticket_freed=True))
+    _publish_cancelled(tx, await store.record_compensation(tx, event.reservation_id, ticket_freed=True))
 
 
 @reservations.handles(PriceRestored)
 async def note_restored(event: PriceRestored, tx: Tx) -> None:
-    _end(tx, await store.undone(tx, event.reservation_id, price_restored=True))
+    _publish_cancelled(tx, await store.record_compensation(tx, event.reservation_id, price_restored=True))
 
 
-def _end(tx: Tx, cancelled: Reservation | None) -> None:
+def _publish_cancelled(tx: Tx, cancelled: Reservation | None) -> None:
     if cancelled is not None:
         tx.publish(ReservationCancelled.of(cancelled))
 
 
-# -- looking
+# -- queries
 
 
 @reservations.handles(ShowReservation)

@@ -1,10 +1,10 @@
-"""Ticketing: tickets, held by one reservation at a time until their end.
+"""Ticketing: tickets; each is held by at most one reservation, and expires at its end.
 
-RegisterTicket -> TicketRegistered -> ExpireTicket (at its end) -> TicketExpired
+RegisterTicket -> TicketRegistered -> ExpireTicket (a timer) -> TicketExpired
 ChangeTicket   -> TicketChanged
-TakeTicket     -> TicketTaken -> CheckHold (in a while, unless confirmed) -> SettleHold
+TakeTicket     -> TicketTaken -> CheckHold (a timer) -> SettleHold   (repeated until ConfirmHold or FreeTicket)
 FreeTicket     -> TicketFreed (if the reservation held it), HoldReleased (always)
-ConfirmHold    -> the hold is not asked about any more
+ConfirmHold    -> no more CheckHold
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ worker = tickets = Worker("ticketing.tickets", sends=(SettleHold,))
 SLOWEST_CHECK_SECONDS = 3600.0
 
 
-def no_times_of_a_ticket() -> Refused:
+def invalid_times() -> Refused:
     return Refused("invalid", errors=[{"field": "ends_at"}])
 
 
@@ -50,14 +50,14 @@ def public(ticket: TicketState) -> Ticket:
     return Ticket.model_validate(ticket.__dict__)
 
 
-# -- the stock
+# -- tickets
 
 
 @tickets.handles(RegisterTicket)
 async def register_ticket(command: RegisterTicket, tx: Tx) -> Ticket:
     ticket = await store.register(tx, tx.id, command)
     if ticket is None:
-        raise no_times_of_a_ticket()
+        raise invalid_times()
     tx.publish(TicketRegistered.of(ticket))
     tx.schedule(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
     return public(ticket)
@@ -74,7 +74,7 @@ async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
         raise Refused("wrong_state", current_status=status, allowed_actions=[])
     ticket = await store.change(tx, command)
     if ticket is None:
-        raise no_times_of_a_ticket()
+        raise invalid_times()
     tx.publish(TicketChanged.of(ticket))
     if ticket.ends_at != before.ends_at:
         tx.schedule(ExpireTicket(ticket_id=ticket.ticket_id), at=ticket.ends_at)
@@ -117,7 +117,7 @@ async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
 
 @tickets.handles(CheckHold)
 async def check_hold(command: CheckHold, tx: Tx) -> RunAgain | None:
-    """Time frees nothing: the holder is asked, again and again, what became of the reservation."""
+    """Ask reservations for the status of an unconfirmed hold, with growing delay: a hold never expires by itself."""
     if not await store.is_unconfirmed(tx, command.reservation_id):
         return None
     tx.publish(SettleHold(reservation_id=command.reservation_id, ticket_id=command.ticket_id))
@@ -132,7 +132,7 @@ async def free_ticket(command: FreeTicket, tx: Tx) -> None:
     tx.publish(HoldReleased(reservation_id=command.reservation_id, ticket_id=command.ticket_id, version=version))
 
 
-# -- looking
+# -- queries
 
 
 @tickets.handles(ShowTicket)

@@ -1,1 +1,1 @@
-"""Video rental."""
+"""Video rental: videos, rentals and My Page."""

@@ -1,4 +1,4 @@
-"""Video rental: My Page answers while videos, rentals and payments are all down."""
+"""Video rental: My Page, a view that answers even when videos, rentals and payments are down."""
 
 from __future__ import annotations
 

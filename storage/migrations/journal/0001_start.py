@@ -1,4 +1,4 @@
-"""Events and what was handled, by month; where the reader of the stream is; dead letters."""
+"""Events and handled messages, partitioned by month; the stream reader; dead letters."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""How the contexts stand, and a way to the last hour of what was said and handled."""
+"""Process status, and indexes by time for the last hour of events and handled messages."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What the audits of the last days found."""
+"""Audit reports."""
 
 from alembic import op
 

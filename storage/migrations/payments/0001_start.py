@@ -1,4 +1,4 @@
-"""Payments, refunds, and what was appended about them."""
+"""Payments, refunds, and entries of their changes."""
 
 from alembic import op
 

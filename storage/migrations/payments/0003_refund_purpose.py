@@ -1,4 +1,4 @@
-"""A refund says which context it is about."""
+"""A refund names the context that requested its payment."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Bike sharing: top up, take fees, pay debts; the balance is the sum of the ledger."""
+"""Bike sharing: deposit accounts with top-ups, fees and debts."""
 
 from workers.bike_sharing.deposits.handlers import worker
 

@@ -1,8 +1,8 @@
-"""Bike sharing: top up, take fees, pay debts; the balance is the sum of the ledger.
+"""Bike sharing: deposit accounts with top-ups, fees and debts. A balance is always the sum of its ledger entries.
 
 TopUpDeposit  -> RequestPayment -> AccountChanged, DebtPaid
-                                -> a top-up that is REJECTED                (declined)
-                                -> one that is CANCELLED, and VoidPayment   (no answer in time)
+                                -> the top-up is REJECTED                (declined)
+                                -> the top-up is CANCELLED, VoidPayment  (no reply in time)
 CreditDeposit -> AccountChanged, DebtPaid
 TakeFee       -> FeeTaken, AccountChanged
 """
@@ -19,8 +19,8 @@ from contracts.bike_sharing.deposits import (
     CreditDeposit,
     DebtPaid,
     Entry,
-    EntryKind,
     FeeTaken,
+    LedgerEntryKind,
     ListDeposits,
     ListEntries,
     ListTopUps,
@@ -49,7 +49,7 @@ from workers.runtime.worker import Worker
 worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment,))
 
 
-# -- money in
+# -- top-ups
 
 
 @deposits.handles(TopUpDeposit, requests=RequestPayment)
@@ -74,23 +74,23 @@ async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused |
             to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
     top_up = await store.settle(tx, tx.id, to, payment, reason)
     if top_up is None:
-        return _as_it_is(await store.top_up(tx, tx.id))
+        return _current_answer(await store.top_up(tx, tx.id))
     if to is TopUpStatus.COMPLETED:
-        return await _add(tx, top_up, EntryKind.TOP_UP)
+        return await _credit(tx, top_up, LedgerEntryKind.TOP_UP)
     if to is TopUpStatus.CANCELLED:
         tx.publish(VoidPayment(payment_id=tx.derive_id("payment")))
-    return _as_it_is(top_up)
+    return _current_answer(top_up)
 
 
-def _as_it_is(top_up: TopUp | None) -> TopUp | Refused:
-    """The answer to a top-up, from the row that is there."""
+def _current_answer(top_up: TopUp | None) -> TopUp | Refused:
+    """The answer to the command, from the current row."""
     if top_up is None:
         return Refused("not_found")
-    known = {"top_up_id": str(top_up.top_up_id), "current_status": top_up.status, "reason": top_up.reason}
+    details = {"top_up_id": str(top_up.top_up_id), "current_status": top_up.status, "reason": top_up.reason}
     if top_up.status is TopUpStatus.REJECTED:
-        return Refused("payment_declined", **known)
+        return Refused("payment_declined", **details)
     if top_up.status is TopUpStatus.CANCELLED:
-        return Refused("payment_unavailable", **known)
+        return Refused("payment_unavailable", **details)
     return top_up
 
 
@@ -99,22 +99,22 @@ async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
     await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
     top_up = await store.settle(tx, tx.id, TopUpStatus.COMPLETED, None, None)
     assert top_up is not None
-    return await _add(tx, top_up, EntryKind.CREDIT)
+    return await _credit(tx, top_up, LedgerEntryKind.CREDIT)
 
 
-async def _add(tx: Tx, top_up: TopUp, kind: EntryKind) -> TopUp:
-    """Put the money into the account: first it pays what is owed."""
+async def _credit(tx: Tx, top_up: TopUp, kind: LedgerEntryKind) -> TopUp:
+    """Credit a top-up to its account; debts are paid from it first."""
     account = await store.lock(tx, top_up.member_id)
-    parts = rules.paid_off(await store.debts(tx, account), top_up.amount)
-    lines = [store.Line(kind, top_up.amount, top_up_id=top_up.top_up_id, reason=top_up.reason)]
-    lines += [store.Line(EntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
+    parts = rules.debt_payments(await store.debts(tx, account), top_up.amount)
+    lines = [store.LedgerLine(kind, top_up.amount, top_up_id=top_up.top_up_id, reason=top_up.reason)]
+    lines += [store.LedgerLine(LedgerEntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
     for bill_id, part in parts:
         tx.publish(DebtPaid.of(await store.pay(tx, bill_id, part)))
-    account = await _posted(tx, account, lines, debt=-sum(part for _, part in parts))
+    account = await _post_lines(tx, account, lines, debt=-sum(part for _, part in parts))
     return await store.note_balance(tx, top_up.top_up_id, account)
 
 
-async def _posted(tx: Tx, account: AccountState, lines: list[store.Line], debt: int) -> AccountState:
+async def _post_lines(tx: Tx, account: AccountState, lines: list[store.LedgerLine], debt: int) -> AccountState:
     account = await store.post(tx, account, lines, debt)
     tx.publish(AccountChanged.of(account))
     return account
@@ -128,15 +128,15 @@ async def take_fee(command: TakeFee, tx: Tx) -> None:
     account = await store.lock(tx, command.member_id)
     fee = await store.fee_of(tx, command.bill_id)
     if fee is None:
-        paid = rules.taken(account.balance, command.amount)
+        paid = rules.fee_paid(account.balance, command.amount)
         if command.amount:
-            lines = [store.Line(EntryKind.FEE, -paid, command.bill_id)] if paid else []
-            account = await _posted(tx, account, lines, debt=command.amount - paid)
+            lines = [store.LedgerLine(LedgerEntryKind.FEE, -paid, command.bill_id)] if paid else []
+            account = await _post_lines(tx, account, lines, debt=command.amount - paid)
         fee = await store.take_fee(tx, account, command, paid)
     tx.publish(FeeTaken.of(fee))
 
 
-# -- payments' news
+# -- events of payments
 
 
 async def note_payment(event: Any, tx: Tx) -> None:
@@ -147,7 +147,7 @@ for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
     deposits.handles(payment_event, about=deposits.name)(note_payment)
 
 
-# -- looking
+# -- queries
 
 
 @deposits.handles(ShowDeposit)

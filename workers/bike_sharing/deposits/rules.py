@@ -1,4 +1,4 @@
-"""Rules of deposits that need no table."""
+"""Rules of deposits, without I/O."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 
-def taken(balance: int, fee: int) -> int:
-    """What a deposit pays of a fee; the rest is owed. In won."""
+def fee_paid(balance: int, fee: int) -> int:
+    """The part of a fee that a balance covers, in won; the rest becomes a debt."""
     return min(balance, fee)
 
 
-def paid_off(debts: Sequence[tuple[UUID, int]], amount: int) -> list[tuple[UUID, int]]:
-    """What an amount pays on each bill, the first in `debts` first, the last one in part; in won."""
+def debt_payments(debts: Sequence[tuple[UUID, int]], amount: int) -> list[tuple[UUID, int]]:
+    """(bill id, won) that `amount` pays on debts, in the order of `debts`; the last one may be paid in part."""
     parts = []
     for bill_id, owed in debts:
         part = min(owed, amount)

@@ -1,4 +1,4 @@
-"""Bike sharing: start a ride, end it, and know what it costs."""
+"""Bike sharing: rides and their fees."""
 
 from workers.bike_sharing.rides.handlers import worker
 

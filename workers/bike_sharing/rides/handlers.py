@@ -1,11 +1,13 @@
-"""Bike sharing: start a ride, end it, and know what it costs.
+"""Bike sharing: rides and their fees.
 
-StartRide -> RideRequested -> TakeBike -> RideStarted
-                                       -> RideNotStarted                (the bike is broken, or another's)
-                                       -> RideNotStarted, ReleaseBike   (no answer in time)
-ReturnBike -> RideReturned, ReleaseBike;  EndRide -> RideEndedByStaff, ReleaseBike
+StartRide  -> RideRequested -> TakeBike -> RideStarted
+                                        -> RideNotStarted                (the bike is broken or taken)
+                                        -> RideNotStarted, ReleaseBike   (no reply in time)
+ReturnBike -> RideReturned, ReleaseBike
+EndRide    -> RideEndedByStaff, ReleaseBike
 EndAtCap   -> RideEndedAtCap, ReleaseBike
-SettleHold -> ConfirmHold | ReleaseBike
+SettleHold -> ConfirmHold               (the ride is in progress)
+           -> ReleaseBike               (it has ended; an unknown ride is written as NOT_STARTED first)
 """
 
 from __future__ import annotations
@@ -46,17 +48,17 @@ from workers.runtime.worker import Worker
 worker = rides = Worker("bike_sharing.rides", sends=(ConfirmHold, ReleaseBike))
 
 ACTIONS = {RideStatus.RIDING: ["return", "end"]}
-ENDINGS: dict[RideStatus, type[RideEvent]] = {
+END_EVENTS: dict[RideStatus, type[RideEvent]] = {
     RideStatus.RETURNED: RideReturned,
     RideStatus.ENDED_BY_STAFF: RideEndedByStaff,
     RideStatus.ENDED_AT_CAP: RideEndedAtCap,
 }
-NO_BIKE = {"bike_broken", "bike_not_available", "not_found"}
-"""What bikes says when the ride certainly holds nothing."""
+NO_HOLD_CODES = {"bike_broken", "bike_not_available", "not_found"}
+"""Refusals of `TakeBike` after which the ride certainly holds no bike."""
 
 
-class NotPaidYet(RetryableNotFound):
-    """A refusal for want of money, once half a second has passed: a top-up may still be on its way here."""
+class RetryableDepositRefusal(RetryableNotFound):
+    """Not enough deposit; the step is retried for half a second, since the event of a top-up may not have arrived."""
 
     def __init__(self, code: str, **details: int) -> None:
         Refused.__init__(self, code, **details)
@@ -66,12 +68,12 @@ def wrong_state(ride: RideState) -> Refused:
     return Refused("wrong_state", current_status=ride.status, allowed_actions=ACTIONS.get(ride.status, []))
 
 
-def plan_of(tx: Tx) -> FeePlan:
-    """What riding costs now."""
+def fee_plan(tx: Tx) -> FeePlan:
+    """The current prices."""
     return FeePlan(per_minute=tx.settings.bike_sharing_fee_per_minute, at_most=tx.settings.bike_sharing_fee_at_most)
 
 
-# -- the others' news
+# -- events of bikes and deposits
 
 
 @rides.handles(BikeRegistered)
@@ -100,18 +102,18 @@ async def start_ride(command: StartRide, tx: Tx) -> Request | RideState | Refuse
     if eligibility["riding"]:
         raise Refused("ride_open")
     if eligibility["debt"] > 0:
-        raise NotPaidYet("debt_owed", debt=eligibility["debt"])
+        raise RetryableDepositRefusal("debt_owed", debt=eligibility["debt"])
     if eligibility["balance"] < tx.settings.bike_sharing_minimum_deposit:
         least = tx.settings.bike_sharing_minimum_deposit
-        raise NotPaidYet("deposit_too_low", balance=eligibility["balance"], minimum=least)
+        raise RetryableDepositRefusal("deposit_too_low", balance=eligibility["balance"], minimum=least)
     try:
-        ride = await store.request(tx, tx.id, command, plan_of(tx))
+        ride = await store.request(tx, tx.id, command, fee_plan(tx))
     except asyncpg.UniqueViolationError as error:
         if store.is_second_ride(error):
             raise Refused("ride_open") from None
         raise
     if ride is None:
-        return _as_it_is(await store.find(tx, tx.id))
+        return _current_answer(await store.find(tx, tx.id))
     tx.publish(RideRequested.of(ride))
     take = TakeBike(bike_id=ride.bike_id, ride_id=ride.ride_id, member_id=ride.member_id)
     return tx.request(take, within=tx.settings.bike_sharing_take_ms / 1000)
@@ -124,24 +126,24 @@ async def settle_start(command: StartRide, outcome: BikeState | Refused | NoRepl
         if ride is not None:
             tx.publish(RideStarted.of(ride))
             tx.schedule(EndAtCap(ride_id=ride.ride_id), after=tx.settings.longest_ride)
-        return _as_it_is(ride or await store.find(tx, tx.id))
-    refused = isinstance(outcome, Refused) and outcome.code in NO_BIKE
+        return _current_answer(ride or await store.find(tx, tx.id))
+    refused = isinstance(outcome, Refused) and outcome.code in NO_HOLD_CODES
     reason = outcome.code if isinstance(outcome, Refused) and refused else "bike_unavailable"
-    ride = await store.give_up(tx, tx.id, reason)
+    ride = await store.mark_not_started(tx, tx.id, reason)
     if ride is not None:
         tx.publish(RideNotStarted.of(ride))
         if not refused:
             tx.publish(ReleaseBike(bike_id=ride.bike_id, ride_id=ride.ride_id))
-    return _as_it_is(ride or await store.find(tx, tx.id))
+    return _current_answer(ride or await store.find(tx, tx.id))
 
 
-def _as_it_is(ride: RideState | None) -> RideState | Refused:
-    """The answer to a start, from the row that is there."""
+def _current_answer(ride: RideState | None) -> RideState | Refused:
+    """The answer to the command, from the current row."""
     if ride is None:
         return Refused("not_found")
     if ride.status is RideStatus.NOT_STARTED:
-        known = {"ride_id": str(ride.ride_id), "current_status": ride.status, "reason": ride.reason}
-        return Refused(ride.reason or "bike_unavailable", **known)
+        details = {"ride_id": str(ride.ride_id), "current_status": ride.status, "reason": ride.reason}
+        return Refused(ride.reason or "bike_unavailable", **details)
     return ride
 
 
@@ -176,13 +178,13 @@ async def end_at_cap(command: EndAtCap, tx: Tx) -> None:
 
 
 def _check_location(tx: Tx, location: str | None) -> None:
-    known = tx.settings.bike_sharing_locations
-    if location is not None and known and location not in known:
+    allowed = tx.settings.bike_sharing_locations
+    if location is not None and allowed and location not in allowed:
         raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
 
 
 async def _locked(tx: Tx, ride_id: UUID, caller: Caller) -> tuple[RideState, datetime]:
-    """The caller's ride, held until the step ends, and the database's clock; raises Refused (`not_found`)."""
+    """The caller's ride, locked until the step ends, and the database's time; raises Refused (`not_found`)."""
     found = await store.lock(tx, ride_id)
     if found is None or not caller.may_see(found[0].member_id):
         raise Refused("not_found")
@@ -209,19 +211,19 @@ async def _end(
     )
     if ended is None:
         raise wrong_state(ride)
-    tx.publish(ENDINGS[to].of(ended))
+    tx.publish(END_EVENTS[to].of(ended))
     tx.publish(ReleaseBike(bike_id=ended.bike_id, ride_id=ended.ride_id, location=location))
     return ended
 
 
-# -- what bikes wants to know
+# -- holds
 
 
 @rides.handles(SettleHold)
 async def settle_hold(command: SettleHold, tx: Tx) -> None:
-    ruled_out = await store.rule_out(tx, command, plan_of(tx))
-    if ruled_out is not None:
-        tx.publish(RideNotStarted.of(ruled_out))
+    tombstone = await store.write_tombstone(tx, command, fee_plan(tx))
+    if tombstone is not None:
+        tx.publish(RideNotStarted.of(tombstone))
     found = await store.lock(tx, command.ride_id)
     assert found is not None
     match found[0].status:
@@ -233,7 +235,7 @@ async def settle_hold(command: SettleHold, tx: Tx) -> None:
             tx.publish(ReleaseBike(bike_id=command.bike_id, ride_id=command.ride_id, location=found[0].location))
 
 
-# -- looking
+# -- queries
 
 
 @rides.handles(ShowRide)

@@ -1,4 +1,4 @@
-"""Rules of riding that need no table."""
+"""Rules of riding, without I/O."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MINUTE = timedelta(minutes=1)
 
 
 def minutes(started_at: datetime, ended_at: datetime) -> int:
-    """The minutes begun; 0 for a ride that ended before it started."""
+    """The number of started minutes; 0 for a ride that ended before it started."""
     return max(0, -(-(ended_at - started_at) // MINUTE))
 
 
 def fee(plan: FeePlan, minutes: int) -> int:
-    """So much for each minute begun, at most so much; in won."""
+    """The fee in won: `plan.per_minute` for each started minute, `plan.at_most` in total."""
     return min(plan.per_minute * minutes, plan.at_most)

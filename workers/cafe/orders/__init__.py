@@ -1,4 +1,4 @@
-"""Café: ask the price, order, accept, hand over."""
+"""Café: orders that are placed before pickup."""
 
 from workers.cafe.orders.handlers import worker
 

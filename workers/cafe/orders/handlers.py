@@ -1,9 +1,11 @@
-"""Café: ask the price, order, accept, hand over.
+"""Café: orders that are placed before pickup.
 
-PlaceOrder -> QuotePrice -> OrderPlaced    (nothing is written before the menu has answered)
-AcceptOrder -> OrderAccepted -> MarkOrderReady -> OrderMarkedReady -> CollectOrder -> OrderCollected
-RejectOrder -> OrderRejected
-CancelOrder -> OrderCancelled
+PlaceOrder     -> QuotePrice (menu) -> OrderPlaced    (nothing is written before the menu has replied)
+AcceptOrder    -> OrderAccepted
+MarkOrderReady -> OrderMarkedReady
+CollectOrder   -> OrderCollected
+RejectOrder    -> OrderRejected
+CancelOrder    -> OrderCancelled
 """
 
 from __future__ import annotations
@@ -40,17 +42,17 @@ from workers.runtime.worker import Worker
 worker = orders = Worker("cafe.orders")
 
 
-# -- the menu's news
+# -- events of the menu
 
 
 @orders.handles(MenuItemRegistered)
 async def note_registered(event: MenuItemRegistered, tx: Tx) -> None:
-    await store.copy_item(tx, event)
+    await store.project_item(tx, event)
 
 
 @orders.handles(MenuItemChanged)
 async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
-    await store.copy_item(tx, event)
+    await store.project_item(tx, event)
 
 
 # -- ordering
@@ -58,7 +60,7 @@ async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
 
 @orders.handles(PlaceOrder, requests=QuotePrice, read_only=True)
 async def place_order(command: PlaceOrder, tx: Tx) -> Request:
-    """The copy may only refuse: what it does not know of, or calls available, the menu decides."""
+    """Refuse at once if the projection says SOLD_OUT; in all other cases the menu decides."""
     if await store.is_sold_out(tx, command.menu_item_id):
         raise Refused("sold_out")
     return tx.request(QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings.cafe_price_ms / 1000)
@@ -70,7 +72,7 @@ async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | NoRepl
         raise NothingCommitted
     if isinstance(outcome, Refused):
         return outcome
-    refusal = rules.why_not(outcome, command.expected_price)
+    refusal = rules.order_refusal(outcome, command.expected_price)
     if refusal is not None:
         return refusal
     order = await store.place(tx, tx.id, command, outcome)
@@ -111,9 +113,12 @@ async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
 async def _move(
     tx: Tx, order_id: UUID, caller: Caller, to: OrderStatus, event: type[OrderEvent], *, reason: str | None = None
 ) -> Order:
-    """Move the caller's order; one that is there already is answered as it is."""
+    """Change the status of the caller's order; an order that has the status already is returned unchanged.
+
+    Raises Refused (`not_found`, `wrong_state`).
+    """
     owner = None if caller.is_staff else caller.member_id
-    moved = await store.move(tx, order_id, rules.SINCE[to], to, owner=owner, reason=reason)
+    moved = await store.move(tx, order_id, rules.ALLOWED_FROM[to], to, owner=owner, reason=reason)
     if moved is not None:
         tx.publish(event.of(moved))
         return moved
@@ -129,7 +134,7 @@ async def _move(
     )
 
 
-# -- looking
+# -- queries
 
 
 @orders.handles(ShowOrder)

@@ -1,4 +1,4 @@
-"""Rules of ordering ahead that need no table."""
+"""Rules of ordering ahead, without I/O."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from contracts.base import Refused
 from contracts.cafe.menu import MenuItem, MenuItemStatus
 from contracts.cafe.orders import OrderStatus
 
-SINCE: dict[OrderStatus, tuple[OrderStatus, ...]] = {
+ALLOWED_FROM: dict[OrderStatus, tuple[OrderStatus, ...]] = {
     OrderStatus.ACCEPTED: (OrderStatus.ORDERED,),
     OrderStatus.READY: (OrderStatus.ACCEPTED,),
     OrderStatus.COLLECTED: (OrderStatus.READY,),
     OrderStatus.REJECTED: (OrderStatus.ORDERED, OrderStatus.ACCEPTED),
     OrderStatus.CANCELLED: (OrderStatus.ORDERED,),
 }
-"""Where an order must stand to become what it is moved to."""
+"""The statuses from which an order may change to a status."""
 
 ACTIONS = {
     OrderStatus.ACCEPTED: "acceptance",
@@ -25,16 +25,16 @@ ACTIONS = {
 
 
 def allowed_actions(status: OrderStatus, *, is_staff: bool) -> list[str]:
-    """What a clerk, or the customer, may do with an order; cancelling is the customer's alone."""
+    """The actions that staff or the customer may take; only the customer may cancel, staff take all other actions."""
     return [
         action
         for to, action in ACTIONS.items()
-        if status in SINCE[to] and (to is not OrderStatus.CANCELLED) == is_staff
+        if status in ALLOWED_FROM[to] and (to is not OrderStatus.CANCELLED) == is_staff
     ]
 
 
-def why_not(item: MenuItem, expected_price: int | None) -> Refused | None:
-    """Why the menu's answer does not let a customer order; None when it does."""
+def order_refusal(item: MenuItem, expected_price: int | None) -> Refused | None:
+    """The refusal of an order for the menu's current state of an item; None when it can be ordered."""
     if item.status is MenuItemStatus.SOLD_OUT:
         return Refused("sold_out")
     if item.price == 0:

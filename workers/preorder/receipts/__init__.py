@@ -1,4 +1,4 @@
-"""Phone pre-order: a receipt for each paid reservation, void when it is cancelled."""
+"""Phone pre-order: one receipt for each paid reservation, voided when the reservation is cancelled."""
 
 from workers.preorder.receipts.handlers import worker
 

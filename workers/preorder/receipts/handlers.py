@@ -1,7 +1,7 @@
-"""Phone pre-order: a receipt for each paid reservation, void when it is cancelled.
+"""Phone pre-order: one receipt for each paid reservation, voided when the reservation is cancelled.
 
-ReservationConfirmed -> ReceiptIssued     (as of the payment, however late it is heard of)
-VoidReceipt          -> ReceiptVoided     (a tombstone where none was issued: none will be)
+ReservationConfirmed -> ReceiptIssued     (dated by the payment, even if the event arrives late)
+VoidReceipt          -> ReceiptVoided     (a tombstone if none was issued: then none will be)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ worker = receipts = Worker("preorder.receipts")
 
 
 def receipt_id_of(reservation_id: UUID) -> UUID:
-    """A reservation has one receipt, ever."""
+    """The id of a reservation's only receipt."""
     return uuid5(reservation_id, "receipt")
 
 

@@ -1,4 +1,4 @@
-"""Rules of receipts that need no table."""
+"""Rules of receipts, without I/O."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ DELIVERY_TIME = timedelta(days=21)
 
 
 def expected_delivery(paid_at: datetime) -> date:
-    """The date in Seoul on which it was paid, and 21 days."""
+    """21 days after the date of payment in Seoul."""
     return paid_at.astimezone(SEOUL).date() + DELIVERY_TIME

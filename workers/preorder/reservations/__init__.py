@@ -1,4 +1,4 @@
-"""Phone pre-order: reserve a phone and pay at once; cancel payment and receipt together."""
+"""Phone pre-order: reservations, paid for when they are made."""
 
 from workers.preorder.reservations.handlers import worker
 

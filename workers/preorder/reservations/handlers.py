@@ -1,8 +1,8 @@
-"""Phone pre-order: reserve a phone and pay at once; cancel payment and receipt together.
+"""Phone pre-order: reservations, paid for when they are made. A cancellation undoes payment and receipt.
 
 ReservePhone -> ReservationStarted -> RequestPayment -> ReservationConfirmed
                                                      -> ReservationRejected                 (declined)
-                                                     -> ReservationCancelled, VoidPayment   (no answer in time)
+                                                     -> ReservationCancelled, VoidPayment   (no reply in time)
 CancelReservation -> ReservationCancelling, RefundRest, VoidReceipt     (paid)
                   -> ReservationCancelling, VoidPayment                 (the payment is pending)
 RefundSucceeded and ReceiptVoided, or PaymentVoided -> ReservationCancelled
@@ -32,9 +32,9 @@ from contracts.payments import (
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductStatus
 from contracts.preorder.receipts import ReceiptIssued, ReceiptVoided, VoidReceipt
 from contracts.preorder.reservations import (
-    AllFree,
     CancelReservation,
     CountFree,
+    FreeCounts,
     ListReservations,
     Reservation,
     ReservationCancelled,
@@ -55,11 +55,11 @@ from workers.runtime.worker import Worker
 worker = reservations = Worker("preorder.reservations", sends=(RefundRest, VoidPayment, VoidReceipt))
 
 
-# -- the models' news
+# -- events of products
 
 
 async def note_product(event: Any, tx: Tx) -> None:
-    await store.copy_product(tx, event)
+    await store.project_product(tx, event)
 
 
 for product_event in (ProductRegistered, ProductChanged):
@@ -79,7 +79,7 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
             raise Refused("already_reserved") from None
         raise
     if reserved.reservation is None:
-        raise _why_not(reserved)
+        raise _reserve_refusal(reserved)
     tx.publish(ReservationStarted.of(reserved.reservation))
     request = RequestPayment(
         payment_id=payment_id,
@@ -91,7 +91,7 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
     return tx.request(request, id=payment_id, within=tx.settings.preorder_payment_ms / 1000)
 
 
-def _why_not(reserved: store.Reserved) -> Refused:
+def _reserve_refusal(reserved: store.ReserveResult) -> Refused:
     if reserved.product_status is None:
         return RetryableNotFound()
     if reserved.product_status == ProductStatus.CLOSED:
@@ -124,26 +124,26 @@ async def settle_reservation(
             if reservation:
                 tx.publish(ReservationCancelled.of(reservation))
                 tx.publish(VoidPayment(payment_id=reservation.payment_id))
-    return await _as_it_is(tx)
+    return await _current_answer(tx)
 
 
-async def _as_it_is(tx: Tx) -> Reservation | Refused:
-    """The answer to a wish to reserve, from the row that is there."""
+async def _current_answer(tx: Tx) -> Reservation | Refused:
+    """The answer to the command, from the current row."""
     found = await store.find(tx, tx.id)
     if found is None:
         return Refused("not_found")
     reservation, called_off = found
-    known: dict[str, Any] = {
+    details: dict[str, Any] = {
         "reservation_id": str(reservation.reservation_id),
         "current_status": reservation.status,
         "reason": reservation.reason,
     }
     if called_off:
-        return Refused("cancelled", **known)
+        return Refused("cancelled", **details)
     if reservation.status is ReservationStatus.REJECTED:
-        return Refused("payment_declined", **known)
+        return Refused("payment_declined", **details)
     if reservation.paid_at is None:
-        return Refused("payment_unavailable", **known)
+        return Refused("payment_unavailable", **details)
     return reservation
 
 
@@ -158,7 +158,7 @@ async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
     reason = command.reason or ("cancelled_by_staff" if command.caller.is_staff else "cancelled_by_member")
     match reservation.status:
         case ReservationStatus.AWAITING_PAYMENT:
-            cancelling = await store.call_off(tx, reservation.reservation_id, reason)
+            cancelling = await store.cancel_unpaid(tx, reservation.reservation_id, reason)
             tx.publish(VoidPayment(payment_id=reservation.payment_id))
         case ReservationStatus.CONFIRMED:
             refund_id = uuid5(reservation.reservation_id, "refund")
@@ -177,12 +177,12 @@ async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
             raise Refused("wrong_state", current_status=reservation.status, allowed_actions=[])
         case _:
             return reservation
-    assert cancelling is not None  # its row is locked
+    assert cancelling is not None  # the row is locked
     tx.publish(ReservationCancelling.of(cancelling))
     return cancelling
 
 
-# -- payments' and receipts' news
+# -- events of payments and receipts
 
 
 async def note_payment(event: Any, tx: Tx) -> None:
@@ -210,7 +210,7 @@ for receipt_event in (ReceiptIssued, ReceiptVoided):
     reservations.handles(receipt_event)(note_receipt)
 
 
-# -- looking
+# -- queries
 
 
 @reservations.handles(ShowReservation)
@@ -227,5 +227,5 @@ async def list_reservations(query: ListReservations, session: Session) -> Page[R
 
 
 @reservations.handles(CountFree)
-async def count_free(query: CountFree, session: Session) -> AllFree:
-    return await store.free(session, query.product_ids)
+async def count_free(query: CountFree, session: Session) -> FreeCounts:
+    return await store.count_free(session, query.product_ids)

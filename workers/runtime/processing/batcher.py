@@ -123,7 +123,7 @@ class TransactionBatcher:
                 attempt = await handling.attempt(session, function, *outcome)
                 claim = attempt.finished
                 if not handling.only_looks(attempt.result) and not await context.inbox.finish(session, [claim]):
-                    row = await context.inbox.look(session, handling.envelope.id)
+                    row = await context.inbox.find(session, handling.envelope.id)
                     assert row is not None
                     raise ClaimConflict(row)
                 await handling.reach("claimed")

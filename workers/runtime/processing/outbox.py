@@ -83,7 +83,7 @@ class OutboxRelay:
             return
         try:
             async with self._database.session() as session:
-                await self._inbox.sent(session, ids)
+                await self._inbox.delete_sent(session, ids)
         except BaseException:
             self._sent.extend(ids)
             raise

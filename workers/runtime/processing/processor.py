@@ -240,7 +240,7 @@ class MessageProcessor:
         """Note what may be said now; returns the step's result."""
         if not self.only_looks(attempt.result):
             self.committed = True
-            self.told += attempt.finished.told
+            self.told += attempt.finished.messages
         return attempt.result
 
     def _claim(self, result: Any) -> Claim:
@@ -279,7 +279,7 @@ class MessageProcessor:
         while True:
             try:
                 async with self.context.database.session() as session:
-                    return await self.context.inbox.look(session, self.envelope.id)
+                    return await self.context.inbox.find(session, self.envelope.id)
             except CONNECTION_ERRORS as error:
                 self.context.availability.lost(error)
                 await self._wait_at_gate()

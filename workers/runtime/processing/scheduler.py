@@ -58,7 +58,7 @@ class InboxScheduler:
             async with context.database.session() as session:
                 if not await self._is_something_due(session):
                     return
-                rows = await context.inbox.take_due(session, owner, lease, AT_ONCE)
+                rows = await context.inbox.lease_due(session, owner, lease, AT_ONCE)
             await asyncio.gather(*(self._take_up(row, owner) for row in rows))
             if len(rows) < AT_ONCE:
                 return
@@ -130,9 +130,9 @@ class InboxScheduler:
         while True:
             try:
                 async with context.database.transaction() as session:
-                    kept = await context.inbox.later(session, claim, error)
+                    kept = await context.inbox.save_failure(session, claim, error)
                     if kept and letter:
-                        await context.inbox.post(session, letter)
+                        await context.inbox.add_message(session, letter)
             except (*CONNECTION_ERRORS, CommitInDoubt) as away:
                 context.availability.lost(away)
                 if not await context.availability.wait(context.settings.database_patience_seconds):

@@ -189,7 +189,7 @@ class WorkerRuntime:
 
     async def _forget(self) -> None:
         async with self.database.session() as session:
-            while await self.inbox.forget(session, timedelta(days=self.settings.keep_answers_days)):
+            while await self.inbox.delete_done(session, timedelta(days=self.settings.keep_answers_days)):
                 pass
 
     # -- deliveries

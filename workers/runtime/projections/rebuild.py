@@ -16,7 +16,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from contracts.base import CATALOGUE, Query
-from contracts.journal import FindMark, KeptEvents, Marked, MarkSet, ReadEvents
+from contracts.journal import FindMark, MarkPosition, MarkSet, ReadEvents, StoredEvents
 from storage.views import ViewDatabase
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.bus import Bus
@@ -46,12 +46,12 @@ async def rebuild(view: View, store: ViewDatabase, bus: Bus, rpc: RpcClient) -> 
 async def _begin(store: ViewDatabase) -> int:
     """Have every later batch write a new, empty generation, too."""
     generations = store.tables.generations
-    async with store.change() as connection:
+    async with store.transaction() as connection:
         row = (await connection.execute(sa.select(generations).with_for_update())).one()
         generation: int = max(row.current, row.building or 0) + 1
         if row.building is not None:
-            await store.clear(connection, row.building)
-        await store.clear(connection, generation)
+            await store.delete_generation(connection, row.building)
+        await store.delete_generation(connection, generation)
         await connection.execute(sa.update(generations).values(building=generation))
     return generation
 
@@ -65,7 +65,7 @@ async def _mark(bus: Bus, rpc: RpcClient) -> int:
     await bus.publish(mark.exchange, mark.topic, message)
     deadline = time.monotonic() + MARK_SECONDS
     while time.monotonic() < deadline:
-        found: Marked = await _ask(rpc, FindMark(mark_id=mark.mark_id))
+        found: MarkPosition = await _ask(rpc, FindMark(mark_id=mark.mark_id))
         if found.position is not None:
             return found.position
         await asyncio.sleep(0.1)
@@ -75,7 +75,7 @@ async def _mark(bus: Bus, rpc: RpcClient) -> int:
 async def _events(view: View, rpc: RpcClient, up_to: int) -> AsyncIterator[list[Any]]:
     after, topics = 0, sorted(view.copies)
     while after < up_to:
-        kept: KeptEvents = await _ask(rpc, ReadEvents(topics=topics, after=after, limit=PAGE))
+        kept: StoredEvents = await _ask(rpc, ReadEvents(topics=topics, after=after, limit=PAGE))
         if not kept.events:
             return
         yield [CATALOGUE[event.topic].model_validate_json(event.body) for event in kept.events]
@@ -99,9 +99,9 @@ async def _ask(rpc: RpcClient, query: Query[Any]) -> Any:
 
 async def _swap(store: ViewDatabase, generation: int) -> None:
     generations = store.tables.generations
-    async with store.change() as connection:
+    async with store.transaction() as connection:
         row = (await connection.execute(sa.select(generations).with_for_update())).one()
         if row.building != generation:
             raise RebuildFailed("another rebuild has begun since")
         await connection.execute(sa.update(generations).values(current=generation, building=None))
-        await store.clear(connection, row.current)
+        await store.delete_generation(connection, row.current)

@@ -275,12 +275,12 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
             states[key] = event
         line = copy.happened(event)
         lines[line.subject, line.version, line.what] = line
-    async with store.change() as connection:
-        generations = [one for one in await store.written_generations(connection) if only in (None, one)]
+    async with store.transaction() as connection:
+        generations = [one for one in await store.lock_generations(connection) if only in (None, one)]
         if not generations:
             return
         for name in sorted(newest):  # tables and rows in one order: two replicas never wait for each other
             states = newest[name]
             copy = view.copies[next(iter(states.values())).topic]
-            await store.put(connection, copy.table, generations, [states[key] for key in sorted(states)])
-        await store.put(connection, store.tables.timeline, generations, [lines[key] for key in sorted(lines)])
+            await store.upsert_states(connection, copy.table, generations, [states[key] for key in sorted(states)])
+        await store.upsert_states(connection, store.tables.timeline, generations, [lines[key] for key in sorted(lines)])

@@ -1,4 +1,4 @@
-"""Shop: take orders around the clock, see the money, take the stock, close."""
+"""Shop: orders, from placing through bank transfer and delivery to closing."""
 
 from workers.shop.orders.handlers import worker
 

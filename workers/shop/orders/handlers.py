@@ -1,9 +1,9 @@
-"""Shop: take orders around the clock, see the money, take the stock, close.
+"""Shop: orders, from placing through bank transfer and delivery to closing.
 
-PlaceOrder     -> OrderPlaced, AwaitTransfer -> PaymentAwaited          (payments has its record)
+PlaceOrder     -> OrderPlaced, AwaitTransfer -> PaymentAwaited          (payments has stored the transfer)
 ConfirmPayment -> ConfirmationStarted -> TakeStock -> PaymentConfirmed, ConfirmTransfer
                                                    -> PaymentCancelled, CancelTransfer, ReturnStock   (out of stock)
-                                                   -> still CONFIRMING: goes on by itself             (no answer)
+                                                   -> still CONFIRMING, the step is repeated          (no reply)
                -> LateTransferNoted, CancelTransfer                     (the order is cancelled)
 CancelOrder, ExpireOrder -> OrderCancelled, CancelTransfer
 ReviveOrder    -> OrderRevived, AwaitTransfer
@@ -77,12 +77,12 @@ worker = orders = Worker("shop.orders", sends=(AwaitTransfer, CancelTransfer, Co
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 
 
-def say(tx: Tx, event: type[OrderEvent], order: Order) -> None:
+def publish_event(tx: Tx, event: type[OrderEvent], order: Order) -> None:
     tx.publish(event.of(order, order_status=order.status))
 
 
-def tell_payments(tx: Tx, command: type[TransferCommand], order: Order) -> None:
-    """Payments' record follows the order; its version says which of two commands is the newer."""
+def send_transfer_command(tx: Tx, command: type[TransferCommand], order: Order) -> None:
+    """Send the order's transfer terms to payments; the order's version decides which of two commands is newer."""
     tx.publish(
         command(
             transfer_id=order.transfer_id,
@@ -101,17 +101,17 @@ def tell_payments(tx: Tx, command: type[TransferCommand], order: Order) -> None:
     )
 
 
-def await_money(tx: Tx, order: Order) -> None:
-    """Payments is told, and the clock of this round runs."""
-    tell_payments(tx, AwaitTransfer, order)
-    patience = tx.settings.transfer_time
+def start_transfer_period(tx: Tx, order: Order) -> None:
+    """Send the transfer to payments, and schedule the reminder and the deadline of this round."""
+    send_transfer_command(tx, AwaitTransfer, order)
+    transfer_time = tx.settings.transfer_time
     round = {"order_id": order.order_id, "round": order.round}
-    tx.schedule(RemindBuyer(**round), after=rules.remind_after(patience))
-    tx.schedule(ExpireOrder(**round), after=patience)
+    tx.schedule(RemindBuyer(**round), after=rules.remind_after(transfer_time))
+    tx.schedule(ExpireOrder(**round), after=transfer_time)
 
 
 async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
-    """The caller's order, held until the step ends; raises Refused (`not_found`)."""
+    """The caller's order, locked until the step ends; raises Refused (`not_found`)."""
     order = await store.lock(tx, order_id)
     if order is None or not caller.may_see(order.member_id):
         raise Refused("not_found")
@@ -130,19 +130,19 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Order:
         transfer_id=uuid5(tx.id, "transfer"),
         bank_account=tx.settings.shop_bank_account,
         reference=rules.reference(tx.id),
-        patience=tx.settings.transfer_time,
+        transfer_time=tx.settings.transfer_time,
     )
     if order is None:
         raise Refused("product_not_on_sale") if known else RetryableNotFound()
-    say(tx, OrderPlaced, order)
-    await_money(tx, order)
+    publish_event(tx, OrderPlaced, order)
+    start_transfer_period(tx, order)
     return order
 
 
 async def note_transfer(event: Any, tx: Tx) -> None:
     order = await store.note_transfer(tx, event)
     if order is not None:
-        say(tx, PaymentAwaited, order)
+        publish_event(tx, PaymentAwaited, order)
 
 
 for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled):
@@ -152,34 +152,34 @@ for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled):
 # -- confirming the payment
 
 
-# Without `requests=`: a seller's word is taken while products is away, too, and the order goes on when it is back.
+# Not declared with `requests=`: the confirmation is accepted while products is down, and continues when it is up again.
 @orders.handles(ConfirmPayment)
 async def confirm_payment(command: ConfirmPayment, tx: Tx) -> Order | Request | Refused:
-    found = await store.lock_for(tx, tx.id, command.order_id)
+    found = await store.lock_with_confirmation(tx, tx.id, command.order_id)
     if found is None:
         raise Refused("not_found")
     order, round = found
-    todo = rules.confirmation(order, command.amount, round)
-    if isinstance(todo, Refused) or todo is Confirmation.DONE:
-        return todo if isinstance(todo, Refused) else order
-    if todo is Confirmation.LATE:
-        return await _money_came_late(tx, order)
-    if todo is Confirmation.BEGIN:
+    decision = rules.confirmation(order, command.amount, round)
+    if isinstance(decision, Refused) or decision is Confirmation.DONE:
+        return decision if isinstance(decision, Refused) else order
+    if decision is Confirmation.LATE:
+        return await _note_late_transfer(tx, order)
+    if decision is Confirmation.BEGIN:
         begun = await store.begin_confirming(tx, order.order_id)
         assert begun is not None  # the row is locked
-        say(tx, ConfirmationStarted, begun)
+        publish_event(tx, ConfirmationStarted, begun)
         order = begun
     await store.note_confirmation(tx, tx.id, command, order.round)
     take = TakeStock(product_id=order.product_id, order_id=order.order_id, round=order.round, quantity=order.quantity)
     return tx.request(take, within=tx.settings.shop_stock_ms / 1000)
 
 
-async def _money_came_late(tx: Tx, order: Order) -> Refused:
-    noted = await store.note_money(tx, order.order_id)
+async def _note_late_transfer(tx: Tx, order: Order) -> Refused:
+    noted = await store.note_late_transfer(tx, order.order_id)
     if noted is not None:
-        say(tx, LateTransferNoted, noted)
-        tell_payments(tx, CancelTransfer, noted)
-    return rules.too_late(order)
+        publish_event(tx, LateTransferNoted, noted)
+        send_transfer_command(tx, CancelTransfer, noted)
+    return rules.late_transfer_refusal(order)
 
 
 @confirm_payment.then
@@ -190,23 +190,23 @@ async def settle_confirmation(
         case StockTake():
             order = await store.confirm(tx, command.order_id, tx.id)
             if order is not None:
-                say(tx, PaymentConfirmed, order)
-                tell_payments(tx, ConfirmTransfer, order)
+                publish_event(tx, PaymentConfirmed, order)
+                send_transfer_command(tx, ConfirmTransfer, order)
                 return order
         case Refused():
-            order = await store.call_off(tx, command.order_id, tx.id, outcome.code)
+            order = await store.cancel_out_of_stock(tx, command.order_id, tx.id, outcome.code)
             if order is not None:
-                say(tx, PaymentCancelled, order)
-                tell_payments(tx, CancelTransfer, order)
+                publish_event(tx, PaymentCancelled, order)
+                send_transfer_command(tx, CancelTransfer, order)
                 tx.publish(_return_of(order, order.round))
-                return rules.settled(order)
+                return rules.settled_answer(order)
     order = await store.find(tx, command.order_id)
     assert order is not None
     if isinstance(outcome, StockTake) and order.status not in rules.PAID:
         tx.publish(_return_of(order, outcome.round))
     if isinstance(outcome, NoReply) and order.status is OrderStatus.CONFIRMING:
         return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY), meanwhile=rules.refusal("still_confirming", order))
-    return rules.settled(order)
+    return rules.settled_answer(order)
 
 
 def _return_of(order: Order, round: int) -> ReturnStock:
@@ -225,7 +225,7 @@ async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
     cancelled = await store.cancel(tx, order.order_id, by, command.reason or f"cancelled_by_{by.lower()}")
     if cancelled is None:
         raise rules.refusal("wrong_state", order)
-    _cancelled(tx, cancelled)
+    _publish_cancellation(tx, cancelled)
     return cancelled
 
 
@@ -233,19 +233,19 @@ async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
 async def expire_order(command: ExpireOrder, tx: Tx) -> None:
     order = await store.expire(tx, command.order_id, command.round)
     if order is not None:
-        _cancelled(tx, order)
+        _publish_cancellation(tx, order)
 
 
-def _cancelled(tx: Tx, order: Order) -> None:
-    say(tx, OrderCancelled, order)
-    tell_payments(tx, CancelTransfer, order)
+def _publish_cancellation(tx: Tx, order: Order) -> None:
+    publish_event(tx, OrderCancelled, order)
+    send_transfer_command(tx, CancelTransfer, order)
 
 
 @orders.handles(RemindBuyer)
 async def remind_buyer(command: RemindBuyer, tx: Tx) -> None:
     order = await store.remind(tx, command.order_id, command.round)
     if order is not None:
-        say(tx, BuyerReminded, order)
+        publish_event(tx, BuyerReminded, order)
 
 
 @orders.handles(ReviveOrder)
@@ -256,8 +256,8 @@ async def revive_order(command: ReviveOrder, tx: Tx) -> Order:
     revived = await store.revive(tx, order.order_id, tx.settings.transfer_time)
     if revived is None:
         raise rules.refusal("wrong_state", order)
-    say(tx, OrderRevived, revived)
-    await_money(tx, revived)
+    publish_event(tx, OrderRevived, revived)
+    start_transfer_period(tx, revived)
     return revived
 
 
@@ -269,17 +269,17 @@ async def note_preparing(event: DeliveryPrepared, tx: Tx) -> None:
     await store.note_delivery(tx, event)
     order = await store.prepare(tx, event.order_id)
     if order is not None:
-        say(tx, OrderPreparing, order)
+        publish_event(tx, OrderPreparing, order)
 
 
 @orders.handles(DeliveryStarted)
 async def note_delivering(event: DeliveryStarted, tx: Tx) -> None:
     await store.note_delivery(tx, event)
-    patience = tx.settings.receipt_time
-    order = await store.deliver(tx, event.order_id, patience)
+    receipt_time = tx.settings.receipt_time
+    order = await store.deliver(tx, event.order_id, receipt_time)
     if order is not None:
-        say(tx, OrderDelivering, order)
-        tx.schedule(CloseOrder(order_id=order.order_id), after=patience)
+        publish_event(tx, OrderDelivering, order)
+        tx.schedule(CloseOrder(order_id=order.order_id), after=receipt_time)
 
 
 @orders.handles(DeliveryCompleted)
@@ -297,7 +297,7 @@ async def confirm_receipt(command: ConfirmReceipt, tx: Tx) -> Order:
     closed = await store.close(tx, order.order_id)
     if closed is None:
         raise rules.refusal("wrong_state", order)
-    say(tx, OrderClosed, closed)
+    publish_event(tx, OrderClosed, closed)
     return closed
 
 
@@ -305,21 +305,21 @@ async def confirm_receipt(command: ConfirmReceipt, tx: Tx) -> Order:
 async def close_order(command: CloseOrder, tx: Tx) -> None:
     order = await store.close(tx, command.order_id, "receipt_not_confirmed")
     if order is not None:
-        say(tx, OrderClosed, order)
+        publish_event(tx, OrderClosed, order)
 
 
-# -- the products' news
+# -- events of products
 
 
 async def note_product(event: Any, tx: Tx) -> None:
-    await store.copy_product(tx, event)
+    await store.project_product(tx, event)
 
 
 for product_event in (ProductRegistered, ProductChanged, ProductRestocked, StockTaken, StockReturned):
     orders.handles(product_event)(note_product)
 
 
-# -- looking
+# -- queries
 
 
 @orders.handles(ShowOrder)

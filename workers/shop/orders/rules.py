@@ -1,4 +1,4 @@
-"""Rules of ordering that need no table."""
+"""Rules of ordering, without I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contracts.shop.orders import CancelledBy, Order
 from contracts.shop.states import OrderStatus
 
 REMIND_AT = 0.75
-"""Of the time to transfer."""
+"""The part of the transfer time after which the buyer is reminded."""
 
 OPEN = frozenset({OrderStatus.ORDER_PLACED, OrderStatus.AWAITING_PAYMENT})
 PAID = frozenset({OrderStatus.PAYMENT_CONFIRMED, OrderStatus.PREPARING, OrderStatus.DELIVERING, OrderStatus.CLOSED})
@@ -25,15 +25,16 @@ ACTIONS = {
 
 
 class Confirmation(Enum):
-    """What a seller's word that the money is there leads to."""
+    """What a confirmation of payment leads to."""
 
     BEGIN = "begin"
-    """The order becomes CONFIRMING, and the stock is asked for."""
+    """The order becomes CONFIRMING, and stock is requested."""
     JOIN = "join"
-    """The stock is being asked for: ask as well, which takes nothing twice."""
+    """Another confirmation has requested the stock: request it again, which is idempotent."""
     DONE = "done"
+    """The order is paid already."""
     LATE = "late"
-    """The order is cancelled: the money is owed back."""
+    """The order is cancelled: a refund is owed."""
 
 
 def reference(order_id: UUID) -> str:
@@ -41,30 +42,32 @@ def reference(order_id: UUID) -> str:
     return f"YK-{order_id.hex[:8].upper()}"
 
 
-def remind_after(patience: timedelta) -> timedelta:
-    return patience * REMIND_AT
+def remind_after(transfer_time: timedelta) -> timedelta:
+    """The time after which the buyer is reminded."""
+    return transfer_time * REMIND_AT
 
 
-def allowed(order: Order) -> list[str]:
-    """What can be done with an order as it stands."""
+def allowed_actions(order: Order) -> list[str]:
+    """The actions that the order's status allows."""
     if order.cancelled_by is CancelledBy.DEADLINE:
         return ["revival"]
     return ACTIONS.get(order.status, [])
 
 
 def refusal(code: str, order: Order, **more: object) -> Refused:
+    """A refusal with the order's id, status, reason and allowed actions."""
     return Refused(
         code,
         order_id=str(order.order_id),
         current_status=order.status,
-        allowed_actions=allowed(order),
+        allowed_actions=allowed_actions(order),
         **({"reason": order.reason} if order.reason else {}),
         **more,
     )
 
 
 def confirmation(order: Order, amount: int | None, round: int | None) -> Confirmation | Refused:
-    """What to do with a confirmation; `round` is the one that it was begun in, None when it is new."""
+    """What to do with a confirmation; `round` is the one that it was stored with, None when it is new."""
     if amount is not None and amount != order.total:
         return refusal("amount_mismatch", order, expected=order.total)
     if order.status in PAID:
@@ -80,13 +83,13 @@ def confirmation(order: Order, amount: int | None, round: int | None) -> Confirm
     return Confirmation.LATE
 
 
-def too_late(order: Order) -> Refused:
-    """The answer to a confirmation of an order that is cancelled."""
+def late_transfer_refusal(order: Order) -> Refused:
+    """The answer to a confirmation of a cancelled order."""
     return refusal("deadline_passed" if order.cancelled_by is CancelledBy.DEADLINE else "wrong_state", order)
 
 
-def settled(order: Order) -> Order | Refused:
-    """The answer to a confirmation whose round somebody else has settled."""
+def settled_answer(order: Order) -> Order | Refused:
+    """The answer to a confirmation whose round is settled."""
     if order.status in PAID:
         return order
     return refusal("out_of_stock" if order.status is OrderStatus.PAYMENT_CANCELLED else "wrong_state", order)

@@ -1,4 +1,4 @@
-"""Ticketing: prices, and the policies behind them."""
+"""Ticketing: ticket prices and discount policies."""
 
 from workers.ticketing.pricing.handlers import worker
 

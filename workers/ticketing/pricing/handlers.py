@@ -1,9 +1,10 @@
-"""Ticketing: prices with their breakdown for each grade, and those that reservations froze.
+"""Ticketing: ticket prices for each grade, discount policies, and frozen prices of reservations.
 
 TicketRegistered, TicketFreed -> PriceAssigned
-CreatePolicy, EndPolicy, and the ends of a policy's time -> RepriceTickets -> PriceAssigned (for each that changes)
-TicketReserved -> PriceFrozen
-RestorePrice   -> PriceRestored (always)
+CreatePolicy, EndPolicy       -> RepriceTickets -> PriceAssigned   (for each price that changes)
+valid_from, valid_until       -> RepriceTickets (a timer)
+TicketReserved                -> PriceFrozen
+RestorePrice                  -> PriceRestored                     (always)
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from workers.ticketing.pricing import rules
 worker = pricing = Worker("ticketing.pricing")
 
 AT_ONCE = 100
-"""Tickets that are priced anew in one step."""
+"""The number of tickets that are repriced in one step."""
 
 
 # -- policies
@@ -69,7 +70,7 @@ async def end_policy(command: EndPolicy, tx: Tx) -> Policy:
 @pricing.handles(RepriceTickets)
 async def reprice_tickets(command: RepriceTickets, tx: Tx) -> None:
     if command.after is None:
-        await store.take_turn(tx)
+        await store.lock_pricing(tx)
     base_prices = await store.tickets_to_price(tx, command.after, AT_ONCE)
     await _assign(tx, base_prices)
     if len(base_prices) == AT_ONCE:
@@ -88,7 +89,7 @@ for ticket_event in (TicketRegistered, TicketChanged, TicketTaken, TicketFreed, 
 
 
 async def _assign(tx: Tx, base_prices: dict[UUID, int]) -> None:
-    """Price tickets by the policies in force; their rows are locked."""
+    """Price tickets by the valid policies; their rows must be locked."""
     if not base_prices:
         return
     policies = await store.policies_in_force(tx)
@@ -115,7 +116,7 @@ async def restore_price(command: RestorePrice, tx: Tx) -> None:
     tx.publish(PriceRestored.of(await store.restore(tx, command.reservation_id, command.ticket_id)))
 
 
-# -- looking
+# -- queries
 
 
 @pricing.handles(ShowPolicy)

@@ -1,4 +1,4 @@
-"""Rules of pricing that need no table."""
+"""Rules of pricing, without I/O."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contracts.ticketing.pricing import Grade, Policy, PolicyKind, Price, PriceL
 
 
 def price_for(grade: Grade, base: int, policies: Sequence[Policy]) -> Price:
-    """`base` less the policies for everybody, then the VIP extras, each in the order given; never below 0.
+    """The price: `base` less the policies for all grades, then the VIP policies, in the given order; never below 0.
 
-    A percentage is taken of what is left, and rounded down to whole won.
+    A percentage applies to the remaining price, and is rounded down to whole won.
     """
     everybody = [policy for policy in policies if policy.grade is None]
     extras = [policy for policy in policies if policy.grade is Grade.VIP and grade is Grade.VIP]

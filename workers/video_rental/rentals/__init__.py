@@ -1,4 +1,4 @@
-"""Video rental: hold a copy, get it paid, hand it over, take it back."""
+"""Video rental: bookings of videos, pickup, return and late fees."""
 
 from workers.video_rental.rentals.handlers import worker
 

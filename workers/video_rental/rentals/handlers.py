@@ -1,12 +1,15 @@
-"""Video rental: hold a copy, get it paid, hand it over, take it back.
+"""Video rental: bookings of videos, pickup, return and late fees.
 
-BookVideo -> BookingStarted -> RequestPayment -> VideoBooked
-                                              -> BookingRejected                 (declined)
-                                              -> BookingCancelled, VoidPayment   (no answer in time)
-CancelBooking, GiveUpBooking -> BookingCancelled, RefundRest
-PickUpVideo -> VideoRented
-ReturnVideo -> VideoReturned -> PayLateFee -> LateFeePaying -> RequestPayment -> LateFeePaid
-                             -> WaiveLateFee -> LateFeeWaived
+BookVideo     -> BookingStarted -> RequestPayment -> VideoBooked, GiveUpBooking (a timer)
+                                                  -> BookingRejected                 (declined)
+                                                  -> BookingCancelled, VoidPayment   (no reply in time)
+CancelBooking -> BookingCancelled, RefundRest
+GiveUpBooking -> BookingCancelled, RefundRest       (not picked up in time)
+PickUpVideo   -> VideoRented
+ReturnVideo   -> VideoReturned
+PayLateFee    -> LateFeePaying -> RequestPayment -> LateFeePaid
+                                                 -> LateFeePaying (OWED again; VoidPayment if there was no reply)
+WaiveLateFee  -> LateFeeWaived
 """
 
 from __future__ import annotations
@@ -78,24 +81,24 @@ def wrong_state(rental: Rental) -> Refused:
 
 
 async def locked(tx: Tx, rental_id: UUID, caller: Caller) -> tuple[Rental, datetime]:
-    """The caller's rental, held until the step ends, and the database's clock; raises Refused (`not_found`)."""
+    """The caller's rental, locked until the step ends, and the database's time; raises Refused (`not_found`)."""
     found = await store.lock(tx, rental_id)
     if found is None or not caller.may_see(found[0].member_id):
         raise Refused("not_found")
     return found
 
 
-# -- the catalogue's news
+# -- events of videos
 
 
 @rentals.handles(VideoRegistered)
 async def note_registered(event: VideoRegistered, tx: Tx) -> None:
-    await store.copy_video(tx, event)
+    await store.project_video(tx, event)
 
 
 @rentals.handles(VideoChanged)
 async def note_changed(event: VideoChanged, tx: Tx) -> None:
-    await store.copy_video(tx, event)
+    await store.project_video(tx, event)
 
 
 # -- booking
@@ -111,7 +114,7 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
             raise Refused("already_booked") from None
         raise
     if held.rental is None:
-        raise _why_not(held)
+        raise _hold_refusal(held)
     tx.publish(BookingStarted.of(held.rental))
     request = RequestPayment(
         payment_id=payment_id,
@@ -123,7 +126,7 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
     return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
 
 
-def _why_not(held: store.Held) -> Refused:
+def _hold_refusal(held: store.HoldResult) -> Refused:
     if not held.known:
         return RetryableNotFound()
     if held.owing:
@@ -147,7 +150,7 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | N
             to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
     rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
     if rental is None:
-        return _as_it_is(await store.find(tx, tx.id))
+        return _current_answer(await store.find(tx, tx.id))
     if to is RentalStatus.BOOKED:
         tx.publish(VideoBooked.of(rental))
         tx.schedule(GiveUpBooking(rental_id=rental.rental_id), after=pickup)
@@ -156,22 +159,22 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | N
     else:
         tx.publish(BookingCancelled.of(rental))
         tx.publish(VoidPayment(payment_id=rental.payment_id))
-    return _as_it_is(rental)
+    return _current_answer(rental)
 
 
-def _as_it_is(rental: Rental | None) -> Rental | Refused:
-    """The answer to a booking, from the row that is there."""
+def _current_answer(rental: Rental | None) -> Rental | Refused:
+    """The answer to the command, from the current row."""
     if rental is None:
         return Refused("not_found")
-    known: dict[str, Any] = {
+    details: dict[str, Any] = {
         "rental_id": str(rental.rental_id),
         "current_status": rental.status,
         "reason": rental.reason,
     }
     if rental.status is RentalStatus.REJECTED:
-        return Refused("payment_declined", **known)
+        return Refused("payment_declined", **details)
     if rental.status is RentalStatus.CANCELLED and rental.pickup_until is None:
-        return Refused("payment_unavailable", **known)
+        return Refused("payment_unavailable", **details)
     return rental
 
 
@@ -206,7 +209,7 @@ async def _cancel(tx: Tx, rental: Rental, reason: str) -> Rental | None:
     return cancelled
 
 
-# -- handing out and taking back
+# -- pickup and return
 
 
 @rentals.handles(PickUpVideo)
@@ -273,19 +276,19 @@ async def settle_late_fee(command: PayLateFee, outcome: PaymentState | Refused |
     to = LateFeeStatus.PAID if isinstance(outcome, PaymentState) else LateFeeStatus.OWED
     rental = await store.move_late_fee(tx, command.rental_id, LateFeeStatus.PAYING, to, paying=payment_id)
     if rental is None:
-        return await _late_fee_as_it_is(tx, command.rental_id, payment_id)
+        return await _current_late_fee_answer(tx, command.rental_id, payment_id)
     if to is LateFeeStatus.PAID:
         tx.publish(LateFeePaid.of(rental))
         return rental
     tx.publish(LateFeePaying.of(rental))
-    known = {"rental_id": str(rental.rental_id), "late_fee_status": rental.late_fee_status}
+    details = {"rental_id": str(rental.rental_id), "late_fee_status": rental.late_fee_status}
     if isinstance(outcome, Refused) and outcome.code == "declined":
-        return Refused("payment_declined", reason=outcome.details.get("reason"), **known)
+        return Refused("payment_declined", reason=outcome.details.get("reason"), **details)
     tx.publish(VoidPayment(payment_id=payment_id))
-    return Refused("payment_unavailable", **known)
+    return Refused("payment_unavailable", **details)
 
 
-async def _late_fee_as_it_is(tx: Tx, rental_id: UUID, payment_id: UUID) -> Rental | Refused:
+async def _current_late_fee_answer(tx: Tx, rental_id: UUID, payment_id: UUID) -> Rental | Refused:
     rental = await store.find(tx, rental_id)
     if rental is not None and rental.late_fee_status is LateFeeStatus.PAID and rental.late_fee_payment_id == payment_id:
         return rental
@@ -306,7 +309,7 @@ async def waive_late_fee(command: WaiveLateFee, tx: Tx) -> Rental:
     return waived
 
 
-# -- payments' news
+# -- events of payments
 
 
 async def note_payment(event: Any, tx: Tx) -> None:
@@ -323,7 +326,7 @@ for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
     rentals.handles(refund_event, about=rentals.name)(note_refund)
 
 
-# -- looking
+# -- queries
 
 
 @rentals.handles(ShowRental)

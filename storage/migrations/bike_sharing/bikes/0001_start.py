@@ -1,4 +1,4 @@
-"""The fleet, and who holds which bike."""
+"""Bikes and holds."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Deposits, their ledger, and what is owed."""
+"""Deposit accounts, their ledger, fees and top-ups."""
 
 from alembic import op
 

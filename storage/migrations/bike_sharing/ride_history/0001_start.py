@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from storage.migrations.common import create_copy, create_generations_and_timeline
+from storage.migrations.common import create_generations_and_timeline, create_projection
 from storage.views import Instant
 
 revision = "0001"
@@ -14,7 +14,7 @@ down_revision = None
 def upgrade() -> None:
     document = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
     create_generations_and_timeline()
-    create_copy(
+    create_projection(
         "rides",
         "ride_id",
         sa.Column("bike_id", sa.Uuid, nullable=False),
@@ -34,14 +34,14 @@ def upgrade() -> None:
     )
     op.create_index("rides_newest", "rides", ["generation", "created_at", "ride_id"])
     op.create_index("rides_of_member", "rides", ["generation", "member_id", "created_at", "ride_id"])
-    create_copy(
+    create_projection(
         "bikes",
         "bike_id",
         sa.Column("code", sa.String(60), nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("location", sa.String(60), nullable=False),
     )
-    create_copy(
+    create_projection(
         "bills",
         "bill_id",
         sa.Column("ride_id", sa.Uuid, nullable=False),

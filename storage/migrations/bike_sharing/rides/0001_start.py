@@ -1,4 +1,4 @@
-"""Rides, and what rides knows of bikes and deposits."""
+"""Rides, and projections of bikes and deposit accounts."""
 
 from alembic import op
 

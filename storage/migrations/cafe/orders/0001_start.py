@@ -1,4 +1,4 @@
-"""Orders, the pickup numbers of each day, and orders' copy of what is sold out."""
+"""Orders, the pickup numbers of each day, and a projection of the menu items' status."""
 
 from alembic import op
 

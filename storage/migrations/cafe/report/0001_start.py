@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.common import create_copy, create_generations_and_timeline
+from storage.migrations.common import create_generations_and_timeline, create_projection
 from storage.views import Instant
 
 revision = "0001"
@@ -12,7 +12,7 @@ down_revision = None
 
 def upgrade() -> None:
     create_generations_and_timeline()
-    create_copy(
+    create_projection(
         "menu_items",
         "menu_item_id",
         sa.Column("name", sa.Text, nullable=False),
@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("modified_at", Instant, nullable=False),
     )
     op.create_index("menu_items_newest", "menu_items", ["generation", "created_at", "menu_item_id"])
-    create_copy(
+    create_projection(
         "orders",
         "order_id",
         sa.Column("menu_item_id", sa.Uuid, nullable=False),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.common import create_copy, create_generations_and_timeline, create_payment_copies
+from storage.migrations.common import create_generations_and_timeline, create_payment_projections, create_projection
 from storage.views import Instant
 
 revision = "0001"
@@ -12,7 +12,7 @@ down_revision = None
 
 def upgrade() -> None:
     create_generations_and_timeline()
-    create_copy(
+    create_projection(
         "reservations",
         "reservation_id",
         sa.Column("product_id", sa.Uuid, nullable=False),
@@ -29,15 +29,15 @@ def upgrade() -> None:
     op.create_index(
         "reservations_of_member", "reservations", ["generation", "member_id", "created_at", "reservation_id"]
     )
-    create_copy(
+    create_projection(
         "products",
         "product_id",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("price", sa.BigInteger, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
     )
-    create_payment_copies()
-    create_copy(
+    create_payment_projections()
+    create_projection(
         "receipts",
         "receipt_id",
         sa.Column("reservation_id", sa.Uuid, nullable=False),

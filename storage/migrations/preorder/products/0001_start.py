@@ -1,4 +1,4 @@
-"""The models on offer."""
+"""Phone models."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Reservations, what is taken of each quota, and reservations' copy of the models."""
+"""Reservations, quotas, and a projection of the models."""
 
 from alembic import op
 

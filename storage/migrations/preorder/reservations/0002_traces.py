@@ -1,10 +1,10 @@
-"""Rows keep the trace that they belong to."""
+"""Inbox and outbox rows get a trace context."""
 
-from storage.migrations.common import keep_traces
+from storage.migrations.common import add_traceparent
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    keep_traces()
+    add_traceparent()

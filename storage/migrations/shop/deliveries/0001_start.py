@@ -1,4 +1,4 @@
-"""Deliveries: one for each order that was paid for."""
+"""Deliveries."""
 
 from alembic import op
 

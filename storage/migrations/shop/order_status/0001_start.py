@@ -1,9 +1,9 @@
-"""The one screen."""
+"""Order status."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.common import create_copy, create_generations_and_timeline
+from storage.migrations.common import create_generations_and_timeline, create_projection
 from storage.views import Instant
 
 revision = "0001"
@@ -12,7 +12,7 @@ down_revision = None
 
 def upgrade() -> None:
     create_generations_and_timeline()
-    create_copy(
+    create_projection(
         "orders",
         "order_id",
         sa.Column("member_id", sa.String(128), nullable=False),
@@ -36,19 +36,19 @@ def upgrade() -> None:
     )
     op.create_index("orders_newest", "orders", ["generation", "created_at", "order_id"])
     op.create_index("orders_of_member", "orders", ["generation", "member_id", "created_at", "order_id"])
-    create_copy(
+    create_projection(
         "products",
         "product_id",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("price", sa.BigInteger, nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
     )
-    create_copy(
+    create_projection(
         "transfers",
         "transfer_id",
         sa.Column("status", sa.String(40), nullable=False),
     )
-    create_copy(
+    create_projection(
         "deliveries",
         "delivery_id",
         sa.Column("order_id", sa.Uuid, nullable=False),

@@ -1,4 +1,4 @@
-"""Orders, who confirmed their payments, and orders' copy of the products."""
+"""Orders, confirmations of payment, and a projection of the products."""
 
 from alembic import op
 

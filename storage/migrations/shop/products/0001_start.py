@@ -1,4 +1,4 @@
-"""Products, and the stock that orders took."""
+"""Products, and the stock taken by orders."""
 
 from alembic import op
 

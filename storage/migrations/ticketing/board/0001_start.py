@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.common import create_copy, create_generations_and_timeline
-from storage.ticketing.board import Priced
+from storage.migrations.common import create_generations_and_timeline, create_projection
+from storage.ticketing.board import PriceDocument
 from storage.views import Instant
 
 revision = "0001"
@@ -13,7 +13,7 @@ down_revision = None
 
 def upgrade() -> None:
     create_generations_and_timeline()
-    create_copy(
+    create_projection(
         "tickets",
         "ticket_id",
         sa.Column("name", sa.Text, nullable=False),
@@ -27,24 +27,24 @@ def upgrade() -> None:
         sa.Column("modified_at", Instant, nullable=False),
     )
     op.create_index("tickets_newest", "tickets", ["generation", "created_at", "ticket_id"])
-    create_copy(
+    create_projection(
         "prices",
         "price_id",
         sa.Column("ticket_id", sa.Uuid, nullable=False),
-        sa.Column("standard", Priced, nullable=False),
-        sa.Column("vip", Priced, nullable=False),
+        sa.Column("standard", PriceDocument, nullable=False),
+        sa.Column("vip", PriceDocument, nullable=False),
     )
     op.create_index("prices_of_ticket", "prices", ["generation", "ticket_id"])
-    create_copy(
+    create_projection(
         "reservations",
         "reservation_id",
         sa.Column("ticket_id", sa.Uuid, nullable=False),
         sa.Column("member_id", sa.String(128), nullable=False),
         sa.Column("status", sa.String(40), nullable=False),
-        sa.Column("price", Priced, nullable=False),
+        sa.Column("price", PriceDocument, nullable=False),
     )
     op.create_index("reservations_of_ticket", "reservations", ["generation", "ticket_id"])
-    create_copy(
+    create_projection(
         "frozen_prices",
         "frozen_price_id",
         sa.Column("reservation_id", sa.Uuid, nullable=False),

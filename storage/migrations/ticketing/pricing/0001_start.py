@@ -1,4 +1,4 @@
-"""Policies, prices by ticket, frozen prices by reservation, and pricing's copy of the tickets."""
+"""Policies, prices by ticket, frozen prices by reservation, and a projection of the tickets."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Reservations, and reservations' copies of what was told of tickets and prices."""
+"""Reservations, and projections of tickets and prices."""
 
 from alembic import op
 

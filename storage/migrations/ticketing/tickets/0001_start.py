@@ -1,4 +1,4 @@
-"""Tickets, and who holds them."""
+"""Tickets and holds."""
 
 from alembic import op
 

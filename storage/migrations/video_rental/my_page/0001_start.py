@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.common import create_copy, create_generations_and_timeline, create_payment_copies
+from storage.migrations.common import create_generations_and_timeline, create_payment_projections, create_projection
 from storage.views import Instant
 
 revision = "0001"
@@ -12,7 +12,7 @@ down_revision = None
 
 def upgrade() -> None:
     create_generations_and_timeline()
-    create_copy(
+    create_projection(
         "rentals",
         "rental_id",
         sa.Column("video_id", sa.Uuid, nullable=False),
@@ -35,9 +35,9 @@ def upgrade() -> None:
     )
     op.create_index("rentals_newest", "rentals", ["generation", "created_at", "rental_id"])
     op.create_index("rentals_of_member", "rentals", ["generation", "member_id", "created_at", "rental_id"])
-    create_copy(
+    create_projection(
         "videos",
         "video_id",
         sa.Column("title", sa.Text, nullable=False),
     )
-    create_payment_copies()
+    create_payment_projections()

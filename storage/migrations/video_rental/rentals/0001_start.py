@@ -1,4 +1,4 @@
-"""Rentals, and rentals' copy of the catalogue."""
+"""Rentals, holds, and a projection of the catalogue."""
 
 from alembic import op
 

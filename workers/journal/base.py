@@ -1,4 +1,4 @@
-"""The journal's worker, and every message of the system by its wire name: a dead letter may be any of them."""
+"""The journal's worker. Imports all contracts, so that CATALOGUE has every message: any can become a dead letter."""
 
 from __future__ import annotations
 

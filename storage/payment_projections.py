@@ -1,4 +1,4 @@
-"""What a view keeps of the payments and refunds that are about its business."""
+"""Projections of payments and refunds, for the views that show them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from contracts.payments import PaymentPart, RefundPart
 from storage.views import Instant, ViewTables
 
 
-class PaymentCopies:
-    """The newest state of each payment and each refund."""
+class PaymentProjections:
+    """The tables of a view with the newest state of each payment and each refund."""
 
     def __init__(self, tables: ViewTables) -> None:
-        self.payments = tables.copy(
+        self.payments = tables.projection(
             "payments",
             "payment_id",
             sa.Column("status", sa.String(40), nullable=False),
             sa.Column("amount", sa.BigInteger, nullable=False),
         )
-        self.refunds = refunds = tables.copy(
+        self.refunds = refunds = tables.projection(
             "refunds",
             "refund_id",
             sa.Column("payment_id", sa.Uuid, nullable=False),
@@ -41,12 +41,12 @@ class PaymentCopies:
 
     @property
     def columns(self) -> list[sa.Label[Any]]:
-        """What `part` needs of a payment that stands beside another row."""
+        """The columns of a joined payment that `part` reads."""
         return [self.payments.c[name].label(f"payment_{name}") for name in ("status", "amount")]
 
     @staticmethod
     def part(row: sa.RowMapping) -> PaymentPart | None:
-        """The payment of a row with `payment_id` and `columns`; None while nothing was heard of it."""
+        """The payment of a row that has `payment_id` and `columns`; None before the first event of the payment."""
         if row["payment_status"] is None:
             return None
         return PaymentPart(payment_id=row["payment_id"], status=row["payment_status"], amount=row["payment_amount"])

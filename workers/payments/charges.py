@@ -1,11 +1,12 @@
-"""Charge once, and undo whatever became of it.
+"""Charge a card once, and void a charge whatever its state is.
 
 RequestPayment -> (provider) -> PaymentApproved
                              -> PaymentDeclined
-                             -> PaymentVoiding, DriveVoid      (silence)
+                             -> PaymentVoiding, DriveVoid      (no reply)
 VoidPayment    -> PaymentVoiding, DriveVoid                    (something may have been charged)
-               -> PaymentVoided                                (nothing to undo; a tombstone when it is unknown)
+               -> PaymentVoided                                (nothing to void; a tombstone for an unknown payment)
 DriveVoid      -> (provider) -> PaymentVoided, LookForCharge after an hour and after a day
+LookForCharge  -> (provider) -> PaymentVoided                  (a charge appeared after the void)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from workers.payments.base import payments
 from workers.payments.provider import Approved, Declined, NoCharge, ProviderClient, Voided
 from workers.runtime.processing.tx import ExternalCall, NoReply, RunAgain, Tx
 
-LOOK_AGAIN_AFTER = (timedelta(hours=1), timedelta(hours=24))
+LATE_CHARGE_CHECKS = (timedelta(hours=1), timedelta(hours=24))
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
 
 
@@ -43,12 +44,12 @@ async def request_payment(command: RequestPayment, tx: Tx) -> ExternalCall | Pay
     if seconds <= 0:
         raise Refused("provider_unavailable")
     deadline = time.monotonic() + seconds
-    if await store.ask(tx, command):
+    if await store.create(tx, command):
         charge = (command.payment_id, command.amount, command.method.token)
         return ExternalCall(lambda: provider.charge(*charge, deadline=deadline), within=seconds)
     known = await store.find(tx, command.payment_id)
     assert known is not None
-    answer = rules.same_answer(known, command)
+    answer = rules.answer_to_repeat(known, command)
     if isinstance(answer, Refused):
         raise answer
     return answer
@@ -71,12 +72,12 @@ async def settle_payment(
                 tx.publish(PaymentDeclined.of(payment))
                 return Refused("declined", reason=reason)
         case _:
-            silent = "provider_unavailable"
-            payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=silent)
+            reason = "provider_unavailable"
+            payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=reason)
             if payment:
                 tx.publish(PaymentVoiding.of(payment))
                 tx.schedule(DriveVoid(payment_id=command.payment_id))
-                return Refused("provider_unavailable")
+                return Refused(reason)
     return Refused("voided")
 
 
@@ -89,40 +90,40 @@ async def void_payment(command: VoidPayment, tx: Tx) -> None:
             return
         payment = await store.write_tombstone(tx, command.payment_id) or await store.find(tx, command.payment_id)
         assert payment is not None
-        if payment.status is PaymentStatus.VOIDING:  # it ends by itself, and says so
+        if payment.status is PaymentStatus.VOIDING:  # DriveVoid is scheduled and ends in PaymentVoided
             return
         if payment.status in (PaymentStatus.VOIDED, PaymentStatus.DECLINED, PaymentStatus.REFUNDED):
             tx.publish(PaymentVoided.of(payment))
             return
-        # asked for since the first look
+        # The request was committed after `begin_void` had found nothing: void it in the next round.
 
 
 @payments.handles(DriveVoid)
 async def drive_void(command: DriveVoid, tx: Tx) -> ExternalCall | RunAgain | None:
     provider = tx.resource(ProviderClient)
-    void = await store.voiding(tx, command.payment_id)
+    void = await store.find_voiding(tx, command.payment_id)
     if void is None or void.payment.status is PaymentStatus.VOIDED:
         return None
-    if void.payment.refunding:  # a refund under way ends first; no other begins
+    if void.payment.refunding:  # wait until the refund in progress has ended; no other one can start
         return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))
     return ExternalCall(lambda: provider.void(command.payment_id), within=provider.limit)
 
 
 @drive_void.then
 async def end_void(command: DriveVoid, outcome: Voided | NoCharge | NoReply, tx: Tx) -> RunAgain | None:
-    void = await store.voiding(tx, command.payment_id)
+    void = await store.find_voiding(tx, command.payment_id)
     if void is None or void.payment.status is PaymentStatus.VOIDED:
         return None
     match outcome:
         case Voided(amount):
             voided = amount
-        case NoCharge() if void.since_asked.total_seconds() > tx.resource(ProviderClient).longest:
+        case NoCharge() if void.age.total_seconds() > tx.resource(ProviderClient).capture_window:
             voided = 0
         case _:
             return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))
     if payment := await store.end_void(tx, command.payment_id, voided):
         tx.publish(PaymentVoided.of(payment))
-        for after in LOOK_AGAIN_AFTER:
+        for after in LATE_CHARGE_CHECKS:
             tx.schedule(LookForCharge(payment_id=command.payment_id), after=after, name=f"look after {after}")
     return None
 
@@ -130,7 +131,7 @@ async def end_void(command: DriveVoid, outcome: Voided | NoCharge | NoReply, tx:
 @payments.handles(LookForCharge)
 async def look_for_charge(command: LookForCharge, tx: Tx) -> ExternalCall | None:
     provider = tx.resource(ProviderClient)
-    void = await store.voiding(tx, command.payment_id)
+    void = await store.find_voiding(tx, command.payment_id)
     if void is None or void.payment.status is not PaymentStatus.VOIDED:
         return None
     return ExternalCall(lambda: provider.void(command.payment_id), within=provider.limit)

@@ -1,4 +1,4 @@
-"""What one may look at: a customer their own, staff everything."""
+"""Queries of payments and refunds: a customer sees their own, staff see all."""
 
 from __future__ import annotations
 
