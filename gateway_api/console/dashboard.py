@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway_api import asyncapi
-from gateway_api.console.broker_figures import Broker
+from gateway_api.console.broker_figures import BrokerFigures
 from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.words import Count, Money, State, Text, Tone
 
@@ -86,7 +86,7 @@ def _tone(standing: dict[str, Any]) -> Tone:
     return "wait" if late or shut or standing["dead"] else "good"
 
 
-def measures(told: ApiResponse, seen: Broker, processes: list[Row]) -> list[Measure]:
+def measures(told: ApiResponse, figures: BrokerFigures, processes: list[Row]) -> list[Measure]:
     """What can be known now; what cannot is said to be so by its absence and a notice."""
     found: list[Measure] = []
     if told.ok:
@@ -106,9 +106,9 @@ def measures(told: ApiResponse, seen: Broker, processes: list[Row]) -> list[Meas
             Measure(Text("지난 한 시간 예약", "Bookings, last hour"), f"{sum(one['bookings'] for one in minutes):,}"),
         ]
         found += audited(told.body.get("audit"), told.body["as_of"])
-    if not seen.away:
-        backlog = sum(queue.backlog for queue in seen.queues)
-        unread = sum(queue.consumers == 0 for queue in seen.queues)
+    if figures.available:
+        backlog = sum(queue.backlog for queue in figures.queues)
+        unread = sum(queue.consumers == 0 for queue in figures.queues)
         found += [
             Measure(Text("큐에 쌓인 메시지", "Messages waiting"), f"{backlog:,}"),
             Measure(Text("소비자 없는 큐", "Queues nobody reads"), str(unread), "wait" if unread else "good"),
@@ -161,12 +161,12 @@ def _seconds_between(earlier: str, later: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
-def charts(told: ApiResponse, seen: Broker) -> dict[str, Any]:
+def charts(told: ApiResponse, figures: BrokerFigures) -> dict[str, Any]:
     """Columns as the chart library takes them: seconds first, then each line."""
     minutes = told.body.get("minutes", []) if told.ok else []
     at = [int(datetime.fromisoformat(minute["at"]).timestamp()) for minute in minutes]
     return {
         "bookings": [at, [one["bookings"] for one in minutes], [one["refusals"] for one in minutes]],
         "latency": [at, [one["ask_ms"] for one in minutes], [one["ask_ms_p95"] for one in minutes]],
-        "backlog": [[stamp for stamp, _ in seen.backlog], [waiting for _, waiting in seen.backlog]],
+        "backlog": [[stamp for stamp, _ in figures.backlog], [waiting for _, waiting in figures.backlog]],
     }

@@ -59,7 +59,7 @@ class OperationsPages:
         """Health at a dashboard, and the last hour."""
         told, seen = await asyncio.gather(
             self.desk.api.get(page.visitor, f"{API}/town?minutes={HOUR_MINUTES}"),
-            broker_figures.look(self.desk.settings),
+            broker_figures.read(self.desk.settings),
         )
         rows = dashboard.rows(told)
         audit = told.body.get("audit") if told.ok else None
