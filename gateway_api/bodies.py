@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from contracts.base import Name, Reason
-from contracts.cards import LONGEST, SHORTEST, holds_card_number
 from gateway_api.language import Language
 from gateway_api.problems import Problem
+from workers.runtime.messaging.card_numbers import LONGEST, SHORTEST, holds_card_number
 
 MOST_ERRORS = 20
 LONGEST_FIELD = 100

@@ -18,7 +18,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contracts.base import Caller, Message, Role
-from contracts.cards import holds_card_number
 from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
 from gateway_api.codes import CODES
@@ -27,6 +26,7 @@ from gateway_api.language import preferred
 from gateway_api.limits import Buckets, Bulkheads
 from gateway_api.problems import Problem
 from gateway_api.tokens import SignedIn, Verifier
+from workers.runtime.messaging.card_numbers import holds_card_number
 from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 from workers.runtime.settings import Settings
 
