@@ -1,1 +1,1 @@
-"""The HTTP door: checks the token, builds a message, asks, and turns the outcome into HTTP. Has no database."""
+"""The HTTP gateway: checks the token, sends a message to a context, and maps the outcome to HTTP. No database."""

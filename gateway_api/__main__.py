@@ -1,4 +1,4 @@
-"""`python -m gateway_api`: the door on its port, until SIGTERM; then it finishes what it began and exits with 0."""
+"""`python -m gateway_api`: serve until SIGTERM; then finish the open requests and exit with 0."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ import uvicorn
 import uvloop
 from pydantic import ValidationError
 
-from gateway_api.app import State, build
+from gateway_api.app import GatewayState, build
+from gateway_api.metrics import NAME
 from workers.runtime.messaging.bus import Bus
 from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import tracing
 from workers.runtime.observability.logs import configure_logs
 from workers.runtime.settings import Settings, settings, unknown_names
 
-NAME = "gateway"
-FINISH_SECONDS = 10
+SHUTDOWN_SECONDS = 10
+"""How long open requests have after SIGTERM."""
 KEEP_ALIVE_SECONDS = 75
 
 log = structlog.get_logger()
 
 
-class Server(uvicorn.Server):
-    """uvicorn raises the signal again once it has shut down; a door that closed in good order exits with 0."""
+class GatewayServer(uvicorn.Server):
+    """Exits with 0 after a signal: uvicorn's own server raises the signal again once it has shut down."""
 
-    state: State
+    state: GatewayState
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -50,25 +51,27 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve; 2 when the settings are wrong, uvicorn's 3 when the port cannot be had."""
+    """Run the gateway; returns 2 for wrong settings. uvicorn exits with 3 when it cannot bind the port."""
     try:
-        chosen = settings()
-        configure_logs(chosen.log_level, sys.stderr)
-        bus = Bus(chosen.amqp_url.get_secret_value(), NAME)
-        app = build(RpcClient(bus, NAME, chosen), chosen, bus=bus)
+        configuration = settings()
+        configure_logs(configuration.log_level, sys.stderr)
+        bus = Bus(configuration.amqp_url.get_secret_value(), NAME)
+        app = build(RpcClient(bus, NAME, configuration), configuration, bus=bus)
     except ValidationError as error:
-        named = ", ".join("YEYAK_" + str(detail["loc"][0]).upper() + ": " + detail["msg"] for detail in error.errors())
-        print(named, file=sys.stderr)
+        problems = ", ".join(
+            "YEYAK_" + str(detail["loc"][0]).upper() + ": " + detail["msg"] for detail in error.errors()
+        )
+        print(problems, file=sys.stderr)
         return 2
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     for name in unknown_names():
-        log.warning("unknown setting", name=name)
+        log.warning("unknown_setting", name=name)
     config = uvicorn.Config(
         app,
-        host=chosen.gateway_host,
-        port=chosen.gateway_port,
+        host=configuration.gateway_host,
+        port=configuration.gateway_port,
         http="httptools",
         ws="none",
         access_log=False,
@@ -76,23 +79,25 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=FINISH_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = Server(config)
+    server = GatewayServer(config)
     server.state = app.state.gateway
     tracing.start()
-    # no asyncio.run: it would wait without end for a task that a broken connection left behind
-    uvloop.new_event_loop().run_until_complete(server.serve(sockets=list(_doors(config, chosen))))
+    # not asyncio.run: it waits for every task, and a broken connection may leave one that never ends
+    uvloop.new_event_loop().run_until_complete(server.serve(sockets=list(_sockets(config, configuration))))
     tracing.stop()
     return 0
 
 
-def _doors(config: uvicorn.Config, chosen: Settings) -> Iterator[socket.socket]:
-    """The public port, and the one for probes and figures where it is another."""
+def _sockets(config: uvicorn.Config, configuration: Settings) -> Iterator[socket.socket]:
+    """Bind the public port, and the port of probes and metrics where that is another one."""
     yield config.bind_socket()
-    if chosen.health_port:
-        inside = uvicorn.Config(config.app, host=chosen.health_host, port=chosen.health_port, log_config=None)
-        yield inside.bind_socket()
+    if configuration.health_port:
+        private = uvicorn.Config(
+            config.app, host=configuration.health_host, port=configuration.health_port, log_config=None
+        )
+        yield private.bind_socket()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The door, put together: every system's routes, the pages for people, and what probes look at."""
+"""The gateway application: the routes of every business, the console, probes and API documents."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway_api import (
     bike_sharing,
     cafe,
     console,
+    metrics,
     operations,
     pages,
     payments,
@@ -28,9 +29,9 @@ from gateway_api import (
     video_rental,
 )
 from gateway_api.edge_middleware import EdgeMiddleware, methods
-from gateway_api.gateway import Asks, Gateway, Route, Routes
+from gateway_api.gateway import Gateway, RequestClient, Route, Routes
 from gateway_api.language import preferred
-from gateway_api.openapi import described
+from gateway_api.openapi import openapi_document
 from gateway_api.problems import Problem
 from gateway_api.tokens import Verifier
 from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
@@ -39,7 +40,7 @@ from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
-SYSTEMS: list[Routes] = [
+ROUTES: list[Routes] = [
     video_rental.routes,
     ticketing.routes,
     bike_sharing.routes,
@@ -49,41 +50,58 @@ SYSTEMS: list[Routes] = [
     payments.routes,
     operations.routes,
 ]
-"""The routes of the system, in the order of its pages."""
+"""All routes, in the order in which the API documents show them."""
 
-CONNECT_AGAIN_SECONDS = 0.5
-LEAVE_SECONDS = 2.0
-"""For a connection that is just being opened: cancelled half-way it leaves a task behind that never ends."""
+RECONNECT_SECONDS = 0.5
+STOP_SECONDS = 2.0
+"""How long to wait for a connection that is being opened: to cancel that leaves a task that never ends."""
 
 
-class State:
-    """Whether this gateway can serve."""
+class GatewayState:
+    """The parts of a running gateway, and whether it can serve."""
 
-    def __init__(self, door: Gateway, bus: Bus | None = None) -> None:
-        self.door = door
+    def __init__(self, gateway: Gateway, bus: Bus | None = None) -> None:
+        self.gateway = gateway
         self.bus = bus
         self.draining = False
         self.closed = False
         self.console: console.Console | None = None
 
-    def parts(self) -> dict[str, bool]:
-        published = self.door.verifier.published
+    def readiness(self) -> dict[str, bool]:
+        """Return whether each part is ready; the gateway is ready when all are."""
+        keys = self.gateway.verifier.published_keys
         return {
             "broker": self.bus is None or self.bus.connected,
-            "keys": published is None or published.known,
+            "keys": keys is None or keys.available,
             "accepting": not self.draining,
         }
 
     def breakers(self) -> dict[str, str]:
-        """The rpc's breakers, `closed`, `open` or `half_open`, by context."""
-        known = getattr(self.door.rpc, "breakers", {})
-        return {context: breaker.state for context, breaker in sorted(known.items())}
+        """Return the states of the circuit breakers by context: `closed`, `open` or `half_open`."""
+        return {context: breaker.state for context, breaker in sorted(self._breakers().items())}
+
+    def update_gauges(self) -> None:
+        """Set the gauges before the metrics are read."""
+        metrics.update_gauges(
+            ready=all(self.readiness().values()),
+            breakers=self._breakers(),
+            in_flight=self.gateway.bulkheads.in_flight,
+        )
+
+    def _breakers(self) -> dict[str, Any]:
+        breakers: dict[str, Any] = getattr(self.gateway.rpc, "breakers", {})
+        return breakers
 
 
-def build(rpc: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None) -> Starlette:
-    """The gateway over an asking client; `bus` is what `/ready` looks at, and is started and stopped with the app."""
-    door = Gateway(rpc, settings, verifier)
-    state = State(door, bus)
+def build(
+    rpc: RequestClient, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None
+) -> Starlette:
+    """Build the application over a request client.
+
+    `bus` is started and stopped with the application, and `/ready` reports its connection; None in tests without one.
+    """
+    gateway = Gateway(rpc, settings, verifier)
+    state = GatewayState(gateway, bus)
     app = Starlette(
         middleware=_middleware(settings, lambda: app.routes),
         exception_handlers={HTTPException: _http_problem},
@@ -94,20 +112,21 @@ def build(rpc: Asks, settings: Settings, *, bus: Bus | None = None, verifier: Ve
     for route in all_routes():
         app.add_route(
             route.path,
-            door.endpoint(route),
+            gateway.endpoint(route),
             methods=[route.method],
             name=route.handler.__name__,
             include_in_schema=False,
         )
-    pages.add_to(app, state, described(tuple(all_routes())), settings.health_port)
+    pages.add_to(app, state, openapi_document(tuple(all_routes())), settings.health_port)
     state.console = console.add_to(
-        app, door, settings, is_over=lambda: state.draining or state.closed, breakers=state.breakers
+        app, gateway, settings, is_closing=lambda: state.draining or state.closed, breakers=state.breakers
     )
     return app
 
 
 def all_routes() -> list[Route]:
-    return [route for system in SYSTEMS for route in system.table]
+    """Return every route of the API."""
+    return [route for routes in ROUTES for route in routes.table]
 
 
 def _middleware(settings: Settings, routes: Callable[[], list[Any]]) -> list[Middleware]:
@@ -126,11 +145,11 @@ def _middleware(settings: Settings, routes: Callable[[], list[Any]]) -> list[Mid
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
-    """What the router refuses: no such path, no such method; people read on a page that there is nothing."""
+    """Respond to an unknown path or method; a browser gets a page of the console for an unknown path."""
     assert isinstance(error, HTTPException)
-    state: State = request.app.state.gateway
-    if state.console is not None and error.status_code == 404 and _is_persons(request):
-        return await state.console.lost(request)
+    state: GatewayState = request.app.state.gateway
+    if state.console is not None and error.status_code == 404 and _wants_page(request):
+        return await state.console.not_found(request)
     language = preferred(request.headers.get("accept-language", ""))
     if error.status_code == 405:
         allowed = ", ".join(methods(request.scope, request.app.routes))
@@ -138,44 +157,44 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     return Problem("not_found" if error.status_code == 404 else "invalid").response(language)
 
 
-def _is_persons(request: Request) -> bool:
-    """Somebody at a browser came to a path that is none of the API's."""
+def _wants_page(request: Request) -> bool:
+    """Whether a browser requests a path outside the API."""
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
 
 
-def _lifespan(state: State) -> Callable[[Starlette], Any]:
+def _lifespan(state: GatewayState) -> Callable[[Starlette], Any]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        coming = asyncio.create_task(_connect(state))
+        connecting = asyncio.create_task(_connect(state))
         try:
             yield
         finally:
             state.closed = True
             if state.console is not None:
                 await state.console.live.stop()
-            await asyncio.wait({coming}, timeout=LEAVE_SECONDS)
-            coming.cancel()
-            if isinstance(state.door.rpc, RpcClient):
-                await state.door.rpc.stop()
+            await asyncio.wait({connecting}, timeout=STOP_SECONDS)
+            connecting.cancel()
+            if isinstance(state.gateway.rpc, RpcClient):
+                await state.gateway.rpc.stop()
             if state.bus is not None:
                 await state.bus.stop()
 
     return lifespan
 
 
-async def _connect(state: State) -> None:
-    """Fetch the issuer's keys and reach the broker, however long it takes; until then `/ready` says no."""
-    if state.door.verifier.published is not None:
-        await state.door.verifier.published.refresh()
-    told = ""
+async def _connect(state: GatewayState) -> None:
+    """Fetch the issuer's keys and connect to the broker, with retries; until then `/ready` responds 503."""
+    if state.gateway.verifier.published_keys is not None:
+        await state.gateway.verifier.published_keys.refresh()
+    last_error = ""
     while state.bus is not None and not state.closed:
         try:
             await state.bus.start()
-            if isinstance(state.door.rpc, RpcClient):
-                await state.door.rpc.start()
+            if isinstance(state.gateway.rpc, RpcClient):
+                await state.gateway.rpc.start()
             return
         except (*BROKER_ERRORS, OSError) as error:
-            if told != (told := type(error).__name__):
-                log.warning("the broker cannot be reached yet", error=told)
+            if last_error != (last_error := type(error).__name__):
+                log.warning("broker_unavailable", error=last_error)
             await state.bus.stop()
-            await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+            await asyncio.sleep(RECONNECT_SECONDS)

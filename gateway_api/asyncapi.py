@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document: every message of the system, from the catalogue of contracts."""
+"""The AsyncAPI 3 document: every message of the system, generated from the catalogue of contracts."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from contracts.journal import take_up_dead_letter
 REF = "#/components/schemas/{model}"
 REPLIES = "yeyak.replies"
 
-_DOES = {"event": "says", "command": "obeys", "question": "answers"}
+_VERBS = {"event": "publishes", "command": "handles", "question": "answers"}
 
 HEADERS = {
     "type": "object",
-    "description": "What travels beside the body, in AMQP properties and headers.",
+    "description": "AMQP properties and headers of a message.",
     "properties": {
         "message_id": {
             "type": "string",
             "format": "uuid",
-            "description": "property; the same id again is the same message",
+            "description": "property; a repeated id marks the same message",
         },
         "type": {"type": "string", "description": "property; the topic"},
-        "app_id": {"type": "string", "description": "property; the context that sends"},
-        "correlation_id": {"type": "string", "description": "property; fresh for each ask"},
-        "story_id": {"type": "string", "format": "uuid", "description": "the whole business story"},
-        "causation_id": {"type": "string", "format": "uuid", "description": "the message that led to this one"},
+        "app_id": {"type": "string", "description": "property; the sending context"},
+        "correlation_id": {"type": "string", "description": "property; unique for each request"},
+        "story_id": {"type": "string", "format": "uuid", "description": "the story that the message belongs to"},
+        "causation_id": {"type": "string", "format": "uuid", "description": "the message that caused this one"},
         "actor": {"type": "string", "examples": ["customer:kim"]},
-        "budget_ms": {"type": "integer", "description": "asked only: what the responder may spend"},
+        "budget_ms": {
+            "type": "integer",
+            "description": "requests only: the time that the handler has, in milliseconds",
+        },
         "request_digest": {"type": "string"},
         "traceparent": {"type": "string"},
     },
@@ -42,7 +45,7 @@ HEADERS = {
 
 
 def catalogue() -> dict[str, type[Message]]:
-    """Every message by its wire name, all contracts imported."""
+    """Return every message by its topic; imports all contracts."""
     for module in pkgutil.walk_packages(contracts.__path__, "contracts."):
         importlib.import_module(module.name)
     for context in {message.owner() for message in CATALOGUE.values()}:
@@ -51,7 +54,7 @@ def catalogue() -> dict[str, type[Message]]:
 
 
 def kind(message: type[Message]) -> str:
-    """`event`, `query` or `command`."""
+    """Return `event`, `command`, or `question` for a query: the values of the document."""
     if issubclass(message, Event):
         return "event"
     return "question" if issubclass(message, Query) else "command"
@@ -59,32 +62,32 @@ def kind(message: type[Message]) -> str:
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document."""
+    """Return the document."""
     messages = catalogue()
-    asked = {topic: message for topic, message in messages.items() if message.answer is not None}
-    shapes: list[type[BaseModel]] = [*messages.values(), *(message.answer for message in asked.values())]
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shape, "serialization") for shape in dict.fromkeys(shapes)]
-    refs, defined = models_json_schema(wanted, ref_template=REF)
+    requests = {topic: message for topic, message in messages.items() if message.answer is not None}
+    shapes: list[type[BaseModel]] = [*messages.values(), *(message.answer for message in requests.values())]
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shape, "serialization") for shape in dict.fromkeys(shapes)]
+    refs, defined = models_json_schema(models, ref_template=REF)
 
     described = {topic: _message(topic, message, refs[message, "serialization"]) for topic, message in messages.items()}
     answers = {
         _answer(topic): _reply(topic, message, refs[message.answer, "serialization"])
-        for topic, message in asked.items()
+        for topic, message in requests.items()
     }
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Yeyak",
             "version": "1",
-            "description": "What may be said in the system: commands are obeyed by one context, queries answered by "
-            "one, events heard by any number. Events and commands without an answer are told, the others asked.",
+            "description": "A command or a query is handled by one context, an event by any number of contexts. "
+            "Commands and queries with an answer are requests; all other messages are durable.",
         },
         "defaultContentType": "application/json",
         "channels": {
             **{topic: _channel(topic, message.exchange, [topic]) for topic, message in messages.items()},
             REPLIES: {
                 **_channel(None, REPLIES, list(answers)),
-                "description": "Routed by the rpc's own reply queue.",
+                "description": "Replies, routed to the reply queue of the sender.",
             },
         },
         "operations": {topic: _operation(topic, message) for topic, message in messages.items()},
@@ -113,7 +116,7 @@ def _message(topic: str, message: type[Message], payload: Any) -> dict[str, Any]
 
 
 def summary(message: type[Message]) -> str:
-    """The first line of its docstring, where it has one of its own."""
+    """Return the first line of a message's own docstring; empty without one."""
     own = message.__dict__.get("__doc__") or ""
     return own.strip().partition("\n")[0]
 
@@ -136,7 +139,7 @@ def _channel(address: str | None, exchange: str, messages: list[str]) -> dict[st
 def _operation(topic: str, message: type[Message]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "action": "send" if kind(message) == "event" else "receive",
-        "summary": f"{message.owner()} {_DOES[kind(message)]}",
+        "summary": f"{message.owner()} {_VERBS[kind(message)]}",
         "channel": {"$ref": f"#/channels/{topic}"},
         "messages": [{"$ref": f"#/channels/{topic}/messages/{topic}"}],
         "tags": [{"name": message.owner()}],

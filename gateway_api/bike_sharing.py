@@ -1,11 +1,11 @@
-"""Bike sharing (자전거 대여): members top up, take a bike, return it anywhere; staff keep the fleet."""
+"""Bike sharing (자전거 대여): members top up, take a bike and return it anywhere; staff maintain the bikes."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from contracts.bike_sharing.bikes import (
@@ -33,8 +33,7 @@ from contracts.bike_sharing.deposits import (
 )
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
-from contracts.payments import Card
-from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenReason, Paging, not_given
+from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 
 routes = Routes(
@@ -43,7 +42,7 @@ routes = Routes(
     budgets={
         TopUpDeposit: lambda settings: settings.bike_sharing_payment_ms / 1000 + 1,
         StartRide: lambda settings: settings.bike_sharing_take_ms / 1000 + 1,
-        ShowRideHistory: lambda _: 2.5,  # it may wait for `min_version`
+        ShowRideHistory: lambda _: 2.5,  # waits for `min_version`
     },
 )
 
@@ -58,10 +57,6 @@ CONDITIONS: dict[str | None, BikeCondition | None] = {
 }
 
 
-class CardPayment(Card):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class NewTopUp(Form):
     amount: TopUpAmount
     payment: CardPayment
@@ -69,7 +64,7 @@ class NewTopUp(Form):
 
 class NewCredit(Form):
     amount: CreditAmount
-    reason: GivenReason
+    reason: NonBlankReason
 
 
 class NewBike(Form):
@@ -79,10 +74,10 @@ class NewBike(Form):
 
 
 class BikeChanges(Form):
-    """What is not given stays."""
+    """A field that is left out keeps its value."""
 
-    location: GivenLocation = not_given()
-    status: Settable = not_given()
+    location: GivenLocation = optional()
+    status: Settable = optional()
 
 
 class BikeFilters(Paging):
@@ -99,7 +94,7 @@ class Return(Form):
 
 
 class Ending(Form):
-    reason: GivenReason
+    reason: NonBlankReason
     location: GivenLocation | None = None
 
 
@@ -118,24 +113,19 @@ class BillFilters(Paging):
     status: BillStatus | None = None
 
 
-class Seen(Filters):
-    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
-    """Wait briefly until the view has seen this version of the ride."""
-
-
 # -- deposits
 
 
 @routes.post("/deposits/top-ups", CUSTOMER, TopUpDeposit, NewTopUp, creates="/deposits/top-ups/{top_up_id}")
 async def top_up(request: RequestContext, form: NewTopUp) -> Response:
-    """Money into the own deposit; what is owed is paid first."""
+    """Top up the caller's deposit; debt is paid first."""
     return await request.send(TopUpDeposit(**vars(form), caller=request.caller))
 
 
 @routes.get("/deposits/top-ups", ANY, ListTopUps, TopUpFilters)
 async def list_top_ups(request: RequestContext, filters: TopUpFilters) -> Response:
-    """Top-ups and credits, those that came to nothing too; staff may name a `member_id`."""
-    return await request.send(ListTopUps(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Top-ups and credits, including failed ones; staff may filter by `member_id`."""
+    return await request.send(ListTopUps(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/deposits/top-ups/{top_up_id}", ANY, ShowTopUp)
@@ -145,7 +135,7 @@ async def show_top_up(request: RequestContext) -> Response:
 
 @routes.post("/deposits/{member_id}/credits", STAFF, CreditDeposit, NewCredit, creates="/deposits/top-ups/{top_up_id}")
 async def credit(request: RequestContext, form: NewCredit) -> Response:
-    """Money that staff give a member; what is owed is paid first."""
+    """Credit a member's deposit; debt is paid first."""
     return await request.send(CreditDeposit(member_id=request.text("member_id"), **vars(form), caller=request.caller))
 
 
@@ -166,14 +156,14 @@ async def show_deposit(request: RequestContext) -> Response:
 
 @routes.get("/deposits/{member_id}/entries", ANY, ListEntries, Paging)
 async def list_entries(request: RequestContext, filters: Paging) -> Response:
-    """The ledger of a member; `me` is the own one."""
+    """The ledger of a member; `me` is the caller."""
     member_id = request.text("member_id")
     if member_id == "me" and not request.caller.is_staff:
         member_id = request.caller.member_id
     return await request.send(ListEntries(member_id=member_id, **vars(filters), caller=request.caller))
 
 
-# -- the fleet
+# -- bikes
 
 
 @routes.post("/bikes", STAFF, RegisterBike, NewBike, creates="/bikes/{bike_id}")
@@ -186,7 +176,7 @@ async def register_bike(request: RequestContext, form: NewBike) -> Response:
 
 @routes.get("/bikes", ANY, ListBikes, BikeFilters)
 async def list_bikes(request: RequestContext, filters: BikeFilters) -> Response:
-    """The fleet; broken bikes only for staff."""
+    """The bikes; broken ones for staff only."""
     return await request.send(ListBikes(**vars(filters), broken_too=request.caller.is_staff))
 
 
@@ -197,7 +187,7 @@ async def show_bike(request: RequestContext) -> Response:
 
 @routes.patch("/bikes/{bike_id}", STAFF, ChangeBike, BikeChanges)
 async def change_bike(request: RequestContext, form: BikeChanges) -> Response:
-    """Of a bike in use only that it is BROKEN is noted, for after the ride."""
+    """A bike in use accepts only `BROKEN`, which takes effect after the ride."""
     condition = CONDITIONS[form.status]
     return await request.send(ChangeBike(bike_id=request.id("bike_id"), location=form.location, condition=condition))
 
@@ -205,7 +195,7 @@ async def change_bike(request: RequestContext, form: BikeChanges) -> Response:
 # -- rides
 
 
-@routes.post("/rides", CUSTOMER, StartRide, NewRide, creates="/rides/{ride_id}", look="/ride-history/{ride_id}")
+@routes.post("/rides", CUSTOMER, StartRide, NewRide, creates="/rides/{ride_id}", status_path="/ride-history/{ride_id}")
 async def start_ride(request: RequestContext, form: NewRide) -> Response:
     return await request.send(StartRide(bike_id=form.bike_id, caller=request.caller))
 
@@ -222,8 +212,8 @@ async def end_ride(request: RequestContext, form: Ending) -> Response:
 
 @routes.get("/rides", ANY, ListRides, RideFilters)
 async def list_rides(request: RequestContext, filters: RideFilters) -> Response:
-    """Rides as their writer sees them; staff may name a `member_id`."""
-    return await request.send(ListRides(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Rides as their own context has them; staff may filter by `member_id`."""
+    return await request.send(ListRides(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/rides/{ride_id}", ANY, ShowRide)
@@ -233,8 +223,8 @@ async def show_ride(request: RequestContext) -> Response:
 
 @routes.get("/billings", ANY, ListBills, BillFilters)
 async def list_bills(request: RequestContext, filters: BillFilters) -> Response:
-    """Bills; staff may name a `member_id`."""
-    return await request.send(ListBills(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Bills; staff may filter by `member_id`."""
+    return await request.send(ListBills(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/billings/{bill_id}", ANY, ShowBill)
@@ -244,12 +234,14 @@ async def show_bill(request: RequestContext) -> Response:
 
 @routes.get("/ride-history", ANY, ListRideHistory, RideFilters)
 async def list_ride_history(request: RequestContext, filters: RideFilters) -> Response:
-    """Everything a member rode; staff may name a `member_id`."""
-    return await request.send(ListRideHistory(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """The rides of a member with bike and bill; staff may filter by `member_id`."""
+    return await request.send(
+        ListRideHistory(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
+    )
 
 
-@routes.get("/ride-history/{ride_id}", ANY, ShowRideHistory, Seen)
-async def show_ride_history(request: RequestContext, seen: Seen) -> Response:
+@routes.get("/ride-history/{ride_id}", ANY, ShowRideHistory, MinVersion)
+async def show_ride_history(request: RequestContext, query: MinVersion) -> Response:
     """One ride with its timeline."""
     ride_id = request.id("ride_id")
-    return await request.send(ShowRideHistory(ride_id=ride_id, min_version=seen.min_version, caller=request.caller))
+    return await request.send(ShowRideHistory(ride_id=ride_id, min_version=query.min_version, caller=request.caller))

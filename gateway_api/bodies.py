@@ -1,4 +1,4 @@
-"""Bodies and queries: how much is read, what is JSON, what holds a card number, what is valid, in this order."""
+"""Reading and validating bodies and queries: size, JSON, card numbers, shape, in this order."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from contracts.base import Name, Reason
-from contracts.cards import LONGEST, SHORTEST, holds_card_number
+from contracts.payments import Card
 from gateway_api.language import Language
 from gateway_api.problems import Problem
+from workers.runtime.messaging.card_numbers import LONGEST, SHORTEST, holds_card_number
 
-MOST_ERRORS = 20
+MAX_ERRORS = 20
 LONGEST_FIELD = 100
 
 
 class Form(BaseModel):
-    """What a caller may send, to the letter."""
+    """The body of a request; unknown fields and lax types are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Nothing(Form):
+class EmptyBody(Form):
     """No body, or `{}`."""
 
 
-def not_given() -> Any:
-    """A field that may be left out, and is None then; a null that is sent is refused."""
+def optional() -> Any:
+    """Declare a field that is None when it is left out; an explicit null is refused."""
     return Field(default_factory=lambda: None)
 
 
 class Filters(BaseModel):
-    """A query string; each name at most once."""
+    """The parameters of a query string; each name at most once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _whole(value: object) -> object:
+def _whole_number(value: object) -> object:
     if isinstance(value, str):
         if not re.fullmatch(r"[0-9]{1,18}", value):
             raise PydanticCustomError("int_parsing", "not a whole number")
@@ -53,27 +54,41 @@ def _whole(value: object) -> object:
     return value
 
 
-DIGITS = BeforeValidator(_whole)
-"""A whole number in a query: digits, nothing else."""
+DIGITS = BeforeValidator(_whole_number)
+"""Validator of a whole number in a query: 1 to 18 digits, no sign."""
 
 
 class Paging(Filters):
-    """A list's page."""
+    """The parameters of a page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=200), DIGITS] = 50
     cursor: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
 
 NOT_BLANK = Field(pattern=r"\S")
-GivenName = Annotated[Name, NOT_BLANK]
-GivenReason = Annotated[Reason, NOT_BLANK]
+NonBlankName = Annotated[Name, NOT_BLANK]
+NonBlankReason = Annotated[Reason, NOT_BLANK]
+
+
+class MinVersion(Filters):
+    """The query of a view's item."""
+
+    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
+    """Wait briefly until the view has applied this version of the item."""
+
+
+class CardPayment(Card):
+    """A payment by card, as a body contains it: a token of the payment provider, never a card number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
 
 FormT = TypeVar("FormT", bound=Form)
 FiltersT = TypeVar("FiltersT", bound=Filters)
 
 
 async def receive_body(receive: Receive, content_length: bytes | None, limit: int) -> bytes:
-    """The whole body, chunked or not; raises `too_large` as soon as that is known."""
+    """Return the whole body, chunked or not; raises `too_large` as soon as the limit in bytes is exceeded."""
     if content_length is not None and (not content_length.isdigit() or int(content_length[:20]) > limit):
         raise too_large(limit)
     message = await receive()
@@ -91,29 +106,30 @@ async def receive_body(receive: Receive, content_length: bytes | None, limit: in
 
 
 def too_large(limit: int) -> Problem:
-    """The connection stays open: closing it while the caller still sends would lose this answer."""
+    """The problem of a body over the limit; the connection stays open, since closing it would lose the response."""
     return Problem("too_large", limit=limit)
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
-_WORTH_A_LOOK = re.compile(rb"[0-9](?:[ -]*[0-9]){12}|\\|[\[:,]\s*-?[0-9.]+[eE]")
+_NEEDS_CHECK = re.compile(rb"[0-9](?:[ -]*[0-9]){12}|\\|[\[:,]\s*-?[0-9.]+[eE]")
+"""Bodies that may hold a card number or an unstorable character: 13 digits, an escape, or an exponent."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database can keep a text."""
+    """Whether a database can store a text: no zero byte, no lone surrogate."""
     return not _UNSTORABLE.search(text)
 
 
-class _Pairs(NamedTuple):
-    """A JSON object with all its keys, the repeated ones too."""
+class _JsonObject(NamedTuple):
+    """A JSON object with all its pairs, including repeated keys."""
 
     pairs: list[tuple[str, Any]]
 
 
-class _Number(NamedTuple):
-    """A JSON number as it was written."""
+class _JsonNumber(NamedTuple):
+    """A JSON number as text."""
 
     text: str
 
@@ -136,31 +152,31 @@ def _refuse_constant(name: str) -> None:
 
 
 _decode = json.JSONDecoder(
-    object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
+    object_pairs_hook=_JsonObject, parse_int=_JsonNumber, parse_float=_JsonNumber, parse_constant=_refuse_constant
 ).decode
 
 
 def _load(body: bytes) -> Any:
-    """Every key and value as it was sent; raises `bad_json`."""
+    """Decode without losing repeated keys or digits; raises `bad_json`."""
     try:
         return _decode(body.decode())
     except (ValueError, RecursionError):
         raise Problem("bad_json") from None
 
 
-def _leaves(tree: Any) -> Iterator[tuple[str, str | _Number]]:
-    """Every key, string and number with the path to it."""
-    waiting: list[tuple[str, Any]] = [("", tree)]
-    while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, _Pairs):
+def _leaves(tree: Any) -> Iterator[tuple[str, str | _JsonNumber]]:
+    """Iterate over every key, string and number with its path."""
+    stack: list[tuple[str, Any]] = [("", tree)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, _JsonObject):
             for key, child in value.pairs:
                 yield path, key
-                waiting.append((_below(path, key), child))
-        elif isinstance(value, _Number):
+                stack.append((_below(path, key), child))
+        elif isinstance(value, _JsonNumber):
             yield path, value
         elif isinstance(value, list):
-            waiting.extend((path, child) for child in value)
+            stack.extend((path, child) for child in value)
         elif isinstance(value, str):
             yield path, value
 
@@ -170,30 +186,33 @@ def _below(path: str, key: str) -> str:
 
 
 def parse(body: bytes, form: type[FormT], key: str = "") -> FormT:
-    """The body as a form; raises, in this order, `bad_json`, `card_number_refused` (for the key too) or `invalid`."""
-    if not body and _needs_nothing(form):
+    """Validate a body as a form; `key` is the idempotency key.
+
+    Raises, in this order, `bad_json`, `card_number_refused` (for the key too) or `invalid`.
+    """
+    if not body and _accepts_empty(form):
         body = b"{}"
-    refused_key = bool(key) and holds_card_number(key)
+    key_holds_card = bool(key) and holds_card_number(key)
     unstorable: list[str] = []
-    if refused_key or not body.isascii() or _WORTH_A_LOOK.search(body):
+    if key_holds_card or not body.isascii() or _NEEDS_CHECK.search(body):
         for path, leaf in _leaves(_load(body)):
-            if leaf.holds_card_number() if isinstance(leaf, _Number) else holds_card_number(leaf):
+            if leaf.holds_card_number() if isinstance(leaf, _JsonNumber) else holds_card_number(leaf):
                 raise Problem("card_number_refused")
             if isinstance(leaf, str) and _UNSTORABLE.search(leaf):
                 unstorable.append(path)
-        if refused_key:
+        if key_holds_card:
             raise Problem("card_number_refused")
     if unstorable:
-        raise invalid((shown(path), "characters") for path in unstorable)
+        raise invalid((displayable(path), "characters") for path in unstorable)
     try:
         return form.model_validate_json(body)
     except ValidationError as error:
         _load(body)
-        raise invalid_shape(error) from None
+        raise from_validation_error(error) from None
 
 
 @cache
-def _needs_nothing(form: type[Form]) -> bool:
+def _accepts_empty(form: type[Form]) -> bool:
     return not any(field.is_required() for field in form.model_fields.values())
 
 
@@ -201,7 +220,7 @@ def _needs_nothing(form: type[Form]) -> bool:
 
 
 def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
-    """The query string as filters; raises `card_number_refused` or `invalid`."""
+    """Validate a query string as filters; raises `card_number_refused` or `invalid`."""
     if not query:
         return filters()
     try:
@@ -211,28 +230,31 @@ def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
     for key, value in pairs:
         if holds_card_number(key) or holds_card_number(value):
             raise Problem("card_number_refused")
-    wrong = [(shown(key), "characters") for key, value in pairs if _UNSTORABLE.search(key + value)]
+    errors = [(displayable(key), "characters") for key, value in pairs if _UNSTORABLE.search(key + value)]
     given = dict(pairs)
-    wrong += [(shown(key), "repeated") for key in given if sum(key == other for other, _ in pairs) > 1]
-    if wrong:
-        raise invalid(wrong)
+    errors += [(displayable(key), "repeated") for key in given if sum(key == other for other, _ in pairs) > 1]
+    if errors:
+        raise invalid(errors)
     try:
         return filters.model_validate(given)
     except ValidationError as error:
-        raise invalid_shape(error) from None
+        raise from_validation_error(error) from None
 
 
-# --- what is wrong, without repeating what was sent ---------------------------------------------------------------
+# --- errors, which never repeat the values that were sent -----------------------------------------------------------
 
 
-def shown(path: str) -> str:
-    """A path as it may be shown: short, and no character that cannot be written."""
+def displayable(path: str) -> str:
+    """Return a field's path for a response: at most `LONGEST_FIELD` characters, all of them encodable."""
     return _UNSTORABLE.sub("�", path[:LONGEST_FIELD]) or "body"
 
 
-def invalid_shape(error: ValidationError) -> Problem:
+def from_validation_error(error: ValidationError) -> Problem:
+    """Return `invalid` with the errors of pydantic."""
     details = error.errors(include_url=False, include_input=False)
-    return invalid((shown(".".join(map(str, detail["loc"]))), *_reason(detail)) for detail in details[:MOST_ERRORS])
+    return invalid(
+        (displayable(".".join(map(str, detail["loc"]))), *_reason(detail)) for detail in details[:MAX_ERRORS]
+    )
 
 
 def _reason(detail: ErrorDetails) -> tuple[str, dict[str, Any]]:
@@ -240,12 +262,12 @@ def _reason(detail: ErrorDetails) -> tuple[str, dict[str, Any]]:
 
 
 def invalid(errors: Any) -> Problem:
-    """The answer to a wrong shape: fields with what is wrong, never what was sent."""
-    return Invalid([(field, kind, *rest) for field, kind, *rest in list(errors)[:MOST_ERRORS]])
+    """Return `invalid` with up to `MAX_ERRORS` errors, each a field, a kind of error and its limits."""
+    return Invalid([(field, kind, *rest) for field, kind, *rest in list(errors)[:MAX_ERRORS]])
 
 
 class Invalid(Problem):
-    """`invalid`, whose errors are told in the caller's language."""
+    """`invalid`; the details of its errors are in the caller's language."""
 
     def __init__(self, errors: list[tuple[str, str] | tuple[str, str, dict[str, Any]]]) -> None:
         super().__init__("invalid")
@@ -261,7 +283,7 @@ class Invalid(Problem):
 
 _LIMITS = {"ge", "gt", "le", "lt", "min_length", "max_length", "expected"}
 _OTHER = ("올바르지 않은 값입니다", "not a valid value")
-_EXPLAINED: dict[str, tuple[str, str]] = {
+_DETAILS: dict[str, tuple[str, str]] = {
     "missing": ("꼭 필요한 항목입니다", "is required"),
     "extra_forbidden": ("알 수 없는 항목입니다", "is not known here"),
     "characters": ("쓸 수 없는 문자가 들어 있습니다", "holds characters that cannot be stored"),
@@ -291,8 +313,8 @@ _EXPLAINED: dict[str, tuple[str, str]] = {
 
 
 def explain(kind: str, limits: dict[str, Any], language: Language) -> str:
-    """One thing that is wrong, in words."""
-    text = _EXPLAINED.get(kind, _OTHER)[language == "en"]
+    """Return the text of one error."""
+    text = _DETAILS.get(kind, _OTHER)[language == "en"]
     try:
         return text.format(**limits)
     except KeyError:

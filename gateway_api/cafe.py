@@ -29,7 +29,7 @@ from contracts.cafe.orders import (
     ShowOrder,
 )
 from contracts.cafe.report import ListReport, ShowReport
-from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
+from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 
 routes = Routes(
@@ -37,25 +37,25 @@ routes = Routes(
     "café",
     budgets={
         PlaceOrder: lambda settings: settings.cafe_price_ms / 1000 + 1,
-        ShowReport: lambda _: 2.5,  # it may wait for `min_version`
+        ShowReport: lambda _: 2.5,  # waits for `min_version`
     },
 )
 
 
 class NewMenuItem(Form):
-    name: GivenName
+    name: NonBlankName
     price: MenuPrice
     status: MenuItemStatus = MenuItemStatus.AVAILABLE
 
 
 class MenuItemChanges(Form):
-    """What is not given stays."""
+    """A field that is left out keeps its value."""
 
-    name: GivenName = not_given()
-    price: MenuPrice = not_given()
-    status: MenuItemStatus = not_given()
-    expected_version: Annotated[int, Field(ge=1, lt=2**31)] = not_given()
-    """Change it only if this version still stands."""
+    name: NonBlankName = optional()
+    price: MenuPrice = optional()
+    status: MenuItemStatus = optional()
+    expected_version: Annotated[int, Field(ge=1, lt=2**31)] = optional()
+    """Change the item only if this is still its version."""
 
 
 class MenuFilters(Paging):
@@ -66,21 +66,16 @@ class NewOrder(Form):
     menu_item_id: UUID
     quantity: Quantity = 1
     expected_price: MenuPrice | None = None
-    """The price that the customer saw; order only if it still stands."""
+    """The price that the customer saw; the order is refused if it has changed."""
 
 
 class Rejection(Form):
-    reason: GivenReason
+    reason: NonBlankReason
 
 
 class OrderFilters(Paging):
     member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     status: OrderStatus | None = None
-
-
-class SeenItem(Filters):
-    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
-    """Wait briefly until the view has seen this version of the item."""
 
 
 @routes.post("/menu", STAFF, RegisterMenuItem, NewMenuItem, creates="/menu/{menu_item_id}")
@@ -138,8 +133,8 @@ async def cancel_cafe_order(request: RequestContext) -> Response:
 
 @routes.get("/orders", ANY, ListOrders, OrderFilters)
 async def list_cafe_orders(request: RequestContext, filters: OrderFilters) -> Response:
-    """A customer's own orders; staff see all, and may name a `member_id`."""
-    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """A customer's own orders; staff see all, and may filter by `member_id`."""
+    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/orders/{order_id}", ANY, ShowOrder)
@@ -153,7 +148,7 @@ async def list_report(request: RequestContext, filters: MenuFilters) -> Response
     return await request.send(ListReport(**vars(filters)))
 
 
-@routes.get("/report/{menu_item_id}", STAFF, ShowReport, SeenItem)
-async def show_report(request: RequestContext, seen: SeenItem) -> Response:
+@routes.get("/report/{menu_item_id}", STAFF, ShowReport, MinVersion)
+async def show_report(request: RequestContext, query: MinVersion) -> Response:
     """One item with its timeline."""
-    return await request.send(ShowReport(menu_item_id=request.id("menu_item_id"), min_version=seen.min_version))
+    return await request.send(ShowReport(menu_item_id=request.id("menu_item_id"), min_version=query.min_version))

@@ -1,4 +1,4 @@
-"""Every `code` of the door: its status, and its words in both languages."""
+"""Every problem `code` of the API: its status, and its text in both languages."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import NamedTuple
 from gateway_api.language import Language
 
 
-class Words(NamedTuple):
+class ProblemText(NamedTuple):
     title: str
     detail: str
 
 
-class Code(NamedTuple):
+class ProblemDefinition(NamedTuple):
     status: int
-    ko: Words
-    en: Words
+    ko: ProblemText
+    en: ProblemText
 
 
-def _code(status: int, title_ko: str, detail_ko: str, title_en: str, detail_en: str) -> Code:
-    return Code(status, Words(title_ko, detail_ko), Words(title_en, detail_en))
+def _code(status: int, title_ko: str, detail_ko: str, title_en: str, detail_en: str) -> ProblemDefinition:
+    return ProblemDefinition(status, ProblemText(title_ko, detail_ko), ProblemText(title_en, detail_en))
 
 
-CODES: dict[str, Code] = {
-    # the door's own, in the order of its checks
+CODES: dict[str, ProblemDefinition] = {
+    # checks of the gateway, in their order
     "not_signed_in": _code(
         401,
         "로그인이 필요합니다",
@@ -87,7 +87,7 @@ CODES: dict[str, Code] = {
         "Method not allowed",
         "Use one of the methods in the Allow header.",
     ),
-    # repeating
+    # idempotency
     "idempotency_key_reused": _code(
         422,
         "이미 다른 요청에 쓰인 키입니다",
@@ -99,10 +99,10 @@ CODES: dict[str, Code] = {
         409,
         "같은 요청을 처리하고 있습니다",
         "잠시 뒤 같은 Idempotency-Key로 다시 보내면 결과를 알 수 있습니다.",
-        "The same request is at work",
+        "The same request is being processed",
         "Repeat it shortly with the same Idempotency-Key to get its outcome.",
     ),
-    # not now
+    # no answer, or not in time
     "unavailable": _code(
         503,
         "잠시 이용할 수 없습니다",
@@ -358,7 +358,7 @@ OTHER_REFUSAL = _code(
     "Not possible now",
     "A rule of the business refuses this.",
 )
-"""Words for a context's code that is not in the table."""
+"""The definition of a refusal whose code is not in the table."""
 
 RETRY_AFTER = {
     "unavailable": 1,
@@ -368,9 +368,10 @@ RETRY_AFTER = {
     "ticket_unavailable": 5,
     "bike_unavailable": 5,
 }
-"""Whole seconds, where nobody knows better."""
+"""`Retry-After` in whole seconds, where the reply has none."""
 
 
-def words_for(code: str, language: Language) -> Words:
-    found = CODES.get(code, OTHER_REFUSAL)
-    return found.en if language == "en" else found.ko
+def text_of(code: str, language: Language) -> ProblemText:
+    """Return title and detail of a code in one language."""
+    definition = CODES.get(code, OTHER_REFUSAL)
+    return definition.en if language == "en" else definition.ko

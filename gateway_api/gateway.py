@@ -1,7 +1,7 @@
-"""What every route goes through: who is it, may they, not too much, what do they say; then ask, and answer in HTTP.
+"""The request pipeline of every route: authenticate, authorise, rate-limit, parse, send the message, map the outcome.
 
-401 not_signed_in, 403 wrong_role, 429 too_many_requests, 413 too_large, 400 bad_json, 422 card_number_refused,
-422 invalid, and then what the context says.
+Problems are raised in this order: 401 not_signed_in, 403 wrong_role, 429 too_many_requests, 413 too_large,
+400 bad_json, 422 card_number_refused, 422 invalid; then the refusals of the context.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contracts.base import Caller, Message, Role
-from contracts.cards import holds_card_number
 from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
 from gateway_api.codes import CODES
-from gateway_api.edge_middleware import traceparent
 from gateway_api.language import preferred
-from gateway_api.limits import Buckets, Bulkheads
+from gateway_api.limits import Bulkheads, TokenBuckets
 from gateway_api.problems import Problem
 from gateway_api.tokens import SignedIn, Verifier
+from gateway_api.trace_context import traceparent
+from workers.runtime.messaging.card_numbers import holds_card_number
 from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 from workers.runtime.settings import Settings
 
@@ -36,16 +36,16 @@ OPERATOR: frozenset[Role] = frozenset({"operator"})
 ANY: frozenset[Role] = CUSTOMER | STAFF
 
 START_SECONDS = 1.0
-"""How long a message may wait to be started."""
+"""How long a message may wait in its queue."""
 MARGIN_SECONDS = 0.5
-"""For the way there and back."""
+"""For the transport of the message and of its reply."""
 BUDGET_SECONDS = 2.0
-"""What a context may spend on an answer, where its routes do not say otherwise."""
+"""How long a context may work on a message, where its routes set no budget of their own."""
 
 LONGEST_NAME = 128
 
 REQUESTS = UUID("5b0c9a52-6d7e-4f0e-9a3b-0f5d6a0c7e11")
-"""The namespace of message ids that idempotency keys stand for."""
+"""The UUID namespace of message ids that are derived from idempotency keys."""
 
 Budget = Callable[[Settings], float]
 Handler = Callable[..., Awaitable[Response]]
@@ -55,27 +55,27 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")
 
 
-class Asks(Protocol):
-    """What the door needs of the asking client."""
+class RequestClient(Protocol):
+    """The part of `RpcClient` that the gateway uses; tests have a fake one."""
 
     async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of a system's page."""
+    """A method and a path, the roles that may use it, and the message that it sends."""
 
     method: str
     path: str
-    """The whole template: `/v1/video-rental/rentals/{rental_id}`."""
-    who: frozenset[Role]
-    asks: type[Message]
+    """The whole path template: `/v1/video-rental/rentals/{rental_id}`."""
+    roles: frozenset[Role]
+    message: type[Message]
     form: type[Form]
     filters: type[Filters]
     creates: str
-    """Where the new thing is, with the name of its id in the answer."""
-    look: str
-    """Where to look when the outcome is unknown."""
+    """The path template of what is created; its last parameter names the field of the answer that holds the id."""
+    status_path: str
+    """The path template at which the caller finds the outcome while it is unknown (`status_url`)."""
     tag: str
     handler: Handler
     budget: Budget
@@ -94,74 +94,74 @@ class Routes:
     base: str
     tag: str
     budgets: Mapping[type[Message], Budget] = field(default_factory=dict)
-    """Seconds that the context may spend, for those messages that need more or less than usual."""
+    """How long the context may work on a message, in seconds, where that is not `BUDGET_SECONDS`."""
     table: list[Route] = field(default_factory=list)
 
     def get(
-        self, path: str, who: frozenset[Role], asks: type[Message], filters: type[Filters] | None = None
+        self, path: str, roles: frozenset[Role], message: type[Message], filters: type[Filters] | None = None
     ) -> Callable[[Handler], Handler]:
-        return self._add("GET", path, who, asks, filters=filters or Filters)
+        return self._add("GET", path, roles, message, filters=filters or Filters)
 
     def post(
         self,
         path: str,
-        who: frozenset[Role],
-        asks: type[Message],
-        form: type[Form] = bodies.Nothing,
+        roles: frozenset[Role],
+        message: type[Message],
+        form: type[Form] = bodies.EmptyBody,
         *,
         creates: str = "",
-        look: str = "",
+        status_path: str = "",
     ) -> Callable[[Handler], Handler]:
-        return self._add("POST", path, who, asks, form, creates, look)
+        return self._add("POST", path, roles, message, form, creates, status_path)
 
     def patch(
-        self, path: str, who: frozenset[Role], asks: type[Message], form: type[Form]
+        self, path: str, roles: frozenset[Role], message: type[Message], form: type[Form]
     ) -> Callable[[Handler], Handler]:
-        return self._add("PATCH", path, who, asks, form)
+        return self._add("PATCH", path, roles, message, form)
 
-    def delete(self, path: str, who: frozenset[Role], asks: type[Message]) -> Callable[[Handler], Handler]:
-        return self._add("DELETE", path, who, asks)
+    def delete(self, path: str, roles: frozenset[Role], message: type[Message]) -> Callable[[Handler], Handler]:
+        return self._add("DELETE", path, roles, message)
 
     def _add(
         self,
         method: str,
         path: str,
-        who: frozenset[Role],
-        asks: type[Message],
-        form: type[Form] = bodies.Nothing,
+        roles: frozenset[Role],
+        message: type[Message],
+        form: type[Form] = bodies.EmptyBody,
         creates: str = "",
-        look: str = "",
+        status_path: str = "",
         filters: type[Filters] = Filters,
     ) -> Callable[[Handler], Handler]:
-        own = path[: path.rindex("}") + 1] if "}" in path else path
+        resource = path[: path.rindex("}") + 1] if "}" in path else path
 
-        def add(handler: Handler) -> Handler:
+        def register(handler: Handler) -> Handler:
             route = Route(
                 method,
                 self.base + path,
-                who,
-                asks,
+                roles,
+                message,
                 form,
                 filters,
                 self.base + creates if creates else "",
-                self.base + (look or creates or own),
+                self.base + (status_path or creates or resource),
                 self.tag,
                 handler,
-                self.budgets.get(asks, lambda _: BUDGET_SECONDS),
+                self.budgets.get(message, lambda _: BUDGET_SECONDS),
             )
             self.table.append(route)
             return handler
 
-        return add
+        return register
 
 
 class RequestContext:
-    """A request that was let in, and the way to ask on its behalf."""
+    """An authorised request; a route's handler reads its parameters here and sends its message."""
 
-    __slots__ = ("_door", "_path", "actor", "caller", "digest", "message_id", "route", "traceparent")
+    __slots__ = ("_gateway", "_path", "actor", "caller", "digest", "message_id", "route", "traceparent")
 
-    def __init__(self, door: Gateway, route: Route, signed_in: SignedIn, path: dict[str, str]) -> None:
-        self._door = door
+    def __init__(self, gateway: Gateway, route: Route, signed_in: SignedIn, path: dict[str, str]) -> None:
+        self._gateway = gateway
         self._path = path
         self.route = route
         self.caller: Caller = signed_in.caller
@@ -171,14 +171,14 @@ class RequestContext:
         self.traceparent: str | None = None
 
     def id(self, name: str) -> UUID:
-        """A path parameter; what is no UUID names nothing."""
+        """Return a path parameter that is a UUID; raises `not_found` for any other text."""
         text = self._path[name]
         if not _UUID.fullmatch(text):
             raise Problem("not_found")
         return UUID(text)
 
     def text(self, name: str) -> str:
-        """A path parameter that is a name; what is too long or cannot be stored names nothing."""
+        """Return a path parameter that is a name; raises `not_found` when it is too long or cannot be stored."""
         text = self._path[name]
         if holds_card_number(text):
             raise Problem("card_number_refused")
@@ -186,22 +186,26 @@ class RequestContext:
             raise Problem("not_found")
         return text
 
-    def owner(self, wanted: str | None) -> str | None:
-        """Whose things a list shows: a customer's own, anybody's for staff."""
+    def owner_filter(self, member_id: str | None) -> str | None:
+        """Return the member whose records a list may contain; None means all.
+
+        Staff may name any member or none; a customer only lists their own. Raises `wrong_role`.
+        """
         if self.caller.is_staff:
-            return wanted
-        if wanted not in (None, self.caller.member_id):
+            return member_id
+        if member_id not in (None, self.caller.member_id):
             raise Problem("wrong_role")
         return self.caller.member_id
 
     async def send(self, message: Message) -> Response:
-        """Ask, and answer with the outcome."""
-        return self.answer(await self.send_raw(message))
+        """Send a message as a request and return its outcome as HTTP; raises Problem as `to_response` does."""
+        return self.to_response(await self.send_raw(message))
 
     async def send_raw(self, message: Message, *, budget: float | None = None) -> RpcReply:
-        """Ask a message's context; raises `unavailable` when too many already do.
+        """Send a message as a request and return the reply, whatever its outcome.
 
-        `budget`: seconds that the context may spend, where these are not the route's.
+        `budget` is the time in seconds that the context may work on it; None takes that of the route.
+        Raises `unavailable` when the bulkhead of the context is full.
         """
         kind = type(message)
         request = RpcRequest(
@@ -210,24 +214,24 @@ class RequestContext:
             body=kind.__pydantic_serializer__.to_json(message),
             message_id=self.message_id,
             actor=self.actor,
-            story_id=self._story(),
+            story_id=self._story_id(),
             digest=self.digest,
             traceparent=self.traceparent,
         )
         if budget is None:
-            budget = self._door.budget(self.route, kind)
-        with self._door.bulkheads.room(kind.owner()):
-            reply = await self._door.rpc.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
-        metrics.asks(kind.owner(), reply.kind).inc()
+            budget = self._gateway.budget(self.route, kind)
+        with self._gateway.bulkheads.slot(kind.owner()):
+            reply = await self._gateway.rpc.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
+        metrics.context_requests(kind.owner(), reply.kind).inc()
         return reply
 
-    def _story(self) -> UUID:
-        """The id of what the path names; a new thing, and what has a name only, takes the message's id."""
-        named = next(iter(self._path.values()), "")
-        return UUID(named) if _UUID.fullmatch(named) else self.message_id
+    def _story_id(self) -> UUID:
+        """Return the first id of the path; without one, the id of the message begins a story."""
+        first = next(iter(self._path.values()), "")
+        return UUID(first) if _UUID.fullmatch(first) else self.message_id
 
-    def answer(self, reply: RpcReply) -> Response:
-        """An outcome as HTTP; raises Problem for each that is not `done`."""
+    def to_response(self, reply: RpcReply) -> Response:
+        """Return a reply that is `done` as HTTP; raises Problem for every other outcome."""
         match reply.kind:
             case "done":
                 return self._done(reply)
@@ -236,7 +240,7 @@ class RequestContext:
             case "still_running":
                 raise Problem("still_running")
             case "unknown" if self.route.method != "GET":
-                raise Problem("outcome_unknown", status_url=self._place(self.route.look, str(self.message_id)))
+                raise Problem("outcome_unknown", status_url=self._url(self.route.status_path, str(self.message_id)))
             case _:
                 after = {"retry-after": str(reply.retry_after)} if reply.retry_after else {}
                 raise Problem("unavailable", headers=after)
@@ -246,7 +250,8 @@ class RequestContext:
         if reply.replayed:
             headers["idempotency-replayed"] = "true"
         if self.route.creates:
-            headers["location"] = self._place(self.route.creates, from_json(reply.body)[_last(self.route.creates)])
+            new_id = from_json(reply.body)[_last_parameter(self.route.creates)]
+            headers["location"] = self._url(self.route.creates, new_id)
         if self.route.status == 204:
             return Response(status_code=204, headers=headers)
         return Response(reply.body, self.route.status, headers, "application/json")
@@ -254,7 +259,7 @@ class RequestContext:
     def _refused(self, reply: RpcReply) -> Problem:
         details: dict[str, Any] = from_json(reply.body)
         code = str(details.pop("code"))
-        if code == "invalid":  # only the fields: a context's words about a shape may repeat what was sent
+        if code == "invalid":  # only the names of fields: a text about a value could repeat the value
             return bodies.invalid((str(error.get("field")), "value") for error in details.get("errors", []))
         headers = {"idempotency-replayed": "true"} if reply.replayed else {}
         after = details.pop("retry_after", reply.retry_after)
@@ -262,68 +267,68 @@ class RequestContext:
             headers["retry-after"] = str(after)
         return Problem(code, headers=headers, **details)
 
-    def _place(self, template: str, new_id: str) -> str:
+    def _url(self, template: str, new_id: str) -> str:
         return _PARAMETER.sub(lambda name: self._path.get(name[1], new_id), template)
 
 
-def _last(template: str) -> str:
+def _last_parameter(template: str) -> str:
     return str(_PARAMETER.findall(template)[-1])
 
 
 class Gateway:
-    """What all requests share: the asking client, the tokens, the limits."""
+    """What all requests share: the request client, the verifier of tokens, the limits."""
 
-    def __init__(self, rpc: Asks, settings: Settings, verifier: Verifier | None = None) -> None:
+    def __init__(self, rpc: RequestClient, settings: Settings, verifier: Verifier | None = None) -> None:
         self.rpc = rpc
         self.settings = settings
         self.verifier = verifier or Verifier(settings)
-        self.buckets = Buckets(settings.gateway_rate)
+        self.buckets = TokenBuckets(settings.gateway_rate)
         self.bulkheads = Bulkheads(settings.gateway_in_flight)
 
     def budget(self, route: Route, kind: type[Message]) -> float:
-        """What a context may spend on a message, in seconds."""
-        return route.budget(self.settings) if kind is route.asks else BUDGET_SECONDS
+        """Return how long a context may work on a message, in seconds."""
+        return route.budget(self.settings) if kind is route.message else BUDGET_SECONDS
 
     def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
-        """A route as Starlette calls it."""
+        """Return the ASGI endpoint of a route; problems become responses in the caller's language."""
 
-        async def enter(request: Request) -> Response:
+        async def handle(request: Request) -> Response:
             headers: dict[bytes, bytes] = dict(request.scope["headers"])
             try:
-                return await self._enter(route, request, headers)
+                return await self._handle(route, request, headers)
             except Problem as problem:
                 metrics.REFUSALS.labels(route.path, problem.code).inc()
                 return problem.response(preferred(headers.get(b"accept-language", b"").decode("latin-1")))
             except ClientDisconnect:
                 return Response(status_code=400)
 
-        return enter
+        return handle
 
-    async def _enter(self, route: Route, request: Request, headers: dict[bytes, bytes]) -> Response:
+    async def _handle(self, route: Route, request: Request, headers: dict[bytes, bytes]) -> Response:
         signed_in = await self.verifier.verify(headers.get(b"authorization", b"").decode("latin-1"))
-        if signed_in.caller.role not in route.who:
+        if signed_in.caller.role not in route.roles:
             raise Problem("wrong_role")
         self.buckets.take(signed_in.caller.member_id)
 
         context = RequestContext(self, route, signed_in, request.scope["path_params"])
         context.traceparent = traceparent(request.scope)
-        given: Form | Filters
+        parsed: Form | Filters
         if route.method == "GET":
             context.message_id = uuid4()
-            given = bodies.parse_query(request.scope["query_string"], route.filters)
+            parsed = bodies.parse_query(request.scope["query_string"], route.filters)
         else:
             length = headers.get(b"content-length")
             body = await bodies.receive_body(request.receive, length, self.settings.gateway_body_limit)
             key = headers.get(b"idempotency-key")
-            given = bodies.parse(body, route.form, key.decode("latin-1") if key else "")
+            parsed = bodies.parse(body, route.form, key.decode("latin-1") if key else "")
             bodies.parse_query(request.scope["query_string"], route.filters)
             context.message_id = message_id(context.caller, route, key)
             context.digest = digest(request.scope["path_params"], body)
-        return await (route.handler(context, given) if type(given).model_fields else route.handler(context))
+        return await (route.handler(context, parsed) if type(parsed).model_fields else route.handler(context))
 
 
 def message_id(caller: Caller, route: Route, key: bytes | None) -> UUID:
-    """The id that a key stands for, of this caller on this route; a fresh one without a key. Raises `invalid`."""
+    """Derive a message id from caller, route and idempotency key; a random one without a key. Raises `invalid`."""
     if key is None:
         return uuid4()
     if not _KEY.fullmatch(key):
@@ -333,10 +338,10 @@ def message_id(caller: Caller, route: Route, key: bytes | None) -> UUID:
 
 
 def digest(path: Mapping[str, str], body: bytes) -> str:
-    """What a request asks for, in a hash: path parameters and raw body."""
-    found = hashlib.sha256()
+    """Return the SHA-256 of path parameters and raw body, by which a reused idempotency key is detected."""
+    hashed = hashlib.sha256()
     for name, value in sorted(path.items()):
-        same = value.lower() if _UUID.fullmatch(value) else value
-        found.update(f"{name}={len(value)}:{same};".encode())
-    found.update(body)
-    return found.hexdigest()
+        normalized = value.lower() if _UUID.fullmatch(value) else value
+        hashed.update(f"{name}={len(value)}:{normalized};".encode())
+    hashed.update(body)
+    return hashed.hexdigest()

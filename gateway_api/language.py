@@ -1,4 +1,4 @@
-"""Korean, unless the caller prefers English."""
+"""Language negotiation: Korean, unless the caller prefers English."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LONGEST = 500
 
 @lru_cache(maxsize=1024)
 def preferred(accept_language: str) -> Language:
-    """The language of an `Accept-Language` header; of two that weigh the same, the one that is named first."""
+    """Return the language of an `Accept-Language` header; of two with the same weight, the first one."""
     wanted: dict[str, tuple[float, int]] = {}
-    for place, part in enumerate(accept_language[:_LONGEST].split(",")):
+    for position, part in enumerate(accept_language[:_LONGEST].split(",")):
         if found := _RANGE.match(part):
             name = found[1].lower().partition("-")[0]
-            weight = (float(found[2] or 1), -place)
+            weight = (float(found[2] or 1), -position)
             wanted[name] = max(weight, wanted.get(name, weight))
     nothing = (0.0, -_LONGEST)
     anything = wanted.get("*", nothing)

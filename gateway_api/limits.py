@@ -1,4 +1,4 @@
-"""Not too much at once: a token bucket for each member, a bulkhead for each context."""
+"""Limits of load: a token bucket for each member, a bulkhead for each context."""
 
 from __future__ import annotations
 
@@ -11,53 +11,54 @@ from contextlib import contextmanager
 from gateway_api.problems import Problem
 
 MEMBERS = 50_000
-"""Buckets kept at once; the one that was used longest ago goes, as a rule full again."""
+"""How many buckets are kept; the least recently used one is dropped, and its member begins with a full bucket again."""
 
 
-class Buckets:
-    """`rate` requests per second and member, with bursts of four times as many; 0 = off."""
+class TokenBuckets:
+    """`rate` requests per second and member, with bursts of four times as many; a rate of 0 switches the limit off."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._burst = max(1.0, rate * 4)
         self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By member: tokens, and the clock's time at which they were counted."""
 
     def __len__(self) -> int:
-        return len(self._left)
+        return len(self._buckets)
 
     def take(self, member: str) -> None:
-        """Count a request; raises `too_many_requests`."""
+        """Take a token for a request; raises `too_many_requests` when the bucket is empty."""
         if not self._rate:
             return
         now = self._clock()
-        left, seen = self._left.get(member, (self._burst, now))
-        left = min(self._burst, left + (now - seen) * self._rate)
-        enough = left >= 1
-        self._left[member] = (left - 1 if enough else left, now)
-        self._left.move_to_end(member)
-        if len(self._left) > MEMBERS:
-            self._left.popitem(last=False)
-        if not enough:
-            wait = math.ceil((1 - left) / self._rate)
-            raise Problem("too_many_requests", headers={"retry-after": str(max(1, wait))})
+        tokens, counted_at = self._buckets.get(member, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - counted_at) * self._rate)
+        allowed = tokens >= 1
+        self._buckets[member] = (tokens - 1 if allowed else tokens, now)
+        self._buckets.move_to_end(member)
+        if len(self._buckets) > MEMBERS:
+            self._buckets.popitem(last=False)
+        if not allowed:
+            retry_after = math.ceil((1 - tokens) / self._rate)
+            raise Problem("too_many_requests", headers={"retry-after": str(max(1, retry_after))})
 
 
 class Bulkheads:
-    """At most `limit` requests at once for each context; one that is slow does not take the whole door."""
+    """At most `limit` requests in flight for each context, so that a slow context does not block the others."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.inside: dict[str, int] = {}
+        self.in_flight: dict[str, int] = {}
 
     @contextmanager
-    def room(self, context: str) -> Iterator[None]:
-        """A place for one request; raises `unavailable` at once when there is none."""
-        inside = self.inside.get(context, 0)
-        if inside >= self._limit:
+    def slot(self, context: str) -> Iterator[None]:
+        """Occupy one slot of a context; raises `unavailable` at once when all are occupied."""
+        in_flight = self.in_flight.get(context, 0)
+        if in_flight >= self._limit:
             raise Problem("unavailable")
-        self.inside[context] = inside + 1
+        self.in_flight[context] = in_flight + 1
         try:
             yield
         finally:
-            self.inside[context] -= 1
+            self.in_flight[context] -= 1

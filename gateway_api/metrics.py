@@ -1,16 +1,14 @@
-"""What the door counts. Labels hold route templates and codes, never ids."""
+"""Metrics of the gateway. Labels hold route templates, contexts and codes, never ids."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from workers.runtime.observability import metrics
-
-if TYPE_CHECKING:
-    from gateway_api.pages import Ready
 
 NAME = "gateway"
 
@@ -20,27 +18,30 @@ REQUESTS = Histogram(
     ("route", "method", "status"),
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-REFUSALS = Counter("yeyak_gateway_refusals", "Answers that are problems, by code", ("route", "code"))
-IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests at once, by context", ("context",))
-
-ASKS = Counter("yeyak_gateway_asks", "Asks by context and outcome", ("context", "outcome"))
+REFUSALS = Counter("yeyak_gateway_refusals", "Responses that are problems, by code", ("route", "code"))
+IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests in flight, by context", ("context",))
+CONTEXT_REQUESTS = Counter(
+    "yeyak_gateway_context_requests", "Requests sent to contexts, by outcome", ("context", "outcome")
+)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 @lru_cache(maxsize=4096)
 def requests(route: str, method: str, status: int) -> Histogram:
+    """Return the histogram of one combination of labels; an unknown method counts as `other`."""
     return REQUESTS.labels(route, method if method in METHODS else "other", str(status))
 
 
 @lru_cache(maxsize=1024)
-def asks(context: str, outcome: str) -> Counter:
-    return ASKS.labels(context, outcome)
+def context_requests(context: str, outcome: str) -> Counter:
+    """Return the counter of one context and outcome."""
+    return CONTEXT_REQUESTS.labels(context, outcome)
 
 
-def gauge(state: Ready) -> None:
-    """What is looked up when somebody reads the figures."""
-    metrics.READY.labels(NAME).set(all(state.parts().values()))
-    metrics.gauge_breakers(NAME, getattr(state.door.rpc, "breakers", {}))
-    for context, inside in state.door.bulkheads.inside.items():
-        IN_FLIGHT.labels(context).set(inside)
+def update_gauges(*, ready: bool, breakers: Mapping[str, Any], in_flight: Mapping[str, int]) -> None:
+    """Set the gauges, which are read when Prometheus scrapes; `breakers` and `in_flight` are by context."""
+    metrics.READY.labels(NAME).set(ready)
+    metrics.gauge_breakers(NAME, breakers)
+    for context, count in in_flight.items():
+        IN_FLIGHT.labels(context).set(count)

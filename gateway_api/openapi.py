@@ -1,4 +1,4 @@
-"""The OpenAPI document, from the table of routes and the contracts that they ask."""
+"""The OpenAPI 3.1 document, generated from the routes and the messages that they send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from gateway_api.bodies import Nothing
+from gateway_api.bodies import EmptyBody
 from gateway_api.codes import CODES
 from gateway_api.gateway import Route
 
@@ -51,20 +51,20 @@ KEY = {
 
 
 @cache
-def described(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """The whole document."""
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = []
+def openapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """Return the document of these routes."""
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = []
     for route in routes:
-        wanted.append((route.asks.answer, "serialization"))
-        if route.form is not Nothing:
-            wanted.append((route.form, "validation"))
-    refs, defined = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
+        models.append((route.message.answer, "serialization"))
+        if route.form is not EmptyBody:
+            models.append((route.form, "validation"))
+    refs, defined = models_json_schema(list(dict.fromkeys(models)), ref_template=REF)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, refs)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Yeyak", "version": "1", "description": "Six small businesses behind one door."},
+        "info": {"title": "Yeyak", "version": "1", "description": "The API of six small businesses."},
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
@@ -80,26 +80,26 @@ def described(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def _operation(route: Route, refs: Any) -> dict[str, Any]:
-    done: dict[str, Any] = {"description": "Done"}
+    success: dict[str, Any] = {"description": "Done"}
     if route.status != 204:
-        done = _content("Done", refs[route.asks.answer, "serialization"])
+        success = _content("Done", refs[route.message.answer, "serialization"])
     if route.creates:
-        done["headers"] = {"Location": {"schema": {"type": "string"}}}
+        success["headers"] = {"Location": {"schema": {"type": "string"}}}
     problems = _COMMON | ({"504"} if route.method != "GET" else set())
-    if route.asks.topic.endswith((".book_video", ".pay_late_fee")):
+    if route.message.topic.endswith((".book_video", ".pay_late_fee")):
         problems = problems | {"402"}
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "tags": [route.tag],
         "summary": route.handler.__name__.replace("_", " ").capitalize(),
-        "description": " ".join([route.handler.__doc__ or "", f"For: {', '.join(sorted(route.who))}."]).strip(),
+        "description": " ".join([route.handler.__doc__ or "", f"For: {', '.join(sorted(route.roles))}."]).strip(),
         "parameters": _parameters(route),
         "responses": {
-            str(route.status): done,
+            str(route.status): success,
             **{status: {"$ref": "#/components/responses/Problem"} for status in sorted(problems)},
         },
     }
-    if route.form is not Nothing:
+    if route.form is not EmptyBody:
         required = any(field.is_required() for field in route.form.model_fields.values())
         operation["requestBody"] = _content("", refs[route.form, "validation"]) | {"required": required}
     return operation
@@ -117,7 +117,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _inlined(schema: Any, defined: dict[str, Any]) -> Any:
-    """A query's schema without references, and without the null that a query cannot say."""
+    """Return a query parameter's schema without references and without null, which a query cannot express."""
     if isinstance(schema, list):
         return [_inlined(part, defined) for part in schema]
     if not isinstance(schema, dict):
@@ -125,9 +125,9 @@ def _inlined(schema: Any, defined: dict[str, Any]) -> Any:
     if "$ref" in schema:
         return _inlined(defined[schema["$ref"].rpartition("/")[2]], defined)
     if "anyOf" in schema:
-        given = [part for part in schema["anyOf"] if part.get("type") != "null"]
-        if len(given) == 1:
-            return _inlined(given[0], defined)
+        types = [part for part in schema["anyOf"] if part.get("type") != "null"]
+        if len(types) == 1:
+            return _inlined(types[0], defined)
     return {key: _inlined(value, defined) for key, value in schema.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Operations, for operators only: what happened to a thing, and the messages that nobody could handle."""
+"""Operations, for operators only: the status of the system, stories, and dead letters."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from contracts.journal import (
     ShowTown,
     TellStory,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, GivenReason, Paging
+from gateway_api.bodies import DIGITS, Filters, Form, NonBlankReason, Paging
 from gateway_api.gateway import OPERATOR, RequestContext, Routes
 
 routes = Routes("/v1/operations", "operations")
 
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+FilterText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class DeadLetterFilters(Paging):
     status: DeadLetterStatus = "DEAD"
-    context: Text | None = None
-    message_topic: Text | None = None
-    error: Text | None = None
-    """A part of the error's text."""
+    context: FilterText | None = None
+    message_topic: FilterText | None = None
+    error: FilterText | None = None
+    """A substring of the error."""
 
 
 class StatusFilters(Filters):
@@ -38,12 +38,12 @@ class StatusFilters(Filters):
 
 class Decision(Form):
     action: Literal["replay", "discard"]
-    reason: GivenReason
+    reason: NonBlankReason
 
 
 @routes.get("/town", OPERATOR, ShowTown, StatusFilters)
 async def show_town(request: RequestContext, filters: StatusFilters) -> Response:
-    """How the contexts stand, as they last told the journal, and what happened by the minute."""
+    """The status of the contexts, as they last reported it to the journal, and figures by the minute."""
     return await request.send(ShowTown(minutes=filters.minutes))
 
 
@@ -65,6 +65,6 @@ async def show_dead_letter(request: RequestContext) -> Response:
 
 @routes.post("/dead-letters/{dead_letter_id}/resolution", OPERATOR, ResolveDeadLetter, Decision)
 async def resolve_dead_letter(request: RequestContext, form: Decision) -> Response:
-    """Handle it again, or give it up for good."""
-    letter = request.id("dead_letter_id")
-    return await request.send(ResolveDeadLetter(dead_letter_id=letter, **vars(form), caller=request.caller))
+    """Replay a dead letter, or discard it."""
+    dead_letter_id = request.id("dead_letter_id")
+    return await request.send(ResolveDeadLetter(dead_letter_id=dead_letter_id, **vars(form), caller=request.caller))

@@ -1,4 +1,4 @@
-"""What needs no token: probes, metrics, and pages that load nothing from anywhere else."""
+"""Routes without authentication: probes, metrics, API documents, and the pages of problem codes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from contracts.base import Message
-from gateway_api import asyncapi, metrics
+from gateway_api import asyncapi
 from gateway_api.codes import CODES
-from gateway_api.gateway import Gateway
 from gateway_api.language import preferred
 from gateway_api.problems import Problem
 
@@ -28,43 +27,45 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Inline styles are how the vendored OpenAPI page draws its arrows."""
+"""Inline styles are allowed because the vendored Swagger UI uses them."""
 
 
-class Ready(Protocol):
-    door: Gateway
+class GatewayHealth(Protocol):
+    """What the probes and the metrics read."""
 
-    def parts(self) -> dict[str, bool]: ...
+    def readiness(self) -> dict[str, bool]: ...
 
     def breakers(self) -> dict[str, str]: ...
 
+    def update_gauges(self) -> None: ...
 
-def add_to(app: Starlette, state: Ready, openapi: dict[str, Any], private_port: int = 0) -> None:
-    """Add every page, probe and file; figures are told at the private port alone where there is one."""
-    described = to_json(openapi)
+
+def add_to(app: Starlette, state: GatewayHealth, openapi: dict[str, Any], private_port: int = 0) -> None:
+    """Add every page, probe and file; with a private port, `/metrics` exists at that port only."""
+    openapi_json = to_json(openapi)
 
     async def live(request: Request) -> Response:
         return _json(b'{"live":true}')
 
     async def ready(request: Request) -> Response:
-        parts = state.parts()
+        parts = state.readiness()
         content = {"ready": all(parts.values()), "parts": parts, "breakers": state.breakers()}
         return _json(to_json(content), 200 if content["ready"] else 503)
 
-    async def numbers(request: Request) -> Response:
+    async def prometheus(request: Request) -> Response:
         if private_port and request.scope["server"][1] != private_port:
             raise HTTPException(404)
-        metrics.gauge(state)
+        state.update_gauges()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def docs(request: Request) -> Response:
         return _page("Yeyak · OpenAPI", '<div id="openapi"></div>', vendor="swagger-ui-dist")
 
     async def openapi_document(request: Request) -> Response:
-        return _json(described)
+        return _json(openapi_json)
 
     async def asyncapi_page(request: Request) -> Response:
-        return _page("Yeyak · AsyncAPI", _system())
+        return _page("Yeyak · AsyncAPI", _catalogue())
 
     async def asyncapi_document(request: Request) -> Response:
         return _json(to_json(asyncapi.document()))
@@ -75,15 +76,22 @@ def add_to(app: Starlette, state: Ready, openapi: dict[str, Any], private_port: 
             return Problem("not_found").response(preferred(request.headers.get("accept-language", "")))
         if "text/html" in request.headers.get("accept", ""):
             return _page(code, _problem_text(code))
-        found = CODES[code]
+        definition = CODES[code]
         return _json(
-            to_json({"code": code, "status": found.status, "ko": found.ko._asdict(), "en": found.en._asdict()})
+            to_json(
+                {
+                    "code": code,
+                    "status": definition.status,
+                    "ko": definition.ko._asdict(),
+                    "en": definition.en._asdict(),
+                }
+            )
         )
 
     for path, endpoint in {
         "/live": live,
         "/ready": ready,
-        "/metrics": numbers,
+        "/metrics": prometheus,
         "/docs": docs,
         "/openapi.json": openapi_document,
         "/asyncapi": asyncapi_page,
@@ -115,35 +123,35 @@ def _page(title: str, body: str, vendor: str = "") -> Response:
 
 
 def _problem_text(code: str) -> str:
-    found = CODES[code]
-    told = "".join(
-        f'<section lang="{language}"><h2>{escape(words.title)}</h2><p>{escape(words.detail)}</p></section>'
-        for language, words in (("ko", found.ko), ("en", found.en))
+    definition = CODES[code]
+    sections = "".join(
+        f'<section lang="{language}"><h2>{escape(text.title)}</h2><p>{escape(text.detail)}</p></section>'
+        for language, text in (("ko", definition.ko), ("en", definition.en))
     )
-    return f"<main><h1>{found.status} <code>{escape(code)}</code></h1>{told}</main>"
+    return f"<main><h1>{definition.status} <code>{escape(code)}</code></h1>{sections}</main>"
 
 
 @cache
-def _system() -> str:
-    """Every context with what it obeys, answers and says."""
+def _catalogue() -> str:
+    """Return every context with its commands, queries and events as HTML."""
     contexts: dict[str, list[tuple[str, type[Message]]]] = defaultdict(list)
     for topic, message in asyncapi.catalogue().items():
         contexts[message.owner()].append((topic, message))
     links = "".join(f'<li><a href="#{escape(name)}">{escape(name)}</a></li>' for name in contexts)
     sections = "".join(_context(name, messages) for name, messages in contexts.items())
     return (
-        "<main><h1>What may be said</h1><p>Commands are obeyed by one context, queries answered by one, events heard "
-        f'by any number. <a href="/asyncapi.json">AsyncAPI document</a></p><nav><ul>{links}</ul></nav>{sections}</main>'
+        "<main><h1>Messages</h1><p>A command or a query is handled by one context, an event by any number of "
+        f'contexts. <a href="/asyncapi.json">AsyncAPI document</a></p><nav><ul>{links}</ul></nav>{sections}</main>'
     )
 
 
 def _context(name: str, messages: list[tuple[str, type[Message]]]) -> str:
     order = ["command", "question", "event"]
-    told = "".join(
+    items = "".join(
         _message(topic, message)
         for topic, message in sorted(messages, key=lambda pair: order.index(asyncapi.kind(pair[1])))
     )
-    return f'<section id="{escape(name)}"><h2>{escape(name)}</h2>{told}</section>'
+    return f'<section id="{escape(name)}"><h2>{escape(name)}</h2>{items}</section>'
 
 
 def _message(topic: str, message: type[Message]) -> str:

@@ -1,4 +1,4 @@
-"""Payments and refunds: a customer's own, all of them for staff."""
+"""Payments and refunds: customers see their own, staff see all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contracts.payments import (
     ShowPayment,
     ShowRefund,
 )
-from gateway_api.bodies import Form, GivenReason, Paging
+from gateway_api.bodies import Form, NonBlankReason, Paging
 from gateway_api.gateway import ANY, STAFF, RequestContext, Routes
 
 routes = Routes("/v1", "payments")
@@ -40,12 +40,12 @@ class RefundFilters(Paging):
 
 class NewRefund(Form):
     amount: Annotated[Won, Field(gt=0)]
-    reason: GivenReason
+    reason: NonBlankReason
 
 
 @routes.get("/payments", ANY, ListPayments, PaymentFilters)
 async def list_payments(request: RequestContext, filters: PaymentFilters) -> Response:
-    return await request.send(ListPayments(**{**vars(filters), "payer": request.owner(filters.payer)}))
+    return await request.send(ListPayments(**{**vars(filters), "payer": request.owner_filter(filters.payer)}))
 
 
 @routes.get("/payments/{payment_id}", ANY, ShowPayment)
@@ -55,7 +55,7 @@ async def show_payment(request: RequestContext) -> Response:
 
 @routes.get("/refunds", ANY, ListRefunds, RefundFilters)
 async def list_refunds(request: RequestContext, filters: RefundFilters) -> Response:
-    return await request.send(ListRefunds(**{**vars(filters), "payer": request.owner(filters.payer)}))
+    return await request.send(ListRefunds(**{**vars(filters), "payer": request.owner_filter(filters.payer)}))
 
 
 @routes.get("/refunds/{refund_id}", ANY, ShowRefund)

@@ -1,15 +1,14 @@
-"""Phone pre-order (스마트폰 사전예약): staff offer models; a member reserves and pays, cancels, looks."""
+"""Phone pre-order (스마트폰 사전예약): staff offer models; a member reserves, pays and cancels."""
 
 from __future__ import annotations
 
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from contracts.payments import Card
 from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
 from contracts.preorder.products import (
     ChangeProduct,
@@ -30,18 +29,18 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
-from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
+from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.settings import Settings
 
 COUNTING_SECONDS = 0.2
-"""What is left of a quota is beside the catalogue's answer, which must not wait long for it."""
+"""The time limit of the request for free quotas: the catalogue is answered without them after it."""
 
 
 def paying(settings: Settings) -> float:
-    """A step that asks payments may take as long as they may, and a second."""
+    """The time limit of a payment and one second, for a command that requests a payment."""
     return settings.preorder_payment_ms / 1000 + 1
 
 
@@ -50,29 +49,25 @@ routes = Routes(
     "phone pre-order",
     budgets={
         ReservePhone: paying,
-        ShowMyReservation: lambda _: 2.5,  # it may wait for `min_version`
+        ShowMyReservation: lambda _: 2.5,  # waits for `min_version`
     },
 )
 
 
-class CardPayment(Card):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class NewProduct(Form):
-    """Without a quota, as many are reserved as are wanted."""
+    """Without `quota` the number of reservations is not limited."""
 
-    name: GivenName
+    name: NonBlankName
     price: ProductPrice
     quota: Quota | None = None
 
 
 class ProductChanges(Form):
-    """What is not given stays."""
+    """A field that is left out keeps its value."""
 
-    price: ProductPrice = not_given()
-    quota: Quota = not_given()
-    status: ProductStatus = not_given()
+    price: ProductPrice = optional()
+    quota: Quota = optional()
+    status: ProductStatus = optional()
 
 
 class ProductFilters(Paging):
@@ -86,7 +81,7 @@ class NewReservation(Form):
 
 
 class Cancellation(Form):
-    reason: GivenReason | None = None
+    reason: NonBlankReason | None = None
 
 
 Member = Annotated[str, Field(min_length=1, max_length=128)]
@@ -102,11 +97,6 @@ class ReceiptFilters(Paging):
     status: ReceiptStatus | None = None
 
 
-class Seen(Filters):
-    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
-    """Wait briefly until the view has seen this version of the reservation."""
-
-
 @routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
 async def register_product(request: RequestContext, form: NewProduct) -> Response:
     return await request.send(RegisterProduct(**vars(form), caller=request.caller))
@@ -114,14 +104,14 @@ async def register_product(request: RequestContext, form: NewProduct) -> Respons
 
 @routes.get("/products", ANY, ListProducts, ProductFilters)
 async def list_products(request: RequestContext, filters: ProductFilters) -> Response:
-    """The models with live `available`, which is null where nothing limits it, or reservations cannot be asked."""
-    return request.answer(await _with_free(request, await request.send_raw(ListProducts(**vars(filters)))))
+    """The models with live `available`, null without a quota or without an answer of the reservations context."""
+    return request.to_response(await _with_free(request, await request.send_raw(ListProducts(**vars(filters)))))
 
 
 @routes.get("/products/{product_id}", ANY, ShowProduct)
 async def show_product(request: RequestContext) -> Response:
-    """One model with live `available`, which is null where nothing limits it, or reservations cannot be asked."""
-    return request.answer(
+    """One model with live `available`, null without a quota or without an answer of the reservations context."""
+    return request.to_response(
         await _with_free(request, await request.send_raw(ShowProduct(product_id=request.id("product_id"))))
     )
 
@@ -137,7 +127,7 @@ async def change_product(request: RequestContext, form: ProductChanges) -> Respo
     ReservePhone,
     NewReservation,
     creates="/reservations/{reservation_id}",
-    look="/my-reservations/{reservation_id}",
+    status_path="/my-reservations/{reservation_id}",
 )
 async def reserve_phone(request: RequestContext, form: NewReservation) -> Response:
     return await request.send(ReservePhone(**vars(form), caller=request.caller))
@@ -153,8 +143,10 @@ async def cancel_reservation(request: RequestContext, form: Cancellation) -> Res
 
 @routes.get("/reservations", ANY, ListReservations, ReservationFilters)
 async def list_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
-    """Reservations as their writer sees them, with the address; staff may name a `member_id`."""
-    return await request.send(ListReservations(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Reservations as their own context has them, with the address; staff may filter by `member_id`."""
+    return await request.send(
+        ListReservations(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
+    )
 
 
 @routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
@@ -164,7 +156,7 @@ async def show_reservation(request: RequestContext) -> Response:
 
 @routes.get("/receipts", ANY, ListReceipts, ReceiptFilters)
 async def list_receipts(request: RequestContext, filters: ReceiptFilters) -> Response:
-    return await request.send(ListReceipts(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    return await request.send(ListReceipts(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/receipts/{receipt_id}", ANY, ShowReceipt)
@@ -174,21 +166,23 @@ async def show_receipt(request: RequestContext) -> Response:
 
 @routes.get("/my-reservations", ANY, ListMyReservations, ReservationFilters)
 async def list_my_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
-    """Everything that became of a member's reservations; staff may name a `member_id`."""
-    return await request.send(ListMyReservations(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """The reservations of a member with payment, refund and receipt; staff may filter by `member_id`."""
+    return await request.send(
+        ListMyReservations(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
+    )
 
 
-@routes.get("/my-reservations/{reservation_id}", ANY, ShowMyReservation, Seen)
-async def show_my_reservation(request: RequestContext, seen: Seen) -> Response:
+@routes.get("/my-reservations/{reservation_id}", ANY, ShowMyReservation, MinVersion)
+async def show_my_reservation(request: RequestContext, query: MinVersion) -> Response:
     """One reservation with its timeline."""
     reservation_id = request.id("reservation_id")
     return await request.send(
-        ShowMyReservation(reservation_id=reservation_id, min_version=seen.min_version, caller=request.caller)
+        ShowMyReservation(reservation_id=reservation_id, min_version=query.min_version, caller=request.caller)
     )
 
 
 async def _with_free(request: RequestContext, reply: RpcReply) -> RpcReply:
-    """A catalogue's answer, with what is left of each quota."""
+    """Add the free quota of each product to an answer of the catalogue."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)
@@ -203,7 +197,7 @@ async def _with_free(request: RequestContext, reply: RpcReply) -> RpcReply:
 async def _free(request: RequestContext, product_ids: list[UUID]) -> dict[str, int]:
     try:
         reply = await request.send_raw(CountFree(product_ids=product_ids), budget=COUNTING_SECONDS)
-    except Problem:  # too many ask reservations already
+    except Problem:  # the bulkhead of reservations is full
         return {}
     counts = from_json(reply.body)["counts"] if reply.kind == "done" else []
     return {count["product_id"]: count["free"] for count in counts}

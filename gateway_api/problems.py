@@ -1,4 +1,4 @@
-"""An answer that is not what the caller hoped for (RFC 9457)."""
+"""Problem details (RFC 9457): the responses of the API that are errors or refusals."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from gateway_api.codes import CODES, OTHER_REFUSAL, RETRY_AFTER, words_for
+from gateway_api.codes import CODES, OTHER_REFUSAL, RETRY_AFTER, text_of
 from gateway_api.language import Language
 
-_OURS = {"type", "title", "status", "detail", "code"}
+_RESERVED = {"type", "title", "status", "detail", "code"}
 
 
 class Problem(Exception):
-    """An answer that is not what the caller hoped for; `details` are shown beside the code."""
+    """Raised to end a request with `code`, one of `CODES`; `details` become further JSON fields."""
 
     def __init__(self, code: str, *, headers: Mapping[str, str] | None = None, **details: Any) -> None:
         super().__init__(code)
@@ -28,16 +28,16 @@ class Problem(Exception):
         return CODES.get(self.code, OTHER_REFUSAL).status
 
     def response(self, language: Language) -> Response:
-        """The answer in one language."""
-        words = words_for(self.code, language)
+        """Return the response with title and detail in one language."""
+        text = text_of(self.code, language)
         content: dict[str, Any] = {
             "type": f"/problems/{self.code}",
-            "title": words.title,
+            "title": text.title,
             "status": self.status,
-            "detail": words.detail,
+            "detail": text.detail,
             "code": self.code,
         }
-        content |= {key: value for key, value in self.details.items() if key not in _OURS}
+        content |= {key: value for key, value in self.details.items() if key not in _RESERVED}
         headers = {"content-language": language, "vary": "Accept-Language", "cache-control": "no-store", **self.headers}
         if self.code in RETRY_AFTER:
             headers.setdefault("retry-after", str(RETRY_AFTER[self.code]))

@@ -1,4 +1,4 @@
-"""Shop (간이쇼핑몰): clients order and transfer, the seller confirms the deposit, one screen shows where it stands."""
+"""Shop (간이쇼핑몰): clients order and transfer, the seller confirms the transfer, a view shows the status."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from contracts.shop.products import (
 )
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
-from gateway_api.bodies import DIGITS, NOT_BLANK, Filters, Form, GivenName, GivenReason, Paging, not_given
+from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from workers.runtime.settings import Settings
 
 
 def taking_stock(settings: Settings) -> float:
-    """A confirmation may take as long as products may, and a second."""
+    """The time limit of the products context and one second."""
     return settings.shop_stock_ms / 1000 + 1
 
 
@@ -50,23 +50,23 @@ routes = Routes(
     "shop",
     budgets={
         ConfirmPayment: taking_stock,
-        ShowOrderStatus: lambda _: 2.5,  # it may wait for `min_version`
+        ShowOrderStatus: lambda _: 2.5,  # waits for `min_version`
     },
 )
 
 
 class NewProduct(Form):
-    name: GivenName
+    name: NonBlankName
     price: Price
     stock: Stock
 
 
 class ProductChanges(Form):
-    """What is not given stays."""
+    """A field that is left out keeps its value."""
 
-    name: GivenName = not_given()
-    price: Price = not_given()
-    status: ProductStatus = not_given()
+    name: NonBlankName = optional()
+    price: Price = optional()
+    status: ProductStatus = optional()
 
 
 class Restocking(Form):
@@ -83,7 +83,7 @@ class NewOrder(Form):
 
 
 class OrderCancellation(Form):
-    reason: GivenReason | None = None
+    reason: NonBlankReason | None = None
 
 
 class Deposit(Form):
@@ -103,11 +103,6 @@ class DeliveryFilters(Paging):
 class TransferFilters(Paging):
     status: TransferStatus | None = None
     refund_owed: Literal["true", "false"] | None = None
-
-
-class SeenOrder(Filters):
-    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
-    """Wait briefly until the view has seen this version of the order."""
 
 
 @routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
@@ -135,7 +130,9 @@ async def restock_shop_product(request: RequestContext, form: Restocking) -> Res
     return await request.send(RestockProduct(product_id=request.id("product_id"), quantity=form.quantity))
 
 
-@routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}", look="/order-status/{order_id}")
+@routes.post(
+    "/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}", status_path="/order-status/{order_id}"
+)
 async def place_shop_order(request: RequestContext, form: NewOrder) -> Response:
     return await request.send(PlaceOrder(**vars(form), caller=request.caller))
 
@@ -147,13 +144,13 @@ async def cancel_shop_order(request: RequestContext, form: OrderCancellation) ->
 
 @routes.post("/orders/{order_id}/payment-confirmation", STAFF, ConfirmPayment, Deposit)
 async def confirm_shop_payment(request: RequestContext, form: Deposit) -> Response:
-    """The seller has seen the money; takes the stock."""
+    """The seller confirms the transfer, which takes the stock."""
     return await request.send(ConfirmPayment(order_id=request.id("order_id"), **vars(form), caller=request.caller))
 
 
 @routes.post("/orders/{order_id}/revival", STAFF, ReviveOrder)
 async def revive_shop_order(request: RequestContext) -> Response:
-    """An order that its deadline or the stock has cancelled gets a new deadline."""
+    """Revive an order that was cancelled by its deadline or for lack of stock; it gets a new deadline."""
     return await request.send(ReviveOrder(order_id=request.id("order_id"), caller=request.caller))
 
 
@@ -164,8 +161,8 @@ async def confirm_shop_receipt(request: RequestContext) -> Response:
 
 @routes.get("/orders", ANY, ListOrders, OrderFilters)
 async def list_shop_orders(request: RequestContext, filters: OrderFilters) -> Response:
-    """Orders as their writer sees them; staff may name a `member_id`."""
-    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Orders as their own context has them; staff may filter by `member_id`."""
+    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/orders/{order_id}", ANY, ShowOrder)
@@ -180,19 +177,21 @@ async def list_shop_deliveries(request: RequestContext, filters: DeliveryFilters
 
 @routes.get("/transfers", STAFF, ListTransfers, TransferFilters)
 async def list_shop_transfers(request: RequestContext, filters: TransferFilters) -> Response:
-    """Bank transfers, as payments keeps them."""
+    """Bank transfers, as the payments context has them."""
     owed = None if filters.refund_owed is None else filters.refund_owed == "true"
     return await request.send(ListTransfers(**{**vars(filters), "refund_owed": owed}))
 
 
 @routes.get("/order-status", ANY, ListOrderStatus, OrderFilters)
 async def list_shop_order_status(request: RequestContext, filters: OrderFilters) -> Response:
-    """Where each order stands; staff may name a `member_id`."""
-    return await request.send(ListOrderStatus(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Each order with its status; staff may filter by `member_id`."""
+    return await request.send(
+        ListOrderStatus(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
+    )
 
 
-@routes.get("/order-status/{order_id}", ANY, ShowOrderStatus, SeenOrder)
-async def show_shop_order_status(request: RequestContext, seen: SeenOrder) -> Response:
-    """One order with everything that is known of it, what comes next, and its timeline."""
+@routes.get("/order-status/{order_id}", ANY, ShowOrderStatus, MinVersion)
+async def show_shop_order_status(request: RequestContext, query: MinVersion) -> Response:
+    """One order with its transfer, its delivery, the next step, and its timeline."""
     order_id = request.id("order_id")
-    return await request.send(ShowOrderStatus(order_id=order_id, min_version=seen.min_version, caller=request.caller))
+    return await request.send(ShowOrderStatus(order_id=order_id, min_version=query.min_version, caller=request.caller))

@@ -1,4 +1,4 @@
-"""Ticketing (티켓 예약): staff register tickets and discounts; a member reserves, cancels, looks."""
+"""Ticketing (티켓 예약): staff register tickets and discounts; a member reserves and cancels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
+from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
 
@@ -46,13 +46,13 @@ routes = Routes(
     "ticketing",
     budgets={
         ReserveTicket: lambda settings: settings.ticketing_take_ms / 1000 + 1,
-        ShowBoard: lambda _: 2.5,  # it may wait for `min_version`
+        ShowBoard: lambda _: 2.5,  # waits for `min_version`
     },
 )
 
 
 class NoPrice(Problem):
-    """`not_priced_yet` where the price itself was looked for."""
+    """`not_priced_yet` as 404, for a request of the price itself."""
 
     @property
     def status(self) -> int:
@@ -67,7 +67,7 @@ def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
 
 
 class NewTicket(Form):
-    name: GivenName
+    name: NonBlankName
     starts_at: Moment
     ends_at: Moment
     base_price: Won
@@ -79,11 +79,11 @@ class NewTicket(Form):
 
 
 class TicketChanges(Form):
-    """What is not given stays."""
+    """A field that is left out keeps its value."""
 
-    name: GivenName = not_given()
-    starts_at: Moment = not_given()
-    ends_at: Moment = not_given()
+    name: NonBlankName = optional()
+    starts_at: Moment = optional()
+    ends_at: Moment = optional()
 
     @field_validator("ends_at")
     @classmethod
@@ -96,7 +96,7 @@ class TicketFilters(Paging):
 
 
 class NewPolicy(Form):
-    name: GivenName
+    name: NonBlankName
     kind: PolicyKind
     value: PolicyValue
     """1 to 100 for `percent`, whole won for `amount`."""
@@ -126,17 +126,12 @@ class Wish(Form):
 
 
 class Cancellation(Form):
-    reason: GivenReason | None = None
+    reason: NonBlankReason | None = None
 
 
 class ReservationFilters(Paging):
     member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     status: ReservationStatus | None = None
-
-
-class Seen(Filters):
-    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
-    """Wait briefly until the view has seen this version of the ticket."""
 
 
 @routes.post("/tickets", STAFF, RegisterTicket, NewTicket, creates="/tickets/{ticket_id}")
@@ -156,7 +151,7 @@ async def show_ticket(request: RequestContext) -> Response:
 
 @routes.patch("/tickets/{ticket_id}", STAFF, ChangeTicket, TicketChanges)
 async def change_ticket(request: RequestContext, form: TicketChanges) -> Response:
-    """An available ticket's name and times; one that is reserved or expired stays as it is."""
+    """Change name and times of an available ticket; a reserved or expired one is refused."""
     return await request.send(ChangeTicket(ticket_id=request.id("ticket_id"), **vars(form)))
 
 
@@ -193,7 +188,7 @@ async def show_price(request: RequestContext) -> Response:
     reply = await request.send_raw(ShowPrice(ticket_id=request.id("ticket_id"), caller=request.caller))
     if reply.kind == "refused" and from_json(reply.body)["code"] == "not_priced_yet":
         raise NoPrice("not_priced_yet")
-    return request.answer(reply)
+    return request.to_response(reply)
 
 
 @routes.post(
@@ -209,7 +204,7 @@ async def reserve_ticket(request: RequestContext, form: Wish) -> Response:
 
 @routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
 async def cancel_reservation(request: RequestContext, form: Cancellation) -> Response:
-    """Accepted at once; the reservation is CANCELLED when its ticket is free and its price restored."""
+    """Responds at once; the reservation is CANCELLED after its ticket is free and its price is restored."""
     reservation_id = request.id("reservation_id")
     return await request.send(
         CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=request.caller)
@@ -218,8 +213,10 @@ async def cancel_reservation(request: RequestContext, form: Cancellation) -> Res
 
 @routes.get("/reservations", ANY, ListReservations, ReservationFilters)
 async def list_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
-    """Reservations as their writer sees them; staff may name a `member_id`."""
-    return await request.send(ListReservations(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Reservations as their own context has them; staff may filter by `member_id`."""
+    return await request.send(
+        ListReservations(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
+    )
 
 
 @routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
@@ -233,8 +230,8 @@ async def list_board(request: RequestContext, filters: TicketFilters) -> Respons
     return await request.send(ListBoard(**vars(filters), caller=request.caller))
 
 
-@routes.get("/board/{ticket_id}", ANY, ShowBoard, Seen)
-async def show_board(request: RequestContext, seen: Seen) -> Response:
+@routes.get("/board/{ticket_id}", ANY, ShowBoard, MinVersion)
+async def show_board(request: RequestContext, query: MinVersion) -> Response:
     """One ticket with its timeline."""
     ticket_id = request.id("ticket_id")
-    return await request.send(ShowBoard(ticket_id=ticket_id, min_version=seen.min_version, caller=request.caller))
+    return await request.send(ShowBoard(ticket_id=ticket_id, min_version=query.min_version, caller=request.caller))

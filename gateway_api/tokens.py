@@ -1,4 +1,4 @@
-"""Bearer tokens: who stands at the door, by a local key or by an issuer's published keys."""
+"""Bearer tokens (JWT): authentication by a local key (HS256) or by the published keys of an issuer (JWKS)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORTEST_KEY = 32
 """Bytes; a shorter HS256 key can be guessed."""
 CACHED_TOKENS = 10_000
 CACHED_SECONDS = 300.0
-"""A token is verified again this often, so that a key that its issuer withdrew stops working."""
+"""How long a verified token is cached; after that a key that its issuer withdrew is rejected."""
 REFRESH_SECONDS = 600.0
 RETRY_SECONDS = 10.0
 
@@ -41,7 +41,7 @@ def issue(
     audience: str = "yeyak",
     lifetime: timedelta = timedelta(hours=12),
 ) -> str:
-    """A token for a local run; raises ValueError when the door would not accept it."""
+    """Sign a token for a local run; raises ValueError when the gateway would reject it."""
     now = datetime.now(UTC)
     claims = {"sub": subject, "role": role, "iss": issuer, "aud": audience, "iat": now, "exp": now + lifetime}
     if grade is not None:
@@ -58,52 +58,53 @@ class SignedIn:
 
     caller: Caller
     actor: str
-    """`customer:kim`, as the system's messages name whoever acted."""
-    until: float
-    """The clock's time at which the token must be verified again."""
+    """The `actor` of messages, such as `customer:kim`."""
+    cached_until: float
+    """Seconds since 1970; from then on the token is verified again."""
     expires_at: float
 
 
 class Verifier:
-    """Verifies tokens and remembers them, because verifying costs; bounded."""
+    """Verifies tokens and caches up to `CACHED_TOKENS` of them, because verifying a signature is slow."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._clock = clock
-        self._known: dict[str, SignedIn] = {}
-        self.published = PublishedKeys(settings.jwt_jwks_url, self._known.clear) if settings.jwt_jwks_url else None
-        self._key = settings.jwt_key.get_secret_value() if settings.jwt_key and not self.published else None
-        if self.published is None and (self._key is None or len(self._key.encode()) < SHORTEST_KEY):
+        self._cache: dict[str, SignedIn] = {}
+        self.published_keys = PublishedKeys(settings.jwt_jwks_url, self._cache.clear) if settings.jwt_jwks_url else None
+        self._key = settings.jwt_key.get_secret_value() if settings.jwt_key and not self.published_keys else None
+        if self.published_keys is None and (self._key is None or len(self._key.encode()) < SHORTEST_KEY):
             raise ValueError(f"YEYAK_JWT_KEY (at least {SHORTEST_KEY} bytes) or YEYAK_JWT_JWKS_URL must be set")
 
     async def verify(self, authorization: str) -> SignedIn:
-        """Who sent an `Authorization` header; raises `not_signed_in`, or `unavailable` without the issuer's keys."""
+        """Return the caller of an `Authorization` header; raises `not_signed_in`, or `unavailable` without keys."""
         scheme, _, token = authorization.partition(" ")
-        known = self._known.get(token)
-        if known is not None and known.until > self._clock() and scheme.lower() == "bearer":
-            return known
+        cached = self._cache.get(token)
+        if cached is not None and cached.cached_until > self._clock() and scheme.lower() == "bearer":
+            return cached
         if scheme.lower() != "bearer" or not 0 < len(token) <= LONGEST_TOKEN:
             raise not_signed_in()
         try:
             signed_in = self._signed_in(await self._claims(token))
         except (jwt.PyJWTError, ValueError):
             raise not_signed_in() from None
-        if len(self._known) >= CACHED_TOKENS:
-            self._known.clear()
-        self._known[token] = signed_in
+        if len(self._cache) >= CACHED_TOKENS:
+            self._cache.clear()
+        self._cache[token] = signed_in
         return signed_in
 
     def is_past(self, instant: float) -> bool:
+        """Whether an instant, in seconds since 1970, is over by the clock of this verifier."""
         return self._clock() >= instant
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        if self.published is None:
+        if self.published_keys is None:
             return self._decode(token, self._key, "HS256")
         header = jwt.get_unverified_header(token)
-        key = await self.published.find(header.get("kid"))
+        key = await self.published_keys.find(header.get("kid"))
         if key is None:
-            raise ValueError("no such key")
+            raise ValueError("the token names an unknown key")
         return self._decode(token, key, key.algorithm_name)
 
     def _decode(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
@@ -119,8 +120,8 @@ class Verifier:
     def _signed_in(self, claims: dict[str, Any]) -> SignedIn:
         caller = _caller(claims)
         expires_at = float(claims["exp"])
-        until = min(expires_at, self._clock() + CACHED_SECONDS)
-        return SignedIn(caller, f"{caller.role}:{caller.member_id}", until, expires_at)
+        cached_until = min(expires_at, self._clock() + CACHED_SECONDS)
+        return SignedIn(caller, f"{caller.role}:{caller.member_id}", cached_until, expires_at)
 
 
 def not_signed_in() -> Problem:
@@ -128,7 +129,7 @@ def not_signed_in() -> Problem:
 
 
 def _caller(claims: dict[str, Any]) -> Caller:
-    """The caller that claims describe; raises ValueError when they do not."""
+    """Return the caller that claims describe; raises ValueError for a missing or wrong claim."""
     subject, role, grade = claims.get("sub"), claims.get("role"), claims.get("grade", "STANDARD")
     visible = isinstance(subject, str) and subject.isprintable() and not any(map(str.isspace, subject))
     if not visible or not 0 < len(cast(str, subject)) <= LONGEST_SUBJECT:
@@ -141,7 +142,10 @@ def _caller(claims: dict[str, Any]) -> Caller:
 
 
 class PublishedKeys:
-    """An issuer's keys by their ids, fetched when first needed, when old, and when an unknown id turns up."""
+    """The keys of an issuer by key id; fetched at first use, when old, and for an unknown key id.
+
+    `on_change` is called when the keys differ from those before.
+    """
 
     def __init__(
         self,
@@ -159,38 +163,39 @@ class PublishedKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     @property
-    def known(self) -> bool:
+    def available(self) -> bool:
+        """Whether the keys were fetched once."""
         return bool(self._keys)
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
-        """A key by its id; without an id the issuer's only one. Raises `unavailable` while no key is known at all."""
+        """Return a key by its id, without an id the issuer's only one; raises `unavailable` before the first fetch."""
         if kid not in self._keys:
             await self.refresh()
         elif self._clock() - self._fetched_at > REFRESH_SECONDS:
-            self._begin()
+            self._start_fetch()
         if not self._keys:
             raise Problem("unavailable")
         return self._keys.get(kid)
 
     async def refresh(self) -> None:
-        """Fetch the keys now, unless that was just tried."""
-        self._begin()
+        """Fetch the keys now, unless that was tried less than `RETRY_SECONDS` ago."""
+        self._start_fetch()
         if self._fetching is not None:
             await asyncio.shield(self._fetching)
 
-    def _begin(self) -> None:
-        resting = self._clock() - self._tried_at < RETRY_SECONDS
-        if (self._fetching is None or self._fetching.done()) and not resting:
+    def _start_fetch(self) -> None:
+        tried_recently = self._clock() - self._tried_at < RETRY_SECONDS
+        if (self._fetching is None or self._fetching.done()) and not tried_recently:
             self._tried_at = self._clock()
             self._fetching = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
         try:
             async with httpx.AsyncClient(transport=self._transport, timeout=3) as client:
-                answer = (await client.get(self._url)).raise_for_status().json()
-            keys = _usable(answer["keys"])
+                document = (await client.get(self._url)).raise_for_status().json()
+            keys = _verification_keys(document["keys"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("the issuer's keys could not be fetched", error=type(error).__name__)
+            log.warning("issuer_keys_unavailable", error=type(error).__name__)
             return
         self._fetched_at = self._clock()
         if {kid: key._jwk_data for kid, key in keys.items()} != {kid: key._jwk_data for kid, key in self._keys.items()}:
@@ -198,8 +203,8 @@ class PublishedKeys:
             self._on_change()
 
 
-def _usable(published: list[dict[str, Any]]) -> dict[str | None, jwt.PyJWK]:
-    """The keys that may verify a signature; each verifies by its own algorithm only."""
+def _verification_keys(published: list[dict[str, Any]]) -> dict[str | None, jwt.PyJWK]:
+    """Return the asymmetric signing keys by key id; a single one also under None."""
     keys: dict[str | None, jwt.PyJWK] = {}
     for data in published:
         try:

@@ -1,15 +1,14 @@
-"""Video rental (비디오 예약 & 대여): staff register videos; a member books, cancels, picks up, returns, looks."""
+"""Video rental (비디오 예약 & 대여): staff register videos; a member books, cancels, picks up and returns."""
 
 from __future__ import annotations
 
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from contracts.payments import Card
 from contracts.video_rental.my_page import ListMyPage, ShowMyPage
 from contracts.video_rental.rentals import (
     BookVideo,
@@ -34,14 +33,14 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, GivenName, GivenReason, Paging, not_given
+from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from workers.runtime.messaging.rpc import RpcReply
 from workers.runtime.settings import Settings
 
 
 def paying(settings: Settings) -> float:
-    """A step that asks payments may take as long as they may, and a second."""
+    """The time limit of a payment and one second, for a command that requests a payment."""
     return settings.video_rental_payment_ms / 1000 + 1
 
 
@@ -51,30 +50,26 @@ routes = Routes(
     budgets={
         BookVideo: paying,
         PayLateFee: paying,
-        ShowMyPage: lambda _: 2.5,  # it may wait for `min_version`
-        ShowShelf: lambda _: 1.0,  # the catalogue is asked after it
+        ShowMyPage: lambda _: 2.5,  # waits for `min_version`
+        ShowShelf: lambda _: 1.0,  # the request to the catalogue follows
         ListShelf: lambda _: 1.0,
     },
 )
 
 
-class CardPayment(Card):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class NewVideo(Form):
-    title: GivenName
+    title: NonBlankName
     daily_price: DailyPrice
     copies: Copies = 1
 
 
 class VideoChanges(Form):
-    """What is not given stays."""
+    """A field that is left out keeps its value."""
 
-    title: GivenName = not_given()
-    daily_price: DailyPrice = not_given()
-    copies: Copies = not_given()
-    status: VideoStatus = not_given()
+    title: NonBlankName = optional()
+    daily_price: DailyPrice = optional()
+    copies: Copies = optional()
+    status: VideoStatus = optional()
 
 
 class VideoFilters(Paging):
@@ -88,7 +83,7 @@ class Booking(Form):
 
 
 class Cancellation(Form):
-    reason: GivenReason | None = None
+    reason: NonBlankReason | None = None
 
 
 class LateFeePayment(Form):
@@ -96,17 +91,12 @@ class LateFeePayment(Form):
 
 
 class Waiver(Form):
-    reason: GivenReason
+    reason: NonBlankReason
 
 
 class RentalFilters(Paging):
     member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     status: RentalStatus | None = None
-
-
-class Seen(Filters):
-    min_version: Annotated[int, Field(ge=0, lt=2**31), DIGITS] = 0
-    """Wait briefly until the view has seen this version of the rental."""
 
 
 @routes.post("/videos", STAFF, RegisterVideo, NewVideo, creates="/videos/{video_id}")
@@ -116,21 +106,21 @@ async def register_video(request: RequestContext, form: NewVideo) -> Response:
 
 @routes.get("/videos", ANY, ListShelf, VideoFilters)
 async def list_videos(request: RequestContext, filters: VideoFilters) -> Response:
-    """The catalogue with live `available`, which is null while rentals cannot be asked."""
+    """The catalogue with live `available`, which is null while the rentals context does not answer."""
     reply = await request.send_raw(ListShelf(**vars(filters)))
     if reply.kind in ("unavailable", "unknown"):
         reply = _without_shelf(await request.send_raw(ListVideos(**vars(filters))))
-    return request.answer(reply)
+    return request.to_response(reply)
 
 
 @routes.get("/videos/{video_id}", ANY, ShowShelf)
 async def show_video(request: RequestContext) -> Response:
-    """One video with live `available`, which is null while rentals cannot be asked, or has not heard of it."""
+    """One video with live `available`, which is null while the rentals context does not know it or does not answer."""
     video_id = request.id("video_id")
     reply = await request.send_raw(ShowShelf(video_id=video_id))
     if reply.kind != "done":
         reply = _without_shelf(await request.send_raw(ShowVideo(video_id=video_id)))
-    return request.answer(reply)
+    return request.to_response(reply)
 
 
 @routes.patch("/videos/{video_id}", STAFF, ChangeVideo, VideoChanges)
@@ -138,7 +128,9 @@ async def change_video(request: RequestContext, form: VideoChanges) -> Response:
     return await request.send(ChangeVideo(video_id=request.id("video_id"), **vars(form)))
 
 
-@routes.post("/rentals", CUSTOMER, BookVideo, Booking, creates="/rentals/{rental_id}", look="/my-page/{rental_id}")
+@routes.post(
+    "/rentals", CUSTOMER, BookVideo, Booking, creates="/rentals/{rental_id}", status_path="/my-page/{rental_id}"
+)
 async def book_video(request: RequestContext, form: Booking) -> Response:
     return await request.send(BookVideo(**vars(form), caller=request.caller))
 
@@ -176,8 +168,8 @@ async def waive_late_fee(request: RequestContext, form: Waiver) -> Response:
 
 @routes.get("/rentals", ANY, ListRentals, RentalFilters)
 async def list_rentals(request: RequestContext, filters: RentalFilters) -> Response:
-    """Rentals as their writer sees them; staff may name a `member_id`."""
-    return await request.send(ListRentals(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """Rentals as their own context has them; staff may filter by `member_id`."""
+    return await request.send(ListRentals(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
 @routes.get("/rentals/{rental_id}", ANY, ShowRental)
@@ -187,19 +179,19 @@ async def show_rental(request: RequestContext) -> Response:
 
 @routes.get("/my-page", ANY, ListMyPage, RentalFilters)
 async def list_my_page(request: RequestContext, filters: RentalFilters) -> Response:
-    """Everything a member did; staff may name a `member_id`."""
-    return await request.send(ListMyPage(**{**vars(filters), "member_id": request.owner(filters.member_id)}))
+    """The rentals of a member with payment and refund; staff may filter by `member_id`."""
+    return await request.send(ListMyPage(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
 
 
-@routes.get("/my-page/{rental_id}", ANY, ShowMyPage, Seen)
-async def show_my_page(request: RequestContext, seen: Seen) -> Response:
+@routes.get("/my-page/{rental_id}", ANY, ShowMyPage, MinVersion)
+async def show_my_page(request: RequestContext, query: MinVersion) -> Response:
     """One rental with its timeline."""
     rental_id = request.id("rental_id")
-    return await request.send(ShowMyPage(rental_id=rental_id, min_version=seen.min_version, caller=request.caller))
+    return await request.send(ShowMyPage(rental_id=rental_id, min_version=query.min_version, caller=request.caller))
 
 
 def _without_shelf(reply: RpcReply) -> RpcReply:
-    """A catalogue's answer in the shape of the shelf's, with nothing known of free copies."""
+    """Convert an answer of the catalogue into that of the shelf; `available` is null."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)

@@ -9,19 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
-import httpx
 from aiormq.exceptions import ChannelNotFoundEntity
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway_api.tokens import Verifier
-from ops import management
 from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import is_free, read_ports
 from storage.dialects import with_driver
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.settings import Settings, unknown_names
 
 PATIENCE = 5.0
@@ -32,7 +31,7 @@ SAYS_WHY = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     SQLAlchemyError,
-    httpx.HTTPError,
+    ManagementUnavailable,
 )
 
 Try = Callable[[], Awaitable[str | None]]
@@ -98,8 +97,8 @@ async def _broker(url: str) -> str | None:
 
 
 async def _management(settings: Settings) -> str | None:
-    async with management.client(settings, PATIENCE) as api:
-        await management.queues(api, settings)
+    async with ManagementClient(settings, PATIENCE) as api:
+        await api.queues()
     return None
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import asyncpg
 import httpx
 
-from ops import management
 from ops.stack.local import Local
 from storage.database import Session
 from storage.inbox import Inbox
 from workers.registry import CONTEXTS, worker, workers
 from workers.runtime.messaging import topology
+from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.projections.view import View
 from workers.runtime.settings import Settings
 
@@ -155,11 +155,9 @@ def _connected(connections: Iterable[Mapping[str, Any]], queues: list[dict[str, 
 async def _broker(settings: Settings, stands: SystemStatus, read_to: int | None) -> list[dict[str, Any]] | None:
     """Fill in the queues; the connections, or None when the management API does not answer."""
     try:
-        async with management.client(settings) as api:
-            queues, connections = await asyncio.gather(
-                management.queues(api, settings), management.connections(api, settings)
-            )
-    except (management.NoApiError, *management.CONNECTION_ERRORS) as error:
+        async with ManagementClient(settings) as api:
+            queues, connections = await asyncio.gather(api.queues(), api.connections())
+    except ManagementUnavailable as error:
         stands.problems.append(f"the broker's management API does not answer: {_first_line(error)}")
         return None
     planned = [queue.name for queue in topology.plan(workers())]

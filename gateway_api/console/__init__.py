@@ -1,6 +1,7 @@
-"""The console: the system in a browser, for customers, staff and operators.
+"""The console: a web interface for customers, staff and operators.
 
-Every page asks the API's own routes, inside this process, with the visitor's own token: there is no second way in.
+Its pages call the routes of the API inside this process with the visitor's own token, so that the checks of the API
+hold for the console too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from gateway_api.console.business_pages import BusinessPages
 from gateway_api.console.home_pages import HomePages
-from gateway_api.console.live import Live
+from gateway_api.console.live import LiveUpdates
 from gateway_api.console.oidc import Oidc
 from gateway_api.console.operations_pages import OperationsPages
 from gateway_api.console.site import Site
@@ -28,38 +29,41 @@ ASSETS = Path(__file__).parent / "static"
 
 
 class Assets(StaticFiles):
-    """Asked for again with each page, by their hashes: pages and scripts of two versions do not meet."""
+    """Static files that browsers revalidate by ETag, so that pages and scripts of two versions do not mix."""
 
-    def file_response(self, *args: Any, **more: Any) -> Response:
-        response = super().file_response(*args, **more)
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
         response.headers["cache-control"] = "no-cache"
         return response
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What the gateway needs of it."""
+    """The parts of the console that the application uses."""
 
-    live: Live
-    """Keeps open pages up to date; to be stopped."""
-    lost: Callable[[Request], Awaitable[Response]]
-    """A page for a path that leads nowhere."""
+    live: LiveUpdates
+    """Updates open pages; the application stops it."""
+    not_found: Callable[[Request], Awaitable[Response]]
+    """Responds with a page to a path that does not exist."""
 
 
 def add_to(
     app: Starlette,
-    door: Gateway,
+    gateway: Gateway,
     settings: Settings,
     *,
-    is_over: Callable[[], bool],
+    is_closing: Callable[[], bool],
     breakers: Callable[[], dict[str, str]],
 ) -> Console:
-    """Add the console's pages. `is_over`: the gateway is closing."""
-    live = Live(settings.amqp_url.get_secret_value())
-    desk = Site(app, door, settings, live)
-    HomePages(desk, BusinessPages(desk), is_over)
-    OperationsPages(desk, breakers)
+    """Add the pages of the console.
+
+    `is_closing` tells whether the gateway shuts down; `breakers` returns the states of its circuit breakers.
+    """
+    live = LiveUpdates(settings.amqp_url.get_secret_value())
+    site = Site(app, gateway, settings, live)
+    HomePages(site, BusinessPages(site), is_closing)
+    OperationsPages(site, breakers)
     if settings.oidc_issuer is not None:
-        Oidc(desk, settings)
+        Oidc(site, settings)
     app.mount("/assets", Assets(directory=ASSETS), name="assets")
-    return Console(live, desk.lost)
+    return Console(live, site.not_found)

@@ -1,4 +1,4 @@
-"""What a person can do: the form for it, and the request of the API that it becomes."""
+"""The description of a business for the console: its lists, its actions with their forms and API requests."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from contracts.base import Role
-from gateway_api.console.words import REASON, SEOUL, Fact, Next, State, Text
+from gateway_api.console.words import REASON, SEOUL, Fact, NextStep, State, Text
 from gateway_api.gateway import ANY, CUSTOMER
 
 Item = dict[str, Any]
-Kind = Literal["text", "long", "whole", "won", "choice", "moment", "payment", "signed"]
+FieldKind = Literal["text", "long", "whole", "won", "choice", "moment", "payment", "signed"]
 
 TEST_PAYMENTS: tuple[tuple[str, Text], ...] = (
     ("tok_visa", Text("승인되는 카드", "a card that is approved")),
     ("tok_declined", Text("거절되는 카드 (잔액 부족)", "a card that is declined (insufficient funds)")),
-    ("tok_slow", Text("응답이 없는 카드", "a card whose payment stays silent")),
+    ("tok_slow", Text("응답이 없는 카드", "a card whose payment gets no answer")),
     ("tok_error", Text("결제사 장애", "an outage of the payment provider")),
     ("tok_refund_error", Text("승인되지만 환불이 두 번 실패하는 카드", "approved, but two refunds fail at first")),
 )
-"""What the payment simulator of a local run understands."""
+"""Tokens of the payment simulator on a local run, with the outcome that each leads to."""
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One thing to fill in, under its name in the API's body."""
+class FormField:
+    """A field of a form; `name` is also its name in the body of the API request."""
 
     name: str
     label: Text
-    kind: Kind = "text"
+    kind: FieldKind = "text"
     required: bool = True
     default: str = ""
     choices: tuple[tuple[str, Text], ...] = ()
     from_item: str = ""
-    """The item's field that this one is filled with at first."""
-    reckoned: Callable[[Item], int] | None = None
-    """What it is filled with at first, where that is no field."""
+    """The field of the item from which the initial value is taken."""
+    compute: Callable[[Item], int] | None = None
+    """Computes the initial value, where it is not a field of the item."""
 
-    def first(self, item: Item) -> str:
+    def initial_value(self, item: Item) -> str:
+        """Return the value that the form shows first."""
         value = item.get(self.from_item) if self.from_item else None
-        if self.reckoned and item:
-            value = self.reckoned(item)
+        if self.compute and item:
+            value = self.compute(item)
         if value is None:
             return self.default
         return as_local(value) if self.kind == "moment" else str(value)
 
 
-WHY = Field("reason", REASON, required=False)
-"""Asked for before something is given up, which is thereby not done by one slip of a finger."""
+REASON_FIELD = FormField("reason", REASON, required=False)
+"""An optional reason. The form also serves as a confirmation step before a cancellation."""
 
 
 def always(_: Item) -> bool:
@@ -63,43 +64,44 @@ def status_in(*statuses: str) -> Callable[[Item], bool]:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that can be done, about an item or about none."""
+    """An action on an item, or without one; it becomes one request of the API."""
 
     slug: str
     label: Text
     path: str
-    """Of the API's route; `{id}` is the item's."""
-    fields: tuple[Field, ...] = ()
+    """The path of the API; `{id}` is replaced by the id of the item."""
+    fields: tuple[FormField, ...] = ()
     method: str = "POST"
     roles: frozenset[Role] = CUSTOMER
     when: Callable[[Item], bool] = always
     body: Mapping[str, Any] = field(default_factory=dict)
-    """What is sent beside the fields."""
+    """Constant fields of the body."""
     id_as: str = ""
-    """The field of the body that takes the item's id."""
+    """The field of the body that takes the id of the item."""
     tone: Literal["main", "plain", "danger"] = "plain"
-    opens: bool = False
-    """Afterwards the new thing's own page is shown."""
-    key: str = ""
-    """The item's field whose value is `{id}`, where it is not the list's own."""
+    opens_new_item: bool = False
+    """Whether the page of the new record is shown after success."""
+    id_field: str = ""
+    """The field of the item that holds `{id}`, where it is not the key of the list."""
     note: Text | None = None
-    """What will come of it, said before it is done."""
+    """A text about the consequences, which the form shows."""
 
     def is_for(self, role: Role | None, item: Item) -> bool:
+        """Whether a role may take this action on an item in its present status."""
         return role in self.roles and self.when(item)
 
-    def request(self, given: Mapping[str, str], id: str) -> tuple[str, dict[str, Any]]:
-        """Path and body of the API's request; what is not a number stays as it is, for the API to refuse."""
-        body = {**self.body, **{name: value for one in self.fields for name, value in _sent(one, given)}}
+    def request(self, form: Mapping[str, str], id: str) -> tuple[str, dict[str, Any]]:
+        """Return path and body of the API request; wrong values are sent as they are, for the API to refuse."""
+        body = {**self.body, **{name: value for one in self.fields for name, value in _body_items(one, form)}}
         if self.id_as:
             body[self.id_as] = id
         return self.path.replace("{id}", id), body
 
 
-def _sent(field: Field, given: Mapping[str, str]) -> list[tuple[str, Any]]:
+def _body_items(field: FormField, form: Mapping[str, str]) -> list[tuple[str, Any]]:
     if field.kind == "payment":
-        return [("payment", _payment(given))]
-    text = given.get(field.name, "").strip()
+        return [("payment", _payment(form))]
+    text = form.get(field.name, "").strip()
     if not text:
         return [(field.name, "")] if field.required and field.kind in ("text", "long") else []
     if field.kind in ("whole", "won", "signed"):
@@ -108,17 +110,17 @@ def _sent(field: Field, given: Mapping[str, str]) -> list[tuple[str, Any]]:
     return [(field.name, as_utc(text) if field.kind == "moment" else text)]
 
 
-def _payment(given: Mapping[str, str]) -> dict[str, str]:
+def _payment(form: Mapping[str, str]) -> dict[str, str]:
     return {
         "method": "card",
-        "token": given.get("token", ""),
-        "last4": given.get("last4") or "4242",
-        "brand": given.get("brand") or "visa",
+        "token": form.get("token", ""),
+        "last4": form.get("last4") or "4242",
+        "brand": form.get("brand") or "visa",
     }
 
 
 def as_utc(text: str) -> str:
-    """What a person wrote by the clock of Seoul, as the API takes it; what is no moment stays as it is."""
+    """Convert a local time of Seoul to UTC for the API; any other text is returned as it is."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=SEOUL).astimezone(UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError):
@@ -126,20 +128,21 @@ def as_utc(text: str) -> str:
 
 
 def as_local(instant: str) -> str:
+    """Convert an instant to the local time of Seoul for an input of type `datetime-local`."""
     return f"{datetime.fromisoformat(instant).astimezone(SEOUL):%Y-%m-%dT%H:%M}"
 
 
-def idempotency_key(nonce: str, given: Mapping[str, str]) -> str:
-    """The same form sent twice has the same key; one that was changed meanwhile has another."""
-    told = "".join(f"{len(name)}:{name}={len(value)}:{value}" for name, value in sorted(given.items()))
-    return hashlib.sha256(f"{nonce};{told}".encode()).hexdigest()
+def idempotency_key(nonce: str, form: Mapping[str, str]) -> str:
+    """Return a key that is the same for the same form and values, and another one after a change."""
+    text = "".join(f"{len(name)}:{name}={len(value)}:{value}" for name, value in sorted(form.items()))
+    return hashlib.sha256(f"{nonce};{text}".encode()).hexdigest()
 
 
 def no_facts(_: Item) -> list[Fact]:
     return []
 
 
-def no_next(_: Item) -> Next | None:
+def no_next(_: Item) -> NextStep | None:
     return None
 
 
@@ -152,33 +155,33 @@ NOTHING_YET = Text("아직 아무것도 없습니다.", "Nothing here yet.")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of the API as people see it, and one item of it."""
+    """A list of the API, and how the console shows it and its items."""
 
     slug: str
     name: Text
     path: str
     key: str
-    """The item's field that is its id."""
+    """The field of an item that is its id."""
     title: Callable[[Item], str | Text]
     item: str = ""
-    """The route of a single one; empty where there is none."""
+    """The path of a single item; empty where the API has none."""
     staff_path: str = ""
-    """The list's route for staff, where it is another one."""
+    """The path of the list for staff, where it differs."""
     state: Callable[[Item], State | None] = no_state
     facts: Callable[[Item], list[Fact]] = no_facts
-    next: Callable[[Item], Next | None] = no_next
+    next: Callable[[Item], NextStep | None] = no_next
     actions: tuple[Action, ...] = ()
     timeline: Callable[[Item], list[Item]] = lambda item: item.get("timeline", [])
     joins: tuple[tuple[str, str], ...] = ()
-    """What is fetched beside each item: a name for it, and a route in which `{name}` is a field of the item."""
+    """Joined items: the name under which each is added, and its path, in which `{name}` is a field of the item."""
     roles: frozenset[Role] = ANY
-    work: bool = False
-    """What lies here waits for staff."""
-    waits: bool = False
-    """Its item's route takes `min_version`."""
+    is_work: bool = False
+    """Whether the items are tasks of staff."""
+    takes_min_version: bool = False
+    """Whether the path of an item accepts `min_version`."""
     empty: Text = NOTHING_YET
-    hears: str = "things"
-    """The live hints that concern it: `shelf` or `things` of its business."""
+    hint: str = "records"
+    """The kind of live hints that concern the list: `catalogue` or `records` of its business."""
 
     def id_of(self, item: Item) -> str:
         return str(item[self.key])
@@ -189,22 +192,22 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """One of the six, and payments beside them."""
+    """One of the six businesses, or payments."""
 
     slug: str
     family: str
     name: Text
     about: Text
-    shelf: Listing | None
-    things: Listing
-    registers: tuple[Action, ...] = ()
-    worklists: tuple[Listing, ...] = ()
+    catalogue: Listing | None
+    records: Listing
+    general_actions: tuple[Action, ...] = ()
+    more_listings: tuple[Listing, ...] = ()
     account: Listing | None = None
-    """What a member has here beside things: the deposit."""
+    """The account of a member: the deposit of bike sharing."""
 
     @property
     def listings(self) -> tuple[Listing, ...]:
-        return tuple(one for one in (self.shelf, self.things, *self.worklists, self.account) if one)
+        return tuple(one for one in (self.catalogue, self.records, *self.more_listings, self.account) if one)
 
     def listing(self, slug: str) -> Listing | None:
         return next((one for one in self.listings if one.slug == slug), None)

@@ -1,4 +1,4 @@
-"""The businesses' pages: what is offered, one thing with its story, a form, and what it led to."""
+"""The pages of the businesses: an overview, whole lists, an item with its timeline, and the forms of actions."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from starlette.responses import Response
 
-from gateway_api.console import problems
+from gateway_api.console import notices
 from gateway_api.console.actions import TEST_PAYMENTS, Action, Business, Item, Listing, idempotency_key
 from gateway_api.console.businesses import ALL
 from gateway_api.console.internal_api import ApiResponse
-from gateway_api.console.problems import ProblemWords
-from gateway_api.console.site import KEPT, PageContext, Site, place_here
+from gateway_api.console.notices import ProblemNotice
+from gateway_api.console.site import KEPT_PARAMETERS, PageContext, Site, local_url
 from gateway_api.console.words import MEMBER, Fact
 from gateway_api.gateway import ANY
 
-Neighbours = dict[str, asyncio.Future[ApiResponse]]
-"""What lies beside the items of a list, by its route."""
+JoinedItems = dict[str, asyncio.Future[ApiResponse]]
+"""Joined items that are being fetched, by the path of the API."""
 FORM_ONLY = {"csrf", "nonce", "back"}
 _NAMED = re.compile(r"\{([a-z_]+)\}")
 _VERSION = re.compile(r"[0-9]{1,9}")
-MOST_LOOKS = 10
-"""How often a page that waits for a view looks again."""
+MAX_RELOADS = 10
+"""How often a page that waits for a view reloads itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """One item as a page shows it."""
+class ItemCard:
+    """An item as a page shows it, with the actions that the visitor may take."""
 
     business: Business
     listing: Listing
     item: Item
     actions: tuple[Action, ...]
     own: bool = False
-    """A member looks at what is theirs."""
+    """Whether the visitor is the member that the item belongs to; then the member is not shown."""
 
     @property
     def id(self) -> str:
@@ -49,69 +49,69 @@ class Card:
         return [fact for fact in self.listing.facts(self.item) if not (self.own and fact[0] == MEMBER)]
 
     @property
-    def place(self) -> str:
+    def url(self) -> str:
         return f"/{self.business.slug}/{self.listing.slug}/{quote(self.id, safe='')}"
 
     @property
     def anchor(self) -> str:
-        """Its own name on a page, by which the focus is found again when the page is redrawn."""
-        return self.place[1:].replace("/", "-")
+        """The id of its link in the page, by which htmx restores the focus after a swap."""
+        return self.url[1:].replace("/", "-")
 
     @property
     def is_open(self) -> bool:
-        """Something is still to happen."""
+        """Whether something is still to happen to it."""
         state = self.listing.state(self.item)
         return self.listing.next(self.item) is not None or (state is not None and state.tone == "wait")
 
-    def place_of(self, action: Action) -> str:
-        id = quote(str(self.item[action.key] if action.key else self.id), safe="")
+    def action_url(self, action: Action) -> str:
+        id = quote(str(self.item[action.id_field] if action.id_field else self.id), safe="")
         return f"/{self.business.slug}/{self.listing.slug}/{id}/{action.slug}"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A list on a page: its cards, or why there are none."""
+class ListSection:
+    """A list on a page: its cards, or the problem for which there are none."""
 
     business: Business
     listing: Listing
-    cards: list[Card]
-    problem: ProblemWords | None
-    older: str = ""
-    """The API's cursor for what comes after these; empty where nothing does."""
+    cards: list[ItemCard]
+    problem: ProblemNotice | None
+    next_cursor: str = ""
+    """The API's cursor of the next page; empty at the end."""
 
     @property
-    def place(self) -> str:
-        """The list's own page."""
+    def url(self) -> str:
+        """The URL of the list's own page."""
         return f"/{self.business.slug}/{self.listing.slug}"
 
     @property
-    def older_place(self) -> str:
-        return f"{self.place}?after={quote(self.older, safe='')}"
+    def older_url(self) -> str:
+        return f"{self.url}?after={quote(self.next_cursor, safe='')}"
 
     @property
     def count(self) -> str:
-        """How many there are, as far as is known."""
-        return f"{len(self.cards)}+" if self.older else str(len(self.cards))
+        """The number of cards, with a `+` when the list continues."""
+        return f"{len(self.cards)}+" if self.next_cursor else str(len(self.cards))
 
 
 def triggers(pairs: Iterable[tuple[Business, Listing]]) -> str:
-    """The live hints at which a page's part is drawn anew."""
-    names = {f"sse:{listing.hears}-{business.family}" for business, listing in pairs}
+    """Return the htmx triggers at which the live fragment of a page is reloaded."""
+    names = {f"sse:{listing.hint}-{business.family}" for business, listing in pairs}
     return ", ".join([*sorted(names), "sse:refresh"])
 
 
 class BusinessPages:
     """The pages of all businesses."""
 
-    def __init__(self, desk: Site) -> None:
-        self.desk = desk
+    def __init__(self, site: Site) -> None:
+        self.site = site
         for business in ALL:
             self._add(business)
 
     def _add(self, business: Business) -> None:
         base = f"/{business.slug}"
-        for action in (*business.registers, *(action for one in business.listings for action in one.actions)):
-            self.desk.said[f"{business.slug}.{action.slug}"] = action.label
+        for action in (*business.general_actions, *(action for one in business.listings for action in one.actions)):
+            self.site.done_labels[f"{business.slug}.{action.slug}"] = action.label
 
         async def overview(page: PageContext) -> Response:
             return await self._overview(page, business)
@@ -128,209 +128,213 @@ class BusinessPages:
         async def submit(page: PageContext) -> Response:
             return await self._submit(page, business)
 
-        self.desk.add("GET", base, overview, ANY)
-        self.desk.add("GET", f"{base}/{{listing}}", whole_list, ANY)
-        self.desk.add("GET", f"{base}/new/{{action}}", form, ANY)
-        self.desk.add("POST", f"{base}/new/{{action}}", submit, ANY)
-        self.desk.add("GET", f"{base}/{{listing}}/{{id}}", item, ANY)
-        self.desk.add("GET", f"{base}/{{listing}}/{{id}}/{{action}}", form, ANY)
-        self.desk.add("POST", f"{base}/{{listing}}/{{id}}/{{action}}", submit, ANY)
+        self.site.add_page("GET", base, overview, ANY)
+        self.site.add_page("GET", f"{base}/{{listing}}", whole_list, ANY)
+        self.site.add_page("GET", f"{base}/new/{{action}}", form, ANY)
+        self.site.add_page("POST", f"{base}/new/{{action}}", submit, ANY)
+        self.site.add_page("GET", f"{base}/{{listing}}/{{id}}", item, ANY)
+        self.site.add_page("GET", f"{base}/{{listing}}/{{id}}/{{action}}", form, ANY)
+        self.site.add_page("POST", f"{base}/{{listing}}/{{id}}/{{action}}", submit, ANY)
 
-    # -- looking
+    # -- lists and items
 
     async def _overview(self, page: PageContext, business: Business) -> Response:
         wanted = [one for one in business.listings if page.role in one.roles and one is not business.account]
-        if page.visitor.is_staff:  # what waits for them comes right after what is offered
-            wanted.sort(key=lambda one: (one is not business.shelf, not one.work))
+        if page.visitor.is_staff:  # staff see their tasks right after the catalogue
+            wanted.sort(key=lambda one: (one is not business.catalogue, not one.is_work))
         account = business.account if business.account and page.role in business.account.roles else None
-        shown, mine = await asyncio.gather(
+        sections, balance = await asyncio.gather(
             self.lists(page, [(business, one) for one in wanted]),
             self._account(page, account),
         )
-        return self.desk.page(
+        return self.site.page(
             page,
             "business.html",
             business=business,
-            shown=shown,
-            account=mine,
-            registers=[action for action in business.registers if page.role in action.roles],
+            sections=sections,
+            account=balance,
+            actions=[action for action in business.general_actions if page.role in action.roles],
             triggers=triggers((business, one) for one in [*wanted, *([account] if account else [])]),
         )
 
     async def _whole_list(self, page: PageContext, business: Business) -> Response:
-        """One list on a page of its own, as far back as it goes."""
-        listing = business.listing(page.part("listing"))
+        """One list, page by page."""
+        listing = business.listing(page.path_part("listing"))
         if listing is None or listing is business.account or page.role not in listing.roles:
-            return self._nothing(page)
-        shown = await self._list(page, business, listing, page.asked("after"))
-        return self.desk.page(
+            return self._not_found(page)
+        section = await self._list(page, business, listing, page.query("after"))
+        return self.site.page(
             page,
             "list.html",
-            one=shown,
-            first=not page.asked("after"),
+            section=section,
+            first=not page.query("after"),
             triggers=triggers([(business, listing)]),
         )
 
     async def _account(self, page: PageContext, account: Listing | None) -> Item | None:
         if account is None:
             return None
-        heard = await self.desk.api.get(page.visitor, account.path)
-        return heard.body if heard.ok else None
+        response = await self.site.api.get(page.visitor, account.path)
+        return response.body if response.ok else None
 
-    async def lists(self, page: PageContext, wanted: Sequence[tuple[Business, Listing]]) -> list[Shown]:
-        """Several lists at once, each with what it joins."""
+    async def lists(self, page: PageContext, wanted: Sequence[tuple[Business, Listing]]) -> list[ListSection]:
+        """Fetch several lists concurrently, each with its joined items."""
         return await asyncio.gather(*(self._list(page, business, listing) for business, listing in wanted))
 
-    async def _list(self, page: PageContext, business: Business, listing: Listing, after: str = "") -> Shown:
+    async def _list(self, page: PageContext, business: Business, listing: Listing, after: str = "") -> ListSection:
         path = listing.staff_path if listing.staff_path and page.visitor.is_staff else listing.path
-        heard = await self.desk.api.get(page.visitor, f"{path}&{urlencode({'cursor': after})}" if after else path)
-        if not heard.ok:
-            return Shown(business, listing, [], problems.told(heard, page.visitor.language))
-        known: Neighbours = {}
-        items = await asyncio.gather(*(self._joined(page, listing, item, known) for item in heard.items))
+        response = await self.site.api.get(page.visitor, f"{path}&{urlencode({'cursor': after})}" if after else path)
+        if not response.ok:
+            return ListSection(business, listing, [], notices.problem_notice(response, page.visitor.language))
+        joined: JoinedItems = {}
+        items = await asyncio.gather(*(self._joined(page, listing, item, joined) for item in response.items))
         cards = [self._card(page, business, listing, item) for item in items]
-        return Shown(business, listing, cards, None, heard.body.get("next_cursor") or "")
+        return ListSection(business, listing, cards, None, response.body.get("next_cursor") or "")
 
-    async def _joined(self, page: PageContext, listing: Listing, item: Item, known: Neighbours) -> Item:
-        """An item with what lies beside it, asked for once; what cannot be had now is left out."""
-        found: dict[str, Any] = {}
+    async def _joined(self, page: PageContext, listing: Listing, item: Item, joined: JoinedItems) -> Item:
+        """Return an item with its joined items, each fetched once; those that are not available are left out."""
+        extra: dict[str, Any] = {}
         for name, template in listing.joins:
             path = _NAMED.sub(lambda part: str(item[part[1]]), template)
-            if path not in known:
-                known[path] = asyncio.ensure_future(self.desk.api.get(page.visitor, path))
-            heard = await known[path]
-            if heard.ok:
-                found[name] = heard.body
-        return {**item, **found}
+            if path not in joined:
+                joined[path] = asyncio.ensure_future(self.site.api.get(page.visitor, path))
+            response = await joined[path]
+            if response.ok:
+                extra[name] = response.body
+        return {**item, **extra}
 
-    def _card(self, page: PageContext, business: Business, listing: Listing, item: Item) -> Card:
+    def _card(self, page: PageContext, business: Business, listing: Listing, item: Item) -> ItemCard:
         actions = tuple(one for one in listing.actions if one.is_for(page.role, item))
-        return Card(business, listing, item, actions, page.visitor.is_customer)
+        return ItemCard(business, listing, item, actions, page.visitor.is_customer)
 
     async def _fetch(self, page: PageContext, listing: Listing, id: str) -> ApiResponse:
-        seen = page.asked("seen")
-        waits = f"?min_version={seen}" if listing.waits and _VERSION.fullmatch(seen) else ""
-        heard = await self.desk.api.get(page.visitor, listing.item.replace("{id}", id) + waits)
-        if not heard.ok:
-            return heard
-        return ApiResponse(heard.status, await self._joined(page, listing, heard.body, {}))
+        seen = page.query("seen")
+        query = f"?min_version={seen}" if listing.takes_min_version and _VERSION.fullmatch(seen) else ""
+        response = await self.site.api.get(page.visitor, listing.item.replace("{id}", id) + query)
+        if not response.ok:
+            return response
+        return ApiResponse(response.status, await self._joined(page, listing, response.body, {}))
 
     async def _item(self, page: PageContext, business: Business) -> Response:
-        listing = business.listing(page.part("listing"))
+        listing = business.listing(page.path_part("listing"))
         if listing is None or not listing.item or page.role not in listing.roles:
-            return self._nothing(page)
-        heard = await self._fetch(page, listing, page.part("id"))
-        if not heard.ok:
-            return self._coming(page, business) or self.desk.problem(
-                page, problems.told(heard, page.language), heard.status
+            return self._not_found(page)
+        response = await self._fetch(page, listing, page.path_part("id"))
+        if not response.ok:
+            return self._pending_page(page, business) or self.site.problem(
+                page, notices.problem_notice(response, page.language), response.status
             )
-        return self.desk.page(
+        return self.site.page(
             page,
             "item.html",
             business=business,
             listing=listing,
-            card=self._card(page, business, listing, heard.body),
+            card=self._card(page, business, listing, response.body),
             triggers=triggers([(business, listing)]),
         )
 
-    def _coming(self, page: PageContext, business: Business) -> Response | None:
-        """What was done just now is not shown yet: the page looks again by itself, for a while."""
-        seen, looks = page.asked("seen"), page.asked("looks") or "0"
-        if page.is_part or not (_VERSION.fullmatch(seen) and _VERSION.fullmatch(looks)) or int(looks) >= MOST_LOOKS:
+    def _pending_page(self, page: PageContext, business: Business) -> Response | None:
+        """Return a page that reloads itself until the view has applied the visitor's command; None to give up."""
+        seen, reloads = page.query("seen"), page.query("looks") or "0"
+        if (
+            page.is_fragment
+            or not (_VERSION.fullmatch(seen) and _VERSION.fullmatch(reloads))
+            or int(reloads) >= MAX_RELOADS
+        ):
             return None
-        again = f"{page.path}?{urlencode({'seen': seen, 'looks': int(looks) + 1})}"
-        return self.desk.page(page, "coming.html", 202, business=business, again=again)
+        reload_url = f"{page.path}?{urlencode({'seen': seen, 'looks': int(reloads) + 1})}"
+        return self.site.page(page, "pending.html", 202, business=business, reload_url=reload_url)
 
-    # -- doing
+    # -- actions
 
     async def _form(self, page: PageContext, business: Business) -> Response:
-        found = self._named(page, business)
+        found = self._find_action(page, business)
         if found is None:
-            return self._nothing(page)
-        return await self._draw(page, business, *found)
+            return self._not_found(page)
+        return await self._show_form(page, business, *found)
 
     async def _submit(self, page: PageContext, business: Business) -> Response:
-        found = self._named(page, business)
+        found = self._find_action(page, business)
         if found is None:
-            return self._nothing(page)
+            return self._not_found(page)
         listing, action = found
-        given = {name: value for name, value in page.given.items() if name not in FORM_ONLY}
-        path, body = action.request(given, page.part("id") if listing else "")
-        key = idempotency_key(page.given.get("nonce", ""), given)
-        heard = await self.desk.api.send(
+        given = {name: value for name, value in page.form.items() if name not in FORM_ONLY}
+        path, body = action.request(given, page.path_part("id") if listing else "")
+        key = idempotency_key(page.form.get("nonce", ""), given)
+        response = await self.site.api.send(
             page.visitor, action.method, path, body, key if action.method == "POST" else ""
         )
-        if heard.ok:
-            return self.desk.go(self._afterwards(page, business, listing, action, heard))
-        if heard.code == "not_signed_in":
-            return self.desk.to_sign_in(page)
-        return await self._draw(page, business, listing, action, heard)
+        if response.ok:
+            return self.site.redirect(self._next_url(page, business, listing, action, response))
+        if response.code == "not_signed_in":
+            return self.site.redirect_to_sign_in(page)
+        return await self._show_form(page, business, listing, action, response)
 
-    def _named(self, page: PageContext, business: Business) -> tuple[Listing | None, Action] | None:
-        """The action that a path names, and the list of what it is about; None when there is none for this role."""
-        slug = page.part("action")
+    def _find_action(self, page: PageContext, business: Business) -> tuple[Listing | None, Action] | None:
+        """Return the action that a path names, with the list of its item; None when this role has no such action."""
+        slug = page.path_part("action")
         listing = None
         if "listing" in page.request.path_params:
-            listing = business.listing(page.part("listing"))
+            listing = business.listing(page.path_part("listing"))
             action = listing.action(slug) if listing else None
         else:
-            action = next((one for one in business.registers if one.slug == slug), None)
+            action = next((one for one in business.general_actions if one.slug == slug), None)
         if action is None or page.role not in action.roles:
             return None
         return listing, action
 
-    async def _draw(
+    async def _show_form(
         self,
         page: PageContext,
         business: Business,
         listing: Listing | None,
         action: Action,
-        heard: ApiResponse | None = None,
+        response: ApiResponse | None = None,
     ) -> Response:
-        """The form, with what it is about; after a refusal with the reason, and what was filled in."""
-        card: Card | None = None
+        """Render the form of an action with its item; after a refusal also the problem and the submitted values."""
+        card: ItemCard | None = None
         if listing is not None and listing.item:
-            about = await self._fetch(page, listing, page.part("id"))
-            if not about.ok and heard is None:
-                return self.desk.problem(page, problems.told(about, page.visitor.language), about.status)
-            card = self._card(page, business, listing, about.body) if about.ok else None
+            fetched = await self._fetch(page, listing, page.path_part("id"))
+            if not fetched.ok and response is None:
+                return self.site.problem(page, notices.problem_notice(fetched, page.visitor.language), fetched.status)
+            card = self._card(page, business, listing, fetched.body) if fetched.ok else None
         item = card.item if card else {}
-        told = problems.told(heard, page.visitor.language) if heard else None
-        values = {field.name: page.given.get(field.name, field.first(item)) for field in action.fields}
-        same = told is not None and told.code in problems.SAME_KEY
-        return self.desk.page(
+        notice = notices.problem_notice(response, page.visitor.language) if response else None
+        values = {field.name: page.form.get(field.name, field.initial_value(item)) for field in action.fields}
+        same_key = notice is not None and notice.code in notices.RETRY_SAME_KEY
+        return self.site.page(
             page,
             "form.html",
-            heard.status if heard else 200,
+            response.status if response else 200,
             business=business,
             listing=listing,
             action=action,
             card=card,
-            problem=told,
-            values={**values, "token": page.given.get("token", "tok_visa")},
-            kept_nonce=page.given.get("nonce", "") if same else "",
+            problem=notice,
+            values={**values, "token": page.form.get("token", "tok_visa")},
+            kept_nonce=page.form.get("nonce", "") if same_key else "",
             payments=TEST_PAYMENTS,
-            back=place_here(page.given.get("back") or page.asked("back"), card.place if card else f"/{business.slug}"),
+            back=local_url(page.form.get("back") or page.query("back"), card.url if card else f"/{business.slug}"),
         )
 
-    def _afterwards(
-        self, page: PageContext, business: Business, listing: Listing | None, action: Action, heard: ApiResponse
+    def _next_url(
+        self, page: PageContext, business: Business, listing: Listing | None, action: Action, response: ApiResponse
     ) -> str:
-        """Where to look after something was done."""
-        version = heard.body.get("version", "")
-        if action.opens:
-            new_id = heard.location.rpartition("/")[2]
-            return f"/{business.slug}/{business.things.slug}/{new_id}?seen={version}"
-        own = f"/{business.slug}"
+        """Return the URL of the page to show after an action succeeded."""
+        version = response.body.get("version", "")
+        if action.opens_new_item:
+            new_id = response.location.rpartition("/")[2]
+            return f"/{business.slug}/{business.records.slug}/{new_id}?seen={version}"
+        item_url = f"/{business.slug}"
         if listing is not None and listing.item:
-            own = f"{own}/{listing.slug}/{page.part('id')}"
-        back = place_here(page.given.get("back", ""), own)
-        if action.method == "DELETE" and back == own:
+            item_url = f"{item_url}/{listing.slug}/{page.path_part('id')}"
+        back = local_url(page.form.get("back", ""), item_url)
+        if action.method == "DELETE" and back == item_url:
             back = f"/{business.slug}"
-        place = urlsplit(back)
-        kept = {name: values[0] for name, values in parse_qs(place.query).items() if name in KEPT}
-        seen = {"seen": version} if place.path == own else {}
-        return f"{place.path}?{urlencode({**kept, 'done': f'{business.slug}.{action.slug}', **seen})}"
+        parts = urlsplit(back)
+        kept = {name: values[0] for name, values in parse_qs(parts.query).items() if name in KEPT_PARAMETERS}
+        seen = {"seen": version} if parts.path == item_url else {}
+        return f"{parts.path}?{urlencode({**kept, 'done': f'{business.slug}.{action.slug}', **seen})}"
 
-    def _nothing(self, page: PageContext) -> Response:
-        return self.desk.problem(page, problems.nothing_here(page.visitor.language), 404)
+    def _not_found(self, page: PageContext) -> Response:
+        return self.site.problem(page, notices.not_found(page.visitor.language), 404)

@@ -1,4 +1,4 @@
-"""What a timeline says of each event, by the event's name."""
+"""Labels of events in a timeline, by the name of the event."""
 
 from __future__ import annotations
 
@@ -95,5 +95,5 @@ EVENT_LABELS = {
 
 
 def event_label(what: str) -> Text:
-    """An event's words; its name, where there are none."""
+    """Return the label of an event; its name, where it has none."""
     return EVENT_LABELS.get(what, Text(what, what))

@@ -1,4 +1,4 @@
-"""The front: home, my things, the staff's work, signing in and out, the language, live hints, sample data."""
+"""Pages outside the businesses: home, my records, tasks of staff, sign-in and sign-out, live updates, sample data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from starlette.responses import Response, StreamingResponse
 
 from contracts.base import Caller, Role
 from gateway_api import tokens
-from gateway_api.console import problems
-from gateway_api.console.business_pages import BusinessPages, Card, Shown, triggers
+from gateway_api.console import notices
+from gateway_api.console.business_pages import BusinessPages, ItemCard, ListSection, triggers
 from gateway_api.console.businesses import ALL, BUSINESSES
 from gateway_api.console.live import REFRESH
 from gateway_api.console.render import HEADERS
 from gateway_api.console.sample import seed
-from gateway_api.console.site import PageContext, Site, place_here
+from gateway_api.console.site import PageContext, Site, local_url
 from gateway_api.console.words import Text
 from gateway_api.gateway import CUSTOMER, STAFF
 
@@ -28,129 +28,133 @@ PEOPLE: tuple[tuple[str, Role, str, Text], ...] = (
     ("choi", "staff", "STANDARD", Text("최 · 직원", "Choi · staff")),
     ("jung", "operator", "STANDARD", Text("정 · 운영자", "Jung · operator")),
 )
-"""Who one may be on a local run; any other name is possible too."""
+"""Identities that the sign-in page of a local run offers: subject, role, grade and label."""
 
 
 class HomePages:
     """Pages that belong to no single business."""
 
-    def __init__(self, desk: Site, rooms: BusinessPages, is_over: Callable[[], bool]) -> None:
-        self.desk = desk
-        self.rooms = rooms
-        self._is_over = is_over
-        desk.add("GET", "/", self.home)
-        desk.add("GET", "/mine", self.mine, CUSTOMER)
-        desk.add("GET", "/staff", self.work, STAFF)
-        desk.add("POST", "/language", self.language)
-        desk.add("POST", "/sign-out", self.sign_out)
-        desk.add("GET", "/sign-in", self.sign_in)
-        if desk.local:
-            desk.add("POST", "/sign-in", self.choose)
-        desk.add("POST", "/sample", self.sample)
-        for place in ("/language", "/sign-out", "/sample"):
-            desk.add("GET", place, self.start)
-        desk.said["sample"] = Text("예시 데이터 넣기", "Put sample data in")
-        desk.said["signed-out"] = Text("로그아웃", "Sign out")
-        desk.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
+    def __init__(self, site: Site, business_pages: BusinessPages, is_closing: Callable[[], bool]) -> None:
+        self.site = site
+        self.business_pages = business_pages
+        self._is_over = is_closing
+        site.add_page("GET", "/", self.home)
+        site.add_page("GET", "/mine", self.mine, CUSTOMER)
+        site.add_page("GET", "/staff", self.tasks, STAFF)
+        site.add_page("POST", "/language", self.language)
+        site.add_page("POST", "/sign-out", self.sign_out)
+        site.add_page("GET", "/sign-in", self.sign_in)
+        if site.local:
+            site.add_page("POST", "/sign-in", self.sign_in_locally)
+        site.add_page("POST", "/sample", self.sample)
+        for path in ("/language", "/sign-out", "/sample"):
+            site.add_page("GET", path, self.redirect_home)
+        site.done_labels["sample"] = Text("예시 데이터 넣기", "Put sample data in")
+        site.done_labels["signed-out"] = Text("로그아웃", "Sign out")
+        site.app.add_route("/events", self.events, methods=["GET"], include_in_schema=False)
 
-    async def start(self, page: PageContext) -> Response:
-        """Where only forms are sent to there is nothing to look at."""
-        return self.desk.go("/")
+    async def redirect_home(self, page: PageContext) -> Response:
+        """Respond to a GET of a path that only forms are sent to, for example after a language change."""
+        return self.site.redirect("/")
 
     async def home(self, page: PageContext) -> Response:
         if page.visitor.is_customer:
             return await self._customers_home(page)
         if page.visitor.is_operator:
-            return self.desk.go("/operator")
+            return self.site.redirect("/operator")
         if page.visitor.is_staff:
-            return self.desk.go("/staff")
-        return self.desk.page(page, "welcome.html", businesses=BUSINESSES)
+            return self.site.redirect("/staff")
+        return self.site.page(page, "welcome.html", businesses=BUSINESSES)
 
     async def _customers_home(self, page: PageContext) -> Response:
-        cards, shown = await self._things(page)
-        return self.desk.page(
+        cards, sections = await self._records(page)
+        return self.site.page(
             page,
             "home.html",
             businesses=BUSINESSES,
             cards=[card for card in cards if card.is_open][:6],
-            missing=[one.business.name for one in shown if one.problem],
-            triggers=triggers((business, business.things) for business in BUSINESSES),
+            missing=[one.business.name for one in sections if one.problem],
+            triggers=triggers((business, business.records) for business in BUSINESSES),
         )
 
     async def mine(self, page: PageContext) -> Response:
-        """Everything of a member across all businesses: what is open first, then newest first."""
-        cards, shown = await self._things(page)
-        return self.desk.page(
+        """All records of a member across the businesses: open ones, then past ones, newest first."""
+        cards, sections = await self._records(page)
+        return self.site.page(
             page,
             "mine.html",
             now=[card for card in cards if card.is_open],
             past=[card for card in cards if not card.is_open],
-            older=[one for one in shown if one.older],
-            missing=[one.business.name for one in shown if one.problem],
-            triggers=triggers((business, business.things) for business in BUSINESSES),
+            older=[one for one in sections if one.next_cursor],
+            missing=[one.business.name for one in sections if one.problem],
+            triggers=triggers((business, business.records) for business in BUSINESSES),
         )
 
-    async def _things(self, page: PageContext) -> tuple[list[Card], list[Shown]]:
-        shown = await self.rooms.lists(page, [(business, business.things) for business in BUSINESSES])
-        cards = [card for one in shown for card in one.cards]
+    async def _records(self, page: PageContext) -> tuple[list[ItemCard], list[ListSection]]:
+        sections = await self.business_pages.lists(page, [(business, business.records) for business in BUSINESSES])
+        cards = [card for one in sections for card in one.cards]
         cards.sort(key=lambda card: str(card.item["created_at"]), reverse=True)
-        return cards, shown
+        return cards, sections
 
-    async def work(self, page: PageContext) -> Response:
-        """What waits for staff, across all businesses."""
-        wanted = [(business, listing) for business in ALL for listing in business.worklists if listing.work]
-        shelves = [(business, business.shelf) for business in BUSINESSES if business.shelf and not page.is_part]
-        shown, first = await asyncio.gather(self.rooms.lists(page, wanted), self.rooms.lists(page, shelves))
-        return self.desk.page(
+    async def tasks(self, page: PageContext) -> Response:
+        """The tasks of staff, across the businesses."""
+        wanted = [(business, listing) for business in ALL for listing in business.more_listings if listing.is_work]
+        catalogues = [
+            (business, business.catalogue) for business in BUSINESSES if business.catalogue and not page.is_fragment
+        ]
+        tasks, offered = await asyncio.gather(
+            self.business_pages.lists(page, wanted), self.business_pages.lists(page, catalogues)
+        )
+        return self.site.page(
             page,
             "staff.html",
-            shown=shown,
+            sections=tasks,
             businesses=ALL,
-            empty=not any(one.cards or one.problem for one in first),
+            empty=not any(one.cards or one.problem for one in offered),
             triggers=triggers(wanted),
         )
 
-    # -- who, and in which language
+    # -- session and language
 
     async def sign_in(self, page: PageContext) -> Response:
-        back = place_here(page.asked("next"), "/")
-        return self.desk.page(page, "sign_in.html", people=PEOPLE, back=back)
+        back = local_url(page.query("next"), "/")
+        return self.site.page(page, "sign_in.html", people=PEOPLE, back=back)
 
-    async def choose(self, page: PageContext) -> Response:
-        """On a local run: be somebody."""
-        key = self.desk.settings.jwt_key
+    async def sign_in_locally(self, page: PageContext) -> Response:
+        """Sign in with the chosen identity, without a password; on local runs only."""
+        key = self.site.settings.jwt_key
         assert key is not None
-        subject, role, grade = _person(page.given)
+        subject, role, grade = _identity(page.form)
         try:
             token = tokens.issue(
                 subject,
                 role,
                 grade,
                 key=key.get_secret_value(),
-                issuer=self.desk.settings.jwt_issuer,
-                audience=self.desk.settings.jwt_audience,
+                issuer=self.site.settings.jwt_issuer,
+                audience=self.site.settings.jwt_audience,
             )
         except ValueError:
             return await self.sign_in(page)
-        response = self.desk.go(place_here(page.given.get("next", ""), "/"))
-        self.desk.sessions.begin(response, token)
+        response = self.site.redirect(local_url(page.form.get("next", ""), "/"))
+        self.site.sessions.begin(response, token)
         return response
 
     async def sign_out(self, page: PageContext) -> Response:
-        response = self.desk.go("/sign-in?done=signed-out" if self.desk.settings.oidc_issuer else "/")
-        self.desk.sessions.end(response)
+        response = self.site.redirect("/sign-in?done=signed-out" if self.site.settings.oidc_issuer else "/")
+        self.site.sessions.end(response)
         return response
 
     async def language(self, page: PageContext) -> Response:
-        response = self.desk.go(place_here(page.given.get("next", ""), "/"))
-        self.desk.sessions.choose_language(response, page.given.get("language", ""))
+        response = self.site.redirect(local_url(page.form.get("next", ""), "/"))
+        self.site.sessions.choose_language(response, page.form.get("language", ""))
         return response
 
     # -- live
 
     async def events(self, request: Request) -> Response:
-        """Hints for one open page, from where the page stands or the browser lost the line."""
-        visitor = await self.desk.sessions.visitor(request)
+        """Stream server-sent events to an open page, from the position at which it was rendered or disconnected."""
+        visitor = await self.site.sessions.visitor(request)
         if visitor.caller is None:
             return Response(status_code=204, headers=HEADERS)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
@@ -158,12 +162,12 @@ class HomePages:
         return StreamingResponse(stream, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
 
     async def _hints(self, caller: Caller, since: str, expires_at: float) -> AsyncIterator[bytes]:
-        """For as long as the session lasts; then the page looks again, and is sent to sign in."""
+        """Yield hints until the session expires; the last one makes the page reload, which redirects to sign-in."""
 
-        def is_over() -> bool:
-            return self._is_over() or self.desk.door.verifier.is_past(expires_at)
+        def is_closing() -> bool:
+            return self._is_over() or self.site.gateway.verifier.is_past(expires_at)
 
-        async for hint in self.desk.live.stream(caller, since, is_over):
+        async for hint in self.site.live.stream(caller, since, is_closing):
             yield hint
         if not self._is_over():
             yield f"event: {REFRESH}\ndata: {REFRESH}\n\n".encode()
@@ -171,18 +175,18 @@ class HomePages:
     # -- sample data
 
     async def sample(self, page: PageContext) -> Response:
-        """Fill an empty system; a second time changes nothing. As whoever presses, who must be staff."""
+        """Register the sample data in the name of the visitor, who must be staff; repeating it changes nothing."""
         if not page.visitor.is_staff:
-            return self.desk.problem(page, problems.wrong_role(page.visitor.language), 403)
-        refused = await seed(lambda path, body, key: self.desk.api.send(page.visitor, "POST", path, body, key))
+            return self.site.problem(page, notices.wrong_role(page.visitor.language), 403)
+        refused = await seed(lambda path, body, key: self.site.api.send(page.visitor, "POST", path, body, key))
         if refused:
-            return self.desk.problem(page, problems.partly_seeded(page.language), 503)
-        return self.desk.go("/staff?done=sample")
+            return self.site.problem(page, notices.partly_seeded(page.language), 503)
+        return self.site.redirect("/staff?done=sample")
 
 
-def _person(given: dict[str, str]) -> tuple[str, Role, str | None]:
-    """One of those that are listed, or whom the form names; whether there can be such a one is seen later."""
+def _identity(form: dict[str, str]) -> tuple[str, Role, str | None]:
+    """Return subject, role and grade of a listed person or of the form; `tokens.issue` validates them."""
     for subject, role, grade, _ in PEOPLE:
-        if subject == given.get("person"):
+        if subject == form.get("person"):
             return subject, role, grade
-    return given.get("subject", "").strip(), cast(Role, given.get("role", "")), given.get("grade") or None
+    return form.get("subject", "").strip(), cast(Role, form.get("role", "")), form.get("grade") or None

@@ -1,4 +1,4 @@
-"""The console's only way to the system: the API's own routes, inside this process, with the visitor's own token."""
+"""A client of the gateway's own API inside this process; it sends the visitor's token."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gateway_api.console.session import Visitor
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """An answer of the API."""
+    """A response of the API; `body` is its JSON object."""
 
     status: int
     body: dict[str, Any] = field(default_factory=dict)
     location: str = ""
     retry_after: str = ""
-    looked: bool = False
-    """Nothing was to be changed by what was asked."""
+    is_read: bool = False
+    """Whether the request was a GET, which changes nothing."""
 
     @property
     def ok(self) -> bool:
@@ -29,16 +29,16 @@ class ApiResponse:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.body.get("items", [])
-        return found
+        items: list[dict[str, Any]] = self.body.get("items", [])
+        return items
 
     @property
     def code(self) -> str:
         return str(self.body.get("code", ""))
 
 
-class Api:
-    """Requests to the gateway's own app; no socket is opened."""
+class InternalApi:
+    """Sends requests to the ASGI app of the gateway; no socket is opened."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console", timeout=None)
@@ -49,19 +49,19 @@ class Api:
     async def send(
         self, visitor: Visitor, method: str, path: str, body: dict[str, Any] | None = None, key: str = ""
     ) -> ApiResponse:
-        """One request as the visitor; `key` is its idempotency key."""
+        """Send one request as the visitor; `key` is its idempotency key."""
         headers: dict[str, str] = {"accept-language": visitor.language}
         if visitor.token:
             headers["authorization"] = f"Bearer {visitor.token}"
         if key:
             headers["idempotency-key"] = key
         content = to_json(body) if body else None
-        answer = await self._client.request(method, path, headers=headers, content=content)
-        found = from_json(answer.content) if answer.content else {}
+        response = await self._client.request(method, path, headers=headers, content=content)
+        json = from_json(response.content) if response.content else {}
         return ApiResponse(
-            answer.status_code,
-            found,
-            answer.headers.get("location", ""),
-            answer.headers.get("retry-after", ""),
-            looked=method == "GET",
+            response.status_code,
+            json,
+            response.headers.get("location", ""),
+            response.headers.get("retry-after", ""),
+            is_read=method == "GET",
         )

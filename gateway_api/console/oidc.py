@@ -1,6 +1,6 @@
-"""Signing in at an issuer: OpenID Connect, authorization code with PKCE.
+"""Sign-in at an issuer: OpenID Connect, authorization code flow with PKCE.
 
-The session is the issuer's own access token, which the API verifies as it does every other: its audience, its keys.
+The session is the access token of the issuer, which the API verifies like every other bearer token.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import structlog
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from gateway_api.console import problems
-from gateway_api.console.problems import ProblemWords
+from gateway_api.console import notices
+from gateway_api.console.notices import ProblemNotice
 from gateway_api.console.session import LONGEST_COOKIE
-from gateway_api.console.site import PageContext, Site, place_here
+from gateway_api.console.site import PageContext, Site, local_url
 from gateway_api.console.words import Text
 from gateway_api.problems import Problem
 from gateway_api.tokens import ASYMMETRIC
@@ -29,38 +29,38 @@ from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
-BEGUN: Final = "yeyak_signing_in"
-BEGUN_SECONDS = 600
-WAIT_SECONDS = 5.0
+FLOW_COOKIE: Final = "yeyak_signing_in"
+FLOW_SECONDS = 600
+TIMEOUT_SECONDS = 5.0
 LEEWAY_SECONDS = 60.0
-"""By so much may the issuer's clock differ from this one."""
+"""How much the clock of the issuer may differ from this one."""
 BASIC, POST = "client_secret_basic", "client_secret_post"
 
 
-class Outcome(NamedTuple):
-    """What a person is told who was not signed in."""
+class SignInFailure(NamedTuple):
+    """The response to a failed sign-in."""
 
     status: int
     title: Text
     detail: Text
 
 
-AWAY = Outcome(
+ISSUER_UNAVAILABLE = SignInFailure(
     503,
     Text("로그인 서버가 응답하지 않습니다", "The sign-in service does not answer"),
     Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
 )
-STALE = Outcome(
+SIGN_IN_EXPIRED = SignInFailure(
     400,
     Text("로그인을 처음부터 다시 해 주세요", "Please sign in once more"),
     Text("시간이 지났거나 다른 창에서 시작한 로그인입니다.", "It took too long, or was begun in another window."),
 )
-DECLINED = Outcome(
+SIGN_IN_DECLINED = SignInFailure(
     403,
     Text("로그인하지 않았습니다", "You did not sign in"),
     Text("로그인 서버에서 취소되었거나 거절되었습니다.", "It was cancelled, or declined, at the sign-in service."),
 )
-UNFIT = Outcome(
+ACCOUNT_UNUSABLE = SignInFailure(
     403,
     Text("이 계정으로는 들어올 수 없습니다", "This account cannot be used here"),
     Text(
@@ -71,221 +71,233 @@ UNFIT = Outcome(
 
 
 class NotSignedInError(Exception):
-    """The issuer, or whoever came from there, did not say what was expected."""
+    """A sign-in failed; the text is the reason for the log."""
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    def __init__(self, failure: SignInFailure, reason: str) -> None:
         super().__init__(reason)
-        self.outcome = outcome
+        self.failure = failure
 
 
 class Oidc:
-    """The two steps: to the issuer, and back."""
+    """The routes of the sign-in: to the issuer, the callback, and sign-out at the issuer."""
 
-    def __init__(self, desk: Site, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, site: Site, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         missing = [name for name in ("console_url", "console_key", "jwt_jwks_url") if getattr(settings, name) is None]
         if missing:
             raise ValueError(f"YEYAK_OIDC_ISSUER needs {', '.join(f'YEYAK_{name.upper()}' for name in missing)}")
-        self._desk = desk
+        self._site = site
         self._issuer = str(settings.oidc_issuer).rstrip("/")
         self._scope = settings.oidc_scope
         self._resource = settings.oidc_resource
         self._client = settings.oidc_client_id
         self._secret = settings.oidc_client_secret
-        self._back_to = f"{str(settings.console_url).rstrip('/')}/sign-in/callback"
-        self._http = httpx.AsyncClient(transport=transport, timeout=WAIT_SECONDS, trust_env=False)
-        self._known: dict[str, Any] = {}
-        desk.add("GET", "/sign-in/begin", self.begin)
-        desk.add("GET", "/sign-in/callback", self.back)
-        desk.add("GET", "/sign-in/end", self.end)
+        self._redirect_uri = f"{str(settings.console_url).rstrip('/')}/sign-in/callback"
+        self._http = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._metadata: dict[str, Any] = {}
+        site.add_page("GET", "/sign-in/begin", self.begin)
+        site.add_page("GET", "/sign-in/callback", self.callback)
+        site.add_page("GET", "/sign-in/end", self.sign_out)
 
     async def begin(self, page: PageContext) -> Response:
-        """To the issuer, with what proves later that it was this browser that asked."""
+        """Redirect to the issuer; a signed cookie binds the sign-in to this browser."""
         try:
-            place = (await self._discovered())["authorization_endpoint"]
+            endpoint = (await self._discover())["authorization_endpoint"]
         except NotSignedInError as error:
             return self._failed(page, error)
-        begun = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
-        begun["next"] = place_here(page.asked("next"), "/")
-        challenge = hashlib.sha256(begun["verifier"].encode()).digest()
-        wanted = {
+        flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
+        flow["next"] = local_url(page.query("next"), "/")
+        challenge = hashlib.sha256(flow["verifier"].encode()).digest()
+        query = {
             "response_type": "code",
             "client_id": self._client,
-            "redirect_uri": self._back_to,
+            "redirect_uri": self._redirect_uri,
             "scope": self._scope,
-            "state": begun["state"],
-            "nonce": begun["nonce"],
+            "state": flow["state"],
+            "nonce": flow["nonce"],
             "code_challenge": base64.urlsafe_b64encode(challenge).decode().rstrip("="),
             "code_challenge_method": "S256",
             **({"resource": self._resource, "audience": self._resource} if self._resource else {}),
         }
-        response = self._desk.go(f"{place}{'&' if '?' in place else '?'}{urlencode(wanted)}")
-        self._desk.sessions.keep(response, BEGUN, self._sealed(begun), BEGUN_SECONDS)
+        response = self._site.redirect(f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}")
+        self._site.sessions.set_cookie(response, FLOW_COOKIE, self._seal(flow), FLOW_SECONDS)
         return response
 
-    async def back(self, page: PageContext) -> Response:
-        """From the issuer, with a code that is worth a token."""
-        if page.visitor.caller is not None and BEGUN not in page.request.cookies:
-            return self._desk.go("/")  # looked at again, after all was done
+    async def callback(self, page: PageContext) -> Response:
+        """Exchange the code from the issuer for a token, and start the session."""
+        if page.visitor.caller is not None and FLOW_COOKIE not in page.request.cookies:
+            return self._site.redirect("/")  # the callback was reloaded after the sign-in
         try:
-            begun = self._opened(page.request.cookies.get(BEGUN, ""))
-            if not hmac.compare_digest(begun["state"].encode(), page.asked("state").encode()):
-                raise NotSignedInError(STALE, "another state came back")
-            if page.asked("iss") not in ("", (await self._discovered())["issuer"]):
-                raise NotSignedInError(STALE, "another issuer answered")
-            if refusal := page.asked("error"):
-                raise NotSignedInError(DECLINED, f"the issuer says {refusal[:100]!a}")
-            token = await self._redeem(page.asked("code"), begun)
-            response = self._desk.go(place_here(begun["next"], "/"))
-            self._desk.sessions.begin(response, token)
+            flow = self._unseal(page.request.cookies.get(FLOW_COOKIE, ""))
+            if not hmac.compare_digest(flow["state"].encode(), page.query("state").encode()):
+                raise NotSignedInError(SIGN_IN_EXPIRED, "the state does not match")
+            if page.query("iss") not in ("", (await self._discover())["issuer"]):
+                raise NotSignedInError(SIGN_IN_EXPIRED, "the response is from another issuer")
+            if refusal := page.query("error"):
+                raise NotSignedInError(SIGN_IN_DECLINED, f"the issuer refused: {refusal[:100]!a}")
+            token = await self._redeem(page.query("code"), flow)
+            response = self._site.redirect(local_url(flow["next"], "/"))
+            self._site.sessions.begin(response, token)
         except NotSignedInError as error:
             return self._failed(page, error)
-        response.delete_cookie(BEGUN, path="/")
+        response.delete_cookie(FLOW_COOKIE, path="/")
         return response
 
-    async def end(self, page: PageContext) -> Response:
-        """To the issuer, to sign out there too."""
+    async def sign_out(self, page: PageContext) -> Response:
+        """Redirect to the issuer to sign out there too."""
         try:
-            place = (await self._discovered()).get("end_session_endpoint")
+            endpoint = (await self._discover()).get("end_session_endpoint")
         except NotSignedInError as error:
             return self._failed(page, error)
-        return self._desk.go(f"{place}?{urlencode({'client_id': self._client})}" if place else "/")
+        return self._site.redirect(f"{endpoint}?{urlencode({'client_id': self._client})}" if endpoint else "/")
 
-    async def _redeem(self, code: str, begun: dict[str, str]) -> str:
-        """The access token, once the identity token is this sign-in's own and the API takes the other."""
+    async def _redeem(self, code: str, flow: dict[str, str]) -> str:
+        """Return the access token, after the identity token was validated and the API accepts the access token."""
         if not code:
-            raise NotSignedInError(STALE, "no code came back")
+            raise NotSignedInError(SIGN_IN_EXPIRED, "the response has no code")
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": self._back_to,
+            "redirect_uri": self._redirect_uri,
             "client_id": self._client,
-            "code_verifier": begun["verifier"],
+            "code_verifier": flow["verifier"],
         }
-        told = await self._exchanged(form)
-        await self._check_identity(str(told.get("id_token", "")), begun["nonce"])
-        token = str(told.get("access_token", ""))
+        tokens = await self._exchange(form)
+        await self._check_identity(str(tokens.get("id_token", "")), flow["nonce"])
+        token = str(tokens.get("access_token", ""))
         if len(token) > LONGEST_COOKIE:
-            raise NotSignedInError(UNFIT, f"the access token has {len(token)} bytes, a cookie holds {LONGEST_COOKIE}")
+            raise NotSignedInError(
+                ACCOUNT_UNUSABLE, f"the access token has {len(token)} bytes, a cookie holds {LONGEST_COOKIE}"
+            )
         try:
-            await self._desk.door.verifier.verify(f"Bearer {token}")
+            await self._site.gateway.verifier.verify(f"Bearer {token}")
         except Problem as problem:
             if problem.code == "unavailable":
-                raise NotSignedInError(AWAY, "the issuer's keys are not known") from None
-            raise NotSignedInError(UNFIT, _why_unfit(token)) from None
+                raise NotSignedInError(ISSUER_UNAVAILABLE, "the issuer's keys are not known") from None
+            raise NotSignedInError(ACCOUNT_UNUSABLE, _describe_rejected(token)) from None
         return token
 
-    async def _exchanged(self, form: dict[str, str]) -> dict[str, Any]:
-        """The issuer's tokens for a code; the client names itself in the way that the issuer takes."""
-        known = await self._discovered()
-        ways = [way for way in (BASIC, POST) if way in known.get("token_endpoint_auth_methods_supported", [BASIC])]
-        answer = None
-        for way in ways or [POST]:
-            answer = await self._sent("POST", known["token_endpoint"], **self._named(way, form))
-            if _word(answer, "error") not in ("invalid_client", "unauthorized_client"):
+    async def _exchange(self, form: dict[str, str]) -> dict[str, Any]:
+        """Return the tokens for a code; tries the client authentication methods that the issuer supports."""
+        metadata = await self._discover()
+        methods = [
+            method
+            for method in (BASIC, POST)
+            if method in metadata.get("token_endpoint_auth_methods_supported", [BASIC])
+        ]
+        response = None
+        for method in methods or [POST]:
+            response = await self._request(
+                "POST", metadata["token_endpoint"], **self._client_authentication(method, form)
+            )
+            if _text_field(response, "error") not in ("invalid_client", "unauthorized_client"):
                 break
-        assert answer is not None
-        if answer.is_success:
-            return _document(answer)
-        refusal = _word(answer, "error")
-        if answer.status_code >= 500 or not refusal:
-            raise NotSignedInError(AWAY, f"the issuer gives no token: {answer.status_code}")
-        outcome = STALE if refusal == "invalid_grant" else UNFIT
-        raise NotSignedInError(outcome, f"the issuer gives no token: {refusal[:100]!a}")
+        assert response is not None
+        if response.is_success:
+            return _json_object(response)
+        refusal = _text_field(response, "error")
+        if response.status_code >= 500 or not refusal:
+            raise NotSignedInError(ISSUER_UNAVAILABLE, f"the issuer issued no token: {response.status_code}")
+        failure = SIGN_IN_EXPIRED if refusal == "invalid_grant" else ACCOUNT_UNUSABLE
+        raise NotSignedInError(failure, f"the issuer issued no token: {refusal[:100]!a}")
 
-    def _named(self, way: str, form: dict[str, str]) -> dict[str, Any]:
+    def _client_authentication(self, method: str, form: dict[str, str]) -> dict[str, Any]:
         if self._secret is None:
             return {"data": form}
         secret = self._secret.get_secret_value()
-        if way == POST:
+        if method == POST:
             return {"data": {**form, "client_secret": secret}}
         return {"data": form, "auth": (quote_plus(self._client), quote_plus(secret))}
 
     async def _check_identity(self, id_token: str, nonce: str) -> None:
-        published = self._desk.door.verifier.published
-        assert published is not None
+        keys = self._site.gateway.verifier.published_keys
+        assert keys is not None
         try:
-            key = await published.find(jwt.get_unverified_header(id_token).get("kid"))
+            key = await keys.find(jwt.get_unverified_header(id_token).get("kid"))
             if key is None or key.algorithm_name not in ASYMMETRIC:
-                raise NotSignedInError(UNFIT, "the identity token has no key of the issuer's")
+                raise NotSignedInError(ACCOUNT_UNUSABLE, "the identity token is not signed by the issuer")
             claims = jwt.decode(
                 id_token,
                 key,
                 algorithms=[key.algorithm_name],
                 audience=self._client,
-                issuer=(await self._discovered())["issuer"],
+                issuer=(await self._discover())["issuer"],
                 leeway=LEEWAY_SECONDS,
             )
         except (jwt.PyJWTError, Problem) as error:
-            raise NotSignedInError(UNFIT, f"the identity token is not valid: {type(error).__name__}") from None
+            raise NotSignedInError(
+                ACCOUNT_UNUSABLE, f"the identity token is not valid: {type(error).__name__}"
+            ) from None
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-            raise NotSignedInError(STALE, "the identity token is of another sign-in")
+            raise NotSignedInError(SIGN_IN_EXPIRED, "the identity token belongs to another sign-in")
         if claims.get("azp", self._client) != self._client:
-            raise NotSignedInError(UNFIT, "the identity token was made for another client")
+            raise NotSignedInError(ACCOUNT_UNUSABLE, "the identity token was made for another client")
 
-    async def _discovered(self) -> dict[str, Any]:
-        """The issuer's description of itself, kept once it was read."""
-        if not self._known:
-            answer = await self._sent("GET", f"{self._issuer}/.well-known/openid-configuration")
-            if not answer.is_success:
-                raise NotSignedInError(AWAY, f"the issuer does not describe itself: {answer.status_code}")
-            told = _document(answer)
-            if str(told.get("issuer", "")).rstrip("/") != self._issuer:
-                raise NotSignedInError(UNFIT, "the issuer calls itself something else")
-            if not all(isinstance(told.get(name), str) for name in ("authorization_endpoint", "token_endpoint")):
-                raise NotSignedInError(UNFIT, "the issuer does not say where to sign in")
-            self._known = told
-        return self._known
+    async def _discover(self) -> dict[str, Any]:
+        """Return the OpenID configuration of the issuer, which is fetched once."""
+        if not self._metadata:
+            response = await self._request("GET", f"{self._issuer}/.well-known/openid-configuration")
+            if not response.is_success:
+                raise NotSignedInError(
+                    ISSUER_UNAVAILABLE, f"the issuer has no OpenID configuration: {response.status_code}"
+                )
+            metadata = _json_object(response)
+            if str(metadata.get("issuer", "")).rstrip("/") != self._issuer:
+                raise NotSignedInError(ACCOUNT_UNUSABLE, "the OpenID configuration names another issuer")
+            if not all(isinstance(metadata.get(name), str) for name in ("authorization_endpoint", "token_endpoint")):
+                raise NotSignedInError(ACCOUNT_UNUSABLE, "the OpenID configuration has no endpoints")
+            self._metadata = metadata
+        return self._metadata
 
-    async def _sent(self, method: str, place: str, **more: Any) -> httpx.Response:
+    async def _request(self, method: str, url: str, **options: Any) -> httpx.Response:
         try:
-            return await self._http.request(method, place, **more)
+            return await self._http.request(method, url, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NotSignedInError(AWAY, f"the issuer does not answer: {type(error).__name__}") from None
+            raise NotSignedInError(ISSUER_UNAVAILABLE, f"the issuer does not answer: {type(error).__name__}") from None
 
-    # -- what this browser has begun
+    # -- the signed cookie of a sign-in that has begun
 
-    def _sealed(self, begun: dict[str, str]) -> str:
-        text = base64.urlsafe_b64encode(to_json(begun)).decode()
-        return f"{text}.{self._desk.sessions.sign(BEGUN, text)}"
+    def _seal(self, flow: dict[str, str]) -> str:
+        text = base64.urlsafe_b64encode(to_json(flow)).decode()
+        return f"{text}.{self._site.sessions.sign(FLOW_COOKIE, text)}"
 
-    def _opened(self, sealed: str) -> dict[str, str]:
+    def _unseal(self, sealed: str) -> dict[str, str]:
         text, _, seal = sealed.rpartition(".")
-        if not text or not hmac.compare_digest(self._desk.sessions.sign(BEGUN, text).encode(), seal.encode()):
-            raise NotSignedInError(STALE, "this browser has not begun to sign in, or too long ago")
-        found: dict[str, str] = from_json(base64.urlsafe_b64decode(text))
-        return found
+        if not text or not hmac.compare_digest(self._site.sessions.sign(FLOW_COOKIE, text).encode(), seal.encode()):
+            raise NotSignedInError(SIGN_IN_EXPIRED, "this browser has begun no sign-in, or it expired")
+        flow: dict[str, str] = from_json(base64.urlsafe_b64decode(text))
+        return flow
 
     def _failed(self, page: PageContext, error: NotSignedInError) -> Response:
-        log.warning("nobody was signed in", reason=str(error))
-        status, title, detail = error.outcome
-        link = ("", Text("", "")) if error.outcome is UNFIT else problems.WAYS_ON["not_signed_in"]
-        told = ProblemWords(title.of(page.language), detail.of(page.language), "sign_in_failed", {}, *link)
-        return self._desk.problem(page, told, status)
+        log.warning("sign_in_failed", reason=str(error))
+        status, title, detail = error.failure
+        link = ("", Text("", "")) if error.failure is ACCOUNT_UNUSABLE else notices.LINKS["not_signed_in"]
+        notice = ProblemNotice(title.of(page.language), detail.of(page.language), "sign_in_failed", {}, *link)
+        return self._site.problem(page, notice, status)
 
 
-def _document(answer: httpx.Response) -> dict[str, Any]:
+def _json_object(response: httpx.Response) -> dict[str, Any]:
     try:
-        told = from_json(answer.content)
+        body = from_json(response.content)
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise NotSignedInError(AWAY, "the issuer answers with something else")
-    return told
+        body = None
+    if not isinstance(body, dict):
+        raise NotSignedInError(ISSUER_UNAVAILABLE, "the issuer did not respond with a JSON object")
+    return body
 
 
-def _word(answer: httpx.Response, name: str) -> str:
-    """A word of what the issuer refused with; empty where it said none."""
+def _text_field(response: httpx.Response, name: str) -> str:
+    """Return a field of a refusal of the issuer; empty without one."""
     try:
-        return str(_document(answer).get(name, ""))
+        return str(_json_object(response).get(name, ""))
     except NotSignedInError:
         return ""
 
 
-def _why_unfit(token: str) -> str:
-    """For the log: what of an access token the API does not take, without the token."""
+def _describe_rejected(token: str) -> str:
+    """Return for the log the claims of an access token that the API rejected, without the token."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.PyJWTError:
-        return "the access token is no JWT: see YEYAK_OIDC_RESOURCE"
-    shown = {name: claims.get(name) for name in ("iss", "aud", "role", "grade")}
-    return f"the API does not take an access token with {str(shown)[:300]}"
+        return "the access token is not a JWT: see YEYAK_OIDC_RESOURCE"
+    excerpt = {name: claims.get(name) for name in ("iss", "aud", "role", "grade")}
+    return f"the API rejects an access token with {str(excerpt)[:300]}"

@@ -1,4 +1,4 @@
-"""Pages from templates: every text in the visitor's language, everything escaped, nothing from anywhere else."""
+"""Rendering of pages: autoescaped templates in the visitor's language, and security headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 from gateway_api.console import words
 from gateway_api.console.event_labels import event_label
 from gateway_api.console.session import Sessions, Visitor
-from gateway_api.console.words import Code, Count, Instant, Money, State, Text
+from gateway_api.console.words import CodeText, Count, Money, State, Text, Timestamp
 from gateway_api.language import Language
 
 HERE = Path(__file__).parent
@@ -33,8 +33,8 @@ templates = jinja2.Environment(
 )
 
 
-class Words:
-    """What templates say things with, in one language."""
+class Translator:
+    """The `t` of templates: texts and values in one language. `t(ko, en)` chooses one of two texts."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
@@ -42,47 +42,47 @@ class Words:
     def __call__(self, ko: str, en: str) -> str:
         return en if self.language == "en" else ko
 
-    def say(self, text: str | Text | State) -> str:
-        """A label in this language; what people wrote as they wrote it."""
+    def text(self, text: str | Text | State) -> str:
+        """Return a text in this language; a plain string, which people wrote, is returned as it is."""
         return text if isinstance(text, str) else (text.en if self.language == "en" else text.ko)
 
-    def show(self, value: Any) -> Markup:
-        """A fact's value."""
+    def value(self, value: Any) -> Markup:
+        """Return the value of a fact as HTML."""
         match value:
             case State():
-                return Markup('<span class="state" data-tone="{}">{}</span>').format(value.tone, self.say(value))
+                return Markup('<span class="state" data-tone="{}">{}</span>').format(value.tone, self.text(value))
             case Money():
                 return Markup('<span class="number">{}</span>').format(words.won(value.won, self.language))
-            case Instant():
+            case Timestamp():
                 return self.time(value.at)
             case Count():
                 return escape(words.count(value, self.language))
-            case Code():
+            case CodeText():
                 return Markup("<code>{}</code>").format(value.text)
             case Text():
-                return escape(self.say(value))
+                return escape(self.text(value))
             case date():
                 return escape(words.day(value, self.language))
         return escape(value)
 
     def time(self, instant: str, *, seconds: bool = False) -> Markup:
-        shown = words.clock(instant, self.language, seconds=seconds)
-        return Markup('<time datetime="{}">{}</time>').format(instant, shown)
+        local_time = words.clock(instant, self.language, seconds=seconds)
+        return Markup('<time datetime="{}">{}</time>').format(instant, local_time)
 
     def countdown(self, instant: str) -> Markup:
-        """A moment that is waited for; a script shows how long it still is."""
-        shown = words.clock(instant, self.language)
-        return Markup('<time datetime="{}" data-until>{}</time>').format(instant, shown)
+        """Return a deadline as HTML; `console.js` adds the time that is left."""
+        local_time = words.clock(instant, self.language)
+        return Markup('<time datetime="{}" data-until>{}</time>').format(instant, local_time)
 
-    def happened(self, what: str) -> str:
-        return self.say(event_label(what))
+    def event(self, what: str) -> str:
+        return self.text(event_label(what))
 
     def reason(self, code: str) -> str:
-        return self.say(words.REASONS.get(code, code))
+        return self.text(words.REASONS.get(code, code))
 
 
 class Renderer:
-    """Draws a template for a visitor."""
+    """Renders templates for a visitor."""
 
     def __init__(self, sessions: Sessions, *, local: bool, issuer: bool) -> None:
         self._sessions = sessions
@@ -90,9 +90,9 @@ class Renderer:
         self._issuer = issuer
 
     def page(
-        self, visitor: Visitor, template: str, *, path: str, status: int = 200, since: str = "-0", **more: Any
+        self, visitor: Visitor, template: str, *, path: str, status: int = 200, since: str = "-0", **variables: Any
     ) -> HTMLResponse:
-        t = Words(visitor.language)
+        t = Translator(visitor.language)
         content = templates.get_template(template).render(
             t=t,
             visitor=visitor,
@@ -102,7 +102,7 @@ class Renderer:
             issuer=self._issuer,
             csrf=self._sessions.csrf(visitor),
             nonce=lambda: uuid4().hex,
-            **more,
+            **variables,
         )
         response = HTMLResponse(content, status, HEADERS)
         self._sessions.remember(response, visitor)

@@ -1,4 +1,4 @@
-"""What every page goes through: who is it, may they, is the form from here; then a page, or where to go next."""
+"""The request pipeline of every page: authenticate, check the form's CSRF token, authorise, render or redirect."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from starlette.responses import RedirectResponse, Response
 
 from contracts.base import Role
 from gateway_api import bodies
-from gateway_api.console import problems
-from gateway_api.console.internal_api import Api, ApiResponse
-from gateway_api.console.live import Live
-from gateway_api.console.problems import ProblemWords
+from gateway_api.console import notices
+from gateway_api.console.internal_api import ApiResponse, InternalApi
+from gateway_api.console.live import LiveUpdates
+from gateway_api.console.notices import ProblemNotice
 from gateway_api.console.render import HEADERS, Renderer
 from gateway_api.console.session import Sessions, Visitor
 from gateway_api.console.words import Text
@@ -28,34 +28,34 @@ from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
-MOST_FIELDS = 60
-KEPT = ("after", "id", "status")
-"""What of a query says which part of a list, or which story, a page shows; the rest tells of the last step only."""
-GONE = (401, 403, 404)
-"""Answers after which a page that stands open is not this visitor's any more."""
+MAX_FIELDS = 60
+KEPT_PARAMETERS = ("after", "id", "status")
+"""Query parameters that select what a page shows; all others belong to the step that led to the page."""
+REFRESH_STATUSES = (401, 403, 404)
+"""Statuses after which an open page is reloaded as a whole, since the visitor may no longer see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """A request of a visitor, and what a form of it said."""
+    """A request of a visitor; `form` holds the fields of a submitted form."""
 
     request: Request
     visitor: Visitor
-    given: dict[str, str]
+    form: dict[str, str]
 
     @property
     def path(self) -> str:
         return quote(self.request.scope["path"], safe="/:@!$&'()*+,;=")
 
     @property
-    def here(self) -> str:
-        """Where this page is, to be drawn anew or to come back to."""
-        kept = {name: value for name in KEPT if (value := self.asked(name))}
+    def url(self) -> str:
+        """The URL at which the page is reloaded, and to which forms return."""
+        kept = {name: value for name in KEPT_PARAMETERS if (value := self.query(name))}
         return f"{self.path}?{urlencode(kept)}" if kept else self.path
 
     @property
-    def is_part(self) -> bool:
-        """A page that stands open asks for its live part anew."""
+    def is_fragment(self) -> bool:
+        """Whether htmx requests the live fragment of an open page."""
         return self.request.headers.get("hx-request") == "true"
 
     @property
@@ -66,120 +66,121 @@ class PageContext:
     def language(self) -> Language:
         return self.visitor.language
 
-    def asked(self, name: str) -> str:
-        """A value of the query."""
+    def query(self, name: str) -> str:
+        """Return a query parameter; empty when it is missing."""
         return self.request.query_params.get(name, "")
 
-    def part(self, name: str) -> str:
-        """A part of the path, as it may be put into another."""
+    def path_part(self, name: str) -> str:
+        """Return a path parameter, quoted for use in another path."""
         return quote(str(self.request.path_params[name]), safe="")
 
 
-Handler = Callable[[PageContext], Awaitable[Response]]
+PageHandler = Callable[[PageContext], Awaitable[Response]]
 
 
 class Site:
-    """What all rooms of the console share."""
+    """What all pages of the console share."""
 
-    def __init__(self, app: Starlette, door: Gateway, settings: Settings, live: Live) -> None:
+    def __init__(self, app: Starlette, gateway: Gateway, settings: Settings, live: LiveUpdates) -> None:
         self.app = app
-        self.door = door
+        self.gateway = gateway
         self.settings = settings
         self.live = live
-        self.sessions = Sessions(door, settings)
-        self.local = settings.oidc_issuer is None and door.verifier.published is None
-        """A local run: one may choose who to be."""
+        self.sessions = Sessions(gateway, settings)
+        self.local = settings.oidc_issuer is None and gateway.verifier.published_keys is None
+        """Whether this is a local run, on which visitors choose their identity."""
         self.renderer = Renderer(self.sessions, local=self.local, issuer=settings.oidc_issuer is not None)
-        self.api = Api(app)
-        self.said: dict[str, Text] = {}
-        """What a page says of the step that led to it, by the query's `done`."""
+        self.api = InternalApi(app)
+        self.done_labels: dict[str, Text] = {}
+        """Labels of completed actions, by the value of the query parameter `done`."""
 
-    def add(
+    def add_page(
         self,
         method: str,
         path: str,
-        handler: Handler,
+        handler: PageHandler,
         roles: frozenset[Role] | None = None,
     ) -> None:
-        """A page; `roles` may see it, None: everybody."""
+        """Add a page; only `roles` may use it, None allows everybody."""
 
-        async def enter(request: Request) -> Response:
-            return await self._enter(request, handler, roles)
+        async def endpoint(request: Request) -> Response:
+            return await self._handle(request, handler, roles)
 
-        self.app.add_route(path, enter, methods=[method], name=handler.__name__, include_in_schema=False)
+        self.app.add_route(path, endpoint, methods=[method], name=handler.__name__, include_in_schema=False)
 
-    async def _enter(self, request: Request, handler: Handler, roles: frozenset[Role] | None) -> Response:
+    async def _handle(self, request: Request, handler: PageHandler, roles: frozenset[Role] | None) -> Response:
         page = PageContext(request, await self.sessions.visitor(request), {})
         try:
             if request.method == "POST":
-                page.given.update(await self._form(request))
+                page.form.update(await self._form(request))
         except ClientDisconnect:
             return Response(status_code=400)
         except (Problem, ValueError) as error:
             status = error.status if isinstance(error, Problem) else 422
-            return self.problem(page, problems.not_read(page.language, too_large=status == 413), status)
+            return self.problem(page, notices.form_unreadable(page.language, too_large=status == 413), status)
         try:
             return self._refused(page, roles) or await handler(page)
         except Exception:
-            log.exception("a page failed", page=handler.__qualname__)
-            return self.problem(page, problems.told(ApiResponse(500), page.language), 500)
+            log.exception("page_failed", page=handler.__qualname__)
+            return self.problem(page, notices.problem_notice(ApiResponse(500), page.language), 500)
 
     def _refused(self, page: PageContext, roles: frozenset[Role] | None) -> Response | None:
-        """Why a visitor may not come in, or a form is not taken."""
+        """Return the response that refuses a visitor or a form; None when the handler may run."""
         signed_in = page.visitor.caller is not None
         if page.request.method == "POST":
-            ours = self.sessions.is_from_here(page.visitor, page.given.pop("csrf", ""))
-            if not ours and roles is not None and not signed_in:
-                return self.problem(page, problems.session_over(page.language, self._sign_in(page)), 401)
-            if not ours or page.request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-                return self.problem(page, problems.too_old(page.language), 403)
+            is_own_form = self.sessions.is_csrf_valid(page.visitor, page.form.pop("csrf", ""))
+            if not is_own_form and roles is not None and not signed_in:
+                return self.problem(page, notices.session_expired(page.language, self._sign_in_url(page)), 401)
+            if not is_own_form or page.request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+                return self.problem(page, notices.form_expired(page.language), 403)
         if roles is not None and not signed_in:
-            return self.to_sign_in(page)
+            return self.redirect_to_sign_in(page)
         if roles is not None and page.role not in roles:
-            return self.problem(page, problems.wrong_role(page.language), 403)
+            return self.problem(page, notices.wrong_role(page.language), 403)
         return None
 
-    async def lost(self, request: Request) -> Response:
-        """A page for a path that leads nowhere."""
+    async def not_found(self, request: Request) -> Response:
+        """Respond with a page to a path that does not exist."""
         page = PageContext(request, await self.sessions.visitor(request), {})
-        return self.problem(page, problems.nothing_here(page.language), 404)
+        return self.problem(page, notices.not_found(page.language), 404)
 
     async def _form(self, request: Request) -> dict[str, str]:
         length = request.headers.get("content-length", "").encode() or None
         body = await bodies.receive_body(request.receive, length, self.settings.gateway_body_limit)
         text = body.decode("ascii")
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"))
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
 
-    def page(self, page: PageContext, template: str, status: int = 200, **more: Any) -> Response:
-        done = self.said.get(page.asked("done")) if not more.get("problem") else None
-        more = {"problem": None, "done": done, "triggers": "", "here": page.here, **more}
+    def page(self, page: PageContext, template: str, status: int = 200, **variables: Any) -> Response:
+        """Render a template with `variables`."""
+        done = self.done_labels.get(page.query("done")) if not variables.get("problem") else None
+        variables = {"problem": None, "done": done, "triggers": "", "page_url": page.url, **variables}
         return self.renderer.page(
-            page.visitor, template, path=page.path, status=status, since=self.live.position, **more
+            page.visitor, template, path=page.path, status=status, since=self.live.position, **variables
         )
 
-    def problem(self, page: PageContext, told: ProblemWords, status: int) -> Response:
-        """A page that says why there is nothing else to show."""
-        response = self.page(page, "problem.html", status, problem=told)
-        if page.is_part and status in GONE:
+    def problem(self, page: PageContext, notice: ProblemNotice, status: int) -> Response:
+        """Render a page that shows a problem and nothing else."""
+        response = self.page(page, "problem.html", status, problem=notice)
+        if page.is_fragment and status in REFRESH_STATUSES:
             response.headers["hx-refresh"] = "true"
         return response
 
-    def go(self, place: str) -> Response:
-        """303: see there."""
-        return RedirectResponse(place, 303, HEADERS)
+    def redirect(self, url: str) -> Response:
+        """Respond 303 See Other."""
+        return RedirectResponse(url, 303, HEADERS)
 
-    def to_sign_in(self, page: PageContext) -> Response:
-        """To the sign-in page, and back afterwards; a part of a page is drawn anew with the whole page."""
-        if page.is_part:
+    def redirect_to_sign_in(self, page: PageContext) -> Response:
+        """Redirect to the sign-in page, which returns to this page; a fragment makes htmx reload the whole page."""
+        if page.is_fragment:
             return Response(status_code=401, headers={**HEADERS, "hx-refresh": "true"})
-        return self.go(self._sign_in(page))
+        return self.redirect(self._sign_in_url(page))
 
-    def _sign_in(self, page: PageContext) -> str:
-        """Where to sign in, and come back: each form has a page of its own at the place that it is sent to."""
-        return f"/sign-in?next={quote(page.here, safe='/')}"
+    def _sign_in_url(self, page: PageContext) -> str:
+        """Return the sign-in URL; it returns to this URL, at which every form also has a page to be read."""
+        return f"/sign-in?next={quote(page.url, safe='/')}"
 
 
-def place_here(place: str, otherwise: str) -> str:
-    """A place of this site, never of another one."""
-    inside = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable()
-    return place if inside and "\\" not in place else otherwise
+def local_url(url: str, default: str) -> str:
+    """Return `url` if it is a path of this site, `default` otherwise: no redirect leads to another site."""
+    is_path = url.startswith("/") and not url.startswith(("//", "/\\")) and url.isprintable()
+    return url if is_path and "\\" not in url else default

@@ -1,4 +1,4 @@
-"""How the console says things: both languages side by side, won with separators, times as the clock of Seoul shows."""
+"""Values as the console displays them: texts in both languages, won with separators, times of Seoul."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway_api.language import Language
 
 SEOUL = ZoneInfo("Asia/Seoul")
-Tone = Literal["good", "wait", "bad", "calm"]
+Tone = Literal["good", "wait", "bad", "neutral"]
 
 
 class Text(NamedTuple):
@@ -22,7 +22,7 @@ class Text(NamedTuple):
 
 
 class State(NamedTuple):
-    """A state's label, and how it is to be taken."""
+    """The label of a status, and its tone."""
 
     ko: str
     en: str
@@ -39,28 +39,28 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class Instant:
+class Timestamp:
     at: str
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """Something to be copied as it stands: an id, a reference."""
+class CodeText:
+    """A text to be copied exactly: an account number, a reference."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of something; None is not known now."""
+    """A number with its unit; None is not known now."""
 
     number: int | None
     ko: str = ""
     en: str = ""
 
 
-class Next(NamedTuple):
-    """What has to happen next, and until when; `waiting` while it is the house's turn."""
+class NextStep(NamedTuple):
+    """The next step and its deadline; `waiting` when the business takes it, not the member."""
 
     text: Text
     until: str | None = None
@@ -68,19 +68,19 @@ class Next(NamedTuple):
 
 
 Fact = tuple[Text, Any]
-"""What is shown: a label, and a text, a number, a Money, an Instant, a State, a Code or a Count."""
+"""A label, and a value: a text, a number, a Money, a Timestamp, a State, a CodeText, a date or a Count."""
 
 NOT_KNOWN = Text("지금은 알 수 없음", "not known now")
 
 
 def won(amount: int, language: Language) -> str:
-    """`12,000원`, `₩12,000`; what is taken off as `-4,500원`, `-₩4,500`."""
+    """Return an amount as `12,000원` or `₩12,000`, a negative one as `-4,500원` or `-₩4,500`."""
     sign = "-" if amount < 0 else ""
     return f"{sign}₩{abs(amount):,}" if language == "en" else f"{amount:,}원"
 
 
 def clock(instant: str | datetime, language: Language, *, seconds: bool = False) -> str:
-    """An instant in Seoul: `11월 21일 (토) 14:05`, `Sat 21 Nov 14:05`, with the year where it is another one."""
+    """Return a time of Seoul as `11월 21일 (토) 14:05` or `Sat 21 Nov 14:05`, with the year if it is not this one."""
     at = (datetime.fromisoformat(instant) if isinstance(instant, str) else instant).astimezone(SEOUL)
     other_year = at.year != datetime.now(SEOUL).year
     time = f"{at:%H:%M:%S}" if seconds else f"{at:%H:%M}"
@@ -93,11 +93,12 @@ def clock(instant: str | datetime, language: Language, *, seconds: bool = False)
 
 
 def day(at: date, language: Language) -> str:
-    """`11월 21일 (토)`, `Sat 21 Nov`, with the year where it is another one."""
+    """Return a day as `11월 21일 (토)` or `Sat 21 Nov`, with the year if it is not this one."""
     return clock(datetime(at.year, at.month, at.day, tzinfo=SEOUL), language).rpartition(" ")[0]
 
 
 def count(value: Count, language: Language) -> str:
+    """Return a number with its unit; English units lose their plural `s` after 1."""
     if value.number is None:
         return NOT_KNOWN.of(language)
     unit = value.ko if language == "ko" else f" {value.en}" if value.en else ""
@@ -137,20 +138,20 @@ REASONS = {
     "bike_broken": Text("고장난 자전거", "the bike is broken"),
     "voided": Text("결제 취소됨", "the payment was undone"),
 }
-"""The reasons that the system itself gives; what people wrote is shown as they wrote it."""
+"""Texts of the reason codes of the system; a reason that a person wrote is shown as it is."""
 
 PAYMENTS = {
     "REQUESTED": State("결제 확인 중", "checking", "wait"),
     "APPROVED": State("결제 완료", "paid", "good"),
     "DECLINED": State("결제 거절", "declined", "bad"),
     "VOIDING": State("결제 취소 중", "being undone", "wait"),
-    "VOIDED": State("결제 취소됨", "undone", "calm"),
-    "PARTIALLY_REFUNDED": State("일부 환불", "partly refunded", "calm"),
-    "REFUNDED": State("환불 완료", "refunded", "calm"),
+    "VOIDED": State("결제 취소됨", "undone", "neutral"),
+    "PARTIALLY_REFUNDED": State("일부 환불", "partly refunded", "neutral"),
+    "REFUNDED": State("환불 완료", "refunded", "neutral"),
 }
 REFUNDS = {
     "PENDING": State("환불 진행 중", "refund under way", "wait"),
-    "REFUNDED": State("환불 완료", "refunded", "calm"),
+    "REFUNDED": State("환불 완료", "refunded", "neutral"),
     "REFUND_FAILED": State("환불 다시 시도 중", "refund failed, trying again", "wait"),
 }
 
@@ -159,22 +160,23 @@ MEMBER, PRICE, STATUS = Text("회원", "Member"), Text("가격", "Price"), Text(
 REASON, CREATED = Text("사유", "Reason"), Text("신청", "Requested")
 
 
-def unknown(status: str) -> State:
-    """A state that the console has no words for."""
-    return State(status, status, "calm")
+def unknown_state(status: str) -> State:
+    """Return a label for a status without a text."""
+    return State(status, status, "neutral")
 
 
-def money_parts(item: dict[str, Any]) -> list[Fact]:
-    """Payment and refund of a thing, each with its own state."""
+def payment_facts(item: dict[str, Any]) -> list[Fact]:
+    """Return the statuses of an item's payment and refund."""
     facts: list[Fact] = []
     if payment := item.get("payment"):
-        facts += [(PAYMENT, PAYMENTS.get(payment["status"], unknown(payment["status"])))]
+        facts += [(PAYMENT, PAYMENTS.get(payment["status"], unknown_state(payment["status"])))]
     if refund := item.get("refund"):
-        facts += [(REFUND, REFUNDS.get(refund["status"], unknown(refund["status"])))]
+        facts += [(REFUND, REFUNDS.get(refund["status"], unknown_state(refund["status"])))]
         facts += [(Text("환불 금액", "Refund amount"), Money(refund["amount"]))]
     return facts
 
 
-def reason_of(item: dict[str, Any]) -> list[Fact]:
+def reason_facts(item: dict[str, Any]) -> list[Fact]:
+    """Return the reason of an item's status; empty without one."""
     reason = item.get("reason")
     return [(REASON, REASONS.get(reason, reason))] if reason else []

@@ -12,11 +12,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import httpx
-
 from ops.accounts.files import Credentials
 from ops.accounts.plan import Account
 from workers.runtime.messaging.bus import REPLIES
+from workers.runtime.messaging.management import ManagementClient
 
 NOTHING = "^$"
 SALT_BYTES = 4
@@ -77,11 +76,11 @@ def _hash(password: str) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-async def apply(api: httpx.AsyncClient, accounts: Iterable[Account], vhost: str, known: Known) -> int:
-    """Make the users what the plan says; returns how many. Raises `httpx.HTTPError`.
+async def apply(api: ManagementClient, accounts: Iterable[Account], known: Known) -> int:
+    """Make the users what the plan says; returns how many. Raises `ManagementUnavailable`.
 
     What an account once might say on an exchange that it lost is inert: the permission on the exchange is gone.
     """
-    wanted = definitions([account for account in accounts if known(account.name)], vhost, known)
-    (await api.post("/api/definitions", json=wanted)).raise_for_status()
+    wanted = definitions([account for account in accounts if known(account.name)], api.vhost, known)
+    await api.import_definitions(wanted)
     return len(wanted["users"])

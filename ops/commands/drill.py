@@ -14,6 +14,7 @@ from ops.drills import DRILLS
 from ops.drills.local_system import DrillFailedError, Place, Result
 from ops.drills.siege import NoSiegeError
 from ops.stack.local import local
+from workers.runtime.messaging.management import ManagementUnavailable
 from workers.runtime.settings import Settings
 
 AT_MOST = 300.0
@@ -61,5 +62,5 @@ async def _result(place: Place, name: str) -> Result:
         return Result(False, f"not over after {AT_MOST:.0f} s")
     except NoSiegeError as missing:
         fail(str(missing))
-    except (DrillFailedError, httpx.HTTPError, OSError) as failure:
+    except (DrillFailedError, ManagementUnavailable, httpx.HTTPError, OSError) as failure:
         return Result(False, str(failure) or type(failure).__name__)

@@ -8,17 +8,16 @@ import sys
 from typing import Annotated
 
 import asyncpg
-import httpx
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from ops import management
 from ops.accounts import rights, roles
 from ops.accounts.files import ADMINISTRATOR, PROVIDER, Folder
 from ops.accounts.plan import accounts
 from storage.migrations import migrate as migrate_schema
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
+from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.settings import Settings, read_settings, settings
 
 topology_app = typer.Typer(no_args_is_help=True, help="Exchanges, queues and bindings of the system.")
@@ -93,7 +92,7 @@ def apply() -> None:
         )
     except (OSError, topology.AMQPError) as error:
         sys.exit(f"the topology could not be applied: {error}")
-    except (httpx.HTTPError, management.NoApiError) as error:
+    except ManagementUnavailable as error:
         sys.exit(f"the users could not be made: {error}")
     typer.echo(f"{len(queues)} queues are there" + (f", {users} users are there" if users else ""))
 
@@ -102,8 +101,8 @@ async def _make_users(configuration: Settings) -> int:
     folder = Folder.named()
     if folder is None:
         return 0
-    async with management.client(configuration, timeout=30.0) as api:
-        return await rights.apply(api, accounts(workers()), management.vhost(configuration), folder.broker_user)
+    async with ManagementClient(configuration, timeout=30.0) as api:
+        return await rights.apply(api, accounts(workers()), folder.broker_user)
 
 
 @topology_app.command()

@@ -7,7 +7,6 @@ import os
 import sys
 from uuid import uuid4
 
-from ops import management
 from ops.accounts.files import ADMINISTRATOR, Folder
 from ops.drills.local_system import DrillFailedError, Place, Result
 from ops.stack.local import REPOSITORY, local
@@ -15,6 +14,7 @@ from ops.stack.ports import free_port
 from workers.registry import worker
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.bus import REPLIES
+from workers.runtime.messaging.management import ManagementClient
 from workers.runtime.settings import read_settings
 
 ENDS_WITHIN = 30.0
@@ -34,16 +34,16 @@ async def wrong_exchange(place: Place) -> Result:
     settings = read_settings(**folder.settings_of(ADMINISTRATOR))
     vhost = f"drill-{uuid4().hex[:8]}"
     amqp = settings.amqp_url.get_secret_value() + vhost
-    async with management.client(settings, timeout=30.0) as api:
-        (await api.put(f"/api/vhosts/{vhost}")).raise_for_status()
+    async with ManagementClient(settings, timeout=30.0) as api:
+        await api.create_vhost(vhost)
         try:
             await topology.apply(amqp, topology.plan([worker("cafe.menu")]))
-            (await api.delete(f"/api/exchanges/{vhost}/{REPLIES}")).raise_for_status()
-            (await api.put(f"/api/exchanges/{vhost}/{REPLIES}s", json={"type": "direct"})).raise_for_status()
+            await api.delete_exchange(vhost, REPLIES)
+            await api.declare_exchange(vhost, f"{REPLIES}s", "direct")
             database = folder.settings_of("cafe.menu")["database_url"]
             code, last = await _ends("workers", "cafe.menu", YEYAK_AMQP_URL=amqp, YEYAK_DATABASE_URL=database)
         finally:
-            await api.delete(f"/api/vhosts/{vhost}")
+            await api.delete_vhost(vhost)
     return Result(code not in (0, None) and REPLIES in last, f"exit {code}: {last}")
 
 

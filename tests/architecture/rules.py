@@ -23,7 +23,9 @@ OF_THE_RUNTIME_FOR_THE_GATEWAY = {
     for name in (
         "messaging.breaker",
         "messaging.bus",
+        "messaging.card_numbers",
         "messaging.envelope",
+        "messaging.management",
         "messaging.rpc",
         "observability.logs",
         "observability.metrics",

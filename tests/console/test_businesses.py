@@ -29,14 +29,14 @@ def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
     ("status", "hours"), [("CANCELLED", [10, 11, 12]), ("REJECTED", [10, 11, 12]), ("RESERVED", [10, 11, 12, 13, 14])]
 )
 def test_a_reservation_tells_of_its_own_time_only(status, hours):
-    lines = ticketing.business.things.timeline(reservation(status))
+    lines = ticketing.business.records.timeline(reservation(status))
 
     assert [line["what"] for line in lines] == [f"at {hour}" for hour in hours]
 
 
 def test_a_reservation_whose_ticket_is_over_is_not_under_way():
-    assert ticketing.business.things.next(reservation("RESERVED")) is not None
-    assert ticketing.business.things.next(reservation("RESERVED", "EXPIRED")) is None
+    assert ticketing.business.records.next(reservation("RESERVED")) is not None
+    assert ticketing.business.records.next(reservation("RESERVED", "EXPIRED")) is None
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_a_reservation_whose_ticket_is_over_is_not_under_way():
 def test_an_order_of_the_cafe_tells_when_it_was_placed_and_when_it_changed(status, told):
     order = {"status": status, "reason": None, "created_at": HOUR.format(1), "modified_at": HOUR.format(2)}
 
-    assert [line["what"] for line in cafe.business.things.timeline(order)] == told
+    assert [line["what"] for line in cafe.business.records.timeline(order)] == told
 
 
 def test_a_refund_begins_with_what_is_left():
     payment = {"amount": 5000, "refunded": 2000, "refunding": 500}
 
-    assert payments.refund.fields[0].first(payment) == "2500"
-    assert payments.refund.fields[0].first({}) == ""
+    assert payments.refund.fields[0].initial_value(payment) == "2500"
+    assert payments.refund.fields[0].initial_value({}) == ""
 
 
 def test_a_day_is_written_as_people_of_seoul_write_it():
@@ -88,7 +88,7 @@ async def test_what_lies_beside_several_things_is_asked_for_once(browser, rpc):
 )
 def test_a_phone_can_be_reserved_while_any_is_left(changes, state, offered):
     phone = {"status": "OPEN", "quota": 5, **changes}
-    shelf = preorder.business.shelf
+    shelf = preorder.business.catalogue
 
     shown = shelf.state(phone)
 

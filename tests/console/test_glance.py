@@ -25,7 +25,7 @@ def system(told: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def test_every_invariant_has_words_for_people():
-    assert dashboard.PROMISES.keys() == INVARIANTS.keys()
+    assert dashboard.INVARIANTS.keys() == INVARIANTS.keys()
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_every_invariant_has_words_for_people():
     ids=["none yet", "well", "old", "wrong", "not checkable"],
 )
 def test_the_last_audit_is_a_figure(told, value, tone):
-    first = dashboard.audited(told, NOW)[0]
+    first = dashboard.audit_measures(told, NOW)[0]
 
     assert (first.value, first.tone) == (value, tone)
 
 
 @pytest.mark.parametrize(("kept", "balance", "tone"), [(3000, 0, "good"), (4500, 1500, "bad"), (1000, -2000, "bad")])
 def test_money_that_does_not_balance_is_bad(kept, balance, tone):
-    _, money = dashboard.audited(audit(money_kept=kept), NOW)
+    _, money = dashboard.audit_measures(audit(money_kept=kept), NOW)
 
     assert (money.value, money.tone) == (Money(balance), tone)
 

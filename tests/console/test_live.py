@@ -1,4 +1,4 @@
-"""Live hints: whom an event concerns, what a browser missed, and how often it hears the same."""
+"""LiveUpdates hints: whom an event concerns, what a browser missed, and how often it hears the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.base import Caller
-from gateway_api.console.live import AFTER_SECONDS, REFRESH, REST_SECONDS, Live, Viewer, hints_of
+from gateway_api.console.live import AFTER_SECONDS, REFRESH, REST_SECONDS, LiveUpdates, Viewer, hints_of
 
 KIM, LEE = Caller(member_id="kim", role="customer"), Caller(member_id="lee", role="customer")
 STAFF = Caller(member_id="choi", role="staff")
@@ -28,31 +28,31 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def live(clock: Clock) -> Live:
-    listening = Live("amqp://nobody", clock)
-    listening._begin()
+def live(clock: Clock) -> LiveUpdates:
+    listening = LiveUpdates("amqp://nobody", clock)
+    listening._start_epoch()
     return listening
 
 
-def missed(live: Live, caller: Caller, since: str) -> set[str]:
+def missed(live: LiveUpdates, caller: Caller, since: str) -> set[str]:
     return set(live.missed(caller, since))
 
 
 @pytest.mark.parametrize(
     ("topic", "body", "hints"),
     [
-        (*BOOKED, {("things-video_rental", "kim"), ("shelf-video_rental", None)}),
-        ("cafe.orders.order_placed", {"member_id": "kim"}, {("things-cafe", "kim")}),
-        ("video_rental.videos.video_registered", {}, {("things-video_rental", ""), ("shelf-video_rental", None)}),
+        (*BOOKED, {("records-video_rental", "kim"), ("catalogue-video_rental", None)}),
+        ("cafe.orders.order_placed", {"member_id": "kim"}, {("records-cafe", "kim")}),
+        ("video_rental.videos.video_registered", {}, {("records-video_rental", ""), ("catalogue-video_rental", None)}),
         (
             "payments.refund_succeeded",
             {"payer": "kim", "purpose": "preorder.reservations"},
-            {("things-payments", "kim"), ("things-preorder", "kim")},
+            {("records-payments", "kim"), ("records-preorder", "kim")},
         ),
         (
             "payments.transfer_awaited",
             {"member_id": "kim", "transfer_id": "1"},
-            {("things-payments", "kim"), ("things-shop", "kim")},
+            {("records-payments", "kim"), ("records-shop", "kim")},
         ),
         ("journal.mark_set", {}, set()),
     ],
@@ -63,27 +63,27 @@ def test_an_event_names_what_changed_and_whom_it_concerns(topic, body, hints):
 
 def test_only_the_member_and_staff_hear_of_a_members_things(live):
     since = live.position
-    live.hear(*BOOKED)
+    live.publish(*BOOKED)
 
-    assert missed(live, KIM, since) == {"things-video_rental", "shelf-video_rental"}
-    assert missed(live, STAFF, since) == {"things-video_rental", "shelf-video_rental"}
-    assert missed(live, LEE, since) == {"shelf-video_rental"}
+    assert missed(live, KIM, since) == {"records-video_rental", "catalogue-video_rental"}
+    assert missed(live, STAFF, since) == {"records-video_rental", "catalogue-video_rental"}
+    assert missed(live, LEE, since) == {"catalogue-video_rental"}
 
 
 def test_what_names_nobody_is_for_staff_alone(live):
     since = live.position
-    live.hear("payments.payment_voided", {"payer": ""})
+    live.publish("payments.payment_voided", {"payer": ""})
 
     assert missed(live, KIM, since) == set()
-    assert missed(live, STAFF, since) == {"things-payments"}
+    assert missed(live, STAFF, since) == {"records-payments"}
 
 
 def test_a_browser_that_comes_back_hears_what_it_missed_and_no_more(live):
-    live.hear(*BOOKED)
+    live.publish(*BOOKED)
     since = live.position
-    live.hear("cafe.orders.order_placed", {"member_id": "kim"})
+    live.publish("cafe.orders.order_placed", {"member_id": "kim"})
 
-    assert missed(live, KIM, since) == {"things-cafe"}
+    assert missed(live, KIM, since) == {"records-cafe"}
     assert missed(live, KIM, live.position) == set()
 
 
@@ -97,21 +97,21 @@ def test_a_place_that_is_not_known_is_answered_with_look_at_everything(live, sin
 def test_beyond_what_is_kept_everything_is_looked_at_again(live, monkeypatch):
     since = live.position
     for _ in range(1_001):
-        live.hear(*BOOKED)
+        live.publish(*BOOKED)
 
     assert missed(live, KIM, since) == {REFRESH}
 
 
 def test_a_break_of_the_line_to_the_system_is_a_new_beginning(live):
     since = live.position
-    live._begin()
+    live._start_epoch()
 
     assert missed(live, KIM, since) == {REFRESH}
 
 
 def test_a_hint_comes_at_once_and_again_until_views_have_followed(clock):
     viewer, given = Viewer(KIM), []
-    viewer.note("things-cafe", clock())
+    viewer.schedule("records-cafe", clock())
     for tenth in range(200):
         given += [tenth / 10 for _ in viewer.take(clock.now + tenth / 10)]
 
@@ -119,36 +119,36 @@ def test_a_hint_comes_at_once_and_again_until_views_have_followed(clock):
 
 
 def test_a_page_that_is_drawn_before_the_views_have_followed_hears_of_it_still(live, clock):
-    live.hear(*BOOKED)
+    live.publish(*BOOKED)
     clock.now += 0.1
     kim, lee = Viewer(KIM), Viewer(LEE)
 
     for viewer in (kim, lee):
-        live._follow_up(viewer)
+        live._schedule_repetitions(viewer)
 
     assert kim.take(clock.now) == []
     clock.now += AFTER_SECONDS[1]
-    assert set(kim.take(clock.now)) == {"things-video_rental", "shelf-video_rental"}
-    assert lee.take(clock.now) == ["shelf-video_rental"]
+    assert set(kim.take(clock.now)) == {"records-video_rental", "catalogue-video_rental"}
+    assert lee.take(clock.now) == ["catalogue-video_rental"]
 
 
 def test_a_busy_system_does_not_make_a_page_look_without_end(clock):
     viewer, given = Viewer(KIM), 0
     for _ in range(1000):
-        viewer.note("shelf-cafe", clock())
+        viewer.schedule("catalogue-cafe", clock())
         given += len(viewer.take(clock()))
         clock.now += 0.01
 
     assert given <= 10 / REST_SECONDS + 1
 
 
-async def test_a_stream_ends_when_the_gateway_closes(live: Live, monkeypatch):
+async def test_a_stream_ends_when_the_gateway_closes(live: LiveUpdates, monkeypatch):
     over = False
 
     async def nobody_listens() -> None:
         return
 
-    monkeypatch.setattr(live, "_follow", nobody_listens)
+    monkeypatch.setattr(live, "_consume", nobody_listens)
     heard: list[bytes] = []
 
     async def read() -> None:
@@ -159,8 +159,8 @@ async def test_a_stream_ends_when_the_gateway_closes(live: Live, monkeypatch):
         reading: asyncio.Task[Any] = asyncio.create_task(read())
         while not heard:
             await asyncio.sleep(0)
-        live.hear(*BOOKED)
-        while not any(b"things-video_rental" in part for part in heard):
+        live.publish(*BOOKED)
+        while not any(b"records-video_rental" in part for part in heard):
             await asyncio.sleep(0.01)
         over = True
         await reading

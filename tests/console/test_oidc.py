@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from gateway_api.console.live import Live
-from gateway_api.console.oidc import BEGUN, Oidc
+from gateway_api.console.live import LiveUpdates
+from gateway_api.console.oidc import FLOW_COOKIE, Oidc
 from gateway_api.console.session import SESSION
 from gateway_api.console.site import Site
 from gateway_api.gateway import Gateway
@@ -117,8 +117,8 @@ def at_console(issuer: Issuer, rpc: FakeRpcClient, **more: Any) -> Browser:
         **more,
     )
     app, door = Starlette(), Gateway(rpc, settings)
-    door.verifier.published = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
-    Oidc(Site(app, door, settings, Live("amqp://nobody")), settings, httpx.MockTransport(issuer))
+    door.verifier.published_keys = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
+    Oidc(Site(app, door, settings, LiveUpdates("amqp://nobody")), settings, httpx.MockTransport(issuer))
     return Browser(transport=httpx.ASGITransport(app), base_url=CONSOLE, headers={"accept-language": "en"})
 
 
@@ -147,7 +147,7 @@ async def test_another_state_is_refused(browser, issuer):
 
 async def test_whoever_has_not_begun_is_refused(browser, issuer):
     state = await arrive(browser, issuer)
-    browser.cookies.delete(BEGUN)
+    browser.cookies.delete(FLOW_COOKIE)
 
     assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code == 400
 
@@ -156,7 +156,7 @@ async def test_what_was_begun_cannot_be_forged(browser, issuer):
     await arrive(browser, issuer)
     begun = base64.urlsafe_b64encode(b'{"state":"s","nonce":"n","verifier":"v","next":"/"}').decode()
     browser.cookies.clear()
-    browser.cookies.set(BEGUN, f"{begun}.{'0' * 64}")
+    browser.cookies.set(FLOW_COOKIE, f"{begun}.{'0' * 64}")
 
     assert (await browser.look("/sign-in/callback?code=the-code&state=s")).status_code == 400
 
@@ -314,4 +314,4 @@ def test_an_issuer_needs_its_neighbours_by_name(rpc, name):
     settings = Settings(**given)
 
     with pytest.raises(ValueError, match=f"YEYAK_{name.upper()}"):
-        Oidc(Site(Starlette(), Gateway(rpc, settings), settings, Live("amqp://nobody")), settings)
+        Oidc(Site(Starlette(), Gateway(rpc, settings), settings, LiveUpdates("amqp://nobody")), settings)

@@ -104,7 +104,7 @@ def _texts():
             yield listing.name
             yield listing.empty
         actions: list[Action] = [
-            *business.registers,
+            *business.general_actions,
             *(one for listing in business.listings for one in listing.actions),
         ]
         for action in actions:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.cards import holds_card_number
+from workers.runtime.messaging.card_numbers import holds_card_number
 
 VISA = "4242424242424242"
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway_api import limits
-from gateway_api.limits import Buckets, Bulkheads
+from gateway_api.limits import Bulkheads, TokenBuckets
 from gateway_api.problems import Problem
 
 
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-def taken(buckets: Buckets, member: str, tries: int) -> int:
+def taken(buckets: TokenBuckets, member: str, tries: int) -> int:
     done = 0
     for _ in range(tries):
         try:
@@ -29,7 +29,7 @@ def taken(buckets: Buckets, member: str, tries: int) -> int:
 
 def test_a_burst_of_four_seconds_then_the_rate():
     clock = Clock()
-    buckets = Buckets(50, clock)
+    buckets = TokenBuckets(50, clock)
 
     assert taken(buckets, "kim", 1000) == 200
 
@@ -38,14 +38,14 @@ def test_a_burst_of_four_seconds_then_the_rate():
 
 
 def test_one_member_does_not_take_from_another():
-    buckets = Buckets(50, Clock())
+    buckets = TokenBuckets(50, Clock())
     taken(buckets, "kim", 1000)
 
     assert taken(buckets, "lee", 1000) == 200
 
 
 def test_it_says_in_whole_seconds_when_to_come_back():
-    buckets = Buckets(0.25, Clock())
+    buckets = TokenBuckets(0.25, Clock())
     taken(buckets, "kim", 10)
 
     with pytest.raises(Problem) as refused:
@@ -55,12 +55,12 @@ def test_it_says_in_whole_seconds_when_to_come_back():
 
 
 def test_off_means_off():
-    assert taken(Buckets(0), "kim", 10_000) == 10_000
+    assert taken(TokenBuckets(0), "kim", 10_000) == 10_000
 
 
 def test_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(limits, "MEMBERS", 5)
-    buckets = Buckets(50, Clock())
+    buckets = TokenBuckets(50, Clock())
 
     for number in range(20):
         buckets.take(f"member {number}")
@@ -71,14 +71,14 @@ def test_memory_is_bounded(monkeypatch):
 def test_a_full_context_refuses_and_its_neighbour_does_not():
     bulkheads = Bulkheads(2)
 
-    with bulkheads.room("cafe.menu"), bulkheads.room("cafe.menu"):
-        with pytest.raises(Problem, match="unavailable"), bulkheads.room("cafe.menu"):
+    with bulkheads.slot("cafe.menu"), bulkheads.slot("cafe.menu"):
+        with pytest.raises(Problem, match="unavailable"), bulkheads.slot("cafe.menu"):
             pass
-        with bulkheads.room("shop.orders"):
+        with bulkheads.slot("shop.orders"):
             pass
 
-    with bulkheads.room("cafe.menu"):
-        assert bulkheads.inside["cafe.menu"] == 1
+    with bulkheads.slot("cafe.menu"):
+        assert bulkheads.in_flight["cafe.menu"] == 1
 
 
 async def test_too_many_requests_of_one_member(open_door):
@@ -106,7 +106,7 @@ async def test_a_slow_context_does_not_take_the_whole_door(open_door, rpc):
 
     rpc.call = slow
     waiting = [asyncio.create_task(client.get("/v1/video-rental/rentals", as_="staff:lee")) for _ in range(2)]
-    while len(waiting) and sum(client._transport.app.state.gateway.door.bulkheads.inside.values()) < 2:
+    while len(waiting) and sum(client._transport.app.state.gateway.gateway.bulkheads.in_flight.values()) < 2:
         await asyncio.sleep(0)
 
     third = await client.get("/v1/video-rental/rentals", as_="staff:lee")

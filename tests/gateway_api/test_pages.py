@@ -218,4 +218,4 @@ def test_no_source_file_names_a_foreign_page():
 
 
 def test_the_door_needs_no_broker_to_be_built(rpc, make_settings):
-    assert build(rpc, make_settings()).state.gateway.parts()["broker"]
+    assert build(rpc, make_settings()).state.gateway.readiness()["broker"]

@@ -222,7 +222,7 @@ def test_the_table_above_is_complete():
 def test_whoever_staff_are_operators_may_too():
     assert {"staff", "operator"} == STAFF
     for route in all_routes():
-        assert "staff" not in route.who or "operator" in route.who
+        assert "staff" not in route.roles or "operator" in route.roles
 
 
 def test_every_wait_below_is_shorter_than_the_doors(make_settings):
@@ -231,7 +231,7 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
     settings = make_settings(**waits, cafe_price_ms=9000)
 
     for route in all_routes():
-        if route.asks.topic in WAITING:
+        if route.message.topic in WAITING:
             assert route.budget(settings) > 9
 
 

@@ -65,7 +65,7 @@ async def test_memory_of_tokens_is_bounded(verifier, monkeypatch):
     for number in range(10):
         await verifier.verify(f"Bearer {issue(f'kim{number}', 'customer', key=KEY)}")
 
-    assert len(verifier._known) <= 3
+    assert len(verifier._cache) <= 3
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def with_issuer(make_settings):
     def make(issuer: Issuer, clock=time.monotonic) -> Verifier:
         verifier = Verifier(make_settings(jwt_key=KEY, jwt_jwks_url="http://issuer/keys"))
         transport = httpx.MockTransport(issuer)
-        verifier.published = PublishedKeys("http://issuer/keys", verifier._known.clear, transport, clock)
+        verifier.published_keys = PublishedKeys("http://issuer/keys", verifier._cache.clear, transport, clock)
         return verifier
 
     return make
@@ -251,6 +251,6 @@ async def test_known_keys_outlive_an_absent_issuer(with_issuer, rsa_key):
     await verifier.verify(vouched(rsa_key, "RS256"))
     issuer.keys = None
     clock[0] = tokens.REFRESH_SECONDS + 1
-    verifier._known.clear()
+    verifier._cache.clear()
 
     assert (await verifier.verify(vouched(rsa_key, "RS256"))).actor == "customer:kim"

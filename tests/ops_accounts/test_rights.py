@@ -213,7 +213,7 @@ def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
 
 def test_every_route_may_ask(plan: dict[str, Account]) -> None:
     assert {
-        route.asks.topic for route in all_routes() if not may(dict(plan["gateway"].sends), route.asks.topic)
+        route.message.topic for route in all_routes() if not may(dict(plan["gateway"].sends), route.message.topic)
     } == set()
 
 

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from ops import management
 from ops.accounts import rights, roles
 from ops.accounts.files import PROVIDER, Addresses, Folder
 from ops.accounts.plan import accounts
 from workers.registry import CONTEXTS, workers
+from workers.runtime.messaging.management import ManagementClient
 from workers.runtime.settings import Settings
 
 
@@ -32,8 +32,8 @@ async def open_accounts(settings: Settings, folder: Path) -> Folder:
         provider_database=template(settings.provider_database),
     )
     await asyncio.to_thread(kept.write, CONTEXTS, addresses, move=True)
-    async with management.client(settings, timeout=30.0) as api:
-        await rights.apply(api, accounts(workers()), management.vhost(settings), kept.broker_user)
+    async with ManagementClient(settings, timeout=30.0) as api:
+        await rights.apply(api, accounts(workers()), kept.broker_user)
     await roles.apply(settings.database_url.get_secret_value(), list(CONTEXTS), kept)
     await roles.apply(settings.provider_database, [PROVIDER], kept)
     return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from contracts.cards import SHORTEST, holds_card_number
+from workers.runtime.messaging.card_numbers import SHORTEST, holds_card_number
 
 MASK = "*"
 _UUID = re.compile(r"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")

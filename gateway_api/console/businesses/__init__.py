@@ -1,4 +1,4 @@
-"""The businesses as people see them: what is offered, what is theirs, what there is to do."""
+"""How the console shows each business: catalogue, records of members, tasks of staff, actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ BUSINESSES: tuple[Business, ...] = (
     cafe.business,
     preorder.business,
 )
-"""In the order of the API's pages."""
+"""The six businesses, in the order in which pages show them."""
 
 ALL: tuple[Business, ...] = (*BUSINESSES, payments.business)
-BY_SLUG = {business.slug: business for business in ALL}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     Count,
     Fact,
-    Instant,
     Money,
-    Next,
+    NextStep,
     State,
     Text,
-    reason_of,
-    unknown,
+    Timestamp,
+    reason_facts,
+    unknown_state,
 )
 from gateway_api.gateway import CUSTOMER, STAFF
 
@@ -28,15 +28,15 @@ BIKE_STATES = {
 STATES = {
     "STARTING": State("빌리는 중", "Starting", "wait"),
     "RIDING": State("타는 중", "Riding", "good"),
-    "RETURNED": State("반납", "Returned", "calm"),
-    "ENDED_BY_STAFF": State("직원이 끝냄", "Ended by staff", "calm"),
-    "ENDED_AT_CAP": State("최대 시간에 끝남", "Ended at the time limit", "calm"),
+    "RETURNED": State("반납", "Returned", "neutral"),
+    "ENDED_BY_STAFF": State("직원이 끝냄", "Ended by staff", "neutral"),
+    "ENDED_AT_CAP": State("최대 시간에 끝남", "Ended at the time limit", "neutral"),
     "NOT_STARTED": State("빌리지 못함", "Not begun", "bad"),
 }
 BILL_STATES = {
     "OPEN": State("이용 중", "open", "wait"),
     "SETTLING": State("정산 중", "being settled", "wait"),
-    "CLOSED": State("정산 완료", "settled", "calm"),
+    "CLOSED": State("정산 완료", "settled", "neutral"),
     "OWED": State("미납", "owed", "bad"),
 }
 ENTRY_KINDS = {
@@ -47,7 +47,7 @@ ENTRY_KINDS = {
 }
 LOCATION, BALANCE, DEBT = Text("위치", "Location"), Text("잔액", "Balance"), Text("미납금", "Debt")
 AMOUNT, REASON = Text("금액", "Amount"), Text("사유", "Reason")
-RETURNED_TO = Field("location", Text("어디에 세웠나요?", "Where did you leave it?"))
+RETURNED_TO = FormField("location", Text("어디에 세웠나요?", "Where did you leave it?"))
 
 
 def _bike_facts(bike: Item) -> list[Fact]:
@@ -57,11 +57,11 @@ def _bike_facts(bike: Item) -> list[Fact]:
 
 
 def _ride_facts(ride: Item) -> list[Fact]:
-    facts: list[Fact] = [(MEMBER, ride["member_id"]), (CREATED, Instant(ride["created_at"]))]
+    facts: list[Fact] = [(MEMBER, ride["member_id"]), (CREATED, Timestamp(ride["created_at"]))]
     if ride["started_at"]:
-        facts += [(Text("출발", "Started"), Instant(ride["started_at"]))]
+        facts += [(Text("출발", "Started"), Timestamp(ride["started_at"]))]
     if ride["ended_at"]:
-        facts += [(Text("도착", "Ended"), Instant(ride["ended_at"]))]
+        facts += [(Text("도착", "Ended"), Timestamp(ride["ended_at"]))]
     if ride["location"]:
         facts += [(Text("반납한 곳", "Left at"), ride["location"])]
     if ride["fee"] is not None:
@@ -70,24 +70,24 @@ def _ride_facts(ride: Item) -> list[Fact]:
     else:
         facts += [(Text("1분 요금", "Fee per minute"), Money(ride["fee_plan"]["per_minute"]))]
     if bill := ride.get("bill"):
-        facts += [(Text("정산", "Bill"), BILL_STATES.get(bill["status"], unknown(bill["status"])))]
+        facts += [(Text("정산", "Bill"), BILL_STATES.get(bill["status"], unknown_state(bill["status"])))]
         facts += [(DEBT, Money(bill["owed"]))] if bill["owed"] else []
     if ride.get("balance_after") is not None:
         facts += [(Text("정산 뒤 잔액", "Balance afterwards"), Money(ride["balance_after"]))]
-    return [*facts, *reason_of(ride)]
+    return [*facts, *reason_facts(ride)]
 
 
-def _next(ride: Item) -> Next | None:
+def _next(ride: Item) -> NextStep | None:
     bill = ride.get("bill") or {}
     match ride["status"]:
         case "STARTING":
-            return Next(Text("자전거를 아직 확인하고 있습니다", "We are still checking the bike"), waiting=True)
+            return NextStep(Text("자전거를 아직 확인하고 있습니다", "We are still checking the bike"), waiting=True)
         case "RIDING":
-            return Next(Text("다 타면 반납하세요", "Return it when you are done"))
+            return NextStep(Text("다 타면 반납하세요", "Return it when you are done"))
     if bill.get("status") in ("OPEN", "SETTLING"):
-        return Next(Text("요금을 정산하고 있습니다", "The fee is being settled"), waiting=True)
+        return NextStep(Text("요금을 정산하고 있습니다", "The fee is being settled"), waiting=True)
     if bill.get("status") == "OWED":
-        return Next(Text("충전해서 미납금을 내 주세요", "Top up to pay what is owed"))
+        return NextStep(Text("충전해서 미납금을 내 주세요", "Top up to pay what is owed"))
     return None
 
 
@@ -97,7 +97,7 @@ def _account_facts(account: Item) -> list[Fact]:
 
 def _entry_facts(entry: Item) -> list[Fact]:
     facts: list[Fact] = [(AMOUNT, Money(entry["amount"])), (BALANCE, Money(entry["balance_after"]))]
-    return [*facts, (Text("시각", "When"), Instant(entry["created_at"])), *reason_of(entry)]
+    return [*facts, (Text("시각", "When"), Timestamp(entry["created_at"])), *reason_facts(entry)]
 
 
 ride = Action(
@@ -107,13 +107,13 @@ ride = Action(
     when=status_in("AVAILABLE"),
     id_as="bike_id",
     tone="main",
-    opens=True,
+    opens_new_item=True,
 )
 move = Action(
     "move",
     Text("위치 변경", "Move"),
     f"{API}/bikes/{{id}}",
-    (Field("location", LOCATION, from_item="location"),),
+    (FormField("location", LOCATION, from_item="location"),),
     method="PATCH",
     roles=STAFF,
     when=status_in("AVAILABLE", "BROKEN"),
@@ -150,7 +150,7 @@ end_ride = Action(
     "end",
     Text("대여 끝내기", "End the ride"),
     f"{API}/rides/{{id}}/end",
-    (Field("reason", REASON), Field("location", LOCATION, required=False)),
+    (FormField("reason", REASON), FormField("location", LOCATION, required=False)),
     roles=STAFF,
     when=status_in("RIDING"),
     tone="danger",
@@ -159,7 +159,7 @@ credit = Action(
     "credit",
     Text("보증금 넣어 주기", "Credit"),
     f"{API}/deposits/{{id}}/credits",
-    (Field("amount", AMOUNT, "won"), Field("reason", REASON)),
+    (FormField("amount", AMOUNT, "won"), FormField("reason", REASON)),
     roles=STAFF,
 )
 
@@ -168,7 +168,7 @@ business = Business(
     "bike_sharing",
     Text("자전거 대여", "Bike sharing"),
     Text("보증금을 충전하고, 타고, 아무 데나 반납합니다.", "Top up, ride, and leave the bike anywhere."),
-    shelf=Listing(
+    catalogue=Listing(
         "bikes",
         Text("자전거", "Bikes"),
         f"{API}/bikes?limit=100",
@@ -178,9 +178,9 @@ business = Business(
         state=lambda bike: BIKE_STATES.get(bike["status"]),
         facts=_bike_facts,
         actions=(ride, repaired, move, broken),
-        hears="shelf",
+        hint="catalogue",
     ),
-    things=Listing(
+    records=Listing(
         "rides",
         Text("자전거 이용", "Rides"),
         f"{API}/ride-history?limit=50",
@@ -191,21 +191,24 @@ business = Business(
         facts=_ride_facts,
         next=_next,
         actions=(give_back, end_ride),
-        waits=True,
+        takes_min_version=True,
     ),
-    registers=(
+    general_actions=(
         Action(
             "bike",
             Text("자전거 등록", "Register a bike"),
             f"{API}/bikes",
-            (Field("code", Text("번호", "Code")), Field("location", LOCATION)),
+            (FormField("code", Text("번호", "Code")), FormField("location", LOCATION)),
             roles=STAFF,
         ),
         Action(
             "top-up",
             Text("보증금 충전", "Top up"),
             f"{API}/deposits/top-ups",
-            (Field("amount", AMOUNT, "won", default="10000"), Field("payment", Text("결제", "Payment"), "payment")),
+            (
+                FormField("amount", AMOUNT, "won", default="10000"),
+                FormField("payment", Text("결제", "Payment"), "payment"),
+            ),
             tone="main",
         ),
     ),
@@ -218,7 +221,7 @@ business = Business(
         facts=_account_facts,
         roles=CUSTOMER,
     ),
-    worklists=(
+    more_listings=(
         Listing(
             "broken",
             Text("고장난 자전거", "Broken bikes"),
@@ -230,9 +233,9 @@ business = Business(
             facts=_bike_facts,
             actions=(repaired, move),
             empty=Text("고장난 자전거가 없습니다.", "No bike is broken."),
-            hears="shelf",
+            hint="catalogue",
             roles=STAFF,
-            work=True,
+            is_work=True,
         ),
         Listing(
             "deposits",

@@ -1,20 +1,20 @@
-"""The café: order ahead; clerks accept, make ready and hand out."""
+"""The café: order ahead; clerks accept, prepare and hand out."""
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     PRICE,
     Count,
     Fact,
-    Instant,
     Money,
-    Next,
+    NextStep,
     State,
     Text,
-    reason_of,
+    Timestamp,
+    reason_facts,
 )
 from gateway_api.gateway import STAFF
 
@@ -28,9 +28,9 @@ STATES = {
     "ORDERED": State("주문", "Ordered", "wait"),
     "ACCEPTED": State("접수", "Accepted", "wait"),
     "READY": State("준비완료", "Ready", "good"),
-    "COLLECTED": State("수령", "Collected", "calm"),
+    "COLLECTED": State("수령", "Collected", "neutral"),
     "REJECTED": State("거절", "Rejected", "bad"),
-    "CANCELLED": State("취소", "Cancelled", "calm"),
+    "CANCELLED": State("취소", "Cancelled", "neutral"),
 }
 NAME, REASON, QUANTITY = Text("이름", "Name"), Text("사유", "Reason"), Text("수량", "Quantity")
 
@@ -45,8 +45,8 @@ def _order_facts(order: Item) -> list[Fact]:
         (MEMBER, order["member_id"]),
         (QUANTITY, Count(order["quantity"], "개")),
         (Text("금액", "Total"), Money(order["total"])),
-        (CREATED, Instant(order["created_at"])),
-        *reason_of(order),
+        (CREATED, Timestamp(order["created_at"])),
+        *reason_facts(order),
     ]
 
 
@@ -54,19 +54,19 @@ def _report_facts(item: Item) -> list[Fact]:
     return [
         (PRICE, Money(item["price"])),
         (Text("오늘 주문", "Orders today"), Count(item["orders_today"], "건")),
-        (Text("바꾼 시각", "Changed"), Instant(item["changed_at"])),
+        (Text("바꾼 시각", "Changed"), Timestamp(item["changed_at"])),
         (Text("바꾼 사람", "Changed by"), item["changed_by"]),
     ]
 
 
-def _next(order: Item) -> Next | None:
+def _next(order: Item) -> NextStep | None:
     match order["status"]:
         case "ORDERED":
-            return Next(Text("카페가 곧 접수합니다", "The café will accept it shortly"), waiting=True)
+            return NextStep(Text("카페가 곧 접수합니다", "The café will accept it shortly"), waiting=True)
         case "ACCEPTED":
-            return Next(Text("준비하고 있습니다", "It is being made"), waiting=True)
+            return NextStep(Text("준비하고 있습니다", "It is being made"), waiting=True)
         case "READY":
-            return Next(Text("픽업 번호를 보여 주고 받아 가세요", "Collect it with your pickup number"))
+            return NextStep(Text("픽업 번호를 보여 주고 받아 가세요", "Collect it with your pickup number"))
     return None
 
 
@@ -75,19 +75,19 @@ order = Action(
     Text("주문하기", "Order"),
     f"{API}/orders",
     (
-        Field("quantity", QUANTITY, "whole", default="1"),
-        Field("expected_price", Text("본 가격", "The price you saw"), "won", required=False, from_item="price"),
+        FormField("quantity", QUANTITY, "whole", default="1"),
+        FormField("expected_price", Text("본 가격", "The price you saw"), "won", required=False, from_item="price"),
     ),
     when=status_in("AVAILABLE"),
     id_as="menu_item_id",
     tone="main",
-    opens=True,
+    opens_new_item=True,
 )
 change = Action(
     "change",
     Text("수정", "Change"),
     f"{API}/menu/{{id}}",
-    (Field("name", NAME, from_item="name"), Field("price", PRICE, "won", from_item="price")),
+    (FormField("name", NAME, from_item="name"), FormField("price", PRICE, "won", from_item="price")),
     method="PATCH",
     roles=STAFF,
 )
@@ -138,7 +138,7 @@ reject = Action(
     "reject",
     Text("거절", "Reject"),
     f"{API}/orders/{{id}}/rejection",
-    (Field("reason", REASON),),
+    (FormField("reason", REASON),),
     roles=STAFF,
     when=status_in("ORDERED", "ACCEPTED"),
     tone="danger",
@@ -163,7 +163,7 @@ LATEST = {
 
 
 def _timeline(order: Item) -> list[Item]:
-    """An order tells when it was placed, and when it last changed."""
+    """Return the events that can be derived from an order: its placement, and its last change of status."""
     lines = [{"at": order["created_at"], "what": "OrderPlaced", "reason": None}]
     if what := LATEST.get(order["status"]):
         lines.append({"at": order["modified_at"], "what": what, "reason": order["reason"]})
@@ -188,7 +188,7 @@ def _worklist(slug: str, name: Text, status: str) -> Listing:
         actions=(accept, ready, hand_out, reject),
         empty=Text("없습니다.", "None."),
         roles=STAFF,
-        work=True,
+        is_work=True,
     )
 
 
@@ -197,7 +197,7 @@ business = Business(
     "cafe",
     Text("카페", "Café"),
     Text("미리 주문하고 픽업 번호로 받습니다.", "Order ahead, collect by number."),
-    shelf=Listing(
+    catalogue=Listing(
         "menu",
         Text("메뉴", "Menu"),
         f"{API}/menu?limit=100",
@@ -207,9 +207,9 @@ business = Business(
         state=lambda item: ITEM_STATES.get(item["status"]),
         facts=_item_facts,
         actions=(order, change, sold_out, available),
-        hears="shelf",
+        hint="catalogue",
     ),
-    things=Listing(
+    records=Listing(
         "orders",
         Text("카페 주문", "Café orders"),
         f"{API}/orders?limit=50",
@@ -222,16 +222,16 @@ business = Business(
         next=_next,
         actions=(accept, ready, hand_out, cancel, reject),
     ),
-    registers=(
+    general_actions=(
         Action(
             "item",
             Text("메뉴 등록", "Register an item"),
             f"{API}/menu",
-            (Field("name", NAME), Field("price", PRICE, "won")),
+            (FormField("name", NAME), FormField("price", PRICE, "won")),
             roles=STAFF,
         ),
     ),
-    worklists=(
+    more_listings=(
         _worklist("ordered", Text("접수할 주문", "Orders to accept"), "ORDERED"),
         _worklist("accepted", Text("준비 중인 주문", "Orders being made"), "ACCEPTED"),
         _worklist("ready", Text("전달할 주문", "Orders to hand out"), "READY"),

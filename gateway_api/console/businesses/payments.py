@@ -1,18 +1,18 @@
-"""Payments and refunds, which all businesses share: a customer's own, all of them for staff."""
+"""Payments and refunds of all businesses: customers see their own, staff see all."""
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     PAYMENTS,
     REFUNDS,
     Fact,
-    Instant,
     Money,
     Text,
-    reason_of,
+    Timestamp,
+    reason_facts,
 )
 from gateway_api.gateway import STAFF
 
@@ -36,15 +36,15 @@ def _payment_facts(payment: Item) -> list[Fact]:
         facts += [(Text("환불된 금액", "Refunded"), Money(payment["refunded"]))]
     if payment["refunding"]:
         facts += [(Text("환불 중인 금액", "Being refunded"), Money(payment["refunding"]))]
-    return [*facts, (CREATED, Instant(payment["created_at"])), *reason_of(payment)]
+    return [*facts, (CREATED, Timestamp(payment["created_at"])), *reason_facts(payment)]
 
 
 def _refund_facts(refund: Item) -> list[Fact]:
     facts: list[Fact] = [(MEMBER, refund["payer"]), (AMOUNT, Money(refund["amount"]))]
-    return [*facts, (CREATED, Instant(refund["created_at"])), *reason_of(refund)]
+    return [*facts, (CREATED, Timestamp(refund["created_at"])), *reason_facts(refund)]
 
 
-def _left(payment: Item) -> int:
+def _refundable(payment: Item) -> int:
     return int(payment["amount"] - payment["refunded"] - payment["refunding"])
 
 
@@ -52,13 +52,13 @@ refund = Action(
     "refund",
     Text("환불하기", "Refund"),
     "/v1/payments/{id}/refunds",
-    (Field("amount", AMOUNT, "won", reckoned=_left), Field("reason", REASON)),
+    (FormField("amount", AMOUNT, "won", compute=_refundable), FormField("reason", REASON)),
     roles=STAFF,
     when=status_in("APPROVED", "PARTIALLY_REFUNDED"),
 )
 
 
-def _refunds(slug: str, name: Text, path: str, *, work: bool = False) -> Listing:
+def _refunds(slug: str, name: Text, path: str, *, is_work: bool = False) -> Listing:
     return Listing(
         slug,
         name,
@@ -69,7 +69,7 @@ def _refunds(slug: str, name: Text, path: str, *, work: bool = False) -> Listing
         state=lambda refund: REFUNDS.get(refund["status"]),
         facts=_refund_facts,
         empty=Text("없습니다.", "None."),
-        work=work,
+        is_work=is_work,
     )
 
 
@@ -78,8 +78,8 @@ business = Business(
     "payments",
     Text("결제와 환불", "Payments"),
     Text("낸 돈과 돌려받은 돈입니다.", "What was paid, and what was given back."),
-    shelf=None,
-    things=Listing(
+    catalogue=None,
+    records=Listing(
         "payments",
         Text("결제", "Payments"),
         "/v1/payments?limit=50",
@@ -90,12 +90,12 @@ business = Business(
         facts=_payment_facts,
         actions=(refund,),
     ),
-    worklists=(
+    more_listings=(
         _refunds(
             "failed-refunds",
             Text("실패해 다시 시도하는 환불", "Refunds being tried again"),
             "/v1/refunds?status=REFUND_FAILED&limit=50",
-            work=True,
+            is_work=True,
         ),
         _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),
     ),

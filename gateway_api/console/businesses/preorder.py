@@ -1,24 +1,24 @@
-"""Phone pre-order: reserve and pay, and a receipt that says when the phone comes."""
+"""Phone pre-order: reserve and pay, and get a receipt with the expected delivery."""
 
 from __future__ import annotations
 
 from datetime import date
 
-from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     PRICE,
     Count,
     Fact,
-    Instant,
     Money,
-    Next,
+    NextStep,
     State,
     Text,
-    money_parts,
-    reason_of,
-    unknown,
+    Timestamp,
+    payment_facts,
+    reason_facts,
+    unknown_state,
 )
 from gateway_api.gateway import ANY, STAFF
 
@@ -29,16 +29,16 @@ STATES = {
     "CONFIRMED": State("예약완료", "Confirmed", "good"),
     "REJECTED": State("결제거절", "Payment declined", "bad"),
     "CANCELLING": State("취소중", "Being cancelled", "wait"),
-    "CANCELLED": State("예약취소", "Cancelled", "calm"),
+    "CANCELLED": State("예약취소", "Cancelled", "neutral"),
 }
 PRODUCT_STATES = {
     "OPEN": State("예약 중", "Open", "good"),
-    "CLOSED": State("예약 마감", "Closed", "calm"),
+    "CLOSED": State("예약 마감", "Closed", "neutral"),
 }
-FULL = State("모두 예약됨", "All reserved", "calm")
+FULL = State("모두 예약됨", "All reserved", "neutral")
 RECEIPTS = {
     "ISSUED": State("발급", "issued", "good"),
-    "VOIDED": State("취소", "voided", "calm"),
+    "VOIDED": State("취소", "voided", "neutral"),
 }
 NAME, QUOTA = Text("모델", "Model"), Text("한정 수량", "Quota")
 FREE, NO_LIMIT = Text("남은 수량", "Left now"), Text("제한 없음", "no limit")
@@ -54,7 +54,7 @@ def _product_facts(product: Item) -> list[Fact]:
 def _product_state(product: Item) -> State:
     if product["status"] == "OPEN" and product.get("available") == 0:
         return FULL
-    return PRODUCT_STATES.get(product["status"], unknown(product["status"]))
+    return PRODUCT_STATES.get(product["status"], unknown_state(product["status"]))
 
 
 def _may_reserve(product: Item) -> bool:
@@ -63,24 +63,26 @@ def _may_reserve(product: Item) -> bool:
 
 def _reservation_facts(reservation: Item) -> list[Fact]:
     facts: list[Fact] = [(MEMBER, reservation["member_id"]), (PRICE, Money(reservation["price"]))]
-    facts += [(CREATED, Instant(reservation["created_at"])), *money_parts(reservation)]
+    facts += [(CREATED, Timestamp(reservation["created_at"])), *payment_facts(reservation)]
     if receipt := reservation.get("receipt"):
-        facts += [(Text("접수증", "Receipt"), RECEIPTS.get(receipt["status"], unknown(receipt["status"])))]
+        facts += [(Text("접수증", "Receipt"), RECEIPTS.get(receipt["status"], unknown_state(receipt["status"])))]
         if receipt["expected_delivery"]:
             facts += [(Text("배송 예정일", "Expected delivery"), date.fromisoformat(receipt["expected_delivery"]))]
-    return [*facts, *reason_of(reservation)]
+    return [*facts, *reason_facts(reservation)]
 
 
-def _next(reservation: Item) -> Next | None:
+def _next(reservation: Item) -> NextStep | None:
     match reservation["status"]:
         case "AWAITING_PAYMENT":
-            return Next(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
+            return NextStep(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
         case "CANCELLING":
-            return Next(Text("결제와 접수증을 취소하고 있습니다", "Payment and receipt are being undone"), waiting=True)
+            return NextStep(
+                Text("결제와 접수증을 취소하고 있습니다", "Payment and receipt are being undone"), waiting=True
+            )
         case "CONFIRMED" if not reservation.get("receipt"):
-            return Next(Text("접수증을 준비하고 있습니다", "The receipt is on its way"), waiting=True)
+            return NextStep(Text("접수증을 준비하고 있습니다", "The receipt is on its way"), waiting=True)
         case "CONFIRMED":
-            return Next(Text("배송을 기다려 주세요", "Wait for the delivery"))
+            return NextStep(Text("배송을 기다려 주세요", "Wait for the delivery"))
     return None
 
 
@@ -89,21 +91,21 @@ reserve = Action(
     Text("예약하기", "Reserve"),
     f"{API}/reservations",
     (
-        Field("address", Text("받을 주소", "Address"), "long"),
-        Field("payment", Text("결제", "Payment"), "payment"),
+        FormField("address", Text("받을 주소", "Address"), "long"),
+        FormField("payment", Text("결제", "Payment"), "payment"),
     ),
     when=_may_reserve,
     id_as="product_id",
     tone="main",
-    opens=True,
+    opens_new_item=True,
 )
 change = Action(
     "change",
     Text("수정", "Change"),
     f"{API}/products/{{id}}",
     (
-        Field("price", PRICE, "won", from_item="price"),
-        Field("quota", QUOTA, "whole", required=False, from_item="quota"),
+        FormField("price", PRICE, "won", from_item="price"),
+        FormField("quota", QUOTA, "whole", required=False, from_item="quota"),
     ),
     method="PATCH",
     roles=STAFF,
@@ -131,7 +133,7 @@ cancel = Action(
     "cancel",
     Text("예약 취소", "Cancel"),
     f"{API}/reservations/{{id}}/cancellation",
-    (WHY,),
+    (REASON_FIELD,),
     roles=ANY,
     when=status_in("AWAITING_PAYMENT", "CONFIRMED"),
     tone="danger",
@@ -145,7 +147,7 @@ business = Business(
     "preorder",
     Text("스마트폰 사전예약", "Phone pre-order"),
     Text("새 휴대폰을 미리 예약합니다.", "Reserve a new phone ahead."),
-    shelf=Listing(
+    catalogue=Listing(
         "products",
         Text("휴대폰", "Phones"),
         f"{API}/products?status=OPEN&limit=100",
@@ -156,9 +158,9 @@ business = Business(
         state=_product_state,
         facts=_product_facts,
         actions=(reserve, change, close, reopen),
-        hears="shelf",
+        hint="catalogue",
     ),
-    things=Listing(
+    records=Listing(
         "reservations",
         Text("휴대폰 예약", "Phone reservations"),
         f"{API}/my-reservations?limit=50",
@@ -169,14 +171,18 @@ business = Business(
         facts=_reservation_facts,
         next=_next,
         actions=(cancel,),
-        waits=True,
+        takes_min_version=True,
     ),
-    registers=(
+    general_actions=(
         Action(
             "product",
             Text("모델 등록", "Offer a model"),
             f"{API}/products",
-            (Field("name", NAME), Field("price", PRICE, "won"), Field("quota", QUOTA, "whole", required=False)),
+            (
+                FormField("name", NAME),
+                FormField("price", PRICE, "won"),
+                FormField("quota", QUOTA, "whole", required=False),
+            ),
             roles=STAFF,
         ),
     ),

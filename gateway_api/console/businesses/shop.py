@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     PRICE,
-    Code,
+    CodeText,
     Count,
     Fact,
-    Instant,
     Money,
-    Next,
+    NextStep,
     State,
     Text,
-    reason_of,
-    unknown,
+    Timestamp,
+    reason_facts,
+    unknown_state,
 )
 from gateway_api.gateway import ANY, STAFF
 
@@ -29,20 +29,20 @@ STATES = {
     "PAYMENT_CONFIRMED": State("입금확인완료", "Transfer confirmed", "good"),
     "PREPARING": State("상품준비완료", "Goods ready", "good"),
     "DELIVERING": State("배송중", "On its way", "good"),
-    "CLOSED": State("수령확인", "Received", "calm"),
-    "ORDER_CANCELLED": State("주문취소", "Cancelled", "calm"),
+    "CLOSED": State("수령확인", "Received", "neutral"),
+    "ORDER_CANCELLED": State("주문취소", "Cancelled", "neutral"),
     "PAYMENT_CANCELLED": State("결제취소", "Payment cancelled", "bad"),
 }
-PRODUCT_STATES = {"ON_SALE": State("판매중", "On sale", "good"), "RETIRED": State("판매 종료", "Retired", "calm")}
+PRODUCT_STATES = {"ON_SALE": State("판매중", "On sale", "good"), "RETIRED": State("판매 종료", "Retired", "neutral")}
 DELIVERY_STATES = {
     "PREPARING": State("준비중", "Being prepared", "wait"),
     "DELIVERING": State("배송중", "On its way", "good"),
-    "DELIVERED": State("배송완료", "Delivered", "calm"),
+    "DELIVERED": State("배송완료", "Delivered", "neutral"),
 }
 TRANSFER_STATES = {
     "AWAITING_TRANSFER": State("입금 대기", "Awaited", "wait"),
     "TRANSFER_CONFIRMED": State("입금 확인", "Confirmed", "good"),
-    "TRANSFER_CANCELLED": State("입금 취소", "Cancelled", "calm"),
+    "TRANSFER_CANCELLED": State("입금 취소", "Cancelled", "neutral"),
 }
 NEXT = {
     "TRANSFER": Text("기한까지 입금하면 판매자가 확인합니다", "Transfer the money; the seller confirms it"),
@@ -68,36 +68,38 @@ def _product_facts(product: Item) -> list[Fact]:
 
 
 def _order_facts(order: Item) -> list[Fact]:
-    facts: list[Fact] = [(MEMBER, order["member_id"]), (CREATED, Instant(order["created_at"]))]
+    facts: list[Fact] = [(MEMBER, order["member_id"]), (CREATED, Timestamp(order["created_at"]))]
     facts += [(QUANTITY, Count(order["quantity"], "개")), (TOTAL, Money(order["total"]))]
     transfer = order["transfer"]
     if order["status"] in ("ORDER_PLACED", "AWAITING_PAYMENT"):
-        facts += [(Text("입금 계좌", "Account"), Code(transfer["bank_account"]))]
-        facts += [(Text("입금자 표시", "Reference"), Code(transfer["reference"]))]
+        facts += [(Text("입금 계좌", "Account"), CodeText(transfer["bank_account"]))]
+        facts += [(Text("입금자 표시", "Reference"), CodeText(transfer["reference"]))]
     if transfer["status"]:
         facts += [
-            (Text("입금", "Transfer"), TRANSFER_STATES.get(transfer["status"], unknown(transfer["status"]))),
+            (Text("입금", "Transfer"), TRANSFER_STATES.get(transfer["status"], unknown_state(transfer["status"]))),
         ]
     if transfer["refund_owed"]:
         facts += [(OWED, Money(transfer["amount"]))]
     if delivery := order.get("delivery"):
-        facts += [(Text("배송", "Delivery"), DELIVERY_STATES.get(delivery["status"], unknown(delivery["status"])))]
-    return [*facts, *reason_of(order)]
+        facts += [
+            (Text("배송", "Delivery"), DELIVERY_STATES.get(delivery["status"], unknown_state(delivery["status"])))
+        ]
+    return [*facts, *reason_facts(order)]
 
 
-def _next(order: Item) -> Next | None:
+def _next(order: Item) -> NextStep | None:
     action = order.get("next_action")
     if action is None:
         return None
-    return Next(NEXT.get(action, Text(action, action)), order["deadline"], action.startswith("WAIT"))
+    return NextStep(NEXT.get(action, Text(action, action)), order["deadline"], action.startswith("WAIT"))
 
 
 def _transfer_facts(transfer: Item) -> list[Fact]:
     return [
         (MEMBER, transfer["member_id"]),
         (TOTAL, Money(transfer["amount"])),
-        (DEADLINE, Instant(transfer["deadline"])),
-        *reason_of(transfer),
+        (DEADLINE, Timestamp(transfer["deadline"])),
+        *reason_facts(transfer),
     ]
 
 
@@ -115,17 +117,17 @@ order = Action(
     "order",
     Text("주문하기", "Order"),
     f"{API}/orders",
-    (Field("quantity", QUANTITY, "whole", default="1"),),
+    (FormField("quantity", QUANTITY, "whole", default="1"),),
     when=status_in("ON_SALE"),
     id_as="product_id",
     tone="main",
-    opens=True,
+    opens_new_item=True,
 )
 change = Action(
     "change",
     Text("수정", "Change"),
     f"{API}/products/{{id}}",
-    (Field("name", NAME, from_item="name"), Field("price", PRICE, "won", from_item="price")),
+    (FormField("name", NAME, from_item="name"), FormField("price", PRICE, "won", from_item="price")),
     method="PATCH",
     roles=STAFF,
 )
@@ -133,7 +135,7 @@ restock = Action(
     "restock",
     Text("재고 채우기", "Restock"),
     f"{API}/products/{{id}}/restock",
-    (Field("quantity", QUANTITY, "whole", default="10"),),
+    (FormField("quantity", QUANTITY, "whole", default="10"),),
     roles=STAFF,
 )
 retire = Action(
@@ -159,7 +161,7 @@ cancel = Action(
     "cancel",
     Text("주문 취소", "Cancel"),
     f"{API}/orders/{{id}}/cancellation",
-    (WHY,),
+    (REASON_FIELD,),
     roles=ANY,
     when=status_in(*CANCELLABLE),
     tone="danger",
@@ -179,7 +181,7 @@ confirm = Action(
     roles=STAFF,
     when=status_in(*CANCELLABLE, "CONFIRMING", "AWAITING_TRANSFER"),
     tone="main",
-    key="order_id",
+    id_field="order_id",
 )
 revive = Action(
     "revive",
@@ -187,7 +189,7 @@ revive = Action(
     f"{API}/orders/{{id}}/revival",
     roles=STAFF,
     when=status_in("ORDER_CANCELLED", "PAYMENT_CANCELLED", "TRANSFER_CANCELLED"),
-    key="order_id",
+    id_field="order_id",
 )
 
 business = Business(
@@ -195,7 +197,7 @@ business = Business(
     "shop",
     Text("간이쇼핑몰", "Shop"),
     Text("주문하고, 입금하고, 받습니다.", "Order, transfer, receive."),
-    shelf=Listing(
+    catalogue=Listing(
         "products",
         Text("상품", "Products"),
         f"{API}/products?status=ON_SALE&limit=100",
@@ -206,9 +208,9 @@ business = Business(
         state=_product_state,
         facts=_product_facts,
         actions=(order, restock, change, retire, offer_again),
-        hears="shelf",
+        hint="catalogue",
     ),
-    things=Listing(
+    records=Listing(
         "orders",
         Text("쇼핑몰 주문", "Shop orders"),
         f"{API}/order-status?limit=50",
@@ -219,18 +221,22 @@ business = Business(
         facts=_order_facts,
         next=_next,
         actions=(received, confirm, revive, cancel),
-        waits=True,
+        takes_min_version=True,
     ),
-    registers=(
+    general_actions=(
         Action(
             "product",
             Text("상품 등록", "Register a product"),
             f"{API}/products",
-            (Field("name", NAME), Field("price", PRICE, "won"), Field("stock", STOCK, "whole", default="10")),
+            (
+                FormField("name", NAME),
+                FormField("price", PRICE, "won"),
+                FormField("stock", STOCK, "whole", default="10"),
+            ),
             roles=STAFF,
         ),
     ),
-    worklists=(
+    more_listings=(
         Listing(
             "transfers",
             Text("확인할 입금", "Transfers to confirm"),
@@ -242,7 +248,7 @@ business = Business(
             actions=(confirm,),
             empty=Text("기다리는 입금이 없습니다.", "No transfer is awaited."),
             roles=STAFF,
-            work=True,
+            is_work=True,
         ),
         Listing(
             "refunds-owed",
@@ -255,7 +261,7 @@ business = Business(
             actions=(revive,),
             empty=Text("돌려줄 돈이 없습니다.", "Nothing is to be given back."),
             roles=STAFF,
-            work=True,
+            is_work=True,
         ),
         Listing(
             "deliveries",
@@ -268,7 +274,7 @@ business = Business(
             joins=(("product", f"{API}/products/{{product_id}}"),),
             empty=Text("배송이 없습니다.", "There are no deliveries."),
             roles=STAFF,
-            work=True,
+            is_work=True,
         ),
     ),
 )

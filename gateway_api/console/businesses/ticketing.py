@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     Fact,
-    Instant,
     Money,
-    Next,
+    NextStep,
     State,
     Text,
-    reason_of,
+    Timestamp,
+    reason_facts,
 )
 from gateway_api.gateway import ANY, STAFF
 
@@ -23,13 +23,13 @@ API = "/v1/ticketing"
 TICKET_STATES = {
     "AVAILABLE": State("예약가능", "Available", "good"),
     "RESERVED": State("예약됨", "Reserved", "wait"),
-    "EXPIRED": State("만료됨", "Expired", "calm"),
+    "EXPIRED": State("만료됨", "Expired", "neutral"),
 }
 STATES = {
     "PENDING": State("예약중", "Being reserved", "wait"),
     "RESERVED": State("예약됨", "Reserved", "good"),
     "CANCELLING": State("취소중", "Being cancelled", "wait"),
-    "CANCELLED": State("취소됨", "Cancelled", "calm"),
+    "CANCELLED": State("취소됨", "Cancelled", "neutral"),
     "REJECTED": State("예약 실패", "Not reserved", "bad"),
 }
 NAME, BASE = Text("이름", "Name"), Text("기본 가격", "Base price")
@@ -48,7 +48,7 @@ def _price(price: Item | None) -> list[Fact]:
 
 
 def _ticket_facts(ticket: Item) -> list[Fact]:
-    facts: list[Fact] = [(STARTS, Instant(ticket["starts_at"])), (ENDS, Instant(ticket["ends_at"]))]
+    facts: list[Fact] = [(STARTS, Timestamp(ticket["starts_at"])), (ENDS, Timestamp(ticket["ends_at"]))]
     held = ticket.get("reservation") or {}
     return [
         *facts,
@@ -59,25 +59,25 @@ def _ticket_facts(ticket: Item) -> list[Fact]:
 
 def _reservation_facts(reservation: Item) -> list[Fact]:
     ticket = reservation.get("ticket") or {}
-    facts: list[Fact] = [(MEMBER, reservation["member_id"]), (CREATED, Instant(reservation["created_at"]))]
+    facts: list[Fact] = [(MEMBER, reservation["member_id"]), (CREATED, Timestamp(reservation["created_at"]))]
     if ticket:
-        facts += [(STARTS, Instant(ticket["starts_at"])), (ENDS, Instant(ticket["ends_at"]))]
-    return [*facts, *_price(reservation["price"]), *reason_of(reservation)]
+        facts += [(STARTS, Timestamp(ticket["starts_at"])), (ENDS, Timestamp(ticket["ends_at"]))]
+    return [*facts, *_price(reservation["price"]), *reason_facts(reservation)]
 
 
-def _next(reservation: Item) -> Next | None:
+def _next(reservation: Item) -> NextStep | None:
     match reservation["status"]:
         case "PENDING":
-            return Next(Text("티켓을 아직 확인하고 있습니다", "We are still checking the ticket"), waiting=True)
+            return NextStep(Text("티켓을 아직 확인하고 있습니다", "We are still checking the ticket"), waiting=True)
         case "CANCELLING":
-            return Next(Text("취소하고 있습니다", "The cancellation is under way"), waiting=True)
+            return NextStep(Text("취소하고 있습니다", "The cancellation is under way"), waiting=True)
         case "RESERVED" if reservation.get("ticket") and reservation["ticket"]["status"] != "EXPIRED":
-            return Next(Text("시작 시각에 오세요", "Come when it starts"), reservation["ticket"]["starts_at"])
+            return NextStep(Text("시작 시각에 오세요", "Come when it starts"), reservation["ticket"]["starts_at"])
     return None
 
 
 def _timeline(reservation: Item) -> list[Item]:
-    """Of what the ticket went through, what belongs to this reservation's time."""
+    """Return the events of the ticket between the creation and the end of this reservation."""
     lines: list[Item] = (reservation.get("ticket") or {}).get("timeline", [])
     begun, ended = _instant(reservation["created_at"]), _instant(reservation["modified_at"])
     over = reservation["status"] in ("CANCELLED", "REJECTED")
@@ -93,15 +93,15 @@ def _policy_facts(policy: Item) -> list[Fact]:
     facts: list[Fact] = [(Text("할인", "Discount"), f"{policy['value']} %" if percent else Money(policy["value"]))]
     facts += [(Text("대상", "For"), "VIP" if policy["grade"] else EVERYBODY)]
     if policy["valid_from"]:
-        facts += [(Text("부터", "From"), Instant(policy["valid_from"]))]
+        facts += [(Text("부터", "From"), Timestamp(policy["valid_from"]))]
     if policy["valid_until"]:
-        facts += [(Text("까지", "Until"), Instant(policy["valid_until"]))]
+        facts += [(Text("까지", "Until"), Timestamp(policy["valid_until"]))]
     return facts
 
 
 TIMES = (
-    Field("starts_at", STARTS, "moment", from_item="starts_at"),
-    Field("ends_at", ENDS, "moment", from_item="ends_at"),
+    FormField("starts_at", STARTS, "moment", from_item="starts_at"),
+    FormField("ends_at", ENDS, "moment", from_item="ends_at"),
 )
 
 reserve = Action(
@@ -111,13 +111,13 @@ reserve = Action(
     when=lambda ticket: ticket["status"] == "AVAILABLE" and ticket.get("price") is not None,
     id_as="ticket_id",
     tone="main",
-    opens=True,
+    opens_new_item=True,
 )
 change = Action(
     "change",
     Text("수정", "Change"),
     f"{API}/tickets/{{id}}",
-    (Field("name", NAME, from_item="name"), *TIMES),
+    (FormField("name", NAME, from_item="name"), *TIMES),
     method="PATCH",
     roles=STAFF,
     when=status_in("AVAILABLE"),
@@ -126,7 +126,7 @@ cancel = Action(
     "cancel",
     Text("예약 취소", "Cancel"),
     f"{API}/reservations/{{id}}/cancellation",
-    (WHY,),
+    (REASON_FIELD,),
     roles=ANY,
     when=status_in("RESERVED"),
     tone="danger",
@@ -147,7 +147,7 @@ business = Business(
     "ticketing",
     Text("티켓 예약", "Ticketing"),
     Text("할인된 가격으로 티켓을 예약합니다.", "Reserve tickets at a price that explains itself."),
-    shelf=Listing(
+    catalogue=Listing(
         "tickets",
         Text("티켓", "Tickets"),
         f"{API}/board?limit=100",
@@ -157,9 +157,9 @@ business = Business(
         state=lambda ticket: TICKET_STATES.get(ticket["status"]),
         facts=_ticket_facts,
         actions=(reserve, change),
-        hears="shelf",
+        hint="catalogue",
     ),
-    things=Listing(
+    records=Listing(
         "reservations",
         Text("티켓 예약", "Ticket reservations"),
         f"{API}/reservations?limit=50",
@@ -173,12 +173,12 @@ business = Business(
         joins=(("ticket", f"{API}/board/{{ticket_id}}"),),
         timeline=_timeline,
     ),
-    registers=(
+    general_actions=(
         Action(
             "ticket",
             Text("티켓 등록", "Register a ticket"),
             f"{API}/tickets",
-            (Field("name", NAME), *TIMES, Field("base_price", BASE, "won")),
+            (FormField("name", NAME), *TIMES, FormField("base_price", BASE, "won")),
             roles=STAFF,
         ),
         Action(
@@ -186,28 +186,28 @@ business = Business(
             Text("할인 정책 등록", "Make a discount policy"),
             f"{API}/discount-policies",
             (
-                Field("name", NAME),
-                Field(
+                FormField("name", NAME),
+                FormField(
                     "kind",
                     Text("방식", "Kind"),
                     "choice",
                     choices=(("percent", Text("비율 (%)", "percent")), ("amount", Text("금액 (원)", "won"))),
                 ),
-                Field("value", Text("값", "Value"), "whole"),
-                Field(
+                FormField("value", Text("값", "Value"), "whole"),
+                FormField(
                     "grade",
                     Text("대상", "For"),
                     "choice",
                     required=False,
                     choices=(("", EVERYBODY), ("VIP", Text("VIP만", "VIPs only"))),
                 ),
-                Field("valid_from", Text("부터", "From"), "moment", required=False),
-                Field("valid_until", Text("까지", "Until"), "moment", required=False),
+                FormField("valid_from", Text("부터", "From"), "moment", required=False),
+                FormField("valid_until", Text("까지", "Until"), "moment", required=False),
             ),
             roles=STAFF,
         ),
     ),
-    worklists=(
+    more_listings=(
         Listing(
             "policies",
             Text("할인 정책", "Discount policies"),

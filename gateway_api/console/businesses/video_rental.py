@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import WHY, Action, Business, Field, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
     PRICE,
     Count,
     Fact,
-    Instant,
     Money,
-    Next,
+    NextStep,
     State,
     Text,
-    money_parts,
-    reason_of,
-    unknown,
+    Timestamp,
+    payment_facts,
+    reason_facts,
+    unknown_state,
 )
 from gateway_api.gateway import ANY, CUSTOMER, STAFF
 
@@ -26,23 +26,23 @@ STATES = {
     "AWAITING_PAYMENT": State("결제중", "Paying", "wait"),
     "BOOKED": State("예약", "Booked", "good"),
     "REJECTED": State("결제거절", "Payment declined", "bad"),
-    "CANCELLED": State("예약취소", "Cancelled", "calm"),
+    "CANCELLED": State("예약취소", "Cancelled", "neutral"),
     "RENTED": State("대여", "On loan", "good"),
-    "RETURNED": State("반납", "Returned", "calm"),
+    "RETURNED": State("반납", "Returned", "neutral"),
 }
 VIDEO_STATES = {
     "AVAILABLE": State("대여 가능", "For rent", "good"),
-    "RETIRED": State("대여 종료", "Retired", "calm"),
+    "RETIRED": State("대여 종료", "Retired", "neutral"),
 }
 LATE_FEES = {
     "OWED": State("미납", "owed", "bad"),
     "PAYING": State("결제 확인 중", "being paid", "wait"),
-    "PAID": State("납부", "paid", "calm"),
-    "WAIVED": State("면제", "waived", "calm"),
+    "PAID": State("납부", "paid", "neutral"),
+    "WAIVED": State("면제", "waived", "neutral"),
 }
 TITLE, COPIES, DAYS = Text("제목", "Title"), Text("수량", "Copies"), Text("기간", "Days")
 DAILY_PRICE, REASON = Text("하루 대여료", "Price per day"), Text("사유", "Reason")
-PAYMENT = Field("payment", Text("결제", "Payment"), "payment")
+PAYMENT = FormField("payment", Text("결제", "Payment"), "payment")
 
 
 ALL_OUT = State("모두 대여 중", "All out", "wait")
@@ -62,30 +62,30 @@ def _video_facts(video: Item) -> list[Fact]:
 
 def _rental_facts(rental: Item) -> list[Fact]:
     facts: list[Fact] = [(MEMBER, rental["member_id"]), (PRICE, Money(rental["price"]))]
-    facts += [(DAYS, Count(rental["days"], "일", "days")), (CREATED, Instant(rental["created_at"]))]
+    facts += [(DAYS, Count(rental["days"], "일", "days")), (CREATED, Timestamp(rental["created_at"]))]
     if rental["due_at"]:
-        facts += [(Text("반납 기한", "Due"), Instant(rental["due_at"]))]
+        facts += [(Text("반납 기한", "Due"), Timestamp(rental["due_at"]))]
     if rental["late_fee"]:
-        fee = LATE_FEES.get(rental["late_fee_status"], unknown(rental["late_fee_status"]))
+        fee = LATE_FEES.get(rental["late_fee_status"], unknown_state(rental["late_fee_status"]))
         facts += [(Text("연체료", "Late fee"), Money(rental["late_fee"])), (Text("연체료 상태", "Late fee is"), fee)]
-    return [*facts, *money_parts(rental), *reason_of(rental)]
+    return [*facts, *payment_facts(rental), *reason_facts(rental)]
 
 
-def _next(rental: Item) -> Next | None:
+def _next(rental: Item) -> NextStep | None:
     match rental["status"]:
         case "AWAITING_PAYMENT":
-            return Next(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
+            return NextStep(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
         case "BOOKED":
-            return Next(Text("기한까지 찾아가세요", "Pick it up in time"), rental["pickup_until"])
+            return NextStep(Text("기한까지 찾아가세요", "Pick it up in time"), rental["pickup_until"])
         case "RENTED":
-            return Next(Text("기한까지 반납하세요", "Bring it back in time"), rental["due_at"])
+            return NextStep(Text("기한까지 반납하세요", "Bring it back in time"), rental["due_at"])
         case "RETURNED" if rental["late_fee_status"] == "OWED":
-            return Next(Text("연체료를 내 주세요", "Pay the late fee"))
+            return NextStep(Text("연체료를 내 주세요", "Pay the late fee"))
         case "RETURNED" if rental["late_fee_status"] == "PAYING":
-            return Next(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
+            return NextStep(Text("결제를 아직 확인하고 있습니다", "We are still checking your payment"), waiting=True)
     refund = rental.get("refund")
     if refund and refund["status"] != "REFUNDED":
-        return Next(Text("환불하고 있습니다", "The refund is under way"), waiting=True)
+        return NextStep(Text("환불하고 있습니다", "The refund is under way"), waiting=True)
     return None
 
 
@@ -97,20 +97,20 @@ book = Action(
     "book",
     Text("예약하기", "Book"),
     f"{API}/rentals",
-    (Field("days", Text("며칠 빌릴까요?", "For how many days?"), "whole", default="1"), PAYMENT),
+    (FormField("days", Text("며칠 빌릴까요?", "For how many days?"), "whole", default="1"), PAYMENT),
     when=lambda video: video["status"] == "AVAILABLE" and video.get("available") != 0,
     id_as="video_id",
     tone="main",
-    opens=True,
+    opens_new_item=True,
 )
 change = Action(
     "change",
     Text("수정", "Change"),
     f"{API}/videos/{{id}}",
     (
-        Field("title", TITLE, from_item="title"),
-        Field("daily_price", DAILY_PRICE, "won", from_item="daily_price"),
-        Field("copies", COPIES, "whole", from_item="copies"),
+        FormField("title", TITLE, from_item="title"),
+        FormField("daily_price", DAILY_PRICE, "won", from_item="daily_price"),
+        FormField("copies", COPIES, "whole", from_item="copies"),
     ),
     method="PATCH",
     roles=STAFF,
@@ -154,7 +154,7 @@ cancel = Action(
     "cancel",
     Text("예약 취소", "Cancel"),
     f"{API}/rentals/{{id}}/cancellation",
-    (WHY,),
+    (REASON_FIELD,),
     roles=ANY,
     when=status_in("BOOKED"),
     tone="danger",
@@ -173,7 +173,7 @@ waive = Action(
     "waive",
     Text("연체료 면제", "Waive the late fee"),
     f"{API}/rentals/{{id}}/late-fee-waiver",
-    (Field("reason", REASON),),
+    (FormField("reason", REASON),),
     roles=STAFF,
     when=_owes,
 )
@@ -183,7 +183,7 @@ business = Business(
     "video_rental",
     Text("비디오 대여", "Video rental"),
     Text("비디오를 예약하고, 찾아가고, 반납합니다.", "Book a video, pick it up, bring it back."),
-    shelf=Listing(
+    catalogue=Listing(
         "videos",
         Text("비디오", "Videos"),
         f"{API}/videos?status=AVAILABLE&limit=100",
@@ -194,9 +194,9 @@ business = Business(
         state=_video_state,
         facts=_video_facts,
         actions=(book, change, retire, offer_again),
-        hears="shelf",
+        hint="catalogue",
     ),
-    things=Listing(
+    records=Listing(
         "rentals",
         Text("대여", "Rentals"),
         f"{API}/my-page?limit=50",
@@ -207,17 +207,17 @@ business = Business(
         facts=_rental_facts,
         next=_next,
         actions=(pick_up, give_back, pay_late_fee, cancel, waive),
-        waits=True,
+        takes_min_version=True,
     ),
-    registers=(
+    general_actions=(
         Action(
             "video",
             Text("비디오 등록", "Register a video"),
             f"{API}/videos",
             (
-                Field("title", TITLE),
-                Field("daily_price", DAILY_PRICE, "won"),
-                Field("copies", COPIES, "whole", default="1"),
+                FormField("title", TITLE),
+                FormField("daily_price", DAILY_PRICE, "won"),
+                FormField("copies", COPIES, "whole", default="1"),
             ),
             roles=STAFF,
         ),

@@ -1,4 +1,4 @@
-// Draws the operator's charts from the figures in the page, and again when they change.
+// Draws the charts of the operators' page with uPlot, and again after a live update or a resize.
 (() => {
   "use strict";
   const colours = () => {
@@ -20,8 +20,8 @@
     for (const figure of box.querySelectorAll("[data-chart]")) {
       const data = all[figure.dataset.chart];
       for (const old of figure.querySelectorAll(".uplot")) old.remove();
-      const series = [{ label: box.dataset.time, value: (_, stamp) => time(stamp) }].concat(figure.dataset.lines.split("|").map((label, place) => ({
-        label, stroke: tones.lines[place], width: 2, points: { show: data[0].length < 3 }, spanGaps: true,
+      const series = [{ label: box.dataset.time, value: (_, stamp) => time(stamp) }].concat(figure.dataset.lines.split("|").map((label, index) => ({
+        label, stroke: tones.lines[index], width: 2, points: { show: data[0].length < 3 }, spanGaps: true,
       })));
       new uPlot({
         width: Math.max(240, figure.clientWidth - 32), height: 180, tzDate: seoul, series,

@@ -1,9 +1,9 @@
-// Countdowns, busy buttons, and care for what somebody is just typing. Pages work without it.
+// Countdowns, busy buttons, live updates that keep a focused input. Pages work without this script.
 (() => {
   "use strict";
   const korean = document.documentElement.lang === "ko";
 
-  const span = (seconds) => {
+  const duration = (seconds) => {
     const days = Math.floor(seconds / 86400);
     const hours = Math.floor((seconds % 86400) / 3600);
     const minutes = Math.floor((seconds % 3600) / 60);
@@ -16,7 +16,7 @@
   const tick = () => {
     for (const time of document.querySelectorAll("time[data-until]")) {
       const left = (Date.parse(time.dateTime) - Date.now()) / 1000;
-      time.dataset.left = left > 0 ? (korean ? `${span(left)} 남음` : `${span(left)} left`) : (korean ? "지났습니다" : "is over");
+      time.dataset.left = left > 0 ? (korean ? `${duration(left)} 남음` : `${duration(left)} left`) : (korean ? "지났습니다" : "is over");
     }
   };
   tick();
@@ -29,7 +29,7 @@
       return;
     }
     form.dataset.sent = "yes";
-    setTimeout(() => delete form.dataset.sent, 20000); // the same form sent again is done once
+    setTimeout(() => delete form.dataset.sent, 20000); // the idempotency key makes a repeated submit harmless
     const button = event.submitter;
     if (button) {
       button.setAttribute("aria-busy", "true");
@@ -47,11 +47,11 @@
   };
   document.addEventListener("htmx:sseOpen", () => live(true));
   document.addEventListener("htmx:sseError", () => live(false));
-  // A browser has six lines to a host: a page that nobody sees gives its own up, and catches up when it is seen again.
-  class Line {
+  // Browsers allow six HTTP/1.1 connections to a host: a hidden page closes its event source and reopens it when visible.
+  class PausableEventSource {
     constructor(url) {
       this.url = url;
-      this.heard = [];
+      this.listeners = [];
       this.open();
     }
     get readyState() { return this.source.readyState; }
@@ -59,28 +59,28 @@
       this.source = new EventSource(this.url);
       this.source.onopen = (event) => this.onopen?.(event);
       this.source.onerror = (event) => this.onerror?.(event);
-      for (const [name, hear] of this.heard) this.source.addEventListener(name, hear);
+      for (const [name, listener] of this.listeners) this.source.addEventListener(name, listener);
     }
     close() { this.source.close(); }
-    addEventListener(name, hear) {
-      this.heard.push([name, hear]);
-      this.source.addEventListener(name, hear);
+    addEventListener(name, listener) {
+      this.listeners.push([name, listener]);
+      this.source.addEventListener(name, listener);
     }
-    removeEventListener(name, hear) {
-      this.heard = this.heard.filter((one) => one[0] !== name || one[1] !== hear);
-      this.source.removeEventListener(name, hear);
+    removeEventListener(name, listener) {
+      this.listeners = this.listeners.filter((one) => one[0] !== name || one[1] !== listener);
+      this.source.removeEventListener(name, listener);
     }
   }
-  let line;
-  if (window.htmx) htmx.createEventSource = (url) => (line = new Line(url));
+  let eventSource;
+  if (window.htmx) htmx.createEventSource = (url) => (eventSource = new PausableEventSource(url));
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) line?.close();
-    else if (line?.readyState === EventSource.CLOSED) line.open();
+    if (document.hidden) eventSource?.close();
+    else if (eventSource?.readyState === EventSource.CLOSED) eventSource.open();
   });
 
-  const news = document.querySelector("[data-news]");
-  const states = () => new Map(Array.from(document.querySelectorAll("#live [data-thing]"), (thing) => [thing.dataset.thing, thing]));
-  const said = (thing) => thing?.querySelector(".state")?.textContent;
+  const announcement = document.querySelector("[data-news]");
+  const states = () => new Map(Array.from(document.querySelectorAll("#live [data-record]"), (record) => [record.dataset.record, record]));
+  const stateText = (record) => record?.querySelector(".state")?.textContent;
   let before = new Map();
   let opened = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -93,8 +93,8 @@
   });
   document.addEventListener("htmx:afterSettle", () => {
     tick();
-    const changed = Array.from(states()).filter(([id, thing]) => before.has(id) && said(before.get(id)) !== said(thing));
-    if (changed.length && news) news.textContent = changed.map(([, thing]) => `${thing.dataset.name}: ${said(thing)}`).join(", ");
+    const changed = Array.from(states()).filter(([id, record]) => before.has(id) && stateText(before.get(id)) !== stateText(record));
+    if (changed.length && announcement) announcement.textContent = changed.map(([, record]) => `${record.dataset.name}: ${stateText(record)}`).join(", ");
     before = new Map();
     for (const id of opened.splice(0)) document.getElementById(id)?.setAttribute("open", "");
   });

@@ -57,7 +57,7 @@ async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(30):
-        while not server.started or not app.state.gateway.parts()["broker"]:
+        while not server.started or not app.state.gateway.readiness()["broker"]:
             await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield City(system, f"http://127.0.0.1:{port}")

@@ -80,7 +80,7 @@ async def test_the_overview_shows_every_context_and_draws_its_charts(arrive: Arr
     async def all_there() -> bool:
         await jung.go("/operator")
         text = await jung.page.locator("main").inner_text()
-        return "nothing heard of it" not in text and all(name in text for name in city.system.names)
+        return "no report" not in text and all(name in text for name in city.system.names)
 
     await eventually(all_there, within=25, every=1)
 

@@ -1,4 +1,4 @@
-"""What the console says of an answer that is not what a person hoped for: why, and what can be done."""
+"""Notices: problems of the API and of forms in words for people, with a link to what helps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gateway_api.console.words import Text
 from gateway_api.language import Language
 
 
-class ProblemWords(NamedTuple):
-    """A problem in words, with a way on where there is one."""
+class ProblemNotice(NamedTuple):
+    """A problem as a page shows it; `fields` holds the texts of wrong fields by name, `link` may lead to what helps."""
 
     title: str
     detail: str
@@ -20,7 +20,7 @@ class ProblemWords(NamedTuple):
     link_text: Text = Text("", "")
 
 
-OWN_WORDS: dict[str, tuple[Text, Text]] = {
+CONSOLE_TEXTS: dict[str, tuple[Text, Text]] = {
     "not_signed_in": (
         Text("다시 로그인해 주세요", "Please sign in again"),
         Text("로그인한 시간이 지났습니다.", "Your session is over."),
@@ -80,11 +80,11 @@ OWN_WORDS: dict[str, tuple[Text, Text]] = {
         Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
     ),
 }
-"""Where the API's words speak of headers and keys."""
+"""Title and detail by code, where those of the API are about headers and keys."""
 
 NOT_SHOWN = Text("지금은 응답이 없어 보여 드릴 수 없습니다.", "There is no answer now, so this cannot be shown.")
 
-WAYS_ON: dict[str, tuple[str, Text]] = {
+LINKS: dict[str, tuple[str, Text]] = {
     "deposit_too_low": ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
     "debt_owed": ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
     "ride_open": ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
@@ -97,30 +97,30 @@ WAYS_ON: dict[str, tuple[str, Text]] = {
     "not_signed_in": ("/sign-in", Text("로그인", "Sign in")),
 }
 
-SAME_KEY = {"outcome_unknown", "still_running", "unavailable", "too_many_requests", "still_confirming"}
-"""Answers after which the same form stands for the same request."""
+RETRY_SAME_KEY = {"outcome_unknown", "still_running", "unavailable", "too_many_requests", "still_confirming"}
+"""Codes after which the form is sent again with the same idempotency key."""
 
 
-def told(heard: ApiResponse, language: Language) -> ProblemWords:
-    """A problem of the API as people read it."""
-    own = OWN_WORDS.get(heard.code or "internal_error")
-    title = own[0].of(language) if own else str(heard.body.get("title", heard.status))
-    detail = own[1].of(language) if own else str(heard.body.get("detail", ""))
-    if heard.looked and heard.code == "unavailable":
+def problem_notice(response: ApiResponse, language: Language) -> ProblemNotice:
+    """Return the notice of a response that is a problem."""
+    text = CONSOLE_TEXTS.get(response.code or "internal_error")
+    title = text[0].of(language) if text else str(response.body.get("title", response.status))
+    detail = text[1].of(language) if text else str(response.body.get("detail", ""))
+    if response.is_read and response.code == "unavailable":
         detail = NOT_SHOWN.of(language)
-    errors: list[dict[str, Any]] = heard.body.get("errors", [])
+    errors: list[dict[str, Any]] = response.body.get("errors", [])
     fields = {str(error["field"]).removeprefix("payment."): str(error["detail"]) for error in errors}
-    link, link_text = WAYS_ON.get(heard.code, ("", Text("", "")))
-    if price := heard.body.get("price"):
+    link, link_text = LINKS.get(response.code, ("", Text("", "")))
+    if price := response.body.get("price"):
         detail = f"{detail} (₩{price:,})"
-    if expected := heard.body.get("expected"):
+    if expected := response.body.get("expected"):
         detail = f"{detail} (₩{expected:,})"
-    return ProblemWords(title, detail, heard.code, fields, link, link_text)
+    return ProblemNotice(title, detail, response.code, fields, link, link_text)
 
 
-def too_old(language: Language) -> ProblemWords:
-    """A form that carries no token of this browser's session."""
-    return ProblemWords(
+def form_expired(language: Language) -> ProblemNotice:
+    """The form has no valid CSRF token of this browser's session."""
+    return ProblemNotice(
         Text("화면이 오래되었습니다", "This page is too old").of(language),
         Text("새로고침하고 다시 시도해 주세요.", "Reload it and try again.").of(language),
         "csrf",
@@ -128,24 +128,24 @@ def too_old(language: Language) -> ProblemWords:
     )
 
 
-def not_read(language: Language, *, too_large: bool) -> ProblemWords:
-    """A form that is none, or holds too much."""
+def form_unreadable(language: Language, *, too_large: bool) -> ProblemNotice:
+    """The form cannot be decoded, or is over the size limit."""
     if too_large:
         title = Text("입력이 너무 깁니다", "That is too much")
         detail = Text("돌아가서 줄인 뒤 다시 보내 주세요.", "Go back, shorten it, and send it again.")
     else:
         title = Text("읽을 수 없는 입력입니다", "This cannot be read")
         detail = Text("돌아가서 다시 보내 주세요.", "Go back and send it again.")
-    return ProblemWords(title.of(language), detail.of(language), "not_read", {})
+    return ProblemNotice(title.of(language), detail.of(language), "not_read", {})
 
 
-def session_over(language: Language, sign_in: str) -> ProblemWords:
-    """A form that came after its session had ended."""
-    title, detail = OWN_WORDS["not_signed_in"]
-    nothing = Text("보낸 내용은 처리되지 않았습니다.", "What you sent was not done.")
-    return ProblemWords(
+def session_expired(language: Language, sign_in: str) -> ProblemNotice:
+    """The form was sent after its session had ended."""
+    title, detail = CONSOLE_TEXTS["not_signed_in"]
+    not_done = Text("보낸 내용은 처리되지 않았습니다.", "What you sent was not done.")
+    return ProblemNotice(
         title.of(language),
-        f"{detail.of(language)} {nothing.of(language)}",
+        f"{detail.of(language)} {not_done.of(language)}",
         "not_signed_in",
         {},
         sign_in,
@@ -153,9 +153,9 @@ def session_over(language: Language, sign_in: str) -> ProblemWords:
     )
 
 
-def partly_seeded(language: Language) -> ProblemWords:
-    """Some sample data was refused; putting it in again adds what is missing."""
-    return ProblemWords(
+def partly_seeded(language: Language) -> ProblemNotice:
+    """Some sample data was refused; repeating it registers what is missing."""
+    return ProblemNotice(
         Text("예시 데이터를 다 넣지 못했습니다", "Not all sample data is in").of(language),
         Text("잠시 후 다시 누르면 빠진 것만 넣습니다.", "Press again shortly: only what is missing is added.").of(
             language
@@ -167,8 +167,8 @@ def partly_seeded(language: Language) -> ProblemWords:
     )
 
 
-def wrong_role(language: Language) -> ProblemWords:
-    return ProblemWords(
+def wrong_role(language: Language) -> ProblemNotice:
+    return ProblemNotice(
         Text("권한이 없습니다", "Not allowed").of(language),
         Text("이 화면은 다른 권한을 가진 사람만 볼 수 있습니다.", "This page is for people with another role.").of(
             language
@@ -178,8 +178,8 @@ def wrong_role(language: Language) -> ProblemWords:
     )
 
 
-def nothing_here(language: Language) -> ProblemWords:
-    return ProblemWords(
+def not_found(language: Language) -> ProblemNotice:
+    return ProblemNotice(
         Text("찾을 수 없습니다", "Not found").of(language),
         Text("이 주소에는 볼 수 있는 것이 없습니다.", "There is nothing here that you may see.").of(language),
         "not_found",
