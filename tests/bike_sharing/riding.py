@@ -173,7 +173,7 @@ async def ride_is(system: System, ride_id: object, status: str) -> Thing:
     """Wait until a ride is there and stands so."""
 
     async def so() -> Thing | None:
-        reply = await system.ask(ShowRide(ride_id=UUID(str(ride_id)), caller=STAFF))
+        reply = await system.request(ShowRide(ride_id=UUID(str(ride_id)), caller=STAFF))
         found: Thing = json.loads(reply.body) if reply.kind == "done" else {}
         return found if found.get("status") == status else None
 
@@ -190,7 +190,7 @@ async def bill_is(system: System, ride: Thing, status: str) -> Thing:
     found: Thing = {}
 
     async def so() -> bool:
-        reply = await system.ask(ShowBill(bill_id=bill_id_of(ride), caller=STAFF))
+        reply = await system.request(ShowBill(bill_id=bill_id_of(ride), caller=STAFF))
         found.update(json.loads(reply.body) if reply.kind == "done" else {})
         return found.get("status") == status
 

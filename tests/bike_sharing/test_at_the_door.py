@@ -31,7 +31,7 @@ async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
 
 @pytest.fixture
 async def stage(system: System) -> AsyncIterator[Stage]:
-    door = httpx.ASGITransport(build(system._asker, system.settings))
+    door = httpx.ASGITransport(build(system.rpc, system.settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
         yield Stage(http, system.settings, issuer(system.settings), LINES.append)
 

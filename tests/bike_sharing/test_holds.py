@@ -58,7 +58,7 @@ async def test_a_bike_whose_ride_never_came_to_be_is_freed_once_its_holder_has_b
     await system.done(take(bike_id, ride_id, kim))
 
     async def asked_again_and_again() -> bool:
-        waiting = await system._bus.inspect_queue(f"{SettleHold.topic}@{RIDES}")
+        waiting = await system.bus.inspect_queue(f"{SettleHold.topic}@{RIDES}")
         return waiting is not None and waiting[0] >= 3
 
     await eventually(asked_again_and_again)
@@ -101,7 +101,7 @@ async def test_a_release_that_overtakes_its_take_refuses_it(system: System, kim:
 
 async def _released(system: System, ride_id: UUID, times: int) -> bool:
     """Each release says so, also when there was nothing to release."""
-    return sum(said["ride_id"] == str(ride_id) for said in system.said(HoldReleased.topic)) >= times
+    return sum(said["ride_id"] == str(ride_id) for said in system.events_of(HoldReleased.topic)) >= times
 
 
 async def test_a_release_of_one_ride_leaves_the_bike_to_another(system: System, kim: Caller) -> None:
@@ -165,7 +165,7 @@ async def test_rides_that_dies_between_request_and_answer_ends_the_ride_by_itsel
 
     failpoints.hook = crash
     try:
-        await system.ask(start(bike_id, kim), id=request_id, within=1)
+        await system.request(start(bike_id, kim), id=request_id, within=1)
     finally:
         failpoints.hook = None
     await asyncio.gather(*killed)

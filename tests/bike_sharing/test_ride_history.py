@@ -26,8 +26,8 @@ from tests.bike_sharing.riding import (
     start,
 )
 from tests.flows.renting import tell
-from tests.support.elsewhere import rows_of
 from tests.support.system import STAFF, System
+from tests.support.view_databases import rows_of
 from workers.registry import worker
 from workers.runtime.projections.rebuild import rebuild
 from workers.runtime.projections.view import View
@@ -46,7 +46,7 @@ async def test_rebuilt_from_the_journal_it_has_the_same_rows(system: System, kim
     store.open()
 
     await system.rows(HISTORY, "update bike_sharing_ride_history.rides set status = 'LOST'")
-    applied = await rebuild(view, store, system._bus, system._asker)
+    applied = await rebuild(view, store, system.bus, system.rpc)
     await store.close()
 
     assert applied >= 10
@@ -82,7 +82,7 @@ def events_of(system: System, ride: Thing) -> list[Event]:
     """What was told of a ride and its bill."""
     heard = {kind for kind in worker(HISTORY).handlers if "ride_id" in CATALOGUE[kind].model_fields}
     kinds: list[Event] = []
-    for topic, body in system.news:
+    for topic, body in system.events:
         kind = CATALOGUE[topic]
         if topic in heard and body.get("ride_id") == ride["ride_id"] and issubclass(kind, Event):
             kinds.append(kind.model_validate(body))

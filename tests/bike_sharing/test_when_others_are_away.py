@@ -105,7 +105,7 @@ async def test_a_return_that_billing_knows_before_the_start_is_settled(system: S
 
     assert (bill["started_at"], bill["amount"], bill["minutes"]) == (returned["started_at"], 200, 2)
     assert await bill_is(system, ride, "CLOSED") == bill
-    told = [topic for topic, body in system.news if body.get("bill_id") == str(bill_id_of(ride)) and "status" in body]
+    told = [topic for topic, body in system.events if body.get("bill_id") == str(bill_id_of(ride)) and "status" in body]
     assert BillSettling.topic in told
     assert BillOpened.topic not in told
     assert await ledger(system, kim) == [("CREDIT", 10_000), ("FEE", -200)]
@@ -117,7 +117,7 @@ async def test_while_bikes_is_down_no_ride_is_begun(system: System, kim: Caller)
     await system.stop(BIKES)
 
     async def said_at_once() -> bool:
-        return (await system.ask(start(bike_id, kim), within=3)).kind == "unavailable"
+        return (await system.request(start(bike_id, kim), within=3)).kind == "unavailable"
 
     await eventually(said_at_once)
     await system.start(BIKES)
@@ -138,7 +138,7 @@ async def test_while_payments_is_down_no_top_up_is_begun(system: System, kim: Ca
     await system.stop("payments")
 
     async def said_at_once() -> bool:
-        return (await system.ask(top_up(kim), within=3)).kind == "unavailable"
+        return (await system.request(top_up(kim), within=3)).kind == "unavailable"
 
     await eventually(said_at_once)
     await system.start("payments")
@@ -206,6 +206,6 @@ async def test_a_context_that_is_down_is_said_to_be_at_once(system: System) -> N
     await system.stop(DEPOSITS)
 
     async def said_at_once() -> bool:
-        return (await system.ask(ListDeposits(), within=3)).kind == "unavailable"
+        return (await system.request(ListDeposits(), within=3)).kind == "unavailable"
 
     await eventually(said_at_once)

@@ -59,7 +59,7 @@ async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
 @pytest.fixture
 async def door(system: System) -> AsyncIterator[Door]:
     """The gateway of the system."""
-    transport = httpx.ASGITransport(build(system._asker, system.settings), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(build(system.rpc, system.settings), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://door/v1/cafe", timeout=30) as http:
         yield Door(http)
 

@@ -75,7 +75,7 @@ async def order_at(system: System, member: Caller, status: str) -> Thing:
 async def test_each_state_leads_where_it_may(system: System, kim: Caller, status: str, wish: str) -> None:
     order = await order_at(system, kim, status)
 
-    reply = await system.ask(WISHES[wish](order, kim))
+    reply = await system.request(WISHES[wish](order, kim))
 
     answer: dict[str, Any] = json.loads(reply.body)
     now = await stands(system, order)
@@ -114,7 +114,7 @@ async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(system: 
     orders = [await order_at(system, kim, "ORDERED") for _ in range(25)]
 
     pairs = await asyncio.gather(
-        *(asyncio.gather(system.ask(accept(order)), system.ask(cancel(order, kim))) for order in orders)
+        *(asyncio.gather(system.request(accept(order)), system.request(cancel(order, kim))) for order in orders)
     )
 
     for order, (accepted, cancelled) in zip(orders, pairs, strict=True):

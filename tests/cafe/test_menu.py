@@ -77,7 +77,7 @@ async def test_of_ten_clerks_who_saw_the_same_version_one_changes_it(system: Sys
     item = await system.done(new_item())
 
     replies = await asyncio.gather(
-        *(system.ask(change(item, price=price, expected_version=1)) for price in range(1000, 1010))
+        *(system.request(change(item, price=price, expected_version=1)) for price in range(1000, 1010))
     )
 
     assert sorted(reply.kind for reply in replies) == ["done"] + ["refused"] * 9
@@ -107,7 +107,7 @@ async def test_customers_see_what_can_be_ordered_and_staff_see_all(
 ) -> None:
     item = await system.done(new_item(price=price).model_copy(update={"status": status}))
 
-    reply = await system.ask(look(item, kim))
+    reply = await system.request(look(item, kim))
 
     assert reply.kind == ("done" if seen else "refused")
     assert (item["menu_item_id"] in await listed(system, on_offer=True)) is seen

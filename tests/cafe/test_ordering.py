@@ -231,7 +231,7 @@ async def test_fifty_taps_with_one_key_are_one_order_with_one_number(system: Sys
     wish = order_of(item, kim)
 
     answers = await asyncio.gather(*(attempt(system, wish, id=request_id) for _ in range(50)))
-    again = await system.ask(wish, id=request_id)
+    again = await system.request(wish, id=request_id)
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == "done"

@@ -43,8 +43,8 @@ from tests.cafe.words import (
     tell,
 )
 from tests.conftest import MakeSettings
-from tests.support.elsewhere import rows_of
 from tests.support.system import System, customer, eventually
+from tests.support.view_databases import rows_of
 from workers.cafe.report import midnight, worker
 from workers.runtime.projections.rebuild import RebuildFailed, rebuild
 
@@ -237,7 +237,7 @@ async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhi
     looking = asyncio.create_task(_looks(system, items[0]))
 
     for _ in range(2):
-        await rebuild(worker, store, system._bus, system._asker)
+        await rebuild(worker, store, system.bus, system.rpc)
 
     looking.cancel()
     assert await rows_of(system, REPORT) == before
@@ -253,7 +253,7 @@ async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(system: Sy
     store = system.contexts[REPORT].store
 
     ends = await asyncio.gather(
-        *(rebuild(worker, store, system._bus, system._asker) for _ in range(2)), return_exceptions=True
+        *(rebuild(worker, store, system.bus, system.rpc) for _ in range(2)), return_exceptions=True
     )
 
     assert sorted(isinstance(end, RebuildFailed) for end in ends) == [False, True]
@@ -269,7 +269,7 @@ async def _looks(system: System, item: Thing) -> None:
 
 async def test_what_happens_while_the_report_is_built_anew_is_in_it(system: System) -> None:
     item, store = await system.done(new_item()), system.contexts[REPORT].store
-    building = asyncio.create_task(rebuild(worker, store, system._bus, system._asker))
+    building = asyncio.create_task(rebuild(worker, store, system.bus, system.rpc))
 
     orders = [await system.done(order_of(item)) for _ in range(10)]
     await building

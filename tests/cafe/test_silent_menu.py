@@ -47,7 +47,7 @@ async def system(open_system: System) -> AsyncIterator[System]:
 
 
 async def _is_done(system: System, wish: ListMenu) -> bool:
-    return (await system.ask(wish, within=1.0, budget=0.8)).kind == "done"
+    return (await system.request(wish, within=1.0, budget=0.8)).kind == "done"
 
 
 def slowed(system: System, delay_ms: str) -> None:
@@ -91,7 +91,7 @@ async def traces(system: System) -> tuple[int, int, int]:
 
 
 async def at_once(system: System, item: Thing, count: int) -> list[RpcReply]:
-    return list(await asyncio.gather(*(system.ask(order_of(item)) for _ in range(count))))
+    return list(await asyncio.gather(*(system.request(order_of(item)) for _ in range(count))))
 
 
 def counted(replies: list[RpcReply]) -> dict[str, int]:
@@ -170,7 +170,7 @@ async def test_the_breaker_opens_under_a_run_of_silences_and_one_probe_closes_it
     assert counted(silent) == {"unavailable": WINDOW // 2}
     assert breaker(system).state == "open"
     started = time.monotonic()
-    shut = await system.ask(order_of(item))
+    shut = await system.request(order_of(item))
     assert (shut.kind, time.monotonic() - started < 0.3) == ("unavailable", True)
     assert (await system.done(ListOrders()))["items"] is not None  # the door of orders itself is open
     await eventually(lambda: quotes.are(WINDOW // 2))

@@ -82,7 +82,7 @@ async def test_orders_that_is_down_is_said_to_be_and_nothing_is_begun(system: Sy
 
 
 async def _is_away(system: System, wish: Message) -> bool:
-    return (await system.ask(wish, within=0.3, budget=0.2)).kind == "unavailable"
+    return (await system.request(wish, within=0.3, budget=0.2)).kind == "unavailable"
 
 
 async def test_the_report_catches_up_when_it_was_away(system: System) -> None:
@@ -99,7 +99,7 @@ async def test_the_report_catches_up_when_it_was_away(system: System) -> None:
 
 async def test_an_order_whose_answer_nobody_heard_is_there_under_the_same_key(system: System, kim: Caller) -> None:
     item, request_id = await system.done(new_item()), uuid4()
-    asking = asyncio.create_task(system.ask(order_of(item, kim), id=request_id, within=0.5, budget=0.4))
+    asking = asyncio.create_task(system.request(order_of(item, kim), id=request_id, within=0.5, budget=0.4))
     await eventually(lambda: system.rows(ORDERS, "select 1 from cafe_orders.orders where order_id = $1", request_id))
     await system.kill(ORDERS)
     await system.start(ORDERS)

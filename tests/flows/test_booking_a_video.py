@@ -39,7 +39,7 @@ async def test_nothing_says_booked_before_the_payment_is_approved(system: System
     rental = await system.done(system.booking(await system.video(), kim))
     await system.wait_until_idle()
 
-    news = [(topic, body) for topic, body in system.news if body.get("payment_id") == rental["payment_id"]]
+    news = [(topic, body) for topic, body in system.events if body.get("payment_id") == rental["payment_id"]]
 
     (booked,) = [body for topic, body in news if topic == VideoBooked.topic]
     (approved,) = [body for topic, body in news if topic == "payments.payment_approved"]
@@ -184,6 +184,6 @@ async def test_the_booking_is_told_from_its_first_state_on(system: System, kim: 
     rental = await system.done(system.booking(await system.video(), kim))
     await system.wait_until_idle()
 
-    (started,) = [body for body in system.said(BookingStarted.topic) if body["rental_id"] == rental["rental_id"]]
+    (started,) = [body for body in system.events_of(BookingStarted.topic) if body["rental_id"] == rental["rental_id"]]
 
     assert (started["status"], started["version"]) == ("AWAITING_PAYMENT", 1)

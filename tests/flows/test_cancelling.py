@@ -107,7 +107,7 @@ async def test_of_a_cancellation_and_a_pickup_at_once_one_happens_and_the_other_
     rentals = [await system.done(system.booking(await system.video(), kim)) for _ in range(5)]
 
     outcomes = await asyncio.gather(
-        *(asyncio.gather(system.ask(cancel(rental, kim)), system.ask(pick_up(rental, kim))) for rental in rentals)
+        *(asyncio.gather(system.request(cancel(rental, kim)), system.request(pick_up(rental, kim))) for rental in rentals)
     )
     await system.wait_until_idle()
 

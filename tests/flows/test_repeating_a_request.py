@@ -35,8 +35,8 @@ async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer
 async def test_a_repeated_booking_is_answered_as_the_first_time(system: System, kim: Caller, token: str) -> None:
     booking, request_id = system.booking(await system.video(), kim, token), uuid4()
 
-    first = await system.ask(booking, id=request_id)
-    again = await system.ask(booking, id=request_id)
+    first = await system.request(booking, id=request_id)
+    again = await system.request(booking, id=request_id)
 
     assert (again.kind, again.body) == (first.kind, first.body)
     assert (first.replayed, again.replayed) == (False, True)
@@ -69,7 +69,7 @@ async def test_each_order_may_be_repeated(system: System, kim: Caller) -> None:
 
     for order in (pick_up(rental, kim), give_back(rental, kim)):
         request_id = uuid4()
-        answers.append([(await system.ask(order, id=request_id)).body for _ in range(3)])
+        answers.append([(await system.request(order, id=request_id)).body for _ in range(3)])
 
     assert [len(set(bodies)) for bodies in answers] == [1, 1]
     assert await told_of(system, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]

@@ -69,7 +69,7 @@ async def away(system: System, *names: str) -> None:
 
 
 async def _answers(system: System, wish: Message, kind: str) -> bool:
-    return (await system.ask(wish, within=1.0, budget=0.8)).kind == kind
+    return (await system.request(wish, within=1.0, budget=0.8)).kind == kind
 
 
 async def test_a_video_is_registered_while_rentals_is_down_and_rentals_learns_of_it(
@@ -108,7 +108,7 @@ async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun
         await eventually(partial(_answers, system, wish, "unavailable"))
     started = time.monotonic()
 
-    replies = [await system.ask(wish) for wish in wishes]
+    replies = [await system.request(wish) for wish in wishes]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 3
     assert all(reply.retry_after for reply in replies)
@@ -123,7 +123,7 @@ async def test_while_payments_is_down_no_booking_is_begun(system: System, kim: C
     await system.stop("payments")
     await eventually(lambda: _answers(system, system.booking(video_id), "unavailable"))
 
-    reply = await system.ask(system.booking(video_id, kim))
+    reply = await system.request(system.booking(video_id, kim))
 
     assert reply.kind == "unavailable"
     await eventually(lambda: _is_free(system, video_id))
@@ -180,7 +180,7 @@ async def test_rentals_that_dies_between_hold_and_outcome_ends_the_booking_by_it
     system: System, kim: Caller
 ) -> None:
     video_id, request_id = await system.video(copies=1), uuid4()
-    booking = asyncio.create_task(system.ask(system.booking(video_id, kim, "tok_slow"), id=request_id, within=2.0))
+    booking = asyncio.create_task(system.request(system.booking(video_id, kim, "tok_slow"), id=request_id, within=2.0))
     await eventually(lambda: _is_charging(system, kim))
 
     await system.kill(RENTALS)
@@ -198,7 +198,7 @@ async def test_the_writer_hears_how_a_payment_ended_that_was_voided_before_the_b
 ) -> None:
     request_id = uuid4()
     booking = asyncio.create_task(
-        system.ask(system.booking(await system.video(), kim, "tok_slow"), id=request_id, within=1)
+        system.request(system.booking(await system.video(), kim, "tok_slow"), id=request_id, within=1)
     )
     await eventually(lambda: _is_charging(system, kim))
     await system.kill(RENTALS)

@@ -34,7 +34,7 @@ async def tell(system: System, *messages: Command[None]) -> None:
         body = message.model_dump_json().encode()
         for _ in range(2):
             told = envelope.told(id, body, message.topic, "test", id, None, "test")
-            await system._bus.publish(message.exchange, message.topic, told)
+            await system.bus.publish(message.exchange, message.topic, told)
 
 
 async def test_a_busy_day_ends_with_the_books_in_order(two: System) -> None:
@@ -43,7 +43,7 @@ async def test_a_busy_day_ends_with_the_books_in_order(two: System) -> None:
 
     replies = await asyncio.gather(*(two.until_done(wish, id=uuid4()) for wish in wishes))
     approved = [wish for wish, reply in zip(wishes, replies, strict=True) if reply.kind == "done"]
-    await asyncio.gather(*(two.ask(part_of(wish, 4000)) for wish in approved[:8]))
+    await asyncio.gather(*(two.request(part_of(wish, 4000)) for wish in approved[:8]))
     await tell(two, *(rest_of(wish) for wish in approved[4:]))
     await tell(two, *(void(wish) for wish in wishes[1::2]))
     await two.wait_until_idle(within=40)

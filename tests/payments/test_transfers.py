@@ -63,13 +63,13 @@ async def tell(system: System, *commands: TransferCommand, id: UUID | None = Non
     for one in commands:
         message_id = id or uuid4()
         body = one.model_dump_json().encode()
-        await system._bus.publish(
+        await system.bus.publish(
             one.exchange, one.topic, envelope.told(message_id, body, one.topic, "test", message_id, None, "test")
         )
 
 
 def events_of(system: System, order_id: UUID) -> list[dict[str, Any]]:
-    return [body for _, body in system.news if body.get("transfer_id") == str(order_id)]
+    return [body for _, body in system.events if body.get("transfer_id") == str(order_id)]
 
 
 async def answered(system: System, order_id: UUID, times: int) -> None:

@@ -167,7 +167,7 @@ async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_c
     await system.wait_until_idle()
 
     async with paused(monkeypatch, "payments", "committed") as pause:
-        waiting = asyncio.create_task(system.ask(reserve(product_id, kim)))
+        waiting = asyncio.create_task(system.request(reserve(product_id, kim)))
         await eventually(lambda: charging(system, kim, "APPROVED"))
         (pending,) = await eventually(lambda: mine(system, kim))
         answer = await system.done(cancel(pending, kim, "too slow"))

@@ -57,7 +57,7 @@ async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbo
 ) -> None:
     async with system_with(make_settings, "journal") as system:
         for token in TOKENS:
-            reply = await system.ask(reserve(await product(system), kim, token))
+            reply = await system.request(reserve(await product(system), kim, token))
             assert ADDRESS not in reply.body.decode()
         await system.wait_until_idle()
         reservation = next(item for item in await mine(system, kim) if item["status"] == "CONFIRMED")
@@ -68,8 +68,8 @@ async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbo
 
         assert await everywhere(system, ADDRESS) == {"preorder_reservations.reservations"}
         assert await everywhere(system, "tok_") == set()
-        assert ADDRESS not in json.dumps([*seen, system.news], ensure_ascii=False)
-        assert "address" not in json.dumps([*seen, system.news])
+        assert ADDRESS not in json.dumps([*seen, system.events], ensure_ascii=False)
+        assert "address" not in json.dumps([*seen, system.events])
         assert (await reservation_of(system, reservation))["address"] == ADDRESS
         listed = await system.done(ListReservations(member_id=kim.member_id))
         assert {item["address"] for item in listed["items"]} == {ADDRESS}

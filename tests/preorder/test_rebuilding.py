@@ -13,8 +13,8 @@ from tests.conftest import MakeSettings
 from tests.payments.conftest import request
 from tests.preorder.conftest import system_with
 from tests.preorder.reserving import MINE, cancel, cancelled, entry, product, reserve, shown
-from tests.support.elsewhere import rows_of
 from tests.support.system import System
+from tests.support.view_databases import rows_of
 from workers.preorder.my_reservations import my_reservations
 from workers.runtime.messaging.bus import Bus
 from workers.runtime.messaging.rpc import RpcClient

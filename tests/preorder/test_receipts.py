@@ -75,7 +75,7 @@ class Tale:
     def told(self, system: System) -> list[str]:
         """What was said of its receipt, in the order of its versions."""
         said = [
-            (body["version"], topic) for topic, body in system.news if body.get("receipt_id") == str(self.receipt_id)
+            (body["version"], topic) for topic, body in system.events if body.get("receipt_id") == str(self.receipt_id)
         ]
         return [topic.rpartition(".")[2] for _, topic in sorted(said)]
 
@@ -189,7 +189,7 @@ async def test_a_cancel_overtakes_a_confirmation_that_is_held_back_and_no_live_r
 
     assert (ended["receipt"]["status"], ended["receipt"]["issued_at"]) == ("VOIDED", None)
     assert [receipt["status"] for receipt in await receipts_of(system, kim)] == ["VOIDED"]
-    assert not [body for body in system.said("preorder.receipts.receipt_issued") if body["member_id"] == kim.member_id]
+    assert not [body for body in system.events_of("preorder.receipts.receipt_issued") if body["member_id"] == kim.member_id]
     await shown(system, reservation, status="CANCELLED", receipt={"status": "VOIDED"}, refund={"status": "REFUNDED"})
 
 
@@ -229,8 +229,8 @@ async def test_reservations_that_hears_of_the_void_twice_at_once_ends_once(syste
     reservation = await system.done(reserve(await product(system), kim))
     await system.done(cancel(reservation, kim))
     await cancelled(system, reservation)
-    (told,) = [body for body in system.said("preorder.receipts.receipt_voided") if body["member_id"] == kim.member_id]
-    (refunded,) = [body for body in system.said("payments.refund_succeeded") if body["payer"] == kim.member_id]
+    (told,) = [body for body in system.events_of("preorder.receipts.receipt_voided") if body["member_id"] == kim.member_id]
+    (refunded,) = [body for body in system.events_of("payments.refund_succeeded") if body["payer"] == kim.member_id]
 
     await tell(system, *[ReceiptVoided(**told), RefundSucceeded(**refunded)] * 3)
     await system.wait_until_idle()

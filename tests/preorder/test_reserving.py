@@ -74,7 +74,7 @@ async def test_the_receipt_is_issued_when_payments_approved(system: System, kim:
     reservation = await system.done(reserve(await product(system), kim))
     await system.wait_until_idle()
 
-    (approved,) = [body for body in system.said("payments.payment_approved") if body["payer"] == kim.member_id]
+    (approved,) = [body for body in system.events_of("payments.payment_approved") if body["payer"] == kim.member_id]
     (receipt,) = await receipts_of(system, kim)
 
     assert receipt["issued_at"] == reservation["paid_at"] == approved["modified_at"]
@@ -101,7 +101,7 @@ async def test_nothing_says_confirmed_before_the_payment_is_approved(system: Sys
 
     (confirmed,) = [
         body
-        for body in system.said("preorder.reservations.reservation_confirmed")
+        for body in system.events_of("preorder.reservations.reservation_confirmed")
         if body["reservation_id"] == reservation["reservation_id"]
     ]
 

@@ -152,7 +152,7 @@ async def test_reservations_that_dies_while_it_waits_ends_the_reservation_by_its
     system: System, kim: Caller
 ) -> None:
     product_id, request_id = await product(system, quota=1), uuid4()
-    waiting = asyncio.create_task(system.ask(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
+    waiting = asyncio.create_task(system.request(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
     await eventually(lambda: charging(system, kim))
 
     await system.kill(RESERVATIONS)

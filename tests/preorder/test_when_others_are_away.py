@@ -71,7 +71,7 @@ async def away(system: System, *names: str) -> None:
 
 
 async def _answers(system: System, wish: Message, kind: str) -> bool:
-    return (await system.ask(wish, within=1.0, budget=0.8)).kind == kind
+    return (await system.request(wish, within=1.0, budget=0.8)).kind == kind
 
 
 async def test_my_reservations_answers_while_all_its_writers_are_down(system: System, kim: Caller) -> None:
@@ -121,7 +121,7 @@ async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun
         await eventually(partial(_answers, system, wish, "unavailable"))
     started = time.monotonic()
 
-    replies = [await system.ask(wish) for wish in wishes]
+    replies = [await system.request(wish) for wish in wishes]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 3
     assert all(reply.retry_after for reply in replies)
@@ -134,7 +134,7 @@ async def test_while_payments_is_down_no_reservation_is_begun(system: System, ki
     await system.stop("payments")
     await eventually(lambda: _answers(system, reserve(product_id), "unavailable"))
 
-    reply = await system.ask(reserve(product_id, kim))
+    reply = await system.request(reserve(product_id, kim))
 
     assert reply.kind == "unavailable"
     assert (await system.done(ListReservations(member_id=kim.member_id)))["items"] == []

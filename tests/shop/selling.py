@@ -11,8 +11,8 @@ from contracts.shop.order_status import ShowOrderStatus
 from contracts.shop.orders import CancelOrder, ConfirmPayment, ConfirmReceipt, PlaceOrder, ReviveOrder, ShowOrder
 from contracts.shop.products import RegisterProduct, ShowProduct
 from contracts.transfers import ListTransfers
-from tests.support.elsewhere import lives_elsewhere
 from tests.support.system import STAFF, System, customer, eventually
+from tests.support.view_databases import is_moved
 
 Thing = dict[str, Any]
 
@@ -94,7 +94,7 @@ async def settled(system: System, message: Message, within: float = 20.0, id: UU
     found: list[tuple[str, Thing]] = []
 
     async def outcome() -> bool:
-        reply = await system.ask(message, id=id, within=1.5, budget=1.2)
+        reply = await system.request(message, id=id, within=1.5, budget=1.2)
         body: Thing = json.loads(reply.body or b"{}")
         code = str(body["code"]) if reply.kind == "refused" else reply.kind
         found[:] = [(code, body)]
@@ -139,7 +139,7 @@ async def _once(system: System, query: Message, within: float, expected: Thing) 
     found: Thing = {}
 
     async def agreed() -> bool:
-        reply = await system.ask(query)
+        reply = await system.request(query)
         found.clear()
         found.update(json.loads(reply.body or b"{}"))
         return reply.kind == "done" and agrees(found, expected)
@@ -167,7 +167,7 @@ async def told_of(system: System, order: Thing, context: str = ORDERS) -> list[s
     await system.all_told(context)
     news = {
         body["version"]: topic
-        for topic, body in system.news
+        for topic, body in system.events
         if body.get("order_id") == order["order_id"] and topic.rpartition(".")[0] == context
     }
     return [news[version].rpartition(".")[2] for version in sorted(news)]
@@ -176,7 +176,7 @@ async def told_of(system: System, order: Thing, context: str = ORDERS) -> list[s
 async def discrepancies(system: System) -> list[str]:
     """Whatever does not fit in a quiet system: stock, transfers, deliveries, and the screen against orders."""
     await system.wait_until_idle(within=40)
-    checks = [check for check in CHECKS if not lives_elsewhere(system, check[2])]
+    checks = [check for check in CHECKS if not is_moved(system, check[2])]
     return [f"{what}: {dict(row)}" for what, context, query in checks for row in await system.rows(context, query)]
 
 

@@ -238,7 +238,7 @@ async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
     """Over HTTP, after all the mending; twice, and at once: it may be played again and again."""
     lines: list[Line] = []
     settings = shop.system.settings
-    door = httpx.ASGITransport(build(shop.system._asker, settings))
+    door = httpx.ASGITransport(build(shop.system.rpc, settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
         stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
         await asyncio.gather(*map(story.play, stories))

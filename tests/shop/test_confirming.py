@@ -96,7 +96,7 @@ async def test_a_round_that_found_no_stock_is_closed_for_good_and_the_next_one_t
     confirmed = await system.done(confirm(order, amount=3000))
 
     assert tuple(closed) == ("RETURNED", 0)
-    assert [body["quantity"] for body in system.said("shop.products.stock_returned")][-1] == 0
+    assert [body["quantity"] for body in system.events_of("shop.products.stock_returned")][-1] == 0
     assert (revived["status"], revived["round"], revived["cancelled_by"]) == ("AWAITING_PAYMENT", 2, None)
     assert (confirmed["status"], confirmed["round"]) == ("PAYMENT_CONFIRMED", 2)
     assert await stock_of(system, product_id) == 7
@@ -114,7 +114,7 @@ async def test_confirmed_by_two_sellers_twenty_times_at_once_is_one_decrement_an
     assert {code for code, _ in outcomes} == {"done"}
     assert await stock_of(system, product_id) == 6
     assert await deliveries_of(system, order) == 1
-    taken = [body for body in system.said("shop.products.stock_taken") if body["order_id"] == order["order_id"]]
+    taken = [body for body in system.events_of("shop.products.stock_taken") if body["order_id"] == order["order_id"]]
     assert {body["version"] for body in taken} == {2}
     assert (await told_of(system, order)).count("payment_confirmed") == 1
 
@@ -184,7 +184,7 @@ async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(syst
     order = await ordered(system, await product(system), 1)
     await system.done(confirm(order))
     await until(system, order, status="DELIVERING")
-    said = system.said("shop.orders.payment_confirmed")
+    said = system.events_of("shop.orders.payment_confirmed")
     news = next(body for body in said if body["order_id"] == order["order_id"])
 
     event = PaymentConfirmed(**news)
@@ -213,4 +213,4 @@ async def test_what_a_seller_said_is_kept_without_being_told(system: System) -> 
         return "payment_confirmed" in await told_of(system, order)
 
     await eventually(told)
-    assert not [body for _, body in system.news if "Kim" in str(body)]
+    assert not [body for _, body in system.events if "Kim" in str(body)]

@@ -34,8 +34,8 @@ from tests.shop.selling import (
     screen_of,
     shown,
 )
-from tests.support.elsewhere import rows_of
 from tests.support.system import STAFF, System
+from tests.support.view_databases import rows_of
 from workers.runtime.projections.rebuild import rebuild
 from workers.shop.order_status import worker as order_status
 
@@ -166,7 +166,7 @@ async def test_a_rebuild_gives_the_same_rows(system: System, kim: Caller) -> Non
     store = ViewDatabase(order_status.tables, system.settings.database_of(SCREEN))
     store.open()
 
-    applied = await rebuild(order_status, store, system._bus, system._asker)
+    applied = await rebuild(order_status, store, system.bus, system.rpc)
     await store.close()
 
     assert applied >= len(before["timeline"])
@@ -206,7 +206,7 @@ async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the
     await system.done(receive(order, kim))
     await shown(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
     await system.wait_until_idle()
-    original, tale = await screen_of(system, order), Tale(system.news, order)
+    original, tale = await screen_of(system, order), Tale(system.events, order)
     await system.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
     orders = []
 
@@ -246,7 +246,7 @@ async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after
 
 async def _made_up(system: System) -> Thing:
     """Three events of an order that nobody has, told while its contexts are away."""
-    (known, *_) = [body for topic, body in system.news if topic == "shop.orders.order_placed"]
+    (known, *_) = [body for topic, body in system.events if topic == "shop.orders.order_placed"]
     ids = {"order_id": str(uuid4()), "transfer_id": str(uuid4())}
     states = (
         ("OrderPlaced", "ORDER_PLACED"),

@@ -60,7 +60,7 @@ async def _all_at_work(system: System) -> AsyncIterator[None]:
 
 
 async def _answers(system: System, look: Message) -> bool:
-    return (await system.ask(look, within=1.0, budget=0.8)).kind == "done"
+    return (await system.request(look, within=1.0, budget=0.8)).kind == "done"
 
 
 async def test_orders_are_taken_while_payments_products_and_deliveries_are_down(system: System, kim: Caller) -> None:
@@ -195,7 +195,7 @@ async def test_orders_that_dies_while_it_confirms_finishes_the_order_by_itself(
             await asyncio.Event().wait()
 
     monkeypatch.setattr(failpoints, "hook", stall)
-    confirming = asyncio.create_task(system.ask(confirm(order), within=2.0, budget=1.5))
+    confirming = asyncio.create_task(system.request(confirm(order), within=2.0, budget=1.5))
     await reached.wait()
     await system.kill(ORDERS)
     await system.start(ORDERS)
@@ -326,7 +326,7 @@ async def test_two_of_each_context_do_everything_once(system: System) -> None:
     product_id = await product(system, stock=12)
     orders = [await ordered(system, product_id, 2) for _ in range(8)]
 
-    outcomes = await asyncio.gather(*(system.ask(confirm(order)) for order in orders for _ in range(2)))
+    outcomes = await asyncio.gather(*(system.request(confirm(order)) for order in orders for _ in range(2)))
     await system.wait_until_idle()
 
     assert {reply.kind for reply in outcomes} == {"done", "refused"}

@@ -18,8 +18,8 @@ from contracts.ticketing.tickets import TicketFreed, TicketRegistered, TicketSta
 from storage.migrations import migrate
 from storage.ticketing import board as store
 from storage.views import ViewDatabase
-from tests.support.elsewhere import rows_of
 from tests.support.system import STAFF, customer
+from tests.support.view_databases import rows_of
 from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
 from workers.runtime.projections.rebuild import rebuild
 from workers.runtime.projections.view import apply
@@ -152,7 +152,7 @@ async def test_a_rebuild_gives_the_same_rows(box: Box, kim: Person) -> None:
     view = ViewDatabase(board.tables, box.system.settings.database_of(BOARD))
     view.open()
 
-    applied = await rebuild(board, view, box.system._bus, box.system._asker)
+    applied = await rebuild(board, view, box.system.bus, box.system.rpc)
 
     await view.close()
     after = await rows_of(box.system, BOARD)
@@ -222,7 +222,7 @@ async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_sam
 async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip: Person, beside: ViewDatabase) -> None:
     reservation = await vip.reserve(await box.ticket())
     await box.system.wait_until_idle()
-    events = [CATALOGUE[topic].model_validate(body) for topic, body in box.system.news if topic in board.copies]
+    events = [CATALOGUE[topic].model_validate(body) for topic, body in box.system.events if topic in board.copies]
 
     await apply(board, beside, events)
 

@@ -121,7 +121,7 @@ async def test_a_late_or_repeated_cancel_does_nothing_to_whoever_has_the_ticket_
     assert await hold_of(box, second["reservation_id"]) == "CONFIRMED"
     assert (await price_of(box, first), await price_of(box, second)) == (("RESTORED", 10_000), ("FROZEN", 10_000))
     assert box.told_of(TICKETS, "ticket_id", ticket["ticket_id"]).count("ticket_freed") == 1
-    released = [body for topic, body in box.system.news if topic.endswith("hold_released") and body["version"]]
+    released = [body for topic, body in box.system.events if topic.endswith("hold_released") and body["version"]]
     assert sum(body["reservation_id"] == first["reservation_id"] for body in released) == 4
 
 
@@ -135,7 +135,7 @@ async def test_what_was_given_up_before_it_was_done_is_never_done(box: Box, kim:
 
     assert refusal["code"] == "ticket_not_available"
     for topic in ("ticketing.tickets.hold_released", "ticketing.pricing.price_restored"):
-        assert [body for body in box.system.said(topic) if body["reservation_id"] == str(ids["reservation_id"])]
+        assert [body for body in box.system.events_of(topic) if body["reservation_id"] == str(ids["reservation_id"])]
     assert (await kim.reserve(ticket))["status"] == "RESERVED"
 
 

@@ -167,7 +167,7 @@ async def test_cancelling_a_hundred_times_at_once_is_cancelling_once(box: Box, k
     assert {answer.status_code for answer in answers} == {200}
     await kim.sees(path, status="CANCELLED", version=4)
     await box.system.wait_until_idle()
-    told = [topic for topic, body in box.system.news if body.get("reservation_id") == reservation["reservation_id"]]
+    told = [topic for topic, body in box.system.events if body.get("reservation_id") == reservation["reservation_id"]]
     assert Counter(told)["ticketing.reservations.reservation_cancelled"] == 1
     told = box.told_of(TICKETS, "ticket_id", reservation["ticket_id"])
     assert [told.count(name) for name in ("ticket_taken", "ticket_freed", "hold_released")] == [1, 1, 1]

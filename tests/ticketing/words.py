@@ -19,9 +19,9 @@ from contracts.base import Caller, Message
 from gateway_api import tokens
 from gateway_api.app import build
 from tests.conftest import MakeSettings
-from tests.support.elsewhere import lives_elsewhere
 from tests.support.messages import as_message
 from tests.support.system import System, eventually
+from tests.support.view_databases import is_moved
 from workers.runtime.messaging import envelope
 
 Thing = dict[str, Any]
@@ -142,7 +142,7 @@ class Box:
         """What a context said of one thing, in the order of its versions."""
         news = {
             (body["version"], topic.rpartition(".")[2])
-            for topic, body in self.system.news
+            for topic, body in self.system.events
             if topic.startswith(context) and body.get(key) == id
         }
         return [name for _, name in sorted(news)]
@@ -155,7 +155,7 @@ async def box_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterato
     system = await System(chosen, "ticketing").open()
     try:
         await system.start(*ALL)
-        door = httpx.ASGITransport(build(system._asker, chosen))
+        door = httpx.ASGITransport(build(system.rpc, chosen))
         async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
             box = Box(system, http)
             await at_work(box)
@@ -229,7 +229,7 @@ async def said_again(system: System, rng: Any, *, times: int = 2) -> None:
     """Say everything that was ever said to the system again, in any order, each under its own id or a new one."""
     from contracts.base import CATALOGUE
 
-    events = [CATALOGUE[topic].model_validate_json(json.dumps(body)) for topic, body in system.news] * times
+    events = [CATALOGUE[topic].model_validate_json(json.dumps(body)) for topic, body in system.events] * times
     rng.shuffle(events)
     await tell(system, *events)
 
@@ -246,7 +246,7 @@ async def discrepancies(system: System, within: float = 5.0) -> list[str]:
 
 
 async def _unfit(system: System, query: str) -> list[str]:
-    return [] if lives_elsewhere(system, query) else [row["wrong"] for row in await system.rows(TICKETS, query)]
+    return [] if is_moved(system, query) else [row["wrong"] for row in await system.rows(TICKETS, query)]
 
 
 CURRENT = "generation = (select current from ticketing_board.generations)"
