@@ -1,4 +1,4 @@
-"""When an item may be ordered, what may be done with an order, and when a day begins, in tables."""
+"""The rules of the café: when an item may be ordered, which actions an order allows, and when a day begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from contracts.base import Refused
 from contracts.cafe.menu import MenuItem
 from contracts.cafe.orders import OrderStatus
-from tests.cafe.words import AVAILABLE, SOLD_OUT
+from tests.cafe.helpers import AVAILABLE, SOLD_OUT
 from workers.cafe.orders.rules import SINCE, allowed_actions, why_not
 from workers.cafe.report import midnight
 

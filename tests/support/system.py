@@ -272,9 +272,10 @@ class System:
 
     # -- events
 
-    def events_of(self, topic: str) -> list[Json]:
-        """The bodies of the events with this topic."""
-        return [body for published, body in self.events if published == topic]
+    def events_of(self, topic: str, **fields: object) -> list[Json]:
+        """The bodies of the events with this topic, and with these ids if some are given."""
+        wanted = {name: str(value) for name, value in fields.items()}
+        return [body for published, body in self.events if published == topic and has_fields(body, wanted)]
 
     async def event_names(self, context: str, **subject: object) -> list[str]:
         """The names of a context's events about one thing, in the order of their versions, each once.
