@@ -1,4 +1,4 @@
-"""The same request again has the same answer and no second effect; the message's id is what makes it the same."""
+"""A repeated request has the same answer and no second effect; it is the same when its message id is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from contracts.base import Caller
 from contracts.video_rental.rentals import ListRentals
 from contracts.video_rental.videos import RegisterVideo
-from tests.flows.renting import attempt, cancel, free_copies, give_back, kept, pick_up, told_of
+from tests.flows.helpers import cancel, free_copies, net_booking_charge, pick_up, rental_events, return_video
 from tests.support.system import STAFF, System, customer
 
 
@@ -18,15 +18,15 @@ async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer
     video_id, request_id = await system.video(copies=50), uuid4()
     booking = system.booking(video_id, kim)
 
-    answers = await asyncio.gather(*(attempt(system, booking, id=request_id) for _ in range(50)))
+    answers = await asyncio.gather(*(system.outcome(booking, id=request_id) for _ in range(50)))
     await system.wait_until_idle()
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == "done"
     assert await free_copies(system, video_id) == 49
     rental = answers[0][1]
-    assert await kept(system, rental) == 1000
-    assert await told_of(system, rental) == ["booking_started", "video_booked"]
+    assert await net_booking_charge(system, rental) == 1000
+    assert await rental_events(system, rental) == ["booking_started", "video_booked"]
     mine = await system.done(ListRentals(member_id=kim.member_id))
     assert [item["rental_id"] for item in mine["items"]] == [str(request_id)]
 
@@ -67,12 +67,12 @@ async def test_each_order_may_be_repeated(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     answers = []
 
-    for order in (pick_up(rental, kim), give_back(rental, kim)):
+    for command in (pick_up(rental, kim), return_video(rental, kim)):
         request_id = uuid4()
-        answers.append([(await system.request(order, id=request_id)).body for _ in range(3)])
+        answers.append([(await system.request(command, id=request_id)).body for _ in range(3)])
 
     assert [len(set(bodies)) for bodies in answers] == [1, 1]
-    assert await told_of(system, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
+    assert await rental_events(system, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
 
 
 async def test_a_video_that_is_registered_twice_with_one_key_is_one_video(system: System) -> None:

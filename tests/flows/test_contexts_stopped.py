@@ -1,4 +1,4 @@
-"""What goes on while a context is down, and what is said at once instead."""
+"""What video rental does while some of its contexts are stopped or killed, and with two replicas of each."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.base import Caller, Message
-from contracts.payments import ListPayments
 from contracts.video_rental.rentals import ListRentals
 from contracts.video_rental.videos import ListVideos
 from tests.conftest import MakeSettings
-from tests.flows.conftest import system_with
-from tests.flows.renting import (
+from tests.flows.conftest import can_book, system_with
+from tests.flows.helpers import (
+    CONTEXTS,
     MY_PAGE,
     RENTALS,
     VIDEOS,
-    attempt,
     cancel,
-    entry,
     free_copies,
     page_of,
     rental_of,
-    shown,
+    view_of,
+    wait_for_rental,
+    wait_for_view,
 )
+from tests.support.payments import wait_for_payment
 from tests.support.system import System, customer, eventually
-
-ALL = ("payments", VIDEOS, RENTALS, MY_PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -40,49 +39,25 @@ async def open_system(make_settings: MakeSettings) -> AsyncIterator[System]:
 
 
 @pytest.fixture
-async def system(open_system: System) -> AsyncIterator[System]:
-    """A system in which every context of video rental runs, and is known to, when a story begins."""
-    await all_at_work(open_system)
-    yield open_system
-    await open_system.start(*(name for name in ALL if name not in open_system.contexts))
-
-
-async def all_at_work(system: System) -> None:
-    """Start what is stopped, until a booking goes through."""
-    await system.start(*(name for name in ALL if name not in system.contexts))
-    await eventually(lambda: _answers(system, ListVideos(), "done"))
-    await eventually(lambda: _books(system))
-
-
-async def _books(system: System) -> bool:
-    """One more booking: a payment that has just been started may take its time for the first."""
-    code, _ = await attempt(system, system.booking(await system.video()), id=uuid4())
-    return code == "done"
-
-
-async def away(system: System, *names: str) -> None:
-    """Stop contexts, until the doors are seen to be shut."""
-    await system.stop(*names)
-    looks: dict[str, Message] = {RENTALS: ListRentals(), VIDEOS: ListVideos(), "payments": ListPayments()}
-    for name in names:
-        await eventually(partial(_answers, system, looks[name], "unavailable"))
-
-
-async def _answers(system: System, wish: Message, kind: str) -> bool:
-    return (await system.request(wish, within=1.0, budget=0.8)).kind == kind
+async def system(open_system: System) -> System:
+    """A system in which every context of video rental runs and answers when a test begins."""
+    await open_system.start_stopped(*CONTEXTS)
+    await open_system.wait_for_reply(ListVideos(), "done")
+    await eventually(partial(can_book, open_system))
+    return open_system
 
 
 async def test_a_video_is_registered_while_rentals_is_down_and_rentals_learns_of_it(
     system: System, kim: Caller
 ) -> None:
-    await away(system, RENTALS)
+    await system.stop_until_unavailable(RENTALS)
     video_id = await system.video(title="Rebecca")
     listed = await system.done(ListVideos(limit=1))
 
     await system.start(RENTALS)
 
     async def bookable() -> bool:
-        return (await attempt(system, system.booking(video_id, kim), id=uuid4()))[0] in ("done", "already_booked")
+        return (await system.outcome(system.booking(video_id, kim)))[0] in ("done", "already_booked")
 
     await eventually(bookable)
     assert listed["items"][0]["title"] == "Rebecca"
@@ -91,10 +66,10 @@ async def test_a_video_is_registered_while_rentals_is_down_and_rentals_learns_of
 async def test_my_page_answers_while_videos_rentals_and_payments_are_all_down(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(title="Suspicion"), kim))
     await system.wait_until_idle()
-    await away(system, "payments", VIDEOS, RENTALS)
+    await system.stop_until_unavailable("payments", VIDEOS, RENTALS)
 
     (item,) = await page_of(system, kim)
-    seen = await entry(system, rental["rental_id"], min_version=2, caller=kim)
+    seen = await view_of(system, rental, min_version=2, caller=kim)
 
     assert (item["status"], item["title"]) == ("BOOKED", "Suspicion")
     assert seen["payment"] == {"payment_id": rental["payment_id"], "status": "APPROVED", "amount": 1000}
@@ -103,25 +78,25 @@ async def test_my_page_answers_while_videos_rentals_and_payments_are_all_down(sy
 async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.stop(RENTALS)
-    wishes: list[Message] = [system.booking(uuid4(), kim), cancel(rental, kim), ListRentals(member_id=kim.member_id)]
-    for wish in wishes:
-        await eventually(partial(_answers, system, wish, "unavailable"))
+    commands: list[Message] = [system.booking(uuid4(), kim), cancel(rental, kim), ListRentals(member_id=kim.member_id)]
+    for command in commands:
+        await system.wait_for_reply(command, "unavailable")
     started = time.monotonic()
 
-    replies = [await system.request(wish) for wish in wishes]
+    replies = [await system.request(command) for command in commands]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 3
     assert all(reply.retry_after for reply in replies)
     assert time.monotonic() - started < 1
     assert [item["status"] for item in await page_of(system, kim)] == ["BOOKED"]
     await system.start(RENTALS)
-    assert (await attempt(system, cancel(rental, kim), id=uuid4()))[0] == "done"
+    assert (await system.outcome(cancel(rental, kim)))[0] == "done"
 
 
 async def test_while_payments_is_down_no_booking_is_begun(system: System, kim: Caller) -> None:
     video_id = await system.video(copies=1)
     await system.stop("payments")
-    await eventually(lambda: _answers(system, system.booking(video_id), "unavailable"))
+    await system.wait_for_reply(system.booking(video_id), "unavailable")
 
     reply = await system.request(system.booking(video_id, kim))
 
@@ -129,7 +104,7 @@ async def test_while_payments_is_down_no_booking_is_begun(system: System, kim: C
     await eventually(lambda: _is_free(system, video_id))
     assert (await system.done(ListRentals(member_id=kim.member_id)))["items"] == []
     await system.start("payments")
-    assert (await attempt(system, system.booking(video_id, kim), id=uuid4()))[0] == "done"
+    assert (await system.outcome(system.booking(video_id, kim)))[0] == "done"
 
 
 async def _is_free(system: System, video_id: UUID) -> bool:
@@ -139,28 +114,28 @@ async def _is_free(system: System, video_id: UUID) -> bool:
 async def test_what_was_answered_before_is_answered_again_while_payments_is_down(system: System, kim: Caller) -> None:
     booking, request_id = system.booking(await system.video(), kim), uuid4()
     rental = await system.done(booking, id=request_id)
-    await away(system, "payments")
+    await system.stop_until_unavailable("payments")
 
     assert await system.done(booking, id=request_id) == rental
 
 
 async def test_a_cancellation_while_payments_is_down_is_refunded_when_it_is_back(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
-    await away(system, "payments")
+    await system.stop_until_unavailable("payments")
 
     cancelled = await system.done(cancel(rental, kim))
-    pending = await shown(system, rental["rental_id"], status="CANCELLED", payment={"status": "APPROVED"})
+    pending = await wait_for_view(system, rental, status="CANCELLED", payment={"status": "APPROVED"})
     await system.start("payments")
 
     assert cancelled["refund"]["status"] == "PENDING"
     assert pending["refund"] is None or pending["refund"]["status"] == "PENDING"
-    await shown(system, rental["rental_id"], refund={"status": "REFUNDED"}, payment={"status": "REFUNDED"})
+    await wait_for_view(system, rental, refund={"status": "REFUNDED"}, payment={"status": "REFUNDED"})
 
 
 async def test_payments_that_dies_in_mid_charge_leaves_no_booking_and_no_money(system: System, kim: Caller) -> None:
     video_id = await system.video(copies=1)
-    booking = asyncio.create_task(attempt(system, system.booking(video_id, kim, "tok_slow"), id=uuid4()))
-    await eventually(lambda: _is_charging(system, kim))
+    booking = asyncio.create_task(system.outcome(system.booking(video_id, kim, "tok_slow")))
+    await wait_for_payment(system, kim)
 
     await system.kill("payments")
 
@@ -168,12 +143,7 @@ async def test_payments_that_dies_in_mid_charge_leaves_no_booking_and_no_money(s
     assert code == "payment_unavailable"
     assert await free_copies(system, video_id) == 1
     await system.start("payments")
-    await shown(system, refusal["rental_id"], status="CANCELLED", payment={"status": "VOIDED"})
-
-
-async def _is_charging(system: System, member: Caller) -> bool:
-    query = "select 1 from payments.payments where payer = $1 and status = 'REQUESTED'"
-    return bool(await system.rows("payments", query, member.member_id))
+    await wait_for_view(system, refusal, status="CANCELLED", payment={"status": "VOIDED"})
 
 
 async def test_rentals_that_dies_between_hold_and_outcome_ends_the_booking_by_itself(
@@ -181,12 +151,14 @@ async def test_rentals_that_dies_between_hold_and_outcome_ends_the_booking_by_it
 ) -> None:
     video_id, request_id = await system.video(copies=1), uuid4()
     booking = asyncio.create_task(system.request(system.booking(video_id, kim, "tok_slow"), id=request_id, within=2.0))
-    await eventually(lambda: _is_charging(system, kim))
+    await wait_for_payment(system, kim)
 
     await system.kill(RENTALS)
     await system.start(RENTALS)
 
-    await shown(system, request_id, status="CANCELLED", reason="payment_unavailable", payment={"status": "VOIDED"})
+    await wait_for_view(
+        system, request_id, status="CANCELLED", reason="payment_unavailable", payment={"status": "VOIDED"}
+    )
     await booking
     assert await free_copies(system, video_id) == 1
     rental = await rental_of(system, request_id)
@@ -200,26 +172,14 @@ async def test_the_writer_hears_how_a_payment_ended_that_was_voided_before_the_b
     booking = asyncio.create_task(
         system.request(system.booking(await system.video(), kim, "tok_slow"), id=request_id, within=1)
     )
-    await eventually(lambda: _is_charging(system, kim))
+    await wait_for_payment(system, kim)
     await system.kill(RENTALS)
-    await shown_payment(system, kim, "VOIDED")
+    await wait_for_payment(system, kim, "VOIDED")
 
     await system.start(RENTALS)
     await booking
 
-    async def ended() -> bool:
-        rental = await rental_of(system, request_id)
-        return bool(rental["status"] == "CANCELLED" and rental["payment"]["status"] == "VOIDED")
-
-    await eventually(ended)
-
-
-async def shown_payment(system: System, member: Caller, status: str) -> None:
-    async def so() -> bool:
-        query = "select 1 from payments.payments where payer = $1 and status = $2"
-        return bool(await system.rows("payments", query, member.member_id, status))
-
-    await eventually(so)
+    await wait_for_rental(system, request_id, status="CANCELLED", payment={"status": "VOIDED"})
 
 
 async def test_my_page_catches_up_when_it_was_away(system: System, kim: Caller) -> None:
@@ -229,24 +189,21 @@ async def test_my_page_catches_up_when_it_was_away(system: System, kim: Caller) 
 
     await system.start(MY_PAGE)
 
-    await shown(system, rental["rental_id"], status="CANCELLED", refund={"status": "REFUNDED"})
+    await wait_for_view(system, rental, status="CANCELLED", refund={"status": "REFUNDED"})
 
 
 async def test_two_of_each_context_do_everything_once(system: System) -> None:
-    await system.start(*ALL, replica=" 2")
+    await system.start(*CONTEXTS, replica=" 2")
     video_id = await system.video(copies=5)
 
     outcomes = await asyncio.gather(
-        *(
-            attempt(system, system.booking(video_id, customer(), token), id=uuid4())
-            for token in ["tok_visa", "tok_declined"] * 10
-        )
+        *(system.outcome(system.booking(video_id, customer(), token)) for token in ["tok_visa", "tok_declined"] * 10)
     )
     booked = [UUID(body["rental_id"]) for code, body in outcomes if code == "done"]
     await asyncio.gather(*(system.done(cancel({"rental_id": str(id)})) for id in booked))
 
     assert 1 <= len(booked) <= 5
     for rental_id in booked:
-        await shown(system, rental_id, status="CANCELLED", refund={"status": "REFUNDED"})
+        await wait_for_view(system, rental_id, status="CANCELLED", refund={"status": "REFUNDED"})
     assert await free_copies(system, video_id) == 5
-    await system.stop(*(f"{name} 2" for name in ALL))
+    await system.stop(*(f"{name} 2" for name in CONTEXTS))

@@ -1,32 +1,30 @@
-"""When the provider says nothing, or fails: no reservation stands, and in the end no money is kept."""
+"""A provider that does not answer, or fails: no reservation is made, and in the end no money is kept."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from contracts.base import Caller
-from tests.preorder.pauses import paused
-from tests.preorder.reserving import (
+from tests.preorder.helpers import (
     PRICE,
     RESERVATIONS,
-    Thing,
-    attempt,
     cancel,
-    charging,
-    kept,
-    product,
+    known_product,
+    net_reservation_charge,
     receipts_of,
-    reservation_of,
+    reservation_events,
     reserve,
-    shown,
-    taken,
-    told_of,
+    taken_quota,
+    wait_for_reservation,
+    wait_for_view,
 )
-from tests.support.system import System, eventually
+from tests.support.failpoints import paused
+from tests.support.payments import wait_for_payment, wait_for_void
+from tests.support.system import System
 from workers.runtime.settings import Settings
 
 
@@ -34,16 +32,16 @@ from workers.runtime.settings import Settings
 async def test_a_silent_or_failing_provider_cancels_the_reservation_and_frees_its_place(
     system: System, kim: Caller, lee: Caller, token: str
 ) -> None:
-    product_id = await product(system, quota=1)
+    product_id = await known_product(system, quota=1)
 
     refusal = await system.refused(reserve(product_id, kim, token))
     next_one = await system.done(reserve(product_id, lee))
 
     assert (refusal["code"], refusal["current_status"]) == ("payment_unavailable", "CANCELLED")
     assert next_one["status"] == "CONFIRMED"
-    seen = await shown(system, refusal, status="CANCELLED", reason="payment_unavailable")
+    seen = await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
     assert seen["receipt"] is None
-    assert await told_of(system, refusal) == ["reservation_started", "reservation_cancelled"]
+    assert await reservation_events(system, refusal) == ["reservation_started", "reservation_cancelled"]
     assert await receipts_of(system, kim) == []
 
 
@@ -54,10 +52,10 @@ def test_the_time_for_a_payment_is_620_ms() -> None:
 async def test_a_silent_payment_is_answered_within_620_ms_and_leaves_no_orphan_charge(
     system: System, kim: Caller
 ) -> None:
-    product_id = await product(system, quota=1)
+    product_id = await known_product(system, quota=1)
     await system.stop(RESERVATIONS)
     await system.start(RESERVATIONS, settings=system.settings.model_copy(update={"preorder_payment_ms": 620}))
-    await eventually(lambda: _answers(system, kim))
+    assert (await system.outcome(reserve(uuid4(), kim)))[0] == "not_found"
     started = time.monotonic()
 
     refusal = await system.refused(reserve(product_id, kim, "tok_slow"))
@@ -66,49 +64,37 @@ async def test_a_silent_payment_is_answered_within_620_ms_and_leaves_no_orphan_c
     await system.stop(RESERVATIONS)
     await system.start(RESERVATIONS)
     assert (refusal["code"], took < 1.12) == ("payment_unavailable", True)
-    payment_id = UUID((await shown(system, refusal, payment={"status": "VOIDED"}))["payment_id"])
-
-    async def charged_and_given_up() -> bool:
-        rows = await system.rows("provider", "select captured, voided from provider.charges where key = $1", payment_id)
-        return [tuple(row) for row in rows] == [(PRICE, PRICE)]
-
-    await eventually(charged_and_given_up)
+    voided = await wait_for_view(system, refusal, payment={"status": "VOIDED"})
+    await wait_for_void(system, voided["payment_id"], PRICE)
 
 
-async def _answers(system: System, member: Caller) -> bool:
-    code, _ = await attempt(system, reserve(uuid4(), member))
-    return code == "not_found"
-
-
-async def test_an_approval_that_nobody_heard_is_voided(
-    system: System, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    product_id = await product(system, quota=1)
+async def test_an_approval_that_nobody_heard_is_voided(system: System, kim: Caller, lee: Caller) -> None:
+    product_id = await known_product(system, quota=1)
     await system.wait_until_idle()
 
-    async with paused(monkeypatch, "payments", "committed"):
+    async with paused("payments", "committed"):
         refusal = await system.refused(reserve(product_id, kim))
 
     assert refusal["code"] == "payment_unavailable"
     assert (await system.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
-    seen = await shown(system, refusal, status="CANCELLED", payment={"status": "VOIDED"})
+    seen = await wait_for_view(system, refusal, status="CANCELLED", payment={"status": "VOIDED"})
     assert "PaymentApproved" in [line["what"] for line in seen["timeline"]]
-    assert await kept(system, refusal) == 0
+    assert await net_reservation_charge(system, refusal) == 0
     assert await receipts_of(system, kim) == []
 
 
 async def test_repeating_a_request_that_came_to_nothing_changes_nothing(system: System, kim: Caller) -> None:
-    wish, request_id = reserve(await product(system), kim, "tok_error"), uuid4()
+    command, request_id = reserve(await known_product(system), kim, "tok_error"), uuid4()
 
-    first = await attempt(system, wish, id=request_id)
-    second = await attempt(system, wish, id=request_id)
+    first = await system.outcome(command, id=request_id)
+    second = await system.outcome(command, id=request_id)
 
     assert first == second
     assert first[0] == "payment_unavailable"
 
 
 async def test_what_was_given_up_is_cancelled_already(system: System, kim: Caller) -> None:
-    refusal = await system.refused(reserve(await product(system), kim, "tok_error"))
+    refusal = await system.refused(reserve(await known_product(system), kim, "tok_error"))
 
     answer = await system.done(cancel(refusal, kim, "never mind"))
 
@@ -116,54 +102,54 @@ async def test_what_was_given_up_is_cancelled_already(system: System, kim: Calle
 
 
 async def test_a_new_try_is_another_payment(system: System, kim: Caller) -> None:
-    product_id = await product(system, quota=1)
+    product_id = await known_product(system, quota=1)
     refusal = await system.refused(reserve(product_id, kim, "tok_error"))
 
     reservation = await system.done(reserve(product_id, kim))
 
     assert reservation["reservation_id"] != refusal["reservation_id"]
-    assert (await kept(system, reservation), await kept(system, refusal)) == (PRICE, 0)
+    assert (await net_reservation_charge(system, reservation), await net_reservation_charge(system, refusal)) == (
+        PRICE,
+        0,
+    )
 
 
 async def test_many_silent_payments_at_once_free_every_place(system: System) -> None:
-    product_id = await product(system, quota=10)
+    product_id = await known_product(system, quota=10)
 
-    outcomes = await asyncio.gather(*(attempt(system, reserve(product_id, token="tok_slow")) for _ in range(10)))
+    outcomes = await system.outcomes(reserve(product_id, token="tok_slow") for _ in range(10))
 
     assert {code for code, _ in outcomes} <= {"payment_unavailable", "unavailable"}
-    assert await taken(system, product_id) == 0
+    assert await taken_quota(system, product_id) == 0
 
 
 async def test_payments_that_dies_in_mid_charge_leaves_no_reservation_and_no_money(system: System, kim: Caller) -> None:
-    product_id = await product(system, quota=1)
-    waiting = asyncio.create_task(attempt(system, reserve(product_id, kim, "tok_slow")))
-    await eventually(lambda: charging(system, kim))
+    product_id = await known_product(system, quota=1)
+    waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
+    await wait_for_payment(system, kim)
 
     await system.kill("payments")
     code, refusal = await waiting
-    free = await taken(system, product_id) == 0
+    free = await taken_quota(system, product_id) == 0
     await system.start("payments")
 
     assert (code, free) == ("payment_unavailable", True)
-    await shown(system, refusal, status="CANCELLED", reason="payment_unavailable")
+    await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
 
 
 async def test_reservations_that_dies_while_it_waits_ends_the_reservation_by_itself(
     system: System, kim: Caller
 ) -> None:
-    product_id, request_id = await product(system, quota=1), uuid4()
+    product_id, request_id = await known_product(system, quota=1), uuid4()
     waiting = asyncio.create_task(system.request(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
-    await eventually(lambda: charging(system, kim))
+    await wait_for_payment(system, kim)
 
     await system.kill(RESERVATIONS)
     await system.start(RESERVATIONS)
 
-    await shown(system, request_id, status="CANCELLED", reason="payment_unavailable", payment={"status": "VOIDED"})
+    await wait_for_view(
+        system, request_id, status="CANCELLED", reason="payment_unavailable", payment={"status": "VOIDED"}
+    )
     await waiting
-    assert await taken(system, product_id) == 0
-
-    async def heard() -> bool:
-        found: Thing = await reservation_of(system, request_id)
-        return bool(found["payment"]["status"] == "VOIDED")
-
-    await eventually(heard)
+    assert await taken_quota(system, product_id) == 0
+    await wait_for_reservation(system, request_id, payment={"status": "VOIDED"})
