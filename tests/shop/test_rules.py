@@ -1,4 +1,4 @@
-"""What the shop decides without looking anything up."""
+"""The rules of the shop."""
 
 from __future__ import annotations
 

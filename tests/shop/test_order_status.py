@@ -1,4 +1,4 @@
-"""The one screen: next action, deadline and timeline; the same whatever the order of events, and after a rebuild."""
+"""Order status: next action, deadline and timeline; the same in any order of events, and after a rebuild."""
 
 from __future__ import annotations
 
@@ -12,32 +12,28 @@ import pytest
 from contracts.base import CATALOGUE, Caller, Event
 from contracts.shop.order_status import ListOrderStatus, ShowOrderStatus
 from contracts.shop.products import ChangeProduct
-from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
-from tests.flows.renting import tell
 from tests.shop.conftest import system_with
-from tests.shop.selling import (
+from tests.shop.helpers import (
     DELIVERIES,
+    ORDER_STATUS,
     ORDERS,
     PRODUCTS,
-    SCREEN,
-    Thing,
+    REMIND,
+    awaiting_payment,
     cancel,
     confirm,
+    confirm_receipt,
     expired,
-    fire,
-    ordered,
-    ordering,
-    product,
-    receive,
+    fire_timers,
+    known_product,
+    place_order,
     revive,
-    screen_of,
-    shown,
+    view_of,
+    wait_for_view,
 )
-from tests.support.system import STAFF, System
-from tests.support.view_databases import rows_of
-from workers.runtime.projections.rebuild import rebuild
-from workers.shop.order_status import worker as order_status
+from tests.support.system import STAFF, Json, System
+from tests.support.view_databases import rebuild_view, rows_of
 
 WHOLE_WAY = [
     "OrderPlaced",
@@ -57,24 +53,24 @@ WHOLE_WAY = [
 
 @pytest.fixture(scope="module")
 async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """With the journal, from which a view is rebuilt."""
+    """The shop with the journal, from which a view is rebuilt."""
     async with system_with(make_settings, "journal") as running:
         yield running
 
 
-def told(entry: Thing) -> list[str]:
+def whats(entry: Json) -> list[str]:
     return [line["what"] for line in entry["timeline"]]
 
 
 async def test_it_shows_everything_about_an_order_and_what_comes_next(system: System, kim: Caller) -> None:
-    product_id = await product(system, price=1500, name="Kettle")
-    order = await ordered(system, product_id, 2, kim)
+    product_id = await known_product(system, price=1500, name="Kettle")
+    order = await awaiting_payment(system, product_id, 2, kim)
 
-    awaiting = await shown(system, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
+    awaiting = await wait_for_view(system, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
     await system.done(confirm(order))
-    delivering = await shown(system, order, status="DELIVERING", delivery={"status": "DELIVERING"})
-    await system.done(receive(order, kim))
-    closed = await shown(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
+    delivering = await wait_for_view(system, order, status="DELIVERING", delivery={"status": "DELIVERING"})
+    await system.done(confirm_receipt(order, kim))
+    closed = await wait_for_view(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
 
     assert awaiting["product"] == {
         "product_id": str(product_id),
@@ -85,30 +81,30 @@ async def test_it_shows_everything_about_an_order_and_what_comes_next(system: Sy
     assert (awaiting["next_action"], awaiting["deadline"]) == ("TRANSFER", awaiting["transfer"]["deadline"])
     assert (delivering["next_action"], delivering["deadline"]) == ("CONFIRM_RECEIPT", delivering["receipt_deadline"])
     assert (closed["next_action"], closed["deadline"]) == (None, None)
-    assert sorted(told(closed)) == sorted(WHOLE_WAY)
-    assert told(closed)[0] == "OrderPlaced"
+    assert sorted(whats(closed)) == sorted(WHOLE_WAY)
+    assert whats(closed)[0] == "OrderPlaced"
     assert [line["at"] for line in closed["timeline"]] == sorted(line["at"] for line in closed["timeline"])
 
 
 async def test_a_name_that_changes_is_shown_and_the_price_of_the_order_stays(system: System) -> None:
-    product_id = await product(system, price=1000)
-    order = await ordered(system, product_id)
+    product_id = await known_product(system, price=1000)
+    order = await awaiting_payment(system, product_id)
 
     await system.done(ChangeProduct(product_id=product_id, name="Samovar", price=9000))
 
-    seen = await shown(system, order, product={"name": "Samovar", "price": 9000})
+    seen = await wait_for_view(system, order, product={"name": "Samovar", "price": 9000})
     assert seen["unit_price"] == 1000
 
 
 async def test_a_cancelled_order_stays_visible_with_its_reason_and_what_is_owed(system: System, kim: Caller) -> None:
-    order = await ordered(system, await product(system), 1, kim)
-    late = await ordered(system, await product(system), 1, kim)
+    order = await awaiting_payment(system, await known_product(system), 1, kim)
+    late = await awaiting_payment(system, await known_product(system), 1, kim)
     await system.done(cancel(order, kim, "changed my mind"))
     await expired(system, late)
     await system.refused(confirm(late))
 
-    cancelled = await shown(system, order, status="ORDER_CANCELLED", reason="changed my mind")
-    owed = await shown(system, late, status="ORDER_CANCELLED", transfer={"refund_owed": True})
+    cancelled = await wait_for_view(system, order, status="ORDER_CANCELLED", reason="changed my mind")
+    owed = await wait_for_view(system, late, status="ORDER_CANCELLED", transfer={"refund_owed": True})
 
     assert (cancelled["next_action"], owed["next_action"]) == (None, "REFUND")
     listed = await system.done(ListOrderStatus(member_id=kim.member_id, status="ORDER_CANCELLED"))
@@ -116,17 +112,17 @@ async def test_a_cancelled_order_stays_visible_with_its_reason_and_what_is_owed(
 
 
 async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
-    product_id = await product(system)
+    product_id = await known_product(system)
     for _ in range(5):
-        order = await system.done(ordering(product_id, 1, kim))
+        order = await system.done(place_order(product_id, 1, kim))
         cancelled = await system.done(cancel(order, kim))
-        look = ShowOrderStatus(order_id=order["order_id"], min_version=cancelled["version"], caller=kim)
-        assert (await system.done(look))["status"] == "ORDER_CANCELLED"
+        query = ShowOrderStatus(order_id=order["order_id"], min_version=cancelled["version"], caller=kim)
+        assert (await system.done(query))["status"] == "ORDER_CANCELLED"
 
 
 async def test_other_peoples_orders_are_not_found(system: System, kim: Caller, lee: Caller) -> None:
-    order = await ordered(system, await product(system), 1, kim)
-    await shown(system, order, status="AWAITING_PAYMENT")
+    order = await awaiting_payment(system, await known_product(system), 1, kim)
+    await wait_for_view(system, order, status="AWAITING_PAYMENT")
 
     refusal = await system.refused(ShowOrderStatus(order_id=order["order_id"], caller=lee))
 
@@ -135,19 +131,13 @@ async def test_other_peoples_orders_are_not_found(system: System, kim: Caller, l
 
 
 async def test_pages_neither_skip_nor_repeat(system: System, kim: Caller) -> None:
-    product_id = await product(system)
-    made = [(await system.done(ordering(product_id, 1, kim)))["order_id"] for _ in range(5)]
+    product_id = await known_product(system)
+    made = [(await system.done(place_order(product_id, 1, kim)))["order_id"] for _ in range(5)]
     await system.wait_until_idle()
-    seen, cursor = [], None
 
-    while True:
-        page = await system.done(ListOrderStatus(member_id=kim.member_id, limit=2, cursor=cursor))
-        seen += [item["order_id"] for item in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    items = await system.items(ListOrderStatus(member_id=kim.member_id, limit=2))
 
-    assert seen == made[::-1]
+    assert [item["order_id"] for item in items] == made[::-1]
     assert (await system.refused(ListOrderStatus(cursor="none")))["code"] == "invalid"
 
 
@@ -155,36 +145,33 @@ async def test_pages_neither_skip_nor_repeat(system: System, kim: Caller) -> Non
 
 
 async def test_a_rebuild_gives_the_same_rows(system: System, kim: Caller) -> None:
-    order = await ordered(system, await product(system, stock=0), 1, kim)
+    order = await awaiting_payment(system, await known_product(system, stock=0), 1, kim)
     await system.refused(confirm(order))
     await system.done(revive(order))
-    await fire(system, order, "shop.orders.remind_buyer")
-    await shown(system, order, status="AWAITING_PAYMENT", round=2)
+    await fire_timers(system, order, REMIND)
+    await wait_for_view(system, order, status="AWAITING_PAYMENT", round=2)
     await system.wait_until_idle()
-    before = await rows_of(system, SCREEN)
-    await system.rows(SCREEN, "update shop_order_status.orders set reason = 'spoilt', version = version - 1")
-    store = ViewDatabase(order_status.tables, system.settings.database_of(SCREEN))
-    store.open()
+    before = await rows_of(system, ORDER_STATUS)
+    await system.rows(ORDER_STATUS, "update shop_order_status.orders set reason = 'spoilt', version = version - 1")
 
-    applied = await rebuild(order_status, store, system.bus, system.rpc)
-    await store.close()
+    applied = await rebuild_view(system, ORDER_STATUS)
 
     assert applied >= len(before["timeline"])
-    assert await rows_of(system, SCREEN) == before
+    assert await rows_of(system, ORDER_STATUS) == before
 
 
 # -- in whatever order
 
 
-class Tale:
-    """The events of an order that went the whole way, told again of an order that nobody has."""
+class OrderEvents:
+    """The recorded events of a closed order, to be published again under other ids."""
 
-    def __init__(self, news: list[tuple[str, Thing]], order: Thing) -> None:
-        mine = [(topic, body) for topic, body in news if body.get("order_id") == order["order_id"]]
+    def __init__(self, recorded: list[tuple[str, Json]], order: Json) -> None:
+        mine = [(topic, body) for topic, body in recorded if body.get("order_id") == order["order_id"]]
         self._text = json.dumps([(topic, body) for topic, body in mine if not topic.startswith(PRODUCTS)])
 
-    def events(self) -> tuple[Thing, list[Event]]:
-        """Of another order at each call."""
+    def events(self) -> tuple[Json, list[Event]]:
+        """A new order's id, and its events; another one at each call."""
         text, renamed = self._text, dict[str, str]()
         for body in (body for _, body in json.loads(self._text)):
             for key in ("order_id", "transfer_id", "delivery_id"):
@@ -192,39 +179,39 @@ class Tale:
                     renamed.setdefault(body[key], str(uuid4()))
         for old, new in renamed.items():
             text = text.replace(old, new)
-        told = json.loads(text)
-        events = [CATALOGUE[topic].model_validate(body) for topic, body in told]
-        return {"order_id": told[0][1]["order_id"]}, [event for event in events if isinstance(event, Event)]
+        recorded = json.loads(text)
+        events = [CATALOGUE[topic].model_validate(body) for topic, body in recorded]
+        return {"order_id": recorded[0][1]["order_id"]}, [event for event in events if isinstance(event, Event)]
 
 
 async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the_same(
     system: System, kim: Caller
 ) -> None:
-    order = await ordered(system, await product(system), 2, kim)
+    order = await awaiting_payment(system, await known_product(system), 2, kim)
     await system.done(confirm(order))
-    await shown(system, order, status="DELIVERING")
-    await system.done(receive(order, kim))
-    await shown(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
+    await wait_for_view(system, order, status="DELIVERING")
+    await system.done(confirm_receipt(order, kim))
+    await wait_for_view(system, order, status="CLOSED", delivery={"status": "DELIVERED"})
     await system.wait_until_idle()
-    original, tale = await screen_of(system, order), Tale(system.events, order)
+    original, recorded = await view_of(system, order), OrderEvents(system.events, order)
     await system.stop("payments", PRODUCTS, ORDERS, DELIVERIES)
     orders = []
 
     for seed in range(8):
-        other, events = tale.events()
+        other, events = recorded.events()
         shuffled = events * 2
         random.Random(seed).shuffle(shuffled)
-        await tell(system, *shuffled)
+        await system.publish(*shuffled)
         orders.append(other)
     await system.wait_until_idle()
 
     for other in orders:
-        seen = await screen_of(system, other)
+        seen = await view_of(system, other)
         assert _without_ids(seen) == _without_ids(original)
-    assert len(told(original)) == len(WHOLE_WAY)
+    assert len(whats(original)) == len(WHOLE_WAY)
 
 
-def _without_ids(entry: Thing) -> Thing:
+def _without_ids(entry: Json) -> Json:
     plain = {name: value for name, value in entry.items() if name not in ("order_id", "transfer_id", "as_of")}
     plain["transfer"] = {**entry["transfer"], "transfer_id": ""}
     plain["delivery"] = {**entry["delivery"], "delivery_id": ""}
@@ -232,21 +219,21 @@ def _without_ids(entry: Thing) -> Thing:
 
 
 async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after(system: System) -> None:
-    made = await _made_up(system)
+    made = await unknown_order(system)
 
-    await tell(system, made["OrderCancelled"])
-    await shown(system, made, status="ORDER_CANCELLED")
-    await tell(system, made["PaymentAwaited"], made["OrderPlaced"])
+    await system.publish(made["OrderCancelled"])
+    await wait_for_view(system, made, status="ORDER_CANCELLED")
+    await system.publish(made["PaymentAwaited"], made["OrderPlaced"])
     await system.wait_until_idle()
 
-    seen = await screen_of(system, made)
+    seen = await view_of(system, made)
     assert (seen["status"], seen["version"]) == ("ORDER_CANCELLED", 3)
-    assert told(seen) == ["OrderPlaced", "PaymentAwaited", "OrderCancelled"]
+    assert whats(seen) == ["OrderPlaced", "PaymentAwaited", "OrderCancelled"]
 
 
-async def _made_up(system: System) -> Thing:
-    """Three events of an order that nobody has, told while its contexts are away."""
-    (known, *_) = [body for topic, body in system.events if topic == "shop.orders.order_placed"]
+async def unknown_order(system: System) -> Json:
+    """Three events of an order that no other context knows."""
+    known = system.events_of("shop.orders.order_placed")[0]
     ids = {"order_id": str(uuid4()), "transfer_id": str(uuid4())}
     states = (
         ("OrderPlaced", "ORDER_PLACED"),
@@ -254,7 +241,7 @@ async def _made_up(system: System) -> Thing:
         ("OrderCancelled", "ORDER_CANCELLED"),
     )
     kinds = {kind.__name__: kind for kind in CATALOGUE.values() if kind.owner() == ORDERS}
-    made: Thing = dict(ids)
+    made: Json = dict(ids)
     for version, (name, status) in enumerate(states, start=1):
         more = {**ids, "status": status, "order_status": status, "version": version}
         at = f"2026-03-01T10:00:0{version}Z"
