@@ -1,4 +1,4 @@
-"""The rules of pricing, in tables."""
+"""The rules of pricing."""
 
 from __future__ import annotations
 
