@@ -1,4 +1,4 @@
-"""What payments decides without looking anything up."""
+"""The rules of payments."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_the_provider_is_given_what_the_asker_can_wait(limit: float, budget: flo
     ],
 )
 def test_a_known_payment_answers_its_request_again(known: PaymentState, answer: str) -> None:
-    said = rules.same_answer(known, request(payment_id=ID))
+    answered = rules.same_answer(known, request(payment_id=ID))
 
-    assert (said.code if isinstance(said, Refused) else said.status) == answer
+    assert (answered.code if isinstance(answered, Refused) else answered.status) == answer
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The built-in provider: whatever a key stands for, it stands for it once."""
+"""The simulated provider: each key is charged or refunded once."""
 
 from __future__ import annotations
 

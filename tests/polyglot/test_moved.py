@@ -1,4 +1,4 @@
-"""A context's database may be on another server: its own URL is all that says so."""
+"""The database of a context on another server, by its URL alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of database must do alike with what a view is told; `--views` says which one is tried."""
+"""What a view must do alike in every kind of database; `--views` names the kind under test."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_a_line_of_the_timeline_stays_as_it_was_first_told(view: ViewDatab
     id = uuid4()
     await apply(worker, view, [rental(id, 1, reason="first")])
 
-    await apply(worker, view, [rental(id, 1, reason="told again", modified_at=NOON + timedelta(days=1))])
+    await apply(worker, view, [rental(id, 1, reason="again", modified_at=NOON + timedelta(days=1))])
 
     (line,) = (await entry(view, id)).timeline
     assert line.reason == "first"
@@ -194,7 +194,7 @@ async def test_replicas_that_write_the_same_rows_at_once_end_with_the_newest(ope
 
 
 async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: Open) -> None:
-    """Or that batch would be missing in what is built anew."""
+    """Otherwise the batch would be missing in the new generation."""
     batch, rebuilding = opened(), opened()
     async with batch.change() as connection:
         assert await batch.written_generations(connection) == [1]
@@ -207,7 +207,7 @@ async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: O
 
 
 async def until_done(change: Callable[[], Awaitable[None]]) -> None:
-    """As the view's context does: what the database could not do now is tried again."""
+    """Repeat a change that the database could not make now, as the runtime of a view does."""
     for attempt in range(20):
         try:
             await change()
