@@ -129,9 +129,7 @@ async def original(make_settings: MakeSettings, servers: Servers) -> Original:
 
 
 @pytest.mark.parametrize("number", range(len(ROUNDS)))
-async def test_each_thing_that_is_wrong_is_named(
-    original: Original, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+async def test_each_discrepancy_is_named(original: Original, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
     settings = await original.copy()
     connection = await asyncpg.connect(settings.database_url.get_secret_value())

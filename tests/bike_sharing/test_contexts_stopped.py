@@ -47,7 +47,7 @@ async def _all_started(system: System) -> AsyncIterator[None]:
     await system.start_stopped(*CONTEXTS)
 
 
-async def test_a_ride_is_returned_with_billing_and_deposits_down_and_settled_once_later(
+async def test_a_ride_is_returned_while_billing_and_deposits_are_stopped_and_settled_once_later(
     system: System, kim: Caller
 ) -> None:
     ride = await started_ride(system, kim)
@@ -69,7 +69,7 @@ async def test_a_ride_is_returned_with_billing_and_deposits_down_and_settled_onc
     assert await ledger_of(system, kim) == [("CREDIT", 10_000), ("FEE", -200)]
 
 
-async def test_a_ride_starts_with_billing_down_and_its_bill_has_the_rides_own_start(
+async def test_a_ride_starts_while_billing_is_stopped_and_its_bill_has_the_rides_start(
     system: System, kim: Caller
 ) -> None:
     await system.stop(BILLING)
@@ -83,7 +83,7 @@ async def test_a_ride_starts_with_billing_down_and_its_bill_has_the_rides_own_st
     await system.done(return_bike(ride, kim))
 
 
-async def test_a_return_that_billing_knows_before_the_start_is_settled(system: System, kim: Caller) -> None:
+async def test_a_return_that_reaches_billing_before_the_start_is_settled(system: System, kim: Caller) -> None:
     await system.stop(BILLING)
     ride = await started_ride(system, kim)
     await set_duration(system, ride, 90)
@@ -108,7 +108,7 @@ async def test_a_return_that_billing_knows_before_the_start_is_settled(system: S
     assert await ledger_of(system, kim) == [("CREDIT", 10_000), ("FEE", -200)]
 
 
-async def test_while_bikes_is_down_no_ride_is_begun(system: System, kim: Caller) -> None:
+async def test_no_ride_starts_while_bikes_is_stopped(system: System, kim: Caller) -> None:
     bike_id = await known_bike(system)
     await credit(system, kim)
     await system.stop(BIKES)
@@ -128,7 +128,7 @@ async def _open_ride(system: System, member: Caller) -> Json:
     return next(ride for ride in page["items"] if ride["status"] == "RIDING")
 
 
-async def test_while_payments_is_down_no_top_up_is_begun(system: System, kim: Caller) -> None:
+async def test_no_top_up_starts_while_payments_is_stopped(system: System, kim: Caller) -> None:
     await system.stop("payments")
 
     await system.wait_for_reply(top_up(kim), "unavailable")
@@ -136,7 +136,7 @@ async def test_while_payments_is_down_no_top_up_is_begun(system: System, kim: Ca
     assert await ledger_of(system, kim) == []
 
 
-async def test_ride_history_answers_while_all_its_writers_are_down(system: System, kim: Caller) -> None:
+async def test_ride_history_answers_while_all_its_writers_are_stopped(system: System, kim: Caller) -> None:
     ride = await returned_ride(system, kim, 2)
     before = await wait_for_view(system, ride, status="RETURNED", bill={"status": "CLOSED"})
     await system.stop("payments", BIKES, RIDES, BILLING, DEPOSITS)
@@ -150,7 +150,7 @@ async def test_ride_history_answers_while_all_its_writers_are_down(system: Syste
     assert seen | {"as_of": ""} == before | {"as_of": ""}
 
 
-async def test_ride_history_catches_up_when_it_was_away(system: System, kim: Caller) -> None:
+async def test_ride_history_catches_up_after_it_was_stopped(system: System, kim: Caller) -> None:
     await system.stop(HISTORY)
     ride = await returned_ride(system, kim, 2)
 
@@ -159,7 +159,7 @@ async def test_ride_history_catches_up_when_it_was_away(system: System, kim: Cal
     await wait_for_view(system, ride, status="RETURNED", bill={"status": "CLOSED"})
 
 
-async def test_everything_twice_and_to_two_of_each_takes_effect_once(system: System) -> None:
+async def test_messages_delivered_twice_and_to_two_replicas_take_effect_once(system: System) -> None:
     members = [customer() for _ in range(6)]
     await system.start(*CONTEXTS, replica=" 2")
 
@@ -193,7 +193,7 @@ async def _done(system: System, command: Message) -> Json:
         assert code in ("payment_unavailable", "bike_unavailable", "deposit_too_low", "unavailable", "unknown"), body
 
 
-async def test_a_context_that_is_down_is_said_to_be_at_once(system: System) -> None:
+async def test_a_stopped_context_is_unavailable(system: System) -> None:
     await system.stop(DEPOSITS)
 
     await system.wait_for_reply(ListDeposits(), "unavailable")

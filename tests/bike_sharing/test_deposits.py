@@ -75,7 +75,7 @@ async def test_a_declined_card_leaves_a_top_up_that_is_rejected(system: System, 
     assert await deposit_of(system, kim) == {"member_id": kim.member_id, "balance": 0, "debt": 0}
 
 
-async def test_a_silent_payment_cancels_the_top_up_and_leaves_no_charge(system: System, kim: Caller) -> None:
+async def test_a_payment_without_an_answer_cancels_the_top_up_and_leaves_no_charge(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
     code, refusal = await system.outcome(top_up(kim, token="tok_slow"), id=request_id)
@@ -92,7 +92,7 @@ async def test_a_silent_payment_cancels_the_top_up_and_leaves_no_charge(system: 
     assert (await system.done(top_up(kim, 1000)))["balance"] == 1000
 
 
-async def test_fifty_posts_of_one_top_up_at_once_are_one(system: System, kim: Caller) -> None:
+async def test_fifty_posts_of_one_top_up_at_once_are_one_top_up(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
     answers = await asyncio.gather(*(system.outcome(top_up(kim, 5000), id=request_id) for _ in range(50)))
@@ -111,7 +111,7 @@ async def test_top_ups_at_once_are_all_counted(system: System, kim: Caller) -> N
     await balances_add_up(system, kim)
 
 
-async def test_a_fee_that_is_ordered_many_times_at_once_is_taken_once(system: System, kim: Caller) -> None:
+async def test_a_fee_command_published_many_times_is_taken_once(system: System, kim: Caller) -> None:
     await credit(system, kim, 5000)
     ride = await returned_ride(system, kim, 3)
     bill = await wait_for_bill(system, ride, status="CLOSED")
@@ -161,7 +161,7 @@ async def test_debts_are_paid_oldest_first_and_in_parts(system: System, kim: Cal
     await balances_add_up(system, kim)
 
 
-async def test_fees_and_top_ups_at_once_in_whatever_order_leave_what_is_left(system: System, kim: Caller) -> None:
+async def test_fees_and_top_ups_at_once_leave_the_same_balance_in_any_order(system: System, kim: Caller) -> None:
     fees = [fee(kim, 700, minutes_ago=number) for number in range(10)]
 
     await asyncio.gather(
@@ -204,7 +204,7 @@ async def _ride_without_deposits(system: System, member: Caller, minutes: int) -
         " select account_id, 'TOP_UP', 1, 1, top_up_id from bike_sharing_deposits.entries where kind = 'TOP_UP'",
     ],
 )
-async def test_the_database_itself_keeps_the_books_straight(system: System, kim: Caller, line: str) -> None:
+async def test_constraints_of_the_database_keep_the_ledger_consistent(system: System, kim: Caller, line: str) -> None:
     await system.done(top_up(kim, 5000))
     await wait_for_bill(system, await returned_ride(system, kim, 1), status="CLOSED")
 
@@ -212,7 +212,7 @@ async def test_the_database_itself_keeps_the_books_straight(system: System, kim:
         await system.rows(DEPOSITS, line)
 
 
-async def test_everybody_sees_what_is_theirs(system: System, kim: Caller, lee: Caller) -> None:
+async def test_members_see_their_own_deposits_and_staff_see_all(system: System, kim: Caller, lee: Caller) -> None:
     mine = await system.done(top_up(kim, 1000))
 
     assert (await system.refused(ShowTopUp(top_up_id=mine["top_up_id"], caller=lee)))["code"] == "not_found"

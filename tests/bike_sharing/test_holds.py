@@ -45,7 +45,7 @@ def take(bike_id: UUID, ride_id: UUID, member: Caller) -> TakeBike:
     return TakeBike(bike_id=bike_id, ride_id=ride_id, member_id=member.member_id)
 
 
-async def test_a_bike_whose_ride_never_came_to_be_is_freed_once_its_holder_has_been_asked(
+async def test_a_bike_held_for_an_unknown_ride_is_freed_once_rides_answers_the_query(
     system: System, kim: Caller
 ) -> None:
     bike_id, ride_id = await known_bike(system), uuid4()
@@ -69,7 +69,7 @@ async def test_a_bike_whose_ride_never_came_to_be_is_freed_once_its_holder_has_b
     assert (await bike_of(system, bike_id))["status"] == "AVAILABLE"
 
 
-async def test_a_ride_that_stands_is_confirmed_and_keeps_its_bike(system: System, kim: Caller) -> None:
+async def test_an_open_ride_confirms_its_hold_and_keeps_its_bike(system: System, kim: Caller) -> None:
     ride = await started_ride(system, kim)
 
     confirmed = "select 1 from bike_sharing_bikes.holds where ride_id = $1 and confirmed"
@@ -80,7 +80,7 @@ async def test_a_ride_that_stands_is_confirmed_and_keeps_its_bike(system: System
     await wait_for_bike(system, ride["bike_id"], "AVAILABLE")
 
 
-async def test_a_release_that_overtakes_its_take_refuses_it(system: System, kim: Caller) -> None:
+async def test_a_release_that_overtakes_its_take_refuses_the_take(system: System, kim: Caller) -> None:
     bike_id, ride_id = await known_bike(system), uuid4()
     release = ReleaseBike(bike_id=bike_id, ride_id=ride_id)
 
@@ -126,7 +126,7 @@ async def test_a_bike_that_was_taken_without_an_answer_is_free_again(system: Sys
     await system.done(return_bike(ride, kim))
 
 
-async def test_rides_that_dies_between_request_and_answer_ends_the_ride_by_itself(system: System, kim: Caller) -> None:
+async def test_rides_killed_between_request_and_answer_ends_the_ride_by_itself(system: System, kim: Caller) -> None:
     bike_id, request_id = await known_bike(system), uuid4()
     await credit(system, kim)
 
@@ -156,7 +156,7 @@ async def test_a_ride_that_is_open_for_too_long_ends_by_itself(make_settings: Ma
         assert (await ride_of(system, ride["ride_id"])) == ended
 
 
-async def test_a_place_that_is_not_in_the_list_is_refused_before_anything_else(
+async def test_a_location_that_is_not_in_the_list_is_refused_before_anything_else(
     make_settings: MakeSettings, kim: Caller
 ) -> None:
     async with system_with(make_settings, bike_sharing_locations=["City Hall", "Han River"]) as system:

@@ -47,7 +47,7 @@ async def registered_bike(staff: Person, **more: Any) -> Answer:
     return await staff.ask("POST", f"{BASE}/bikes", {"code": uuid4().hex, "location": "City Hall"} | more)
 
 
-async def test_the_story(stage: Stage, system: System) -> None:
+async def test_the_story_of_bike_sharing_over_http(stage: Stage, system: System) -> None:
     LINES.clear()
 
     another = Stage(stage.http, stage.settings, stage.sign, LINES.append)
@@ -57,7 +57,7 @@ async def test_the_story(stage: Stage, system: System) -> None:
     assert any(line.step == "the silent payment: nothing is kept" for line in LINES)
 
 
-async def test_what_is_created_has_a_place(kim: Person, staff: Person) -> None:
+async def test_what_is_created_has_a_location_header(kim: Person, staff: Person) -> None:
     bike = await registered_bike(staff)
     topped_up = await kim.ask("POST", f"{BASE}/deposits/top-ups", {"amount": 5000, "payment": CARD})
     credited = await staff.ask("POST", f"{BASE}/deposits/{kim.name}/credits", {"amount": 1, "reason": "a won"})
@@ -85,7 +85,7 @@ async def _items(person: Person, path: str) -> list[Any]:
     return items
 
 
-async def test_a_code_that_is_taken_and_a_status_that_nobody_sets(staff: Person) -> None:
+async def test_a_code_that_is_taken_and_a_status_that_cannot_be_set_are_refused(staff: Person) -> None:
     first = await registered_bike(staff, status="BROKEN")
 
     again = await registered_bike(staff, code=first.body["code"])
@@ -111,7 +111,7 @@ async def test_a_code_that_is_taken_and_a_status_that_nobody_sets(staff: Person)
         ("rides/00000000-0000-4000-8000-000000000000/return", {}),
     ],
 )
-async def test_a_shape_that_is_wrong_is_refused(kim: Person, path: str, body: Any) -> None:
+async def test_an_invalid_body_is_refused(kim: Person, path: str, body: Any) -> None:
     answer = await kim.ask("POST", f"{BASE}/{path}", body)
 
     assert (answer.status, answer.code) == (422, "invalid")
@@ -128,20 +128,20 @@ async def test_a_shape_that_is_wrong_is_refused(kim: Person, path: str, body: An
         ("bikes", {"code": "x", "location": "x" * 61}),
     ],
 )
-async def test_a_shape_that_staff_get_wrong_is_refused(staff: Person, path: str, body: Any) -> None:
+async def test_an_invalid_body_of_staff_is_refused(staff: Person, path: str, body: Any) -> None:
     answer = await staff.ask("POST", f"{BASE}/{path}", body)
 
     assert (answer.status, answer.code) == (422, "invalid")
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "%00", "nobody", "%ED%A0%80"])
-async def test_a_member_of_whom_nothing_is_known_is_not_found(staff: Person, name: str) -> None:
+async def test_an_unknown_member_is_not_found(staff: Person, name: str) -> None:
     answer = await staff.ask("GET", f"{BASE}/deposits/{name}")
 
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-async def test_the_codes_of_a_ride_in_the_order_of_the_page(kim: Person, staff: Person) -> None:
+async def test_the_codes_that_refuse_a_ride(kim: Person, staff: Person) -> None:
     bike, broken = await registered_bike(staff), await registered_bike(staff, status="BROKEN")
     unknown = await kim.ask("POST", f"{BASE}/rides", {"bike_id": str(uuid4())})
     poor = await kim.ask("POST", f"{BASE}/rides", {"bike_id": bike.body["bike_id"]})

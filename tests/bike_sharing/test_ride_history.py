@@ -30,7 +30,7 @@ from workers.registry import worker
 TABLES = ("rides", "bikes", "bills", "timeline")
 
 
-async def test_rebuilt_from_the_journal_it_has_the_same_rows(system: System, kim: Caller) -> None:
+async def test_a_rebuild_gives_the_same_rows(system: System, kim: Caller) -> None:
     await wait_for_view(system, await returned_ride(system, kim, 2), status="RETURNED", bill={"status": "CLOSED"})
     await started_ride(system, kim)
     await system.wait_until_idle()
@@ -45,9 +45,7 @@ async def test_rebuilt_from_the_journal_it_has_the_same_rows(system: System, kim
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_in_whatever_order_and_however_often_events_come_it_is_the_same(
-    system: System, kim: Caller, seed: int
-) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_history(system: System, kim: Caller, seed: int) -> None:
     ride = await returned_ride(system, kim, 2)
     before = await wait_for_view(system, ride, status="RETURNED", bill={"status": "CLOSED"})
     await system.wait_until_idle()
@@ -79,7 +77,7 @@ def events_about(system: System, ride: Json) -> list[Message]:
     ]
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
     await credit(system, kim)
     for _ in range(3):
         ride = await system.done(start_ride(await known_bike(system), kim))
@@ -91,7 +89,7 @@ async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(s
         assert (seen["status"], seen_returned["status"]) == ("RIDING", "RETURNED")
 
 
-async def test_lists_are_a_members_own_and_can_be_narrowed_and_turned(system: System, kim: Caller) -> None:
+async def test_lists_show_a_members_own_rides_page_by_page_and_by_status(system: System, kim: Caller) -> None:
     ids = [(await returned_ride(system, kim, 1))["ride_id"] for _ in range(3)]
     await system.wait_until_idle()
 

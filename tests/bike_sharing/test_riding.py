@@ -83,7 +83,7 @@ async def test_an_unknown_bike_is_not_found_whatever_else_is_wrong(system: Syste
     assert (await system.refused(start_ride(uuid4(), kim)))["code"] == "not_found"
 
 
-async def test_two_members_and_one_bike_one_rides(system: System) -> None:
+async def test_of_eight_members_who_want_one_bike_one_rides(system: System) -> None:
     bike_id, members = await known_bike(system), [customer() for _ in range(8)]
     await asyncio.gather(*(credit(system, member) for member in members))
 
@@ -255,7 +255,9 @@ async def test_broken_bikes_are_for_staff_to_see(system: System, kim: Caller) ->
     assert "held_by" not in (await bike_of(system, good))
 
 
-async def test_money_that_is_still_on_its_way_is_waited_for(system: System, kim: Caller) -> None:
+async def test_a_start_waits_half_a_second_for_a_balance_that_rides_does_not_know_yet(
+    system: System, kim: Caller
+) -> None:
     bike_id = await known_bike(system)
     started = time.monotonic()
 

@@ -88,7 +88,7 @@ async def test_each_state_leads_where_it_may(system: System, kim: Caller, status
         assert isinstance(answer["allowed_actions"], list)
 
 
-async def test_each_step_is_told_once(system: System, kim: Caller) -> None:
+async def test_each_step_publishes_one_event(system: System, kim: Caller) -> None:
     order = await order_with(system, kim, "COLLECTED")
     await system.done(collect(order))
 
@@ -100,7 +100,7 @@ async def test_each_step_is_told_once(system: System, kim: Caller) -> None:
     ]
 
 
-async def test_a_rejection_and_a_cancellation_keep_their_reasons_and_stay_visible(system: System, kim: Caller) -> None:
+async def test_rejected_and_cancelled_orders_keep_their_reasons_and_are_listed(system: System, kim: Caller) -> None:
     rejected = await system.done(reject(await order_with(system, kim, "ACCEPTED"), reason="no oat milk"))
     cancelled = await order_with(system, kim, "CANCELLED")
 
@@ -108,7 +108,7 @@ async def test_a_rejection_and_a_cancellation_keep_their_reasons_and_stay_visibl
     assert [order["status"] for order in await orders_of(system, kim)] == ["CANCELLED", "REJECTED"]
 
 
-async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(system: System, kim: Caller) -> None:
+async def test_of_accepting_and_cancelling_at_once_one_wins(system: System, kim: Caller) -> None:
     orders = [await order_with(system, kim, "ORDERED") for _ in range(25)]
 
     pairs = await asyncio.gather(

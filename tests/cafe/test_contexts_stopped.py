@@ -30,9 +30,7 @@ from tests.cafe.helpers import (
 from tests.support.system import STAFF, System, customer
 
 
-async def test_the_menu_is_kept_while_orders_is_down_and_orders_catches_up_by_itself(
-    system: System, kim: Caller
-) -> None:
+async def test_the_menu_changes_while_orders_is_stopped_and_orders_catches_up(system: System, kim: Caller) -> None:
     await system.stop(ORDERS)
     latte, mocha = [await system.done(register_item(name=name)) for name in ("Latte", "Mocha")]
     gone = await system.done(change_item(latte, status=SOLD_OUT))
@@ -56,7 +54,7 @@ async def test_the_menu_is_kept_while_orders_is_down_and_orders_catches_up_by_it
     assert (code, order["price"]) == ("done", 5000)
 
 
-async def test_orders_that_is_down_is_said_to_be_and_nothing_is_begun(system: System, send: Send, kim: Caller) -> None:
+async def test_stopped_orders_is_unavailable_and_nothing_is_begun(system: System, send: Send, kim: Caller) -> None:
     item = await system.done(register_item())
     order = await system.done(place_order(item, kim))
     await system.stop(ORDERS)
@@ -79,7 +77,7 @@ async def test_orders_that_is_down_is_said_to_be_and_nothing_is_begun(system: Sy
     assert [one["status"] for one in await orders_of(system, kim)] == ["CANCELLED"]
 
 
-async def test_the_report_catches_up_when_it_was_away(system: System) -> None:
+async def test_the_report_catches_up_after_it_was_stopped(system: System) -> None:
     await system.stop(REPORT)
     item = await system.done(register_item())
     order = await system.done(place_order(item))
@@ -91,7 +89,7 @@ async def test_the_report_catches_up_when_it_was_away(system: System) -> None:
     await wait_for_view(system, item, orders_today=1, version=2, status=SOLD_OUT)
 
 
-async def test_an_order_whose_answer_nobody_heard_is_there_under_the_same_key(system: System, kim: Caller) -> None:
+async def test_an_order_whose_answer_was_lost_is_found_under_the_same_key(system: System, kim: Caller) -> None:
     item, request_id = await system.done(register_item()), uuid4()
     request = asyncio.create_task(system.request(place_order(item, kim), id=request_id, within=0.5, budget=0.4))
     await system.wait_for_rows(ORDERS, "select 1 from cafe_orders.orders where order_id = $1", request_id)
@@ -106,7 +104,7 @@ async def test_an_order_whose_answer_nobody_heard_is_there_under_the_same_key(sy
     assert await order_events(system, order) == ["order_placed"]
 
 
-async def test_two_of_each_context_do_everything_once(system: System) -> None:
+async def test_two_replicas_of_each_context_do_everything_once(system: System) -> None:
     await system.start(*CONTEXTS, replica=" 2")
     item = await system.done(register_item())
     commands = [(uuid4(), customer()) for _ in range(20)]

@@ -22,7 +22,7 @@ async def listed(system: System, *, on_offer: bool) -> set[str]:
     return {item["menu_item_id"] for item in page["items"]}
 
 
-async def test_an_item_takes_the_id_of_its_request_and_is_told_of(system: System) -> None:
+async def test_an_item_has_the_id_of_its_request_and_an_event(system: System) -> None:
     request_id = uuid4()
 
     item = await system.done(register_item(price=4500, name="Flat White"), id=request_id)
@@ -41,7 +41,7 @@ async def test_an_item_that_is_registered_twice_with_one_key_is_one_item(system:
     assert all(item == items[0] for item in items)
 
 
-async def test_what_is_not_given_stays(system: System) -> None:
+async def test_a_change_keeps_the_fields_that_it_does_not_name(system: System) -> None:
     item = await system.done(register_item(price=4500, name="Mocha"))
     clerk = Caller(member_id="lee", role="staff")
 
@@ -60,7 +60,7 @@ async def test_what_is_not_given_stays(system: System) -> None:
     assert await item_events(system, item) == ["menu_item_registered"] + ["menu_item_changed"] * 3
 
 
-async def test_a_change_of_a_version_that_is_gone_changes_nothing(system: System) -> None:
+async def test_a_change_of_a_stale_version_changes_nothing(system: System) -> None:
     item = await system.done(register_item(price=4500))
     changed = await system.done(change_item(item, price=5000, expected_version=1))
 
@@ -71,7 +71,7 @@ async def test_a_change_of_a_version_that_is_gone_changes_nothing(system: System
     assert await system.done(show(item, STAFF)) == changed
 
 
-async def test_of_ten_clerks_who_saw_the_same_version_one_changes_it(system: System) -> None:
+async def test_of_ten_changes_of_the_same_version_one_is_made(system: System) -> None:
     item = await system.done(register_item())
 
     replies = await asyncio.gather(
@@ -113,7 +113,7 @@ async def test_customers_see_what_can_be_ordered_and_staff_see_all(
     assert await system.done(show(item, STAFF)) == item
 
 
-async def test_pages_neither_skip_nor_repeat_and_can_be_narrowed(system: System) -> None:
+async def test_pages_neither_skip_nor_repeat_and_can_be_filtered(system: System) -> None:
     ids = [(await system.done(register_item(status=SOLD_OUT)))["menu_item_id"] for _ in range(5)]
     await system.done(register_item())
 

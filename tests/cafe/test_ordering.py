@@ -52,7 +52,7 @@ async def numbers_given(system: System) -> int:
     return given
 
 
-async def test_an_order_has_the_price_of_now_and_a_pickup_number_and_is_in_the_report(
+async def test_an_order_has_the_current_price_and_a_pickup_number_and_is_in_the_report(
     system: System, kim: Caller
 ) -> None:
     item = await system.done(register_item(price=4500, name="Latte"))
@@ -83,7 +83,7 @@ async def test_an_order_has_the_price_of_now_and_a_pickup_number_and_is_in_the_r
 # -- the copy in orders, and the menu
 
 
-async def test_a_copy_that_says_sold_out_refuses_without_asking_the_menu(
+async def test_an_item_known_as_sold_out_is_refused_without_a_query_to_the_menu(
     system: System, kim: Caller, quotes: list[str]
 ) -> None:
     item = await known_item(system, status=SOLD_OUT)
@@ -94,7 +94,9 @@ async def test_a_copy_that_says_sold_out_refuses_without_asking_the_menu(
     assert await orders_of(system, kim) == []
 
 
-async def test_a_copy_that_says_available_lets_the_menu_decide(system: System, kim: Caller, quotes: list[str]) -> None:
+async def test_an_item_known_as_available_is_decided_by_the_menu(
+    system: System, kim: Caller, quotes: list[str]
+) -> None:
     item = await known_item(system, status=SOLD_OUT)
     await set_known_status(system, item, AVAILABLE)
 
@@ -105,7 +107,7 @@ async def test_a_copy_that_says_available_lets_the_menu_decide(system: System, k
     await set_known_status(system, item, SOLD_OUT)
 
 
-async def test_an_item_that_was_not_copied_yet_is_ordered_on_the_menus_word(
+async def test_an_item_that_orders_does_not_know_yet_is_decided_by_the_menu(
     system: System, kim: Caller, quotes: list[str]
 ) -> None:
     item = await known_item(system)
@@ -130,7 +132,7 @@ async def test_items_are_ordered_from_the_moment_they_are_registered(system: Sys
     assert prices == list(range(1000, 1020))
 
 
-async def test_the_price_is_asked_at_that_moment_and_stays_with_the_order(system: System, kim: Caller) -> None:
+async def test_the_order_keeps_the_price_of_the_moment_when_it_was_placed(system: System, kim: Caller) -> None:
     item = await system.done(register_item(price=4500))
     await system.done(change_item(item, price=5000))
     order = await system.done(place_order(item, kim, quantity=3))
@@ -140,7 +142,7 @@ async def test_the_price_is_asked_at_that_moment_and_stays_with_the_order(system
     assert await order_of(system, order) == order
 
 
-async def test_what_was_sold_out_a_moment_ago_is_never_ordered(system: System) -> None:
+async def test_an_item_that_was_just_sold_out_is_never_ordered(system: System) -> None:
     for _ in range(5):
         item = await system.done(register_item())
         await system.done(change_item(item, status=SOLD_OUT))
@@ -148,7 +150,7 @@ async def test_what_was_sold_out_a_moment_ago_is_never_ordered(system: System) -
         assert (await system.refused(place_order(item)))["code"] == "sold_out"
 
 
-async def test_what_is_available_again_can_be_ordered_again(system: System) -> None:
+async def test_an_item_that_is_available_again_can_be_ordered(system: System) -> None:
     item = await known_item(system, status=SOLD_OUT)
 
     await wait_for_known_item(system, await system.done(change_item(item, status=AVAILABLE)))
@@ -173,7 +175,7 @@ async def test_an_item_without_a_price_is_not_for_sale_yet(system: System, kim: 
 
 
 @pytest.mark.parametrize("expected", [4499, 4501, 0])
-async def test_another_price_than_expected_orders_nothing_and_tells_the_price(
+async def test_another_price_than_expected_orders_nothing_and_the_refusal_has_the_price(
     system: System, kim: Caller, expected: int
 ) -> None:
     item = await system.done(register_item(price=4500))
@@ -223,7 +225,7 @@ async def test_a_late_older_event_brings_back_neither_available_nor_sold_out(
 # -- repeating
 
 
-async def test_fifty_taps_with_one_key_are_one_order_with_one_number(system: System, kim: Caller) -> None:
+async def test_fifty_requests_with_one_key_are_one_order_with_one_number(system: System, kim: Caller) -> None:
     item, request_id, before = await system.done(register_item()), uuid4(), await numbers_given(system)
     command = place_order(item, kim)
 
@@ -237,7 +239,7 @@ async def test_fifty_taps_with_one_key_are_one_order_with_one_number(system: Sys
     assert await numbers_given(system) == before + 1
 
 
-async def test_an_order_is_answered_as_the_first_time_whatever_the_menu_says_since(system: System, kim: Caller) -> None:
+async def test_a_repeated_order_has_the_first_answer_whatever_changed_in_the_menu(system: System, kim: Caller) -> None:
     item, request_id = await known_item(system), uuid4()
     order = await system.done(place_order(item, kim), id=request_id)
     for changes in ({"price": 9000}, {"price": 0}, {"status": SOLD_OUT}):
@@ -249,7 +251,7 @@ async def test_an_order_is_answered_as_the_first_time_whatever_the_menu_says_sin
     assert await system.done(place_order(item, kim), id=request_id) == order
 
 
-async def test_a_refusal_is_kept_when_its_reason_is_gone(system: System, kim: Caller) -> None:
+async def test_a_repeated_refusal_is_the_same_when_its_reason_is_gone(system: System, kim: Caller) -> None:
     item, request_id = await system.done(register_item(price=0)), uuid4()
     refusal = await system.refused(place_order(item, kim), id=request_id)
     await system.done(change_item(item, price=100))

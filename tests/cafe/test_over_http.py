@@ -24,7 +24,7 @@ async def registered(send: Send, **fields: Any) -> dict[str, Any]:
     return item
 
 
-async def test_an_order_from_the_menu_to_the_counter(system: System, send: Send, kim: Caller) -> None:
+async def test_an_order_from_placement_to_collection(system: System, send: Send, kim: Caller) -> None:
     item = await registered(send)
     command = {"menu_item_id": item["menu_item_id"], "quantity": 2, "expected_price": 4500}
 
@@ -60,7 +60,7 @@ async def test_an_order_from_the_menu_to_the_counter(system: System, send: Send,
     assert [line["what"] for line in report.json()["timeline"]] == ["MenuItemRegistered"]
 
 
-async def test_a_double_tap_is_one_order(send: Send, kim: Caller) -> None:
+async def test_two_requests_with_one_key_are_one_order(send: Send, kim: Caller) -> None:
     item = await registered(send)
 
     taps = await asyncio.gather(
@@ -72,7 +72,7 @@ async def test_a_double_tap_is_one_order(send: Send, kim: Caller) -> None:
     assert len((await send(kim, "GET", "/orders")).json()["items"]) == 1
 
 
-async def test_why_an_item_cannot_be_ordered_is_said_in_both_languages(send: Send, kim: Caller) -> None:
+async def test_a_refused_order_is_explained_in_both_languages(send: Send, kim: Caller) -> None:
     items = {
         "sold_out": await registered(send, status="SOLD_OUT"),
         "not_for_sale": await registered(send, price=0),
@@ -145,7 +145,7 @@ async def test_customers_see_only_what_can_be_ordered(send: Send, kim: Caller) -
     ],
     ids=lambda value: None if isinstance(value, dict) else str(value).replace(str(NOWHERE), "id"),
 )
-async def test_a_wrong_shape_is_named_by_its_field(
+async def test_an_invalid_field_is_named(
     send: Send, kim: Caller, who: str, method: str, path: str, body: Any, field: str
 ) -> None:
     answer = await send(STAFF if who == "staff" else kim, method, path, body)
@@ -166,7 +166,7 @@ async def test_a_wrong_shape_is_named_by_its_field(
     ],
     ids=lambda value: None if isinstance(value, dict) else str(value).replace(str(NOWHERE), "id"),
 )
-async def test_what_is_not_there_is_not_found(send: Send, method: str, path: str, body: Any) -> None:
+async def test_what_does_not_exist_is_not_found(send: Send, method: str, path: str, body: Any) -> None:
     answer = await send(STAFF, method, path, body)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -189,7 +189,9 @@ async def test_what_is_not_there_is_not_found(send: Send, method: str, path: str
     ],
     ids=lambda value: str(value).replace(str(NOWHERE), "id"),
 )
-async def test_each_has_their_own_part(send: Send, kim: Caller, who: str, method: str, path: str) -> None:
+async def test_a_role_may_not_use_the_routes_of_another(
+    send: Send, kim: Caller, who: str, method: str, path: str
+) -> None:
     answer = await send(STAFF if who == "staff" else kim, method, path)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "wrong_role")

@@ -126,7 +126,7 @@ async def numbers(system: System) -> list[int]:
     return [row["pickup_number"] for row in rows]
 
 
-async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(system: System) -> None:
+async def test_orders_at_once_of_which_some_are_refused_leave_no_gap(system: System) -> None:
     latte, gone, unpriced = [
         await known_item(system, price=price, status=status)
         for price, status in ((4500, AVAILABLE), (4500, SOLD_OUT), (0, AVAILABLE))
@@ -142,7 +142,7 @@ async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(system:
     assert found == list(range(1, len(found) + 1))
 
 
-async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer_is_true(
+async def test_replicas_killed_while_many_order_leave_no_gap_and_every_answer_agrees(
     make_settings: MakeSettings,
 ) -> None:
     system = await System(await make_settings(cafe_price_ms=3000), "cafe").open()

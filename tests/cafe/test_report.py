@@ -106,9 +106,7 @@ async def applied(system: System, item_id: Any, lines: int) -> Json:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_in_whatever_order_and_however_often_events_come_the_report_is_the_same(
-    listener: System, seed: int
-) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_report(listener: System, seed: int) -> None:
     item_id, order_id = uuid4(), uuid4()
     orders = [
         order_event(item_id, kind, status, version, order_id=order_id)
@@ -149,7 +147,7 @@ async def test_a_late_older_status_changes_nothing(listener: System, older: str,
     assert [line["status"] for line in entry["timeline"]] == [older, older, newer]
 
 
-async def test_orders_are_counted_from_midnight_in_seoul_whatever_became_of_them(listener: System) -> None:
+async def test_orders_are_counted_from_midnight_in_seoul_whatever_their_status(listener: System) -> None:
     item_id, began = uuid4(), midnight(datetime.now(UTC))
     moment = timedelta(microseconds=1)
     today = [
@@ -171,7 +169,7 @@ async def test_orders_are_counted_from_midnight_in_seoul_whatever_became_of_them
 # -- with its writers
 
 
-async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(system: System) -> None:
+async def test_the_report_shows_the_whole_menu_with_what_customers_do_not_see(system: System) -> None:
     items = [
         await system.done(register_item(price=price, status=status))
         for price, status in ((4500, AVAILABLE), (0, AVAILABLE), (4500, SOLD_OUT))
@@ -193,7 +191,7 @@ async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(sy
     assert (await system.refused(ListReport(cursor="nonsense")))["code"] == "invalid"
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System) -> None:
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(system: System) -> None:
     item = await system.done(register_item())
     for price in (1000, 2000, 3000):
         changed = await system.done(change_item(item, price=price))
@@ -205,7 +203,7 @@ async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(s
     assert 0.9 < time.monotonic() - started < 2.5
 
 
-async def test_the_report_answers_while_all_its_writers_are_down(system: System) -> None:
+async def test_the_report_answers_while_all_its_writers_are_stopped(system: System) -> None:
     item = await system.done(register_item(name="Cortado"))
     await system.done(place_order(item))
     await wait_for_view(system, item, orders_today=1)
@@ -219,7 +217,7 @@ async def test_the_report_answers_while_all_its_writers_are_down(system: System)
     await system.start(MENU, ORDERS)
 
 
-async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhile(system: System) -> None:
+async def test_a_rebuild_gives_the_same_rows_and_the_report_answers_meanwhile(system: System) -> None:
     kim = customer()
     items = [await system.done(register_item()) for _ in range(4)]
     await asyncio.gather(*(system.done(change_item(item, price=price)) for item in items for price in (1000, 2000)))
@@ -241,7 +239,7 @@ async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhi
     assert reading.cancelled()  # every query was answered
 
 
-async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(system: System) -> None:
+async def test_a_rebuild_that_another_overtakes_leaves_no_rows(system: System) -> None:
     await system.done(register_item())
     await system.wait_until_idle()
 
@@ -258,7 +256,7 @@ async def _read_again_and_again(system: System, item: Json) -> None:
         assert (await view_of(system, item))["orders_today"] == 3
 
 
-async def test_what_happens_while_the_report_is_built_anew_is_in_it(system: System) -> None:
+async def test_events_during_a_rebuild_are_in_the_report(system: System) -> None:
     item = await system.done(register_item())
     rebuilding = asyncio.create_task(rebuild_view(system, REPORT))
 

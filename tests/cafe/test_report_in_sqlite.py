@@ -32,7 +32,7 @@ async def view(tmp_path: Path) -> AsyncIterator[ViewDatabase]:
     await database.close()
 
 
-async def test_a_report_in_sqlite_shows_the_same(view: ViewDatabase) -> None:
+async def test_a_report_in_sqlite_has_the_same_entries(view: ViewDatabase) -> None:
     item_id, other_id, order_id = uuid4(), uuid4(), uuid4()
     began = midnight(datetime.now(UTC))
     events = [

@@ -49,7 +49,7 @@ def item(**about: object) -> MenuItem:
         pytest.param({"status": SOLD_OUT}, 1, Refused("sold_out"), id="sold out comes before another price"),
     ],
 )
-def test_what_the_menu_says_now_decides(
+def test_the_current_item_decides_whether_it_can_be_ordered(
     about: dict[str, object], expected_price: int | None, refusal: Refused | None
 ) -> None:
     assert why_not(item(**about), expected_price) == refusal

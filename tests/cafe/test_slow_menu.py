@@ -94,7 +94,7 @@ def counted(replies: list[RpcReply]) -> dict[str, int]:
     return {kind: kinds.count(kind) for kind in kinds}
 
 
-async def test_a_silent_menu_is_try_again_shortly_and_nothing_remains_and_the_same_key_orders_later(
+async def test_a_slow_menu_makes_orders_unavailable_stores_nothing_and_the_same_key_orders_later(
     system: System, send: Send, kim: Caller
 ) -> None:
     item = await known_item(system)
@@ -120,7 +120,7 @@ async def test_a_silent_menu_is_try_again_shortly_and_nothing_remains_and_the_sa
     assert (again.status_code, "idempotency-replayed" in again.headers) == (201, False)
 
 
-async def test_what_the_copy_calls_sold_out_is_refused_at_once_however_slow_the_menu_is(system: System) -> None:
+async def test_an_item_known_as_sold_out_is_refused_at_once_however_slow_the_menu_is(system: System) -> None:
     item = await known_item(system, status=SOLD_OUT)
     delay(system, TOO_SLOW)
     started = time.monotonic()
@@ -132,7 +132,7 @@ async def test_what_the_copy_calls_sold_out_is_refused_at_once_however_slow_the_
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-async def test_a_menu_that_is_gone_is_try_again_shortly_and_never_sold_out(
+async def test_a_stopped_menu_makes_orders_unavailable_and_never_sold_out(
     system: System, send: Send, kim: Caller, end: str
 ) -> None:
     item = await known_item(system)
@@ -153,7 +153,7 @@ async def test_a_menu_that_is_gone_is_try_again_shortly_and_never_sold_out(
     assert (await system.outcome(place_order(item, kim)))[0] == "done"
 
 
-async def test_the_breaker_opens_under_a_run_of_silences_and_one_probe_closes_it(
+async def test_the_breaker_opens_after_unanswered_queries_and_one_probe_closes_it(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item, quotes = await known_item(system), Quotes(system, monkeypatch)
@@ -186,7 +186,7 @@ async def test_the_breaker_opens_under_a_run_of_silences_and_one_probe_closes_it
     assert counted(await at_once(system, item, 10)) == {"done": 10}
 
 
-async def test_the_breaker_stays_shut_while_the_menu_takes_most_of_the_time_it_has(system: System) -> None:
+async def test_the_breaker_stays_closed_while_the_menu_is_slow_but_in_time(system: System) -> None:
     item = await known_item(system)
     delay(system, SLOW)
     codes: list[str] = []
@@ -200,7 +200,7 @@ async def test_the_breaker_stays_shut_while_the_menu_takes_most_of_the_time_it_h
     assert codes.count("done") > len(codes) / 2
 
 
-def test_the_drill_is_a_setting_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delays_and_time_limits_are_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YEYAK_DELAY_MS", SLOW)
     monkeypatch.setenv("YEYAK_CAFE_PRICE_MS", "900")
 

@@ -40,7 +40,7 @@ MESSAGES: dict[str, MakeMessage] = {
 
 
 @pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
-async def test_nobody_may_have_a_hand_in_another_customers_rental(
+async def test_another_customers_rental_is_not_found(
     system: System, kim: Caller, lee: Caller, make: MakeMessage
 ) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
@@ -52,7 +52,7 @@ async def test_nobody_may_have_a_hand_in_another_customers_rental(
 
 
 @pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
-async def test_what_does_not_exist_and_what_is_not_yours_look_alike(
+async def test_what_does_not_exist_is_refused_like_what_is_anothers(
     system: System, kim: Caller, make: MakeMessage
 ) -> None:
     unknown = {"rental_id": uuid4(), "payment_id": uuid4()}
@@ -82,7 +82,7 @@ async def test_staff_may_do_everything_for_a_member(system: System, kim: Caller)
     assert (await view_of(system, rental, min_version=4, caller=kim))["status"] == "RETURNED"
 
 
-async def test_my_page_shows_only_what_is_ones_own(system: System, kim: Caller, lee: Caller) -> None:
+async def test_my_page_shows_a_members_own_rentals_only(system: System, kim: Caller, lee: Caller) -> None:
     mine = await system.done(system.booking(await system.video(), kim))
     await system.done(system.booking(await system.video(), lee))
     await system.wait_until_idle()

@@ -38,7 +38,7 @@ async def test_a_paid_booking_holds_a_copy_and_is_on_my_page(system: System, kim
     assert [line["what"] for line in entry["timeline"]] == ["BookingStarted", "PaymentApproved", "VideoBooked"]
 
 
-async def test_the_rental_takes_the_id_of_the_request(system: System, kim: Caller) -> None:
+async def test_the_rental_has_the_id_of_the_request(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
     rental = await system.done(system.booking(await system.video(), kim), id=request_id)
@@ -46,7 +46,7 @@ async def test_the_rental_takes_the_id_of_the_request(system: System, kim: Calle
     assert rental["rental_id"] == str(request_id)
 
 
-async def test_nothing_says_booked_before_the_payment_is_approved(system: System, kim: Caller) -> None:
+async def test_no_event_has_booked_before_the_payment_is_approved(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.wait_until_idle()
 
@@ -183,7 +183,7 @@ async def test_a_member_sees_all_of_their_bookings_newest_first(system: System, 
     assert [item["title"] for item in page] == titles[::-1]
 
 
-async def test_the_booking_is_told_from_its_first_state_on(system: System, kim: Caller) -> None:
+async def test_the_first_event_of_a_booking_has_its_first_state(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.wait_until_idle()
 

@@ -49,7 +49,7 @@ async def test_a_cancelled_booking_is_refunded_and_the_next_member_gets_the_copy
     assert await net_booking_charge(system, rental) == 0
 
 
-async def test_the_writer_hears_of_the_refund_too(system: System, kim: Caller) -> None:
+async def test_rentals_has_the_state_of_the_refund(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
 
     await system.done(cancel(rental, kim))
@@ -57,7 +57,7 @@ async def test_the_writer_hears_of_the_refund_too(system: System, kim: Caller) -
     await wait_for_rental(system, rental, refund={"status": "REFUNDED"}, payment={"status": "REFUNDED"})
 
 
-async def test_a_refund_that_fails_at_the_provider_is_shown_as_failed_and_then_made_good(
+async def test_a_refund_that_fails_at_the_provider_is_shown_as_failed_and_tried_again(
     system: System, kim: Caller
 ) -> None:
     rental = await system.done(system.booking(await system.video(), kim, "tok_refund_error"))
@@ -126,9 +126,7 @@ async def test_of_a_cancellation_and_a_pickup_at_once_one_happens_and_the_other_
         assert await net_booking_charge(system, rental) == (0 if cancelled.kind == "done" else 1000)
 
 
-async def test_a_refund_by_hand_of_a_part_and_then_a_cancellation_give_back_the_rest_and_no_more(
-    system: System, kim: Caller
-) -> None:
+async def test_a_cancellation_after_a_partial_refund_by_hand_refunds_the_rest(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(daily_price=1000), kim))
     await refund_by_hand(system, rental, 300)
     await wait_for_view(system, rental, status="BOOKED", payment={"status": "PARTIALLY_REFUNDED"})
@@ -143,7 +141,7 @@ async def test_a_refund_by_hand_of_a_part_and_then_a_cancellation_give_back_the_
     assert sorted(row["amount"] for row in rows) == [300, 700]
 
 
-async def test_a_cancellation_right_behind_a_refund_by_hand_gives_back_no_more_than_was_paid(
+async def test_a_cancellation_right_after_a_refund_by_hand_refunds_no_more_than_was_paid(
     system: System, kim: Caller
 ) -> None:
     rental = await system.done(system.booking(await system.video(daily_price=1000), kim))
@@ -169,7 +167,7 @@ async def test_a_returned_video_cannot_be_cancelled(system: System, kim: Caller)
     assert (refusal["code"], refusal["current_status"]) == ("wrong_state", "RETURNED")
 
 
-async def test_a_cancellation_without_a_reason_says_who_cancelled(system: System, kim: Caller) -> None:
+async def test_a_cancellation_without_a_reason_names_who_cancelled(system: System, kim: Caller) -> None:
     mine = await system.done(system.booking(await system.video(), kim))
     theirs = await system.done(system.booking(await system.video(), kim))
 

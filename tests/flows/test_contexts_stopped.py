@@ -47,9 +47,7 @@ async def system(open_system: System) -> System:
     return open_system
 
 
-async def test_a_video_is_registered_while_rentals_is_down_and_rentals_learns_of_it(
-    system: System, kim: Caller
-) -> None:
+async def test_a_video_registered_while_rentals_is_stopped_can_be_booked_later(system: System, kim: Caller) -> None:
     await system.stop_until_unavailable(RENTALS)
     video_id = await system.video(title="Rebecca")
     listed = await system.done(ListVideos(limit=1))
@@ -63,7 +61,7 @@ async def test_a_video_is_registered_while_rentals_is_down_and_rentals_learns_of
     assert listed["items"][0]["title"] == "Rebecca"
 
 
-async def test_my_page_answers_while_videos_rentals_and_payments_are_all_down(system: System, kim: Caller) -> None:
+async def test_my_page_answers_while_all_its_writers_are_stopped(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(title="Suspicion"), kim))
     await system.wait_until_idle()
     await system.stop_until_unavailable("payments", VIDEOS, RENTALS)
@@ -75,7 +73,7 @@ async def test_my_page_answers_while_videos_rentals_and_payments_are_all_down(sy
     assert seen["payment"] == {"payment_id": rental["payment_id"], "status": "APPROVED", "amount": 1000}
 
 
-async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun(system: System, kim: Caller) -> None:
+async def test_a_stopped_context_is_unavailable_at_once_and_nothing_is_begun(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.stop(RENTALS)
     commands: list[Message] = [system.booking(uuid4(), kim), cancel(rental, kim), ListRentals(member_id=kim.member_id)]
@@ -93,7 +91,7 @@ async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun
     assert (await system.outcome(cancel(rental, kim)))[0] == "done"
 
 
-async def test_while_payments_is_down_no_booking_is_begun(system: System, kim: Caller) -> None:
+async def test_no_booking_starts_while_payments_is_stopped(system: System, kim: Caller) -> None:
     video_id = await system.video(copies=1)
     await system.stop("payments")
     await system.wait_for_reply(system.booking(video_id), "unavailable")
@@ -111,7 +109,7 @@ async def _is_free(system: System, video_id: UUID) -> bool:
     return await free_copies(system, video_id) == 1
 
 
-async def test_what_was_answered_before_is_answered_again_while_payments_is_down(system: System, kim: Caller) -> None:
+async def test_a_repeated_booking_is_answered_while_payments_is_stopped(system: System, kim: Caller) -> None:
     booking, request_id = system.booking(await system.video(), kim), uuid4()
     rental = await system.done(booking, id=request_id)
     await system.stop_until_unavailable("payments")
@@ -119,7 +117,7 @@ async def test_what_was_answered_before_is_answered_again_while_payments_is_down
     assert await system.done(booking, id=request_id) == rental
 
 
-async def test_a_cancellation_while_payments_is_down_is_refunded_when_it_is_back(system: System, kim: Caller) -> None:
+async def test_a_cancellation_while_payments_is_stopped_is_refunded_when_it_starts(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.stop_until_unavailable("payments")
 
@@ -132,7 +130,7 @@ async def test_a_cancellation_while_payments_is_down_is_refunded_when_it_is_back
     await wait_for_view(system, rental, refund={"status": "REFUNDED"}, payment={"status": "REFUNDED"})
 
 
-async def test_payments_that_dies_in_mid_charge_leaves_no_booking_and_no_money(system: System, kim: Caller) -> None:
+async def test_payments_killed_during_a_charge_leaves_no_booking_and_no_money(system: System, kim: Caller) -> None:
     video_id = await system.video(copies=1)
     booking = asyncio.create_task(system.outcome(system.booking(video_id, kim, "tok_slow")))
     await wait_for_payment(system, kim)
@@ -146,9 +144,7 @@ async def test_payments_that_dies_in_mid_charge_leaves_no_booking_and_no_money(s
     await wait_for_view(system, refusal, status="CANCELLED", payment={"status": "VOIDED"})
 
 
-async def test_rentals_that_dies_between_hold_and_outcome_ends_the_booking_by_itself(
-    system: System, kim: Caller
-) -> None:
+async def test_rentals_killed_between_hold_and_outcome_ends_the_booking_by_itself(system: System, kim: Caller) -> None:
     video_id, request_id = await system.video(copies=1), uuid4()
     booking = asyncio.create_task(system.request(system.booking(video_id, kim, "tok_slow"), id=request_id, within=2.0))
     await wait_for_payment(system, kim)
@@ -165,7 +161,7 @@ async def test_rentals_that_dies_between_hold_and_outcome_ends_the_booking_by_it
     assert rental["status"] == "CANCELLED"
 
 
-async def test_the_writer_hears_how_a_payment_ended_that_was_voided_before_the_booking_was_settled(
+async def test_rentals_has_the_state_of_a_payment_that_was_voided_before_the_booking_was_settled(
     system: System, kim: Caller
 ) -> None:
     request_id = uuid4()
@@ -182,7 +178,7 @@ async def test_the_writer_hears_how_a_payment_ended_that_was_voided_before_the_b
     await wait_for_rental(system, request_id, status="CANCELLED", payment={"status": "VOIDED"})
 
 
-async def test_my_page_catches_up_when_it_was_away(system: System, kim: Caller) -> None:
+async def test_my_page_catches_up_after_it_was_stopped(system: System, kim: Caller) -> None:
     await system.stop(MY_PAGE)
     rental = await system.done(system.booking(await system.video(), kim))
     await system.done(cancel(rental, kim))
@@ -192,7 +188,7 @@ async def test_my_page_catches_up_when_it_was_away(system: System, kim: Caller) 
     await wait_for_view(system, rental, status="CANCELLED", refund={"status": "REFUNDED"})
 
 
-async def test_two_of_each_context_do_everything_once(system: System) -> None:
+async def test_two_replicas_of_each_context_do_everything_once(system: System) -> None:
     await system.start(*CONTEXTS, replica=" 2")
     video_id = await system.video(copies=5)
 

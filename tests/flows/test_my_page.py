@@ -144,7 +144,7 @@ async def applied(system: System, rental_id: UUID, lines: int) -> Json:
     return await view_of(system, rental_id)
 
 
-async def test_a_cancellation_that_comes_before_the_booked_event_does_not_leave_my_page_at_booked(
+async def test_a_booked_event_after_the_cancellation_does_not_undo_it(
     system: System,
 ) -> None:
     booking = BookingEvents()
@@ -159,7 +159,7 @@ async def test_a_cancellation_that_comes_before_the_booked_event_does_not_leave_
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_same(system: System, seed: int) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_page(system: System, seed: int) -> None:
     booking = BookingEvents()
     events = booking.events() * 2
     random.Random(seed).shuffle(events)
@@ -174,7 +174,7 @@ async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_sa
     assert [line["what"] for line in seen["timeline"]] == [type(event).__name__ for event in booking.events()]
 
 
-async def test_every_order_of_three_events_ends_alike(system: System) -> None:
+async def test_every_order_of_three_events_ends_with_the_same_status(system: System) -> None:
     bookings = [BookingEvents() for _ in range(6)]
     orders = list(itertools.permutations(("started", "booked", "cancelled")))
 
@@ -218,7 +218,7 @@ async def test_a_title_that_comes_late_or_changes_is_shown(system: System) -> No
     assert (await view_of(system, booking.rental_id))["title"] == "Vertigo"
 
 
-async def test_a_row_is_there_from_the_moment_a_booking_starts(system: System, kim: Caller) -> None:
+async def test_a_booking_is_on_my_page_while_it_awaits_its_payment(system: System, kim: Caller) -> None:
     booking = asyncio.create_task(system.refused(system.booking(await system.video(), kim, "tok_slow")))
 
     (item,) = await eventually(partial(page_of, system, kim))
@@ -228,7 +228,7 @@ async def test_a_row_is_there_from_the_moment_a_booking_starts(system: System, k
     await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
 
 
-async def test_a_look_right_after_a_change_is_woken_by_the_version_that_it_names(
+async def test_a_query_right_after_a_change_is_answered_as_soon_as_its_version_is_applied(
     system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.runtime.projections.view.LOOK_AGAIN_SECONDS", 60)
@@ -241,7 +241,7 @@ async def test_a_look_right_after_a_change_is_woken_by_the_version_that_it_names
         assert (seen_booked["status"], seen_cancelled["status"]) == ("BOOKED", "CANCELLED")
 
 
-async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second_with_what_there_is(
+async def test_a_query_for_a_version_that_never_comes_is_answered_after_a_second_with_the_current_one(
     system: System, kim: Caller
 ) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
@@ -262,7 +262,7 @@ async def test_pages_neither_skip_nor_repeat(system: System, kim: Caller) -> Non
     assert [item["rental_id"] for item in items] == ids[::-1]
 
 
-async def test_a_list_can_be_narrowed_to_a_status(system: System, kim: Caller) -> None:
+async def test_a_list_can_be_filtered_by_status(system: System, kim: Caller) -> None:
     rentals = [await system.done(system.booking(await system.video(), kim)) for _ in range(2)]
     await system.done(cancel(rentals[0], kim))
     await wait_for_view(system, rentals[0]["rental_id"], status="CANCELLED")
@@ -272,11 +272,11 @@ async def test_a_list_can_be_narrowed_to_a_status(system: System, kim: Caller) -
     assert [item["rental_id"] for item in page["items"]] == [rentals[0]["rental_id"]]
 
 
-async def test_a_cursor_that_is_none_is_refused(system: System) -> None:
+async def test_an_invalid_cursor_is_refused(system: System) -> None:
     assert (await system.refused(ListMyPage(cursor="not-a-cursor")))["code"] == "invalid"
 
 
-async def test_staff_see_everybodys_rentals(system: System, kim: Caller, lee: Caller) -> None:
+async def test_staff_see_the_rentals_of_all_members(system: System, kim: Caller, lee: Caller) -> None:
     mine, theirs = [await system.done(system.booking(await system.video(), member)) for member in (kim, lee)]
     await system.wait_until_idle()
 

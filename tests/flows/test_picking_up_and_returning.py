@@ -50,7 +50,7 @@ async def test_a_picked_up_video_is_due_at_midnight_in_seoul_and_goes_back_to_th
     assert (await rental_events(system, rental))[-2:] == ["video_rented", "video_returned"]
 
 
-async def test_picking_up_and_returning_what_already_is_so_changes_nothing(system: System, kim: Caller) -> None:
+async def test_picking_up_and_returning_again_changes_nothing(system: System, kim: Caller) -> None:
     rental = await rented(system, kim, await system.video())
     again = await system.done(pick_up(rental, kim))
     returned = await system.done(return_video(rental, kim))
@@ -124,7 +124,7 @@ async def test_a_late_fee_comes_before_the_other_reasons_not_to_book(system: Sys
     assert (await system.refused(system.booking(sold_out, kim)))["code"] == "late_fee_owed"
 
 
-async def test_a_waived_late_fee_is_forgotten(system: System, kim: Caller) -> None:
+async def test_a_waived_late_fee_is_not_owed(system: System, kim: Caller) -> None:
     video_id = await system.video()
     returned = await returned_late(system, kim, video_id, 1)
 
@@ -150,7 +150,7 @@ async def test_a_late_fee_that_the_card_declines_is_still_owed(system: System, k
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
-async def test_a_late_fee_with_a_silent_provider_is_still_owed_and_nothing_is_kept(
+async def test_a_late_fee_without_an_answer_of_the_provider_is_still_owed(
     system: System, kim: Caller, token: str
 ) -> None:
     returned = await returned_late(system, kim, await system.video(), 1)

@@ -42,7 +42,7 @@ async def test_a_booking_that_is_not_picked_up_in_time_is_cancelled_and_refunded
     assert await net_booking_charge(system, rental) == 0
 
 
-async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(system: System, kim: Caller) -> None:
+async def test_a_booking_that_was_picked_up_or_cancelled_in_time_does_not_change(system: System, kim: Caller) -> None:
     picked_up = await system.done(system.booking(await system.video(), kim))
     cancelled = await system.done(system.booking(await system.video(), kim))
     await system.done(pick_up(picked_up, kim))
@@ -55,7 +55,7 @@ async def test_what_was_picked_up_or_cancelled_in_time_is_left_alone(system: Sys
     assert (await rental_events(system, cancelled)).count("booking_cancelled") == 1
 
 
-async def test_a_booking_whose_time_ran_out_while_rentals_was_away_ends_when_it_is_back(
+async def test_a_booking_whose_time_ran_out_while_rentals_was_stopped_ends_when_it_starts(
     system: System, kim: Caller
 ) -> None:
     rental = await system.done(system.booking(await system.video(), kim))

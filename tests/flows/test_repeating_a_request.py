@@ -42,7 +42,9 @@ async def test_a_repeated_booking_is_answered_as_the_first_time(system: System, 
     assert (first.replayed, again.replayed) == (False, True)
 
 
-async def test_an_answer_stays_what_it_was_when_the_thing_has_changed(system: System, kim: Caller) -> None:
+async def test_a_repeated_request_has_the_first_answer_after_the_rental_has_changed(
+    system: System, kim: Caller
+) -> None:
     booking, request_id = system.booking(await system.video(), kim), uuid4()
     rental = await system.done(booking, id=request_id)
     await system.done(cancel(rental, kim))
@@ -52,7 +54,7 @@ async def test_an_answer_stays_what_it_was_when_the_thing_has_changed(system: Sy
     assert again == rental
 
 
-async def test_a_refusal_is_kept_when_the_reason_is_gone(system: System, kim: Caller, lee: Caller) -> None:
+async def test_a_repeated_refusal_is_the_same_when_its_reason_is_gone(system: System, kim: Caller, lee: Caller) -> None:
     video_id, request_id = await system.video(copies=1), uuid4()
     theirs = await system.done(system.booking(video_id, lee))
     refusal = await system.refused(system.booking(video_id, kim), id=request_id)
@@ -63,7 +65,7 @@ async def test_a_refusal_is_kept_when_the_reason_is_gone(system: System, kim: Ca
     assert again == refusal == {"code": "video_not_available"}
 
 
-async def test_each_order_may_be_repeated(system: System, kim: Caller) -> None:
+async def test_pickup_and_return_can_be_repeated(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     answers = []
 
@@ -115,9 +117,7 @@ async def test_a_key_used_again_for_something_else_at_the_same_instant_has_one_e
     assert await free_copies(system, video_id) == 9
 
 
-async def test_two_customers_with_one_key_are_two_requests_at_the_door_and_one_id_is_one_request_behind_it(
-    system: System, kim: Caller
-) -> None:
+async def test_one_message_id_of_two_customers_is_refused(system: System, kim: Caller) -> None:
     video_id, request_id = await system.video(copies=2), uuid4()
     await system.done(system.booking(video_id, kim), id=request_id, digest="kim")
 

@@ -24,7 +24,7 @@ from tests.support.system import System
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
-async def test_a_silent_or_failing_provider_cancels_the_booking_and_frees_the_copy(
+async def test_a_provider_that_fails_or_does_not_answer_cancels_the_booking_and_frees_the_copy(
     system: System, kim: Caller, lee: Caller, token: str
 ) -> None:
     video_id = await system.video(copies=1)
@@ -38,7 +38,7 @@ async def test_a_silent_or_failing_provider_cancels_the_booking_and_frees_the_co
     assert await rental_events(system, refusal) == ["booking_started", "booking_cancelled"]
 
 
-async def test_a_silent_payment_is_answered_within_its_time(system: System, kim: Caller) -> None:
+async def test_a_booking_is_answered_in_time_while_the_provider_does_not_answer(system: System, kim: Caller) -> None:
     video_id = await system.video()
     started = time.monotonic()
 
@@ -47,7 +47,7 @@ async def test_a_silent_payment_is_answered_within_its_time(system: System, kim:
     assert time.monotonic() - started < system.settings.video_rental_payment_ms / 1000 + 0.5
 
 
-async def test_a_charge_that_turns_up_after_all_is_voided(system: System, kim: Caller) -> None:
+async def test_a_charge_that_succeeds_too_late_is_voided(system: System, kim: Caller) -> None:
     refusal = await system.refused(system.booking(await system.video(), kim, "tok_slow"))
 
     await wait_for_view(system, refusal, payment={"status": "VOIDED"})
@@ -55,7 +55,7 @@ async def test_a_charge_that_turns_up_after_all_is_voided(system: System, kim: C
     await wait_for_void(system, rental["payment_id"], 1000)
 
 
-async def test_an_approval_that_nobody_heard_is_voided(system: System, kim: Caller, lee: Caller) -> None:
+async def test_an_approval_whose_answer_is_lost_is_voided(system: System, kim: Caller, lee: Caller) -> None:
     video_id = await system.video(copies=1)
     await system.wait_until_idle()
 
@@ -69,7 +69,9 @@ async def test_an_approval_that_nobody_heard_is_voided(system: System, kim: Call
     assert await net_booking_charge(system, refusal) == 0
 
 
-async def test_a_late_fee_whose_approval_nobody_heard_is_still_owed_and_voided(system: System, kim: Caller) -> None:
+async def test_a_late_fee_whose_approval_is_lost_is_still_owed_and_its_charge_voided(
+    system: System, kim: Caller
+) -> None:
     returned = await returned_late(system, kim, await system.video(), 0.5)
     await system.wait_until_idle()
 
@@ -83,7 +85,7 @@ async def test_a_late_fee_whose_approval_nobody_heard_is_still_owed_and_voided(s
     assert await net_booking_charge(system, returned) == 1000
 
 
-async def test_repeating_a_request_that_came_to_nothing_changes_nothing(system: System, kim: Caller) -> None:
+async def test_repeating_a_failed_request_changes_nothing(system: System, kim: Caller) -> None:
     video_id, request_id = await system.video(), uuid4()
     booking = system.booking(video_id, kim, "tok_slow")
 
@@ -105,7 +107,7 @@ async def test_a_new_try_is_another_payment(system: System, kim: Caller) -> None
     assert await net_booking_charge(system, refusal) == 0
 
 
-async def test_many_silent_payments_at_once_free_every_copy(system: System) -> None:
+async def test_many_unanswered_payments_at_once_free_every_copy(system: System) -> None:
     video_id = await system.video(copies=10)
     outcomes = await system.outcomes(system.booking(video_id, token="tok_slow") for _ in range(10))
 

@@ -25,7 +25,7 @@ S = PaymentStatus
         ("tok_error", "provider_unavailable", S.VOIDING, ["PaymentVoiding"]),
     ],
 )
-async def test_what_the_provider_says_is_answered_and_told(
+async def test_the_answer_of_the_provider_decides_reply_and_event(
     payments: Payments, token: str, answer: str, status: PaymentStatus, events: list[str]
 ) -> None:
     command = request(token)
@@ -88,7 +88,7 @@ async def test_a_slow_charge_that_succeeds_later_is_voided(payments: Payments) -
     assert (await payments.event_names())[-1] == "PaymentVoided"
 
 
-async def test_a_void_without_a_charge_waits_until_none_can_come(payments: Payments) -> None:
+async def test_a_void_without_a_charge_waits_until_no_charge_can_come(payments: Payments) -> None:
     command = request("tok_error")
     await payments.answer(command)
     for _ in range(3):
@@ -102,7 +102,7 @@ async def test_a_void_without_a_charge_waits_until_none_can_come(payments: Payme
     assert (await payments.payment(command.payment_id)).status is S.VOIDED
 
 
-async def test_a_charge_that_turns_up_after_all_is_voided_by_the_look_ups(payments: Payments) -> None:
+async def test_a_charge_that_succeeds_too_late_is_voided_by_a_later_look_up(payments: Payments) -> None:
     command = request("tok_slow")
     await payments.answer(command)
     await payments.execute("update payments.payments set asked_at = asked_at - interval '1 day'")
@@ -168,7 +168,7 @@ async def test_each_void_is_answered_and_an_unchanged_state_keeps_its_version(pa
     assert [(event.status, event.version) for event in voided] == [(S.DECLINED, 1)] * 2
 
 
-async def test_a_void_of_a_payment_that_stands_gives_everything_up(payments: Payments) -> None:
+async def test_a_void_of_an_approved_payment_voids_all_of_it(payments: Payments) -> None:
     command = request()
     await payments.answer(command)
 
@@ -191,7 +191,7 @@ async def test_a_void_waits_for_a_refund_under_way(payments: Payments) -> None:
     assert await payments.net_charges() == 0
 
 
-async def test_a_crash_between_the_charge_and_its_note_ends_voided(payments: Payments) -> None:
+async def test_a_crash_before_a_charge_is_stored_ends_voided(payments: Payments) -> None:
     command = request()
     async with payments.runtime.database.session() as session:
         await store.ask(session, command)
@@ -212,7 +212,9 @@ async def test_a_crash_between_the_charge_and_its_note_ends_voided(payments: Pay
     assert payment.reason == "provider_unavailable"
 
 
-async def test_a_void_goes_on_while_the_provider_is_away(payments: Payments, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_void_is_tried_again_while_the_provider_is_unreachable(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = request()
     await payments.answer(command)
 
@@ -231,7 +233,7 @@ async def test_a_void_goes_on_while_the_provider_is_away(payments: Payments, mon
     assert (await payments.event_names()).count("PaymentVoided") == 1
 
 
-async def test_the_token_is_nowhere_once_the_payment_is_settled(payments: Payments) -> None:
+async def test_no_table_has_the_token_of_a_settled_payment(payments: Payments) -> None:
     for token in ("tok_secret", "tok_error"):
         await payments.answer(request(token))
 

@@ -32,7 +32,7 @@ async def publish_twice(system: System, *messages: Command[None]) -> None:
         await system.publish(message, message, id=uuid4())
 
 
-async def test_a_busy_day_ends_with_the_books_in_order(system: System) -> None:
+async def test_many_charges_refunds_and_voids_leave_no_discrepancies(system: System) -> None:
     tokens = ("tok_visa", "tok_visa", "tok_declined", "tok_error", "tok_slow", "tok_refund_error")
     commands = [request(token) for token in tokens for _ in range(6)]
 

@@ -72,7 +72,7 @@ async def test_a_crash_between_the_line_and_its_mark_writes_no_second_line(
 
 
 @pytest.mark.parametrize("left", [1, 40, -1, -2])
-async def test_a_torn_line_is_mended(payments: Payments, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+async def test_a_torn_line_is_repaired(payments: Payments, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     ids = await refund_some(payments, 2)
     original = refund_log.line_of
 

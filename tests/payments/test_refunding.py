@@ -147,7 +147,7 @@ async def test_a_failing_refund_is_tried_until_it_is_through(payments: Payments)
     await money_agrees(payments)
 
 
-async def test_a_refund_that_was_not_heard_is_looked_up_before_it_is_tried_again(
+async def test_a_refund_whose_answer_is_lost_is_looked_up_before_it_is_tried_again(
     payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = request()
@@ -191,7 +191,9 @@ async def test_refunds_and_voids_at_once_end_with_nothing_kept(payments: Payment
     commands = [request(token) for _ in range(5)]
     await asyncio.gather(*(payments.answer(command) for command in commands))
 
-    steps: list[Coroutine[Any, Any, Any]] = [payments.answer(part_of(command, amount)) for command in commands for amount in (1000, 3000, 6000)]
+    steps: list[Coroutine[Any, Any, Any]] = [
+        payments.answer(part_of(command, amount)) for command in commands for amount in (1000, 3000, 6000)
+    ]
     steps += [payments.handle(step(command)) for command in commands for step in (rest_of, void, rest_of)]
     await asyncio.gather(*steps)
     for command in commands:

@@ -74,7 +74,7 @@ async def row_of(system: System, order_id: UUID) -> Any:
     return await system.one("payments", "select * from payments.transfers where transfer_id = $1", order_id)
 
 
-async def test_in_every_order_of_the_commands_the_newest_stands_and_each_is_answered(system: System) -> None:
+async def test_the_newest_command_wins_in_every_order_and_each_is_answered(system: System) -> None:
     async def publish_in(order: tuple[int, ...]) -> UUID:
         order_id = uuid4()
         commands = [

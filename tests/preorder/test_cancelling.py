@@ -65,7 +65,7 @@ async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(system: 
     assert (receipt["status"], receipt["reason"]) == ("VOIDED", "found another")
 
 
-async def test_the_timeline_tells_all_of_it(system: System, kim: Caller) -> None:
+async def test_the_timeline_has_every_event(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     await wait_for_view(system, reservation, receipt={"status": "ISSUED"})
     await system.done(cancel(reservation, kim))
@@ -89,7 +89,7 @@ async def test_the_timeline_tells_all_of_it(system: System, kim: Caller) -> None
     assert [line["at"] for line in seen["timeline"]] == sorted(line["at"] for line in seen["timeline"])
 
 
-async def test_it_is_over_once_both_are_done(system: System, kim: Caller) -> None:
+async def test_a_reservation_is_cancelled_once_refund_and_receipt_are_done(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim, "tok_refund_error"))
     await system.done(cancel(reservation, kim))
 
@@ -101,7 +101,7 @@ async def test_it_is_over_once_both_are_done(system: System, kim: Caller) -> Non
 
 
 @pytest.mark.parametrize("by", ["member", "staff"])
-async def test_a_cancellation_without_a_reason_says_who_cancelled(system: System, kim: Caller, by: str) -> None:
+async def test_a_cancellation_without_a_reason_names_who_cancelled(system: System, kim: Caller, by: str) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
 
     answer = await system.done(cancel(reservation, kim if by == "member" else STAFF))
@@ -123,7 +123,7 @@ async def test_cancelling_again_changes_nothing(system: System, kim: Caller) -> 
     assert await reservation_events(system, reservation) == DONE
 
 
-async def test_ten_cancellations_at_once_give_back_once(system: System, kim: Caller) -> None:
+async def test_ten_cancellations_at_once_refund_once(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     reservation = await system.done(reserve(product_id, kim))
 
@@ -136,7 +136,7 @@ async def test_ten_cancellations_at_once_give_back_once(system: System, kim: Cal
     assert ([row["amount"] for row in refunds], await taken_quota(system, product_id)) == ([PRICE], 0)
 
 
-async def test_what_was_refunded_by_hand_is_not_given_back_again(system: System, kim: Caller) -> None:
+async def test_a_cancellation_does_not_refund_again_what_was_refunded_by_hand(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     by_hand = RefundPayment(payment_id=reservation["payment_id"], amount=250_000, reason="scratched", caller=STAFF)
     await system.done(by_hand)
@@ -159,7 +159,7 @@ async def test_a_rejected_reservation_cannot_be_cancelled(system: System, kim: C
 # -- while the payment is pending
 
 
-async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_caller_hears_cancelled(
+async def test_a_payment_approved_after_the_cancellation_is_voided_and_the_reply_is_cancelled(
     system: System, kim: Caller, lee: Caller
 ) -> None:
     product_id = await known_product(system, quota=1)
@@ -185,7 +185,7 @@ async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_c
     assert (await system.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
 
 
-async def test_a_charge_in_flight_is_voided_when_it_turns_up(system: System, kim: Caller) -> None:
+async def test_a_charge_that_succeeds_after_the_cancellation_is_voided(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
     await wait_for_payment(system, kim)
@@ -200,7 +200,9 @@ async def test_a_charge_in_flight_is_voided_when_it_turns_up(system: System, kim
     assert await taken_quota(system, product_id) == 0
 
 
-async def test_a_cancellation_before_payments_was_asked_leaves_a_tombstone_there(system: System, kim: Caller) -> None:
+async def test_a_cancellation_before_the_payment_request_leaves_a_tombstone_in_payments(
+    system: System, kim: Caller
+) -> None:
     product_id = await known_product(system)
     await system.wait_until_idle()
 
@@ -235,9 +237,7 @@ async def test_a_declined_payment_that_was_cancelled_meanwhile_is_cancelled(syst
     assert await taken_quota(system, product_id) == 0
 
 
-async def test_a_reason_that_sounds_like_ours_does_not_change_what_the_caller_hears(
-    system: System, kim: Caller
-) -> None:
+async def test_a_reason_that_equals_a_code_does_not_change_the_reply(system: System, kim: Caller) -> None:
     waiting = asyncio.create_task(system.outcome(reserve(await known_product(system), kim, "tok_slow")))
     (pending,) = await eventually(partial(my_reservations, system, kim))
 
@@ -246,9 +246,7 @@ async def test_a_reason_that_sounds_like_ours_does_not_change_what_the_caller_he
     assert (await waiting)[0] == "cancelled"
 
 
-async def test_of_a_cancellation_and_an_approval_at_once_whichever_came_first_decides(
-    system: System, kim: Caller
-) -> None:
+async def test_of_a_cancellation_and_an_approval_at_once_the_first_decides(system: System, kim: Caller) -> None:
     """Cancel at different moments of a reservation: there are no discrepancies, and the answer agrees with the row."""
 
     async def once(delay: float) -> tuple[str, str]:

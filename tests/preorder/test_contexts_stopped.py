@@ -47,7 +47,7 @@ async def system(open_system: System) -> System:
     return open_system
 
 
-async def test_my_reservations_answers_while_all_its_writers_are_down(system: System, kim: Caller) -> None:
+async def test_my_reservations_answers_while_all_its_writers_are_stopped(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system, name="Gureum 5"), kim))
     declined = await system.refused(reserve(await known_product(system), kim, "tok_declined"))
     await system.wait_until_idle()
@@ -61,7 +61,7 @@ async def test_my_reservations_answers_while_all_its_writers_are_down(system: Sy
     assert (seen["payment"]["status"], seen["receipt"]["status"], len(seen["timeline"])) == ("APPROVED", "ISSUED", 4)
 
 
-async def test_a_product_is_registered_while_reservations_is_down_and_can_be_reserved_later(
+async def test_a_product_registered_while_reservations_is_stopped_can_be_reserved_later(
     system: System, kim: Caller
 ) -> None:
     await system.stop_until_unavailable(RESERVATIONS)
@@ -75,7 +75,7 @@ async def test_a_product_is_registered_while_reservations_is_down_and_can_be_res
     await eventually(reserved)
 
 
-async def test_while_products_and_receipts_are_down_reserving_and_paying_work(system: System, kim: Caller) -> None:
+async def test_reserving_and_paying_work_while_products_and_receipts_are_stopped(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     await system.stop_until_unavailable(PRODUCTS, RECEIPTS)
 
@@ -85,7 +85,7 @@ async def test_while_products_and_receipts_are_down_reserving_and_paying_work(sy
     assert (await system.refused(reserve(product_id)))["code"] == "quota_full"
 
 
-async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun(system: System, kim: Caller) -> None:
+async def test_a_stopped_context_is_unavailable_at_once_and_nothing_is_begun(system: System, kim: Caller) -> None:
     product_id = await known_product(system)
     reservation = await system.done(reserve(product_id, kim))
     await system.stop(RESERVATIONS)
@@ -102,7 +102,7 @@ async def test_a_context_that_is_down_is_said_to_be_at_once_and_nothing_is_begun
     assert [item["status"] for item in await my_reservations(system, kim)] == ["CONFIRMED"]
 
 
-async def test_while_payments_is_down_no_reservation_is_begun(system: System, kim: Caller) -> None:
+async def test_no_reservation_starts_while_payments_is_stopped(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     await system.stop("payments")
     await system.wait_for_reply(reserve(product_id), "unavailable")
@@ -118,7 +118,7 @@ async def test_while_payments_is_down_no_reservation_is_begun(system: System, ki
     await eventually(free)
 
 
-async def test_a_cancellation_while_payments_is_down_is_refunded_when_it_is_back(system: System, kim: Caller) -> None:
+async def test_a_cancellation_while_payments_is_stopped_is_refunded_when_it_starts(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     reservation = await system.done(reserve(product_id, kim))
     await system.stop_until_unavailable("payments")
@@ -135,7 +135,7 @@ async def test_a_cancellation_while_payments_is_down_is_refunded_when_it_is_back
     assert await taken_quota(system, product_id) == 0
 
 
-async def test_my_reservations_catches_up_when_it_was_away(system: System, kim: Caller) -> None:
+async def test_my_reservations_catches_up_after_it_was_stopped(system: System, kim: Caller) -> None:
     await system.stop(MY_RESERVATIONS)
     reservation = await system.done(reserve(await known_product(system), kim))
     await system.done(cancel(reservation, kim))
@@ -148,7 +148,7 @@ async def test_my_reservations_catches_up_when_it_was_away(system: System, kim: 
     )
 
 
-async def test_two_of_each_context_do_everything_once(system: System) -> None:
+async def test_two_replicas_of_each_context_do_everything_once(system: System) -> None:
     await system.start(*CONTEXTS, replica=" 2")
     product_id = await known_product(system, quota=5)
     tokens = ["tok_visa", "tok_declined"] * 10

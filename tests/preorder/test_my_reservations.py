@@ -76,9 +76,7 @@ def without_ids(found: Json) -> Json:
     }
 
 
-async def test_in_whatever_order_and_however_often_events_come_the_view_is_the_same(
-    system: System, kim: Caller
-) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_view(system: System, kim: Caller) -> None:
     reservation = await cancelled_reservation(system, kim)
     events = await events_about(system, reservation)
     expected = without_ids(await view_of(system, reservation))
@@ -117,7 +115,7 @@ async def test_a_cancellation_that_comes_before_the_confirmation_is_not_undone_b
     ]
 
 
-async def test_a_row_is_there_from_the_moment_it_is_reserved(system: System, kim: Caller) -> None:
+async def test_a_reservation_is_in_the_view_while_it_awaits_its_payment(system: System, kim: Caller) -> None:
     waiting = asyncio.create_task(system.refused(reserve(await known_product(system), kim, "tok_slow")))
 
     (item,) = await eventually(partial(my_reservations, system, kim))
@@ -126,7 +124,7 @@ async def test_a_row_is_there_from_the_moment_it_is_reserved(system: System, kim
     await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
     for _ in range(3):
         reservation = await system.done(reserve(await known_product(system), kim))
         confirmed = await view_of(system, reservation, min_version=reservation["version"], caller=kim)
@@ -137,7 +135,7 @@ async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(s
         assert cancelling["version"] >= answer["version"]
 
 
-async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second(system: System, kim: Caller) -> None:
+async def test_a_query_for_a_version_that_never_comes_is_answered_after_a_second(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     started = time.monotonic()
 
@@ -147,7 +145,7 @@ async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second(
     assert 0.9 < time.monotonic() - started < 2.5
 
 
-async def test_pages_neither_skip_nor_repeat_and_a_status_narrows_them(system: System, kim: Caller) -> None:
+async def test_pages_neither_skip_nor_repeat_and_can_be_filtered(system: System, kim: Caller) -> None:
     reservations = [await system.done(reserve(await known_product(system), kim)) for _ in range(5)]
     await system.done(cancel(reservations[2], kim))
     await wait_until_cancelled(system, reservations[2])
@@ -161,11 +159,11 @@ async def test_pages_neither_skip_nor_repeat_and_a_status_narrows_them(system: S
     assert len(await my_reservations(system, kim, ReservationStatus.CONFIRMED)) == 4
 
 
-async def test_a_cursor_that_is_none_is_refused(system: System) -> None:
+async def test_an_invalid_cursor_is_refused(system: System) -> None:
     assert (await system.refused(ListMyReservations(cursor="not-a-cursor")))["code"] == "invalid"
 
 
-async def test_staff_see_everybodys(system: System, kim: Caller, lee: Caller) -> None:
+async def test_staff_see_the_reservations_of_all_members(system: System, kim: Caller, lee: Caller) -> None:
     both = [await system.done(reserve(await known_product(system), member)) for member in (kim, lee)]
     await system.wait_until_idle()
 

@@ -51,7 +51,7 @@ async def tables_with(system: System, text: str) -> set[str]:
     return found
 
 
-async def test_an_address_is_in_reservations_own_table_and_in_no_event_view_inbox_or_log(
+async def test_an_address_is_in_one_table_and_in_no_event_view_inbox_or_log(
     make_settings: MakeSettings, kim: Caller, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with system_with(make_settings, "journal") as system:
@@ -94,7 +94,7 @@ MESSAGES: dict[str, MakeMessage] = {
 
 
 @pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
-async def test_nobody_may_have_a_hand_in_another_customers_reservation(
+async def test_another_customers_reservation_is_not_found(
     system: System, kim: Caller, lee: Caller, make: MakeMessage
 ) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))

@@ -91,9 +91,7 @@ class ReservationMessages:
         ("2026-12-31T14:59:59Z", "2027-01-21"),
     ],
 )
-async def test_a_receipt_is_issued_as_of_the_payment_not_of_its_writing(
-    system: System, paid_at: str, expected: str
-) -> None:
+async def test_a_receipt_has_the_date_of_its_payment(system: System, paid_at: str, expected: str) -> None:
     reservation = ReservationMessages(datetime.fromisoformat(paid_at))
 
     await system.publish(reservation.confirmed())
@@ -104,7 +102,7 @@ async def test_a_receipt_is_issued_as_of_the_payment_not_of_its_writing(
     assert receipt["created_at"] != receipt["issued_at"]
 
 
-async def test_a_confirmation_that_is_told_again_issues_no_second_receipt(system: System) -> None:
+async def test_a_repeated_confirmation_issues_no_second_receipt(system: System) -> None:
     reservation = ReservationMessages()
 
     await system.publish(reservation.confirmed(), reservation.confirmed())
@@ -114,7 +112,7 @@ async def test_a_confirmation_that_is_told_again_issues_no_second_receipt(system
     assert reservation.receipt_events(system) == ["receipt_issued"]
 
 
-async def test_a_void_that_comes_first_leaves_a_tombstone_that_no_confirmation_gets_past(system: System) -> None:
+async def test_a_void_that_comes_first_leaves_a_tombstone_and_no_receipt_is_issued(system: System) -> None:
     reservation = ReservationMessages()
     await system.publish(reservation.void())
     tombstone = await reservation.receipt(system)
@@ -141,7 +139,7 @@ async def test_a_void_is_answered_by_its_event_at_each_repetition_and_changes_th
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_in_whatever_order_and_however_often_they_come_no_live_receipt_is_left(system: System, seed: int) -> None:
+async def test_confirmations_and_voids_in_any_order_leave_no_issued_receipt(system: System, seed: int) -> None:
     reservations = [ReservationMessages() for _ in range(5)]
     messages: list[Any] = [
         message for reservation in reservations for message in (reservation.confirmed(), reservation.void()) * 2
@@ -165,7 +163,7 @@ async def queue_of(system: System, name: str) -> AsyncIterator[tuple[Any, Any]]:
         yield await channel.get_queue(name, ensure=False), await channel.get_exchange("yeyak.events", ensure=False)
 
 
-async def test_a_cancel_overtakes_a_confirmation_that_is_held_back_and_no_live_receipt_appears(
+async def test_a_cancellation_that_overtakes_the_confirmation_leaves_no_issued_receipt(
     system: System, kim: Caller
 ) -> None:
     await system.stop(RECEIPTS)
@@ -196,7 +194,7 @@ async def test_a_cancel_overtakes_a_confirmation_that_is_held_back_and_no_live_r
     )
 
 
-async def test_receipts_that_were_down_come_later_as_of_their_payments(system: System, kim: Caller) -> None:
+async def test_receipts_issued_after_an_outage_have_the_date_of_their_payment(system: System, kim: Caller) -> None:
     await system.stop(RECEIPTS)
     product_id = await known_product(system)
     reservation = await system.done(reserve(product_id, kim))
@@ -211,7 +209,7 @@ async def test_receipts_that_were_down_come_later_as_of_their_payments(system: S
     await wait_for_reservation(system, reservation, receipt=later["receipt"])
 
 
-async def test_a_cancellation_while_receipts_is_down_waits_for_its_receipt(system: System, kim: Caller) -> None:
+async def test_a_cancellation_while_receipts_is_stopped_waits_for_its_receipt(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     await wait_for_view(system, reservation, receipt={"status": "ISSUED"})
     await system.stop(RECEIPTS)
@@ -224,7 +222,7 @@ async def test_a_cancellation_while_receipts_is_down_waits_for_its_receipt(syste
     assert (await wait_until_cancelled(system, reservation))["receipt"]["status"] == "VOIDED"
 
 
-async def test_reservations_that_hears_of_the_void_twice_at_once_ends_once(system: System, kim: Caller) -> None:
+async def test_repeated_void_and_refund_events_end_a_reservation_once(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     await system.done(cancel(reservation, kim))
     await wait_until_cancelled(system, reservation)
@@ -238,7 +236,7 @@ async def test_reservations_that_hears_of_the_void_twice_at_once_ends_once(syste
     assert await taken_quota(system, UUID(reservation["product_id"])) == 0
 
 
-async def test_a_receipt_is_the_members_own(system: System, kim: Caller, lee: Caller) -> None:
+async def test_a_member_sees_only_their_own_receipts(system: System, kim: Caller, lee: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     receipt_id = receipt_id_of(UUID(reservation["reservation_id"]))
 

@@ -76,7 +76,7 @@ async def test_the_receipt_is_issued_when_payments_approved(system: System, kim:
     assert (receipt["amount"], receipt["reservation_id"]) == (PRICE, reservation["reservation_id"])
 
 
-async def test_the_reservation_takes_the_id_of_the_request_and_a_repeat_changes_nothing(
+async def test_the_reservation_has_the_id_of_the_request_and_a_repeat_changes_nothing(
     system: System, kim: Caller
 ) -> None:
     request_id, command = uuid4(), reserve(await known_product(system), kim)
@@ -90,7 +90,7 @@ async def test_the_reservation_takes_the_id_of_the_request_and_a_repeat_changes_
     assert len(await my_reservations(system, kim)) == 1
 
 
-async def test_nothing_says_confirmed_before_the_payment_is_approved(system: System, kim: Caller) -> None:
+async def test_no_event_has_confirmed_before_the_payment_is_approved(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
     await system.wait_until_idle()
 
@@ -235,7 +235,7 @@ async def test_a_place_that_a_declined_member_leaves_goes_to_another_and_never_t
 
 
 @pytest.mark.parametrize("quota", [0, 1])
-async def test_a_quota_is_lowered_below_what_is_taken_and_nobody_gets_one_until_there_is_room(
+async def test_a_quota_lowered_below_what_is_taken_is_full_until_enough_is_cancelled(
     system: System, quota: int
 ) -> None:
     product_id = await known_product(system, quota=3)
@@ -269,7 +269,7 @@ async def test_a_place_is_free_when_the_cancellation_is_through_and_not_before(
     assert (await system.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
 
 
-async def test_what_is_left_of_a_quota_is_told(system: System, kim: Caller) -> None:
+async def test_the_free_part_of_a_quota_is_counted(system: System, kim: Caller) -> None:
     limited, unlimited = await known_product(system, quota=2), await known_product(system)
 
     await system.done(reserve(limited, kim))

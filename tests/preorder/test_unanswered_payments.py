@@ -29,7 +29,7 @@ from workers.runtime.settings import Settings
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
-async def test_a_silent_or_failing_provider_cancels_the_reservation_and_frees_its_place(
+async def test_a_provider_that_fails_or_does_not_answer_cancels_the_reservation_and_frees_its_place(
     system: System, kim: Caller, lee: Caller, token: str
 ) -> None:
     product_id = await known_product(system, quota=1)
@@ -49,9 +49,7 @@ def test_the_time_for_a_payment_is_620_ms() -> None:
     assert Settings().preorder_payment_ms == 620
 
 
-async def test_a_silent_payment_is_answered_within_620_ms_and_leaves_no_orphan_charge(
-    system: System, kim: Caller
-) -> None:
+async def test_a_reservation_is_answered_within_620_ms_and_leaves_no_charge(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     await system.stop(RESERVATIONS)
     await system.start(RESERVATIONS, settings=system.settings.model_copy(update={"preorder_payment_ms": 620}))
@@ -68,7 +66,7 @@ async def test_a_silent_payment_is_answered_within_620_ms_and_leaves_no_orphan_c
     await wait_for_void(system, voided["payment_id"], PRICE)
 
 
-async def test_an_approval_that_nobody_heard_is_voided(system: System, kim: Caller, lee: Caller) -> None:
+async def test_an_approval_whose_answer_is_lost_is_voided(system: System, kim: Caller, lee: Caller) -> None:
     product_id = await known_product(system, quota=1)
     await system.wait_until_idle()
 
@@ -83,7 +81,7 @@ async def test_an_approval_that_nobody_heard_is_voided(system: System, kim: Call
     assert await receipts_of(system, kim) == []
 
 
-async def test_repeating_a_request_that_came_to_nothing_changes_nothing(system: System, kim: Caller) -> None:
+async def test_repeating_a_failed_request_changes_nothing(system: System, kim: Caller) -> None:
     command, request_id = reserve(await known_product(system), kim, "tok_error"), uuid4()
 
     first = await system.outcome(command, id=request_id)
@@ -93,7 +91,7 @@ async def test_repeating_a_request_that_came_to_nothing_changes_nothing(system: 
     assert first[0] == "payment_unavailable"
 
 
-async def test_what_was_given_up_is_cancelled_already(system: System, kim: Caller) -> None:
+async def test_cancelling_a_failed_reservation_changes_nothing(system: System, kim: Caller) -> None:
     refusal = await system.refused(reserve(await known_product(system), kim, "tok_error"))
 
     answer = await system.done(cancel(refusal, kim, "never mind"))
@@ -114,7 +112,7 @@ async def test_a_new_try_is_another_payment(system: System, kim: Caller) -> None
     )
 
 
-async def test_many_silent_payments_at_once_free_every_place(system: System) -> None:
+async def test_many_unanswered_payments_at_once_free_every_place(system: System) -> None:
     product_id = await known_product(system, quota=10)
 
     outcomes = await system.outcomes(reserve(product_id, token="tok_slow") for _ in range(10))
@@ -123,7 +121,7 @@ async def test_many_silent_payments_at_once_free_every_place(system: System) -> 
     assert await taken_quota(system, product_id) == 0
 
 
-async def test_payments_that_dies_in_mid_charge_leaves_no_reservation_and_no_money(system: System, kim: Caller) -> None:
+async def test_payments_killed_during_a_charge_leaves_no_reservation_and_no_money(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
     waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
     await wait_for_payment(system, kim)
@@ -137,9 +135,7 @@ async def test_payments_that_dies_in_mid_charge_leaves_no_reservation_and_no_mon
     await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
 
 
-async def test_reservations_that_dies_while_it_waits_ends_the_reservation_by_itself(
-    system: System, kim: Caller
-) -> None:
+async def test_reservations_killed_while_it_waits_ends_the_reservation_by_itself(system: System, kim: Caller) -> None:
     product_id, request_id = await known_product(system, quota=1), uuid4()
     waiting = asyncio.create_task(system.request(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
     await wait_for_payment(system, kim)

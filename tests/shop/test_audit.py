@@ -78,7 +78,7 @@ def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
-async def test_a_shop_that_is_well_has_no_discrepancies(shop: Shop) -> None:
+async def test_the_audit_of_an_undamaged_shop_finds_nothing(shop: Shop) -> None:
     assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
 
 
@@ -219,7 +219,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
+async def test_each_discrepancy_is_named(shop: Shop, case: str) -> None:
     ids = {kind: order["order_id"] for kind, order in shop.orders.items()}
     invariant, part, damage, repair = (text.format(**ids) for text in CASES[case])
     await shop.system.rows(ORDERS, damage)
@@ -230,7 +230,7 @@ async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
     assert [line for line in found[invariant] if part in line], found
 
 
-async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
+async def test_the_story_of_the_demo_leaves_no_discrepancies(shop: Shop) -> None:
     """Two stories are played over HTTP at once, after the repairs of the other tests."""
     lines: list[Line] = []
     settings = shop.system.settings

@@ -143,7 +143,7 @@ async def test_of_ten_orders_at_once_as_many_are_confirmed_as_there_is_stock_for
     assert await deliveries_of(system, *orders) == 3
 
 
-async def test_of_a_cancellation_and_a_confirmation_in_the_same_instant_exactly_one_wins(system: System) -> None:
+async def test_of_a_cancellation_and_a_confirmation_at_once_exactly_one_wins(system: System) -> None:
     product_id = await known_product(system, stock=100)
     kim = customer()
     orders = [await awaiting_payment(system, product_id, 1, kim) for _ in range(12)]
@@ -179,7 +179,7 @@ async def test_money_for_an_order_that_its_buyer_has_cancelled_is_owed_back(syst
     assert (await system.refused(revive(order)))["code"] == "wrong_state"
 
 
-async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(system: System) -> None:
+async def test_a_payment_event_that_is_repeated_makes_one_delivery(system: System) -> None:
     order = await awaiting_payment(system, await known_product(system), 1)
     await system.done(confirm(order))
     await wait_for_order(system, order, status="DELIVERING")
@@ -195,7 +195,7 @@ async def test_the_news_of_a_payment_that_comes_three_times_is_one_delivery(syst
     assert len([one for one in listed if one["order_id"] == order["order_id"]]) == 1
 
 
-async def test_what_a_seller_said_is_kept_without_being_told(system: System) -> None:
+async def test_a_confirmation_is_stored_and_no_event_has_the_depositor(system: System) -> None:
     order = await awaiting_payment(system, await known_product(system, price=700), 1)
     await system.done(confirm(order, amount=700, seller=ANOTHER_SELLER))
 

@@ -51,7 +51,9 @@ async def _all_started(system: System) -> AsyncIterator[None]:
         await system.wait_for_reply(list_query(name), "done")
 
 
-async def test_orders_are_taken_while_payments_products_and_deliveries_are_down(system: System, kim: Caller) -> None:
+async def test_orders_are_placed_while_payments_products_and_deliveries_are_stopped(
+    system: System, kim: Caller
+) -> None:
     product_id = await known_product(system, price=1200)
     await system.stop("payments", PRODUCTS, DELIVERIES)
 
@@ -63,7 +65,7 @@ async def test_orders_are_taken_while_payments_products_and_deliveries_are_down(
     await wait_for_order(system, order, status="AWAITING_PAYMENT", transfer={"status": "AWAITING_TRANSFER"})
 
 
-async def test_an_order_is_confirmed_or_cancelled_while_payments_is_down_and_its_record_follows(
+async def test_an_order_confirmed_or_cancelled_while_payments_is_stopped_is_recorded_later(
     system: System, kim: Caller
 ) -> None:
     product_id = await known_product(system)
@@ -79,7 +81,9 @@ async def test_an_order_is_confirmed_or_cancelled_while_payments_is_down_and_its
     await wait_for_order(system, cancelled, status="ORDER_CANCELLED", transfer={"status": "TRANSFER_CANCELLED"})
 
 
-async def test_products_is_away_the_order_is_confirming_and_finishes_by_itself(system: System, kim: Caller) -> None:
+async def test_an_order_confirmed_while_products_is_stopped_is_finished_when_products_starts(
+    system: System, kim: Caller
+) -> None:
     product_id = await known_product(system, stock=3)
     order = await awaiting_payment(system, product_id, 2, kim)
     await system.stop(PRODUCTS)
@@ -103,7 +107,7 @@ async def test_products_is_away_the_order_is_confirming_and_finishes_by_itself(s
     assert (await order_events(system, order)).count("payment_confirmed") == 1
 
 
-async def test_products_is_away_and_there_was_no_stock(system: System) -> None:
+async def test_an_order_confirmed_while_products_is_stopped_is_cancelled_without_stock(system: System) -> None:
     order = await awaiting_payment(system, await known_product(system, stock=0), 1)
     await system.stop(PRODUCTS)
     await system.refused(confirm(order))
@@ -115,7 +119,7 @@ async def test_products_is_away_and_there_was_no_stock(system: System) -> None:
     )
 
 
-async def test_an_answer_of_products_that_nobody_heard_takes_the_stock_once(
+async def test_a_lost_answer_of_products_takes_the_stock_once(
     system: System,
 ) -> None:
     product_id = await known_product(system, stock=5)
@@ -130,7 +134,7 @@ async def test_an_answer_of_products_that_nobody_heard_takes_the_stock_once(
     assert await stock_of(system, product_id) == 3
 
 
-async def test_stock_that_comes_for_a_round_that_is_over_is_put_back_and_the_round_is_closed(
+async def test_stock_taken_for_a_round_that_is_over_is_returned_and_the_round_is_closed(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product_id = await known_product(system, stock=5)
@@ -159,7 +163,7 @@ async def _set_status(system: System, order: Json, status: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["started", "heard"])
-async def test_orders_that_dies_while_it_confirms_finishes_the_order_by_itself(system: System, place: str) -> None:
+async def test_orders_killed_while_it_confirms_finishes_the_order_by_itself(system: System, place: str) -> None:
     product_id = await known_product(system, stock=5)
     order = await awaiting_payment(system, product_id, 2)
 
@@ -200,7 +204,7 @@ async def set_due(system: System, request_id: UUID, after: str) -> None:
     assert await system.rows(ORDERS, f"{query} returning id", request_id, after)
 
 
-async def test_while_deliveries_is_away_the_order_waits_and_then_goes_on_by_itself(system: System) -> None:
+async def test_an_order_waits_while_deliveries_is_stopped_and_goes_on_when_it_starts(system: System) -> None:
     order = await awaiting_payment(system, await known_product(system))
     await system.stop(DELIVERIES)
 
@@ -212,7 +216,7 @@ async def test_while_deliveries_is_away_the_order_waits_and_then_goes_on_by_itse
     await wait_for_order(system, order, status="DELIVERING")
 
 
-async def test_a_delivery_that_died_while_it_was_prepared_goes_on_by_itself(
+async def test_deliveries_killed_while_it_prepares_goes_on_by_itself(
     system: System,
 ) -> None:
     order = await awaiting_payment(system, await known_product(system))
@@ -227,9 +231,7 @@ async def test_a_delivery_that_died_while_it_was_prepared_goes_on_by_itself(
     assert await order_events(system, order, DELIVERIES) == ["delivery_prepared", "delivery_started"]
 
 
-async def test_news_of_a_delivery_in_the_wrong_order_and_twice_bring_the_order_on_once(
-    system: System, kim: Caller
-) -> None:
+async def test_delivery_events_in_the_wrong_order_and_twice_change_the_order_once(system: System, kim: Caller) -> None:
     order = await awaiting_payment(system, await known_product(system), 1, kim)
     await system.stop(DELIVERIES)
     confirmed = await system.done(confirm(order))
@@ -267,7 +269,7 @@ def delivery_event(kind: type[DeliveryEvent], order: Json, version: int) -> Deli
     )
 
 
-async def test_the_one_screen_answers_while_all_its_writers_are_down(system: System, kim: Caller) -> None:
+async def test_order_status_answers_while_all_its_writers_are_stopped(system: System, kim: Caller) -> None:
     order = await awaiting_payment(system, await known_product(system, name="Kettle"), 1, kim)
     await system.done(confirm(order))
     before = await wait_for_view(system, order, status="DELIVERING", transfer={"status": "TRANSFER_CONFIRMED"})
@@ -280,7 +282,7 @@ async def test_the_one_screen_answers_while_all_its_writers_are_down(system: Sys
     assert {**after, "as_of": ""} == {**before, "as_of": ""}
 
 
-async def test_two_of_each_context_do_everything_once(system: System) -> None:
+async def test_two_replicas_of_each_context_do_everything_once(system: System) -> None:
     await system.start(*CONTEXTS, replica=" 2")
     product_id = await known_product(system, stock=12)
     orders = [await awaiting_payment(system, product_id, 2) for _ in range(8)]

@@ -60,7 +60,7 @@ async def test_the_buyer_is_reminded_once_and_the_order_goes_on(system: System) 
     assert (await order_events(system, order)).count("buyer_reminded") == 1
 
 
-async def test_an_order_that_nobody_pays_for_ends_by_itself(system: System) -> None:
+async def test_an_unpaid_order_is_cancelled_at_its_deadline(system: System) -> None:
     order = await awaiting_payment(system, await known_product(system))
 
     cancelled = await expired(system, order)
@@ -71,7 +71,7 @@ async def test_an_order_that_nobody_pays_for_ends_by_itself(system: System) -> N
     assert (await order_events(system, order))[-1] == "order_cancelled"
 
 
-async def test_timers_leave_alone_what_was_paid_or_cancelled_before(system: System, kim: Caller) -> None:
+async def test_timers_do_not_change_an_order_that_was_paid_or_cancelled_before(system: System, kim: Caller) -> None:
     product_id = await known_product(system)
     paid, cancelled = (
         await awaiting_payment(system, product_id, 1, kim),
@@ -180,7 +180,7 @@ async def test_only_what_the_deadline_or_the_stock_has_cancelled_can_be_revived(
     ]
 
 
-async def test_of_the_deadline_and_a_confirmation_in_the_same_instant_exactly_one_wins(system: System) -> None:
+async def test_of_the_deadline_and_a_confirmation_at_once_exactly_one_wins(system: System) -> None:
     product_id = await known_product(system, stock=100)
     orders = [await awaiting_payment(system, product_id) for _ in range(8)]
 

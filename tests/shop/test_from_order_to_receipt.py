@@ -32,7 +32,7 @@ from tests.shop.helpers import (
 from tests.support.system import STAFF, System, customer
 
 
-async def test_an_order_goes_all_the_way(system: System, kim: Caller) -> None:
+async def test_an_order_passes_through_every_status(system: System, kim: Caller) -> None:
     product_id = await known_product(system, stock=5, price=2500)
 
     placed = await system.done(place_order(product_id, 2, kim))
@@ -64,7 +64,7 @@ async def test_an_order_goes_all_the_way(system: System, kim: Caller) -> None:
     assert (transfer["status"], transfer["refund_owed"]) == ("TRANSFER_CONFIRMED", False)
 
 
-async def test_every_event_about_an_order_says_where_it_stands(system: System, kim: Caller) -> None:
+async def test_every_event_about_an_order_has_the_status_of_the_order(system: System, kim: Caller) -> None:
     order = await awaiting_payment(system, await known_product(system), 1, kim)
     await system.done(confirm(order))
     await wait_for_order(system, order, status="DELIVERING")
@@ -77,7 +77,7 @@ async def test_every_event_about_an_order_says_where_it_stands(system: System, k
     assert {body["order_status"] for topic, body in events if topic == "shop.products.stock_taken"} == {"CONFIRMING"}
 
 
-async def test_the_transfer_is_written_by_orders_from_settings(system: System, kim: Caller) -> None:
+async def test_the_transfer_has_account_and_deadline_of_the_settings(system: System, kim: Caller) -> None:
     order = await system.done(place_order(await known_product(system), 1, kim))
 
     transfer = order["transfer"]
@@ -104,7 +104,7 @@ async def test_the_price_is_kept_at_ordering(system: System, kim: Caller) -> Non
     assert (await system.done(place_order(product_id, 1, kim)))["unit_price"] == 9000
 
 
-async def test_stock_is_not_looked_at_when_ordering(system: System) -> None:
+async def test_an_order_is_placed_whatever_the_stock(system: System) -> None:
     order = await system.done(place_order(await known_product(system, stock=0), 100))
 
     assert order["status"] == "ORDER_PLACED"
@@ -154,7 +154,9 @@ async def test_before_confirmation_an_order_can_be_cancelled(system: System, kim
     await wait_for_order(system, order, transfer={"status": "TRANSFER_CANCELLED", "refund_owed": False})
 
 
-async def test_after_confirmation_it_cannot_and_the_answer_says_where_it_stands(system: System, kim: Caller) -> None:
+async def test_after_confirmation_an_order_cannot_be_cancelled_and_the_refusal_has_its_status(
+    system: System, kim: Caller
+) -> None:
     order = await awaiting_payment(system, await known_product(system), 1, kim)
     await system.done(confirm(order))
     await wait_for_order(system, order, status="DELIVERING")
@@ -182,7 +184,7 @@ async def test_the_receipt_is_confirmed_by_the_buyer_only_and_only_once_it_is_on
     assert (closed["status"], again["version"]) == ("CLOSED", closed["version"])
 
 
-async def test_what_nobody_confirms_is_closed_by_its_timer(system: System, kim: Caller) -> None:
+async def test_a_delivery_that_the_buyer_does_not_confirm_is_closed_by_its_timer(system: System, kim: Caller) -> None:
     order = await awaiting_payment(system, await known_product(system), 1, kim)
     await system.done(confirm(order))
     delivering = await wait_for_order(system, order, status="DELIVERING")

@@ -62,7 +62,7 @@ def whats(entry: Json) -> list[str]:
     return [line["what"] for line in entry["timeline"]]
 
 
-async def test_it_shows_everything_about_an_order_and_what_comes_next(system: System, kim: Caller) -> None:
+async def test_an_order_is_shown_with_its_parts_and_its_next_action(system: System, kim: Caller) -> None:
     product_id = await known_product(system, price=1500, name="Kettle")
     order = await awaiting_payment(system, product_id, 2, kim)
 
@@ -86,7 +86,7 @@ async def test_it_shows_everything_about_an_order_and_what_comes_next(system: Sy
     assert [line["at"] for line in closed["timeline"]] == sorted(line["at"] for line in closed["timeline"])
 
 
-async def test_a_name_that_changes_is_shown_and_the_price_of_the_order_stays(system: System) -> None:
+async def test_a_changed_product_name_is_shown_and_the_order_keeps_its_price(system: System) -> None:
     product_id = await known_product(system, price=1000)
     order = await awaiting_payment(system, product_id)
 
@@ -96,7 +96,7 @@ async def test_a_name_that_changes_is_shown_and_the_price_of_the_order_stays(sys
     assert seen["unit_price"] == 1000
 
 
-async def test_a_cancelled_order_stays_visible_with_its_reason_and_what_is_owed(system: System, kim: Caller) -> None:
+async def test_a_cancelled_order_is_shown_with_its_reason_and_what_is_owed(system: System, kim: Caller) -> None:
     order = await awaiting_payment(system, await known_product(system), 1, kim)
     late = await awaiting_payment(system, await known_product(system), 1, kim)
     await system.done(cancel(order, kim, "changed my mind"))
@@ -111,7 +111,7 @@ async def test_a_cancelled_order_stays_visible_with_its_reason_and_what_is_owed(
     assert [item["order_id"] for item in listed["items"]] == [late["order_id"], order["order_id"]]
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(system: System, kim: Caller) -> None:
     product_id = await known_product(system)
     for _ in range(5):
         order = await system.done(place_order(product_id, 1, kim))
@@ -184,9 +184,7 @@ class OrderEvents:
         return {"order_id": recorded[0][1]["order_id"]}, [event for event in events if isinstance(event, Event)]
 
 
-async def test_in_whatever_order_and_however_often_events_come_the_screen_is_the_same(
-    system: System, kim: Caller
-) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_order_status(system: System, kim: Caller) -> None:
     order = await awaiting_payment(system, await known_product(system), 2, kim)
     await system.done(confirm(order))
     await wait_for_view(system, order, status="DELIVERING")
@@ -218,7 +216,7 @@ def _without_ids(entry: Json) -> Json:
     return plain
 
 
-async def test_a_cancellation_that_comes_first_is_not_undone_by_what_comes_after(system: System) -> None:
+async def test_events_that_come_after_the_cancellation_do_not_undo_it(system: System) -> None:
     made = await unknown_order(system)
 
     await system.publish(made["OrderCancelled"])
@@ -249,7 +247,7 @@ async def unknown_order(system: System) -> Json:
     return made
 
 
-async def test_staff_see_everybodys_orders(system: System) -> None:
+async def test_staff_see_the_orders_of_all_members(system: System) -> None:
     items = (await system.done(ListOrderStatus(limit=200)))["items"]
 
     assert len({item["member_id"] for item in items}) > 1

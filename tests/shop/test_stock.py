@@ -88,7 +88,7 @@ async def test_one_order_that_takes_forty_times_at_once_takes_once(shelf: Shelf)
     assert await shelf.stock(product_id) == 7
 
 
-async def test_what_was_out_of_stock_stays_so_for_that_round_and_the_next_round_takes(shelf: Shelf) -> None:
+async def test_a_round_that_was_out_of_stock_is_closed_and_the_next_round_takes(shelf: Shelf) -> None:
     product_id, order_id = await shelf.product(1), uuid4()
     first = await shelf.take(product_id, order_id, 2)
     await shelf.restock(product_id, 5)
@@ -133,5 +133,5 @@ async def test_of_a_take_and_a_return_at_once_nothing_is_left_over(shelf: Shelf)
     assert {await shelf.take(product_id, order_id) for order_id in order_ids} == {("RETURNED", False)}
 
 
-async def test_nothing_is_taken_of_a_product_that_nobody_knows(shelf: Shelf) -> None:
+async def test_nothing_is_taken_of_an_unknown_product(shelf: Shelf) -> None:
     assert await shelf.take(uuid4(), uuid4()) == (None, False)

@@ -73,7 +73,7 @@ async def settings(make_settings: MakeSettings) -> Settings:
     return made
 
 
-async def test_a_system_that_is_well_has_no_discrepancies(settings: Settings) -> None:
+async def test_the_audit_of_an_undamaged_system_finds_nothing(settings: Settings) -> None:
     assert not any((await audit(settings)).values())
 
 
@@ -81,7 +81,7 @@ SCHEMAS = ("ticketing_tickets", "ticketing_reservations", "ticketing_pricing", "
 
 
 @pytest.mark.parametrize(("invariant", "damage", "part"), CASES, ids=[f"{case[0]} {i}" for i, case in enumerate(CASES)])
-async def test_what_is_wrong_is_named(settings: Settings, invariant: str, damage: str, part: str) -> None:
+async def test_each_discrepancy_is_named(settings: Settings, invariant: str, damage: str, part: str) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
         await connection.execute(damage)

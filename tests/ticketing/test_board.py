@@ -31,7 +31,7 @@ def what(entry: Json) -> list[str]:
     return [line["what"] for line in entry["timeline"]]
 
 
-async def test_the_board_tells_the_whole_story_of_a_ticket(ticketing: Ticketing, kim: Person) -> None:
+async def test_the_board_has_every_event_of_a_ticket(ticketing: Ticketing, kim: Person) -> None:
     ticket = await ticketing.ticket()
     path = f"/board/{ticket['ticket_id']}"
     reservation = await kim.reserve(ticket)
@@ -102,7 +102,7 @@ async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
     await ticketing.system.wait_until_idle()
 
 
-async def test_the_board_answers_with_all_its_writers_down(ticketing: Ticketing, kim: Person) -> None:
+async def test_the_board_answers_while_all_its_writers_are_stopped(ticketing: Ticketing, kim: Person) -> None:
     reservation = await kim.reserve(await ticketing.ticket())
     path = f"/board/{reservation['ticket_id']}"
     before = await kim.wait_for(path, reservation={"status": "RESERVED"}, price=reservation["price"])
@@ -117,7 +117,7 @@ async def test_the_board_answers_with_all_its_writers_down(ticketing: Ticketing,
     await ticketing.start_all()
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(ticketing: Ticketing) -> None:
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(ticketing: Ticketing) -> None:
     ticket = await ticketing.ticket(priced=False)
     for version in (2, 3, 4):
         changed = await ticketing.staff.send("PATCH", f"/tickets/{ticket['ticket_id']}", {"name": f"ferry {version}"})
@@ -201,7 +201,7 @@ async def in_sqlite(tmp_path: Path) -> Any:
     await view.close()
 
 
-async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_same(in_sqlite: ViewDatabase) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_board(in_sqlite: ViewDatabase) -> None:
     for order in itertools.permutations(range(3)):
         ticket = TicketEvents()
         for place in (*order, *order):
@@ -215,7 +215,7 @@ async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_sam
         assert [line.what for line in entry.timeline] == ["TicketRegistered", "TicketTaken", "TicketFreed"]
 
 
-async def test_the_board_lives_in_another_kind_of_database_as_well(
+async def test_the_board_in_sqlite_has_the_same_entries(
     ticketing: Ticketing, vip: Person, in_sqlite: ViewDatabase
 ) -> None:
     reservation = await vip.reserve(await ticketing.ticket())
@@ -234,7 +234,7 @@ async def test_the_board_lives_in_another_kind_of_database_as_well(
         assert len(page.items) == 1
 
 
-async def test_the_board_catches_up_when_it_was_away(ticketing: Ticketing, kim: Person) -> None:
+async def test_the_board_catches_up_after_it_was_stopped(ticketing: Ticketing, kim: Person) -> None:
     await ticketing.system.stop(BOARD)
     ticket = await ticketing.ticket()
     reservation = await kim.reserve(ticket)

@@ -56,7 +56,7 @@ async def price_of(ticketing: Ticketing, reservation: Json) -> tuple[str, int]:
 # -- cancelling
 
 
-async def test_a_cancellation_is_accepted_while_pricing_is_down_and_ends_when_it_is_back(
+async def test_a_cancellation_is_accepted_while_pricing_is_stopped_and_ends_when_it_starts(
     ticketing: Ticketing, kim: Person, lee: Person
 ) -> None:
     ticket = await ticketing.ticket()
@@ -94,7 +94,7 @@ async def test_a_cancellation_waits_for_tickets_as_well(ticketing: Ticketing, ki
     await kim.wait_for(path, status="CANCELLED")
 
 
-async def test_a_late_or_repeated_cancel_does_nothing_to_whoever_has_the_ticket_now(
+async def test_a_late_or_repeated_cancellation_does_not_touch_the_next_reservation(
     ticketing: Ticketing, kim: Person, lee: Person
 ) -> None:
     ticket = await ticketing.ticket()
@@ -121,7 +121,7 @@ async def test_a_late_or_repeated_cancel_does_nothing_to_whoever_has_the_ticket_
     assert sum(body["version"] > 0 for body in released) == 4
 
 
-async def test_what_was_given_up_before_it_was_done_is_never_done(ticketing: Ticketing, kim: Person) -> None:
+async def test_a_take_after_its_release_is_refused(ticketing: Ticketing, kim: Person) -> None:
     ticket, ids = await ticketing.ticket(), {"reservation_id": uuid4()}
     ids["ticket_id"] = UUID(ticket["ticket_id"])
     await ticketing.system.publish(FreeTicket(**ids), RestorePrice(**ids))
@@ -138,7 +138,7 @@ async def test_what_was_given_up_before_it_was_done_is_never_done(ticketing: Tic
 # -- contexts without an answer
 
 
-async def test_a_take_that_nobody_heard_leaves_no_half_reservation(
+async def test_a_take_whose_answer_is_lost_leaves_no_unfinished_reservation(
     ticketing: Ticketing, kim: Person, lee: Person
 ) -> None:
     ticket = await ticketing.ticket()
@@ -156,7 +156,7 @@ async def test_a_take_that_nobody_heard_leaves_no_half_reservation(
     assert (await lee.reserve(ticket))["status"] == "RESERVED"
 
 
-async def test_while_tickets_is_down_nothing_is_begun(ticketing: Ticketing, kim: Person) -> None:
+async def test_no_reservation_starts_while_tickets_is_stopped(ticketing: Ticketing, kim: Person) -> None:
     ticket = await ticketing.ticket()
     await ticketing.system.stop_until_unavailable(TICKETS)
 
@@ -167,7 +167,7 @@ async def test_while_tickets_is_down_nothing_is_begun(ticketing: Ticketing, kim:
     assert (await kim.get("/reservations"))["items"] == []
 
 
-async def test_a_reservation_is_made_at_its_copy_of_the_price_while_pricing_is_down(
+async def test_a_reservation_is_made_at_the_known_price_while_pricing_is_stopped(
     ticketing: Ticketing, vip: Person
 ) -> None:
     ticket = await ticketing.ticket()
@@ -184,7 +184,7 @@ async def test_a_reservation_is_made_at_its_copy_of_the_price_while_pricing_is_d
 # -- holds that are not confirmed
 
 
-async def test_a_hold_of_nobodys_reservation_is_freed_by_asking_and_never_by_time(
+async def test_a_hold_of_an_unknown_reservation_is_freed_by_a_query_and_never_by_time(
     ticketing: Ticketing, kim: Person
 ) -> None:
     ticket, stranger = await ticketing.ticket(), uuid4()
@@ -206,7 +206,7 @@ async def test_a_hold_of_nobodys_reservation_is_freed_by_asking_and_never_by_tim
     await ticketing.check_hold(stranger)
 
 
-async def test_a_confirmed_reservation_keeps_its_ticket_however_late_its_confirmation_travels(
+async def test_a_reservation_keeps_its_ticket_when_its_confirmation_is_lost(
     ticketing: Ticketing, kim: Person, lee: Person
 ) -> None:
     """The confirmation is lost; when the hold is checked, the reservation confirms again."""
@@ -243,7 +243,7 @@ async def test_a_confirmation_that_comes_after_the_release_brings_nothing_back(
 # -- repeated events
 
 
-async def test_everything_said_again_twice_in_any_order_changes_nothing(
+async def test_all_events_repeated_twice_in_any_order_change_nothing(
     ticketing: Ticketing, kim: Person, lee: Person, vip: Person
 ) -> None:
     policy = await ticketing.policy(10, grade="VIP")

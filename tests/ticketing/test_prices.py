@@ -77,7 +77,7 @@ async def test_a_new_or_ended_policy_reprices_what_is_not_reserved_and_leaves_wh
     await lee.wait_for(f"/prices/{free['ticket_id']}", total=10_000, lines=[])
 
 
-async def test_a_policy_works_from_its_beginning_until_just_before_its_end(
+async def test_a_policy_applies_from_its_beginning_until_just_before_its_end(
     ticketing: Ticketing, kim: Person, sale: list[Json]
 ) -> None:
     now = datetime.now(UTC)
@@ -96,7 +96,7 @@ async def test_a_policy_works_from_its_beginning_until_just_before_its_end(
     assert (before["total"], after["lines"]) == (10_000, [])
 
 
-async def test_tickets_that_are_registered_while_a_policy_is_made_do_not_escape_it(
+async def test_a_policy_applies_to_tickets_registered_at_the_same_time(
     ticketing: Ticketing, kim: Person, sale: list[Json]
 ) -> None:
     tickets, _, policy = await asyncio.gather(
@@ -126,7 +126,7 @@ async def test_policies_are_listed_and_gone_when_deleted(ticketing: Ticketing, s
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
-async def test_what_has_no_price_yet_cannot_be_reserved(ticketing: Ticketing, kim: Person) -> None:
+async def test_a_ticket_without_a_price_cannot_be_reserved(ticketing: Ticketing, kim: Person) -> None:
     await ticketing.system.stop_until_unavailable(PRICING)
     ticket = await ticketing.ticket(priced=False)
     refusal = {"code": ""}
@@ -142,7 +142,7 @@ async def test_what_has_no_price_yet_cannot_be_reserved(ticketing: Ticketing, ki
     assert (await kim.reserve(ticket))["price"]["total"] == 10_000
 
 
-async def test_a_price_that_is_not_there_yet_is_not_found(ticketing: Ticketing, kim: Person) -> None:
+async def test_a_ticket_without_a_price_has_a_code_of_its_own(ticketing: Ticketing, kim: Person) -> None:
     answer = await kim.send("GET", f"/prices/{uuid4()}")
 
     assert (answer.status_code, answer.json()["status"], answer.json()["code"]) == (404, 404, "not_priced_yet")

@@ -81,7 +81,7 @@ async def test_cancelling_again_changes_nothing(ticketing: Ticketing, kim: Perso
     assert (await lee.get(f"/tickets/{ticket['ticket_id']}"))["status"] == "RESERVED"
 
 
-async def test_a_rejected_reservation_stays_visible_and_cannot_be_cancelled(
+async def test_a_rejected_reservation_is_shown_and_cannot_be_cancelled(
     ticketing: Ticketing, kim: Person, lee: Person
 ) -> None:
     ticket = await ticketing.ticket()
@@ -96,7 +96,7 @@ async def test_a_rejected_reservation_stays_visible_and_cannot_be_cancelled(
     assert (no["code"], no["current_status"]) == ("wrong_state", "REJECTED")
 
 
-async def test_a_list_shows_what_is_ones_own_and_can_be_narrowed(
+async def test_a_list_shows_a_members_own_reservations_and_can_be_filtered(
     ticketing: Ticketing, kim: Person, lee: Person
 ) -> None:
     tickets = [await ticketing.ticket() for _ in range(3)]

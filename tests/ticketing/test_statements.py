@@ -168,7 +168,7 @@ async def test_a_hold_is_unconfirmed_until_it_is_confirmed_or_over(site: Stateme
     assert await site.take(ticket_id, reservation_id) is None
 
 
-async def test_the_two_ends_of_a_cancellation_meet_once_whoever_is_last(site: Statements) -> None:
+async def test_a_cancellation_ends_once_whichever_part_is_last(site: Statements) -> None:
     made = [await site.reserved() for _ in range(10)]
     for reservation in made:
         assert await site.run(reservations.undone, reservation.reservation_id, ticket_freed=True) is None
@@ -196,7 +196,7 @@ async def test_of_an_answer_and_a_timeout_at_once_one_decides(site: Statements) 
     assert await site.run(reservations.find, id) == won
 
 
-async def test_a_holder_that_was_given_up_before_it_began_never_begins(site: Statements) -> None:
+async def test_a_reservation_that_was_given_up_before_it_began_never_begins(site: Statements) -> None:
     ticket_id, id = uuid4(), uuid4()
     await site.run(reservations.copy_price, price_state(ticket_id))
     assert await site.run(reservations.stand_of, id) is None

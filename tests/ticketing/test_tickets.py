@@ -15,7 +15,7 @@ def at(**later: float) -> str:
     return (datetime.now(UTC) + timedelta(**later)).isoformat()
 
 
-async def test_a_registered_ticket_is_everything_it_was_made_from(ticketing: Ticketing, kim: Person) -> None:
+async def test_a_registered_ticket_has_the_fields_of_its_request(ticketing: Ticketing, kim: Person) -> None:
     ticket = await ticketing.ticket(base_price=0)
 
     assert ticket == await kim.get(f"/tickets/{ticket['ticket_id']}")
@@ -38,7 +38,7 @@ async def test_a_registered_ticket_is_everything_it_was_made_from(ticketing: Tic
         ({"status": "AVAILABLE"}, "status"),
     ],
 )
-async def test_what_is_no_ticket_is_refused(ticketing: Ticketing, changes: Json, field: str) -> None:
+async def test_an_invalid_ticket_is_refused(ticketing: Ticketing, changes: Json, field: str) -> None:
     body = {"name": "ferry", "starts_at": at(days=-1), "ends_at": at(days=1), "base_price": 100} | changes
 
     problem = await ticketing.staff.post("/tickets", body, expect=422)
@@ -60,7 +60,7 @@ async def test_an_available_ticket_can_be_changed(ticketing: Ticketing) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"ends_at": at(seconds=-5)}, {"starts_at": at(days=9)}])
-async def test_a_change_to_times_of_no_ticket_is_refused(ticketing: Ticketing, changes: Json) -> None:
+async def test_a_change_to_invalid_times_is_refused(ticketing: Ticketing, changes: Json) -> None:
     ticket = await ticketing.ticket()
 
     answer = await ticketing.staff.send("PATCH", f"/tickets/{ticket['ticket_id']}", changes)
@@ -111,7 +111,7 @@ async def test_at_its_end_a_ticket_expires_without_any_traffic(ticketing: Ticket
     assert (answer.status_code, answer.json()["current_status"]) == (409, "EXPIRED")
 
 
-async def test_an_end_that_was_moved_counts_where_it_is_now(ticketing: Ticketing, kim: Person) -> None:
+async def test_a_ticket_expires_at_the_end_that_it_has_now(ticketing: Ticketing, kim: Person) -> None:
     sooner, later = await ticketing.ticket(), await ticketing.ticket(seconds=1.5)
 
     for ticket, ends_at in ((sooner, at(seconds=1)), (later, at(days=1))):

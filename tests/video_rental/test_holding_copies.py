@@ -57,7 +57,7 @@ async def test_the_price_is_the_servers_and_counts_the_days(statements: Statemen
     assert (rental.daily_price, rental.price, rental.status) == (1500, 4500, RentalStatus.AWAITING_PAYMENT)
 
 
-async def test_a_video_that_nobody_has_heard_of_is_not_known(statements: Statements) -> None:
+async def test_an_unknown_video_is_not_known(statements: Statements) -> None:
     held = await statements.hold(uuid4())
 
     assert (held.rental, held.known) == (None, False)
@@ -72,7 +72,7 @@ async def test_a_retired_video_is_known_and_cannot_be_held(statements: Statement
     assert await statements.free(video_id) == 0
 
 
-async def test_copies_may_be_lowered_below_what_is_out_and_nobody_gets_one_until_they_are_back(
+async def test_copies_lowered_below_what_is_held_are_not_free_until_enough_are_back(
     statements: Statements,
 ) -> None:
     video_id = await statements.video(copies=3)
@@ -97,7 +97,7 @@ async def test_an_older_state_of_a_video_never_replaces_a_newer_one(statements: 
     assert await statements.free(video_id) == 5
 
 
-async def test_a_newer_state_of_a_video_leaves_the_copies_that_are_out(statements: Statements) -> None:
+async def test_a_newer_state_of_a_video_keeps_its_held_copies(statements: Statements) -> None:
     video_id = await statements.video(copies=2)
     await statements.held(video_id)
 
@@ -107,7 +107,7 @@ async def test_a_newer_state_of_a_video_leaves_the_copies_that_are_out(statement
 
 
 @pytest.mark.parametrize("to", [RentalStatus.REJECTED, RentalStatus.CANCELLED])
-async def test_a_booking_that_came_to_nothing_frees_its_copy_once(statements: Statements, to: RentalStatus) -> None:
+async def test_a_failed_booking_frees_its_copy_once(statements: Statements, to: RentalStatus) -> None:
     video_id = await statements.video()
     rental = await statements.held(video_id)
 

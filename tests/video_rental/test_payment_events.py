@@ -16,7 +16,7 @@ def parts(rental: Rental) -> tuple[str | None, str | None]:
     return rental.payment.status if rental.payment else None, rental.refund.status if rental.refund else None
 
 
-async def test_news_of_a_payment_never_goes_back(statements: Statements) -> None:
+async def test_an_older_payment_event_never_replaces_a_newer_one(statements: Statements) -> None:
     rental = await statements.booked(await statements.video())
 
     await statements.note_payment(payment_state(rental.payment_id, PaymentStatus.REFUNDED, version=3))
@@ -25,7 +25,7 @@ async def test_news_of_a_payment_never_goes_back(statements: Statements) -> None
     assert parts(await statements.find(rental)) == ("REFUNDED", None)
 
 
-async def test_news_of_another_payment_changes_nothing(statements: Statements) -> None:
+async def test_an_event_of_another_payment_changes_nothing(statements: Statements) -> None:
     rental = await statements.booked(await statements.video())
 
     await statements.note_payment(payment_state(uuid4(), PaymentStatus.REFUNDED, version=9))
@@ -33,7 +33,7 @@ async def test_news_of_another_payment_changes_nothing(statements: Statements) -
     assert parts(await statements.find(rental)) == ("APPROVED", None)
 
 
-async def test_what_was_refunded_by_hand_is_not_promised_again(statements: Statements) -> None:
+async def test_what_was_refunded_by_hand_is_not_refunded_again(statements: Statements) -> None:
     rental = await statements.booked(await statements.video(daily_price=1000))
     await statements.note_payment(
         payment_state(rental.payment_id, PaymentStatus.PARTIALLY_REFUNDED, version=2, refunded=300)
@@ -46,7 +46,7 @@ async def test_what_was_refunded_by_hand_is_not_promised_again(statements: State
     assert (cancelled.refund.status, cancelled.refund.amount) == (RefundStatus.PENDING, 700)
 
 
-async def test_news_of_a_refund_never_goes_back(statements: Statements) -> None:
+async def test_an_older_refund_event_never_replaces_a_newer_one(statements: Statements) -> None:
     rental = await statements.booked(await statements.video())
     refund_id = uuid4()
     await statements.cancel(rental, refund_id)
@@ -73,7 +73,7 @@ async def test_a_refund_by_hand_is_not_taken_for_the_refund_of_the_cancellation(
         (RentalStatus.BOOKED, PaymentStatus.APPROVED, PaymentStatus.PARTIALLY_REFUNDED),
     ],
 )
-async def test_news_that_comes_before_the_booking_is_settled_is_kept(
+async def test_a_payment_event_before_the_booking_is_settled_is_kept(
     statements: Statements, to: RentalStatus, expected: PaymentStatus, later: PaymentStatus
 ) -> None:
     rental = await statements.held(await statements.video())
