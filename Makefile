@@ -46,7 +46,7 @@ test-deploy: bootstrap ## start every pod and service of the deployments as they
 	@.venv/bin/python -m pytest tests/deploy/exercised $(args)
 
 VIEW_SUITES := tests/polyglot tests/flows/test_my_page.py tests/ticketing/test_board.py tests/bike_sharing/test_ride_history.py \
-  tests/shop/test_one_screen.py tests/cafe/test_report.py tests/preorder/test_my_reservations.py tests/preorder/test_rebuilding.py
+  tests/shop/test_order_status.py tests/cafe/test_report.py tests/preorder/test_my_reservations.py tests/preorder/test_rebuilding.py
 
 test-polyglot: ## run the suites of the views on PostgreSQL, MariaDB and SQLite
 	@ops/bootstrap.sh polyglot

@@ -1,4 +1,4 @@
-"""What every test may use: the suite's own servers, and a system on them."""
+"""Fixtures of every test: the suite's own servers, systems on them, and two customers."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from contracts.base import Caller
 from ops.accounts.files import Folder
 from tests.support import servers as support
-from tests.support.elsewhere import KINDS, Elsewhere
 from tests.support.servers import Servers
-from tests.support.system import System
+from tests.support.system import System, customer
+from tests.support.view_databases import KINDS, ViewDatabases
 from workers.runtime.settings import Settings
 
-_elsewhere = tempfile.TemporaryDirectory(prefix="yeyak-tests-")
+_local = tempfile.TemporaryDirectory(prefix="yeyak-tests-")
 
 for name in [name for name in os.environ if name.startswith("YEYAK_")]:
     del os.environ[name]
 os.environ["YEYAK_ENGINE"] = "private"
-os.environ["YEYAK_LOCAL"] = _elsewhere.name
-"""A system that is up in this checkout is none of the suite's: a command that is tried here must not find it."""
+os.environ["YEYAK_LOCAL"] = _local.name
+"""Commands under test must not find a system that runs in this checkout."""
 
 
 @pytest.fixture(autouse=True)
-def _environment_stays() -> Iterator[None]:
-    """What a command puts into the environment of its process goes with its test."""
+def _environment_restored() -> Iterator[None]:
+    """Undo what a test changed in the environment of its process."""
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
@@ -51,7 +52,7 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 async def templates(servers: Servers) -> None:
-    """Migrated databases, to be copied."""
+    """Migrated databases; every system copies them."""
     import asyncio
 
     for template in (support.TEMPLATE, support.PROVIDER_TEMPLATE):
@@ -61,26 +62,26 @@ async def templates(servers: Servers) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--broker", choices=("", "4"), default="", help="RabbitMQ's version; empty: the installed one")
-    parser.addoption("--views", choices=KINDS, default="postgresql", help="the kind of database that views live in")
+    parser.addoption("--views", choices=KINDS, default="postgresql", help="the kind of database that has the views")
 
 
 @pytest.fixture(scope="session")
-async def elsewhere(
+async def view_databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Elsewhere | None]:
-    """Where views live when they do not live in PostgreSQL."""
+) -> AsyncIterator[ViewDatabases | None]:
+    """The databases of views; None while views live in PostgreSQL with everything else."""
     kind = request.config.getoption("--views")
-    there = None if kind == "postgresql" else Elsewhere(kind, tmp_path_factory.mktemp("views"))
-    yield there
-    if there is not None:
-        await there.stop()
+    databases = None if kind == "postgresql" else ViewDatabases(kind, tmp_path_factory.mktemp("views"))
+    yield databases
+    if databases is not None:
+        await databases.stop()
 
 
 LONG = ("crash_walk", "killed_processes", "mutants", "servers_fall", "test_delivery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files come first, so that no process is left alone with them in the end."""
+    """Run the longest files first, so that no process is left with one of them at the end."""
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))
 
 
@@ -90,8 +91,8 @@ _vhosts: list[tuple[Servers, str]] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def _no_crowd_on_the_broker() -> AsyncIterator[None]:
-    """The virtual hosts of a module go with it: thousands of queues would make the broker slow to come back."""
+async def _delete_vhosts() -> AsyncIterator[None]:
+    """Delete the virtual hosts of a module after it: with thousands of queues the broker restarts slowly."""
     yield
     while _vhosts:
         await support.delete_vhost(*_vhosts.pop())
@@ -99,9 +100,9 @@ async def _no_crowd_on_the_broker() -> AsyncIterator[None]:
 
 @pytest.fixture(scope="session")
 def make_settings(
-    servers: Servers, templates: None, elsewhere: Elsewhere | None, tmp_path_factory: pytest.TempPathFactory
+    servers: Servers, templates: None, view_databases: ViewDatabases | None, tmp_path_factory: pytest.TempPathFactory
 ) -> MakeSettings:
-    """Settings for a system of one's own: an own virtual host, own databases, short times."""
+    """Make settings of a new system: a virtual host and databases of its own, and short times."""
 
     async def make(**more: Any) -> Settings:
         name = f"system_{uuid4().hex[:12]}"
@@ -124,8 +125,9 @@ def make_settings(
             "video_rental_payment_ms": 700,
             "payments_refund_log": tmp_path_factory.mktemp("refunds") / "refunds.jsonl",
         }
-        if elsewhere is not None:
-            quick["context_database_urls"] = {name: SecretStr(url) for name, url in (await elsewhere.urls()).items()}
+        if view_databases is not None:
+            urls = await view_databases.urls()
+            quick["context_database_urls"] = {name: SecretStr(url) for name, url in urls.items()}
         return Settings(**(quick | more))
 
     return make
@@ -133,14 +135,24 @@ def make_settings(
 
 @pytest.fixture(scope="session")
 def accounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The passwords of every account: the towns of a suite share broker and database."""
+    """The passwords of every account: the systems of a suite share broker and database server."""
     return Folder(tmp_path_factory.mktemp("accounts"))
 
 
 @pytest.fixture(scope="module")
 async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """Video rental at work, shared by the tests of a module."""
+    """All contexts of video rental, shared by the tests of a module."""
     running = await System(await make_settings(), "video_rental").open()
     await running.start(*running.names)
     yield running
     await running.close()
+
+
+@pytest.fixture
+def kim() -> Caller:
+    return customer()
+
+
+@pytest.fixture
+def lee() -> Caller:
+    return customer()

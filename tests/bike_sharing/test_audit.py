@@ -11,19 +11,18 @@ from pydantic import SecretStr
 
 import ops.audit
 from ops.audit import audit
-from tests.bike_sharing.conftest import PATIENT
-from tests.bike_sharing.riding import (
-    SYSTEM,
-    attempt,
-    bill_is,
+from tests.bike_sharing.conftest import TIMES
+from tests.bike_sharing.helpers import (
+    CONTEXTS,
+    credit,
     discrepancies,
-    funded,
-    has,
-    heard_of_balance,
-    riding,
-    rode,
-    shown,
+    returned_ride,
+    started_ride,
     top_up,
+    wait_for_bill,
+    wait_for_deposit,
+    wait_for_known_balance,
+    wait_for_view,
 )
 from tests.conftest import MakeSettings
 from tests.support import servers as support
@@ -92,18 +91,18 @@ ROUNDS = [
         ("I8", f"update {V}.rides set fee_plan = '{{}}'", "does not have the fee_plan of its writer"),
     ],
 ]
-"""Spoilt together, found one by one: an invariant, what is done to it, and what is said."""
+"""Changes that are made together: the invariant that each breaks, the statement, and part of the line that names it."""
 
 
 @dataclass(frozen=True)
 class Original:
-    """What a system without discrepancies left behind: rides paid, owed, paid off, and one that goes on."""
+    """The stores of a system without discrepancies: rides that are paid, owed, paid off, and one that is not over."""
 
     settings: Settings
     servers: Servers
 
     async def copy(self) -> Settings:
-        """The same stores once more."""
+        """Copy the stores; returns the settings of the copy."""
         source = self.settings.database_url.get_secret_value().rpartition("/")[2]
         url = await support.create_database(self.servers, f"copy_{uuid4().hex[:12]}", source)
         return self.settings.model_copy(update={"database_url": SecretStr(url)})
@@ -111,28 +110,26 @@ class Original:
 
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings, servers: Servers) -> Original:
-    system = await System(await make_settings(**PATIENT), "bike_sharing").open()
-    await system.start(*SYSTEM)
+    system = await System(await make_settings(**TIMES), "bike_sharing").open()
+    await system.start(*CONTEXTS)
     kim, lee, jun = customer(), customer(), customer()
-    await attempt(system, top_up(kim, 5_000))
-    await heard_of_balance(system, kim, 5_000)
-    await shown(system, await rode(system, kim, 2), "RETURNED", "CLOSED")
+    await system.outcome(top_up(kim, 5_000))
+    await wait_for_known_balance(system, kim, 5_000)
+    await wait_for_view(system, await returned_ride(system, kim, 2), status="RETURNED", bill={"status": "CLOSED"})
     for member, pays in ((lee, True), (jun, False)):
-        await funded(system, member, 2_000)
-        await bill_is(system, await rode(system, member, 30), "OWED")
+        await credit(system, member, 2_000)
+        await wait_for_bill(system, await returned_ride(system, member, 30), status="OWED")
         if pays:
-            await attempt(system, top_up(member, 4_000))
-            await has(system, member, 3_000)
-    await riding(system, customer())
+            await system.outcome(top_up(member, 4_000))
+            await wait_for_deposit(system, member, 3_000)
+    await started_ride(system, customer())
     assert await discrepancies(system) == []
     await system.close()
     return Original(system.settings, servers)
 
 
 @pytest.mark.parametrize("number", range(len(ROUNDS)))
-async def test_each_thing_that_is_wrong_is_named(
-    original: Original, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+async def test_each_discrepancy_is_named(original: Original, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
     settings = await original.copy()
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
@@ -143,6 +140,6 @@ async def test_each_thing_that_is_wrong_is_named(
     found = await audit(settings)
 
     missing = [
-        (invariant, said) for invariant, _, said in ROUNDS[number] if not any(said in line for line in found[invariant])
+        (invariant, part) for invariant, _, part in ROUNDS[number] if not any(part in line for line in found[invariant])
     ]
     assert missing == [], found

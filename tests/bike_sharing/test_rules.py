@@ -1,4 +1,4 @@
-"""What riding costs, and what pays what: tables."""
+"""The rules of fees and debts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_oldest_debt_is_paid_first_and_the_last_in_part(
 
 
 @pytest.mark.parametrize(
-    ("given", "places"),
+    ("given", "locations"),
     [
         ("", []),
         ("City Hall", ["City Hall"]),
@@ -85,11 +85,11 @@ def test_the_oldest_debt_is_paid_first_and_the_last_in_part(
     ],
 )
 def test_locations_are_a_list_in_the_environment(
-    monkeypatch: pytest.MonkeyPatch, given: str, places: list[str]
+    monkeypatch: pytest.MonkeyPatch, given: str, locations: list[str]
 ) -> None:
     monkeypatch.setenv("YEYAK_BIKE_SHARING_LOCATIONS", given)
 
-    assert Settings().bike_sharing_locations == places
+    assert Settings().bike_sharing_locations == locations
 
 
 def test_locations_that_are_no_list_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

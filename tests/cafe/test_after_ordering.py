@@ -1,4 +1,4 @@
-"""After ordering: accept, reject, make ready, hand over, cancel; each from its states only, and one at a time."""
+"""After ordering: accept, reject, mark ready, collect, cancel; each only from its states, and one at a time."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ import pytest
 
 from contracts.base import Caller, Message
 from contracts.cafe.orders import ListOrders, OrderStatus, ShowOrder
-from tests.cafe.words import (
-    Thing,
+from tests.cafe.helpers import (
     accept,
     cancel,
     collect,
-    new_item,
+    mark_ready,
+    order_events,
     order_of,
     orders_of,
-    ready,
+    place_order,
+    register_item,
     reject,
-    stands,
-    told_of,
 )
-from tests.support.system import STAFF, System
+from tests.support.system import STAFF, Json, System
 
-Wish = Callable[[Thing, Caller], Message]
+MakeCommand = Callable[[Json, Caller], Message]
 
 PATHS: dict[str, list[str]] = {
     "ORDERED": [],
@@ -37,10 +36,10 @@ PATHS: dict[str, list[str]] = {
     "REJECTED": ["reject"],
     "CANCELLED": ["cancel"],
 }
-WISHES: dict[str, Wish] = {
+COMMANDS: dict[str, MakeCommand] = {
     "accept": lambda order, _: accept(order),
     "reject": lambda order, _: reject(order),
-    "ready": lambda order, _: ready(order),
+    "ready": lambda order, _: mark_ready(order),
     "collect": lambda order, _: collect(order),
     "cancel": cancel,
 }
@@ -61,40 +60,39 @@ ALLOWED = {
 }
 
 
-async def order_at(system: System, member: Caller, status: str) -> Thing:
-    """An order that has come so far."""
-    order = await system.done(order_of(await system.done(new_item()), member))
-    for wish in PATHS[status]:
-        order = await system.done(WISHES[wish](order, member))
+async def order_with(system: System, member: Caller, status: str) -> Json:
+    """An order with this status."""
+    order = await system.done(place_order(await system.done(register_item()), member))
+    for command in PATHS[status]:
+        order = await system.done(COMMANDS[command](order, member))
     assert order["status"] == status
     return order
 
 
-@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("status", PATHS)
-async def test_each_state_leads_where_it_may(system: System, kim: Caller, status: str, wish: str) -> None:
-    order = await order_at(system, kim, status)
+async def test_each_state_leads_where_it_may(system: System, kim: Caller, status: str, command: str) -> None:
+    order = await order_with(system, kim, status)
 
-    reply = await system.ask(WISHES[wish](order, kim))
+    reply = await system.request(COMMANDS[command](order, kim))
 
     answer: dict[str, Any] = json.loads(reply.body)
-    now = await stands(system, order)
-    if (status, wish) in ALLOWED:
-        assert (answer["status"], answer["version"]) == (LEADS_TO[wish], order["version"] + 1)
+    now = await order_of(system, order)
+    if (status, command) in ALLOWED:
+        assert (answer["status"], answer["version"]) == (LEADS_TO[command], order["version"] + 1)
         assert now == answer
-    elif LEADS_TO[wish] == status:  # it is there already
+    elif LEADS_TO[command] == status:
         assert (reply.kind, answer, now) == ("done", order, order)
     else:
         assert (answer["code"], answer["current_status"], now) == ("wrong_state", status, order)
         assert isinstance(answer["allowed_actions"], list)
 
 
-async def test_each_step_is_told_once(system: System, kim: Caller) -> None:
-    order = await order_at(system, kim, "COLLECTED")
+async def test_each_step_publishes_one_event(system: System, kim: Caller) -> None:
+    order = await order_with(system, kim, "COLLECTED")
     await system.done(collect(order))
-    await system.wait_until_idle()
 
-    assert told_of(system, order, "order_id") == [
+    assert await order_events(system, order) == [
         "order_placed",
         "order_accepted",
         "order_marked_ready",
@@ -102,19 +100,19 @@ async def test_each_step_is_told_once(system: System, kim: Caller) -> None:
     ]
 
 
-async def test_a_rejection_and_a_cancellation_keep_their_reasons_and_stay_visible(system: System, kim: Caller) -> None:
-    rejected = await system.done(reject(await order_at(system, kim, "ACCEPTED"), reason="no oat milk"))
-    cancelled = await order_at(system, kim, "CANCELLED")
+async def test_rejected_and_cancelled_orders_keep_their_reasons_and_are_listed(system: System, kim: Caller) -> None:
+    rejected = await system.done(reject(await order_with(system, kim, "ACCEPTED"), reason="no oat milk"))
+    cancelled = await order_with(system, kim, "CANCELLED")
 
     assert (rejected["reason"], cancelled["reason"]) == ("no oat milk", "cancelled_by_member")
     assert [order["status"] for order in await orders_of(system, kim)] == ["CANCELLED", "REJECTED"]
 
 
-async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(system: System, kim: Caller) -> None:
-    orders = [await order_at(system, kim, "ORDERED") for _ in range(25)]
+async def test_of_accepting_and_cancelling_at_once_one_wins(system: System, kim: Caller) -> None:
+    orders = [await order_with(system, kim, "ORDERED") for _ in range(25)]
 
     pairs = await asyncio.gather(
-        *(asyncio.gather(system.ask(accept(order)), system.ask(cancel(order, kim))) for order in orders)
+        *(asyncio.gather(system.request(accept(order)), system.request(cancel(order, kim))) for order in orders)
     )
 
     for order, (accepted, cancelled) in zip(orders, pairs, strict=True):
@@ -122,14 +120,13 @@ async def test_of_accepting_and_cancelling_in_the_same_instant_one_wins(system: 
         assert {accepted.kind, cancelled.kind} == {"done", "refused"}
         loser = cancelled if accepted.kind == "done" else accepted
         assert json.loads(loser.body)["current_status"] == winner
-        now = await stands(system, order)
+        now = await order_of(system, order)
         assert (now["status"], now["version"]) == (winner, 2)
-    await system.wait_until_idle()
-    assert all(len(told_of(system, order, "order_id")) == 2 for order in orders)
+    assert [len(await order_events(system, order)) for order in orders] == [2] * len(orders)
 
 
 async def test_ten_acceptances_at_once_are_one(system: System, kim: Caller) -> None:
-    order = await order_at(system, kim, "ORDERED")
+    order = await order_with(system, kim, "ORDERED")
 
     answers = await asyncio.gather(*(system.done(accept(order)) for _ in range(10)))
 
@@ -137,28 +134,28 @@ async def test_ten_acceptances_at_once_are_one(system: System, kim: Caller) -> N
     assert answers[0]["version"] == 2
 
 
-# -- whose order it is
+# -- orders of other customers
 
 
 async def test_another_customers_order_does_not_exist(system: System, kim: Caller, lee: Caller) -> None:
-    order = await order_at(system, kim, "ORDERED")
-    wishes = [cancel(order, lee), ShowOrder(order_id=order["order_id"], caller=lee)]
+    order = await order_with(system, kim, "ORDERED")
+    commands = [cancel(order, lee), ShowOrder(order_id=order["order_id"], caller=lee)]
 
-    refusals = [await system.refused(wish) for wish in wishes]
+    refusals = [await system.refused(command) for command in commands]
 
     assert refusals == [{"code": "not_found"}] * 2
-    assert await stands(system, order) == order
+    assert await order_of(system, order) == order
     assert await orders_of(system, lee) == []
 
 
-@pytest.mark.parametrize("wish", WISHES)
-async def test_an_order_that_does_not_exist_is_not_found(system: System, kim: Caller, wish: str) -> None:
-    assert await system.refused(WISHES[wish]({"order_id": uuid4()}, kim)) == {"code": "not_found"}
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_an_order_that_does_not_exist_is_not_found(system: System, kim: Caller, command: str) -> None:
+    assert await system.refused(COMMANDS[command]({"order_id": uuid4()}, kim)) == {"code": "not_found"}
 
 
 async def test_orders_are_listed_newest_first_and_by_status(system: System, kim: Caller, lee: Caller) -> None:
-    mine = [await order_at(system, kim, status) for status in ("ORDERED", "READY", "ORDERED")]
-    theirs = await order_at(system, lee, "READY")
+    mine = [await order_with(system, kim, status) for status in ("ORDERED", "READY", "ORDERED")]
+    theirs = await order_with(system, lee, "READY")
 
     ready_ones = await system.done(ListOrders(status=OrderStatus.READY, limit=200))
     first = await system.done(ListOrders(member_id=kim.member_id, limit=2))

@@ -1,4 +1,4 @@
-"""Pickup numbers: per day in Seoul, from 1, none twice and none left out."""
+"""Pickup numbers: they begin with 1 each day in Seoul, without gaps and without repeats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.cafe.menu import MenuItem
 from contracts.cafe.orders import Order, PlaceOrder
 from storage.cafe import orders as store
 from storage.database import Database
-from tests.cafe.words import AVAILABLE, ORDERS, SOLD_OUT, attempt, item_known_to_orders, new_item, order_of
+from tests.cafe.helpers import AVAILABLE, ORDERS, SOLD_OUT, known_item, place_order, register_item
 from tests.conftest import MakeSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
@@ -34,8 +34,8 @@ LATTE = MenuItem(
 )
 
 
-class GaveUpError(Exception):
-    """A step that fails after it took a number."""
+class InjectedError(Exception):
+    """Rolls a transaction back after it took a number."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def place(database: Database, *, fails: bool = False, id: UUID | None = No
         command = PlaceOrder(menu_item_id=LATTE.menu_item_id, caller=customer())
         order = await store.place(session, id or uuid4(), command, LATTE)
         if fails:
-            raise GaveUpError
+            raise InjectedError
     return order
 
 
@@ -63,7 +63,7 @@ async def test_orders_at_once_have_numbers_without_gaps_or_doubles_also_when_som
 
     placed = [outcome for outcome in outcomes if isinstance(outcome, Order)]
     assert sorted(order.pickup_number for order in placed) == list(range(1, AT_ONCE * 2 + 1))
-    assert all(isinstance(outcome, Order | GaveUpError) for outcome in outcomes)
+    assert all(isinstance(outcome, Order | InjectedError) for outcome in outcomes)
 
 
 async def test_an_order_that_is_written_twice_at_once_takes_one_number(database: Database) -> None:
@@ -121,19 +121,19 @@ async def test_a_day_is_a_day_in_seoul(database: Database, instant: str, day: da
 
 
 async def numbers(system: System) -> list[int]:
-    """Of all orders, one after another; all are of today."""
+    """The numbers of all orders, in their order; all are of today."""
     rows = await system.rows(ORDERS, "select pickup_number from cafe_orders.orders order by pickup_day, pickup_number")
     return [row["pickup_number"] for row in rows]
 
 
-async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(system: System) -> None:
+async def test_orders_at_once_of_which_some_are_refused_leave_no_gap(system: System) -> None:
     latte, gone, unpriced = [
-        await item_known_to_orders(system, price=price, status=status)
+        await known_item(system, price=price, status=status)
         for price, status in ((4500, AVAILABLE), (4500, SOLD_OUT), (0, AVAILABLE))
     ]
-    wishes = [order_of(latte), order_of(gone), order_of(unpriced), order_of(latte, expected=1)] * 15
+    commands = [place_order(latte), place_order(gone), place_order(unpriced), place_order(latte, expected=1)] * 15
 
-    outcomes = await asyncio.gather(*(attempt(system, wish) for wish in wishes))
+    outcomes = await system.outcomes(commands)
 
     assert sorted({code for code, _ in outcomes}) == ["done", "not_for_sale", "price_changed", "sold_out"]
     given = [body["pickup_number"] for code, body in outcomes if code == "done"]
@@ -142,15 +142,15 @@ async def test_a_crowd_of_orders_of_which_some_are_refused_leaves_no_gap(system:
     assert found == list(range(1, len(found) + 1))
 
 
-async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer_is_true(
+async def test_replicas_killed_while_many_order_leave_no_gap_and_every_answer_agrees(
     make_settings: MakeSettings,
 ) -> None:
     system = await System(await make_settings(cafe_price_ms=3000), "cafe").open()
     await system.start("cafe.menu", ORDERS)
     await system.start(ORDERS, replica=" 2")
-    item = await system.done(new_item())
-    wishes = {uuid4(): order_of(item) for _ in range(40)}
-    crowd = [asyncio.create_task(attempt(system, wish, id=id)) for id, wish in wishes.items() for _ in range(2)]
+    item = await system.done(register_item())
+    commands = {uuid4(): place_order(item) for _ in range(40)}
+    crowd = [asyncio.create_task(system.outcome(command, id=id)) for id, command in commands.items() for _ in range(2)]
     await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
 
     for name in (ORDERS, f"{ORDERS} 2"):
@@ -161,6 +161,6 @@ async def test_replicas_that_are_killed_in_a_crowd_leave_no_gap_and_every_answer
     await system.wait_until_idle()
     assert {code for code, _ in answers} == {"done"}
     given = {body["order_id"]: body["pickup_number"] for _, body in answers}
-    assert set(given) == set(map(str, wishes))
+    assert set(given) == set(map(str, commands))
     assert sorted(given.values()) == await numbers(system) == list(range(1, 41))
     await system.close()

@@ -1,4 +1,4 @@
-"""The report never goes back, counts the orders of today in Seoul, answers alone, and can be built anew."""
+"""The report has the newest state, counts the orders of today in Seoul, needs no writer, and can be rebuilt."""
 
 from __future__ import annotations
 
@@ -26,42 +26,40 @@ from contracts.cafe.orders import (
     OrderStatus,
 )
 from contracts.cafe.report import ListReport
-from tests.cafe.words import (
+from tests.cafe.helpers import (
     AVAILABLE,
     MENU,
     ORDERS,
     REPORT,
     SOLD_OUT,
-    Thing,
     cancel,
-    change,
-    new_item,
-    order_of,
+    change_item,
+    place_order,
+    register_item,
     reject,
-    reported,
-    shown,
-    tell,
+    view_of,
+    wait_for_view,
 )
 from tests.conftest import MakeSettings
-from tests.support.elsewhere import rows_of
-from tests.support.system import System, customer, eventually
-from workers.cafe.report import midnight, worker
-from workers.runtime.projections.rebuild import RebuildFailed, rebuild
+from tests.support.system import Json, System, customer
+from tests.support.view_databases import rebuild_view, rows_of
+from workers.cafe.report import midnight
+from workers.runtime.projections.rebuild import RebuildFailed
 
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
 async def listener(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """A report that is told by hand, of things that no writer knows."""
+    """A report without its writers: tests publish the events."""
     system = await System(await make_settings(), "cafe").open()
     await system.start(REPORT)
     yield system
     await system.close()
 
 
-def item_told(item_id: Any, version: int, **about: Any) -> Event:
-    known: Thing = {
+def item_event(item_id: Any, version: int, **about: Any) -> Event:
+    known: Json = {
         "menu_item_id": item_id,
         "name": f"Latte {version}",
         "price": 4000 + version,
@@ -75,7 +73,7 @@ def item_told(item_id: Any, version: int, **about: Any) -> Event:
     return (MenuItemRegistered if version == 1 else MenuItemChanged)(**(known | about))
 
 
-def order_told(
+def order_event(
     item_id: Any, kind: type[OrderEvent], status: OrderStatus, version: int, at: datetime = NOW, order_id: Any = None
 ) -> OrderEvent:
     order = Order(
@@ -97,26 +95,21 @@ def order_told(
     return kind.of(order)
 
 
-async def seen(system: System, item_id: Any, lines: int) -> Thing:
-    """The item's entry, once everything that was told has been applied."""
+async def applied(system: System, item_id: Any, lines: int) -> Json:
+    """The item in the report, once its timeline has so many lines and no event is pending."""
     item = {"menu_item_id": str(item_id)}
 
-    async def told() -> bool:
-        row = await system.one(REPORT, "select count(*) as count from cafe_report.timeline where subject = $1", item_id)
-        return bool(row["count"] >= lines)
-
-    await eventually(told)
+    query = "select 1 from cafe_report.timeline where subject = $1 having count(*) >= $2"
+    await system.wait_for_rows(REPORT, query, item_id, lines)
     await system.wait_until_idle()
-    return await reported(system, item)
+    return await view_of(system, item)
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_in_whatever_order_and_however_often_events_come_the_report_is_the_same(
-    listener: System, seed: int
-) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_report(listener: System, seed: int) -> None:
     item_id, order_id = uuid4(), uuid4()
     orders = [
-        order_told(item_id, kind, status, version, order_id=order_id)
+        order_event(item_id, kind, status, version, order_id=order_id)
         for version, (kind, status) in enumerate(
             [
                 (OrderPlaced, OrderStatus.ORDERED),
@@ -127,12 +120,12 @@ async def test_in_whatever_order_and_however_often_events_come_the_report_is_the
             start=1,
         )
     ]
-    events = [*(item_told(item_id, version) for version in (1, 2, 3)), *orders] * 2
+    events = [*(item_event(item_id, version) for version in (1, 2, 3)), *orders] * 2
     random.Random(seed).shuffle(events)
 
-    await tell(listener, *events)
+    await listener.publish(*events)
 
-    entry = await seen(listener, item_id, lines=3)
+    entry = await applied(listener, item_id, lines=3)
     assert (entry["version"], entry["name"], entry["price"], entry["changed_by"]) == (3, "Latte 3", 4003, "lee")
     assert entry["orders_today"] == 1
     assert [line["what"] for line in entry["timeline"]] == ["MenuItemRegistered"] + ["MenuItemChanged"] * 2
@@ -143,48 +136,47 @@ async def test_in_whatever_order_and_however_often_events_come_the_report_is_the
 async def test_a_late_older_status_changes_nothing(listener: System, older: str, newer: str) -> None:
     item_id = uuid4()
 
-    await tell(
-        listener,
-        item_told(item_id, 3, status=newer),
-        item_told(item_id, 2, status=older),
-        item_told(item_id, 1, status=older),
+    await listener.publish(
+        item_event(item_id, 3, status=newer),
+        item_event(item_id, 2, status=older),
+        item_event(item_id, 1, status=older),
     )
 
-    entry = await seen(listener, item_id, lines=3)
+    entry = await applied(listener, item_id, lines=3)
     assert (entry["status"], entry["version"]) == (newer, 3)
     assert [line["status"] for line in entry["timeline"]] == [older, older, newer]
 
 
-async def test_orders_are_counted_from_midnight_in_seoul_whatever_became_of_them(listener: System) -> None:
+async def test_orders_are_counted_from_midnight_in_seoul_whatever_their_status(listener: System) -> None:
     item_id, began = uuid4(), midnight(datetime.now(UTC))
     moment = timedelta(microseconds=1)
     today = [
-        order_told(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began),
-        order_told(item_id, OrderCancelled, OrderStatus.CANCELLED, 2, began),
-        order_told(item_id, OrderRejected, OrderStatus.REJECTED, 2, began + moment),
+        order_event(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began),
+        order_event(item_id, OrderCancelled, OrderStatus.CANCELLED, 2, began),
+        order_event(item_id, OrderRejected, OrderStatus.REJECTED, 2, began + moment),
     ]
     yesterday = [
-        order_told(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began - moment),
-        order_told(item_id, OrderCollected, OrderStatus.COLLECTED, 4, began - timedelta(hours=20)),
+        order_event(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began - moment),
+        order_event(item_id, OrderCollected, OrderStatus.COLLECTED, 4, began - timedelta(hours=20)),
     ]
-    elsewhere = order_told(uuid4(), OrderPlaced, OrderStatus.ORDERED, 1, began)
+    other_item = order_event(uuid4(), OrderPlaced, OrderStatus.ORDERED, 1, began)
 
-    await tell(listener, *today, *yesterday, elsewhere, item_told(item_id, 1))
+    await listener.publish(*today, *yesterday, other_item, item_event(item_id, 1))
 
-    assert (await seen(listener, item_id, lines=1))["orders_today"] == 3
+    assert (await applied(listener, item_id, lines=1))["orders_today"] == 3
 
 
 # -- with its writers
 
 
-async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(system: System) -> None:
+async def test_the_report_shows_the_whole_menu_with_what_customers_do_not_see(system: System) -> None:
     items = [
-        await system.done(new_item(price=price, status=status))
+        await system.done(register_item(price=price, status=status))
         for price, status in ((4500, AVAILABLE), (0, AVAILABLE), (4500, SOLD_OUT))
     ]
-    changed = await system.done(change(items[0], price=5000))
-    await shown(system, items[2], version=1)
-    await shown(system, changed, version=2)
+    changed = await system.done(change_item(items[0], price=5000))
+    await wait_for_view(system, items[2], version=1)
+    await wait_for_view(system, changed, version=2)
 
     page = await system.done(ListReport(limit=3))
     gone = await system.done(ListReport(status=SOLD_OUT, limit=1))
@@ -199,25 +191,25 @@ async def test_the_report_shows_the_whole_menu_also_what_customers_do_not_see(sy
     assert (await system.refused(ListReport(cursor="nonsense")))["code"] == "invalid"
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(system: System) -> None:
-    item = await system.done(new_item())
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(system: System) -> None:
+    item = await system.done(register_item())
     for price in (1000, 2000, 3000):
-        changed = await system.done(change(item, price=price))
+        changed = await system.done(change_item(item, price=price))
 
-        assert (await reported(system, item, min_version=changed["version"]))["price"] == price
+        assert (await view_of(system, item, min_version=changed["version"]))["price"] == price
 
     started = time.monotonic()
-    assert (await reported(system, item, min_version=99))["version"] == 4
+    assert (await view_of(system, item, min_version=99))["version"] == 4
     assert 0.9 < time.monotonic() - started < 2.5
 
 
-async def test_the_report_answers_while_all_its_writers_are_down(system: System) -> None:
-    item = await system.done(new_item(name="Cortado"))
-    await system.done(order_of(item))
-    await shown(system, item, orders_today=1)
+async def test_the_report_answers_while_all_its_writers_are_stopped(system: System) -> None:
+    item = await system.done(register_item(name="Cortado"))
+    await system.done(place_order(item))
+    await wait_for_view(system, item, orders_today=1)
     await system.stop(MENU, ORDERS)
 
-    entry = await reported(system, item, min_version=1)
+    entry = await view_of(system, item, min_version=1)
     page = await system.done(ListReport(limit=1))
 
     assert (entry["name"], entry["orders_today"], len(entry["timeline"])) == ("Cortado", 1, 1)
@@ -225,36 +217,33 @@ async def test_the_report_answers_while_all_its_writers_are_down(system: System)
     await system.start(MENU, ORDERS)
 
 
-async def test_a_report_that_is_built_anew_has_the_same_rows_and_answers_meanwhile(system: System) -> None:
+async def test_a_rebuild_gives_the_same_rows_and_the_report_answers_meanwhile(system: System) -> None:
     kim = customer()
-    items = [await system.done(new_item()) for _ in range(4)]
-    await asyncio.gather(*(system.done(change(item, price=price)) for item in items for price in (1000, 2000)))
-    orders = [await system.done(order_of(item, kim)) for item in items * 3]
+    items = [await system.done(register_item()) for _ in range(4)]
+    await asyncio.gather(*(system.done(change_item(item, price=price)) for item in items for price in (1000, 2000)))
+    orders = [await system.done(place_order(item, kim)) for item in items * 3]
     await system.done(cancel(orders[0], kim))
     await system.done(reject(orders[1]))
     await system.wait_until_idle()
-    before, store = await rows_of(system, REPORT), system.contexts[REPORT].store
-    looking = asyncio.create_task(_looks(system, items[0]))
+    before = await rows_of(system, REPORT)
+    reading = asyncio.create_task(_read_again_and_again(system, items[0]))
 
     for _ in range(2):
-        await rebuild(worker, store, system._bus, system._asker)
+        await rebuild_view(system, REPORT)
 
-    looking.cancel()
+    reading.cancel()
     assert await rows_of(system, REPORT) == before
     assert all(len(rows) >= 8 for rows in before.values())
     assert (await system.one(REPORT, "select current, building from cafe_report.generations"))["building"] is None
-    await asyncio.gather(looking, return_exceptions=True)
-    assert looking.cancelled()  # every look was answered
+    await asyncio.gather(reading, return_exceptions=True)
+    assert reading.cancelled()  # every query was answered
 
 
-async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(system: System) -> None:
-    await system.done(new_item())
+async def test_a_rebuild_that_another_overtakes_leaves_no_rows(system: System) -> None:
+    await system.done(register_item())
     await system.wait_until_idle()
-    store = system.contexts[REPORT].store
 
-    ends = await asyncio.gather(
-        *(rebuild(worker, store, system._bus, system._asker) for _ in range(2)), return_exceptions=True
-    )
+    ends = await asyncio.gather(*(rebuild_view(system, REPORT) for _ in range(2)), return_exceptions=True)
 
     assert sorted(isinstance(end, RebuildFailed) for end in ends) == [False, True]
     left = "select distinct generation - (select current from cafe_report.generations) as behind from cafe_report."
@@ -262,16 +251,16 @@ async def test_a_rebuild_that_another_overtakes_leaves_no_rows_behind(system: Sy
         assert {row["behind"] for row in await system.rows(REPORT, left + table)} <= {0}
 
 
-async def _looks(system: System, item: Thing) -> None:
+async def _read_again_and_again(system: System, item: Json) -> None:
     while True:
-        assert (await reported(system, item))["orders_today"] == 3
+        assert (await view_of(system, item))["orders_today"] == 3
 
 
-async def test_what_happens_while_the_report_is_built_anew_is_in_it(system: System) -> None:
-    item, store = await system.done(new_item()), system.contexts[REPORT].store
-    building = asyncio.create_task(rebuild(worker, store, system._bus, system._asker))
+async def test_events_during_a_rebuild_are_in_the_report(system: System) -> None:
+    item = await system.done(register_item())
+    rebuilding = asyncio.create_task(rebuild_view(system, REPORT))
 
-    orders = [await system.done(order_of(item)) for _ in range(10)]
-    await building
+    orders = [await system.done(place_order(item)) for _ in range(10)]
+    await rebuilding
 
-    assert (await shown(system, item, orders_today=len(orders)))["status"] == "AVAILABLE"
+    assert (await wait_for_view(system, item, orders_today=len(orders)))["status"] == "AVAILABLE"

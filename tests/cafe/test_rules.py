@@ -1,4 +1,4 @@
-"""When an item may be ordered, what may be done with an order, and when a day begins, in tables."""
+"""The rules of the café: when an item may be ordered, which actions an order allows, and when a day begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from contracts.base import Refused
 from contracts.cafe.menu import MenuItem
 from contracts.cafe.orders import OrderStatus
-from tests.cafe.words import AVAILABLE, SOLD_OUT
+from tests.cafe.helpers import AVAILABLE, SOLD_OUT
 from workers.cafe.orders.rules import ALLOWED_FROM, allowed_actions, order_refusal
 from workers.cafe.report import midnight
 
@@ -49,7 +49,7 @@ def item(**about: object) -> MenuItem:
         pytest.param({"status": SOLD_OUT}, 1, Refused("sold_out"), id="sold out comes before another price"),
     ],
 )
-def test_what_the_menu_says_now_decides(
+def test_the_current_item_decides_whether_it_can_be_ordered(
     about: dict[str, object], expected_price: int | None, refusal: Refused | None
 ) -> None:
     assert order_refusal(item(**about), expected_price) == refusal

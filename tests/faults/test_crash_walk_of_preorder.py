@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.conftest import MakeSettings
-from tests.preorder.reserving import RECEIPTS, RESERVATIONS, cancel, discrepancies, product, reserve
+from tests.preorder.helpers import RECEIPTS, RESERVATIONS, cancel, discrepancies, known_product, reserve
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.system import System, customer, eventually
 from workers.runtime.messaging.rpc import RpcReply
@@ -63,7 +63,7 @@ class Run:
 
 async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
     """Reserve (and cancel) under a plan of crashes, and wait until the system is quiet."""
-    wish, id, cancellation = reserve(await product(system, quota=1), customer(), scenario.token), uuid4(), None
+    wish, id, cancellation = reserve(await known_product(system, quota=1), customer(), scenario.token), uuid4(), None
     plans.append(plan)
     waiting = asyncio.create_task(system.until_done(wish, id=id))
     if scenario.cancelled == "confirmed":

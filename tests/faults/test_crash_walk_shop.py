@@ -1,42 +1,34 @@
-"""A kill, and a lost COMMIT answer, at every await of the seller's confirmation and of the stock that it takes.
+"""Kills, and lost answers to a COMMIT, at every await of the seller's confirmation and of the stock that it takes.
 
 After each the seller has an answer, the order agrees with it, stock, transfer and delivery agree with the order, and
-everything was said.
+every event was published.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from contracts.shop.orders import CancelOrder
 from tests.conftest import MakeSettings
-from tests.shop.conftest import QUICK
-from tests.shop.selling import (
-    SHOP,
-    Thing,
+from tests.shop.conftest import TIMES
+from tests.shop.helpers import (
+    CONTEXTS,
+    awaiting_payment,
     cancel,
     confirm,
     discrepancies,
+    known_product,
     order_of,
-    ordered,
-    product,
     settled,
     stock_of,
 )
-from tests.support.crash import COMMIT, Plan, follow
-from tests.support.system import System, customer
-from workers.runtime.processing import failpoints
+from tests.support.crash import COMMIT, Plan
+from tests.support.crash_walk import Crashes, CrashWalk
+from tests.support.system import Json, System, customer
 
-TOWNS = 7
-ROUNDS = 1
-"""How often the same place of the same context is crashed in one scenario."""
 WALKED = frozenset({"shop.orders", "shop.products"})
 PAID = {"PAYMENT_CONFIRMED", "PREPARING", "DELIVERING"}
 
@@ -50,7 +42,7 @@ class Scenario:
     cancelled: bool = False
     """The buyer cancels at that instant."""
     walked: frozenset[str] = WALKED
-    """Whose places are walked."""
+    """The contexts whose places are crashed."""
 
 
 SCENARIOS = {
@@ -60,95 +52,49 @@ SCENARIOS = {
 }
 
 
-async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> list[str]:
-    """Confirm under a plan of crashes, wait until the system is quiet; everything that is wrong then."""
-    product_id, kim = await product(system, stock=scenario.stock), customer()
-    order = await ordered(system, product_id, 2, kim)
+async def play(system: System, crashes: Crashes, name: str, plan: Plan) -> list[str]:
+    """Confirm under a plan of crashes; returns what is wrong."""
+    scenario = SCENARIOS[name]
+    product_id, kim = await known_product(system, stock=scenario.stock), customer()
+    order = await awaiting_payment(system, product_id, 2, kim)
     await system.wait_until_idle()
-    plans.append(plan)
-    wishes: list[tuple[Any, Any]] = [(confirm(order), uuid4()) for _ in range(scenario.sellers)] * 2
-    wishes += [(cancel(order, kim), uuid4())] if scenario.cancelled else []
-    answers = await asyncio.gather(*(settled(system, wish, 40, id) for wish, id in wishes))
-    await asyncio.gather(*plan.crashes)
+    crashes.begin(plan)
+    commands: list[tuple[Any, Any]] = [(confirm(order), uuid4()) for _ in range(scenario.sellers)] * 2
+    commands += [(cancel(order, kim), uuid4())] if scenario.cancelled else []
+    answers = await asyncio.gather(*(settled(system, command, 40, id) for command, id in commands))
+    await crashes.end(plan)
     wrong = await discrepancies(system)
     ended = await order_of(system, order)
     left = scenario.stock - 2 * (ended["status"] in PAID)
     if await stock_of(system, product_id) != left:
         wrong.append(f"{await stock_of(system, product_id)} in stock, not {left}")
     return wrong + [
-        line for (wish, _), (code, _) in zip(wishes, answers, strict=True) if (line := _untrue(wish, code, ended))
+        line
+        for (command, _), (code, _) in zip(commands, answers, strict=True)
+        if (line := _contradiction(command, code, ended))
     ]
 
 
-def _untrue(wish: Any, code: str, ended: Thing) -> str | None:
+def _contradiction(command: Any, code: str, ended: Json) -> str | None:
     """An answer that does not agree with its order."""
-    if isinstance(wish, CancelOrder):
-        true = "done" if ended["status"] == "ORDER_CANCELLED" else "wrong_state"
+    if isinstance(command, CancelOrder):
+        agrees = "done" if ended["status"] == "ORDER_CANCELLED" else "wrong_state"
     else:
-        true = {"PAYMENT_CANCELLED": "out_of_stock", "ORDER_CANCELLED": "wrong_state"}.get(ended["status"], "done")
-    return None if code == true else f"{type(wish).__name__} was answered {code}, but the order is {ended['status']}"
-
-
-async def walk(
-    make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
-) -> None:
-    """One system works through the plans that are left."""
-    system = await System(await make_settings(**{**QUICK, "shop_stock_ms": 600}), "shop").open()
-    plans = follow(system)
-    await system.start("payments", *SHOP)
-    try:
-        while not work.empty():
-            name, plan = work.get_nowait()
-            wrong = await play(system, plans, SCENARIOS[name], plan)
-            plans.append(Plan())
-            seen[name] += 1
-            if wrong:
-                found.append(f"{name}, {'lost commit' if plan.lost else 'kill'} at {plan.at} {plan.where}: {wrong}")
-    finally:
-        plans.append(Plan())
-        await system.close()
-
-
-async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
-    """The places that a scenario reaches when nothing crashes."""
-    found: list[str] = []
-    plan = Plan(only=SCENARIOS[name].walked)
-    work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
-    work.put_nowait((name, plan))
-    await walk(make_settings, work, found, Counter())
-    assert not found
-    return plan.trace
-
-
-@pytest.fixture(autouse=True)
-def _no_failpoints_afterwards() -> Iterator[None]:
-    yield
-    failpoints.hook = None
-
-
-async def test_whatever_is_killed_and_whichever_commit_is_lost_the_order_ends_well(make_settings: MakeSettings) -> None:
-    traces = dict(
-        zip(SCENARIOS, await asyncio.gather(*(trace_of(make_settings, name) for name in SCENARIOS)), strict=True)
+        agrees = {"PAYMENT_CANCELLED": "out_of_stock", "ORDER_CANCELLED": "wrong_state"}.get(ended["status"], "done")
+    return (
+        None if code == agrees else f"{type(command).__name__} was answered {code}, but the order is {ended['status']}"
     )
-    work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()
-    for name, trace in traces.items():
-        met: Counter[tuple[str, str]] = Counter()
-        for at, reached in enumerate(trace, start=1):
-            met[reached] += 1
-            if met[reached] > ROUNDS:
-                continue
-            walked = SCENARIOS[name].walked
-            work.put_nowait((name, Plan(at, only=walked)))
-            if reached[1] == COMMIT:
-                work.put_nowait((name, Plan(at, lost=True, only=walked)))
-    found: list[str] = []
-    seen: Counter[str] = Counter()
 
-    await asyncio.gather(*(asyncio.create_task(walk(make_settings, work, found, seen)) for _ in range(TOWNS)))
 
-    assert found == []
-    assert seen.total() > 40
+async def test_an_order_ends_well_after_any_kill_and_any_lost_commit(make_settings: MakeSettings) -> None:
+    walk = CrashWalk(play, {name: scenario.walked for name, scenario in SCENARIOS.items()})
+
+    await walk.run(make_settings, "shop", CONTEXTS, systems=7, **TIMES | {"shop_stock_ms": 600})
+
+    assert walk.problems == []
+    assert walk.played.total() > 40
     for context in WALKED:
-        places = {place for trace in traces.values() for reached, place in trace if reached == context}
-        assert places >= {"written", "claimed", COMMIT, "committed", "replied", "said", "confirmed"}
-    assert {"started", "heard"} <= {place for context, place in traces["in stock"] if context == "shop.orders"}
+        assert walk.place_names(context) >= {
+            "written", "claimed", COMMIT, "committed", "replied", "said", "confirmed",
+        }  # fmt: skip
+    assert {("shop.orders", "started"), ("shop.orders", "heard")} <= walk.places["in stock"]

@@ -1,49 +1,33 @@
-"""What the stories share: people, and the books that must balance when a file of stories is over."""
+"""A system with video rental, without discrepancies when a file of tests is over."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from contracts.base import Caller
 from tests.conftest import MakeSettings
-from tests.flows.renting import attempt, discrepancies
-from tests.support.system import System, customer
+from tests.flows.helpers import discrepancies
+from tests.support.system import System, contexts_of, running_system
 
-PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "video_rental_payment_ms": 1500}
-"""Short enough to wait for, long enough that a busy machine does not make an approval look like silence."""
+TIMES = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "video_rental_payment_ms": 1500}
+"""Short enough to wait for, and long enough that an approval comes in time on a busy machine."""
 
 
-@asynccontextmanager
-async def system_with(make_settings: MakeSettings, **settings: Any) -> AsyncIterator[System]:
-    """A system at work, in which a booking has gone through; its books must balance in the end."""
-    system = await System(await make_settings(**PATIENT, **settings), "video_rental").open()
-    await system.start(*system.names)
-    while (await attempt(system, system.booking(await system.video()), id=uuid4()))[0] != "done":
-        pass
-    try:
-        yield system
-        assert await discrepancies(system) == []
-    finally:
-        await system.close()
+def system_with(make_settings: MakeSettings, **settings: Any) -> AbstractAsyncContextManager[System]:
+    """A system with video rental, once a booking was done."""
+    made, contexts = make_settings(**(TIMES | settings)), contexts_of("video_rental")
+    return running_system(made, "video_rental", contexts, ready=can_book, discrepancies=discrepancies)
+
+
+async def can_book(system: System) -> bool:
+    return (await system.outcome(system.booking(await system.video())))[0] == "done"
 
 
 @pytest.fixture(scope="module")
 async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """All contexts at work, shared by the stories of a file."""
+    """All contexts of video rental, shared by the tests of a file."""
     async with system_with(make_settings) as running:
         yield running
-
-
-@pytest.fixture
-def kim() -> Caller:
-    return customer()
-
-
-@pytest.fixture
-def lee() -> Caller:
-    return customer()

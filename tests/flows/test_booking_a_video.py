@@ -1,4 +1,4 @@
-"""Booking: pay, and a copy is yours."""
+"""Booking: a payment is approved, and a copy is held."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import asyncio
 from uuid import UUID, uuid4
 
 from contracts.base import Caller
+from contracts.payments import PaymentApproved
 from contracts.video_rental.rentals import BookingStarted, VideoBooked
 from contracts.video_rental.videos import ChangeVideo, RegisterVideo, VideoStatus
-from tests.flows.renting import attempt, cancel, free_copies, kept, page_of, pick_up, rental_of, shown, told_of
-from tests.support.system import STAFF, System, customer, eventually
+from tests.flows.helpers import (
+    RENTALS,
+    cancel,
+    free_copies,
+    net_booking_charge,
+    page_of,
+    pick_up,
+    rental_events,
+    rental_of,
+    wait_for_view,
+)
+from tests.support.system import STAFF, System, customer
 
 
 async def test_a_paid_booking_holds_a_copy_and_is_on_my_page(system: System, kim: Caller) -> None:
@@ -22,12 +33,12 @@ async def test_a_paid_booking_holds_a_copy_and_is_on_my_page(system: System, kim
     assert rental["pickup_until"] is not None
     assert rental["due_at"] is None
     assert await free_copies(system, video_id) == 1
-    assert await kept(system, rental) == 4500
-    entry = await shown(system, rental["rental_id"], status="BOOKED", title="Vertigo", payment={"status": "APPROVED"})
+    assert await net_booking_charge(system, rental) == 4500
+    entry = await wait_for_view(system, rental, status="BOOKED", title="Vertigo", payment={"status": "APPROVED"})
     assert [line["what"] for line in entry["timeline"]] == ["BookingStarted", "PaymentApproved", "VideoBooked"]
 
 
-async def test_the_rental_takes_the_id_of_the_request(system: System, kim: Caller) -> None:
+async def test_the_rental_has_the_id_of_the_request(system: System, kim: Caller) -> None:
     request_id = uuid4()
 
     rental = await system.done(system.booking(await system.video(), kim), id=request_id)
@@ -35,16 +46,15 @@ async def test_the_rental_takes_the_id_of_the_request(system: System, kim: Calle
     assert rental["rental_id"] == str(request_id)
 
 
-async def test_nothing_says_booked_before_the_payment_is_approved(system: System, kim: Caller) -> None:
+async def test_no_event_has_booked_before_the_payment_is_approved(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.wait_until_idle()
 
-    news = [(topic, body) for topic, body in system.news if body.get("payment_id") == rental["payment_id"]]
+    (booked,) = system.events_of(VideoBooked.topic, payment_id=rental["payment_id"])
+    (approved,) = system.events_of(PaymentApproved.topic, payment_id=rental["payment_id"])
 
-    (booked,) = [body for topic, body in news if topic == VideoBooked.topic]
-    (approved,) = [body for topic, body in news if topic == "payments.payment_approved"]
     assert approved["modified_at"] < booked["modified_at"]
-    assert await told_of(system, rental) == ["booking_started", "video_booked"]
+    assert await rental_events(system, rental) == ["booking_started", "video_booked"]
 
 
 async def test_a_declined_payment_frees_the_copy_for_the_next_member(system: System, kim: Caller, lee: Caller) -> None:
@@ -55,23 +65,21 @@ async def test_a_declined_payment_frees_the_copy_for_the_next_member(system: Sys
 
     assert (refusal["code"], refusal["reason"]) == ("payment_declined", "insufficient_funds")
     assert rental["status"] == "BOOKED"
-    await shown(
-        system, refusal["rental_id"], status="REJECTED", reason="insufficient_funds", payment={"status": "DECLINED"}
-    )
-    assert await told_of(system, UUID(refusal["rental_id"])) == ["booking_started", "booking_rejected"]
+    await wait_for_view(system, refusal, status="REJECTED", reason="insufficient_funds", payment={"status": "DECLINED"})
+    assert await rental_events(system, refusal) == ["booking_started", "booking_rejected"]
 
 
 async def test_forty_members_want_three_copies_and_exactly_three_get_one(system: System) -> None:
     video_id = await system.video(copies=3)
 
-    async def insist() -> str:
-        """Whose payment took too long on a busy machine tries again."""
+    async def book() -> str:
+        """Try again when a payment took too long on a busy machine."""
         while True:
-            code, _ = await attempt(system, system.booking(video_id), id=uuid4())
+            code, _ = await system.outcome(system.booking(video_id))
             if code != "payment_unavailable":
                 return code
 
-    codes = await asyncio.gather(*(insist() for _ in range(40)))
+    codes = await asyncio.gather(*(book() for _ in range(40)))
 
     assert (codes.count("done"), codes.count("video_not_available")) == (3, 37)
     assert await free_copies(system, video_id) == 0
@@ -81,7 +89,7 @@ async def test_two_members_want_the_last_copy_at_the_same_instant_and_one_gets_i
     for _ in range(5):
         video_id = await system.video(copies=1)
 
-        outcomes = await asyncio.gather(*(attempt(system, system.booking(video_id), id=uuid4()) for _ in range(2)))
+        outcomes = await system.outcomes(system.booking(video_id) for _ in range(2))
 
         assert sorted(code for code, _ in outcomes) == ["done", "video_not_available"]
 
@@ -101,7 +109,7 @@ async def test_a_second_active_booking_of_the_same_video_is_refused_without_hold
 async def test_a_member_who_books_the_same_video_ten_times_at_once_has_one_booking(system: System, kim: Caller) -> None:
     video_id = await system.video(copies=10)
 
-    outcomes = await asyncio.gather(*(attempt(system, system.booking(video_id, kim), id=uuid4()) for _ in range(10)))
+    outcomes = await system.outcomes(system.booking(video_id, kim) for _ in range(10))
 
     assert sorted(code for code, _ in outcomes) == ["already_booked"] * 9 + ["done"]
     assert await free_copies(system, video_id) == 9
@@ -113,19 +121,14 @@ async def test_a_retired_video_cannot_be_booked_and_can_be_picked_up_by_who_book
     video_id = await system.video(copies=2)
     rental = await system.done(system.booking(video_id, kim))
     await system.done(ChangeVideo(video_id=video_id, status=VideoStatus.RETIRED))
-    await eventually(lambda: _is_retired(system, video_id))
+    retired = "select 1 from video_rental_rentals.videos where video_id = $1 and status = 'RETIRED'"
+    await system.wait_for_rows(RENTALS, retired, video_id)
 
     refusal = await system.refused(system.booking(video_id, lee))
     rented = await system.done(pick_up(rental, kim))
 
     assert refusal["code"] == "video_not_available"
     assert rented["status"] == "RENTED"
-
-
-async def _is_retired(system: System, video_id: UUID) -> bool:
-    query = "select status from video_rental_rentals.videos where video_id = $1"
-    row = await system.one("video_rental.rentals", query, video_id)
-    return bool(row["status"] == "RETIRED")
 
 
 async def test_a_later_price_does_not_touch_a_booking(system: System, kim: Caller) -> None:
@@ -135,8 +138,8 @@ async def test_a_later_price_does_not_touch_a_booking(system: System, kim: Calle
     await system.done(ChangeVideo(video_id=video_id, daily_price=9000))
     await system.wait_until_idle()
 
-    assert (await rental_of(system, rental["rental_id"]))["price"] == 2000
-    assert (await shown(system, rental["rental_id"], status="BOOKED"))["price"] == 2000
+    assert (await rental_of(system, rental))["price"] == 2000
+    assert (await wait_for_view(system, rental, status="BOOKED"))["price"] == 2000
 
 
 async def test_a_video_that_does_not_exist_is_not_found(system: System) -> None:
@@ -162,10 +165,10 @@ async def test_events_of_one_rental_never_touch_another_rental_of_the_same_video
     theirs = await system.done(system.booking(video_id, lee))
 
     await system.done(cancel(theirs, lee))
-    await shown(system, theirs["rental_id"], status="CANCELLED", refund={"status": "REFUNDED"})
+    await wait_for_view(system, theirs, status="CANCELLED", refund={"status": "REFUNDED"})
 
-    await shown(system, mine["rental_id"], status="BOOKED", version=2, refund=None, payment={"status": "APPROVED"})
-    assert await kept(system, mine) == mine["price"]
+    await wait_for_view(system, mine, status="BOOKED", version=2, refund=None, payment={"status": "APPROVED"})
+    assert await net_booking_charge(system, mine) == mine["price"]
 
 
 async def test_a_member_sees_all_of_their_bookings_newest_first(system: System, kim: Caller) -> None:
@@ -180,10 +183,10 @@ async def test_a_member_sees_all_of_their_bookings_newest_first(system: System, 
     assert [item["title"] for item in page] == titles[::-1]
 
 
-async def test_the_booking_is_told_from_its_first_state_on(system: System, kim: Caller) -> None:
+async def test_the_first_event_of_a_booking_has_its_first_state(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     await system.wait_until_idle()
 
-    (started,) = [body for body in system.said(BookingStarted.topic) if body["rental_id"] == rental["rental_id"]]
+    (started,) = system.events_of(BookingStarted.topic, rental_id=rental["rental_id"])
 
     assert (started["status"], started["version"]) == ("AWAITING_PAYMENT", 1)

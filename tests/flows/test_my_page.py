@@ -1,4 +1,4 @@
-"""My Page never goes back, whatever comes late, twice or in the wrong order."""
+"""My Page has the newest state, in whatever order events come and however often."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,21 +31,21 @@ from contracts.video_rental.rentals import (
     VideoBooked,
 )
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoStatus
-from tests.flows.renting import Thing, cancel, entry, kept, page_of, shown, tell
-from tests.support.system import STAFF, System, customer, eventually
+from tests.flows.helpers import MY_PAGE, cancel, net_booking_charge, page_of, view_of, wait_for_view
+from tests.support.system import STAFF, Json, System, customer, eventually
 
 NOW = datetime.now(UTC)
 
 
-class Tale:
-    """A booking and its cancellation, told by hand: contexts never heard of it."""
+class BookingEvents:
+    """The events of a booking and its cancellation, which no other context knows."""
 
     def __init__(self) -> None:
         self.video_id, self.rental_id, self.payment_id, self.refund_id = (uuid4() for _ in range(4))
         self.member = customer()
 
     def _rental(self, kind: type[Event], status: RentalStatus, version: int, **more: Any) -> Event:
-        known: Thing = {
+        known: Json = {
             "rental_id": self.rental_id,
             "video_id": self.video_id,
             "member_id": self.member.member_id,
@@ -110,7 +111,7 @@ class Tale:
         return self._rental(BookingCancelled, RentalStatus.CANCELLED, 3, reason="no time")
 
     def events(self) -> list[Event]:
-        """All of it, in the order in which it happened."""
+        """All events, in the order in which they happened."""
         return [
             self.started(),
             self._payment(PaymentApproved, PaymentStatus.APPROVED, 1),
@@ -122,7 +123,7 @@ class Tale:
         ]
 
 
-ENDED: Thing = {
+ENDED: Json = {
     "status": "CANCELLED",
     "reason": "no time",
     "version": 3,
@@ -131,78 +132,72 @@ ENDED: Thing = {
 }
 
 
-async def all_seen(system: System, rental_id: UUID, lines: int) -> Thing:
-    """The entry, once its timeline has so many lines and nothing waits in a queue."""
+async def applied(system: System, rental_id: UUID, lines: int) -> Json:
+    """The rental on My Page, once its timeline has so many lines and no event is pending."""
 
-    async def seen() -> bool:
-        query = "select count(*) as count from video_rental_my_page.timeline where subject = $1 or subject in"
-        query += (
-            " (select payment_id from video_rental_my_page.rentals where rental_id = $1 union select refund_id from"
-        )
-        query += " video_rental_my_page.refunds f join video_rental_my_page.rentals r using (payment_id)"
-        query += " where r.rental_id = $1)"
-        row = await system.one("video_rental.my_page", query, rental_id)
-        return bool(row["count"] >= lines)
-
-    await eventually(seen)
+    query = """select 1 from video_rental_my_page.timeline where subject = $1 or subject in
+          (select payment_id from video_rental_my_page.rentals where rental_id = $1 union select refund_id from
+           video_rental_my_page.refunds f join video_rental_my_page.rentals r using (payment_id) where r.rental_id = $1)
+        having count(*) >= $2"""
+    await system.wait_for_rows(MY_PAGE, query, rental_id, lines)
     await system.wait_until_idle()
-    return await entry(system, rental_id)
+    return await view_of(system, rental_id)
 
 
-async def test_a_cancellation_that_comes_before_the_booked_event_does_not_leave_my_page_at_booked(
+async def test_a_booked_event_after_the_cancellation_does_not_undo_it(
     system: System,
 ) -> None:
-    tale = Tale()
-    await tell(system, tale.cancelled())
-    await shown(system, tale.rental_id, status="CANCELLED")
+    booking = BookingEvents()
+    await system.publish(booking.cancelled())
+    await wait_for_view(system, booking.rental_id, status="CANCELLED")
 
-    await tell(system, tale.booked(), tale.started())
+    await system.publish(booking.booked(), booking.started())
 
-    seen = await all_seen(system, tale.rental_id, lines=3)
+    seen = await applied(system, booking.rental_id, lines=3)
     assert (seen["status"], seen["version"]) == ("CANCELLED", 3)
     assert [line["what"] for line in seen["timeline"]] == ["BookingStarted", "VideoBooked", "BookingCancelled"]
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_in_whatever_order_and_however_often_events_come_my_page_is_the_same(system: System, seed: int) -> None:
-    tale = Tale()
-    events = tale.events() * 2
+async def test_events_in_any_order_and_twice_give_the_same_page(system: System, seed: int) -> None:
+    booking = BookingEvents()
+    events = booking.events() * 2
     random.Random(seed).shuffle(events)
 
-    await tell(system, *events)
+    await system.publish(*events)
 
-    seen = await all_seen(system, tale.rental_id, lines=7)
+    seen = await applied(system, booking.rental_id, lines=7)
     assert {name: seen[name] for name in ("status", "reason", "version")} == {
         name: ENDED[name] for name in ("status", "reason", "version")
     }
     assert (seen["payment"]["status"], seen["refund"]["status"]) == ("REFUNDED", "REFUNDED")
-    assert [line["what"] for line in seen["timeline"]] == [type(event).__name__ for event in tale.events()]
+    assert [line["what"] for line in seen["timeline"]] == [type(event).__name__ for event in booking.events()]
 
 
-async def test_every_order_of_three_events_ends_alike(system: System) -> None:
-    tales = [Tale() for _ in range(6)]
+async def test_every_order_of_three_events_ends_with_the_same_status(system: System) -> None:
+    bookings = [BookingEvents() for _ in range(6)]
     orders = list(itertools.permutations(("started", "booked", "cancelled")))
 
-    for tale, order in zip(tales, orders, strict=True):
-        await tell(system, *(getattr(tale, name)() for name in order))
+    for booking, order in zip(bookings, orders, strict=True):
+        await system.publish(*(getattr(booking, name)() for name in order))
 
-    for tale in tales:
-        seen = await all_seen(system, tale.rental_id, lines=3)
+    for booking in bookings:
+        seen = await applied(system, booking.rental_id, lines=3)
         assert seen["status"] == "CANCELLED"
 
 
 async def test_the_same_message_delivered_twice_is_one_line_of_the_timeline(system: System) -> None:
-    tale = Tale()
+    booking = BookingEvents()
 
-    await tell(system, tale.started(), tale.started(), id=uuid4())
+    await system.publish(booking.started(), booking.started(), id=uuid4())
 
-    assert len((await all_seen(system, tale.rental_id, lines=1))["timeline"]) == 1
+    assert len((await applied(system, booking.rental_id, lines=1))["timeline"]) == 1
 
 
 async def test_a_title_that_comes_late_or_changes_is_shown(system: System) -> None:
-    tale = Tale()
-    video: Thing = {
-        "video_id": tale.video_id,
+    booking = BookingEvents()
+    video: Json = {
+        "video_id": booking.video_id,
         "daily_price": 1000,
         "copies": 1,
         "status": VideoStatus.AVAILABLE,
@@ -210,52 +205,49 @@ async def test_a_title_that_comes_late_or_changes_is_shown(system: System) -> No
         "created_at": NOW,
         "modified_at": NOW,
     }
-    await tell(system, tale.started())
-    untitled = await shown(system, tale.rental_id, status="AWAITING_PAYMENT")
+    await system.publish(booking.started())
+    untitled = await wait_for_view(system, booking.rental_id, status="AWAITING_PAYMENT")
 
-    await tell(
-        system, VideoChanged(title="Vertigo", version=2, **video), VideoRegistered(title="Vetrigo", version=1, **video)
+    await system.publish(
+        VideoChanged(title="Vertigo", version=2, **video), VideoRegistered(title="Vetrigo", version=1, **video)
     )
 
     assert untitled["title"] is None
-    await shown(system, tale.rental_id, title="Vertigo")
+    await wait_for_view(system, booking.rental_id, title="Vertigo")
     await system.wait_until_idle()
-    assert (await entry(system, tale.rental_id))["title"] == "Vertigo"
+    assert (await view_of(system, booking.rental_id))["title"] == "Vertigo"
 
 
-async def test_a_row_is_there_from_the_moment_a_booking_starts(system: System, kim: Caller) -> None:
+async def test_a_booking_is_on_my_page_while_it_awaits_its_payment(system: System, kim: Caller) -> None:
     booking = asyncio.create_task(system.refused(system.booking(await system.video(), kim, "tok_slow")))
 
-    async def row() -> list[Thing]:
-        return await page_of(system, kim)
-
-    (item,) = await eventually(row)
+    (item,) = await eventually(partial(page_of, system, kim))
 
     assert (item["status"], item["payment"]) == ("AWAITING_PAYMENT", None)
     refusal = await booking
-    await shown(system, refusal["rental_id"], status="CANCELLED", reason="payment_unavailable")
+    await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
 
 
-async def test_a_look_right_after_a_change_is_woken_by_the_version_that_it_names(
+async def test_a_query_right_after_a_change_is_answered_as_soon_as_its_version_is_applied(
     system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.runtime.projections.view.LOOK_AGAIN_SECONDS", 60)
     for _ in range(5):
         rental = await system.done(system.booking(await system.video(), kim))
-        seen_booked = await entry(system, rental["rental_id"], min_version=rental["version"], caller=kim)
+        seen_booked = await view_of(system, rental, min_version=rental["version"], caller=kim)
         cancelled = await system.done(cancel(rental, kim))
-        seen_cancelled = await entry(system, rental["rental_id"], min_version=cancelled["version"], caller=kim)
+        seen_cancelled = await view_of(system, rental, min_version=cancelled["version"], caller=kim)
 
         assert (seen_booked["status"], seen_cancelled["status"]) == ("BOOKED", "CANCELLED")
 
 
-async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second_with_what_there_is(
+async def test_a_query_for_a_version_that_never_comes_is_answered_after_a_second_with_the_current_one(
     system: System, kim: Caller
 ) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     started = time.monotonic()
 
-    seen = await entry(system, rental["rental_id"], min_version=99, caller=kim)
+    seen = await view_of(system, rental, min_version=99, caller=kim)
 
     assert seen["status"] == "BOOKED"
     assert 0.9 < time.monotonic() - started < 2.5
@@ -264,38 +256,32 @@ async def test_a_look_for_a_version_that_never_comes_is_answered_after_a_second_
 async def test_pages_neither_skip_nor_repeat(system: System, kim: Caller) -> None:
     ids = [(await system.done(system.booking(await system.video(), kim)))["rental_id"] for _ in range(5)]
     await system.wait_until_idle()
-    seen, cursor = [], None
 
-    while True:
-        page = await system.done(ListMyPage(member_id=kim.member_id, limit=2, cursor=cursor))
-        seen += [item["rental_id"] for item in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    items = await system.items(ListMyPage(member_id=kim.member_id, limit=2))
 
-    assert seen == ids[::-1]
+    assert [item["rental_id"] for item in items] == ids[::-1]
 
 
-async def test_a_list_can_be_narrowed_to_a_status(system: System, kim: Caller) -> None:
+async def test_a_list_can_be_filtered_by_status(system: System, kim: Caller) -> None:
     rentals = [await system.done(system.booking(await system.video(), kim)) for _ in range(2)]
     await system.done(cancel(rentals[0], kim))
-    await shown(system, rentals[0]["rental_id"], status="CANCELLED")
+    await wait_for_view(system, rentals[0]["rental_id"], status="CANCELLED")
 
     page = await system.done(ListMyPage(member_id=kim.member_id, status=RentalStatus.CANCELLED))
 
     assert [item["rental_id"] for item in page["items"]] == [rentals[0]["rental_id"]]
 
 
-async def test_a_cursor_that_is_none_is_refused(system: System) -> None:
+async def test_an_invalid_cursor_is_refused(system: System) -> None:
     assert (await system.refused(ListMyPage(cursor="not-a-cursor")))["code"] == "invalid"
 
 
-async def test_staff_see_everybodys_rentals(system: System, kim: Caller, lee: Caller) -> None:
+async def test_staff_see_the_rentals_of_all_members(system: System, kim: Caller, lee: Caller) -> None:
     mine, theirs = [await system.done(system.booking(await system.video(), member)) for member in (kim, lee)]
     await system.wait_until_idle()
 
     page = await system.done(ListMyPage(member_id=None, limit=200))
 
     assert {mine["rental_id"], theirs["rental_id"]} <= {item["rental_id"] for item in page["items"]}
-    assert (await entry(system, mine["rental_id"], caller=STAFF))["member_id"] == kim.member_id
-    assert await kept(system, mine) == 1000
+    assert (await view_of(system, mine, caller=STAFF))["member_id"] == kim.member_id
+    assert await net_booking_charge(system, mine) == 1000

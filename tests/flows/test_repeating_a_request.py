@@ -1,4 +1,4 @@
-"""The same request again has the same answer and no second effect; the message's id is what makes it the same."""
+"""A repeated request has the same answer and no second effect; it is the same when its message id is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from contracts.base import Caller
 from contracts.video_rental.rentals import ListRentals
 from contracts.video_rental.videos import RegisterVideo
-from tests.flows.renting import attempt, cancel, free_copies, give_back, kept, pick_up, told_of
+from tests.flows.helpers import cancel, free_copies, net_booking_charge, pick_up, rental_events, return_video
 from tests.support.system import STAFF, System, customer
 
 
@@ -18,15 +18,15 @@ async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer
     video_id, request_id = await system.video(copies=50), uuid4()
     booking = system.booking(video_id, kim)
 
-    answers = await asyncio.gather(*(attempt(system, booking, id=request_id) for _ in range(50)))
+    answers = await asyncio.gather(*(system.outcome(booking, id=request_id) for _ in range(50)))
     await system.wait_until_idle()
 
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == "done"
     assert await free_copies(system, video_id) == 49
     rental = answers[0][1]
-    assert await kept(system, rental) == 1000
-    assert await told_of(system, rental) == ["booking_started", "video_booked"]
+    assert await net_booking_charge(system, rental) == 1000
+    assert await rental_events(system, rental) == ["booking_started", "video_booked"]
     mine = await system.done(ListRentals(member_id=kim.member_id))
     assert [item["rental_id"] for item in mine["items"]] == [str(request_id)]
 
@@ -35,14 +35,16 @@ async def test_fifty_posts_of_one_booking_at_once_have_one_effect_and_one_answer
 async def test_a_repeated_booking_is_answered_as_the_first_time(system: System, kim: Caller, token: str) -> None:
     booking, request_id = system.booking(await system.video(), kim, token), uuid4()
 
-    first = await system.ask(booking, id=request_id)
-    again = await system.ask(booking, id=request_id)
+    first = await system.request(booking, id=request_id)
+    again = await system.request(booking, id=request_id)
 
     assert (again.kind, again.body) == (first.kind, first.body)
     assert (first.replayed, again.replayed) == (False, True)
 
 
-async def test_an_answer_stays_what_it_was_when_the_thing_has_changed(system: System, kim: Caller) -> None:
+async def test_a_repeated_request_has_the_first_answer_after_the_rental_has_changed(
+    system: System, kim: Caller
+) -> None:
     booking, request_id = system.booking(await system.video(), kim), uuid4()
     rental = await system.done(booking, id=request_id)
     await system.done(cancel(rental, kim))
@@ -52,7 +54,7 @@ async def test_an_answer_stays_what_it_was_when_the_thing_has_changed(system: Sy
     assert again == rental
 
 
-async def test_a_refusal_is_kept_when_the_reason_is_gone(system: System, kim: Caller, lee: Caller) -> None:
+async def test_a_repeated_refusal_is_the_same_when_its_reason_is_gone(system: System, kim: Caller, lee: Caller) -> None:
     video_id, request_id = await system.video(copies=1), uuid4()
     theirs = await system.done(system.booking(video_id, lee))
     refusal = await system.refused(system.booking(video_id, kim), id=request_id)
@@ -63,16 +65,16 @@ async def test_a_refusal_is_kept_when_the_reason_is_gone(system: System, kim: Ca
     assert again == refusal == {"code": "video_not_available"}
 
 
-async def test_each_order_may_be_repeated(system: System, kim: Caller) -> None:
+async def test_pickup_and_return_can_be_repeated(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     answers = []
 
-    for order in (pick_up(rental, kim), give_back(rental, kim)):
+    for command in (pick_up(rental, kim), return_video(rental, kim)):
         request_id = uuid4()
-        answers.append([(await system.ask(order, id=request_id)).body for _ in range(3)])
+        answers.append([(await system.request(command, id=request_id)).body for _ in range(3)])
 
     assert [len(set(bodies)) for bodies in answers] == [1, 1]
-    assert await told_of(system, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
+    assert await rental_events(system, rental) == ["booking_started", "video_booked", "video_rented", "video_returned"]
 
 
 async def test_a_video_that_is_registered_twice_with_one_key_is_one_video(system: System) -> None:
@@ -115,9 +117,7 @@ async def test_a_key_used_again_for_something_else_at_the_same_instant_has_one_e
     assert await free_copies(system, video_id) == 9
 
 
-async def test_two_customers_with_one_key_are_two_requests_at_the_door_and_one_id_is_one_request_behind_it(
-    system: System, kim: Caller
-) -> None:
+async def test_one_message_id_of_two_customers_is_refused(system: System, kim: Caller) -> None:
     video_id, request_id = await system.video(copies=2), uuid4()
     await system.done(system.booking(video_id, kim), id=request_id, digest="kim")
 

@@ -77,12 +77,12 @@ async def given_up(system: System, message_id: UUID, *, body: str = "{}", contex
     told = envelope.told(
         uuid4(), letter.model_dump_json().encode(), letter.topic, context, message_id, message_id, "member:min"
     )
-    await system._bus.publish(COMMANDS, letter.topic, told)
+    await system.bus.publish(COMMANDS, letter.topic, told)
 
 
 async def heard(system: System, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
     """The next message of a queue that nobody reads."""
-    channel = await system._listener.channel()
+    channel = await system.connection.channel()
     source = await channel.get_queue(queue, ensure=False)
 
     async def there() -> Any:
@@ -108,7 +108,7 @@ async def test_a_message_that_was_put_into_a_queue_by_hand_is_filed_with_that_re
 async def test_what_the_broker_gave_up_is_filed_with_the_brokers_reason(journal):
     queue, message_id = "payments.void_payment@payments", uuid4()
     await put(journal, queue, b"{}", message_id=str(message_id), headers={"story_id": str(message_id)})
-    channel = await journal._listener.channel()
+    channel = await journal.connection.channel()
     source = await channel.get_queue(queue, ensure=False)
 
     await (await source.get()).reject(requeue=False)
@@ -123,7 +123,7 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
     body = VoidPayment(payment_id=payment_id).model_dump_json().encode()
     original = envelope.told(message_id, body, VoidPayment.topic, "video_rental.rentals", story_id, cause, "member:min")
     original.headers["x-queue"], original.headers["x-reason"] = "payments.void_payment@payments", "drill"
-    await journal._bus.publish(DEAD, VoidPayment.topic, original)
+    await journal.bus.publish(DEAD, VoidPayment.topic, original)
     (letter,) = await until_filed(journal)
 
     closed = await journal.done(resolve(letter, "replay", "it was a drill"))
@@ -147,7 +147,7 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
 )
 async def test_some_can_only_be_given_up(journal, queue, body, message_id, reason):
     message = aio_pika.Message(body, message_id=message_id, headers={"x-queue": queue, "x-reason": "drill"})
-    await journal._bus.dead_letter("any.thing", message)
+    await journal.bus.dead_letter("any.thing", message)
     (letter,) = await until_filed(journal)
 
     refusal = await journal.refused(resolve(letter, "replay"))

@@ -15,7 +15,7 @@ async def say(system: System, *ids: UUID) -> None:
     """Say an event under each message id; it names the same id as its mark."""
     for id in ids:
         body = MarkSet(mark_id=id, version=1).model_dump_json().encode()
-        await system._bus.publish(
+        await system.bus.publish(
             EVENTS, MarkSet.topic, envelope.told(id, body, MarkSet.topic, "test", id, None, "tester")
         )
 
@@ -148,7 +148,7 @@ async def test_a_longer_stream_that_is_made_anew_is_noticed_too(house):
 
 
 async def delete_stream(system: System) -> None:
-    channel = await system._listener.channel()
+    channel = await system.connection.channel()
     await channel.queue_delete(topology.STREAM)
     await channel.close()
 
@@ -170,7 +170,7 @@ async def test_the_reader_comes_back_when_its_connections_are_cut(journal):
 
 
 async def test_an_event_that_nobody_can_read_is_kept_all_the_same(journal):
-    channel = await journal._listener.channel()
+    channel = await journal.connection.channel()
     exchange = await channel.get_exchange(EVENTS, ensure=False)
     import aio_pika
 

@@ -95,7 +95,7 @@ async def test_the_story_of_a_booking_in_a_whole_system(system: System):
     wanted = {("command", BOOK), ("ask", PAY), ("command", PAY), ("event", "video_rental.rentals.video_booked")}
 
     async def told() -> Story | None:
-        reply = await system.ask(TellStory(id=rental_id))
+        reply = await system.request(TellStory(id=rental_id))
         story = Story.model_validate_json(reply.body) if reply.kind == "done" else None
         return story if story and wanted <= {(entry.kind, entry.topic) for entry in story.entries} else None
 
@@ -104,7 +104,7 @@ async def test_the_story_of_a_booking_in_a_whole_system(system: System):
     topics = [entry.topic for entry in story.entries]
     assert topics.index(BOOK) < topics.index(PAY) < topics.index("video_rental.rentals.video_booked")
     (payment,) = [entry.message_id for entry in story.entries if entry.kind == "ask"]
-    by_payment = Story.model_validate_json((await system.ask(TellStory(id=payment))).body)
+    by_payment = Story.model_validate_json((await system.request(TellStory(id=payment))).body)
     assert rental_id in by_payment.story_ids
     drawn = diagram(story)
     assert "book_video" in drawn

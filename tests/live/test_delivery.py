@@ -20,6 +20,7 @@ from contracts.video_rental.rentals import CancelBooking
 from contracts.video_rental.videos import ListVideos, VideoRegistered
 from tests.conftest import MakeSettings
 from tests.support import checks
+from tests.support.duplication import everything_twice
 from tests.support.system import OPERATOR, System, customer, eventually
 from workers.registry import worker
 from workers.runtime.messaging import topology
@@ -40,36 +41,6 @@ async def channel_of(system: System) -> AsyncIterator[Any]:
     connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         yield await connection.channel()
-
-
-@asynccontextmanager
-async def everything_twice(system: System) -> AsyncIterator[list[str]]:
-    """Publish a copy of each command and event as soon as it is said; yields the topics that were doubled."""
-    doubled: list[str] = []
-    async with channel_of(system) as channel:
-        queue = await channel.declare_queue(exclusive=True)
-        exchanges = {name: await channel.get_exchange(name) for name in ("yeyak.commands", "yeyak.events")}
-        for exchange in exchanges:
-            await queue.bind(exchange, "#")
-
-        async def double(message: Any) -> None:
-            if message.headers.get("x-doubled"):
-                return
-            copy = aio_pika.Message(
-                message.body,
-                message_id=message.message_id,
-                type=message.type,
-                app_id=message.app_id,
-                reply_to=message.reply_to,
-                correlation_id=message.correlation_id,
-                delivery_mode=message.delivery_mode,
-                headers={**message.headers, "x-doubled": True},
-            )
-            await exchanges[message.exchange].publish(copy, routing_key=message.routing_key)
-            doubled.append(message.routing_key)
-
-        await queue.consume(double, no_ack=True)
-        yield doubled
 
 
 async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effect_once(own_system: System) -> None:
@@ -155,7 +126,7 @@ async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is
 
     monkeypatch.setattr(handler, "first", buggy)
     await system.done(system.booking(await system.video()))
-    await tell(system, VoidPayment(payment_id=(payment_id := uuid4())))
+    await system.publish(VoidPayment(payment_id=(payment_id := uuid4())))
     letter = await dead(system, "a bug in the handler")
     assert letter["attempts"] == 3
     assert letter["context"] == "payments"
@@ -171,16 +142,6 @@ async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is
         return await system.rows("payments", "select 1 from payments.payments where payment_id=$1", payment_id)
 
     await eventually(tombstone)
-
-
-async def tell(system: System, message: Any) -> None:
-    """Tell a command as a context's outbox would."""
-    async with channel_of(system) as channel:
-        exchange = await channel.get_exchange(message.exchange)
-        body = aio_pika.Message(
-            message.model_dump_json().encode(), message_id=str(uuid4()), type=message.topic, delivery_mode=2
-        )
-        await exchange.publish(body, routing_key=message.topic)
 
 
 async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_system: System) -> None:
@@ -232,7 +193,7 @@ async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system:
     async with channel_of(own_system) as channel:
         await channel.queue_delete(f"{ListVideos.topic}@video_rental.videos")
 
-    reply = await own_system.ask(ListVideos())
+    reply = await own_system.request(ListVideos())
 
     assert reply.kind == "unavailable"
 
@@ -244,7 +205,7 @@ async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(
         await held.unbind("yeyak.queries", ListVideos.topic)
         began = time.monotonic()
 
-        reply = await own_system.ask(ListVideos(), within=8.0)
+        reply = await own_system.request(ListVideos(), within=8.0)
 
     assert reply.kind in ("unavailable", "done")  # it may have been bound again in between
     assert time.monotonic() - began < 4

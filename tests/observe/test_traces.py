@@ -164,7 +164,7 @@ async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSet
     system = await System(await make_settings(), "video_rental").open()
     await system.start(*system.names)
     heard: list[aio_pika.abc.AbstractIncomingMessage] = []
-    channel = await system._listener.channel()
+    channel = await system.connection.channel()
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind("yeyak.events", "#")
 

@@ -13,7 +13,7 @@ from tests.conftest import MakeSettings
 from tests.ops_commands.conftest import Seeded
 from tests.ops_commands.spoilt import Case
 from tests.preorder.conftest import system_with
-from tests.preorder.reserving import cancel, cancelled, product, reserve
+from tests.preorder.helpers import cancel, known_product, reserve, wait_until_cancelled
 from tests.support.system import customer
 
 
@@ -27,15 +27,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def original(make_settings: MakeSettings) -> Seeded:
     """A system that was played and has stopped, and a reservation of each kind in it."""
     async with system_with(make_settings, "journal") as system:
-        product_id = await product(system, quota=2)
+        product_id = await known_product(system, quota=2)
         confirmed = await system.done(reserve(product_id))
         off = await system.done(reserve(product_id))
         await system.done(cancel(off))
         rejected, silent = await asyncio.gather(
-            system.refused(reserve(await product(system), customer(), "tok_declined")),
-            system.refused(reserve(await product(system), customer(), "tok_slow")),
+            system.refused(reserve(await known_product(system), customer(), "tok_declined")),
+            system.refused(reserve(await known_product(system), customer(), "tok_slow")),
         )
-        await cancelled(system, off)
+        await wait_until_cancelled(system, off)
         await system.wait_until_idle()
         kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "silent": silent}
         settings = system.settings

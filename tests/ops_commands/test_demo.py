@@ -135,7 +135,7 @@ async def open_stage(make_settings: Callable[..., Awaitable[Settings]]) -> Async
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
     system = await System(settings).open()
     await system.start(*CONTEXTS)
-    door = httpx.ASGITransport(build(system._asker, settings))
+    door = httpx.ASGITransport(build(system.rpc, settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
         yield lambda lines: Stage(http, settings, issuer(settings), lines.append)
     await system.close()

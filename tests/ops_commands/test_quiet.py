@@ -97,7 +97,7 @@ async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
     try:
         command = VoidPayment(payment_id=uuid4())
         message = told(uuid4(), command.model_dump_json().encode(), command.topic, "test", uuid4(), None, "kim")
-        await system._bus.publish(COMMANDS, command.topic, message)
+        await system.bus.publish(COMMANDS, command.topic, message)
         assert await pending_work(system.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
 
         await system.start("payments")
@@ -111,7 +111,7 @@ async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
 
 
 async def heard_of_the_void(system: System) -> bool:
-    return bool(system.said("payments.payment_voided"))
+    return bool(system.events_of("payments.payment_voided"))
 
 
 async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql) -> None:

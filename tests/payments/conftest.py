@@ -1,4 +1,4 @@
-"""Payments without a broker: its handlers on a real PostgreSQL, its timers run by hand."""
+"""Payments without a broker: its handlers on a real PostgreSQL; tests run its timers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def _execute(url: str, *statements: str) -> None:
 
 @pytest.fixture(scope="session")
 async def migrated(servers: Servers) -> str:
-    """A database with the tables of payments; beside it, `.._provider` with the simulator's."""
+    """A database with the tables of payments, and one named `..._provider` with those of the simulator."""
     name = f"payments_{uuid4().hex[:8]}"
     await _execute(servers.url_of("postgres"), f"create database {name}", f"create database {name}_provider")
     await asyncio.to_thread(migrate, "payments", servers.url_of(name))
@@ -67,15 +67,15 @@ async def database_url(migrated: str) -> str:
     return migrated
 
 
-class Site:
-    """Payments at work: tell it something, ask it something, let time pass, look at the books."""
+class Payments:
+    """The handlers, timers and tables of payments."""
 
-    def __init__(self, context: WorkerRuntime) -> None:
-        self.context = context
+    def __init__(self, runtime: WorkerRuntime) -> None:
+        self.runtime = runtime
 
     async def handle(self, message: Message, *, id: UUID | None = None, budget: float = 2.4) -> ProcessingResult:
-        """One delivery; told messages have no budget."""
-        asked = message.delivery() == "request"
+        """Handle one delivery; only a request has a budget and a reply."""
+        is_request = message.delivery() == "request"
         envelope = Envelope(
             id=id or uuid4(),
             topic=message.topic,
@@ -83,87 +83,84 @@ class Site:
             story_id=uuid4(),
             causation_id=None,
             actor="video_rental.rentals",
-            budget=budget if asked else 0.0,
-            reply_to="replies|yeyak.replies" if asked else "",
+            budget=budget if is_request else 0.0,
+            reply_to="replies|yeyak.replies" if is_request else "",
         )
         handler = worker.handlers[message.topic]
-        handling = MessageProcessor(self.context, handler, message, envelope, time.monotonic())
-        return await (self.context._look_up(handling) if handler.is_query else handling.run())
+        processor = MessageProcessor(self.runtime, handler, message, envelope, time.monotonic())
+        return await (self.runtime._look_up(processor) if handler.is_query else processor.run())
 
-    async def asked(self, message: Command[Any], **more: Any) -> str:
-        """The status in the answer, or the code of the refusal."""
-        verdict = await self.handle(message, **more)
-        return verdict.code or json.loads(verdict.body)["status"]
+    async def answer(self, message: Command[Any], **more: Any) -> str:
+        """Handle a command; returns the status in the answer, or the code of the refusal."""
+        result = await self.handle(message, **more)
+        return result.code or json.loads(result.body)["status"]
 
-    async def tell(self, message: Command[None]) -> None:
-        await self.handle(message)
-
-    async def due(self, hours: float = 0.001) -> None:
-        """Let time pass for the timers, and run what is due."""
+    async def run_timers(self, hours: float = 0.001) -> None:
+        """Move the timers back by some hours, and run those that are due."""
         await self.execute(
             f"update payments.inbox set due_at = due_at - interval '{hours} hours' where state = 'waiting'"
         )
-        await self.context.scheduler.run()
+        await self.runtime.scheduler.run()
 
-    async def until(self, payment_id: UUID, *statuses: PaymentStatus) -> PaymentState:
-        """Drive the timers until a payment is one of these; fails when it does not become so."""
+    async def wait_for(self, payment_id: UUID, *statuses: PaymentStatus) -> PaymentState:
+        """Run timers until a payment has one of these statuses; returns it."""
         for _ in range(60):
             payment = await self.payment(payment_id)
             if payment.status in statuses:
                 return payment
-            await self.due()
+            await self.run_timers()
             await asyncio.sleep(0.05)
         raise AssertionError(f"{payment.status}, not one of {statuses}")
 
     async def payment(self, payment_id: UUID) -> PaymentState:
-        async with self.context.database.session() as session:
+        async with self.runtime.database.session() as session:
             payment = await store.find(session, payment_id)
         assert payment is not None
         return payment
 
     async def refund(self, refund_id: UUID) -> RefundState:
-        async with self.context.database.session() as session:
+        async with self.runtime.database.session() as session:
             refund = await refunds.find(session, refund_id)
         assert refund is not None
         return refund
 
     async def execute(self, statement: str, *values: Any) -> None:
-        async with self.context.database.session() as session:
+        async with self.runtime.database.session() as session:
             await session.connection.execute(statement, *values)
 
     async def rows(self, statement: str) -> list[dict[str, Any]]:
-        async with self.context.database.session() as session:
+        async with self.runtime.database.session() as session:
             return [dict(row) for row in await session.connection.fetch(statement)]
 
-    async def news(self) -> list[Any]:
-        """All events so far, in the order in which they were written."""
+    async def events(self) -> list[Any]:
+        """All events so far, in the order in which they were stored."""
         rows = await self.rows("select topic, body from payments.outbox order by created_at")
         return [CATALOGUE[row["topic"]].model_validate_json(row["body"]) for row in rows]
 
-    async def titles(self) -> list[str]:
-        return [type(event).__name__ for event in await self.news()]
+    async def event_names(self) -> list[str]:
+        return [type(event).__name__ for event in await self.events()]
 
-    async def ledger(self) -> list[dict[str, Any]]:
+    async def charges(self) -> list[dict[str, Any]]:
         """The provider's charges."""
-        connection = await asyncpg.connect(self.context.settings.provider_database)
+        connection = await asyncpg.connect(self.runtime.settings.provider_database)
         try:
             return [dict(row) for row in await connection.fetch("select * from provider.charges order by created_at")]
         finally:
             await connection.close()
 
-    async def kept(self) -> int:
-        """What the provider has taken and not given back, in all."""
-        return sum(row["captured"] - row["voided"] - row["refunded"] for row in await self.ledger())
+    async def net_charges(self) -> int:
+        """What the provider has taken and not given back, of all charges together, in won."""
+        return sum(row["captured"] - row["voided"] - row["refunded"] for row in await self.charges())
 
-    async def has_captured(self, amount: int) -> None:
-        """Wait until the provider has taken an amount in all."""
+    async def wait_for_captured(self, amount: int) -> None:
+        """Wait until the provider keeps this amount of all charges together."""
         async with asyncio.timeout(10):
-            while await self.kept() != amount:
+            while await self.net_charges() != amount:
                 await asyncio.sleep(0.05)
 
 
 @pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+async def payments(database_url: str, tmp_path: Path) -> AsyncIterator[Payments]:
     """One replica of payments; a slow charge takes 1 s, a call to the provider 0.6 s at most."""
     settings = Settings(
         database_url=database_url,
@@ -176,15 +173,12 @@ async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def replica(settings: Settings) -> AsyncIterator[Site]:
+async def replica(settings: Settings) -> AsyncIterator[Payments]:
     """Payments with its database and its provider, and no broker."""
-    context = WorkerRuntime(worker, settings)
-    await context.database.start()
-    for kind, opener in worker.openers.items():
-        context._resources[kind] = await context._stack.enter_async_context(asynccontextmanager(opener)(settings))
-    yield Site(context)
-    await context._stack.aclose()
-    await context.database.close()
+    runtime = WorkerRuntime(worker, settings)
+    await runtime.open()
+    yield Payments(runtime)
+    await runtime.close()
 
 
 def request(token: str = "tok_visa", *, amount: int = 9000, payment_id: UUID | None = None) -> RequestPayment:

@@ -1,4 +1,4 @@
-"""Each refund that succeeded is one line, whatever crashes between the line and its mark."""
+"""The refund log has one line for each refund that succeeded, whatever crashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from contracts.payments import PaymentStatus
 from storage import refunds
-from tests.payments.conftest import Site, replica, request, rest_of
+from tests.payments.conftest import Payments, replica, request, rest_of
 from workers.payments import refund_log
 from workers.payments.refund_log import RefundLogFailed, write_refund_log
 
@@ -21,41 +21,41 @@ class Crash(Exception):
     """The process dies here."""
 
 
-async def refund_some(desk: Site, count: int) -> list[str]:
-    """Refund so many payments of 9000 each; their refunds' ids in the order in which they were through."""
-    wishes = [request() for _ in range(count)]
-    for wish in wishes:
-        await desk.asked(wish)
-        await desk.tell(rest_of(wish))
-        await desk.until(wish.payment_id, PaymentStatus.REFUNDED)
-    rows = await desk.rows("select refund_id from payments.refunds order by modified_at desc limit " + str(count))
+async def refund_some(payments: Payments, count: int) -> list[str]:
+    """Refund so many payments of 9000 each; returns the refunds' ids in the order in which they succeeded."""
+    commands = [request() for _ in range(count)]
+    for command in commands:
+        await payments.answer(command)
+        await payments.handle(rest_of(command))
+        await payments.wait_for(command.payment_id, PaymentStatus.REFUNDED)
+    rows = await payments.rows("select refund_id from payments.refunds order by modified_at desc limit " + str(count))
     return [str(row["refund_id"]) for row in reversed(rows)]
 
 
-def log_of(desk: Site) -> Path:
-    path: Path = desk.context.settings.payments_refund_log
+def log_of(payments: Payments) -> Path:
+    path: Path = payments.runtime.settings.payments_refund_log
     return path
 
 
-def lines_of(desk: Site) -> list[str]:
-    return [json.loads(line)["refund_id"] for line in log_of(desk).read_text().splitlines()]
+def lines_of(payments: Payments) -> list[str]:
+    return [json.loads(line)["refund_id"] for line in log_of(payments).read_text().splitlines()]
 
 
-async def test_each_refund_is_one_line(desk: Site) -> None:
-    ids = await refund_some(desk, 3)
+async def test_each_refund_is_one_line(payments: Payments) -> None:
+    ids = await refund_some(payments, 3)
 
-    await write_refund_log(desk.context)
-    await write_refund_log(desk.context)
+    await write_refund_log(payments.runtime)
+    await write_refund_log(payments.runtime)
 
-    assert lines_of(desk) == ids
-    line = json.loads(log_of(desk).read_text().splitlines()[0])
+    assert lines_of(payments) == ids
+    line = json.loads(log_of(payments).read_text().splitlines()[0])
     assert (line["amount"], line["payer"], line["reason"]) == (9000, "kim", "cancelled")
 
 
 async def test_a_crash_between_the_line_and_its_mark_writes_no_second_line(
-    desk: Site, monkeypatch: pytest.MonkeyPatch
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await refund_some(desk, 2)
+    ids = await refund_some(payments, 2)
 
     async def dies(*_: object) -> None:
         raise Crash
@@ -63,17 +63,17 @@ async def test_a_crash_between_the_line_and_its_mark_writes_no_second_line(
     with monkeypatch.context() as crash:
         crash.setattr(refunds, "mark_logged", dies)
         with pytest.raises(Crash):
-            await write_refund_log(desk.context)
-    ids += await refund_some(desk, 1)
-    await write_refund_log(desk.context)
+            await write_refund_log(payments.runtime)
+    ids += await refund_some(payments, 1)
+    await write_refund_log(payments.runtime)
 
-    assert lines_of(desk) == ids
-    assert await desk.rows("select 1 from payments.refunds where logged_at is null") == []
+    assert lines_of(payments) == ids
+    assert await payments.rows("select 1 from payments.refunds where logged_at is null") == []
 
 
 @pytest.mark.parametrize("left", [1, 40, -1, -2])
-async def test_a_torn_line_is_mended(desk: Site, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
-    ids = await refund_some(desk, 2)
+async def test_a_torn_line_is_repaired(payments: Payments, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    ids = await refund_some(payments, 2)
     original = refund_log.log_line
 
     async def dies(*_: object) -> None:
@@ -82,56 +82,58 @@ async def test_a_torn_line_is_mended(desk: Site, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as crash:
         crash.setattr(refunds, "mark_logged", dies)
         with pytest.raises(Crash):
-            await write_refund_log(desk.context)
-    first, second = log_of(desk).read_bytes().splitlines(keepends=True)
-    log_of(desk).write_bytes(first + second[:left])
-    await write_refund_log(desk.context)
+            await write_refund_log(payments.runtime)
+    first, second = log_of(payments).read_bytes().splitlines(keepends=True)
+    log_of(payments).write_bytes(first + second[:left])
+    await write_refund_log(payments.runtime)
 
     assert refund_log.log_line is original
-    assert lines_of(desk) == ids
+    assert lines_of(payments) == ids
 
 
-async def test_many_replicas_write_each_line_once(desk: Site) -> None:
-    ids = await refund_some(desk, 12)
+async def test_many_replicas_write_each_line_once(payments: Payments) -> None:
+    ids = await refund_some(payments, 12)
 
-    async with replica(desk.context.settings) as second, replica(desk.context.settings) as third:
-        writers = [write_refund_log(one.context) for one in (desk, second, third) for _ in range(4)]
+    async with replica(payments.runtime.settings) as second, replica(payments.runtime.settings) as third:
+        writers = [write_refund_log(one.runtime) for one in (payments, second, third) for _ in range(4)]
         await asyncio.gather(*writers)
 
-    assert Counter(lines_of(desk)) == Counter(ids)
+    assert Counter(lines_of(payments)) == Counter(ids)
 
 
-async def test_without_the_lock_of_the_file_the_lines_wait(desk: Site) -> None:
-    ids = await refund_some(desk, 1)
-    log_of(desk).parent.mkdir()
-    with log_of(desk).open("ab") as other:
+async def test_without_the_lock_of_the_file_the_lines_wait(payments: Payments) -> None:
+    ids = await refund_some(payments, 1)
+    log_of(payments).parent.mkdir()
+    with log_of(payments).open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        await write_refund_log(desk.context)
-        assert lines_of(desk) == []
+        await write_refund_log(payments.runtime)
+        assert lines_of(payments) == []
 
-    await write_refund_log(desk.context)
+    await write_refund_log(payments.runtime)
 
-    assert lines_of(desk) == ids
+    assert lines_of(payments) == ids
 
 
-async def test_a_file_that_cannot_be_written_is_not_taken_for_the_database(desk: Site) -> None:
-    ids = await refund_some(desk, 1)
-    log_of(desk).parent.write_text("in the way")
+async def test_a_file_that_cannot_be_written_is_not_taken_for_the_database(payments: Payments) -> None:
+    ids = await refund_some(payments, 1)
+    log_of(payments).parent.write_text("in the way")
     with pytest.raises(RefundLogFailed):
-        await write_refund_log(desk.context)
+        await write_refund_log(payments.runtime)
 
-    log_of(desk).parent.unlink()
-    await write_refund_log(desk.context)
+    log_of(payments).parent.unlink()
+    await write_refund_log(payments.runtime)
 
-    assert lines_of(desk) == ids
+    assert lines_of(payments) == ids
 
 
-async def test_a_long_tail_is_read_as_far_as_one_write_reaches(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_tail_is_read_as_far_as_one_write_reaches(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(refund_log, "CHUNK", 64)
-    await refund_some(desk, 3)
-    await write_refund_log(desk.context)
-    await desk.execute("update payments.refunds set logged_at = null")
+    await refund_some(payments, 3)
+    await write_refund_log(payments.runtime)
+    await payments.execute("update payments.refunds set logged_at = null")
 
-    await write_refund_log(desk.context)
+    await write_refund_log(payments.runtime)
 
-    assert len(lines_of(desk)) == 3
+    assert len(lines_of(payments)) == 3

@@ -1,210 +1,215 @@
-"""What was taken can be given back, never more than that, and never twice."""
+"""Refunding: never more than was captured, and never twice."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contracts.payments import DriveRefund, PaymentRefunded, PaymentStatus, RefundStatus, RefundSucceeded
-from tests.payments.conftest import Site, part_of, request, rest_of, void
+from tests.payments.conftest import Payments, part_of, request, rest_of, void
 from workers.payments.provider import ProviderClient
 
 S = PaymentStatus
 
 
-async def money_agrees(desk: Site) -> None:
-    """Rows, entries and the provider's ledger say the same."""
-    rows = await desk.rows("select * from payments.payments")
-    assert sum(row["captured"] - row["refunded"] for row in rows) == await desk.kept()
+async def money_agrees(payments: Payments) -> None:
+    """Rows, entries and the charges of the provider agree."""
+    rows = await payments.rows("select * from payments.payments")
+    assert sum(row["captured"] - row["refunded"] for row in rows) == await payments.net_charges()
     for row in rows:
-        entries = await desk.rows(f"select * from payments.entries where payment_id = '{row['payment_id']}'")
+        entries = await payments.rows(f"select * from payments.entries where payment_id = '{row['payment_id']}'")
         given = [one["amount"] for one in entries if one["what"] == "REFUND_REFUNDED"]
         assert sum(given) == row["refunded"]
         states = [one["version"] for one in entries if one["subject_id"] == row["payment_id"]]
         assert sorted(states) == list(range(1, row["version"] + 1))
 
 
-async def test_the_rest_is_given_back(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
-    refund = rest_of(wish)
+async def test_the_rest_is_given_back(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    refund = rest_of(command)
 
-    await desk.tell(refund)
-    assert (await desk.payment(wish.payment_id)).refunding == 9000
-    await desk.until(wish.payment_id, S.REFUNDED)
+    await payments.handle(refund)
+    assert (await payments.payment(command.payment_id)).refunding == 9000
+    await payments.wait_for(command.payment_id, S.REFUNDED)
 
-    assert (await desk.refund(refund.refund_id)).status is RefundStatus.REFUNDED
-    assert await desk.titles() == ["PaymentApproved", "RefundStarted", "RefundSucceeded", "PaymentRefunded"]
-    assert await desk.kept() == 0
-    await money_agrees(desk)
+    assert (await payments.refund(refund.refund_id)).status is RefundStatus.REFUNDED
+    assert await payments.event_names() == ["PaymentApproved", "RefundStarted", "RefundSucceeded", "PaymentRefunded"]
+    assert await payments.net_charges() == 0
+    await money_agrees(payments)
 
 
-async def test_the_rest_after_a_part_is_what_is_left(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
+async def test_the_rest_after_a_part_is_what_is_left(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
 
-    assert await desk.asked(part_of(wish, 4000)) == "PENDING"
-    refund = rest_of(wish)
-    await desk.tell(refund)
-    await desk.until(wish.payment_id, S.REFUNDED)
+    assert await payments.answer(part_of(command, 4000)) == "PENDING"
+    refund = rest_of(command)
+    await payments.handle(refund)
+    await payments.wait_for(command.payment_id, S.REFUNDED)
 
-    assert (await desk.refund(refund.refund_id)).amount == 5000
-    statuses = [event.status for event in await desk.news() if isinstance(event, PaymentRefunded)]
+    assert (await payments.refund(refund.refund_id)).amount == 5000
+    statuses = [event.status for event in await payments.events() if isinstance(event, PaymentRefunded)]
     assert statuses == [S.PARTIALLY_REFUNDED, S.REFUNDED]
-    await money_agrees(desk)
+    await money_agrees(payments)
 
 
-async def test_more_than_what_is_left_is_refused(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
-    await desk.asked(part_of(wish, 4000))
+async def test_more_than_what_is_left_is_refused(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    await payments.answer(part_of(command, 4000))
 
-    assert await desk.asked(part_of(wish, 5001)) == "refund_too_large"
-    assert await desk.asked(part_of(wish, 5000)) == "PENDING"
-    await desk.until(wish.payment_id, S.REFUNDED)
-    assert await desk.asked(part_of(wish, 1)) == "refund_too_large"
+    assert await payments.answer(part_of(command, 5001)) == "refund_too_large"
+    assert await payments.answer(part_of(command, 5000)) == "PENDING"
+    await payments.wait_for(command.payment_id, S.REFUNDED)
+    assert await payments.answer(part_of(command, 1)) == "refund_too_large"
 
 
-async def test_refunds_at_once_never_reserve_more_than_was_taken(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
+async def test_refunds_at_once_never_reserve_more_than_was_taken(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
 
-    answers = await asyncio.gather(*(desk.asked(part_of(wish, 2000)) for _ in range(20)))
-    await desk.until(wish.payment_id, S.PARTIALLY_REFUNDED)
+    answers = await asyncio.gather(*(payments.answer(part_of(command, 2000)) for _ in range(20)))
+    await payments.wait_for(command.payment_id, S.PARTIALLY_REFUNDED)
     for _ in range(3):
-        await desk.due()
+        await payments.run_timers()
 
     assert (answers.count("PENDING"), answers.count("refund_too_large")) == (4, 16)
-    assert (await desk.payment(wish.payment_id)).refunded == 8000
-    await money_agrees(desk)
+    assert (await payments.payment(command.payment_id)).refunded == 8000
+    await money_agrees(payments)
 
 
-async def test_the_same_refund_many_times_at_once_is_one(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
-    refund = rest_of(wish)
+async def test_the_same_refund_many_times_at_once_is_one(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    refund = rest_of(command)
 
-    await asyncio.gather(*(desk.tell(refund) for _ in range(20)))
-    await desk.until(wish.payment_id, S.REFUNDED)
-    await desk.tell(refund)
+    await asyncio.gather(*(payments.handle(refund) for _ in range(20)))
+    await payments.wait_for(command.payment_id, S.REFUNDED)
+    await payments.handle(refund)
 
-    succeeded = [event.version for event in await desk.news() if isinstance(event, RefundSucceeded)]
+    succeeded = [event.version for event in await payments.events() if isinstance(event, RefundSucceeded)]
     assert succeeded == [2, 2]
-    assert len(await desk.rows("select 1 from payments.refunds")) == 1
-    await money_agrees(desk)
+    assert len(await payments.rows("select 1 from payments.refunds")) == 1
+    await money_agrees(payments)
 
 
-async def test_one_key_posted_twenty_times_is_one_refund(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
+async def test_one_key_posted_twenty_times_is_one_refund(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
     message_id = uuid4()
 
-    answers = await asyncio.gather(*(desk.asked(part_of(wish, 2000), id=message_id) for _ in range(20)))
+    answers = await asyncio.gather(*(payments.answer(part_of(command, 2000), id=message_id) for _ in range(20)))
 
     assert set(answers) == {"PENDING"}
-    assert (await desk.payment(wish.payment_id)).refunding == 2000
+    assert (await payments.payment(command.payment_id)).refunding == 2000
 
 
 @pytest.mark.parametrize("before", ["unknown", "declined", "voiding", "voided", "refunded"])
-async def test_a_refund_of_nothing_ends_too(desk: Site, before: str) -> None:
-    wish = request({"declined": "tok_declined", "voiding": "tok_error"}.get(before, "tok_visa"))
+async def test_a_refund_of_nothing_ends_too(payments: Payments, before: str) -> None:
+    command = request({"declined": "tok_declined", "voiding": "tok_error"}.get(before, "tok_visa"))
     if before != "unknown":
-        await desk.asked(wish)
+        await payments.answer(command)
     if before == "voided":
-        await desk.tell(void(wish))
-        await desk.until(wish.payment_id, S.VOIDED)
+        await payments.handle(void(command))
+        await payments.wait_for(command.payment_id, S.VOIDED)
     if before == "refunded":
-        await desk.tell(rest_of(wish))
-        await desk.until(wish.payment_id, S.REFUNDED)
-    refund = rest_of(wish)
+        await payments.handle(rest_of(command))
+        await payments.wait_for(command.payment_id, S.REFUNDED)
+    refund = rest_of(command)
 
-    await desk.tell(refund)
-    await desk.tell(refund)
+    await payments.handle(refund)
+    await payments.handle(refund)
 
-    told = [event for event in await desk.news() if getattr(event, "refund_id", None) == refund.refund_id]
-    assert [(type(event), event.amount, event.version) for event in told] == [(RefundSucceeded, 0, 1)] * 2
-    await money_agrees(desk)
+    events = [event for event in await payments.events() if getattr(event, "refund_id", None) == refund.refund_id]
+    assert [(type(event), event.amount, event.version) for event in events] == [(RefundSucceeded, 0, 1)] * 2
+    await money_agrees(payments)
 
 
-async def test_a_failing_refund_is_tried_until_it_is_through(desk: Site) -> None:
-    wish = request("tok_refund_error")
-    await desk.asked(wish)
-    refund = rest_of(wish)
-    await desk.tell(refund)
+async def test_a_failing_refund_is_tried_until_it_is_through(payments: Payments) -> None:
+    command = request("tok_refund_error")
+    await payments.answer(command)
+    refund = rest_of(command)
+    await payments.handle(refund)
 
-    await desk.due()
-    failed = await desk.refund(refund.refund_id)
+    await payments.run_timers()
+    failed = await payments.refund(refund.refund_id)
     assert (failed.status, failed.failure) == (RefundStatus.REFUND_FAILED, "provider_failed")
-    await desk.until(wish.payment_id, S.REFUNDED)
+    await payments.wait_for(command.payment_id, S.REFUNDED)
 
-    titles = await desk.titles()
-    assert titles == ["PaymentApproved", "RefundStarted", "RefundFailed", "RefundSucceeded", "PaymentRefunded"]
-    assert (await desk.refund(refund.refund_id)).failure is None
-    await money_agrees(desk)
+    names = await payments.event_names()
+    assert names == ["PaymentApproved", "RefundStarted", "RefundFailed", "RefundSucceeded", "PaymentRefunded"]
+    assert (await payments.refund(refund.refund_id)).failure is None
+    await money_agrees(payments)
 
 
-async def test_a_refund_that_was_not_heard_is_looked_up_before_it_is_tried_again(
-    desk: Site, monkeypatch: pytest.MonkeyPatch
+async def test_a_refund_whose_answer_is_lost_is_looked_up_before_it_is_tried_again(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wish = request()
-    await desk.asked(wish)
-    refund = rest_of(wish)
-    await desk.tell(refund)
-    provider: Any = desk.context.resource(ProviderClient)._provider
+    command = request()
+    await payments.answer(command)
+    refund = rest_of(command)
+    await payments.handle(refund)
+    provider: Any = payments.runtime.resource(ProviderClient)._provider
     original, calls = provider.refund, []
 
-    async def unheard(*call: Any) -> Any:
+    async def without_answer(*call: Any) -> Any:
         calls.append(call)
         await original(*call)
         raise ConnectionError("the answer was lost")
 
-    monkeypatch.setattr(provider, "refund", unheard)
-    await desk.due()
-    assert (await desk.refund(refund.refund_id)).status is RefundStatus.REFUND_FAILED
-    await desk.until(wish.payment_id, S.REFUNDED)
+    monkeypatch.setattr(provider, "refund", without_answer)
+    await payments.run_timers()
+    assert (await payments.refund(refund.refund_id)).status is RefundStatus.REFUND_FAILED
+    await payments.wait_for(command.payment_id, S.REFUNDED)
 
     assert len(calls) == 1
-    await money_agrees(desk)
+    await money_agrees(payments)
 
 
-async def test_two_drives_at_once_give_back_once(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
-    refund = rest_of(wish)
-    await desk.tell(refund)
+async def test_two_drives_at_once_give_back_once(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    refund = rest_of(command)
+    await payments.handle(refund)
 
-    await asyncio.gather(*(desk.tell(DriveRefund(refund_id=refund.refund_id)) for _ in range(8)), desk.due())
+    await asyncio.gather(
+        *(payments.handle(DriveRefund(refund_id=refund.refund_id)) for _ in range(8)), payments.run_timers()
+    )
 
-    assert (await desk.titles()).count("PaymentRefunded") == 1
-    assert await desk.kept() == 0
-    await money_agrees(desk)
+    assert (await payments.event_names()).count("PaymentRefunded") == 1
+    assert await payments.net_charges() == 0
+    await money_agrees(payments)
 
 
 @pytest.mark.parametrize("token", ["tok_visa", "tok_refund_error"])
-async def test_refunds_and_voids_at_once_end_with_nothing_kept(desk: Site, token: str) -> None:
-    wishes = [request(token) for _ in range(5)]
-    await asyncio.gather(*(desk.asked(wish) for wish in wishes))
+async def test_refunds_and_voids_at_once_end_with_nothing_kept(payments: Payments, token: str) -> None:
+    commands = [request(token) for _ in range(5)]
+    await asyncio.gather(*(payments.answer(command) for command in commands))
 
-    steps = [desk.asked(part_of(wish, amount)) for wish in wishes for amount in (1000, 3000, 6000)]
-    steps += [desk.tell(step(wish)) for wish in wishes for step in (rest_of, void, rest_of)]
+    steps: list[Coroutine[Any, Any, Any]] = [
+        payments.answer(part_of(command, amount)) for command in commands for amount in (1000, 3000, 6000)
+    ]
+    steps += [payments.handle(step(command)) for command in commands for step in (rest_of, void, rest_of)]
     await asyncio.gather(*steps)
-    for wish in wishes:
-        await desk.until(wish.payment_id, S.REFUNDED, S.VOIDED)
+    for command in commands:
+        await payments.wait_for(command.payment_id, S.REFUNDED, S.VOIDED)
 
-    assert await desk.kept() == 0
-    await money_agrees(desk)
-
-
-async def test_an_unknown_payment_cannot_be_refunded_by_hand(desk: Site) -> None:
-    assert await desk.asked(part_of(request(), 1000)) == "not_found"
+    assert await payments.net_charges() == 0
+    await money_agrees(payments)
 
 
-async def test_a_voided_payment_cannot_be_refunded_by_hand(desk: Site) -> None:
-    wish = request()
-    await desk.asked(wish)
-    await desk.tell(void(wish))
+async def test_an_unknown_payment_cannot_be_refunded_by_hand(payments: Payments) -> None:
+    assert await payments.answer(part_of(request(), 1000)) == "not_found"
 
-    assert await desk.asked(part_of(wish, 1000)) == "wrong_state"
+
+async def test_a_voided_payment_cannot_be_refunded_by_hand(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    await payments.handle(void(command))
+
+    assert await payments.answer(part_of(command, 1000)) == "wrong_state"

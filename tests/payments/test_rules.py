@@ -1,4 +1,4 @@
-"""What payments decides without looking anything up."""
+"""The rules of payments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def payment(
     ("limit", "budget", "seconds"),
     [(2.0, None, 2.0), (2.0, 2.4, 2.0), (2.0, 0.5, 0.4), (2.0, 0.1, 0.0), (2.0, 0.0, -0.1)],
 )
-def test_the_provider_is_given_what_the_asker_can_wait(limit: float, budget: float | None, seconds: float) -> None:
+def test_the_provider_has_the_time_that_the_caller_can_wait(limit: float, budget: float | None, seconds: float) -> None:
     assert rules.time_for_provider(limit, budget) == pytest.approx(seconds)
 
 
@@ -61,9 +61,9 @@ def test_the_provider_is_given_what_the_asker_can_wait(limit: float, budget: flo
     ],
 )
 def test_a_known_payment_answers_its_request_again(known: PaymentState, answer: str) -> None:
-    said = rules.answer_to_repeat(known, request(payment_id=ID))
+    answered = rules.answer_to_repeat(known, request(payment_id=ID))
 
-    assert (said.code if isinstance(said, Refused) else said.status) == answer
+    assert (answered.code if isinstance(answered, Refused) else answered.status) == answer
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_refund_by_hand_is_within_what_is_left(
     assert rules.refund_refusal(known, amount) == refusal
 
 
-def test_nothing_is_left_of_a_payment_that_does_not_stand() -> None:
+def test_nothing_can_be_refunded_of_a_voided_payment() -> None:
     assert rules.refundable_amount(None) == 0
     assert rules.refundable_amount(payment("VOIDING", captured=9000)) == 0
     assert rules.refundable_amount(payment("PARTIALLY_REFUNDED", captured=9000, refunding=1000, refunded=2000)) == 6000

@@ -1,4 +1,4 @@
-"""The built-in provider: whatever a key stands for, it stands for it once."""
+"""The simulated provider: each key is charged or refunded once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def simulator(database_url: str) -> AsyncIterator[Simulator]:
     await database.close()
 
 
-async def test_a_key_is_charged_once_however_often_it_is_asked(simulator: Simulator) -> None:
+async def test_a_key_is_charged_once_however_often_it_is_requested(simulator: Simulator) -> None:
     key = uuid4()
 
     answers = await asyncio.gather(*(simulator.charge(key, 9000, "tok_visa") for _ in range(30)))
@@ -42,7 +42,7 @@ async def test_a_key_is_charged_once_however_often_it_is_asked(simulator: Simula
     assert await simulator.void(key) == Voided(9000)
 
 
-async def test_a_key_answers_what_it_answered_first(simulator: Simulator) -> None:
+async def test_a_key_has_the_same_answer_every_time(simulator: Simulator) -> None:
     key = uuid4()
     assert await simulator.charge(key, 9000, "tok_declined") == Declined("insufficient_funds")
 
@@ -83,7 +83,7 @@ async def test_a_declined_charge_is_void_for_good(simulator: Simulator) -> None:
     assert await simulator.void(key) == Voided(0)
 
 
-async def test_a_refund_key_gives_back_once_however_often_it_is_asked(simulator: Simulator) -> None:
+async def test_a_key_is_refunded_once_however_often_it_is_requested(simulator: Simulator) -> None:
     charge, refund = uuid4(), uuid4()
     await simulator.charge(charge, 9000, "tok_visa")
 

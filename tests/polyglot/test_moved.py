@@ -1,4 +1,4 @@
-"""A context's database may be on another server: its own URL is all that says so."""
+"""The database of a context on another server, by its URL alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.registry import CONTEXTS
 MOVED = ("video_rental.rentals", "payments")
 
 
-async def test_a_system_whose_writers_live_apart_books_and_keeps_its_promises(
+async def test_a_system_with_writers_on_other_databases_books_without_discrepancies(
     make_settings: MakeSettings, servers: Servers
 ) -> None:
     urls = {

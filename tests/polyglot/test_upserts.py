@@ -1,4 +1,4 @@
-"""What every kind of database must do alike with what a view is told; `--views` says which one is tried."""
+"""What a view must do alike in every kind of database; `--views` names the kind under test."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ async def page(view: ViewDatabase, **query: object) -> MyPage:
         return await store.newest(connection, ListMyPage(**query))
 
 
-async def test_it_is_the_database_that_was_asked_for(view: ViewDatabase, request: pytest.FixtureRequest) -> None:
+async def test_the_view_is_in_the_kind_of_database_under_test(
+    view: ViewDatabase, request: pytest.FixtureRequest
+) -> None:
     assert view.engine.dialect.name == request.config.getoption("--views")
 
 
@@ -120,11 +122,11 @@ async def test_the_same_batch_again_changes_nothing(view: ViewDatabase) -> None:
     assert (await entry(view, id)).model_dump(exclude={"as_of"}) == before
 
 
-async def test_a_line_of_the_timeline_stays_as_it_was_first_told(view: ViewDatabase) -> None:
+async def test_a_line_of_the_timeline_keeps_its_first_content(view: ViewDatabase) -> None:
     id = uuid4()
     await apply(worker, view, [rental(id, 1, reason="first")])
 
-    await apply(worker, view, [rental(id, 1, reason="told again", modified_at=NOON + timedelta(days=1))])
+    await apply(worker, view, [rental(id, 1, reason="again", modified_at=NOON + timedelta(days=1))])
 
     (line,) = (await entry(view, id)).timeline
     assert line.reason == "first"
@@ -138,7 +140,7 @@ async def test_instants_keep_their_microseconds_and_mean_the_same_moment(view: V
     assert (await entry(view, id)).pickup_until == NOON.astimezone(UTC)
 
 
-async def test_words_of_any_script_are_kept_as_they_are(view: ViewDatabase) -> None:
+async def test_text_of_any_script_is_stored_unchanged(view: ViewDatabase) -> None:
     id, video_id = uuid4(), uuid4()
     title = "기생충 — 'Parasite' \\ \"寄生虫\" 🎬 %s :x"
     video = {"daily_price": 1, "copies": 1, "status": VideoStatus.AVAILABLE, "registered_by": "lee"}
@@ -150,7 +152,7 @@ async def test_words_of_any_script_are_kept_as_they_are(view: ViewDatabase) -> N
     assert (await entry(view, id)).title == title
 
 
-async def test_names_that_differ_in_case_accent_or_a_blank_are_different_people(view: ViewDatabase) -> None:
+async def test_names_that_differ_in_case_accent_or_a_blank_are_different_members(view: ViewDatabase) -> None:
     names = ["kim", "Kim", "kím", "kim "]
 
     await apply(worker, view, [rental(uuid4(), 1, member_id=name) for name in names])
@@ -194,7 +196,7 @@ async def test_replicas_that_write_the_same_rows_at_once_end_with_the_newest(ope
 
 
 async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: Open) -> None:
-    """Or that batch would be missing in what is built anew."""
+    """Otherwise the batch would be missing in the new generation."""
     batch, rebuilding = opened(), opened()
     async with batch.transaction() as connection:
         assert await batch.lock_generations(connection) == [1]
@@ -207,7 +209,7 @@ async def test_a_rebuild_does_not_begin_while_a_batch_is_being_written(opened: O
 
 
 async def until_done(change: Callable[[], Awaitable[None]]) -> None:
-    """As the view's context does: what the database could not do now is tried again."""
+    """Repeat a change that the database could not make now, as the runtime of a view does."""
     for attempt in range(20):
         try:
             await change()

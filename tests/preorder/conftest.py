@@ -1,48 +1,33 @@
-"""What the stories share: people, a system, and the books that must balance when a file of stories is over."""
+"""A system with phone pre-order, without discrepancies when a file of tests is over."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from contracts.base import Caller
 from tests.conftest import MakeSettings
-from tests.preorder.reserving import CONTEXTS, attempt, discrepancies, product, reserve
-from tests.support.system import System, customer
+from tests.preorder.helpers import CONTEXTS, discrepancies, known_product, reserve
+from tests.support.system import System, running_system
 
-PATIENT = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "preorder_payment_ms": 1500}
-"""Short enough to wait for, long enough that a busy machine does not make an approval look like silence."""
+TIMES = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "preorder_payment_ms": 1500}
+"""Short enough to wait for, and long enough that an approval comes in time on a busy machine."""
 
 
-@asynccontextmanager
-async def system_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AsyncIterator[System]:
-    """A system at work, in which a reservation has gone through; its books must balance in the end."""
-    system = await System(await make_settings(**(PATIENT | settings)), "preorder").open()
-    await system.start(*CONTEXTS, *more)
-    while (await attempt(system, reserve(await product(system))))[0] != "done":
-        pass
-    try:
-        yield system
-        assert await discrepancies(system) == []
-    finally:
-        await system.close()
+def system_with(make_settings: MakeSettings, *more: str, **settings: Any) -> AbstractAsyncContextManager[System]:
+    """A system with phone pre-order and `more` contexts, once a reservation was done."""
+    made = make_settings(**(TIMES | settings))
+    return running_system(made, "preorder", (*CONTEXTS, *more), ready=can_reserve, discrepancies=discrepancies)
+
+
+async def can_reserve(system: System) -> bool:
+    return (await system.outcome(reserve(await known_product(system))))[0] == "done"
 
 
 @pytest.fixture(scope="module")
 async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """The contexts of phone pre-order at work, shared by the stories of a file."""
+    """The contexts of phone pre-order, shared by the tests of a file."""
     async with system_with(make_settings) as running:
         yield running
-
-
-@pytest.fixture
-def kim() -> Caller:
-    return customer()
-
-
-@pytest.fixture
-def lee() -> Caller:
-    return customer()

@@ -1,8 +1,9 @@
-"""Cancelling: payment and receipt are undone, and only then it is over."""
+"""Cancelling: the payment is refunded and the receipt voided, and then the reservation is CANCELLED."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -10,39 +11,37 @@ import pytest
 from contracts.base import Caller
 from contracts.payments import RefundPayment
 from contracts.preorder.reservations import ReservationStatus
-from tests.preorder.pauses import paused
-from tests.preorder.reserving import (
+from tests.preorder.helpers import (
     PRICE,
     RESERVATIONS,
-    Thing,
-    attempt,
     cancel,
-    cancelled,
-    charging,
-    entry,
     id_of,
-    kept,
-    mine,
-    product,
+    known_product,
+    my_reservations,
+    net_reservation_charge,
     receipts_of,
+    reservation_events,
     reserve,
-    shown,
-    taken,
-    told_of,
+    taken_quota,
+    view_of,
+    wait_for_view,
+    wait_until_cancelled,
 )
-from tests.support.system import STAFF, System, eventually
+from tests.support.failpoints import paused
+from tests.support.payments import wait_for_payment, wait_for_void
+from tests.support.system import STAFF, Json, System, eventually
 
 DONE = ["reservation_started", "reservation_confirmed", "reservation_cancelling", "reservation_cancelled"]
-CALLED_OFF = ["reservation_started", "reservation_cancelling", "reservation_cancelled"]
+CANCELLED_EARLY = ["reservation_started", "reservation_cancelling", "reservation_cancelled"]
 
 
 async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(system: System, kim: Caller) -> None:
-    product_id = await product(system, quota=1)
+    product_id = await known_product(system, quota=1)
     reservation = await system.done(reserve(product_id, kim))
-    await shown(system, reservation, receipt={"status": "ISSUED"})
+    await wait_for_view(system, reservation, receipt={"status": "ISSUED"})
 
     answer = await system.done(cancel(reservation, kim, "found another"))
-    ended = await cancelled(system, reservation)
+    ended = await wait_until_cancelled(system, reservation)
 
     assert (answer["status"], answer["reason"]) == ("CANCELLING", "found another")
     assert (answer["refund"]["status"], answer["refund"]["amount"]) == ("PENDING", PRICE)
@@ -51,8 +50,8 @@ async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(system: 
         "REFUNDED",
         "VOIDED",
     )
-    assert (await kept(system, reservation), await taken(system, product_id)) == (0, 0)
-    seen = await shown(
+    assert (await net_reservation_charge(system, reservation), await taken_quota(system, product_id)) == (0, 0)
+    seen = await wait_for_view(
         system,
         reservation,
         status="CANCELLED",
@@ -61,19 +60,19 @@ async def test_a_cancellation_voids_the_receipt_and_refunds_the_payment(system: 
         receipt={"status": "VOIDED"},
     )
     assert seen["receipt"]["issued_at"] == seen["paid_at"]
-    assert await told_of(system, reservation) == DONE
+    assert await reservation_events(system, reservation) == DONE
     (receipt,) = await receipts_of(system, kim)
     assert (receipt["status"], receipt["reason"]) == ("VOIDED", "found another")
 
 
-async def test_the_timeline_tells_all_of_it(system: System, kim: Caller) -> None:
-    reservation = await system.done(reserve(await product(system), kim))
-    await shown(system, reservation, receipt={"status": "ISSUED"})
+async def test_the_timeline_has_every_event(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await known_product(system), kim))
+    await wait_for_view(system, reservation, receipt={"status": "ISSUED"})
     await system.done(cancel(reservation, kim))
-    await cancelled(system, reservation)
+    await wait_until_cancelled(system, reservation)
     await system.wait_until_idle()
 
-    seen = await entry(system, reservation, caller=kim)
+    seen = await view_of(system, reservation, caller=kim)
 
     assert sorted(line["what"] for line in seen["timeline"]) == [
         "PaymentApproved",
@@ -90,20 +89,20 @@ async def test_the_timeline_tells_all_of_it(system: System, kim: Caller) -> None
     assert [line["at"] for line in seen["timeline"]] == sorted(line["at"] for line in seen["timeline"])
 
 
-async def test_it_is_over_once_both_are_done(system: System, kim: Caller) -> None:
-    reservation = await system.done(reserve(await product(system), kim, "tok_refund_error"))
+async def test_a_reservation_is_cancelled_once_refund_and_receipt_are_done(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await known_product(system), kim, "tok_refund_error"))
     await system.done(cancel(reservation, kim))
 
-    seen = await shown(system, reservation, status="CANCELLING", receipt={"status": "VOIDED"})
+    seen = await wait_for_view(system, reservation, status="CANCELLING", receipt={"status": "VOIDED"})
 
     assert seen["refund"] is None or seen["refund"]["status"] in ("PENDING", "REFUND_FAILED")
-    assert (await cancelled(system, reservation))["refund"]["status"] == "REFUNDED"
-    assert await kept(system, reservation) == 0
+    assert (await wait_until_cancelled(system, reservation))["refund"]["status"] == "REFUNDED"
+    assert await net_reservation_charge(system, reservation) == 0
 
 
 @pytest.mark.parametrize("by", ["member", "staff"])
-async def test_a_cancellation_without_a_reason_says_who_cancelled(system: System, kim: Caller, by: str) -> None:
-    reservation = await system.done(reserve(await product(system), kim))
+async def test_a_cancellation_without_a_reason_names_who_cancelled(system: System, kim: Caller, by: str) -> None:
+    reservation = await system.done(reserve(await known_product(system), kim))
 
     answer = await system.done(cancel(reservation, kim if by == "member" else STAFF))
 
@@ -111,46 +110,46 @@ async def test_a_cancellation_without_a_reason_says_who_cancelled(system: System
 
 
 async def test_cancelling_again_changes_nothing(system: System, kim: Caller) -> None:
-    reservation = await system.done(reserve(await product(system), kim))
+    reservation = await system.done(reserve(await known_product(system), kim))
     first = await system.done(cancel(reservation, kim, "first"))
 
     second = await system.done(cancel(reservation, STAFF, "second"))
-    await cancelled(system, reservation)
+    await wait_until_cancelled(system, reservation)
     third = await system.done(cancel(reservation, kim, "third"))
 
     assert (first["status"], second["reason"]) == ("CANCELLING", "first")
     assert second["version"] - first["version"] == (second["status"] == "CANCELLED")
     assert (third["status"], third["reason"]) == ("CANCELLED", "first")
-    assert await told_of(system, reservation) == DONE
+    assert await reservation_events(system, reservation) == DONE
 
 
-async def test_ten_cancellations_at_once_give_back_once(system: System, kim: Caller) -> None:
-    product_id = await product(system, quota=1)
+async def test_ten_cancellations_at_once_refund_once(system: System, kim: Caller) -> None:
+    product_id = await known_product(system, quota=1)
     reservation = await system.done(reserve(product_id, kim))
 
     answers = await asyncio.gather(*(system.done(cancel(reservation, kim)) for _ in range(10)))
-    await cancelled(system, reservation)
+    await wait_until_cancelled(system, reservation)
 
     assert {answer["version"] for answer in answers} <= {3, 4}
     given = "select amount from provider.refunds where charge_key = $1"
     refunds = await system.rows("provider", given, UUID(reservation["payment_id"]))
-    assert ([row["amount"] for row in refunds], await taken(system, product_id)) == ([PRICE], 0)
+    assert ([row["amount"] for row in refunds], await taken_quota(system, product_id)) == ([PRICE], 0)
 
 
-async def test_what_was_refunded_by_hand_is_not_given_back_again(system: System, kim: Caller) -> None:
-    reservation = await system.done(reserve(await product(system), kim))
+async def test_a_cancellation_does_not_refund_again_what_was_refunded_by_hand(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await known_product(system), kim))
     by_hand = RefundPayment(payment_id=reservation["payment_id"], amount=250_000, reason="scratched", caller=STAFF)
     await system.done(by_hand)
-    await shown(system, reservation, payment={"status": "PARTIALLY_REFUNDED"}, refund={"amount": 250_000})
+    await wait_for_view(system, reservation, payment={"status": "PARTIALLY_REFUNDED"}, refund={"amount": 250_000})
 
     await system.done(cancel(reservation, kim))
 
-    assert (await cancelled(system, reservation))["refund"]["amount"] == PRICE - 250_000
-    assert await kept(system, reservation) == 0
+    assert (await wait_until_cancelled(system, reservation))["refund"]["amount"] == PRICE - 250_000
+    assert await net_reservation_charge(system, reservation) == 0
 
 
 async def test_a_rejected_reservation_cannot_be_cancelled(system: System, kim: Caller) -> None:
-    rejected = await system.refused(reserve(await product(system), kim, "tok_declined"))
+    rejected = await system.refused(reserve(await known_product(system), kim, "tok_declined"))
 
     refusal = await system.refused(cancel(rejected, kim))
 
@@ -160,61 +159,58 @@ async def test_a_rejected_reservation_cannot_be_cancelled(system: System, kim: C
 # -- while the payment is pending
 
 
-async def test_a_payment_that_arrives_after_the_cancellation_is_voided_and_the_caller_hears_cancelled(
-    system: System, kim: Caller, lee: Caller, monkeypatch: pytest.MonkeyPatch
+async def test_a_payment_approved_after_the_cancellation_is_voided_and_the_reply_is_cancelled(
+    system: System, kim: Caller, lee: Caller
 ) -> None:
-    product_id = await product(system, quota=1)
+    product_id = await known_product(system, quota=1)
     await system.wait_until_idle()
 
-    async with paused(monkeypatch, "payments", "committed") as pause:
-        waiting = asyncio.create_task(system.ask(reserve(product_id, kim)))
-        await eventually(lambda: charging(system, kim, "APPROVED"))
-        (pending,) = await eventually(lambda: mine(system, kim))
+    async with paused("payments", "committed") as pause:
+        waiting = asyncio.create_task(system.request(reserve(product_id, kim)))
+        await wait_for_payment(system, kim, "APPROVED")
+        (pending,) = await eventually(partial(my_reservations, system, kim))
         answer = await system.done(cancel(pending, kim, "too slow"))
         pause.released.set()
         reply = await waiting
 
     assert (pending["status"], answer["status"], answer["reason"]) == ("AWAITING_PAYMENT", "CANCELLING", "too slow")
     assert reply.kind == "refused"
-    code, refusal = await attempt(system, reserve(product_id, kim), id=id_of(pending))
+    code, refusal = await system.outcome(reserve(product_id, kim), id=id_of(pending))
     assert (code, refusal["reason"]) == ("cancelled", "too slow")
-    ended = await cancelled(system, pending)
+    ended = await wait_until_cancelled(system, pending)
     assert (ended["payment"]["status"], ended["receipt"], ended["refund"]) == ("VOIDED", None, None)
-    assert (await kept(system, pending), await taken(system, product_id)) == (0, 0)
+    assert (await net_reservation_charge(system, pending), await taken_quota(system, product_id)) == (0, 0)
     assert await receipts_of(system, kim) == []
-    assert await told_of(system, pending) == CALLED_OFF
+    assert await reservation_events(system, pending) == CANCELLED_EARLY
     assert (await system.done(reserve(product_id, lee)))["status"] == "CONFIRMED"
 
 
-async def test_a_charge_in_flight_is_voided_when_it_turns_up(system: System, kim: Caller) -> None:
-    product_id = await product(system, quota=1)
-    waiting = asyncio.create_task(attempt(system, reserve(product_id, kim, "tok_slow")))
-    await eventually(lambda: charging(system, kim))
-    (pending,) = await eventually(lambda: mine(system, kim))
+async def test_a_charge_that_succeeds_after_the_cancellation_is_voided(system: System, kim: Caller) -> None:
+    product_id = await known_product(system, quota=1)
+    waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
+    await wait_for_payment(system, kim)
+    (pending,) = await eventually(partial(my_reservations, system, kim))
 
     answer = await system.done(cancel(pending, kim))
     code, refusal = await waiting
 
     assert (answer["status"], code, refusal["reservation_id"]) == ("CANCELLING", "cancelled", pending["reservation_id"])
-    assert (await cancelled(system, pending))["payment"]["status"] == "VOIDED"
-    rows = await system.rows(
-        "provider", "select captured, voided from provider.charges where key = $1", UUID(pending["payment_id"])
-    )
-    assert [tuple(row) for row in rows] == [(PRICE, PRICE)]
-    assert await taken(system, product_id) == 0
+    assert (await wait_until_cancelled(system, pending))["payment"]["status"] == "VOIDED"
+    await wait_for_void(system, pending["payment_id"], PRICE)
+    assert await taken_quota(system, product_id) == 0
 
 
-async def test_a_cancellation_before_payments_was_asked_leaves_a_tombstone_there(
-    system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
+async def test_a_cancellation_before_the_payment_request_leaves_a_tombstone_in_payments(
+    system: System, kim: Caller
 ) -> None:
-    product_id = await product(system)
+    product_id = await known_product(system)
     await system.wait_until_idle()
 
-    async with paused(monkeypatch, RESERVATIONS, "started") as pause:
-        waiting = asyncio.create_task(attempt(system, reserve(product_id, kim)))
-        (pending,) = await eventually(lambda: mine(system, kim))
+    async with paused(RESERVATIONS, "started") as pause:
+        waiting = asyncio.create_task(system.outcome(reserve(product_id, kim)))
+        (pending,) = await eventually(partial(my_reservations, system, kim))
         await system.done(cancel(pending, kim))
-        ended = await cancelled(system, pending)
+        ended = await wait_until_cancelled(system, pending)
         pause.released.set()
         code, _ = await waiting
 
@@ -224,55 +220,49 @@ async def test_a_cancellation_before_payments_was_asked_leaves_a_tombstone_there
     assert rows == []
 
 
-async def test_a_declined_payment_that_was_cancelled_meanwhile_is_cancelled(
-    system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    product_id = await product(system, quota=1)
+async def test_a_declined_payment_that_was_cancelled_meanwhile_is_cancelled(system: System, kim: Caller) -> None:
+    product_id = await known_product(system, quota=1)
     await system.wait_until_idle()
 
-    async with paused(monkeypatch, "payments", "committed") as pause:
-        waiting = asyncio.create_task(attempt(system, reserve(product_id, kim, "tok_declined")))
-        await eventually(lambda: charging(system, kim, "DECLINED"))
-        (pending,) = await eventually(lambda: mine(system, kim))
+    async with paused("payments", "committed") as pause:
+        waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_declined")))
+        await wait_for_payment(system, kim, "DECLINED")
+        (pending,) = await eventually(partial(my_reservations, system, kim))
         await system.done(cancel(pending, kim))
         pause.released.set()
         code, _ = await waiting
 
     assert code == "cancelled"
-    assert (await cancelled(system, pending))["payment"]["status"] == "DECLINED"
-    assert await taken(system, product_id) == 0
+    assert (await wait_until_cancelled(system, pending))["payment"]["status"] == "DECLINED"
+    assert await taken_quota(system, product_id) == 0
 
 
-async def test_a_reason_that_sounds_like_ours_does_not_change_what_the_caller_hears(
-    system: System, kim: Caller
-) -> None:
-    waiting = asyncio.create_task(attempt(system, reserve(await product(system), kim, "tok_slow")))
-    (pending,) = await eventually(lambda: mine(system, kim))
+async def test_a_reason_that_equals_a_code_does_not_change_the_reply(system: System, kim: Caller) -> None:
+    waiting = asyncio.create_task(system.outcome(reserve(await known_product(system), kim, "tok_slow")))
+    (pending,) = await eventually(partial(my_reservations, system, kim))
 
     await system.done(cancel(pending, kim, "payment_unavailable"))
 
     assert (await waiting)[0] == "cancelled"
 
 
-async def test_of_a_cancellation_and_an_approval_at_once_whichever_came_first_decides(
-    system: System, kim: Caller
-) -> None:
-    """Cancelled at a random place of the booking, the books are right and the answer fits the row."""
+async def test_of_a_cancellation_and_an_approval_at_once_the_first_decides(system: System, kim: Caller) -> None:
+    """Cancel at different moments of a reservation: there are no discrepancies, and the answer agrees with the row."""
 
     async def once(delay: float) -> tuple[str, str]:
-        waiting = asyncio.create_task(attempt(system, wish := reserve(await product(system, quota=1), kim)))
-        (pending,) = await eventually(lambda: of_product(str(wish.product_id)), every=0.002)
+        waiting = asyncio.create_task(system.outcome(command := reserve(await known_product(system, quota=1), kim)))
+        (pending,) = await eventually(lambda: of_product(str(command.product_id)), every=0.002)
         await asyncio.sleep(delay)
         await system.done(cancel(pending, kim))
         code, _ = await waiting
-        ended = await cancelled(system, pending)
+        ended = await wait_until_cancelled(system, pending)
         return code, ended["refund"]["status"] if ended["refund"] else ended["payment"]["status"]
 
-    async def of_product(product_id: str) -> list[Thing]:
-        return [item for item in await mine(system, kim) if item["product_id"] == product_id]
+    async def of_product(product_id: str) -> list[Json]:
+        return [item for item in await my_reservations(system, kim) if item["product_id"] == product_id]
 
     outcomes = await asyncio.gather(*(once(number * 0.004) for number in range(10)))
 
     assert set(outcomes) <= {("cancelled", "VOIDED"), ("done", "REFUNDED")}
     await system.wait_until_idle()
-    assert len(await mine(system, kim, ReservationStatus.CANCELLED)) == 10
+    assert len(await my_reservations(system, kim, ReservationStatus.CANCELLED)) == 10

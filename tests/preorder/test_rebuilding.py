@@ -1,4 +1,4 @@
-"""My reservations is built anew from the journal, and is the same."""
+"""A rebuild of my reservations from the journal gives the same rows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from datetime import date
 import pytest
 
 from contracts.base import Caller
-from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
 from tests.payments.conftest import request
 from tests.preorder.conftest import system_with
-from tests.preorder.reserving import MINE, cancel, cancelled, entry, product, reserve, shown
-from tests.support.elsewhere import rows_of
+from tests.preorder.helpers import (
+    MY_RESERVATIONS,
+    cancel,
+    known_product,
+    reserve,
+    view_of,
+    wait_for_view,
+    wait_until_cancelled,
+)
 from tests.support.system import System
-from workers.preorder.my_reservations import my_reservations
-from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import RpcClient
-from workers.runtime.projections.rebuild import rebuild
+from tests.support.view_databases import rebuild_view, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -28,40 +31,25 @@ async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
 
 
 async def test_a_rebuild_gives_the_same_rows(system: System, kim: Caller, lee: Caller) -> None:
-    off = await system.done(reserve(await product(system), kim))
-    await system.done(cancel(off, kim, "no time"))
-    await cancelled(system, off)
-    await system.refused(reserve(await product(system), kim, "tok_declined"))
-    kept = await system.done(reserve(await product(system), lee))
-    await shown(system, kept, receipt={"status": "ISSUED"})
-    elsewhere = request("tok_declined")
-    await system.refused(elsewhere)
+    cancelled = await system.done(reserve(await known_product(system), kim))
+    await system.done(cancel(cancelled, kim, "no time"))
+    await wait_until_cancelled(system, cancelled)
+    await system.refused(reserve(await known_product(system), kim, "tok_declined"))
+    kept = await system.done(reserve(await known_product(system), lee))
+    await wait_for_view(system, kept, receipt={"status": "ISSUED"})
+    other_payment = request("tok_declined")
+    await system.refused(other_payment)
     await system.wait_until_idle()
-    before = await rows_of(system, MINE)
+    before = await rows_of(system, MY_RESERVATIONS)
 
-    applied = await _rebuild(system)
+    applied = await rebuild_view(system, MY_RESERVATIONS)
 
     await system.wait_until_idle()
-    after = await rows_of(system, MINE)
+    after = await rows_of(system, MY_RESERVATIONS)
     assert after.keys() == before.keys() == {"reservations", "products", "payments", "refunds", "receipts", "timeline"}
     for name, rows in before.items():
         assert after[name] == rows, name
     assert applied >= len(before["timeline"])
-    assert elsewhere.payment_id not in {row["payment_id"] for row in after["payments"]}
-    assert isinstance((await entry(system, kept))["receipt"]["expected_delivery"], str)
+    assert other_payment.payment_id not in {row["payment_id"] for row in after["payments"]}
+    assert isinstance((await view_of(system, kept))["receipt"]["expected_delivery"], str)
     assert any(isinstance(row["expected_delivery"], date) for row in after["receipts"])
-
-
-async def _rebuild(system: System) -> int:
-    bus = Bus(system.settings.amqp_url.get_secret_value(), "rebuild")
-    rpc = RpcClient(bus, "rebuild", system.settings)
-    database = ViewDatabase(my_reservations.tables, system.settings.database_of(MINE))
-    database.open()
-    try:
-        await bus.start()
-        await rpc.start()
-        return await rebuild(my_reservations, database, bus, rpc)
-    finally:
-        await rpc.stop()
-        await bus.stop()
-        await database.close()

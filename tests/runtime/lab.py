@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import aio_pika
 from alembic.migration import MigrationContext
@@ -13,12 +13,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.base import Command, Event, Message, Query, Shape
+from contracts.base import Command, Event, Query, Shape
 from storage.database import Statement
 from storage.migrations.common import add_traceparent, create_inbox_and_outbox
 from tests.support.proxy import Proxy
 from tests.support.system import System
-from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging import topology
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
@@ -98,8 +98,8 @@ class Lab(System):
         self._connection = await aio_pika.connect(self.amqp_url)
         self._through = {"lab": SecretStr(self.database.url), "neighbour": SecretStr(self.database.url)}
         await topology.apply(self.amqp_url, topology.plan([]))
-        await self._bus.start()
-        await self._asker.start()
+        await self.bus.start()
+        await self.rpc.start()
         return self
 
     @property
@@ -118,20 +118,13 @@ class Lab(System):
         context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
-        self._asker._doors.clear()  # what was seen of an earlier test's consumers
+        self.rpc._doors.clear()  # what was seen of an earlier test's consumers
         return context
 
     async def close(self) -> None:
         await super().close()
         await self._connection.close()
         await self.database.cut()
-
-    async def publish(self, message: Message, id: UUID | None = None) -> UUID:
-        """Tell a message as an outbox would; returns its id."""
-        id = id or uuid4()
-        told = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
-        await self._bus.publish(message.exchange, message.topic, told)
-        return id
 
     async def effects(self, id: UUID | None = None) -> list[str]:
         """What was done, of one message or of all, in its order."""

@@ -99,24 +99,24 @@ async def test_what_is_asked_is_unavailable_at_once_and_served_when_it_is_back(
     lab: Lab, worker: Worker, message: Any
 ) -> None:
     context = await lab.run(worker)
-    assert (await lab.ask(message)).kind == "done"
+    assert (await lab.request(message)).kind == "done"
     await lab.database.cut()
     asked = time.monotonic()
 
-    replies = [await lab.ask(message) for _ in range(5)]
+    replies = [await lab.request(message) for _ in range(5)]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 5
     assert time.monotonic() - asked < 3
     await lab.database.mend()
     await eventually(lambda: is_open(context))
-    assert (await lab.ask(message)).kind == "done"
+    assert (await lab.request(message)).kind == "done"
     assert len(await lab.effects()) == (2 if isinstance(message, Do) else 0)
 
 
 async def test_it_is_not_ready_while_its_database_is_away(lab: Lab, worker: Worker) -> None:
     context = await lab.run(worker)
     await lab.database.cut()
-    await lab.ask(Look())
+    await lab.request(Look())
 
     assert context.readiness()["database"] is False
 

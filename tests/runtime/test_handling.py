@@ -29,8 +29,8 @@ async def test_a_repeated_request_has_the_first_answer_and_no_second_effect(lab:
     await lab.run(worker)
     id = uuid4()
 
-    first = await lab.ask(Do(text="once"), id=id)
-    again = await lab.ask(Do(text="once"), id=id)
+    first = await lab.request(Do(text="once"), id=id)
+    again = await lab.request(Do(text="once"), id=id)
 
     assert (first.kind, first.replayed, again.kind, again.replayed) == ("done", False, "done", True)
     assert first.body == again.body == b'{"text":"once"}'
@@ -46,7 +46,7 @@ async def test_a_refusal_is_kept_and_what_its_step_did_is_not(lab: Lab, worker: 
     await lab.run(worker)
     id = uuid4()
 
-    replies = [await lab.ask(Do(), id=id) for _ in range(2)]
+    replies = [await lab.request(Do(), id=id) for _ in range(2)]
 
     assert [(reply.kind, reply.body, reply.replayed) for reply in replies] == [
         ("refused", b'{"code": "sold_out", "left": 0}', False),
@@ -64,16 +64,16 @@ async def test_a_refusal_that_is_returned_keeps_what_its_step_did(lab: Lab, work
     await lab.run(worker)
     id = uuid4()
 
-    assert (await lab.ask(Do(), id=id)).kind == "refused"
+    assert (await lab.request(Do(), id=id)).kind == "refused"
     assert await lab.effects(id) == ["noted"]
 
 
 async def test_the_same_id_for_something_else_is_refused(lab: Lab, worker: Worker) -> None:
     await lab.run(worker)
     id = uuid4()
-    await lab.ask(Do(text="one"), id=id, digest="one")
+    await lab.request(Do(text="one"), id=id, digest="one")
 
-    reply = await lab.ask(Do(text="two"), id=id, digest="two")
+    reply = await lab.request(Do(text="two"), id=id, digest="two")
 
     assert reply.body == b'{"code": "idempotency_key_reused"}'
     assert await lab.effects(id) == ["one"]
@@ -98,9 +98,9 @@ async def test_a_repeat_of_work_under_way_in_any_replica_is_still_running_and_th
     await lab.run(worker, replica=" (second)")
     id = uuid4()
 
-    asks = [asyncio.create_task(lab.ask(Do(), id=id)) for _ in range(6)]
+    asks = [asyncio.create_task(lab.request(Do(), id=id)) for _ in range(6)]
     await begun.wait()
-    impatient = await lab.ask(Do(), id=id, within=0.3, budget=0.1)
+    impatient = await lab.request(Do(), id=id, within=0.3, budget=0.1)
     let_go.set()
 
     assert impatient.kind == "still_running"
@@ -115,7 +115,7 @@ async def test_an_ask_that_waited_here_for_too_long_is_not_begun(lab: Lab, worke
     await lab.run(worker, delay_ms="lab=400")
     id = uuid4()
 
-    reply = await lab.ask(Do(text="late"), id=id, within=0.6, budget=0.5)
+    reply = await lab.request(Do(text="late"), id=id, within=0.6, budget=0.5)
 
     assert reply.kind == "unknown"
     await lab.wait_until_idle()
@@ -142,7 +142,7 @@ async def test_what_is_not_known_yet_is_looked_for_again(lab: Lab, worker: Worke
 
     worker.handlers[Do.topic].first = needs_it
     await lab.run(worker)
-    asks = [asyncio.create_task(lab.ask(message)) for message in (Do(), Look(text="news"))]
+    asks = [asyncio.create_task(lab.request(message)) for message in (Do(), Look(text="news"))]
     await asyncio.sleep(0.15)  # it has been looked for in vain
 
     await lab.publish(Remember(text="news"))
@@ -159,7 +159,7 @@ async def test_what_is_not_known_after_half_a_second_is_not_found(lab: Lab, work
     await lab.run(worker)
     asked = time.monotonic()
 
-    reply = await lab.ask(message)
+    reply = await lab.request(message)
 
     assert reply.body == b'{"code": "not_found"}'
     assert time.monotonic() - asked >= 0.5
@@ -173,7 +173,7 @@ async def test_what_is_not_known_yet_may_be_refused_in_words_of_its_own(lab: Lab
     await lab.run(worker)
     asked = time.monotonic()
 
-    reply = await lab.ask(Do(text="nothing"))
+    reply = await lab.request(Do(text="nothing"))
 
     assert (reply.kind, reply.body) == ("refused", b'{"code": "not_priced_yet"}')
     assert time.monotonic() - asked >= 0.5
@@ -200,7 +200,7 @@ async def test_a_step_that_only_looks_writes_nothing_before_it_is_answered(lab: 
     await lab.run(worker)
     id = uuid4()
 
-    asking = asyncio.create_task(lab.ask(Do(), id=id))
+    asking = asyncio.create_task(lab.request(Do(), id=id))
     await begun.wait()
     before = await lab.row(id)
     let_go.set()
@@ -229,10 +229,10 @@ async def test_a_look_that_nobody_answers_leaves_nothing_and_may_be_asked_for_ag
     await lab.run(worker)
     id = uuid4()
 
-    silent = await lab.ask(Do(), id=id)
+    silent = await lab.request(Do(), id=id)
     left = await lab.row(id), await lab.effects(id)
     let_go.set()
-    again = await lab.ask(Do(), id=id)
+    again = await lab.request(Do(), id=id)
 
     assert (silent.kind, left) == ("unavailable", (None, []))
     assert (again.kind, again.replayed, await lab.effects(id)) == ("done", False, ["noted"])
@@ -251,7 +251,7 @@ async def test_a_shut_door_is_seen_before_anything_is_written(lab: Lab, worker: 
     await lab.run(worker)
     id = uuid4()
 
-    reply = await lab.ask(Do(), id=id)
+    reply = await lab.request(Do(), id=id)
 
     assert reply.kind == "unavailable"
     assert await lab.row(id) is None

@@ -139,7 +139,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     await lab.run(worker)
     id = uuid4()
 
-    reply = await lab.ask(Do(), id=id, within=0.5, budget=0.3)
+    reply = await lab.request(Do(), id=id, within=0.5, budget=0.3)
     await eventually(lambda: _state(lab, id, "done"))
 
     assert reply.kind in ("unknown", "still_running")
@@ -182,7 +182,7 @@ async def test_a_begun_step_that_became_a_dead_letter_is_settled_when_it_is_repl
     worker.handles(Do, requests=Decide)(begin).then(settle)
     await lab.run(worker, retry_seconds=(0.05,))
     id = uuid4()
-    await lab.ask(Do(), id=id, within=0.5, budget=0.3)
+    await lab.request(Do(), id=id, within=0.5, budget=0.3)
     await eventually(lambda: _state(lab, id, "dead"))
 
     mended.set()
@@ -282,7 +282,7 @@ async def test_who_only_looks_sends_nobody_back(lab: Lab, worker: Worker) -> Non
     worker.handles(Do, requests=Decide, read_only=True)(look).then(settle)
     await lab.run(worker)
 
-    replies = await asyncio.gather(*(lab.ask(Do(text=str(number)), id=uuid4()) for number in range(40)))
+    replies = await asyncio.gather(*(lab.request(Do(text=str(number)), id=uuid4()) for number in range(40)))
 
     assert [reply.kind for reply in replies] == ["done"] * 40
     assert set(ran.values()) == {1}
@@ -351,7 +351,7 @@ async def test_a_commit_without_an_answer_takes_effect_once_whenever_it_lands(
     monkeypatch.setattr(Inbox, "find", look)
     id = uuid4()
 
-    reply = await lab.ask(Do(), id=id, within=1.0, budget=0.8)
+    reply = await lab.request(Do(), id=id, within=1.0, budget=0.8)
 
     assert reply.kind in ("still_running", "unknown")
     assert (await lab.row(id))["state"] == "waiting"

@@ -25,12 +25,12 @@ async def test_a_replica_that_leaves_takes_no_ask_with_it(lab: Lab, worker: Work
 
     worker.handles(Do)(do)
     leaving = await lab.run(worker)
-    long = asyncio.create_task(lab.ask(Do(text="long")))
+    long = asyncio.create_task(lab.request(Do(text="long")))
     await begun.wait()
     await lab.run(worker, replica=" that stays")
 
     finishing = asyncio.create_task(leaving.consumers.finish(10.0))
-    replies = [await lab.ask(Do(text=f"{number}")) for number in range(10)]
+    replies = [await lab.request(Do(text=f"{number}")) for number in range(10)]
     assert not finishing.done()
     let_go.set()
 

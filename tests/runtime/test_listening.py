@@ -44,7 +44,7 @@ async def heard(lab: Lab, worker: Worker, **about: Any) -> list[str]:
     worker.handles(Weighed, **about)(hear)
     await lab.run(worker)
 
-    await lab.ask(Do(text="lab"))
+    await lab.request(Do(text="lab"))
 
     async def all_of_it() -> bool:
         return (await lab.effects()).count("lab") == 2

@@ -1,4 +1,4 @@
-"""The audit finds nothing in a shop that is well, and names what contradicts an order."""
+"""The audit of the shop finds nothing in a system without discrepancies, and names each one that a test makes."""
 
 from __future__ import annotations
 
@@ -6,55 +6,51 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import httpx
 import pytest
-from pydantic import SecretStr
 
 import ops.audit
-from gateway_api.app import build
 from ops.audit import audit, pending_work
 from ops.stories import shop as story
 from ops.stories.stage import Line, Stage, issuer
 from tests.conftest import MakeSettings
 from tests.shop.conftest import system_with
-from tests.shop.selling import (
+from tests.shop.helpers import (
     ORDERS,
-    Thing,
+    awaiting_payment,
     cancel,
     confirm,
+    confirm_receipt,
     expired,
-    ordered,
-    product,
-    receive,
+    known_product,
     revive,
-    until,
+    wait_for_order,
 )
-from tests.support.system import System, contexts_of, customer
+from tests.support.gateway import GATEWAY, http_client
+from tests.support.system import Json, System, contexts_of, customer
 from workers.registry import CONTEXTS
 
-KEY = SecretStr("a key of more than thirty-two bytes, for tests")
-AWAY = set(CONTEXTS) - set(contexts_of("shop"))
+ABSENT = set(CONTEXTS) - set(contexts_of("shop"))
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A quiet system, and an order of each kind in it."""
+    """An idle system with an order of each kind."""
 
     system: System
-    orders: dict[str, Thing]
+    orders: dict[str, Json]
 
     async def audit(self) -> dict[str, list[str]]:
-        return await audit(self.system.settings, without=AWAY)
+        return await audit(self.system.settings, without=ABSENT)
 
 
-async def one_of_each(system: System) -> dict[str, Thing]:
+async def one_of_each(system: System) -> dict[str, Json]:
     kim = customer()
-    product_id, nothing = await product(system, stock=10), await product(system, stock=0)
+    product_id, nothing = await known_product(system, stock=10), await known_product(system, stock=0)
     kinds = ("awaiting", "delivering", "closed", "cancelled", "late", "revived")
-    orders = {kind: await ordered(system, product_id, 2, kim) for kind in kinds}
-    orders["out"] = await ordered(system, nothing, 1, kim)
+    orders = {kind: await awaiting_payment(system, product_id, 2, kim) for kind in kinds}
+    orders["out"] = await awaiting_payment(system, nothing, 1, kim)
     for order in orders.values():
-        await until(system, order, status="AWAITING_PAYMENT")
+        await wait_for_order(system, order, status="AWAITING_PAYMENT")
     await system.refused(confirm(orders["out"]))
     await system.done(cancel(orders["cancelled"], kim))
     for kind in ("late", "revived"):
@@ -63,26 +59,26 @@ async def one_of_each(system: System) -> dict[str, Thing]:
     await system.done(revive(orders["revived"]))
     for kind in ("delivering", "closed", "revived"):
         await system.done(confirm(orders[kind]))
-        await until(system, orders[kind], status="DELIVERING")
-    await system.done(receive(orders["closed"], kim))
+        await wait_for_order(system, orders[kind], status="DELIVERING")
+    await system.done(confirm_receipt(orders["closed"], kim))
     return orders
 
 
 @pytest.fixture(scope="module")
 async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
-    async with system_with(make_settings, "journal", jwt_key=KEY, gateway_rate=0) as system:
+    async with system_with(make_settings, "journal", **GATEWAY) as system:
         orders = await one_of_each(system)
-        assert await pending_work(system.settings, 20, without=AWAY) == []
+        assert await pending_work(system.settings, 20, without=ABSENT) == []
         yield Shop(system, orders)
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is at rest does not move: a second look finds the same."""
+def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing changes in an idle system, so the audit need not wait and read again."""
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
-async def test_a_shop_that_is_well_has_no_discrepancies(shop: Shop) -> None:
+async def test_the_audit_of_an_undamaged_shop_finds_nothing(shop: Shop) -> None:
     assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
 
 
@@ -219,30 +215,29 @@ CASES = {
         "update shop_orders.orders set status = 'CLOSED' where order_id = '{closed}'",
     ),
 }
-"""What is spoilt: the invariant, what is said of it, how it is spoilt and how it is mended."""
+"""Discrepancies by name: the invariant, part of its line, a statement that makes it and one that removes it."""
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_what_is_wrong_is_named(shop: Shop, case: str) -> None:
+async def test_each_discrepancy_is_named(shop: Shop, case: str) -> None:
     ids = {kind: order["order_id"] for kind, order in shop.orders.items()}
-    invariant, said, spoil, mend = (text.format(**ids) for text in CASES[case])
-    await shop.system.rows(ORDERS, spoil)
+    invariant, part, damage, repair = (text.format(**ids) for text in CASES[case])
+    await shop.system.rows(ORDERS, damage)
 
     found = await shop.audit()
-    await shop.system.rows(ORDERS, mend)
+    await shop.system.rows(ORDERS, repair)
 
-    assert [line for line in found[invariant] if said in line], found
+    assert [line for line in found[invariant] if part in line], found
 
 
-async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
-    """Over HTTP, after all the mending; twice, and at once: it may be played again and again."""
+async def test_the_story_of_the_demo_leaves_no_discrepancies(shop: Shop) -> None:
+    """Two stories are played over HTTP at once, after the repairs of the other tests."""
     lines: list[Line] = []
     settings = shop.system.settings
-    door = httpx.ASGITransport(build(shop.system._asker, settings))
-    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+    async with http_client(shop.system) as http:
         stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
         await asyncio.gather(*map(story.play, stories))
 
-    assert await pending_work(settings, 20, without=AWAY) == []
+    assert await pending_work(settings, 20, without=ABSENT) == []
     assert await shop.audit() == {f"I{number}": [] for number in range(1, 10)}
     assert {line.http for line in lines} >= {"POST 201", "POST 200", "POST 409", "GET 200"}

@@ -1,4 +1,4 @@
-"""What the shop decides without looking anything up."""
+"""The rules of the shop."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def test_what_a_confirmation_leads_to(
     ("cancelled_by", "code", "allowed"),
     [("DEADLINE", "deadline_passed", ["revival"]), ("MEMBER", "wrong_state", []), ("STAFF", "wrong_state", [])],
 )
-def test_what_is_said_of_money_for_a_cancelled_order(cancelled_by: str, code: str, allowed: list[str]) -> None:
+def test_money_for_a_cancelled_order_is_refused_by_who_cancelled(
+    cancelled_by: str, code: str, allowed: list[str]
+) -> None:
     refusal = rules.late_transfer_refusal(order("ORDER_CANCELLED", cancelled_by=CancelledBy(cancelled_by), reason="so"))
 
     assert (refusal.code, refusal.details["allowed_actions"], refusal.details["reason"]) == (code, allowed, "so")
@@ -112,7 +114,7 @@ def test_what_is_said_of_money_for_a_cancelled_order(cancelled_by: str, code: st
         ("AWAITING_PAYMENT", "wrong_state"),
     ],
 )
-def test_what_is_said_of_a_round_that_somebody_else_settled(status: str, code: str | None) -> None:
+def test_the_answer_for_a_round_that_another_request_settled(status: str, code: str | None) -> None:
     found = rules.settled_answer(order(status))
 
     assert (found.code if isinstance(found, Refused) else None) == code
@@ -142,7 +144,9 @@ def test_the_reminder_comes_at_three_quarters(hours: float, expected: float) -> 
         ("PAYMENT_CANCELLED", True, NextAction.REFUND, None),
     ],
 )
-def test_what_comes_next(status: str, refund_owed: bool, action: NextAction | None, deadline: datetime | None) -> None:
+def test_the_next_action_and_the_deadline_of_each_status(
+    status: str, refund_owed: bool, action: NextAction | None, deadline: datetime | None
+) -> None:
     row = {"status": status, "refund_owed": refund_owed, "transfer_deadline": NOW, "receipt_deadline": LATER}
 
     assert next_action(row) == (action, deadline)

@@ -1,4 +1,4 @@
-"""Stock is taken by one statement, whole or not at all, once for each order and round; without a broker."""
+"""The statement that takes stock: all of it or nothing, once for each order and round; without a broker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Shelf:
     async def take(
         self, product_id: UUID, order_id: UUID, quantity: int = 1, round: int = 1
     ) -> tuple[str | None, bool]:
-        """How the take stands, and whether this changed the stock."""
+        """The state of the take, and whether this call changed the stock."""
         command = TakeStock(product_id=product_id, order_id=order_id, round=round, quantity=quantity)
         async with self.database.transaction() as session:
             state, changed = await store.take(session, command)
@@ -88,7 +88,7 @@ async def test_one_order_that_takes_forty_times_at_once_takes_once(shelf: Shelf)
     assert await shelf.stock(product_id) == 7
 
 
-async def test_what_was_out_of_stock_stays_so_for_that_round_and_the_next_round_takes(shelf: Shelf) -> None:
+async def test_a_round_that_was_out_of_stock_is_closed_and_the_next_round_takes(shelf: Shelf) -> None:
     product_id, order_id = await shelf.product(1), uuid4()
     first = await shelf.take(product_id, order_id, 2)
     await shelf.restock(product_id, 5)
@@ -126,12 +126,12 @@ async def test_of_a_take_and_a_return_at_once_nothing_is_left_over(shelf: Shelf)
     order_ids = [uuid4() for _ in range(20)]
 
     await asyncio.gather(
-        *(wish(product_id, order_id) for order_id in order_ids for wish in (shelf.take, shelf.give_back))
+        *(command(product_id, order_id) for order_id in order_ids for command in (shelf.take, shelf.give_back))
     )
 
     assert await shelf.stock(product_id) == 100
     assert {await shelf.take(product_id, order_id) for order_id in order_ids} == {("RETURNED", False)}
 
 
-async def test_nothing_is_taken_of_a_product_that_nobody_knows(shelf: Shelf) -> None:
+async def test_nothing_is_taken_of_an_unknown_product(shelf: Shelf) -> None:
     assert await shelf.take(uuid4(), uuid4()) == (None, False)

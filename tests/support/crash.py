@@ -1,28 +1,69 @@
-"""Crashes at named places, in several towns of one process at once."""
+"""Crashes: a runtime that ends as `kill -9` would end it, and crashes at planned places of several systems at once."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from storage.database import CommitInDoubt
-from tests.support.system import System
 from workers.runtime.processing import failpoints
+from workers.runtime.processing.worker_runtime import WorkerRuntime
+
+if TYPE_CHECKING:
+    from tests.support.system import System
 
 COMMIT = "commit lost?"
 
 
+async def kill(runtime: WorkerRuntime) -> None:
+    """End a runtime as `kill -9` would: it finishes, acknowledges and publishes nothing any more.
+
+    With `is_handling` the only place of the business tests that reaches into a runtime.
+    """
+    running: Any = runtime
+    is_view = hasattr(running, "store")
+    while running.consumers.broker is None:  # it is being started, and has a message already
+        await asyncio.sleep(0.01)
+    current = asyncio.current_task()
+    tasks = [*running.consumers.at_work, *running._loops, *running.outbox._tasks, running.availability._probe]
+    tasks = [task for task in (*tasks, running._applying if is_view else None) if task not in (None, current)]
+    for task in tasks:
+        task.cancel()
+    await running.database.stop()
+    await running.consumers.broker._connection.close()
+    for task in running.consumers.at_work:  # delivered meanwhile
+        task.cancel()
+    await running.bus.stop()
+    if is_view:
+        await running.store.close()
+        return
+    for task in tasks:
+        with contextlib.suppress(BaseException):
+            await task
+    await running._stack.aclose()
+
+
+def is_handling(runtime: WorkerRuntime) -> bool:
+    """Whether a runtime handles a message now; a view handles those that wait for their batch."""
+    arrived: Any = getattr(runtime, "_arrived", None)
+    return bool(runtime.consumers.at_work or (arrived is not None and arrived._unfinished_tasks))
+
+
 @dataclass
 class Plan:
-    """Where one run crashes: at the k-th place that is reached; `lost`: a COMMIT answer is lost there instead."""
+    """Where one run crashes: at the k-th place that it reaches; with `lost` the answer to a COMMIT is lost instead."""
 
     at: int = 0
     lost: bool = False
     place: str = ""
-    """Only this place counts."""
+    """Count only this place."""
     only: frozenset[str] = frozenset({"payments", "video_rental.rentals"})
+    """Count only places of these contexts."""
     trace: list[tuple[str, str]] = field(default_factory=list)
+    """The contexts and places that were reached."""
     crashes: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -34,7 +75,7 @@ _plan: ContextVar[tuple[System, list[Plan]]] = ContextVar("plan")
 
 
 def follow(system: System) -> list[Plan]:
-    """From here on, what this task starts obeys the last plan in the list that is returned."""
+    """Crash what this task starts from here on by the last plan in the list that is returned."""
     plans: list[Plan] = []
     _plan.set((system, plans))
     failpoints.hook = _reached

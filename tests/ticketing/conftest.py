@@ -1,4 +1,4 @@
-"""A system in which ticketing is at work, shared by the stories of a file."""
+"""Ticketing with its gateway, and members of both grades."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import MakeSettings
-from tests.ticketing.words import Box, Person, box_with
+from tests.ticketing.helpers import Person, Ticketing, ticketing_with
 
 
 @pytest.fixture(scope="module")
-async def box(make_settings: MakeSettings) -> AsyncIterator[Box]:
-    async with box_with(make_settings) as running:
+async def ticketing(make_settings: MakeSettings) -> AsyncIterator[Ticketing]:
+    """Ticketing, shared by the tests of a file."""
+    async with ticketing_with(make_settings) as running:
         yield running
 
 
 @pytest.fixture
-def kim(box: Box) -> Person:
-    return box.member()
+def kim(ticketing: Ticketing) -> Person:
+    return ticketing.member()
 
 
 @pytest.fixture
-def lee(box: Box) -> Person:
-    return box.member()
+def lee(ticketing: Ticketing) -> Person:
+    return ticketing.member()
 
 
 @pytest.fixture
-def vip(box: Box) -> Person:
-    return box.member("VIP")
+def vip(ticketing: Ticketing) -> Person:
+    return ticketing.member("VIP")

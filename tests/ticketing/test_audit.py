@@ -1,4 +1,4 @@
-"""The audit names what is wrong with tickets, prices and reservations."""
+"""The audit names each discrepancy of tickets, prices and reservations."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ CASES = [
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is spoilt does not move: a second look finds the same."""
+def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing changes in these stores, so the audit need not wait and read again."""
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
@@ -73,22 +73,22 @@ async def settings(make_settings: MakeSettings) -> Settings:
     return made
 
 
-async def test_a_system_that_is_well_has_no_discrepancies(settings: Settings) -> None:
+async def test_the_audit_of_an_undamaged_system_finds_nothing(settings: Settings) -> None:
     assert not any((await audit(settings)).values())
 
 
 SCHEMAS = ("ticketing_tickets", "ticketing_reservations", "ticketing_pricing", "ticketing_board")
 
 
-@pytest.mark.parametrize(("invariant", "spoil", "said"), CASES, ids=[f"{case[0]} {i}" for i, case in enumerate(CASES)])
-async def test_what_is_wrong_is_named(settings: Settings, invariant: str, spoil: str, said: str) -> None:
+@pytest.mark.parametrize(("invariant", "damage", "part"), CASES, ids=[f"{case[0]} {i}" for i, case in enumerate(CASES)])
+async def test_each_discrepancy_is_named(settings: Settings, invariant: str, damage: str, part: str) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
-        await connection.execute(spoil)
+        await connection.execute(damage)
 
         found = await audit(settings)
 
-        assert [line for line in found[invariant] if said in line], found
+        assert [line for line in found[invariant] if part in line], found
     finally:
         for schema in SCHEMAS:
             tables = await connection.fetch(

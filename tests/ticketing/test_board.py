@@ -1,4 +1,4 @@
-"""The board: every ticket in one read, whoever is down, in whatever order the news came."""
+"""The board: every ticket in one query, without its writers, and in whatever order events come."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ from contracts.ticketing.tickets import TicketFreed, TicketRegistered, TicketSta
 from storage.migrations import migrate
 from storage.ticketing import board as store
 from storage.views import ViewDatabase
-from tests.support.elsewhere import rows_of
-from tests.support.system import STAFF, customer
-from tests.ticketing.words import BOARD, PRICING, RESERVATIONS, TICKETS, Box, Person, Thing, at_work, away
-from workers.runtime.projections.rebuild import rebuild
+from tests.support.system import STAFF, Json, customer
+from tests.support.view_databases import rebuild_view, rows_of
+from tests.ticketing.helpers import BOARD, PRICING, RESERVATIONS, TICKETS, Person, Ticketing
 from workers.runtime.projections.view import apply
 from workers.ticketing.board import board
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def what(entry: Thing) -> list[str]:
+def what(entry: Json) -> list[str]:
     return [line["what"] for line in entry["timeline"]]
 
 
-async def test_the_board_tells_the_whole_story_of_a_ticket(box: Box, kim: Person) -> None:
-    ticket = await box.ticket()
+async def test_the_board_has_every_event_of_a_ticket(ticketing: Ticketing, kim: Person) -> None:
+    ticket = await ticketing.ticket()
     path = f"/board/{ticket['ticket_id']}"
     reservation = await kim.reserve(ticket)
-    reserved = await kim.sees(path, status="RESERVED", reservation={"status": "RESERVED"})
+    reserved = await kim.wait_for(path, status="RESERVED", reservation={"status": "RESERVED"})
     await kim.cancel(reservation)
-    await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
-    await box.system.wait_until_idle()
+    await kim.wait_for(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
+    await ticketing.system.wait_until_idle()
 
     freed = await kim.get(path)
 
@@ -68,19 +67,19 @@ async def test_the_board_tells_the_whole_story_of_a_ticket(box: Box, kim: Person
 
 
 async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
-    box: Box, kim: Person, lee: Person, vip: Person
+    ticketing: Ticketing, kim: Person, lee: Person, vip: Person
 ) -> None:
-    policy = await box.policy(10, grade="VIP")
-    ticket = await box.ticket()
+    policy = await ticketing.policy(10, grade="VIP")
+    ticket = await ticketing.ticket()
     path = f"/board/{ticket['ticket_id']}"
-    await vip.sees(f"/prices/{ticket['ticket_id']}", total=9000)
+    await vip.wait_for(f"/prices/{ticket['ticket_id']}", total=9000)
     reservation = await vip.reserve(ticket)
     await vip.post(
         f"/reservations/{(await kim.reserve(ticket, expect=409))['reservation_id']}/cancellation", expect=404
     )
-    await box.system.wait_until_idle()
+    await ticketing.system.wait_until_idle()
 
-    for person in (vip, box.staff):
+    for person in (vip, ticketing.staff):
         seen = await person.get(path)
         assert seen["reservation"] == {
             "reservation_id": reservation["reservation_id"],
@@ -99,39 +98,39 @@ async def test_who_reserved_is_shown_to_that_member_and_to_staff_only(
         assert "TicketReserved" not in what(seen)
     assert "ReservationRejected" in what(await kim.get(path))
     assert "ReservationRejected" not in what(await lee.get(path))
-    await box.end(policy)
-    await box.system.wait_until_idle()
+    await ticketing.end(policy)
+    await ticketing.system.wait_until_idle()
 
 
-async def test_the_board_answers_with_all_its_writers_down(box: Box, kim: Person) -> None:
-    reservation = await kim.reserve(await box.ticket())
+async def test_the_board_answers_while_all_its_writers_are_stopped(ticketing: Ticketing, kim: Person) -> None:
+    reservation = await kim.reserve(await ticketing.ticket())
     path = f"/board/{reservation['ticket_id']}"
-    before = await kim.sees(path, reservation={"status": "RESERVED"}, price=reservation["price"])
-    await box.system.wait_until_idle()
-    await away(box, TICKETS, PRICING, RESERVATIONS)
+    before = await kim.wait_for(path, reservation={"status": "RESERVED"}, price=reservation["price"])
+    await ticketing.system.wait_until_idle()
+    await ticketing.system.stop_until_unavailable(TICKETS, PRICING, RESERVATIONS)
 
     seen = await kim.get(f"{path}?min_version=2")
     listed = await kim.get("/board?status=RESERVED")
 
     assert {**seen, "as_of": "", "timeline": []} == {**before, "as_of": "", "timeline": []}
     assert reservation["ticket_id"] in [item["ticket_id"] for item in listed["items"]]
-    await at_work(box)
+    await ticketing.start_all()
 
 
-async def test_a_look_right_after_a_change_waits_for_the_version_that_it_names(box: Box) -> None:
-    ticket = await box.ticket(priced=False)
+async def test_a_query_right_after_a_change_waits_for_the_version_that_it_names(ticketing: Ticketing) -> None:
+    ticket = await ticketing.ticket(priced=False)
     for version in (2, 3, 4):
-        changed = await box.staff.ask("PATCH", f"/tickets/{ticket['ticket_id']}", {"name": f"ferry {version}"})
+        changed = await ticketing.staff.send("PATCH", f"/tickets/{ticket['ticket_id']}", {"name": f"ferry {version}"})
 
-        seen = await box.staff.get(f"/board/{ticket['ticket_id']}?min_version={changed.json()['version']}")
+        seen = await ticketing.staff.get(f"/board/{ticket['ticket_id']}?min_version={changed.json()['version']}")
 
         assert (seen["name"], seen["version"]) == (f"ferry {version}", version)
 
 
-async def test_the_board_is_listed_by_pages_and_by_status(box: Box, kim: Person) -> None:
-    tickets = [await box.ticket() for _ in range(3)]
+async def test_the_board_is_listed_by_pages_and_by_status(ticketing: Ticketing, kim: Person) -> None:
+    tickets = [await ticketing.ticket() for _ in range(3)]
     await kim.reserve(tickets[0])
-    await kim.sees(f"/board/{tickets[0]['ticket_id']}", status="RESERVED")
+    await kim.wait_for(f"/board/{tickets[0]['ticket_id']}", status="RESERVED")
 
     first = await kim.get("/board?limit=2")
     rest = await kim.get(f"/board?limit=1&cursor={first['next_cursor']}")
@@ -139,33 +138,30 @@ async def test_the_board_is_listed_by_pages_and_by_status(box: Box, kim: Person)
     ids = [item["ticket_id"] for item in first["items"] + rest["items"]]
     assert ids == [ticket["ticket_id"] for ticket in reversed(tickets)]
     assert tickets[0]["ticket_id"] == (await kim.get("/board?status=RESERVED"))["items"][0]["ticket_id"]
-    assert (await kim.ask("GET", "/board?cursor=nonsense")).status_code == 422
+    assert (await kim.send("GET", "/board?cursor=nonsense")).status_code == 422
 
 
-async def test_a_rebuild_gives_the_same_rows(box: Box, kim: Person) -> None:
-    reservation = await kim.reserve(await box.ticket())
+async def test_a_rebuild_gives_the_same_rows(ticketing: Ticketing, kim: Person) -> None:
+    reservation = await kim.reserve(await ticketing.ticket())
     await kim.cancel(reservation)
-    await kim.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
-    await box.system.start("journal")
-    await box.system.wait_until_idle()
-    before = await rows_of(box.system, BOARD)
-    view = ViewDatabase(board.tables, box.system.settings.database_of(BOARD))
-    view.open()
+    await kim.wait_for(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
+    await ticketing.system.start("journal")
+    await ticketing.system.wait_until_idle()
+    before = await rows_of(ticketing.system, BOARD)
 
-    applied = await rebuild(board, view, box.system._bus, box.system._asker)
+    applied = await rebuild_view(ticketing.system, BOARD)
 
-    await view.close()
-    after = await rows_of(box.system, BOARD)
+    after = await rows_of(ticketing.system, BOARD)
     assert applied >= sum(len(rows) for name, rows in before.items() if name == "timeline") > 0
     assert after == before
-    await box.system.stop("journal")
+    await ticketing.system.stop("journal")
 
 
-# -- told by hand
+# -- without its writers
 
 
-class Tale:
-    """A ticket that is taken and freed; contexts never heard of it."""
+class TicketEvents:
+    """The events of a ticket that is taken and freed, which no other context knows."""
 
     def __init__(self) -> None:
         self.ticket_id, self.reservation_id = uuid4(), uuid4()
@@ -186,7 +182,7 @@ class Tale:
         }
         return kind(**known)
 
-    def events(self) -> list[Event]:
+    def in_order(self) -> list[Event]:
         return [
             self._ticket(TicketRegistered, TicketStatus.AVAILABLE, 1),
             self._ticket(TicketTaken, TicketStatus.RESERVED, 2),
@@ -195,8 +191,8 @@ class Tale:
 
 
 @pytest.fixture
-async def beside(tmp_path: Path) -> Any:
-    """A board in a database of another kind."""
+async def in_sqlite(tmp_path: Path) -> Any:
+    """A board in SQLite."""
     url = f"sqlite+aiosqlite:///{tmp_path}/board.db"
     await asyncio.to_thread(migrate, BOARD, url)
     view = ViewDatabase(board.tables, url)
@@ -205,30 +201,32 @@ async def beside(tmp_path: Path) -> Any:
     await view.close()
 
 
-async def test_in_whatever_order_and_how_often_news_comes_the_board_ends_the_same(beside: ViewDatabase) -> None:
+async def test_events_in_any_order_and_twice_give_the_same_board(in_sqlite: ViewDatabase) -> None:
     for order in itertools.permutations(range(3)):
-        tale = Tale()
+        ticket = TicketEvents()
         for place in (*order, *order):
-            await apply(board, beside, [tale.events()[place]])
+            await apply(board, in_sqlite, [ticket.in_order()[place]])
 
-        async with beside.read() as connection:
-            entry = await store.find(connection, ShowBoard(ticket_id=tale.ticket_id, caller=STAFF))
+        async with in_sqlite.read() as connection:
+            entry = await store.find(connection, ShowBoard(ticket_id=ticket.ticket_id, caller=STAFF))
 
         assert entry is not None
         assert (entry.status, entry.reservation, entry.version) == (TicketStatus.AVAILABLE, None, 3)
         assert [line.what for line in entry.timeline] == ["TicketRegistered", "TicketTaken", "TicketFreed"]
 
 
-async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip: Person, beside: ViewDatabase) -> None:
-    reservation = await vip.reserve(await box.ticket())
-    await box.system.wait_until_idle()
-    events = [CATALOGUE[topic].model_validate(body) for topic, body in box.system.news if topic in board.copies]
+async def test_the_board_in_sqlite_has_the_same_entries(
+    ticketing: Ticketing, vip: Person, in_sqlite: ViewDatabase
+) -> None:
+    reservation = await vip.reserve(await ticketing.ticket())
+    await ticketing.system.wait_until_idle()
+    events = [CATALOGUE[topic].model_validate(body) for topic, body in ticketing.system.events if topic in board.copies]
 
-    await apply(board, beside, events)
+    await apply(board, in_sqlite, events)
 
     for caller in (vip.caller, STAFF, customer()):
-        there = await box.system.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
-        async with beside.read() as connection:
+        there = await ticketing.system.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
+        async with in_sqlite.read() as connection:
             here = await store.find(connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
             page = await store.newest(connection, ListBoard(caller=caller, limit=1))
         assert here is not None
@@ -236,12 +234,12 @@ async def test_the_board_lives_in_another_kind_of_database_as_well(box: Box, vip
         assert len(page.items) == 1
 
 
-async def test_the_board_catches_up_when_it_was_away(box: Box, kim: Person) -> None:
-    await box.system.stop(BOARD)
-    ticket = await box.ticket()
+async def test_the_board_catches_up_after_it_was_stopped(ticketing: Ticketing, kim: Person) -> None:
+    await ticketing.system.stop(BOARD)
+    ticket = await ticketing.ticket()
     reservation = await kim.reserve(ticket)
 
-    await box.system.start(BOARD)
+    await ticketing.system.start(BOARD)
 
-    await kim.sees(f"/board/{ticket['ticket_id']}", status="RESERVED", price=reservation["price"])
-    assert (await kim.ask("GET", f"/board/{uuid4()}")).status_code == 404
+    await kim.wait_for(f"/board/{ticket['ticket_id']}", status="RESERVED", price=reservation["price"])
+    assert (await kim.send("GET", f"/board/{uuid4()}")).status_code == 404

@@ -1,4 +1,4 @@
-"""Prices: a breakdown for each grade, policies that come and go, and reservations that keep theirs."""
+"""Prices: a breakdown for each grade, the effect of policies, and reservations that keep their price."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from uuid import uuid4
 
 import pytest
 
-from tests.ticketing.words import PRICING, Box, Person, Thing, at_work, away
+from tests.support.system import Json
+from tests.ticketing.helpers import PRICING, Person, Ticketing
 
 
 @pytest.fixture
-async def sale(box: Box) -> AsyncIterator[list[Thing]]:
-    """Policies that end with the test: they are the whole system's."""
-    policies: list[Thing] = []
+async def sale(ticketing: Ticketing) -> AsyncIterator[list[Json]]:
+    """Policies of a test; they apply to every ticket, and end with the test."""
+    policies: list[Json] = []
     yield policies
-    await at_work(box)
-    await box.end(*policies)
-    await box.system.wait_until_idle()
+    await ticketing.start_all()
+    await ticketing.end(*policies)
+    await ticketing.system.wait_until_idle()
 
 
-def lines(price: Thing) -> list[tuple[str, int]]:
+def lines(price: Json) -> list[tuple[str, int]]:
     return [(line["name"], line["amount"]) for line in price["lines"]]
 
 
-async def test_each_grade_has_its_price_line_by_line(box: Box, kim: Person, vip: Person, sale: list[Thing]) -> None:
+async def test_each_grade_has_its_price_line_by_line(
+    ticketing: Ticketing, kim: Person, vip: Person, sale: list[Json]
+) -> None:
     sale += [
-        await box.policy(10, name="friends", grade="VIP"),
-        await box.policy(2000, kind="amount", name="spring"),
-        await box.policy(10, name="early"),
+        await ticketing.policy(10, name="friends", grade="VIP"),
+        await ticketing.policy(2000, kind="amount", name="spring"),
+        await ticketing.policy(10, name="early"),
     ]
-    ticket = await box.ticket(base_price=10_000)
+    ticket = await ticketing.ticket(base_price=10_000)
     path = f"/prices/{ticket['ticket_id']}"
 
-    for_kim = await kim.sees(path, total=7200)
+    for_kim = await kim.wait_for(path, total=7200)
     for_vip = await vip.get(path)
 
     assert for_kim["ticket_id"] == for_vip["ticket_id"] == ticket["ticket_id"]
@@ -52,18 +55,18 @@ async def test_each_grade_has_its_price_line_by_line(box: Box, kim: Person, vip:
 
 
 async def test_a_new_or_ended_policy_reprices_what_is_not_reserved_and_leaves_what_is(
-    box: Box, kim: Person, lee: Person, sale: list[Thing]
+    ticketing: Ticketing, kim: Person, lee: Person, sale: list[Json]
 ) -> None:
-    taken, free = await box.ticket(), await box.ticket()
+    taken, free = await ticketing.ticket(), await ticketing.ticket()
     mine = await kim.reserve(taken)
 
-    policy = await box.policy(50)
+    policy = await ticketing.policy(50)
     sale.append(policy)
-    await lee.sees(f"/prices/{free['ticket_id']}", total=5000)
-    await box.known(free, 2)
+    await lee.wait_for(f"/prices/{free['ticket_id']}", total=5000)
+    await ticketing.wait_for_known_price(free, 2)
     theirs = await lee.reserve(free)
-    await box.end(policy)
-    await box.system.wait_until_idle()
+    await ticketing.end(policy)
+    await ticketing.system.wait_until_idle()
 
     assert (mine["price"]["total"], theirs["price"]["total"]) == (10_000, 5000)
     for person, reservation in ((kim, mine), (lee, theirs)):
@@ -71,91 +74,93 @@ async def test_a_new_or_ended_policy_reprices_what_is_not_reserved_and_leaves_wh
         assert kept["price"] == reservation["price"]
         assert (await person.get(f"/board/{reservation['ticket_id']}"))["price"] == reservation["price"]
     await lee.cancel(theirs)
-    await lee.sees(f"/prices/{free['ticket_id']}", total=10_000, lines=[])
+    await lee.wait_for(f"/prices/{free['ticket_id']}", total=10_000, lines=[])
 
 
-async def test_a_policy_works_from_its_beginning_until_just_before_its_end(
-    box: Box, kim: Person, sale: list[Thing]
+async def test_a_policy_applies_from_its_beginning_until_just_before_its_end(
+    ticketing: Ticketing, kim: Person, sale: list[Json]
 ) -> None:
     now = datetime.now(UTC)
-    ticket = await box.ticket()
+    ticket = await ticketing.ticket()
     path = f"/prices/{ticket['ticket_id']}"
 
     begins, ends = now + timedelta(seconds=0.6), now + timedelta(seconds=1.4)
-    sale.append(await box.policy(30, valid_from=begins.isoformat(), valid_until=ends.isoformat()))
-    sale.append(await box.policy(70, valid_from=(now + timedelta(days=1)).isoformat()))
-    sale.append(await box.policy(90, valid_until=(now - timedelta(days=1)).isoformat()))
+    sale.append(await ticketing.policy(30, valid_from=begins.isoformat(), valid_until=ends.isoformat()))
+    sale.append(await ticketing.policy(70, valid_from=(now + timedelta(days=1)).isoformat()))
+    sale.append(await ticketing.policy(90, valid_until=(now - timedelta(days=1)).isoformat()))
     before = await kim.get(path)
 
-    await kim.sees(path, total=7000)
-    after = await kim.sees(path, total=10_000)
+    await kim.wait_for(path, total=7000)
+    after = await kim.wait_for(path, total=10_000)
 
     assert (before["total"], after["lines"]) == (10_000, [])
 
 
-async def test_tickets_that_are_registered_while_a_policy_is_made_do_not_escape_it(
-    box: Box, kim: Person, sale: list[Thing]
+async def test_a_policy_applies_to_tickets_registered_at_the_same_time(
+    ticketing: Ticketing, kim: Person, sale: list[Json]
 ) -> None:
     tickets, _, policy = await asyncio.gather(
-        asyncio.gather(*(box.ticket(priced=False) for _ in range(10))),
-        asyncio.gather(*(box.ticket(priced=False) for _ in range(10))),
-        box.policy(20),
+        asyncio.gather(*(ticketing.ticket(priced=False) for _ in range(10))),
+        asyncio.gather(*(ticketing.ticket(priced=False) for _ in range(10))),
+        ticketing.policy(20),
     )
     sale.append(policy)
 
     for ticket in tickets:
-        await kim.sees(f"/prices/{ticket['ticket_id']}", total=8000)
+        await kim.wait_for(f"/prices/{ticket['ticket_id']}", total=8000)
 
 
-async def test_policies_are_listed_and_gone_when_deleted(box: Box, sale: list[Thing]) -> None:
-    policy = await box.policy(500, kind="amount", name="coupon", grade="VIP")
+async def test_policies_are_listed_and_gone_when_deleted(ticketing: Ticketing, sale: list[Json]) -> None:
+    policy = await ticketing.policy(500, kind="amount", name="coupon", grade="VIP")
     path = f"/discount-policies/{policy['policy_id']}"
 
-    listed = await box.staff.get("/discount-policies?limit=200")
-    await box.end(policy, policy)
+    listed = await ticketing.staff.get("/discount-policies?limit=200")
+    await ticketing.end(policy, policy)
 
     assert policy in listed["items"]
     assert (policy["status"], policy["value"], policy["grade"]) == ("ACTIVE", 500, "VIP")
-    assert policy["policy_id"] not in str(await box.staff.get("/discount-policies?limit=200"))
-    assert policy["policy_id"] in str(await box.staff.get("/discount-policies?status=ENDED&limit=200"))
-    assert (await box.staff.get(path))["status"] == "ENDED"
-    unknown = await box.staff.ask("DELETE", f"/discount-policies/{uuid4()}")
+    assert policy["policy_id"] not in str(await ticketing.staff.get("/discount-policies?limit=200"))
+    assert policy["policy_id"] in str(await ticketing.staff.get("/discount-policies?status=ENDED&limit=200"))
+    assert (await ticketing.staff.get(path))["status"] == "ENDED"
+    unknown = await ticketing.staff.send("DELETE", f"/discount-policies/{uuid4()}")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
-async def test_what_has_no_price_yet_cannot_be_reserved(box: Box, kim: Person) -> None:
-    await away(box, PRICING)
-    ticket = await box.ticket(priced=False)
+async def test_a_ticket_without_a_price_cannot_be_reserved(ticketing: Ticketing, kim: Person) -> None:
+    await ticketing.system.stop_until_unavailable(PRICING)
+    ticket = await ticketing.ticket(priced=False)
     refusal = {"code": ""}
 
     for _ in range(3):
-        refusal = (await kim.ask("POST", "/reservations", {"ticket_id": ticket["ticket_id"]})).json()
+        refusal = (await kim.send("POST", "/reservations", {"ticket_id": ticket["ticket_id"]})).json()
         if refusal["code"] != "not_found":
             break
 
     assert (refusal["code"], (await kim.get("/reservations"))["items"]) == ("not_priced_yet", [])
-    await box.system.start(PRICING)
-    await box.known(ticket, 1)
+    await ticketing.system.start(PRICING)
+    await ticketing.wait_for_known_price(ticket, 1)
     assert (await kim.reserve(ticket))["price"]["total"] == 10_000
 
 
-async def test_a_price_that_is_not_there_yet_is_not_found(box: Box, kim: Person) -> None:
-    answer = await kim.ask("GET", f"/prices/{uuid4()}")
+async def test_a_ticket_without_a_price_has_a_code_of_its_own(ticketing: Ticketing, kim: Person) -> None:
+    answer = await kim.send("GET", f"/prices/{uuid4()}")
 
     assert (answer.status_code, answer.json()["status"], answer.json()["code"]) == (404, 404, "not_priced_yet")
 
 
-async def test_the_next_member_pays_by_their_own_grade(box: Box, kim: Person, vip: Person, sale: list[Thing]) -> None:
-    sale.append(await box.policy(20, grade="VIP"))
-    ticket = await box.ticket()
-    await vip.sees(f"/prices/{ticket['ticket_id']}", total=8000)
+async def test_the_next_member_pays_by_their_own_grade(
+    ticketing: Ticketing, kim: Person, vip: Person, sale: list[Json]
+) -> None:
+    sale.append(await ticketing.policy(20, grade="VIP"))
+    ticket = await ticketing.ticket()
+    await vip.wait_for(f"/prices/{ticket['ticket_id']}", total=8000)
     prices = []
 
     for person in (vip, kim, vip, kim):
         reservation = await person.reserve(ticket)
         prices.append((reservation["price"]["total"], reservation["price"]["grade"]))
         await person.cancel(reservation)
-        await person.sees(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
+        await person.wait_for(f"/reservations/{reservation['reservation_id']}", status="CANCELLED")
 
     assert prices == [(8000, "VIP"), (10_000, "STANDARD")] * 2
     assert (await vip.get(f"/prices/{ticket['ticket_id']}"))["total"] == 8000

@@ -1,4 +1,4 @@
-"""The rules of pricing, in tables."""
+"""The rules of pricing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def policy(short: Short) -> Policy:
         ("VIP", 10_000, [("amount", 500, "VIP"), ("percent", 50), ("percent", 10, "VIP")], [5000, 500, 450], 4050),
     ],
 )
-def test_a_price(grade: str, base: int, policies: list[Short], amounts: list[int], total: int) -> None:
+def test_the_price_of_a_grade_under_policies(
+    grade: str, base: int, policies: list[Short], amounts: list[int], total: int
+) -> None:
     price = price_for(Grade(grade), base, [policy(short) for short in policies])
 
     assert [line.amount for line in price.lines] == amounts

@@ -1,4 +1,4 @@
-"""Rentals' statements on a database of their own, without a broker."""
+"""The statements of rentals on a database of their own, without a broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def video_state(video_id: UUID, **changes: Any) -> VideoState:
-    """A video as the catalogue would tell it."""
+    """A video as an event of videos has it."""
     known: dict[str, Any] = {
         "video_id": video_id,
         "title": "Casablanca",
@@ -76,17 +76,17 @@ def refund_state(rental: Rental, refund_id: UUID, status: RefundStatus, version:
 
 
 @dataclass
-class Site:
-    """Rentals' statements, each in a transaction of its own."""
+class Statements:
+    """The statements of rentals, each in a transaction of its own."""
 
     database: Database
 
     async def video(self, **changes: Any) -> UUID:
         video_id = uuid4()
-        await self.hear(video_state(video_id, **changes))
+        await self.copy_video(video_state(video_id, **changes))
         return video_id
 
-    async def hear(self, video: VideoState) -> None:
+    async def copy_video(self, video: VideoState) -> None:
         async with self.database.transaction() as session:
             await store.project_video(session, video)
 
@@ -140,7 +140,7 @@ class Site:
         return found
 
     async def free(self, video_id: UUID) -> int | None:
-        """Free copies, as the shelf shows them."""
+        """The number of free copies, as the shelf has it."""
         async with self.database.session() as session:
             video = await store.on_shelf(session, video_id)
         assert video is not None
@@ -154,9 +154,9 @@ class Site:
 
 
 @pytest.fixture(scope="package")
-async def desk(servers: Servers, templates: None) -> AsyncIterator[Site]:
+async def statements(servers: Servers, templates: None) -> AsyncIterator[Statements]:
     url = await support.create_database(servers, f"rentals_{uuid4().hex[:12]}", support.TEMPLATE)
     database = Database(url, size=AT_ONCE)
     await database.start()
-    yield Site(database)
+    yield Statements(database)
     await database.close()

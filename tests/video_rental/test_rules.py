@@ -1,4 +1,4 @@
-"""Due dates and late fees, in tables."""
+"""The rules of due dates and late fees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places at which a context waits until a test lets it go on."""
+"""Pause a context at one of the runtime's failpoints."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 from workers.runtime.processing import failpoints
 
 
 class Pause:
-    """A context that waits at a place."""
+    """A context that waits at a failpoint: `reached` once it is there, until `released` is set."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -20,18 +18,22 @@ class Pause:
 
 
 @asynccontextmanager
-async def paused(monkeypatch: pytest.MonkeyPatch, context: str, place: str) -> AsyncIterator[Pause]:
-    """The first to reach the place waits there until `released` is set, or the block ends."""
-    pause = Pause()
+async def paused(context: str, place: str) -> AsyncIterator[Pause]:
+    """Pause the first handler of a context that reaches a place, until `released` is set or the block ends.
+
+    Fails when none has reached it by then.
+    """
+    pause, former = Pause(), failpoints.hook
 
     async def hold(where: str, what: str) -> None:
         if (where, what) == (context, place) and not pause.reached.is_set():
             pause.reached.set()
             await pause.released.wait()
 
-    monkeypatch.setattr(failpoints, "hook", hold)
+    failpoints.hook = hold
     try:
         yield pause
     finally:
         pause.released.set()
-    assert pause.reached.is_set()
+        failpoints.hook = former
+    assert pause.reached.is_set(), f"{context} did not reach {place}"

@@ -1,4 +1,4 @@
-"""What is another customer's does not exist."""
+"""Access: for a customer, the rentals and payments of others do not exist."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from contracts.base import Caller, Message
 from contracts.payments import ShowPayment, ShowRefund
 from contracts.video_rental.my_page import ShowMyPage
 from contracts.video_rental.rentals import ShowRental, WaiveLateFee
-from tests.flows.renting import (
-    Thing,
+from tests.flows.helpers import (
     cancel,
-    entry,
-    give_back,
     page_of,
     pay_late_fee,
     pick_up,
     rental_of,
-    shown,
+    return_video,
+    view_of,
+    wait_for_view,
 )
-from tests.support.system import STAFF, System
+from tests.support.system import STAFF, Json, System
 
-Wish = Callable[[Thing, Caller], Message]
+MakeMessage = Callable[[Json, Caller], Message]
 
-WISHES: dict[str, Wish] = {
+MESSAGES: dict[str, MakeMessage] = {
     "cancel": cancel,
     "pick up": pick_up,
-    "return": give_back,
+    "return": return_video,
     "pay the late fee of": pay_late_fee,
     "waive the late fee of": lambda rental, caller: WaiveLateFee(
         rental_id=rental["rental_id"], reason="please", caller=caller
@@ -40,29 +39,31 @@ WISHES: dict[str, Wish] = {
 }
 
 
-@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-async def test_nobody_may_have_a_hand_in_another_customers_rental(
-    system: System, kim: Caller, lee: Caller, wish: Wish
+@pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
+async def test_another_customers_rental_is_not_found(
+    system: System, kim: Caller, lee: Caller, make: MakeMessage
 ) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
 
-    refusal = await system.refused(wish(rental, lee))
+    refusal = await system.refused(make(rental, lee))
 
     assert refusal == {"code": "not_found"}
-    assert (await rental_of(system, rental["rental_id"]))["version"] == rental["version"]
+    assert (await rental_of(system, rental))["version"] == rental["version"]
 
 
-@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-async def test_what_does_not_exist_and_what_is_not_yours_look_alike(system: System, kim: Caller, wish: Wish) -> None:
-    nothing = {"rental_id": uuid4(), "payment_id": uuid4()}
+@pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
+async def test_what_does_not_exist_is_refused_like_what_is_anothers(
+    system: System, kim: Caller, make: MakeMessage
+) -> None:
+    unknown = {"rental_id": uuid4(), "payment_id": uuid4()}
 
-    assert await system.refused(wish(nothing, kim)) == {"code": "not_found"}
+    assert await system.refused(make(unknown, kim)) == {"code": "not_found"}
 
 
 async def test_another_customers_refund_does_not_exist(system: System, kim: Caller, lee: Caller) -> None:
     rental = await system.done(system.booking(await system.video(), kim))
     cancelled = await system.done(cancel(rental, kim))
-    await shown(system, rental["rental_id"], refund={"status": "REFUNDED"})
+    await wait_for_view(system, rental, refund={"status": "REFUNDED"})
     refund_id = cancelled["refund"]["refund_id"]
 
     refusal = await system.refused(ShowRefund(refund_id=refund_id, caller=lee))
@@ -75,13 +76,13 @@ async def test_staff_may_do_everything_for_a_member(system: System, kim: Caller)
     rental = await system.done(system.booking(await system.video(), kim))
 
     await system.done(pick_up(rental, STAFF))
-    returned = await system.done(give_back(rental, STAFF))
+    returned = await system.done(return_video(rental, STAFF))
 
     assert (returned["status"], returned["member_id"]) == ("RETURNED", kim.member_id)
-    assert (await entry(system, rental["rental_id"], min_version=4, caller=kim))["status"] == "RETURNED"
+    assert (await view_of(system, rental, min_version=4, caller=kim))["status"] == "RETURNED"
 
 
-async def test_my_page_shows_only_what_is_ones_own(system: System, kim: Caller, lee: Caller) -> None:
+async def test_my_page_shows_a_members_own_rentals_only(system: System, kim: Caller, lee: Caller) -> None:
     mine = await system.done(system.booking(await system.video(), kim))
     await system.done(system.booking(await system.video(), lee))
     await system.wait_until_idle()

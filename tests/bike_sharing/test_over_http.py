@@ -1,4 +1,4 @@
-"""Bike sharing over HTTP: its story, its codes, and what is refused before anything is asked."""
+"""Bike sharing over HTTP: its story, its codes, and requests that are refused before a message is sent."""
 
 from __future__ import annotations
 
@@ -7,32 +7,29 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
-from gateway_api.app import build
 from ops.stories import bike_sharing
 from ops.stories.stage import Answer, Line, Person, Stage, issuer
-from tests.bike_sharing.conftest import bike_system
+from tests.bike_sharing.conftest import system_with
 from tests.conftest import MakeSettings
+from tests.support.gateway import GATEWAY, http_client
 from tests.support.system import System, eventually
 
 BASE = "/v1/bike-sharing"
-KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 LINES: list[Line] = []
 
 
 @pytest.fixture(scope="module")
 async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    async with bike_system(make_settings, jwt_key=KEY, gateway_rate=0) as running:
+    async with system_with(make_settings, **GATEWAY) as running:
         yield running
 
 
 @pytest.fixture
 async def stage(system: System) -> AsyncIterator[Stage]:
-    door = httpx.ASGITransport(build(system._asker, system.settings))
-    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+    async with http_client(system) as http:
         yield Stage(http, system.settings, issuer(system.settings), LINES.append)
 
 
@@ -46,22 +43,22 @@ def staff(stage: Stage) -> Person:
     return stage.staff("lee")
 
 
-async def new_bike(staff: Person, **more: Any) -> Answer:
+async def registered_bike(staff: Person, **more: Any) -> Answer:
     return await staff.ask("POST", f"{BASE}/bikes", {"code": uuid4().hex, "location": "City Hall"} | more)
 
 
-async def test_the_story(stage: Stage, system: System) -> None:
+async def test_the_story_of_bike_sharing_over_http(stage: Stage, system: System) -> None:
     LINES.clear()
 
     another = Stage(stage.http, stage.settings, stage.sign, LINES.append)
     await asyncio.gather(bike_sharing.play(stage), bike_sharing.play(another))
 
     assert {line.http for line in LINES} >= {"POST 201", "POST 200", "POST 402", "POST 409", "POST 503", "GET 404"}
-    assert [line for line in LINES if line.step == "the silent payment: nothing is kept"]
+    assert any(line.step == "the silent payment: nothing is kept" for line in LINES)
 
 
-async def test_what_is_created_has_a_place(kim: Person, staff: Person) -> None:
-    bike = await new_bike(staff)
+async def test_what_is_created_has_a_location_header(kim: Person, staff: Person) -> None:
+    bike = await registered_bike(staff)
     topped_up = await kim.ask("POST", f"{BASE}/deposits/top-ups", {"amount": 5000, "payment": CARD})
     credited = await staff.ask("POST", f"{BASE}/deposits/{kim.name}/credits", {"amount": 1, "reason": "a won"})
 
@@ -88,11 +85,11 @@ async def _items(person: Person, path: str) -> list[Any]:
     return items
 
 
-async def test_a_code_that_is_taken_and_a_status_that_nobody_sets(staff: Person) -> None:
-    first = await new_bike(staff, status="BROKEN")
+async def test_a_code_that_is_taken_and_a_status_that_cannot_be_set_are_refused(staff: Person) -> None:
+    first = await registered_bike(staff, status="BROKEN")
 
-    again = await new_bike(staff, code=first.body["code"])
-    held = await new_bike(staff, status="IN_USE")
+    again = await registered_bike(staff, code=first.body["code"])
+    held = await registered_bike(staff, status="IN_USE")
     null = await staff.ask("PATCH", f"{BASE}/bikes/{first.body['bike_id']}", {"location": None})
 
     assert (first.status, first.code) == (201, "BROKEN")
@@ -114,7 +111,7 @@ async def test_a_code_that_is_taken_and_a_status_that_nobody_sets(staff: Person)
         ("rides/00000000-0000-4000-8000-000000000000/return", {}),
     ],
 )
-async def test_a_shape_that_is_wrong_is_refused(kim: Person, path: str, body: Any) -> None:
+async def test_an_invalid_body_is_refused(kim: Person, path: str, body: Any) -> None:
     answer = await kim.ask("POST", f"{BASE}/{path}", body)
 
     assert (answer.status, answer.code) == (422, "invalid")
@@ -131,21 +128,21 @@ async def test_a_shape_that_is_wrong_is_refused(kim: Person, path: str, body: An
         ("bikes", {"code": "x", "location": "x" * 61}),
     ],
 )
-async def test_a_shape_that_staff_get_wrong_is_refused(staff: Person, path: str, body: Any) -> None:
+async def test_an_invalid_body_of_staff_is_refused(staff: Person, path: str, body: Any) -> None:
     answer = await staff.ask("POST", f"{BASE}/{path}", body)
 
     assert (answer.status, answer.code) == (422, "invalid")
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "%00", "nobody", "%ED%A0%80"])
-async def test_a_member_of_whom_nothing_is_known_is_not_found(staff: Person, name: str) -> None:
+async def test_an_unknown_member_is_not_found(staff: Person, name: str) -> None:
     answer = await staff.ask("GET", f"{BASE}/deposits/{name}")
 
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-async def test_the_codes_of_a_ride_in_the_order_of_the_page(kim: Person, staff: Person) -> None:
-    bike, broken = await new_bike(staff), await new_bike(staff, status="BROKEN")
+async def test_the_codes_that_refuse_a_ride(kim: Person, staff: Person) -> None:
+    bike, broken = await registered_bike(staff), await registered_bike(staff, status="BROKEN")
     unknown = await kim.ask("POST", f"{BASE}/rides", {"bike_id": str(uuid4())})
     poor = await kim.ask("POST", f"{BASE}/rides", {"bike_id": bike.body["bike_id"]})
     await kim.ask("POST", f"{BASE}/deposits/top-ups", {"amount": 5000, "payment": CARD})

@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from storage.dialects import with_driver
 from storage.migrations import migrate
+from storage.views import ViewDatabase
 from tests.support.mariadb import MariaServer
 from workers.registry import workers
+from workers.runtime.projections.rebuild import rebuild
 from workers.runtime.projections.view import View
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ KINDS = ("postgresql", "mariadb", "sqlite")
 VIEWS = {view.name: view for view in workers() if isinstance(view, View)}
 
 
-class Elsewhere:
-    """Where the views of a system live; their tables are made once, and copied for each system."""
+class ViewDatabases:
+    """Databases of another kind for views; each view is migrated once, and its tables are copied for each system."""
 
     def __init__(self, kind: str, home: Path) -> None:
         self._kind = kind
@@ -62,26 +64,26 @@ class Elsewhere:
         return await self._server.copy(schema, name)
 
 
-class Looker:
-    """Reads the tables of views, wherever they live; each of them as `schema.table`, as in PostgreSQL."""
+class ViewReader:
+    """Runs queries on the tables of views in any kind of database; tables are named `schema.table`."""
 
     def __init__(self) -> None:
         self._engines: dict[str, AsyncEngine] = {}
 
     async def rows(self, url: str, view: str, query: str, arguments: Sequence[Any]) -> list[Any]:
-        """The rows of a query with `$1` for its first argument, as dictionaries; a change is committed."""
+        """Run a query with `$1` for its first argument; returns rows as dictionaries. A change is committed."""
         if url not in self._engines:
             self._engines[url] = create_async_engine(with_driver(url))
         engine, tables = self._engines[url], VIEWS[view].tables
         text = sa.text(re.sub(r"\$(\d)", r":p\1", query).replace(f"{tables.schema}.", ""))
-        values = {f"p{place}": _as_kept(value) for place, value in enumerate(arguments, 1)}
+        values = {f"p{place}": _stored(value) for place, value in enumerate(arguments, 1)}
         types = {column.name: column.type for table in tables.metadata.sorted_tables for column in table.columns}
         async with engine.begin() as connection:
             result = await connection.execute(text, values)
             if not result.returns_rows:
                 return []
             return [
-                {name: _as_meant(types.get(name), value, engine.dialect) for name, value in row.items()}
+                {name: _loaded(types.get(name), value, engine.dialect) for name, value in row.items()}
                 for row in result.mappings()
             ]
 
@@ -90,17 +92,17 @@ class Looker:
             await engine.dispose()
 
 
-def _as_kept(value: Any) -> Any:
+def _stored(value: Any) -> Any:
     return value.hex if isinstance(value, UUID) else value
 
 
-def _as_meant(kind: sa.types.TypeEngine[Any] | None, value: Any, dialect: sa.Dialect) -> Any:
+def _loaded(kind: sa.types.TypeEngine[Any] | None, value: Any, dialect: sa.Dialect) -> Any:
     read = kind.dialect_impl(dialect).result_processor(dialect, None) if kind is not None else None
     return read(value) if read is not None and value is not None else value
 
 
 async def rows_of(system: System, name: str) -> dict[str, list[dict[str, Any]]]:
-    """The rows that readers of a view see, by table, without the number of their generation."""
+    """The rows of a view's current generation, by table, without the number of the generation."""
     tables, url = VIEWS[name].tables, system.settings.database_of(name)
     schema = tables.schema if url.startswith("postgresql://") else None
     engine = create_async_engine(with_driver(url)).execution_options(schema_translate_map={None: schema})
@@ -109,14 +111,25 @@ async def rows_of(system: System, name: str) -> dict[str, list[dict[str, Any]]]:
         for table in tables.metadata.sorted_tables:
             if "generation" in table.c:
                 columns = [column for column in table.columns if column.name != "generation"]
-                shown = sa.select(*columns).where(table.c.generation == tables.current())
-                rows = (await connection.execute(shown)).mappings()
+                current = sa.select(*columns).where(table.c.generation == tables.current())
+                rows = (await connection.execute(current)).mappings()
                 found[table.name] = sorted(map(dict, rows), key=str)
     await engine.dispose()
     return found
 
 
-def lives_elsewhere(system: System, query: str) -> bool:
-    """A query that compares a writer with a view can be asked only where both live."""
-    away = [view.schema for name, view in VIEWS.items() if name in system.settings.context_database_urls]
-    return any(schema in query for schema in away)
+async def rebuild_view(system: System, name: str) -> int:
+    """Rebuild a view from the journal, as `yeyak rebuild` does; returns the number of events that were applied."""
+    view = VIEWS[name]
+    store = ViewDatabase(view.tables, system.settings.database_of(name))
+    store.open()
+    try:
+        return await rebuild(view, store, system.bus, system.rpc)
+    finally:
+        await store.close()
+
+
+def is_moved(system: System, query: str) -> bool:
+    """Whether a query names the tables of a view that lives in another database than its writers."""
+    moved = [view.schema for name, view in VIEWS.items() if name in system.settings.context_database_urls]
+    return any(schema in query for schema in moved)

@@ -1,4 +1,4 @@
-"""The report may live in another kind of database, by configuration alone."""
+"""The report works in SQLite as well."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from contracts.cafe.report import ListReport
 from storage.cafe import report as store
 from storage.migrations import migrate
 from storage.views import ViewDatabase
-from tests.cafe.test_report import item_told, order_told
-from tests.cafe.words import SOLD_OUT
+from tests.cafe.helpers import SOLD_OUT
+from tests.cafe.test_report import item_event, order_event
 from workers.cafe.report import midnight, worker
 from workers.runtime.projections.view import apply
 
@@ -32,16 +32,16 @@ async def view(tmp_path: Path) -> AsyncIterator[ViewDatabase]:
     await database.close()
 
 
-async def test_a_report_in_sqlite_shows_the_same(view: ViewDatabase) -> None:
+async def test_a_report_in_sqlite_has_the_same_entries(view: ViewDatabase) -> None:
     item_id, other_id, order_id = uuid4(), uuid4(), uuid4()
     began = midnight(datetime.now(UTC))
     events = [
-        item_told(item_id, 2, status=SOLD_OUT),
-        item_told(item_id, 1),
-        item_told(other_id, 1, created_at=began),
-        order_told(item_id, OrderCancelled, OrderStatus.CANCELLED, 2, began, order_id),
-        order_told(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began, order_id),
-        order_told(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began - timedelta(seconds=1)),
+        item_event(item_id, 2, status=SOLD_OUT),
+        item_event(item_id, 1),
+        item_event(other_id, 1, created_at=began),
+        order_event(item_id, OrderCancelled, OrderStatus.CANCELLED, 2, began, order_id),
+        order_event(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began, order_id),
+        order_event(item_id, OrderPlaced, OrderStatus.ORDERED, 1, began - timedelta(seconds=1)),
     ]
 
     for event in events:

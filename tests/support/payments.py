@@ -1,0 +1,38 @@
+"""The money behind a business: rows of payments, and the charges of the simulated provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from contracts.base import Caller
+from tests.support.system import System
+
+
+async def wait_for_payment(system: System, payer: Caller, status: str = "REQUESTED") -> None:
+    """Wait until a payment of this payer has a status."""
+    query = "select 1 from payments.payments where payer = $1 and status = $2"
+    await system.wait_for_rows("payments", query, payer.member_id, status)
+
+
+async def net_charge(system: System, payment_id: object) -> int:
+    """What the provider has taken for a payment and not given back, in won."""
+    query = "select captured - voided - refunded as net from provider.charges where key = $1"
+    return sum(row["net"] for row in await system.rows("provider", query, UUID(str(payment_id))))
+
+
+async def wait_for_void(system: System, payment_id: object, amount: int) -> None:
+    """Wait until the provider has charged an amount for a payment and voided all of it."""
+    query = "select 1 from provider.charges where key = $1 and captured = $2 and voided = $2"
+    await system.wait_for_rows("provider", query, UUID(str(payment_id)), amount)
+
+
+async def charge_discrepancies(system: System, owed: Mapping[UUID, int]) -> list[str]:
+    """Payments for which the provider keeps another amount than is `owed`; nothing is owed for one not in it."""
+    charges = await system.rows("provider", "select key, captured - voided - refunded as net from provider.charges")
+    net = {row["key"]: row["net"] for row in charges}
+    return [
+        f"payment {id}: the provider keeps {net.get(id, 0)}, {owed.get(id, 0)} is owed"
+        for id in owed.keys() | net.keys()
+        if net.get(id, 0) != owed.get(id, 0)
+    ]
