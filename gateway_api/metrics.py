@@ -41,6 +41,7 @@ def asks(context: str, outcome: str) -> Counter:
 def gauge(state: Ready) -> None:
     """What is looked up when somebody reads the figures."""
     metrics.READY.labels(NAME).set(all(state.parts().values()))
-    metrics.gauge_breakers(NAME, getattr(state.door.rpc, "breakers", {}))
+    for callee, breaker in getattr(state.door.rpc, "breakers", {}).items():
+        metrics.gauge_breaker(NAME, callee, breaker.state)
     for context, inside in state.door.bulkheads.inside.items():
         IN_FLIGHT.labels(context).set(inside)

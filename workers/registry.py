@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from workers.runtime.worker import Worker
+from workers.runtime.processing.handlers import BaseWorker
 
 CONTEXTS = (
     "payments",
@@ -55,15 +55,15 @@ BOOKINGS = {
 """What became of a booking when an event is said, by its wire name: for those who count them."""
 
 
-def worker(context: str) -> Worker:
+def worker(context: str) -> BaseWorker:
     """The worker of a context; raises KeyError for a name that is none."""
     if context not in CONTEXTS:
         raise KeyError(f"no context is called {context}; there are {', '.join(CONTEXTS)}")
     found = import_module(f"workers.{context}").worker
-    assert isinstance(found, Worker)
+    assert isinstance(found, BaseWorker)
     return found
 
 
-def workers() -> list[Worker]:
+def workers() -> list[BaseWorker]:
     """All of them."""
     return [worker(context) for context in CONTEXTS]
