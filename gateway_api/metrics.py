@@ -42,6 +42,7 @@ def context_requests(context: str, outcome: str) -> Counter:
 def update_gauges(*, ready: bool, breakers: Mapping[str, Any], in_flight: Mapping[str, int]) -> None:
     """Set the gauges, which are read when Prometheus scrapes; `breakers` and `in_flight` are by context."""
     metrics.READY.labels(NAME).set(ready)
-    metrics.gauge_breakers(NAME, breakers)
+    for callee, breaker in breakers.items():
+        metrics.gauge_breaker(NAME, callee, breaker.state)
     for context, count in in_flight.items():
         IN_FLIGHT.labels(context).set(count)

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from contracts.outcomes import Outcome
 from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
 from contracts.preorder.products import (
     ChangeProduct,
@@ -191,7 +192,7 @@ async def _with_free(request: RequestContext, reply: RpcReply) -> RpcReply:
     free = await _free(request, limited) if limited else {}
     for product in products:
         product["available"] = free.get(product.get("product_id"))
-    return RpcReply("done", to_json(answer))
+    return RpcReply(Outcome.DONE, to_json(answer))
 
 
 async def _free(request: RequestContext, product_ids: list[UUID]) -> dict[str, int]:

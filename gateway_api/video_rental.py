@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from contracts.outcomes import Outcome
 from contracts.video_rental.my_page import ListMyPage, ShowMyPage
 from contracts.video_rental.rentals import (
     BookVideo,
@@ -197,4 +198,4 @@ def _without_shelf(reply: RpcReply) -> RpcReply:
     answer = from_json(reply.body)
     for video in answer.get("items", [answer]):
         video["available"] = None
-    return RpcReply("done", to_json(answer))
+    return RpcReply(Outcome.DONE, to_json(answer))

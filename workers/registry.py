@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from workers.runtime.worker import Worker
+from workers.runtime.processing.handlers import BaseWorker
 
 CONTEXTS = (
     "payments",
@@ -55,15 +55,15 @@ BOOKINGS = {
 """The outcome of a booking by the topic of the event that reports it; metrics count these."""
 
 
-def worker(context: str) -> Worker:
+def worker(context: str) -> BaseWorker:
     """The worker of a context; raises KeyError for an unknown name."""
     if context not in CONTEXTS:
         raise KeyError(f"unknown context {context}; the contexts are {', '.join(CONTEXTS)}")
     found = import_module(f"workers.{context}").worker
-    assert isinstance(found, Worker)
+    assert isinstance(found, BaseWorker)
     return found
 
 
-def workers() -> list[Worker]:
+def workers() -> list[BaseWorker]:
     """The workers of all contexts."""
     return [worker(context) for context in CONTEXTS]

@@ -25,8 +25,8 @@ from contracts.journal import (
 from ops.accounts.files import GATEWAY, OPERATOR
 from workers.runtime.messaging.bus import DEAD, EVENTS
 from workers.runtime.messaging.topology import DEAD_QUEUE, STREAM
+from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.projections.view import View
-from workers.runtime.worker import Handler, Worker
 
 JOURNAL = "journal"
 LIVE_QUEUES = r"yeyak\.live\..+"
@@ -71,13 +71,13 @@ class Account:
         return [rf"{re.escape(name)}\.[0-9a-f-]{{36}}@replies" for name in self.speaks_as]
 
 
-def accounts(workers: Iterable[Worker]) -> list[Account]:
+def accounts(workers: Iterable[BaseWorker]) -> list[Account]:
     """Everybody who connects to the broker."""
     system = list(workers)
     return [*(_of_worker(worker, system) for worker in system), _gateway(), _operator()]
 
 
-def _of_worker(worker: Worker, system: list[Worker]) -> Account:
+def _of_worker(worker: BaseWorker, system: list[BaseWorker]) -> Account:
     said, journal = list(_said(worker)), worker.name == JOURNAL
     if journal:
         said += [handler.message for each in system for handler in each.handlers.values() if _takes_up(handler)]
@@ -94,7 +94,7 @@ def _of_worker(worker: Worker, system: list[Worker]) -> Account:
     )
 
 
-def _said(worker: Worker) -> Iterable[type[Message]]:
+def _said(worker: BaseWorker) -> Iterable[type[Message]]:
     """Its own events, what its steps ask, the orders that it declares, and what every runtime tells the journal."""
     yield from (message for message in CATALOGUE.values() if issubclass(message, Event) and _owns(worker, message))
     yield from (handler.requests for handler in worker.handlers.values() if handler.requests)
@@ -108,7 +108,7 @@ def _takes_up(handler: Handler) -> bool:
     return issubclass(handler.message, TakeUpDeadLetter)
 
 
-def _owns(worker: Worker, message: type[Message]) -> bool:
+def _owns(worker: BaseWorker, message: type[Message]) -> bool:
     return message.owner() == worker.name
 
 

@@ -85,7 +85,7 @@ def apply() -> None:
     try:
         asyncio.run(topology.apply(configuration.amqp_url.get_secret_value(), queues))
         users = asyncio.run(_make_users(configuration))
-    except topology.Different as queue:
+    except topology.QueueConflict as queue:
         sys.exit(
             f"the queue {queue} is there, made of other stuff: let its messages be read and delete it in the console "
             "(its readers and its binding come back with this command), or run `yeyak reset` on a local system"

@@ -15,6 +15,7 @@ import time
 from datetime import timedelta
 
 from contracts.base import Refused
+from contracts.outcomes import Outcome
 from contracts.payments import (
     DriveVoid,
     LookForCharge,
@@ -40,7 +41,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
 @payments.handles(RequestPayment)
 async def request_payment(command: RequestPayment, tx: Tx) -> ExternalCall | PaymentState:
     provider = tx.resource(ProviderClient)
-    seconds = rules.time_for_provider(provider.limit, tx.time_left() if tx.envelope.asked else None)
+    seconds = rules.time_for_provider(provider.limit, tx.time_left() if tx.envelope.is_request else None)
     if seconds <= 0:
         raise Refused("provider_unavailable")
     deadline = time.monotonic() + seconds
@@ -143,6 +144,6 @@ async def void_late_charge(command: LookForCharge, outcome: Voided | NoCharge | 
         case Voided(amount):
             if payment := await store.end_void(tx, command.payment_id, amount):
                 tx.publish(PaymentVoided.of(payment))
-        case NoReply():
+        case Outcome():
             return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY))
     return None

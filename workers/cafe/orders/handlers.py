@@ -33,6 +33,7 @@ from contracts.cafe.orders import (
     RejectOrder,
     ShowOrder,
 )
+from contracts.outcomes import Outcome
 from storage.cafe import orders as store
 from storage.database import Session
 from workers.cafe.orders import rules
@@ -68,7 +69,7 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Request:
 
 @place_order.then
 async def settle_order(command: PlaceOrder, outcome: MenuItem | Refused | NoReply, tx: Tx) -> Order | Refused:
-    if isinstance(outcome, NoReply):
+    if isinstance(outcome, Outcome):
         raise NothingCommitted
     if isinstance(outcome, Refused):
         return outcome

@@ -1,6 +1,6 @@
-"""One process's way to say things: confirmed, as an ask, or as a reply.
+"""A process's publications: confirmed, as a request, or as a reply.
 
-FastStream consumes; what is said goes through here, on a connection of its own, so that an alarm of the broker
+FastStream consumes; what is published goes through here, on a connection of its own, so that an alarm of the broker
 never blocks the consumers. `broker.request` holds one lock for a whole round trip and is never used.
 """
 
@@ -39,39 +39,36 @@ REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
 CONNECT_SECONDS = 10.0
 """After which a broker that took a connection and says nothing is tried anew; heartbeats begin only later."""
 CONFIRM_SECONDS = 5.0
-TELL_LINGER, ACK_LINGER = 0.01, 0.005
-"""Seconds that what nobody waits for may wait for company."""
+PUBLISH_LINGER, ACK_LINGER = 0.01, 0.005
+"""Seconds that frames which nobody waits for may wait to be written with others."""
 
 BROKER_ERRORS = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
 """What a publication raises when the broker is away; the message may have been stored."""
 
 
 class Unroutable(Exception):
-    """No queue wants this message now."""
+    """No queue is bound to the routing key of this message."""
 
 
 class Bus:
-    """A process's connection to RabbitMQ for publishing, asking and answering."""
+    """A process's connection to RabbitMQ for publications, requests and replies."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
         self.name = name
         self._connection: AbstractRobustConnection | None = None
-        self._told: dict[str, AbstractExchange] = {}
-        self._asks: dict[str, AbstractExchange] = {}
+        self._confirmed: dict[str, AbstractExchange] = {}
+        self._returnable: dict[str, AbstractExchange] = {}
         self._unconfirmed: dict[str, AbstractExchange] = {}
         self._dead_letter_exchange: AbstractExchange | None = None
-        self._telling, self._acknowledging, self._asking = (
-            FrameWriter(TELL_LINGER),
-            FrameWriter(ACK_LINGER),
-            FrameWriter(),
-        )
-        self._looking = asyncio.Lock()
-        self._looks: Any = None
+        self._publications, self._acknowledgements = FrameWriter(PUBLISH_LINGER), FrameWriter(ACK_LINGER)
+        self._requests = FrameWriter()
+        self._inspecting = asyncio.Lock()
+        self._inspection: Any = None
         self.reply_queue = f"{name}.{uuid4()}@replies"
         self.on_reply: Callable[[AbstractIncomingMessage], None] = lambda _: None
         self.on_lost: Callable[[], None] = lambda: None
-        """The connection broke: no reply to what was asked so far will come."""
+        """The connection was lost: no reply to the requests so far will come."""
 
     async def start(self) -> None:
         """Connect; raises an AMQP error or OSError when the broker cannot be reached."""
@@ -79,7 +76,7 @@ class Bus:
             self._url,
             timeout=CONNECT_SECONDS,
             reconnect_interval=0.5,
-            client_properties={"connection_name": f"{self.name}: says"},
+            client_properties={"connection_name": f"{self.name}: publisher"},
         )
         try:
             await self._open(connection)
@@ -91,19 +88,19 @@ class Bus:
 
     async def _open(self, connection: AbstractRobustConnection) -> None:
         confirmed = await connection.channel(publisher_confirms=True)
-        asking = await connection.channel(publisher_confirms=False)
-        replying = await connection.channel(publisher_confirms=False)
-        burying = await connection.channel(publisher_confirms=True)
+        returnable = await connection.channel(publisher_confirms=False)
+        unconfirmed = await connection.channel(publisher_confirms=False)
+        dead_letters = await connection.channel(publisher_confirms=True)
         for exchange in (COMMANDS, EVENTS, DEAD):
-            self._told[exchange] = await confirmed.get_exchange(exchange, ensure=False)
+            self._confirmed[exchange] = await confirmed.get_exchange(exchange, ensure=False)
         for exchange in (COMMANDS, QUERIES):
-            self._asks[exchange] = await asking.get_exchange(exchange, ensure=False)
+            self._returnable[exchange] = await returnable.get_exchange(exchange, ensure=False)
         for exchange in (COMMANDS, REPLIES):
-            self._unconfirmed[exchange] = await replying.get_exchange(exchange, ensure=False)
-        self._dead_letter_exchange = await burying.get_exchange(DEAD, ensure=False)
-        await self._listen(connection)
+            self._unconfirmed[exchange] = await unconfirmed.get_exchange(exchange, ensure=False)
+        self._dead_letter_exchange = await dead_letters.get_exchange(DEAD, ensure=False)
+        await self._consume_replies(connection)
 
-    async def _listen(self, connection: AbstractRobustConnection) -> None:
+    async def _consume_replies(self, connection: AbstractRobustConnection) -> None:
         channel = await connection.channel(publisher_confirms=False)
         queue = await channel.declare_queue(self.reply_queue, exclusive=True, auto_delete=True)
         await queue.bind(REPLIES, routing_key=self.reply_queue)
@@ -122,16 +119,16 @@ class Bus:
         if connection is None or connection.is_closed or not connection.connected.is_set():
             return False
         transport: Any = connection.transport
-        # aiormq keeps this to itself; an ask would lie in its buffer and be begun after we had said that it was not
+        # aiormq has no public flag; a request would wait in its buffer and start after its caller was refused
         unblocked = getattr(transport.connection, "_Connection__connection_unblocked", None) if transport else None
         return unblocked is None or unblocked.is_set()
 
     async def publish(self, exchange: str, topic: str, message: Publishing) -> None:
         """Publish and wait for the confirm; raises Unroutable, or one of BROKER_ERRORS."""
         if not self.connected:
-            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is unavailable")
         async with asyncio.timeout(CONFIRM_SECONDS):
-            verdict = await publish(self._telling, self._told[exchange], topic, message)
+            verdict = await publish(self._publications, self._confirmed[exchange], topic, message)
             try:
                 result = await verdict
             except asyncio.CancelledError:
@@ -144,51 +141,51 @@ class Bus:
     async def request(
         self, exchange: str, topic: str, message: Publishing, on_return: Callable[[], None]
     ) -> Callable[[], None]:
-        """Publish; `on_return` hears of it when no queue wants it, until what is returned is called.
+        """Publish; `on_return` is called when it is unroutable, until the returned function is called.
 
         Raises one of BROKER_ERRORS.
         """
-        return await publish_returnable(self._asking, self._asks[exchange], topic, message, on_return)
+        return await publish_returnable(self._requests, self._returnable[exchange], topic, message, on_return)
 
     async def publish_unconfirmed(self, topic: str, message: Publishing) -> None:
-        """Publish a command whose answer nobody awaits, best effort."""
-        await publish_unconfirmed(self._telling, self._unconfirmed[COMMANDS], topic, message)
+        """Publish a command whose reply nobody awaits, best effort."""
+        await publish_unconfirmed(self._publications, self._unconfirmed[COMMANDS], topic, message)
 
     async def reply(self, envelope: Envelope, message: Publishing) -> None:
-        """Answer an ask; an rpc that is gone is no error."""
+        """Reply to a request; a caller that is gone is no error."""
         queue = envelope.reply_to.partition("|")[0]
-        await publish_unconfirmed(self._asking, self._unconfirmed[REPLIES], queue, message)
+        await publish_unconfirmed(self._requests, self._unconfirmed[REPLIES], queue, message)
 
     async def dead_letter(self, topic: str, message: aio_pika.Message) -> None:
-        """Publish a copy of somebody's message, whatever its headers, to the dead letters; raises as `tell` does."""
+        """Publish the copy of a message to the dead-letter exchange, whatever its headers; raises as `publish`."""
         if not self.connected or self._dead_letter_exchange is None:
-            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is unavailable")
         async with asyncio.timeout(CONFIRM_SECONDS):
             result = await self._dead_letter_exchange.publish(message, routing_key=topic, mandatory=True)
         if is_returned(result):
             raise Unroutable(topic)
 
     def acknowledge(self, raw: AbstractIncomingMessage) -> None:
-        """Acknowledge a delivery, soon; over a channel that is gone it comes again."""
-        acknowledge(self._acknowledging, raw)
+        """Acknowledge a delivery, soon; when its channel is gone the broker delivers it again."""
+        acknowledge(self._acknowledgements, raw)
 
     async def flush(self) -> None:
-        """Wait until what was said and acknowledged is written to the sockets."""
-        for pen in (self._telling, self._asking, self._acknowledging):
-            await pen.empty()
+        """Wait until publications and acknowledgements are written to the sockets."""
+        for writer in (self._publications, self._requests, self._acknowledgements):
+            await writer.flush()
 
     @asynccontextmanager
     async def _inspection_channel(self) -> AsyncIterator[Any]:
-        """A plain channel, one call at a time: the broker closes it when a queue is not there, and it is made anew."""
+        """A plain channel, one call at a time: the broker closes it when a queue is missing, and it is opened anew."""
         if not self.connected:
-            raise aio_pika.exceptions.AMQPConnectionError("the broker is away")
-        async with asyncio.timeout(3), self._looking:
-            if self._looks is None or self._looks.is_closed:
+            raise aio_pika.exceptions.AMQPConnectionError("the broker is unavailable")
+        async with asyncio.timeout(3), self._inspecting:
+            if self._inspection is None or self._inspection.is_closed:
                 transport: Any = self._connection.transport if self._connection else None
                 if transport is None:
-                    raise aio_pika.exceptions.AMQPConnectionError("the broker went away")
-                self._looks = await transport.connection.channel()
-            yield self._looks
+                    raise aio_pika.exceptions.AMQPConnectionError("the broker became unavailable")
+                self._inspection = await transport.connection.channel()
+            yield self._inspection
 
     async def bind(self, queue: str, exchange: str, topic: str) -> None:
         """Bind a queue, which changes nothing when it is bound already."""

@@ -1,4 +1,4 @@
-"""What travels beside a body: AMQP properties and headers, where the management console shows them."""
+"""What travels beside a body: AMQP properties and headers, as the management console shows them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unreadable(Exception):
 
 @dataclass(slots=True)
 class Envelope:
-    """One message with what it came from."""
+    """One message with where it came from and how long it may take."""
 
     id: UUID
     topic: str
@@ -31,19 +31,19 @@ class Envelope:
     actor: str
     digest: str = ""
     budget: float = 0.0
-    """Seconds that the responder may spend; 0: not asked."""
+    """Seconds that the responder may spend; 0: no request."""
     expires_after: float | None = None
-    """Seconds from delivery after which an asked message must not be started any more."""
+    """Seconds from delivery after which a request must not be started any more."""
     reply_to: str = ""
     correlation_id: str = ""
     redelivered: bool = False
     attempt: int = 1
     traceparent: str = ""
-    """Of the handling's own span: what is said and asked carries it. Empty when nothing is traced."""
+    """Of the handling's own span, for what it sends. Empty when nothing is traced."""
     span: Any = None
 
     @property
-    def asked(self) -> bool:
+    def is_request(self) -> bool:
         return bool(self.reply_to)
 
 
@@ -84,7 +84,7 @@ def read_body(message: type[Contract], body: bytes) -> Contract:
         raise Unreadable(f"not a {message.topic}: {problems}") from None
 
 
-def told(
+def durable(
     message_id: UUID,
     body: bytes,
     topic: str,
@@ -94,7 +94,7 @@ def told(
     actor: str,
     traceparent: str | None = None,
 ) -> Publishing:
-    """A persistent message to be confirmed; `at_ms` says when more finely than AMQP's timestamp of whole seconds."""
+    """A persistent message to be confirmed; `at_ms` is its time, which AMQP's timestamp rounds to seconds."""
     headers = _headers(story_id, cause, actor)
     headers["at_ms"] = int(datetime.now(UTC).timestamp() * 1000)
     if traceparent:
@@ -109,36 +109,34 @@ def _headers(story_id: UUID, cause: UUID | None, actor: str) -> dict[str, Header
     return headers
 
 
-def asked(
-    request: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float
-) -> Publishing:
-    """A transient message that is worth nothing once `expires` seconds are over."""
-    headers = _headers(request.story_id, request.causation_id, request.actor)
+def request(sent: Any, app_id: str, *, reply_to: str, correlation_id: str, expires: float, budget: float) -> Publishing:
+    """A transient message that the broker drops after `expires` seconds."""
+    headers = _headers(sent.story_id, sent.causation_id, sent.actor)
     headers["budget_ms"] = int(budget * 1000)
-    if request.digest:
-        headers["request_digest"] = request.digest
-    if request.traceparent:
-        headers["traceparent"] = request.traceparent
+    if sent.digest:
+        headers["request_digest"] = sent.digest
+    if sent.traceparent:
+        headers["traceparent"] = sent.traceparent
     return Publishing(
-        request.body,
-        request.topic,
+        sent.body,
+        sent.topic,
         app_id,
         headers=headers,
         correlation_id=correlation_id,
         reply_to=reply_to,
         expiration=expires,
-        message_id=str(request.message_id),
+        message_id=str(sent.message_id),
     )
 
 
 def reply(kind: str, body: bytes, correlation_id: str, app_id: str, *, replayed: bool) -> Publishing:
-    """An answer; its type says of which kind."""
+    """A reply; its AMQP type is the outcome."""
     headers: dict[str, Header] = {"replayed": True} if replayed else {}
     return Publishing(body, kind, app_id, headers=headers, correlation_id=correlation_id)
 
 
 def dead_letter_copy(raw: AbstractIncomingMessage, queue: str, reason: str) -> Message:
-    """A copy for the dead letters, with the reason, where it was found, and its id: the client invents one for none."""
+    """A copy for the dead-letter exchange, with the reason, its queue and its id (the client invents one for none)."""
     found = {"x-reason": reason[:1000], "x-queue": queue, "x-message-id": raw.message_id or ""}
     return Message(
         raw.body,

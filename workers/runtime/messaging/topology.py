@@ -15,7 +15,7 @@ from aio_pika import ExchangeType
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
 from workers.runtime.messaging.bus import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES
-from workers.runtime.worker import Worker
+from workers.runtime.messaging.subscriptions import QueueOwner
 
 EXCHANGES = {
     COMMANDS: ExchangeType.TOPIC,
@@ -26,7 +26,7 @@ EXCHANGES = {
 }
 DEAD_QUEUE, STREAM = "yeyak.dead", "yeyak.journal"
 
-TOLD = {
+DURABLE = {
     "x-queue-type": "quorum",
     "x-delivery-limit": 200,
     "x-dead-letter-exchange": DEAD,
@@ -34,7 +34,7 @@ TOLD = {
     "x-overflow": "reject-publish",
     "x-max-length-bytes": 512 * 2**20,
 }
-KEPT_DEAD = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+DEAD_LETTERS = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 JOURNAL = {
     "x-queue-type": "stream",
     "x-max-age": "7D",
@@ -44,7 +44,7 @@ JOURNAL = {
 
 
 @dataclass(frozen=True)
-class Queue:
+class QueueDeclaration:
     """A queue, what it is made of, and where its messages come from."""
 
     name: str
@@ -53,23 +53,23 @@ class Queue:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(workers: Iterable[Worker], asked_queue_type: str = "classic") -> list[Queue]:
+def plan(workers: Iterable[QueueOwner], request_queue_type: str = "classic") -> list[QueueDeclaration]:
     """Every queue of the system, the dead letters' first: others point to it."""
-    asked = {"x-queue-type": asked_queue_type, "x-max-length": 20_000}
-    queues = [Queue(DEAD_QUEUE, DEAD, ["#"], KEPT_DEAD), Queue(STREAM, EVENTS, ["#"], JOURNAL)]
+    request = {"x-queue-type": request_queue_type, "x-max-length": 20_000}
+    queues = [QueueDeclaration(DEAD_QUEUE, DEAD, ["#"], DEAD_LETTERS), QueueDeclaration(STREAM, EVENTS, ["#"], JOURNAL)]
     for worker in workers:
         for name, handler in worker.queues().items():
-            arguments = TOLD if handler.message.delivery() == "durable" else asked
-            queues.append(Queue(name, handler.message.exchange, handler.keys, arguments))
+            arguments = DURABLE if handler.message.delivery() == "durable" else request
+            queues.append(QueueDeclaration(name, handler.message.exchange, handler.keys, arguments))
     return queues
 
 
-class Different(Exception):
-    """A queue is there with other arguments; its text is the queue's name."""
+class QueueConflict(Exception):
+    """The broker has a queue of this name with other arguments; the text is the name."""
 
 
-async def apply(url: str, queues: list[Queue]) -> None:
-    """Assert exchanges, queues and bindings; raises Different, or an AMQP error."""
+async def apply(url: str, queues: list[QueueDeclaration]) -> None:
+    """Assert exchanges, queues and bindings; raises QueueConflict, or an AMQP error."""
     connection = await aio_pika.connect(url, timeout=10)
     async with connection:
         channel = await connection.channel()
@@ -79,12 +79,12 @@ async def apply(url: str, queues: list[Queue]) -> None:
             try:
                 declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
             except ChannelPreconditionFailed:
-                raise Different(queue.name) from None
+                raise QueueConflict(queue.name) from None
             for key in queue.keys:
                 await declared.bind(queue.exchange, routing_key=key)
 
 
-def definitions(queues: list[Queue]) -> dict[str, Any]:
+def definitions(queues: list[QueueDeclaration]) -> dict[str, Any]:
     """The same as RabbitMQ's `definitions.json`."""
     return {
         "exchanges": [
@@ -118,4 +118,4 @@ def definitions(queues: list[Queue]) -> dict[str, Any]:
     }
 
 
-__all__ = ["AMQPError", "Different", "Queue", "apply", "definitions", "plan"]
+__all__ = ["AMQPError", "QueueConflict", "QueueDeclaration", "apply", "definitions", "plan"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from workers.runtime.observability import instrumentation
-from workers.runtime.processing.worker_runtime import WorkerRuntime
+from workers.runtime.observability.instrumentation import Instrumented
 from workers.runtime.settings import Settings
 
 
@@ -27,11 +27,11 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve(
-    contexts: list[WorkerRuntime], settings: Settings, stop: asyncio.Event, bookings: Mapping[str, str]
+    contexts: Sequence[Instrumented], settings: Settings, stop: asyncio.Event, bookings: Mapping[str, str]
 ) -> AsyncIterator[None]:
     """Serve while the contexts run; on port 0 nothing is served. If the server ends, so does the process."""
     for context in contexts:
-        instrumentation.count(context, bookings)
+        instrumentation.instrument(context, bookings)
     if settings.health_port == 0:
         yield
         return
@@ -54,12 +54,12 @@ async def serve(
             await task
 
 
-def _application(contexts: list[WorkerRuntime], stop: asyncio.Event) -> Any:
+def _application(contexts: Sequence[Instrumented], stop: asyncio.Event) -> Any:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         if scope["path"] == "/metrics":
-            await asyncio.gather(*map(instrumentation.gauge, contexts))
+            await asyncio.gather(*map(instrumentation.set_gauges, contexts))
             await _respond(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
         elif scope["path"] == "/live":
             await _respond(send, 200, b'{"live": true}', "application/json")
@@ -74,7 +74,7 @@ def _application(contexts: list[WorkerRuntime], stop: asyncio.Event) -> Any:
     return application
 
 
-def _breakers(contexts: list[WorkerRuntime]) -> dict[str, dict[str, str]]:
+def _breakers(contexts: Sequence[Instrumented]) -> dict[str, dict[str, str]]:
     return {
         context.name: {callee: breaker.state for callee, breaker in context.rpc.breakers.items()}
         for context in contexts

@@ -1,4 +1,4 @@
-"""What a runtime tells the journal of its work: small batches, best effort."""
+"""Reports of a process to the journal: small batches, best effort."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from workers.runtime.messaging.envelope import Envelope
 from workers.runtime.messaging.rpc import RpcReply, RpcRequest
 
 BATCH = 200
-WAITING_AT_MOST = 5_000
+ENTRIES_KEPT = 5_000
 
 
 class Reports:
-    """Collects entries and sends them; when nobody listens, the oldest are dropped."""
+    """Collects entries and sends them; while they cannot be sent, the oldest are dropped."""
 
     def __init__(self, context: str, bus: Bus) -> None:
         self._context = context
         self._bus = bus
-        self._entries: deque[Handled] = deque(maxlen=WAITING_AT_MOST)
+        self._entries: deque[Handled] = deque(maxlen=ENTRIES_KEPT)
         self._status: ProcessStatus | None = None
 
     def handled(self, kind: EntryKind, envelope: Envelope, outcome: str, took: float) -> None:
@@ -41,8 +41,8 @@ class Reports:
             envelope.attempt,
         )
 
-    def asked(self, request: RpcRequest, reply: RpcReply, took: float) -> None:
-        """Note how one ask ended."""
+    def requested(self, request: RpcRequest, reply: RpcReply, took: float) -> None:
+        """Note how one request ended."""
         self._note(
             "ask",
             request.message_id,
@@ -83,8 +83,8 @@ class Reports:
             )
         )
 
-    def stands(self, counts: Mapping[str, Any], ready: bool, breakers: Mapping[str, str]) -> None:
-        """Note how this process stands; only the last one is sent."""
+    def status(self, counts: Mapping[str, Any], ready: bool, breakers: Mapping[str, str]) -> None:
+        """Note the status of this process; only the last one is sent."""
         self._status = ProcessStatus.model_validate(
             {
                 **counts,

@@ -1,10 +1,10 @@
-"""Traces: what one request set in motion, through the door, queues, outbox and timers, until the views show it.
+"""Traces: what one HTTP request set in motion, through gateway, queues, outbox and timers, until the views show it.
 
 Spans are exported by OTLP over HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` (or `..._TRACES_ENDPOINT`) is set; the other
 `OTEL_` variables hold, too. Without it `on` is None, and every place that would begin a span is one `if`.
 
-A message carries the `traceparent` of what said it, and so do outbox rows, timers and retries: what a crash left behind
-keeps its trace. A message without one belongs to no trace; traces begin at the door.
+A message carries the `traceparent` of its sender, and so do outbox rows, timers and retries: what a crash left behind
+keeps its trace. A message without one belongs to no trace; traces begin at the gateway.
 """
 
 from __future__ import annotations
@@ -12,19 +12,41 @@ from __future__ import annotations
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from contracts.outcomes import FAILURES
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from workers.runtime.messaging.envelope import Envelope
-    from workers.runtime.messaging.rpc import RpcRequest
-
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-LEAVE_SECONDS = 2.0
-"""How long the end of a process waits for the last spans to be taken."""
+SHUTDOWN_SECONDS = 2.0
+"""How long the end of a process waits for the export of the last spans."""
 
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class TracedMessage(Protocol):
+    """A message that was received."""
+
+    id: UUID
+    topic: str
+    story_id: UUID
+    traceparent: str
+    span: Any
+
+    @property
+    def is_request(self) -> bool: ...
+
+
+class TracedRequest(Protocol):
+    """A request that is to be sent."""
+
+    message_id: UUID
+    topic: str
+    story_id: UUID
+    traceparent: str | None
 
 
 class Tracing:
@@ -40,7 +62,7 @@ class Tracing:
 
         attributes = {f"yeyak.{key}": value for key, value in attributes.items()}
         span: Span = self._tracer(service).start_span(
-            name, _below(traceparent), kind=SpanKind[kind], attributes=attributes
+            name, _parent_context(traceparent), kind=SpanKind[kind], attributes=attributes
         )
         return span
 
@@ -72,14 +94,14 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Hand over the last spans; an endpoint that does not answer delays nobody for long."""
+    """Export the last spans; an endpoint that does not answer delays the end by two seconds at most."""
     global on
     if on is None:
         return
     last = threading.Thread(target=on.processor.shutdown, daemon=True)
     on = None
     last.start()
-    last.join(LEAVE_SECONDS)
+    last.join(SHUTDOWN_SECONDS)
 
 
 def header_of(span: Span) -> str:
@@ -88,7 +110,7 @@ def header_of(span: Span) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
-def _below(traceparent: str) -> Any:
+def _parent_context(traceparent: str) -> Any:
     from opentelemetry.context import Context
     from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
@@ -99,40 +121,40 @@ def _below(traceparent: str) -> Any:
     return set_span_in_context(NonRecordingSpan(parent), Context())
 
 
-# -- the places where spans begin; each is called only while something is traced
+# -- where spans begin; each is called only while something is traced
 
 
-def arrive(tracing: Tracing, envelope: Envelope, context: str, traceparent: Any) -> None:
-    """A message is taken up: what it says and asks from now on belongs below its span."""
+def receive(tracing: Tracing, envelope: TracedMessage, context: str, traceparent: Any) -> None:
+    """Begin the span of a message's handling: what it sends from now on belongs below it."""
     if not traceparent:
         return
-    kind = "SERVER" if envelope.asked else "CONSUMER"
+    kind = "SERVER" if envelope.is_request else "CONSUMER"
     envelope.span = tracing.begin(context, envelope.topic, kind, str(traceparent), **_ids(envelope))
     envelope.traceparent = header_of(envelope.span)
 
 
-def ask(tracing: Tracing, request: RpcRequest, context: str) -> Span | None:
-    """Something is asked on behalf of what is traced."""
+def send(tracing: Tracing, request: TracedRequest, context: str) -> Span | None:
+    """Begin the span of a request on behalf of what is traced."""
     if not request.traceparent:
         return None
-    span = tracing.begin(context, f"ask {request.topic}", "CLIENT", request.traceparent, **_ids(request))
+    span = tracing.begin(context, f"request {request.topic}", "CLIENT", request.traceparent, **_ids(request))
     request.traceparent = header_of(span)
     return span
 
 
-def show(tracing: Tracing, envelope: Envelope, context: str, traceparent: Any) -> Span | None:
-    """A view takes an event up; its span ends when the event is shown."""
+def apply(tracing: Tracing, envelope: TracedMessage, context: str, traceparent: Any) -> Span | None:
+    """Begin the span of an event that a view applies; it ends when the view shows it."""
     if not traceparent:
         return None
     return tracing.begin(context, envelope.topic, "CONSUMER", str(traceparent), **_ids(envelope))
 
 
 def end(span: Span, outcome: str) -> None:
-    """What was begun has come to this."""
+    """End a span with its outcome, a refusal by its code."""
     from opentelemetry.trace import StatusCode
 
     span.set_attribute("yeyak.outcome", outcome)
-    if outcome in ("unknown", "unavailable", "retry", "silence"):
+    if outcome in FAILURES:
         span.set_status(StatusCode.ERROR, outcome)
     span.end()
 

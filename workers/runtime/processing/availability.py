@@ -1,4 +1,4 @@
-"""Where handlers wait with the messages they hold while the database is away."""
+"""Whether the database can be reached; handlers wait here with their messages while it cannot."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import contextlib
 from typing import Protocol
 
 import structlog
+
+from workers.runtime.observability.log_events import DATABASE_AVAILABLE, DATABASE_UNAVAILABLE
 
 log = structlog.get_logger()
 
@@ -18,27 +20,27 @@ class Pingable(Protocol):
 
 
 class DatabaseAvailability:
-    """Open while the database answers; when shut, it tries until the database is back."""
+    """Available while the database answers; once lost, it is probed until it answers again."""
 
     def __init__(self, name: str, database: Pingable) -> None:
         self._name = name
         self._database = database
-        self._open = asyncio.Event()
-        self._open.set()
+        self._available = asyncio.Event()
+        self._available.set()
         self._probe: asyncio.Task[None] | None = None
 
     @property
     def is_available(self) -> bool:
-        return self._open.is_set()
+        return self._available.is_set()
 
     def lost(self, error: BaseException) -> None:
-        """The database is away: nobody may pass until it has answered."""
+        """Note that the database was lost: `wait` returns once it has answered again."""
         if self._probe is None or self._probe.done():
-            log.warning("the database is away", context=self._name, error=repr(error))
-            self._open.clear()
-            self._probe = asyncio.create_task(self._until_back())
+            log.warning(DATABASE_UNAVAILABLE, context=self._name, error=repr(error))
+            self._available.clear()
+            self._probe = asyncio.create_task(self._probe_until_available())
 
-    async def _until_back(self) -> None:
+    async def _probe_until_available(self) -> None:
         delay = 0.05
         while True:
             try:
@@ -48,17 +50,17 @@ class DatabaseAvailability:
                 delay = min(1.0, delay * 2)
             else:
                 break
-        self._open.set()
-        log.info("the database is back", context=self._name)
+        self._available.set()
+        log.info(DATABASE_AVAILABLE, context=self._name)
 
     async def wait(self, patience: float) -> bool:
-        """Wait until the gate is open; False when `patience` seconds were not enough."""
-        if self._open.is_set():
+        """Wait until the database is available; False when `patience` seconds were not enough."""
+        if self._available.is_set():
             return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                await self._open.wait()
-        return self._open.is_set()
+                await self._available.wait()
+        return self._available.is_set()
 
     def stop(self) -> None:
         if self._probe is not None:

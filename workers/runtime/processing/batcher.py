@@ -1,40 +1,71 @@
 """Transactions for steps: those that arrive together share one.
 
-Under load a transaction's way there and back costs more than the step in it, so steps that wait while others are at
-work run in one transaction, one after the other, and are claimed by one statement. Alone, a step is a batch of one.
-When a shared transaction fails for whatever reason, nothing of it stands, and each of its steps runs again on its own:
-a handler never sees that it had company.
+Under load a transaction's round trips cost more than the step in it. So steps that wait while others are at work run in
+one transaction, one after the other, and are claimed by one statement. Alone, a step is a batch of one. When a shared
+transaction fails for whatever reason it is rolled back, and each of its steps runs again on its own: a handler never
+notices that it shared a transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
 
-from storage.database import CONNECTION_ERRORS, CommitInDoubt
-from workers.runtime.processing.processor import Attempt, ClaimConflict, MessageProcessor, Step
+from storage.database import CONNECTION_ERRORS, CommitInDoubt, Database, Row, Session
+from storage.inbox import CompletedStep, Inbox
+from workers.runtime.processing.handlers import Step
 
-if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import WorkerRuntime
-
-AT_ONCE = 2
-"""Transactions under way in one context; more would leave nobody to share one with."""
-TOGETHER = 16
+CONCURRENT_TRANSACTIONS = 2
+"""In one context; with more there would be nobody to share one with."""
+BATCH_SIZE = 16
 
 
-class _Waiting:
+class ClaimConflict(Exception):
+    """The inbox row belongs to another handling."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.row = row
+
+
+@dataclass(slots=True)
+class StepRun:
+    """A step that has run and is not claimed yet."""
+
+    result: Any
+    completed: CompletedStep
+
+
+class Claimant(Protocol):
+    """The handling that a step belongs to."""
+
+    @property
+    def message_id(self) -> UUID: ...
+
+    async def run_step(self, session: Session, function: Step, *outcome: Any) -> StepRun: ...
+
+    def keeps_nothing(self, result: Any) -> bool: ...
+
+    def mark_committed(self, run: StepRun) -> Any: ...
+
+    async def reach(self, place: str) -> None: ...
+
+
+class _WaitingStep:
     """A step that waits for a transaction."""
 
-    __slots__ = ("done", "function", "handling", "outcome", "taken")
+    __slots__ = ("claimant", "done", "function", "outcome", "taken")
 
-    def __init__(self, handling: MessageProcessor, function: Step, outcome: tuple[Any, ...]) -> None:
-        self.handling = handling
+    def __init__(self, claimant: Claimant, function: Step, outcome: tuple[Any, ...]) -> None:
+        self.claimant = claimant
         self.function = function
         self.outcome = outcome
         self.taken = False
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def ends(self, result: Any = None, error: BaseException | None = None) -> None:
+    def end(self, result: Any = None, error: BaseException | None = None) -> None:
         if self.done.done():
             return
         if error is None:
@@ -43,91 +74,91 @@ class _Waiting:
             self.done.set_exception(error)
 
 
-class _Unclaimed(Exception):
+class _SharedClaimFailed(Exception):
     """A row of a shared transaction belongs to another handling."""
 
 
 class TransactionBatcher:
     """The transactions of one context."""
 
-    def __init__(self, context: WorkerRuntime) -> None:
-        self._context = context
-        self._waiting: list[_Waiting] = []
-        self._slots = asyncio.Semaphore(AT_ONCE)
+    def __init__(self, database: Database, inbox: Inbox) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._waiting: list[_WaitingStep] = []
+        self._slots = asyncio.Semaphore(CONCURRENT_TRANSACTIONS)
 
-    async def run(self, handling: MessageProcessor, function: Step, *outcome: Any) -> Any:
+    async def run(self, claimant: Claimant, function: Step, *outcome: Any) -> Any:
         """Run a step, claim its message and commit; returns its result.
 
         Raises what the step raises, ClaimConflict when another handling owns it, CommitInDoubt with the result.
         """
-        step = _Waiting(handling, function, outcome)
+        step = _WaitingStep(claimant, function, outcome)
         self._waiting.append(step)
         async with self._slots:
             if not step.taken:
-                await self._run(self._take())
+                await self._run(self._next_batch())
         return await step.done
 
-    def _take(self) -> list[_Waiting]:
-        batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+    def _next_batch(self) -> list[_WaitingStep]:
+        batch, self._waiting = self._waiting[:BATCH_SIZE], self._waiting[BATCH_SIZE:]
         for step in batch:
             step.taken = True
         return batch
 
-    async def _run(self, batch: list[_Waiting]) -> None:
+    async def _run(self, batch: list[_WaitingStep]) -> None:
         try:
-            if len(batch) > 1 and await self._shared(batch):
+            if len(batch) > 1 and await self._run_shared(batch):
                 return
-            await asyncio.gather(*(self._alone(step) for step in batch))
+            await asyncio.gather(*(self._run_alone(step) for step in batch))
         finally:
             for step in batch:  # only a cancelled batch leaves any
                 step.done.cancel()
 
-    async def _shared(self, batch: list[_Waiting]) -> bool:
-        """All in one transaction; False when it failed and nothing of it stands."""
-        attempts: list[Attempt] = []
+    async def _run_shared(self, batch: list[_WaitingStep]) -> bool:
+        """Run all in one transaction; False when it was rolled back."""
+        runs: list[StepRun] = []
         try:
-            async with self._context.database.transaction() as session:
-                attempts = [await step.handling.attempt(session, step.function, *step.outcome) for step in batch]
-                claims = [
-                    attempt.finished
-                    for step, attempt in zip(batch, attempts, strict=True)
-                    if not step.handling.only_looks(attempt.result)
+            async with self._database.transaction() as session:
+                runs = [await step.claimant.run_step(session, step.function, *step.outcome) for step in batch]
+                completed = [
+                    run.completed
+                    for step, run in zip(batch, runs, strict=True)
+                    if not step.claimant.keeps_nothing(run.result)
                 ]
-                if claims and not await self._context.inbox.finish(session, claims):
-                    raise _Unclaimed
-                await batch[0].handling.reach("claimed")
-            await batch[0].handling.reach("commit lost?")
+                if completed and not await self._inbox.finish(session, completed):
+                    raise _SharedClaimFailed
+                await batch[0].claimant.reach("claimed")
+            await batch[0].claimant.reach("commit lost?")
         except CommitInDoubt:
-            for step, attempt in zip(batch, attempts, strict=True):
-                step.ends(error=CommitInDoubt(attempt.result))
+            for step, run in zip(batch, runs, strict=True):
+                step.end(error=CommitInDoubt(run.result))
         except CONNECTION_ERRORS as error:
             for step in batch:
-                step.ends(error=error)
+                step.end(error=error)
         except Exception:
             return False
         else:
-            for step, attempt in zip(batch, attempts, strict=True):
-                step.ends(step.handling.has_committed(attempt))
+            for step, run in zip(batch, runs, strict=True):
+                step.end(step.claimant.mark_committed(run))
         return True
 
-    async def _alone(self, step: _Waiting) -> None:
+    async def _run_alone(self, step: _WaitingStep) -> None:
         try:
-            step.ends(await self._single(step.handling, step.function, *step.outcome))
+            step.end(await self._run_single(step.claimant, step.function, *step.outcome))
         except Exception as error:
-            step.ends(error=error)
+            step.end(error=error)
 
-    async def _single(self, handling: MessageProcessor, function: Step, *outcome: Any) -> Any:
-        context, attempt = self._context, None
+    async def _run_single(self, claimant: Claimant, function: Step, *outcome: Any) -> Any:
+        run = None
         try:
-            async with context.database.transaction() as session:
-                attempt = await handling.attempt(session, function, *outcome)
-                claim = attempt.finished
-                if not handling.only_looks(attempt.result) and not await context.inbox.finish(session, [claim]):
-                    row = await context.inbox.find(session, handling.envelope.id)
+            async with self._database.transaction() as session:
+                run = await claimant.run_step(session, function, *outcome)
+                if not claimant.keeps_nothing(run.result) and not await self._inbox.finish(session, [run.completed]):
+                    row = await self._inbox.find(session, claimant.message_id)
                     assert row is not None
                     raise ClaimConflict(row)
-                await handling.reach("claimed")
-            await handling.reach("commit lost?")
+                await claimant.reach("claimed")
+            await claimant.reach("commit lost?")
         except CommitInDoubt as doubt:
-            raise CommitInDoubt(attempt.result if attempt else None) from doubt
-        return handling.has_committed(attempt)
+            raise CommitInDoubt(run.result if run else None) from doubt
+        return claimant.mark_committed(run)

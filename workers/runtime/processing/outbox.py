@@ -1,4 +1,4 @@
-"""Saying after commit: at once by whoever wrote it, and by the sweeper what a crash left behind."""
+"""The outbox relay: publishes at once what was committed, and later what a crash left behind."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from storage.database import Database
 from storage.inbox import Inbox, OutboxMessage
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.bus import BROKER_ERRORS, Bus, Unroutable
+from workers.runtime.observability.log_events import NO_CONTRACT, PUBLISH_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
-AT_ONCE = 256
+CONCURRENT_PUBLICATIONS = 256
 LEASE = timedelta(seconds=10)
 
 
@@ -35,15 +36,15 @@ class OutboxRelay:
         self._older = timedelta(seconds=settings.relay_after_seconds)
         self._sent: list[UUID] = []
         self._tasks: set[asyncio.Task[bool]] = set()
-        self.on_told: Callable[[OutboxMessage], None] = lambda row: None
+        self.on_committed: Callable[[OutboxMessage], None] = lambda row: None
         self.failed = 0
         """Publications that were nacked, unroutable or unanswered since the start."""
 
     def publish_committed(self, rows: list[OutboxMessage]) -> None:
-        """Publish rows that are committed; what fails is left to the sweeper."""
+        """Publish committed rows; what fails is left to `relay_leftovers`."""
         for row in rows:
-            self.on_told(row)
-            if self._bus.connected and len(self._tasks) < AT_ONCE:
+            self.on_committed(row)
+            if self._bus.connected and len(self._tasks) < CONCURRENT_PUBLICATIONS:
                 task = asyncio.create_task(self._publish(row))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -51,9 +52,9 @@ class OutboxRelay:
     async def _publish(self, row: OutboxMessage) -> bool:
         contract = CATALOGUE.get(row.topic)
         if contract is None:
-            log.error("no contract has this name; it waits for one", context=self._context, topic=row.topic)
+            log.error(NO_CONTRACT, context=self._context, topic=row.topic)
             return False
-        message = envelope.told(
+        message = envelope.durable(
             row.id,
             row.body.encode(),
             row.topic,
@@ -69,7 +70,9 @@ class OutboxRelay:
             await self._bus.publish(contract.exchange, _routing_key(contract, row), message)
         except (Unroutable, *BROKER_ERRORS) as error:
             self.failed += 1
-            log.warning("not published yet", context=self._context, topic=row.topic, id=str(row.id), error=repr(error))
+            log.warning(
+                PUBLISH_FAILED, context=self._context, topic=row.topic, message_id=str(row.id), error=repr(error)
+            )
             return False
         if failpoints.hook:
             await failpoints.hook(self._context, "confirmed")
@@ -77,7 +80,7 @@ class OutboxRelay:
         return True
 
     async def flush(self) -> None:
-        """Forget what was confirmed; after a failure it is published once more, which is harmless."""
+        """Delete what was confirmed; after a failure it is published once more, which is harmless."""
         ids, self._sent = self._sent[:1000], self._sent[1000:]
         if not ids:
             return
@@ -89,10 +92,10 @@ class OutboxRelay:
             raise
 
     async def relay_leftovers(self) -> None:
-        """Publish what has been lying in the outbox for a while, a batch at a time, until nothing is left."""
+        """Publish what is older than a while, a batch at a time, until nothing is left."""
         while self._bus.connected:
             async with self._database.session() as session:
-                rows = await self._inbox.lease_unsent(session, self._older, LEASE, AT_ONCE)
+                rows = await self._inbox.lease_unsent(session, self._older, LEASE, CONCURRENT_PUBLICATIONS)
             if not rows:
                 return
             if failpoints.hook:
@@ -103,7 +106,7 @@ class OutboxRelay:
                 return
 
     async def drain(self) -> None:
-        """Wait for the publications under way, then forget them."""
+        """Wait for the publications under way, then delete their rows."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=5)
         while self._sent:

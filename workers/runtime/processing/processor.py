@@ -1,33 +1,36 @@
-"""One handling of one message: claim, transaction, ask, second transaction, answer.
+"""The handling of one message: claim, transaction, request, second transaction, reply.
 
-At least once, effect once. The step's last statement claims the message and posts what it says; it matches nothing
-when the row belongs to another handling, and then everything rolls back and the row answers. A step that asks is two
-functions: the first commits a pending state, the second settles it. Between them the row is `started`; if this
-process dies there, the context's loop runs the second function with an unknown outcome.
+Delivered at least once, effective once. The last statement of a step claims the message and writes what the step sends.
+It matches nothing when the inbox row belongs to another handling; then everything is rolled back and the row answers.
+A step that requests something is two functions: the first commits a pending state, the second settles it. Between them
+the row is `started`; if this process dies there, the scheduler runs the second function with an unknown outcome.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import structlog
 from pydantic import BaseModel
 
 from contracts.base import Message, Refused
+from contracts.outcomes import Outcome
 from storage.database import AMBIGUOUS, CONNECTION_ERRORS, TRANSIENT, CommitInDoubt, Row, Session
 from storage.inbox import Claim, CompletedStep, OutboxMessage
 from workers.runtime.messaging.envelope import Envelope
 from workers.runtime.messaging.rpc import RpcReply, RpcRequest
+from workers.runtime.observability.log_events import EXTERNAL_CALL_FAILED
 from workers.runtime.processing import failpoints
+from workers.runtime.processing.batcher import ClaimConflict, StepRun
+from workers.runtime.processing.handlers import Handler, Step
+from workers.runtime.processing.services import Services
 from workers.runtime.processing.tx import (
     ExternalCall,
-    NoReply,
     NothingCommitted,
     Request,
     RetryableNotFound,
@@ -37,119 +40,104 @@ from workers.runtime.processing.tx import (
     decode_refusal,
     encode_refusal,
 )
-from workers.runtime.worker import Handler
-
-if TYPE_CHECKING:
-    from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
 
-MARGIN = 1.0
-"""Seconds beyond an ask's limit after which a `started` step is taken up by the loop."""
-LOOK_AGAIN_SECONDS, LOOK_AGAIN_FOR_SECONDS, BEHIND_FOR_SECONDS = 0.1, 0.5, 1.0
-TRIES = 3
-
-
-class ClaimConflict(Exception):
-    """The inbox row belongs to another handling."""
-
-    def __init__(self, row: Row) -> None:
-        super().__init__()
-        self.row = row
+RESUME_MARGIN_SECONDS = 1.0
+"""After the limit of a request; then the scheduler resumes a `started` step."""
+RECHECK_SECONDS, NOT_FOUND_WAIT_SECONDS, STALE_READ_WAIT_SECONDS = 0.1, 0.5, 1.0
+TRANSIENT_TRIES = 3
 
 
 class DeadlineExceeded(Exception):
-    """Nobody waits for this ask any more, and nothing was begun."""
+    """Nobody waits for this request any more, and nothing was committed."""
 
 
 class HandlerBug(Exception):
-    """A handler raised what a broken connection raises, and its connection is well."""
+    """A handler raised an error of a broken connection while its connection works."""
 
 
 class Requeue(Exception):
-    """The database was away for too long: the message goes back to its queue."""
+    """The database was unavailable for too long: the message goes back to its queue."""
 
 
 @dataclass(slots=True)
 class ProcessingResult:
-    """How a handling ended; `kind` is None for silence."""
+    """How a handling ended, and the reply that follows from it."""
 
-    kind: str | None
+    outcome: Outcome
     body: bytes = b""
     replayed: bool = False
+    """The stored answer of an earlier handling."""
     code: str | None = None
+    """Of a refusal."""
 
     @property
-    def outcome(self) -> str:
-        return self.code or self.kind or "silence"
+    def label(self) -> str:
+        """The outcome as journal and metrics record it: a refusal by its code."""
+        return self.code or str(self.outcome)
 
 
-Step = Callable[..., Awaitable[Any]]
-"""A handler's first or second function."""
-
-
-@dataclass(slots=True)
-class Attempt:
-    """A step that has run and is not claimed yet."""
-
-    result: Any
-    finished: CompletedStep
-
-
-SILENCE = ProcessingResult(None)
-UNAVAILABLE = ProcessingResult("unavailable")
-STILL_RUNNING = ProcessingResult("still_running")
+NO_REPLY = ProcessingResult(Outcome.NO_REPLY)
+UNAVAILABLE = ProcessingResult(Outcome.UNAVAILABLE)
+STILL_RUNNING = ProcessingResult(Outcome.STILL_RUNNING)
+RETRY = ProcessingResult(Outcome.RETRY)
 
 
 def refused(refusal: Refused) -> ProcessingResult:
-    return ProcessingResult("refused", encode_refusal(refusal).encode(), code=refusal.code)
+    """The result of a refusal."""
+    return ProcessingResult(Outcome.REFUSED, encode_refusal(refusal).encode(), code=refusal.code)
 
 
 class MessageProcessor:
     """A message, the handler for it, and a fence: `owner`, a random token."""
 
     def __init__(
-        self, context: WorkerRuntime, handler: Handler, message: Message | None, envelope: Envelope, received: float
+        self, services: Services, handler: Handler, message: Message | None, envelope: Envelope, received: float
     ) -> None:
-        self.context = context
+        self.services = services
         self.handler = handler
         self.message = message
         self.envelope = envelope
         self.received = received
         self.owner = uuid4()
-        self.told: list[OutboxMessage] = []
-        """Committed and not yet said."""
+        self.outgoing: list[OutboxMessage] = []
+        """Committed and not yet published."""
         self.committed = False
-        self.news: asyncio.Event | None = None
-        """Set once there is something that the look did not see."""
+        self.changed: asyncio.Event | None = None
+        """Set once there is something that the last read did not see."""
         self._in_doubt = False
 
     @property
-    def may_have_begun(self) -> bool:
-        """Something was committed, or a COMMIT got no answer: an rpc cannot be told that nothing was begun."""
+    def message_id(self) -> UUID:
+        return self.envelope.id
+
+    @property
+    def may_have_committed(self) -> bool:
+        """Something was committed, or a COMMIT got no answer: a caller cannot be told that nothing was begun."""
         return self.committed or self._in_doubt
 
     async def run(self, *, resume: bool = False) -> ProcessingResult:
-        """Handle from the start, or from the second function with an unknown outcome."""
+        """Handle from the start, or resume with the second function and an unknown outcome."""
         try:
             if resume:
-                return await self._settle(NoReply.UNKNOWN)
+                return await self._settle(Outcome.UNKNOWN)
             return await self._from_the_start()
-        except ClaimConflict as taken:
-            return self._stored(taken.row)
+        except ClaimConflict as conflict:
+            return self._stored(conflict.row)
         except NothingCommitted:
             return UNAVAILABLE
         except DeadlineExceeded:
-            return SILENCE
+            return NO_REPLY
 
     async def _from_the_start(self) -> ProcessingResult:
         handler = self.handler
-        if handler.requests is not None and (refusal := await self._shut_door(handler.requests)):
+        if handler.requests is not None and (refusal := await self._check_callee(handler.requests)):
             return refusal
         result = await self._step(handler.first)
         if not isinstance(result, Request | ExternalCall):
-            return _verdict(result)
-        self.context.outbox.publish_committed(self._take_told())
+            return _result(result)
+        self.services.outbox.publish_committed(self._take_outgoing())
         await self.reach("started")
         outcome = await self._outcome(result)
         await self.reach("heard")
@@ -157,20 +145,20 @@ class MessageProcessor:
 
     async def _settle(self, outcome: Any) -> ProcessingResult:
         if self.handler.second is None:
-            raise TypeError(f"{self.handler.name} asks, but has no second function")
-        return _verdict(await self._step(self.handler.second, outcome))
+            raise TypeError(f"{self.handler.name} makes a request, but has no second function")
+        return _result(await self._step(self.handler.second, outcome))
 
-    async def _shut_door(self, asks: type[Message]) -> ProcessingResult | None:
-        """A shut door is seen before anything is written; an earlier answer to this message still holds."""
-        queue = f"{asks.topic}@{asks.owner()}"
-        if await self.context.rpc.shut(asks.owner(), queue) is None:
+    async def _check_callee(self, requests: type[Message]) -> ProcessingResult | None:
+        """Answer before anything is written when the callee cannot; an earlier answer to this message still holds."""
+        queue = f"{requests.topic}@{requests.owner()}"
+        if await self.services.rpc.check(requests.owner(), queue) is None:
             return None
         row = await self._look()
         if row is not None:
             raise ClaimConflict(row)
-        if self.envelope.asked:
+        if self.envelope.is_request:
             return UNAVAILABLE
-        raise ConnectionError(f"nobody is behind {queue}")
+        raise ConnectionError(f"no consumer of {queue}")
 
     async def _step(self, function: Step, *outcome: Any) -> Any:
         try:
@@ -178,8 +166,8 @@ class MessageProcessor:
         except Refused as refusal:
             if outcome:
                 raise TypeError("a second function returns its refusal: raising would undo the outcome") from refusal
-            if isinstance(refusal, RetryableNotFound) and self.may_look_again():
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            if isinstance(refusal, RetryableNotFound) and self.may_wait():
+                await asyncio.sleep(RECHECK_SECONDS)
                 return await self._step(function)
             kept = refusal
 
@@ -192,7 +180,7 @@ class MessageProcessor:
         tries = 0
         while True:
             try:
-                return await self.context.batcher.run(self, function, *outcome)
+                return await self.services.batcher.run(self, function, *outcome)
             except (ClaimConflict, Refused):
                 raise
             except CommitInDoubt as doubt:
@@ -203,24 +191,24 @@ class MessageProcessor:
                     self.committed = True
                     return result
                 if row is None:
-                    self.owner = uuid4()  # that COMMIT may still land: then its row answers, and is not taken for ours
+                    self.owner = uuid4()  # that COMMIT may still arrive: then its row is not taken for this one's
             except (*TRANSIENT, TimeoutError):
                 tries += 1
-                if tries == TRIES:
+                if tries == TRANSIENT_TRIES:
                     raise
             except CONNECTION_ERRORS as error:
-                self.context.availability.lost(error)
-                await self._wait_at_gate()
+                self.services.availability.lost(error)
+                await self._wait_for_database()
             except Exception:
-                # a repeated message may trip over its own rows: look before calling it a failure
+                # a repeated message may violate a constraint by its own rows: look before calling it a failure
                 row = await self._look()
                 if row is not None and row["owner"] != self.owner:
                     raise ClaimConflict(row) from None
                 raise
 
-    async def attempt(self, session: Session, function: Step, *outcome: Any) -> Attempt:
+    async def run_step(self, session: Session, function: Step, *outcome: Any) -> StepRun:
         """Run a step within a transaction; its claim is still to be made."""
-        tx = Tx(session, self.envelope, self.context, self.received)
+        tx = Tx(session, self.envelope, self.services, self.received)
         try:
             result = await function(self.message, *outcome, tx)
         except TimeoutError:
@@ -230,25 +218,25 @@ class MessageProcessor:
                 raise
             raise HandlerBug(f"{self.handler.name} raised {error!r}") from error
         await self.reach("written")
-        return Attempt(result, CompletedStep(self._claim(result), tx.told, tx.timers))
+        return StepRun(result, CompletedStep(self._claim(result), tx.outgoing, tx.timers))
 
-    def only_looks(self, result: Any) -> bool:
-        """Whether nothing is to be kept of a step: it wrote nothing, and asks for a look."""
+    def keeps_nothing(self, result: Any) -> bool:
+        """Whether a step leaves no row: it wrote nothing, and its request is read-only."""
         return self.handler.read_only and isinstance(result, Request | ExternalCall)
 
-    def has_committed(self, attempt: Attempt) -> Any:
-        """Note what may be said now; returns the step's result."""
-        if not self.only_looks(attempt.result):
+    def mark_committed(self, run: StepRun) -> Any:
+        """Note what may be published now; returns the step's result."""
+        if not self.keeps_nothing(run.result):
             self.committed = True
-            self.told += attempt.finished.messages
-        return attempt.result
+            self.outgoing += run.completed.messages
+        return run.result
 
     def _claim(self, result: Any) -> Claim:
         envelope = self.envelope
         state = _state(result)
         after = None
         if isinstance(result, Request | ExternalCall):
-            after = timedelta(seconds=result.within + MARGIN)
+            after = timedelta(seconds=result.within + RESUME_MARGIN_SECONDS)
         elif isinstance(result, RunAgain):
             after = result.after
         answer = None
@@ -275,75 +263,79 @@ class MessageProcessor:
         )
 
     async def _look(self) -> Row | None:
-        """The message's row, however long the database is away."""
+        """The message's inbox row, however long the database is unavailable."""
         while True:
             try:
-                async with self.context.database.session() as session:
-                    return await self.context.inbox.find(session, self.envelope.id)
+                async with self.services.database.session() as session:
+                    return await self.services.inbox.find(session, self.envelope.id)
             except CONNECTION_ERRORS as error:
-                self.context.availability.lost(error)
-                await self._wait_at_gate()
+                self.services.availability.lost(error)
+                await self._wait_for_database()
 
-    async def _wait_at_gate(self) -> None:
-        if self.envelope.asked and not (self.may_have_begun or self.envelope.redelivered):
+    async def _wait_for_database(self) -> None:
+        if self.envelope.is_request and not (self.may_have_committed or self.envelope.redelivered):
             raise NothingCommitted
-        if not await self.context.availability.wait(self.context.settings.database_patience_seconds):
+        if not await self.services.availability.wait(self.services.settings.database_patience_seconds):
             raise Requeue
-        if self.is_too_late() and not self.may_have_begun:
+        if self.is_too_late() and not self.may_have_committed:
             raise DeadlineExceeded
 
     def _stored(self, row: Row) -> ProcessingResult:
-        """What another handling of this message has to say."""
+        """The answer of another handling of this message."""
         if row["digest"] != self.envelope.digest:
             return refused(Refused("idempotency_key_reused"))
         if row["state"] != "done":
             return refused(decode_refusal(row["answer"])) if row["answer"] else STILL_RUNNING
         body = (row["answer"] or "{}").encode()
         if row["refused"]:
-            return ProcessingResult("refused", body, replayed=True, code=decode_refusal(body).code)
-        return ProcessingResult("done", body, replayed=True)
+            return ProcessingResult(Outcome.REFUSED, body, replayed=True, code=decode_refusal(body).code)
+        return ProcessingResult(Outcome.DONE, body, replayed=True)
 
-    async def _outcome(self, wish: Request | ExternalCall) -> Any:
-        """Request, with no transaction and no connection held."""
-        if isinstance(wish, ExternalCall):
+    async def _outcome(self, pending: Request | ExternalCall) -> Any:
+        """Make the request, with no transaction and no connection held."""
+        if isinstance(pending, ExternalCall):
             try:
-                async with asyncio.timeout(wish.within):
-                    return await wish.make()
+                async with asyncio.timeout(pending.within):
+                    return await pending.make()
             except Exception as error:
-                log.warning("no outcome", context=self.context.name, topic=self.envelope.topic, error=repr(error))
-                return NoReply.UNKNOWN
-        reply = await self.context.rpc.call(self._request(wish), within=wish.within, budget=budget_of(wish.within))
-        return _heard(wish.message, reply)
+                log.warning(
+                    EXTERNAL_CALL_FAILED, context=self.services.name, topic=self.envelope.topic, error=repr(error)
+                )
+                return Outcome.UNKNOWN
+        reply = await self.services.rpc.call(
+            self._rpc_request(pending), within=pending.within, budget=budget_of(pending.within)
+        )
+        return _decoded(pending.message, reply)
 
-    def _request(self, ask: Request) -> RpcRequest:
+    def _rpc_request(self, pending: Request) -> RpcRequest:
         return RpcRequest(
-            topic=ask.message.topic,
-            exchange=ask.message.exchange,
-            body=ask.message.model_dump_json().encode(),
-            message_id=ask.id,
+            topic=pending.message.topic,
+            exchange=pending.message.exchange,
+            body=pending.message.model_dump_json().encode(),
+            message_id=pending.id,
             actor=self.envelope.actor,
             story_id=self.envelope.story_id,
             causation_id=self.envelope.id,
             traceparent=self.envelope.traceparent,
         )
 
-    def may_look_again(self, within: float = LOOK_AGAIN_FOR_SECONDS) -> bool:
-        """What is not known yet may still be on its way."""
+    def may_wait(self, within: float = NOT_FOUND_WAIT_SECONDS) -> bool:
+        """Whether what was not found may still arrive, `within` seconds from the delivery."""
         return time.monotonic() - self.received < within
 
     def is_too_late(self) -> bool:
-        """An ask that waited here for longer than it may is not begun."""
+        """A request that waited here for longer than it may is not begun."""
         limit = self.envelope.expires_after
         return limit is not None and time.monotonic() - self.received > limit
 
-    def _take_told(self) -> list[OutboxMessage]:
-        rows, self.told = self.told, []
+    def _take_outgoing(self) -> list[OutboxMessage]:
+        rows, self.outgoing = self.outgoing, []
         return rows
 
     async def reach(self, place: str) -> None:
         """A place where a test may kill this process."""
         if failpoints.hook:
-            await failpoints.hook(self.context.name, place)
+            await failpoints.hook(self.services.name, place)
 
 
 def budget_of(within: float) -> float:
@@ -351,12 +343,12 @@ def budget_of(within: float) -> float:
     return within * 0.8
 
 
-def _heard(message: Any, reply: RpcReply) -> Any:
-    if reply.kind == "done":
+def _decoded(message: Any, reply: RpcReply) -> Any:
+    if reply.kind is Outcome.DONE:
         return decode_answer(message, reply.body)
-    if reply.kind == "refused":
+    if reply.kind is Outcome.REFUSED:
         return decode_refusal(reply.body)
-    return NoReply.UNAVAILABLE if reply.kind == "unavailable" else NoReply.UNKNOWN
+    return Outcome.UNAVAILABLE if reply.kind is Outcome.UNAVAILABLE else Outcome.UNKNOWN
 
 
 def _state(result: Any) -> str:
@@ -366,12 +358,13 @@ def _state(result: Any) -> str:
 
 
 def answered(answer: Any) -> ProcessingResult:
-    return ProcessingResult("done", answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")
+    """The result of a step that is done."""
+    return ProcessingResult(Outcome.DONE, answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")
 
 
-def _verdict(result: Any) -> ProcessingResult:
-    if isinstance(result, Refused):
-        return refused(result)
-    if isinstance(result, RunAgain):
-        return refused(result.meanwhile) if result.meanwhile else STILL_RUNNING
-    return answered(result)
+def _result(returned: Any) -> ProcessingResult:
+    if isinstance(returned, Refused):
+        return refused(returned)
+    if isinstance(returned, RunAgain):
+        return refused(returned.meanwhile) if returned.meanwhile else STILL_RUNNING
+    return answered(returned)

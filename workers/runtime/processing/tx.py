@@ -7,39 +7,41 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from contracts.base import Command, Event, Message, Query, Refused
+from contracts.outcomes import NoReply
 from storage.database import Session
 from storage.inbox import Inbox, OutboxMessage, Timer
+from workers.runtime.messaging.envelope import Envelope
 
-if TYPE_CHECKING:
-    from workers.runtime.messaging.envelope import Envelope
-    from workers.runtime.processing.worker_runtime import WorkerRuntime
+__all__ = [
+    "ExternalCall",
+    "NoReply",
+    "NothingCommitted",
+    "Request",
+    "RetryableNotFound",
+    "RunAgain",
+    "StaleRead",
+    "Tx",
+    "decode_answer",
+    "decode_refusal",
+    "encode_refusal",
+]
 
 Resource = TypeVar("Resource")
 
 
-class NoReply(Enum):
-    """What a second function is given when nobody answered."""
-
-    UNAVAILABLE = "unavailable"
-    """The ask was certainly not begun."""
-    UNKNOWN = "unknown"
-    """Whatever may have happened must be undone or found out."""
-
-
 class RetryableNotFound(Refused):
-    """A refusal once half a second has passed: what was said elsewhere may still be on its way."""
+    """A refusal once half a second has passed: the event that makes the thing known may still be on its way."""
 
     def __init__(self, code: str = "not_found", **details: Any) -> None:
         super().__init__(code, **details)
 
 
 class StaleRead(Exception):
-    """A view has not seen what was asked for: look again for a second, then answer with what there is."""
+    """A view has not applied the wanted version: read again for a second, then answer with what is there."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__()
@@ -47,15 +49,15 @@ class StaleRead(Exception):
 
 
 class NothingCommitted(Exception):
-    """Nothing was committed, and nothing is kept: an rpc is told *unavailable*, and may ask again under the same id.
+    """Nothing was committed and nothing is kept: the caller gets *unavailable* and may repeat the same id.
 
-    A second function raises it when the ask was only a look (`read_only=True`) and nobody answered.
+    A second function raises it when the request was read-only (`read_only=True`) and no reply came.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A first function's wish: ask another context, then run the second function with the outcome."""
+    """Returned by a first function: send this to another context, then run the second function with the outcome."""
 
     message: Command[Any] | Query[Any]
     id: UUID
@@ -65,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ExternalCall:
-    """A first function's wish: await `make()` with no transaction open, then run the second function."""
+    """Returned by a first function: await `make()` with no transaction open, then run the second function."""
 
     make: Callable[[], Awaitable[Any]]
     within: float
@@ -74,25 +76,40 @@ class ExternalCall:
 
 @dataclass(frozen=True, slots=True)
 class RunAgain:
-    """A second function's verdict: not over yet, start this step again."""
+    """Returned by a second function: not finished, start this step again."""
 
     after: timedelta
     meanwhile: Refused | None = None
-    """What whoever asks is told until then; without it, that the request is still running. It is not kept."""
+    """The reply to callers until then; without it, that the request is still running. It is not kept."""
+
+
+class StepServices(Protocol):
+    """What a transaction takes from the running context."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> Any: ...
+
+    @property
+    def inbox(self) -> Inbox: ...
+
+    def resource(self, kind: type[Resource]) -> Resource: ...
 
 
 class Tx(Session):
-    """One step's transaction: where it may write, and what it may say. The runtime commits."""
+    """One step's transaction: where it may write, and what it may send. The runtime commits."""
 
-    __slots__ = ("_context", "envelope", "started", "timers", "told")
+    __slots__ = ("_services", "envelope", "outgoing", "started", "timers")
 
-    def __init__(self, session: Session, envelope: Envelope, context: WorkerRuntime, started: float) -> None:
+    def __init__(self, session: Session, envelope: Envelope, services: StepServices, started: float) -> None:
         super().__init__(session.connection)
         self.envelope = envelope
         self.started = started
-        self.told: list[OutboxMessage] = []
+        self.outgoing: list[OutboxMessage] = []
         self.timers: list[Timer] = []
-        self._context = context
+        self._services = services
 
     @property
     def id(self) -> UUID:
@@ -101,27 +118,27 @@ class Tx(Session):
 
     @property
     def settings(self) -> Any:
-        return self._context.settings
+        return self._services.settings
 
     @property
     def attempt(self) -> int:
-        """1 for the first handling; grows with each that came to nothing."""
+        """1 for the first handling; grows with each that failed or is to run again."""
         return self.envelope.attempt
 
     def derive_id(self, name: str) -> UUID:
-        """The id of something asked for on behalf of this message: the same at each handling."""
+        """The id of something requested on behalf of this message: the same at each handling."""
         return uuid5(self.envelope.id, name)
 
     @property
     def inbox(self) -> Inbox:
-        return self._context.inbox
+        return self._services.inbox
 
     def resource(self, kind: type[Resource]) -> Resource:
         """What the worker's `@worker.resource` of this type opened."""
-        return self._context.resource(kind)
+        return self._services.resource(kind)
 
     def time_left(self) -> float:
-        """Seconds that may still be spent before the rpc gives up; 0 when nobody waits."""
+        """Seconds until the caller gives up; 0 when nobody waits."""
         if not self.envelope.budget:
             return 0.0
         return max(0.0, self.envelope.budget - (time.monotonic() - self.started))
@@ -131,16 +148,15 @@ class Tx(Session):
         return timedelta(seconds=min(most, first * 2 ** min(self.attempt - 1, 30)))
 
     def publish(self, message: Event | Command[None], *, id: UUID | None = None, story: UUID | None = None) -> None:
-        """Say it after this transaction has committed, for as long as it takes."""
+        """Send a durable message once this transaction has committed. Raises TypeError for a request."""
         if message.delivery() != "durable":
-            raise TypeError(f"{message.topic} is asked, not told")
-        body = message.model_dump_json()
+            raise TypeError(f"{message.topic} is a request: return tx.request(...) instead")
         envelope = self.envelope
-        self.told.append(
+        self.outgoing.append(
             OutboxMessage(
                 id or uuid4(),
                 message.topic,
-                body,
+                message.model_dump_json(),
                 story or envelope.story_id,
                 envelope.id,
                 envelope.actor,
@@ -151,27 +167,28 @@ class Tx(Session):
     def schedule(
         self, message: Command[None], *, after: timedelta = timedelta(), at: datetime | None = None, name: str = ""
     ) -> None:
-        """Tell oneself after a delay, or at a business instant, by the database's clock; one timer per name."""
-        if message.owner() != self._context.name:
-            raise TypeError(f"{message.topic} is not for {self._context.name}")
+        """Handle a command of this context after a delay or at an instant, by the database's clock; one per name."""
+        if message.owner() != self._services.name:
+            raise TypeError(f"{message.topic} is not for {self._services.name}")
         timer_id = uuid5(self.envelope.id, f"timer:{name or message.topic}")
         self.timers.append(Timer(timer_id, message.topic, message.model_dump_json(), after, at))
 
     def request(self, message: Command[Any] | Query[Any], *, within: float, id: UUID | None = None) -> Request:
-        """Request after this transaction has committed; return it from the first function. `within` in seconds."""
+        """A request to send once this transaction has committed; return it. `within` in seconds."""
         return Request(message, id or self.derive_id(message.topic), within)
 
 
 def encode_refusal(refusal: Refused) -> str:
-    """A refusal as it travels and is kept."""
+    """A refusal as JSON, for the wire and for the inbox."""
     return json.dumps({"code": refusal.code, **refusal.details}, default=str)
 
 
 def decode_refusal(body: bytes | str) -> Refused:
+    """The refusal that `encode_refusal` wrote."""
     details = json.loads(body or b"{}")
     return Refused(details.pop("code", "refused"), **details)
 
 
 def decode_answer(message: Message, body: bytes) -> Any:
-    """The answer to `message`, in the shape that its contract promises."""
+    """The reply to `message`, in the shape that its contract names."""
     return type(message).answer.model_validate_json(body)

@@ -1,8 +1,9 @@
 """Rebuilding a view from the journal while it keeps answering.
 
-`building` is set first, so that every later batch writes both generations. A mark is said after that: once the journal
-has kept it, everything said before `building` was set lies before it. Then the events up to the mark are read and
-applied to the new generation, in any order and as often as need be, and the generations are swapped in one transaction.
+`building` is set first, so that every later batch writes both generations. A mark is published after that: once the
+journal has kept it, everything published before `building` was set lies before it. Then the events up to the mark are
+read and applied to the new generation, in any order and as often as need be, and the generations are swapped in one
+transaction.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from contracts.base import CATALOGUE, Query
 from contracts.journal import FindMark, MarkPosition, MarkSet, ReadEvents, StoredEvents
+from contracts.outcomes import Outcome
 from storage.views import ViewDatabase
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.bus import Bus
@@ -57,15 +59,15 @@ async def _begin(store: ViewDatabase) -> int:
 
 
 async def _mark(bus: Bus, rpc: RpcClient) -> int:
-    """Say a mark, and wait for the position at which the journal keeps it."""
+    """Publish a mark, and wait for the position at which the journal keeps it."""
     mark = MarkSet(mark_id=uuid4(), version=1)
-    message = envelope.told(
+    message = envelope.durable(
         mark.mark_id, mark.model_dump_json().encode(), mark.topic, bus.name, mark.mark_id, None, "operator"
     )
     await bus.publish(mark.exchange, mark.topic, message)
     deadline = time.monotonic() + MARK_SECONDS
     while time.monotonic() < deadline:
-        found: MarkPosition = await _ask(rpc, FindMark(mark_id=mark.mark_id))
+        found: MarkPosition = await _query(rpc, FindMark(mark_id=mark.mark_id))
         if found.position is not None:
             return found.position
         await asyncio.sleep(0.1)
@@ -73,16 +75,16 @@ async def _mark(bus: Bus, rpc: RpcClient) -> int:
 
 
 async def _events(view: View, rpc: RpcClient, up_to: int) -> AsyncIterator[list[Any]]:
-    after, topics = 0, sorted(view.copies)
+    after, topics = 0, sorted(view.projections)
     while after < up_to:
-        kept: StoredEvents = await _ask(rpc, ReadEvents(topics=topics, after=after, limit=PAGE))
+        kept: StoredEvents = await _query(rpc, ReadEvents(topics=topics, after=after, limit=PAGE))
         if not kept.events:
             return
         yield [CATALOGUE[event.topic].model_validate_json(event.body) for event in kept.events]
         after = kept.events[-1].position
 
 
-async def _ask(rpc: RpcClient, query: Query[Any]) -> Any:
+async def _query(rpc: RpcClient, query: Query[Any]) -> Any:
     request = RpcRequest(
         topic=query.topic,
         exchange=query.exchange,
@@ -92,7 +94,7 @@ async def _ask(rpc: RpcClient, query: Query[Any]) -> Any:
         story_id=uuid4(),
     )
     reply = await rpc.call(request, within=20.0, budget=15.0)
-    if reply.kind != "done":
+    if reply.kind is not Outcome.DONE:
         raise RebuildFailed(f"the journal did not answer {query.topic}: {reply.kind}")
     return type(query).answer.model_validate_json(reply.body)
 

@@ -2,16 +2,16 @@
 
     my_page = View("video_rental.my_page", tables, [Projection(rentals, "rental_id", RENTAL_EVENTS), ...])
 
-A batch is folded to the newest state per key and written in one transaction, sorted by key; when it fails it is
-halved, until the one event that cannot be applied stands alone and becomes a dead letter. There is no inbox: versions
-make repeats, reordering and replicas harmless.
+A batch is folded to the newest state per key and written in one transaction, sorted by key. When it fails it is halved,
+until the event that cannot be applied is found and becomes a dead letter. There is no inbox: versions make repeats,
+reordering and replicas harmless.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,27 +27,28 @@ from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.bus import BROKER_ERRORS
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.observability import tracing
+from workers.runtime.observability.log_events import BATCH_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
-from workers.runtime.processing.processor import LOOK_AGAIN_SECONDS, MessageProcessor
+from workers.runtime.processing.handlers import BaseWorker, Handler
+from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor
 from workers.runtime.processing.worker_runtime import STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings
-from workers.runtime.worker import Handler, Worker
 
 log = structlog.get_logger()
 
 CONNECTION_ERRORS = (OSError, DBAPIError, TimeoutError)
-CULPRITS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-"""What the database says of an event that it cannot keep; anything else it says is about itself."""
+EVENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""Raised for an event that the database cannot keep; every other error is about the database itself."""
 LONGEST_PAUSE = 5.0
 LINGER_SECONDS, BUSY_LINGER_SECONDS = 0.02, 0.06
 BUSY = 10
-"""Events in one batch, from which on the next may gather for longer: what a batch costs is shared by more."""
+"""Events in one batch from which on the next may collect for longer, so that more events share its cost."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What one kind of source tells, and the table that keeps its newest state."""
+    """The events of one kind of source, and the table that keeps its newest state."""
 
     table: Table
     key: str
@@ -58,7 +59,7 @@ class Projection:
     def keeps(self, event: Any) -> bool:
         return self.about is None or getattr(event, event.about) in ("", self.about)
 
-    def happened(self, event: Any) -> TimelineRow:
+    def timeline_row(self, event: Any) -> TimelineRow:
         """The event's line in the timeline."""
         return TimelineRow.model_construct(
             subject=getattr(event, self.key),
@@ -70,16 +71,16 @@ class Projection:
         )
 
 
-class View(Worker):
-    """A reading context: copies of what others tell, and the queries that they answer."""
+class View(BaseWorker):
+    """A reading context: projections of events, and the queries that they answer."""
 
-    def __init__(self, name: str, tables: ViewTables, copies: list[Projection]) -> None:
-        super().__init__(name, resolves_dead_letters=False)
+    def __init__(self, name: str, tables: ViewTables, projections: list[Projection]) -> None:
+        super().__init__(name)
         self.tables = tables
-        self.copies = {event.topic: copy for copy in copies for event in copy.events}
-        for copy in copies:
-            for event in copy.events:
-                self.handlers[event.topic] = Handler(event, _never, None, read_only=True, about=copy.about)
+        self.projections = {event.topic: projection for projection in projections for event in projection.events}
+        for projection in projections:
+            for event in projection.events:
+                self.handlers[event.topic] = Handler(event, _never, None, read_only=True, about=projection.about)
 
     def runtime(self, settings: Settings) -> WorkerRuntime:
         return ViewRuntime(self, settings)
@@ -109,15 +110,13 @@ class ViewRuntime(WorkerRuntime):
         self._applying: asyncio.Task[None] | None = None
         self._applied = asyncio.Event()
         self._oldest: AbstractIncomingMessage | None = None
-        self.on_applied: Callable[[float], None] = lambda lag: None
-        """Called for each batch with how old its oldest event was when the view showed it, in seconds."""
-        self.prefetch = settings.batch
+        self.consumers.prefetch = settings.batch
 
     async def open(self) -> None:
         self.store.open()
         self._applying = asyncio.create_task(self._apply_all())
 
-    def loops(self) -> None:
+    def start_tasks(self) -> None:
         self.every(0.25, self.reports.flush)
         self.every(STATUS_SECONDS, self.report_status)
         self.every(self.settings.check_queues_seconds, self.consumers.check_queues)
@@ -143,22 +142,22 @@ class ViewRuntime(WorkerRuntime):
             "dead": 0,
         }
 
-    def behind(self) -> float:
-        """How old the oldest event is that this view holds and does not show yet, in seconds."""
+    def view_lag(self) -> float:
+        """The age of the oldest event that this view holds and does not show yet, in seconds."""
         return _age(self._oldest) if self._oldest is not None else 0.0
 
-    async def read(self, handling: MessageProcessor) -> Any:
-        handling.news = self._applied
+    async def read(self, processor: MessageProcessor) -> Any:
+        processor.changed = self._applied
         async with self.store.read() as connection:
-            return await handling.handler.first(handling.message, connection)
+            return await processor.handler.first(processor.message, connection)
 
-    async def something_new(self, handling: MessageProcessor) -> None:
-        """What was applied since the look began; and another replica may apply what this one waits for."""
+    async def wait_for_change(self, processor: MessageProcessor) -> None:
+        """Wait for a batch that was applied since the read, or a moment: another replica may apply it, too."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                await (handling.news or self._applied).wait()
+            async with asyncio.timeout(RECHECK_SECONDS):
+                await (processor.changed or self._applied).wait()
 
-    away = CONNECTION_ERRORS
+    connection_errors = CONNECTION_ERRORS
 
     def collect(self, raw: AbstractIncomingMessage, handler: Handler) -> bool:
         if not handler.is_query:
@@ -166,7 +165,7 @@ class ViewRuntime(WorkerRuntime):
         return not handler.is_query
 
     async def _apply_all(self) -> None:
-        """Apply what arrived, in that order; a short linger lets what belongs together share a transaction."""
+        """Apply what arrived, in that order; a short delay lets what belongs together share a transaction."""
         arrived: list[tuple[AbstractIncomingMessage, Handler]] = []
         while True:
             linger = LINGER_SECONDS if len(arrived) < BUSY else BUSY_LINGER_SECONDS
@@ -180,7 +179,7 @@ class ViewRuntime(WorkerRuntime):
                 if batch:
                     await self._apply(batch)
             except Exception:
-                log.exception("a batch failed; it comes again", context=self.name)
+                log.exception(BATCH_FAILED, context=self.name)
                 await self._give_back(raw for raw, _ in arrived)
             finally:
                 self._oldest = None
@@ -202,17 +201,17 @@ class ViewRuntime(WorkerRuntime):
             return None
         assert isinstance(event, Event)
         if tracing.on is not None:
-            return _Waiting(raw, event, tracing.show(tracing.on, envelope, self.name, raw.headers.get("traceparent")))
+            return _Waiting(raw, event, tracing.apply(tracing.on, envelope, self.name, raw.headers.get("traceparent")))
         return _Waiting(raw, event)
 
     async def _apply(self, batch: list[_Waiting]) -> None:
-        """Apply, and acknowledge what was applied; while the database is away, wait."""
+        """Apply, and acknowledge what was applied; wait while the database is unavailable."""
         pause = 0.02
         while True:
             try:
                 await apply(self.worker, self.store, [waiting.event for waiting in batch])
             except CONNECTION_ERRORS as error:
-                if isinstance(error, CULPRITS):
+                if isinstance(error, EVENT_ERRORS):
                     await self._divide(batch, error)
                     return
                 self.availability.lost(error)
@@ -235,7 +234,7 @@ class ViewRuntime(WorkerRuntime):
         await _acknowledge(batch)
 
     async def _divide(self, batch: list[_Waiting], error: Exception) -> None:
-        """Find the event that cannot be applied; its neighbours are."""
+        """Find the event that cannot be applied; the others are applied."""
         if len(batch) > 1:
             half = len(batch) // 2
             await self._apply(batch[:half])
@@ -245,7 +244,7 @@ class ViewRuntime(WorkerRuntime):
 
 
 def _age(raw: AbstractIncomingMessage) -> float:
-    """Seconds since a message was said, by the clock of whoever said it; 0 when it does not say."""
+    """Seconds since a message was published, by its publisher's clock; 0 when it does not carry a time."""
     at = raw.headers.get("at_ms")
     return max(0.0, datetime.now(UTC).timestamp() - at / 1000) if isinstance(at, int) else 0.0
 
@@ -254,7 +253,7 @@ async def _acknowledge(batch: list[_Waiting]) -> None:
     """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
     last: dict[int, AbstractIncomingMessage] = {}
     for waiting in batch:
-        with contextlib.suppress(*BROKER_ERRORS):  # the channel is gone: its messages come again, which is harmless
+        with contextlib.suppress(*BROKER_ERRORS):  # the channel is gone: redelivery is harmless
             last[id(waiting.raw.channel)] = waiting.raw
     for raw in last.values():
         with contextlib.suppress(*BROKER_ERRORS):
@@ -262,18 +261,18 @@ async def _acknowledge(batch: list[_Waiting]) -> None:
 
 
 async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only: int | None = None) -> None:
-    """Write a batch in one transaction, into each generation that is written, or `only` into one if it still is."""
+    """Write a batch in one transaction: into each generation that is written, or `only` into one that still is."""
     newest: dict[str, dict[Any, Any]] = {}
     lines: dict[tuple[Any, int, str], TimelineRow] = {}
     for event in events:
-        copy = view.copies[event.topic]
-        if not copy.keeps(event):
+        projection = view.projections[event.topic]
+        if not projection.keeps(event):
             continue
-        key = getattr(event, copy.key)
-        states = newest.setdefault(copy.table.name, {})
+        key = getattr(event, projection.key)
+        states = newest.setdefault(projection.table.name, {})
         if key not in states or states[key].version < event.version:
             states[key] = event
-        line = copy.happened(event)
+        line = projection.timeline_row(event)
         lines[line.subject, line.version, line.what] = line
     async with store.transaction() as connection:
         generations = [one for one in await store.lock_generations(connection) if only in (None, one)]
@@ -281,6 +280,8 @@ async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only:
             return
         for name in sorted(newest):  # tables and rows in one order: two replicas never wait for each other
             states = newest[name]
-            copy = view.copies[next(iter(states.values())).topic]
-            await store.upsert_states(connection, copy.table, generations, [states[key] for key in sorted(states)])
+            projection = view.projections[next(iter(states.values())).topic]
+            await store.upsert_states(
+                connection, projection.table, generations, [states[key] for key in sorted(states)]
+            )
         await store.upsert_states(connection, store.tables.timeline, generations, [lines[key] for key in sorted(lines)])

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from contracts.base import Caller, Page, Refused
+from contracts.outcomes import Outcome
 from contracts.shop.deliveries import DeliveryCompleted, DeliveryPrepared, DeliveryStarted
 from contracts.shop.orders import (
     BuyerReminded,
@@ -204,7 +205,7 @@ async def settle_confirmation(
     assert order is not None
     if isinstance(outcome, StockTake) and order.status not in rules.PAID:
         tx.publish(_return_of(order, outcome.round))
-    if isinstance(outcome, NoReply) and order.status is OrderStatus.CONFIRMING:
+    if isinstance(outcome, Outcome) and order.status is OrderStatus.CONFIRMING:
         return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY), meanwhile=rules.refusal("still_confirming", order))
     return rules.settled_answer(order)
 

@@ -1,0 +1,33 @@
+"""The names of log events. `docs/operate.md` lists those that an operator should alert on."""
+
+from __future__ import annotations
+
+WORKER_READY = "worker_ready"
+WORKER_STOPPED = "worker_stopped"
+UNKNOWN_SETTING = "unknown_setting"
+
+BROKER_UNAVAILABLE = "broker_unavailable"
+QUEUES_MISSING = "queues_missing"
+QUEUES_RESTORED = "queues_restored"
+MESSAGE_REJECTED = "message_rejected"
+"""Nobody can read it: it goes to the dead letters."""
+MESSAGE_DEAD_LETTERED = "message_dead_lettered"
+"""It failed too often."""
+DELIVERY_FAILED = "delivery_failed"
+"""It ended without an acknowledgement: the broker delivers it again."""
+NO_CONSUMER = "no_consumer"
+REQUEST_TIMED_OUT = "request_timed_out"
+CIRCUIT_OPENED = "circuit_opened"
+CIRCUIT_CLOSED = "circuit_closed"
+ACCELERATOR_DISABLED = "accelerator_disabled"
+
+DATABASE_UNAVAILABLE = "database_unavailable"
+DATABASE_AVAILABLE = "database_available"
+HANDLER_FAILED = "handler_failed"
+QUERY_FAILED = "query_failed"
+EXTERNAL_CALL_FAILED = "external_call_failed"
+NO_HANDLER = "no_handler"
+NO_CONTRACT = "no_contract"
+PUBLISH_FAILED = "publish_failed"
+BATCH_FAILED = "batch_failed"
+BACKGROUND_TASK_FAILED = "background_task_failed"

@@ -1,0 +1,142 @@
+"""The handlers of a bounded context, as it declares them."""
+
+from __future__ import annotations
+
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+from contracts.base import Event, Message, Query
+from contracts.journal import EntryKind
+from storage.database import Session
+from workers.runtime.settings import Settings
+
+Step = Callable[..., Awaitable[Any]]
+"""A handler's first or second function."""
+ResourceOpener = Callable[[Settings], AsyncIterator[Any]]
+GaugeReader = Callable[[Session], Awaitable[None]]
+BackgroundTask = Callable[..., Awaitable[None]]
+
+
+class Handler:
+    """One message's handler: a function, or two around a request."""
+
+    def __init__(
+        self,
+        message: type[Message],
+        first: Step,
+        requests: type[Message] | None,
+        read_only: bool,
+        about: str | None = None,
+    ) -> None:
+        self.message = message
+        self.first = first
+        self.requests = requests
+        self.read_only = read_only
+        """The first function writes nothing, so there is no pending state to resume."""
+        self.about = about
+        self.second: Step | None = None
+
+    def then(self, second: Step) -> Step:
+        """Register the second function: called with the message, the outcome and a new transaction."""
+        self.second = second
+        return second
+
+    @property
+    def name(self) -> str:
+        return self.first.__name__
+
+    @property
+    def is_query(self) -> bool:
+        return issubclass(self.message, Query)
+
+    @property
+    def starts_once(self) -> bool:
+        """A request in two functions: once started it can only be settled, never started again."""
+        return self.second is not None and self.message.delivery() == "request"
+
+    @property
+    def kind(self) -> EntryKind:
+        """The kind of its entries in the journal."""
+        if self.is_query:
+            return "question"
+        return "event" if issubclass(self.message, Event) else "command"
+
+    @property
+    def keys(self) -> list[str]:
+        """The routing keys that bring this message."""
+        topic = self.message.topic
+        if not issubclass(self.message, Event) or self.message.about is None:
+            return [topic]
+        return [f"{topic}.#"] if self.about is None else [topic, f"{topic}.{self.about}"]
+
+
+class BaseWorker(ABC):
+    """The declaration of one bounded context, named like its schema and its wire names."""
+
+    def __init__(self, name: str, *, sends: Iterable[type[Message]] = ()) -> None:
+        self.name = name
+        self.sends = tuple(sends)
+        """Commands and queries that it sends besides what its steps request: the broker permits no other."""
+        self.handlers: dict[str, Handler] = {}
+        self.openers: dict[type, ResourceOpener] = {}
+        self.background: list[tuple[float, BackgroundTask]] = []
+        self.gauges: list[GaugeReader] = []
+
+    @property
+    def schema(self) -> str:
+        """The PostgreSQL schema of this context."""
+        return self.name.replace(".", "_")
+
+    def handles(
+        self,
+        message: type[Message],
+        *,
+        requests: type[Message] | None = None,
+        read_only: bool = False,
+        about: str | None = None,
+    ) -> Callable[[Step], Handler]:
+        """Handle a message.
+
+        `requests` names what the step requests between its two functions. `about` lets only those events through that
+        are about this context, or about none. Raises TypeError for a message of another context, or one handled twice.
+        """
+        if not issubclass(message, Event) and message.owner() != self.name:
+            raise TypeError(f"{message.topic} belongs to {message.owner()}, not to {self.name}")
+        if message.topic in self.handlers:
+            raise TypeError(f"{self.name} handles {message.topic} twice")
+
+        def register(first: Step) -> Handler:
+            handler = self.handlers[message.topic] = Handler(message, first, requests, read_only, about)
+            return handler
+
+        return register
+
+    def resource(self, opener: ResourceOpener) -> ResourceOpener:
+        """Register what handlers use: opened when the context starts, closed when it stops; see `tx.resource`."""
+        (kind,) = typing.get_args(typing.get_type_hints(opener)["return"])
+        self.openers[kind] = opener
+        return opener
+
+    def every(self, seconds: float) -> Callable[[BackgroundTask], BackgroundTask]:
+        """Run `function(runtime)` again and again while the context runs."""
+
+        def register(function: BackgroundTask) -> BackgroundTask:
+            self.background.append((seconds, function))
+            return function
+
+        return register
+
+    def gauge(self, reader: GaugeReader) -> GaugeReader:
+        """Run `reader(session)` when the metrics are read; it sets gauges."""
+        self.gauges.append(reader)
+        return reader
+
+    @abstractmethod
+    def runtime(self, settings: Settings) -> Any:
+        """This context, ready to be started: a `WorkerRuntime`."""
+
+    def queues(self) -> dict[str, Handler]:
+        """The queues that this context consumes, each with the handler of its messages."""
+        return {f"{topic}@{self.name}": handler for topic, handler in self.handlers.items()}
