@@ -22,8 +22,7 @@ from contracts.base import Message, Refused
 from contracts.outcomes import Outcome
 from storage.database import AMBIGUOUS, CONNECTION_ERRORS, TRANSIENT, CommitInDoubt, Row, Session
 from storage.inbox import Claim, CompletedStep, OutboxMessage
-from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.messaging.rpc import RpcReply, RpcRequest
+from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
 from workers.runtime.observability.log_events import EXTERNAL_CALL_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.batcher import ClaimConflict, StepRun
@@ -39,6 +38,7 @@ from workers.runtime.processing.tx import (
     decode_answer,
     decode_refusal,
     encode_refusal,
+    time_left,
 )
 
 log = structlog.get_logger()
@@ -302,10 +302,14 @@ class MessageProcessor:
                     EXTERNAL_CALL_FAILED, context=self.services.name, topic=self.envelope.topic, error=repr(error)
                 )
                 return Outcome.UNKNOWN
-        reply = await self.services.rpc.call(
-            self._rpc_request(pending), within=pending.within, budget=budget_of(pending.within)
-        )
+        reply = await self.services.rpc.call(self._rpc_request(pending), within=self._within(pending.within))
         return _decoded(pending.message, reply)
+
+    def _within(self, limit: float) -> float:
+        """The limit of a request on behalf of this message, in seconds: not longer than its own caller waits."""
+        if not self.envelope.deadline:
+            return limit
+        return min(limit, time_left(self.envelope, self.received))
 
     def _rpc_request(self, pending: Request) -> RpcRequest:
         return RpcRequest(
@@ -336,11 +340,6 @@ class MessageProcessor:
         """A place where a test may kill this process."""
         if failpoints.hook:
             await failpoints.hook(self.services.name, place)
-
-
-def budget_of(within: float) -> float:
-    """What a responder may spend, in seconds, of a wait of `within`: the rest is for the way there and back."""
-    return within * 0.8
 
 
 def _decoded(message: Any, reply: RpcReply) -> Any:
