@@ -98,8 +98,7 @@ class Lab(System):
         self._connection = await aio_pika.connect(self.amqp_url)
         self._through = {"lab": SecretStr(self.database.url), "neighbour": SecretStr(self.database.url)}
         await topology.apply(self.amqp_url, topology.plan([]))
-        await self._bus.start()
-        await self._asker.start()
+        await self._broker.connect()
         return self
 
     @property
@@ -118,7 +117,7 @@ class Lab(System):
         context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
-        self._asker._doors.clear()  # what was seen of an earlier test's consumers
+        self._asker._queues.clear()  # what was seen of an earlier test's consumers
         return context
 
     async def close(self) -> None:
@@ -129,8 +128,15 @@ class Lab(System):
     async def publish(self, message: Message, id: UUID | None = None) -> UUID:
         """Tell a message as an outbox would; returns its id."""
         id = id or uuid4()
-        told = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
-        await self._bus.publish(message.exchange, message.topic, told)
+        await self._broker.publish(
+            message.model_dump_json().encode(),
+            routing_key=message.topic,
+            exchange=envelope.exchange(message.exchange),
+            persist=True,
+            headers=envelope.durable_headers(id, None, "test"),
+            message_id=str(id),
+            message_type=message.topic,
+        )
         return id
 
     async def effects(self, id: UUID | None = None) -> list[str]:

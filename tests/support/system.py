@@ -20,8 +20,9 @@ from contracts.video_rental.videos import RegisterVideo
 from tests.support.elsewhere import Looker
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.envelope import RpcReply, RpcRequest
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
 
@@ -67,8 +68,8 @@ class System:
         """Every event that was said since the start: (topic, body)."""
         self.expected: set[str] = set()
         """Contexts that are meant to run: a killed one is missed until it is started again."""
-        self._bus = Bus(settings.amqp_url.get_secret_value(), "test")
-        self._asker = RpcClient(self._bus, "test", settings)
+        self._broker = Broker(settings.amqp_url.get_secret_value(), "test")
+        self._asker = RpcClient(self._broker, settings)
         self._listener: Any = None
         self._databases: dict[str, asyncpg.Pool] = {}
         self._looker = Looker()
@@ -80,8 +81,7 @@ class System:
         url = self.settings.amqp_url.get_secret_value()
         queues = topology.plan([worker(name) for name in self.names], self.settings.asked_queue_type)
         await topology.apply(url, queues)
-        await self._bus.start()
-        await self._asker.start()
+        await self._broker.connect()
         self._listener = await aio_pika.connect_robust(url)
         channel = await self._listener.channel()
         queue = await channel.declare_queue(exclusive=True)
@@ -96,8 +96,7 @@ class System:
 
     async def close(self) -> None:
         await asyncio.gather(*(context.stop() for context in self.contexts.values()))
-        await self._asker.stop()
-        await self._bus.stop()
+        await self._broker.stop()
         if self._listener:
             await self._listener.close()
         for pool in self._databases.values():
@@ -123,7 +122,7 @@ class System:
         while context.consumers.broker is None:  # it is just being started, and has a message already
             await asyncio.sleep(0.01)
         current = asyncio.current_task()
-        tasks = [*context.consumers.at_work, *context._loops, *context.outbox._tasks]
+        tasks = [*context.deliveries, *context._tasks, *context.outbox._tasks]
         for extra in (context.availability._probe, getattr(context, "_applying", None)):
             tasks += [extra] if extra else []
         for task in tasks:
@@ -131,7 +130,7 @@ class System:
                 task.cancel()
         await context.database.stop()
         await context.consumers.broker._connection.close()
-        for task in context.consumers.at_work:  # what was delivered meanwhile
+        for task in context.deliveries:  # what was delivered meanwhile
             task.cancel()
         await context.bus.stop()
         if hasattr(context, "store"):
@@ -159,7 +158,7 @@ class System:
             story_id=message_id,
             digest=digest,
         )
-        return await self._asker.call(request, within=within, budget=budget)
+        return await self._asker.call(request, within=within)
 
     async def done(self, message: Message, **more: Any) -> dict[str, Any]:
         """Ask, and expect it to be done."""
@@ -239,7 +238,7 @@ class System:
         left = [f"{name} is down" for name in self.expected - set(self.contexts)]
         for context in {context.name: context for context in self.contexts.values()}.values():
             schema = context.worker.schema
-            if context.consumers.at_work or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
+            if context.deliveries or getattr(getattr(context, "_arrived", None), "_unfinished_tasks", 0):
                 left.append(f"{context.name} is at work")
             if not hasattr(context, "store"):
                 rows = await self.rows(
@@ -250,7 +249,7 @@ class System:
                 )
                 left += [row["what"] for row in rows]
             for queue in context.worker.queues():
-                found = await self._bus.inspect_queue(queue)
+                found = await self._broker.inspect_queue(queue)
                 left += [f"{found[0]} messages in {queue}"] if found and found[0] else []
         return left
 

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
+from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
 
-from workers.runtime.messaging.accelerator.dispatch import at_once
-from workers.runtime.messaging.bus import BROKER_ERRORS
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.delivery import Delivery
+from workers.runtime.messaging.errors import BROKER_ERRORS
 
 
 class Ended(Exception):
@@ -33,10 +34,19 @@ class Feed:
         self._enough = asyncio.Event()
         self._ended = False
 
-    def put(self, message: AbstractIncomingMessage) -> None:
-        self._messages.append(message)
+    def collect(self, delivery: Delivery) -> bool:
+        """Take a delivery; its batch is acknowledged by `ack`, and comes again when it never is."""
+        self._messages.append(delivery.raw)
         if len(self._messages) >= self._wanted:
             self._enough.set()
+        return True
+
+    async def handle(self, delivery: Delivery) -> None:
+        self.collect(delivery)
+
+    async def receive(self, message: RabbitMessage) -> None:
+        """Take a message on FastStream's own path."""
+        self.collect(Delivery(message.raw_message, ""))
 
     def end(self, *_: Any) -> None:
         self._ended = True
@@ -78,27 +88,22 @@ async def listen(
 ) -> AsyncIterator[Feed]:
     """Consume a queue that exists; raises Ended when that cannot be."""
     feed = Feed()
+    broker = Broker(url, name, publishes=False, on_lost=feed.end)
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, declare=False, robust=False),
+        channel=Channel(prefetch_count=prefetch, publisher_confirms=False),
+        consume_args=arguments,
+        no_reply=True,
+    )
+    subscriber(feed.receive)
+    subscriber.attach(feed.handle, broker.producer, feed.collect)
+    subscriber.on_cancelled = feed.end
     try:
-        connection = await aio_pika.connect(url, timeout=10, client_properties={"connection_name": name})
-    except (*BROKER_ERRORS, OSError) as error:
-        raise Ended(repr(error)) from error
-    try:
-        await _consume(connection, feed, queue, prefetch, arguments)
+        try:
+            await broker.start()
+        except (*BROKER_ERRORS, OSError) as error:
+            raise Ended(repr(error)) from error
         yield feed
     finally:
         with contextlib.suppress(*BROKER_ERRORS):
-            await connection.close()
-
-
-async def _consume(connection: Any, feed: Feed, queue: str, prefetch: int, arguments: dict[str, Any] | None) -> None:
-    try:
-        channel = await connection.channel(publisher_confirms=False)
-        connection.close_callbacks.add(feed.end)
-        channel.close_callbacks.add(feed.end)
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(feed.end)
-        await channel.set_qos(prefetch_count=prefetch)
-        source = await channel.get_queue(queue, ensure=False)
-        await source.consume(at_once(feed.put), arguments=arguments, timeout=10)
-    except BROKER_ERRORS as error:
-        raise Ended(repr(error)) from error
+            await broker.stop()

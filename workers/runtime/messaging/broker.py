@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from aiormq.exceptions import ChannelNotFoundEntity
@@ -32,7 +32,10 @@ class Broker(RabbitBroker):
         *,
         graceful_timeout: float = 15.0,
         middlewares: Sequence[Any] = (),
+        publishes: bool = True,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
+        """`publishes=False` opens no connection for publications; `on_lost` is called when the other one is lost."""
         properties: Any = {"connection_name": f"{name}: consumer"}
         super().__init__(
             url,
@@ -44,7 +47,9 @@ class Broker(RabbitBroker):
             client_properties=properties,
             middlewares=middlewares,
             ack_policy=AckPolicy.MANUAL,
+            on_close=[lambda *_: on_lost()],
         )
+        self._publishes = publishes
         self.name = name
         self.producer = PipelinedProducer(url, name)
         self.config.broker_config.producer = self.producer
@@ -58,7 +63,7 @@ class Broker(RabbitBroker):
         """Open the connections; a failed attempt leaves nothing behind."""
         try:
             connection = await super().connect()
-            if self._is_real:
+            if self._is_real and self._publishes:
                 await self.producer.open()
         except BaseException:
             await self._abandon()
@@ -137,7 +142,7 @@ class Broker(RabbitBroker):
             specification=specification,
             calls=calls,
         )
-        super(RabbitRegistrator, self).subscriber(subscriber, persistent=persistent)  # type: ignore[arg-type]
+        super(RabbitRegistrator, self).subscriber(subscriber, persistent=persistent)
         subscriber.add_call(parser_=None, decoder_=None, dependencies_=())
         return subscriber
 

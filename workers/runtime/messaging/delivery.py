@@ -1,7 +1,7 @@
 """A delivery, and the one place where every delivery ends.
 
-Whatever is raised while a message is handled, its delivery is acknowledged, given back after a growing delay, or sent to
-the dead-letter exchange with a reason.
+Whatever is raised while a message is handled, its delivery is acknowledged, given back after a growing delay, or sent
+to the dead-letter exchange with a reason.
 """
 
 from __future__ import annotations

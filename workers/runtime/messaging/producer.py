@@ -54,14 +54,14 @@ class PipelinedProducer(AioPikaFastProducer):
         self._publications, self._acknowledgements = FrameWriter(PUBLISH_LINGER), FrameWriter(ACK_LINGER)
         self._requests = FrameWriter()
         self._waiting: dict[str, asyncio.Future[Any]] = {}
-        self._serializer: Any = None
-        self._codec: Any = None
+        self.serializer: Any = None
+        self.codec: Any = None
         parser = AioPikaParser()
         self._parser, self._decoder = parser.parse_message, parser.decode_message
 
     def connect(self, serializer: Any = None, codec: Any = None) -> None:
         """Take FastStream's serializer and codec, for bodies that are not bytes."""
-        self._serializer, self._codec = serializer, codec
+        self.serializer, self.codec = serializer, codec
 
     def disconnect(self) -> None:
         """Nothing: `close` ends the connection."""
@@ -239,8 +239,8 @@ class PipelinedProducer(AioPikaFastProducer):
             reply_to=cmd.reply_to or None,
             headers=cmd.headers,
             correlation_id=cmd.correlation_id,
-            serializer=self._serializer,
-            codec=self._codec,
+            serializer=self.serializer,
+            codec=self.codec,
             **options,
         )
 

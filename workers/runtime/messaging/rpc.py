@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from faststream.exceptions import SubscriberNotFound
 
-from contracts.outcomes import REPLIES, Outcome
+from contracts.outcomes import Outcome
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.breaker import Admitted, CircuitBreaker
 from workers.runtime.messaging.broker import Broker
@@ -87,7 +87,7 @@ class RpcClient:
     def breaker(self, callee: str) -> CircuitBreaker:
         """The circuit breaker that guards a context."""
         if callee not in self.breakers:
-            self.breakers[callee] = CircuitBreaker(self._settings.breaker_open_seconds)
+            self.breakers[callee] = CircuitBreaker(self._settings.breaker_rest_seconds)
         return self.breakers[callee]
 
     def _queue(self, queue: str) -> QueueAvailability:

@@ -33,6 +33,8 @@ class DirectSubscriber(RabbitSubscriber):
     _collect: Collector | None = None
     _settler: Settler | None = None
     _tasks: set[asyncio.Task[None]]
+    on_cancelled: Callable[[], None] | None = None
+    """Called when the broker cancels the consumer, because its queue is gone."""
 
     def attach(self, handler: DeliveryHandler, settler: Settler, collect: Collector | None = None) -> None:
         """Have `handler` handle each delivery, unless `collect` takes it into a batch, which then ends it."""
@@ -40,9 +42,9 @@ class DirectSubscriber(RabbitSubscriber):
         self._tasks = set()
 
     @property
-    def in_progress(self) -> int:
-        """Deliveries that are being handled."""
-        return len(self._tasks) if self._handler is not None else 0
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """Those that handle a delivery."""
+        return self._tasks if self._handler is not None else set()
 
     async def consume(self, msg: Any) -> Any:
         """Called by aio-pika with each message."""
@@ -67,7 +69,8 @@ class DirectSubscriber(RabbitSubscriber):
         task.add_done_callback(self._tasks.discard)
 
     async def _direct(self, delivery: Delivery) -> None:
-        assert self._handler is not None and self._settler is not None
+        assert self._handler is not None
+        assert self._settler is not None
         with self.lock:
             await delivery.handle(self._handler, self._settler)
 
@@ -81,6 +84,14 @@ class DirectSubscriber(RabbitSubscriber):
             await self.process_message(delivery.raw)
         finally:
             current_delivery.reset(token)
+
+    async def start(self) -> None:
+        """Consume."""
+        await super().start()
+        queue: Any = self._queue_obj
+        if self.on_cancelled is not None and queue is not None:
+            channel = await queue.channel.get_underlay_channel()
+            channel.on_consumer_cancel_callbacks.add(lambda *_: self.on_cancelled and self.on_cancelled())
 
     async def stop(self) -> None:
         """Stop deliveries first, then wait for those in progress: their replies need the connection."""

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from contracts.journal import EntryKind, Handled, ProcessStatus, RecordHandled
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.broker import Broker
-from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
+from workers.runtime.messaging.errors import BROKER_ERRORS
 
 BATCH = 200
 REPORT_SECONDS = 600

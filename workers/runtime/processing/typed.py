@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
-from faststream import Context
 from faststream.rabbit import RabbitMessage, RabbitResponse
 
 from workers.runtime.messaging.delivery import Delivery
@@ -18,7 +17,7 @@ Respond = Callable[[Delivery], Awaitable[RabbitResponse | None]]
 def typed_function(handler: Handler, respond: Respond) -> Callable[..., Awaitable[Any]]:
     """The function of one handler for FastStream's own path, with the handler's name, types and docstring."""
 
-    async def call(message: Any, received: RabbitMessage) -> Any:
+    async def call(message: Any, received: Any) -> Any:
         delivery = current_delivery.get() or Delivery(received.raw_message, handler.message.topic)
         return await respond(delivery)
 
@@ -26,7 +25,7 @@ def typed_function(handler: Handler, respond: Respond) -> Callable[..., Awaitabl
     call.__doc__ = handler.first.__doc__
     call.__annotations__ = {
         "message": handler.message,
-        "received": Annotated[RabbitMessage, Context("message")],
+        "received": RabbitMessage,
         "return": handler.message.answer,
     }
     return call

@@ -1,7 +1,7 @@
 """One running context: its FastStream broker, its database, its background tasks.
 
-A delivery is handled in `process`; how it ends is decided there and carried out by `messaging.delivery`. The order, each
-only after the commit: reply, publish, acknowledge.
+A delivery is handled in `process`; how it ends is decided there and carried out by `messaging.delivery`. The order,
+each only after the commit: reply, publish, acknowledge.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import structlog
@@ -86,9 +86,7 @@ class WorkerRuntime:
         self.settings = settings
         self.database = Database(settings.database_of(worker.name), size=settings.pool_size)
         self.inbox = Inbox(worker.schema)
-        self.broker = Broker(
-            settings.amqp_url.get_secret_value(), worker.name, graceful_timeout=settings.drain_seconds
-        )
+        self.broker = Broker(settings.amqp_url.get_secret_value(), worker.name, graceful_timeout=settings.drain_seconds)
         self.rpc = RpcClient(self.broker, settings)
         self.availability = DatabaseAvailability(worker.name, self.database)
         self.reports = Reports(worker.name, self.broker)
@@ -253,6 +251,11 @@ class WorkerRuntime:
     def missing_queues(self) -> list[str]:
         """Queues of this context that the broker does not have."""
         return self.queues.missing
+
+    @property
+    def deliveries(self) -> set[asyncio.Task[Any]]:
+        """Deliveries that are being handled."""
+        return {task for subscriber in self.broker.subscribers for task in cast(DirectSubscriber, subscriber).tasks}
 
     def view_lag(self) -> float | None:
         """The age of the oldest event that a view holds and does not show yet, in seconds; None for a writer."""
