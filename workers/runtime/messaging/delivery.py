@@ -66,6 +66,15 @@ class Delivery:
         """It can never be handled."""
         self.disposition, self.reason = Disposition.DEAD_LETTER, reason
 
+    async def release(self, settler: Settler) -> None:
+        """Acknowledge before the end: the message waits here and holds no delivery slot.
+
+        Only for a request, whose loss is an unknown outcome and never a wrong one.
+        """
+        if not self._ended:
+            self._ended = True
+            await settler.acknowledge(self.raw)
+
     @property
     def ended(self) -> bool:
         return self._ended

@@ -33,13 +33,18 @@ class DirectSubscriber(RabbitSubscriber):
     _collect: Collector | None = None
     _settler: Settler | None = None
     _tasks: set[asyncio.Task[None]]
+    _deliveries: set[Delivery]
     on_cancelled: Callable[[], None] | None = None
     """Called when the broker cancels the consumer, because its queue is gone."""
 
     def attach(self, handler: DeliveryHandler, settler: Settler, collect: Collector | None = None) -> None:
         """Have `handler` handle each delivery, unless `collect` takes it into a batch, which then ends it."""
         self._handler, self._settler, self._collect = handler, settler, collect
-        self._tasks = set()
+        self._tasks, self._deliveries = set(), set()
+
+    def oldest(self) -> float:
+        """When the oldest delivery that is being handled was received (monotonic); infinite when there is none."""
+        return min((delivery.received for delivery in self._deliveries if not delivery.ended), default=float("inf"))
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -59,14 +64,16 @@ class DirectSubscriber(RabbitSubscriber):
             return  # the consumer was cancelled: the broker delivers the message again
         delivery = Delivery(msg, self.queue.name)
         if self._broker_middlewares:
-            self._start(self._through_middlewares(delivery))
+            self._start(delivery, self._through_middlewares(delivery))
         elif self._collect is None or not self._collect(delivery):
-            self._start(self._direct(delivery))
+            self._start(delivery, self._direct(delivery))
 
-    def _start(self, handling: Any) -> None:
+    def _start(self, delivery: Delivery, handling: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(handling)
         self._tasks.add(task)
+        self._deliveries.add(delivery)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._deliveries.discard(delivery))
 
     async def _direct(self, delivery: Delivery) -> None:
         assert self._handler is not None
@@ -91,7 +98,8 @@ class DirectSubscriber(RabbitSubscriber):
         queue: Any = self._queue_obj
         if self.on_cancelled is not None and queue is not None:
             channel = await queue.channel.get_underlay_channel()
-            channel.on_consumer_cancel_callbacks.add(lambda *_: self.on_cancelled and self.on_cancelled())
+            on_cancelled = self.on_cancelled
+            channel.on_consumer_cancel_callbacks.add(lambda *_: on_cancelled())
 
     async def stop(self) -> None:
         """Stop deliveries first, then wait for those in progress: their replies need the connection."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -106,6 +107,9 @@ class MessageProcessor:
         self.committed = False
         self.changed: asyncio.Event | None = None
         """Set once there is something that the last read did not see."""
+        self.on_wait: Callable[[], Awaitable[bool]] | None = None
+        """Asked once before the message waits for something that is not known yet; False: it may not."""
+        self._may_wait: bool | None = None
         self._in_doubt = False
 
     @property
@@ -166,7 +170,7 @@ class MessageProcessor:
         except Refused as refusal:
             if outcome:
                 raise TypeError("a second function returns its refusal: raising would undo the outcome") from refusal
-            if isinstance(refusal, RetryableNotFound) and self.may_wait():
+            if isinstance(refusal, RetryableNotFound) and await self.begin_wait():
                 await asyncio.sleep(RECHECK_SECONDS)
                 return await self._step(function)
             kept = refusal
@@ -322,6 +326,14 @@ class MessageProcessor:
             causation_id=self.envelope.id,
             traceparent=self.envelope.traceparent,
         )
+
+    async def begin_wait(self, within: float = NOT_FOUND_WAIT_SECONDS) -> bool:
+        """Whether to wait for what was not found; the first time the delivery slot is given up for it."""
+        if not self.may_wait(within):
+            return False
+        if self._may_wait is None:
+            self._may_wait = self.on_wait is None or await self.on_wait()
+        return self._may_wait
 
     def may_wait(self, within: float = NOT_FOUND_WAIT_SECONDS) -> bool:
         """Whether what was not found may still arrive, `within` seconds from the delivery."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -47,6 +47,7 @@ from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.batcher import TransactionBatcher
 from workers.runtime.processing.handlers import BaseWorker, Handler
+from workers.runtime.processing.health import WorkHealth
 from workers.runtime.processing.outbox import OutboxRelay
 from workers.runtime.processing.processor import (
     NO_REPLY,
@@ -64,6 +65,7 @@ from workers.runtime.processing.scheduler import InboxScheduler
 from workers.runtime.processing.services import Services
 from workers.runtime.processing.tx import RetryableNotFound, StaleRead
 from workers.runtime.processing.typed import typed_function
+from workers.runtime.processing.waits import NotFoundWaits
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -72,6 +74,8 @@ Resource = TypeVar("Resource")
 BODY_LIMIT = 1_000_000
 STATUS_SECONDS = 10
 """How often a process reports its status to the journal."""
+STUCK_SECONDS = 60.0
+"""After which a delivery that has not ended makes its context unready."""
 
 
 class WorkerRuntime:
@@ -110,6 +114,8 @@ class WorkerRuntime:
         self._delay = delays(settings.delay_ms).get(worker.name)
         self._stack = AsyncExitStack()
         self._in_progress: dict[UUID, str] = {}
+        self._waits = NotFoundWaits()
+        self.health = WorkHealth()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = self._stopping = False
         self.declare()
@@ -163,6 +169,10 @@ class WorkerRuntime:
         """Open resources, connect, consume, and run the background tasks."""
         await self.open()
         await self.broker.start()
+        self.started()
+
+    def started(self) -> None:
+        """The broker was started: run the background tasks."""
         self._started = True
         self.start_tasks()
 
@@ -189,6 +199,12 @@ class WorkerRuntime:
 
     async def stop(self) -> None:
         """Stop consuming, finish what was begun, publish what is left, and disconnect."""
+        await self.finish()
+        await self.broker.stop()
+        await self.close()
+
+    async def finish(self) -> None:
+        """Stop consuming, finish what was begun, and publish what is left; the broker is to be stopped next."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
@@ -197,8 +213,6 @@ class WorkerRuntime:
         await self.drain()
         await self.broker.producer.flush()
         self.availability.stop()
-        await self.broker.stop()
-        await self.close()
 
     async def drain(self) -> None:
         """Publish what is left."""
@@ -221,11 +235,31 @@ class WorkerRuntime:
             "broker": self.broker.is_usable,
             "database": self.availability.is_available,
             "consumers": self._started and not self.queues.missing,
+            "work": not self.health.problems(),
+            "deliveries": self.oldest_delivery_age() < STUCK_SECONDS,
             "not_draining": not self._stopping,
         }
 
+    def problems(self) -> dict[str, str]:
+        """What keeps this context from its work, by source, in the words of the errors."""
+        found = dict(self.health.problems())
+        if not self.availability.is_available:
+            found["database"] = self.availability.error
+        if self.queues.missing:
+            found["queues"] = f"missing: {', '.join(self.queues.missing)}"
+        if (age := self.oldest_delivery_age()) >= STUCK_SECONDS:
+            found["deliveries"] = f"one has been unacknowledged for {age:.0f} s"
+        return found
+
+    def oldest_delivery_age(self) -> float:
+        """Seconds since the oldest delivery was received that has not ended."""
+        received = (cast(DirectSubscriber, subscriber).oldest() for subscriber in self.broker.subscribers)
+        return max(0.0, time.monotonic() - min(received, default=float("inf")))
+
     def every(self, seconds: float, function: Callable[[], Awaitable[Any]]) -> None:
         """Run a function again and again while the database is available; what it raises is logged, and it goes on."""
+
+        source = getattr(getattr(function, "func", function), "__name__", "task")
 
         async def loop() -> None:
             while not self._stopping:
@@ -233,12 +267,14 @@ class WorkerRuntime:
                 try:
                     if await self.availability.wait(3600):
                         await function()
+                        self.health.succeeded(source)
                 except (AMQPError, TimeoutError) as error:
-                    log.warning(BROKER_UNAVAILABLE, context=self.name, error=repr(error))
+                    log.warning(BROKER_UNAVAILABLE, context=self.name, task=source, error=repr(error))
                 except self.connection_errors as error:
                     self.availability.lost(error)
-                except Exception:
-                    log.exception(BACKGROUND_TASK_FAILED, context=self.name)
+                except Exception as error:
+                    self.health.failed(source, repr(error))
+                    log.exception(BACKGROUND_TASK_FAILED, context=self.name, task=source)
 
         self._tasks.append(asyncio.create_task(loop()))
 
@@ -317,9 +353,31 @@ class WorkerRuntime:
         self._in_progress[envelope.id] = envelope.digest
         try:
             processor = MessageProcessor(self.services, handler, message, envelope, delivery.received)
-            return await self._run(processor, delivery)
+            async with self._slot(processor, delivery):
+                return await self._run(processor, delivery)
         finally:
             self._in_progress.pop(envelope.id, None)
+
+    @asynccontextmanager
+    async def _slot(self, processor: MessageProcessor, delivery: Delivery) -> AsyncIterator[None]:
+        """The delivery slot of a request, which it gives up when it waits for what is not known yet."""
+        caller, waits = processor.envelope.actor, False
+
+        async def give_up() -> bool:
+            nonlocal waits
+            if not self._waits.enter(caller):
+                return False
+            waits = True
+            await delivery.release(self.broker.producer)
+            return True
+
+        if processor.envelope.is_request:
+            processor.on_wait = give_up
+        try:
+            yield
+        finally:
+            if waits:
+                self._waits.leave(caller)
 
     def _read(self, raw: Any, handler: Handler) -> tuple[Envelope, Message]:
         envelope = envelopes.read(raw, handler.message.topic)
@@ -382,10 +440,10 @@ class WorkerRuntime:
                 try:
                     answer = await self.read(processor)
                 except StaleRead as stale:
-                    if not processor.may_wait(STALE_READ_WAIT_SECONDS):
+                    if not await processor.begin_wait(STALE_READ_WAIT_SECONDS):
                         return answered(stale.answer)
                 except Refused as refusal:
-                    if not (isinstance(refusal, RetryableNotFound) and processor.may_wait()):
+                    if not (isinstance(refusal, RetryableNotFound) and await processor.begin_wait()):
                         return refused(refusal)
                 else:
                     return answered(answer)
@@ -394,6 +452,7 @@ class WorkerRuntime:
             self.availability.lost(error)
             return UNAVAILABLE
         except Exception as error:
+            self.health.failed(processor.envelope.topic, repr(error), processor.envelope.id)
             log.exception(QUERY_FAILED, context=self.name, topic=processor.envelope.topic, error=repr(error))
             return UNAVAILABLE
 
@@ -423,6 +482,8 @@ class WorkerRuntime:
     def record(self, processor: MessageProcessor, result: ProcessingResult, kind: EntryKind | None = None) -> None:
         """Count a handling, and report it to the journal."""
         took = time.monotonic() - processor.received
+        if result.outcome in (Outcome.DONE, Outcome.REFUSED):
+            self.health.succeeded(processor.envelope.topic)
         self.scheduler.notify()
         self.on_handled(processor.envelope, result, took)
         if processor.envelope.span is not None:
@@ -433,6 +494,7 @@ class WorkerRuntime:
     async def _failed(self, processor: MessageProcessor, error: Exception) -> ProcessingResult:
         """A request is answered if nothing was committed; a durable message is kept with its error, for a retry."""
         envelope = processor.envelope
+        self.health.failed(envelope.topic, repr(error), envelope.id)
         log.warning(
             HANDLER_FAILED,
             context=self.name,

@@ -212,7 +212,7 @@ class ViewRuntime(WorkerRuntime):
                 await self._end(arrived)
 
     async def _end(self, arrived: list[_Arrived]) -> None:
-        """End every delivery of a batch, whatever became of it, before a later batch is acknowledged with all before."""
+        """End every delivery of a batch, whatever became of it, before a later batch is acknowledged."""
         for one in arrived:
             self._arrived.task_done()
             if one.applied is not None and not one.applied.done():

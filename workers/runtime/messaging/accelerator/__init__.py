@@ -15,7 +15,7 @@ from workers.runtime.observability.log_events import ACCELERATOR_DISABLED
 
 log = structlog.get_logger()
 
-TESTED = {"aiormq": "7.2.", "pamqp": "5."}
+TESTED = {"aiormq": "7.2.", "pamqp": "4.0."}
 """How the versions begin that the delivery and fault suites ran with."""
 
 _enabled = False
