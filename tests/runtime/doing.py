@@ -9,7 +9,7 @@ from storage.database import Session, Statement
 from tests.runtime.lab import Decide, Do, Done, Happened, Lab, Look, Remember, effect
 from tests.support.messages import as_message
 from workers.runtime.messaging import envelope, topology
-from workers.runtime.messaging.bus import REPLIES
+from workers.runtime.messaging.exchanges import REPLIES
 from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 

@@ -98,8 +98,7 @@ class Lab(System):
         self._connection = await aio_pika.connect(self.amqp_url)
         self._through = {"lab": SecretStr(self.database.url), "neighbour": SecretStr(self.database.url)}
         await topology.apply(self.amqp_url, topology.plan([]))
-        await self.bus.start()
-        await self.rpc.start()
+        await self.broker.connect()
         return self
 
     @property
@@ -118,7 +117,7 @@ class Lab(System):
         context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
-        self.rpc._doors.clear()  # what was seen of an earlier test's consumers
+        self.rpc._queues.clear()  # what was seen of an earlier test's consumers
         return context
 
     async def close(self) -> None:

@@ -24,8 +24,9 @@ from tests.support.crash import is_handling, kill
 from tests.support.view_databases import ViewReader
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import envelope, topology
-from workers.runtime.messaging.bus import Bus
-from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.envelope import RpcReply, RpcRequest
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
 
@@ -112,8 +113,8 @@ class System:
         """Every event since `open`: topic and body."""
         self.expected: set[str] = set()
         """The contexts that should run: a killed one is pending work until it is started again."""
-        self.bus = Bus(settings.amqp_url.get_secret_value(), "test")
-        self.rpc = RpcClient(self.bus, "test", settings)
+        self.broker = Broker(settings.amqp_url.get_secret_value(), "test")
+        self.rpc = RpcClient(self.broker, settings)
         self.connection: Any = None
         self._databases: dict[str, asyncpg.Pool] = {}
         self._view_reader = ViewReader()
@@ -125,8 +126,7 @@ class System:
         url = self.settings.amqp_url.get_secret_value()
         queues = topology.plan([worker(name) for name in self.names], self.settings.asked_queue_type)
         await topology.apply(url, queues)
-        await self.bus.start()
-        await self.rpc.start()
+        await self.broker.connect()
         self.connection = await aio_pika.connect_robust(url)
         channel = await self.connection.channel()
         queue = await channel.declare_queue(exclusive=True)
@@ -141,8 +141,7 @@ class System:
 
     async def close(self) -> None:
         await asyncio.gather(*(context.stop() for context in self.contexts.values()))
-        await self.rpc.stop()
-        await self.bus.stop()
+        await self.broker.stop()
         if self.connection:
             await self.connection.close()
         for pool in self._databases.values():
@@ -192,7 +191,7 @@ class System:
             story_id=message_id,
             digest=digest,
         )
-        return await self.rpc.call(request, within=within, budget=budget)
+        return await self.rpc.call(request, within=within)
 
     async def done(self, message: Message, **more: Any) -> Json:
         """Send a request that must be done; returns the answer."""
@@ -339,7 +338,7 @@ class System:
                 )
                 left += [row["what"] for row in rows]
             for queue in context.worker.queues():
-                found = await self.bus.inspect_queue(queue)
+                found = await self.broker.inspect_queue(queue)
                 left += [f"{found[0]} messages in {queue}"] if found and found[0] else []
         return left
 

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
+from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
 
-from workers.runtime.messaging.accelerator.dispatch import at_once
-from workers.runtime.messaging.bus import BROKER_ERRORS
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.delivery import Delivery
+from workers.runtime.messaging.errors import BROKER_ERRORS
+from workers.runtime.messaging.subscriber import current_delivery
 
 
 class ConsumerClosed(Exception):
@@ -33,11 +35,23 @@ class BatchConsumer:
         self._changed = asyncio.Event()
         self._is_closed = False
 
-    def put(self, message: AbstractIncomingMessage) -> None:
-        """Add a delivery; the consumer's callback."""
-        self._messages.append(message)
+    def collect(self, delivery: Delivery) -> bool:
+        """Add a delivery; its batch is acknowledged by `ack`, and the broker delivers it again when it never is."""
+        self._messages.append(delivery.raw)
         if len(self._messages) >= self._needed:
             self._changed.set()
+        return True
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Add a delivery that came through FastStream's middlewares; it is acknowledged with its batch."""
+        delivery.mark_ended()
+        self.collect(delivery)
+
+    async def receive(self, message: RabbitMessage) -> None:
+        """The function that FastStream registers; with middlewares it calls this one."""
+        delivery = current_delivery.get()
+        if delivery is not None:
+            await self.handle(delivery)
 
     def close(self, *_: Any) -> None:
         """Make `batch` raise ConsumerClosed; called when the connection, the channel or the consumer is closed."""
@@ -80,29 +94,22 @@ async def consume_batches(
 ) -> AsyncIterator[BatchConsumer]:
     """Consume an existing queue or stream in batches; raises ConsumerClosed when it cannot be consumed."""
     consumer = BatchConsumer()
+    broker = Broker(url, name, publishes=False, on_lost=consumer.close)
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, declare=False, robust=False),
+        channel=Channel(prefetch_count=prefetch, publisher_confirms=False),
+        consume_args=arguments,
+        no_reply=True,
+    )
+    subscriber(consumer.receive)
+    subscriber.attach(consumer.handle, broker.producer, consumer.collect)
+    subscriber.on_cancelled = consumer.close
     try:
-        connection = await aio_pika.connect(url, timeout=10, client_properties={"connection_name": name})
-    except (*BROKER_ERRORS, OSError) as error:
-        raise ConsumerClosed(repr(error)) from error
-    try:
-        await _consume(connection, consumer, queue, prefetch, arguments)
+        try:
+            await broker.start()
+        except (*BROKER_ERRORS, OSError) as error:
+            raise ConsumerClosed(repr(error)) from error
         yield consumer
     finally:
         with contextlib.suppress(*BROKER_ERRORS):
-            await connection.close()
-
-
-async def _consume(
-    connection: Any, consumer: BatchConsumer, queue: str, prefetch: int, arguments: dict[str, Any] | None
-) -> None:
-    try:
-        channel = await connection.channel(publisher_confirms=False)
-        connection.close_callbacks.add(consumer.close)
-        channel.close_callbacks.add(consumer.close)
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(consumer.close)
-        await channel.set_qos(prefetch_count=prefetch)
-        source = await channel.get_queue(queue, ensure=False)
-        await source.consume(at_once(consumer.put), arguments=arguments, timeout=10)
-    except BROKER_ERRORS as error:
-        raise ConsumerClosed(repr(error)) from error
+            await broker.stop()

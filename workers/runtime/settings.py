@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     rabbitmq_api: SecretStr | None = None
     """The management console with its user, for `yeyak status` and `yeyak topology`."""
     pool_size: int = Field(12, ge=2)
+    amqp_accelerator: Literal["on", "off"] = "on"
+    """`off` keeps to the plain AMQP libraries."""
     asked_queue_type: Literal["classic", "quorum"] = "classic"
 
     # this process

@@ -11,63 +11,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from itertools import count
-from uuid import UUID
+from typing import Any
 
-from aio_pika.abc import AbstractIncomingMessage
+import structlog
+from faststream.exceptions import SubscriberNotFound
 
-from contracts.outcomes import REPLIES, Outcome
-from workers.runtime.messaging import bus as buses
+from contracts.outcomes import Outcome
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.breaker import Admitted, CircuitBreaker
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.envelope import RpcReply, RpcRequest
+from workers.runtime.messaging.errors import BROKER_ERRORS, BrokerUnavailable, Unroutable
 from workers.runtime.observability import tracing
+from workers.runtime.observability.log_events import CIRCUIT_CLOSED, CIRCUIT_OPENED, NO_CONSUMER, REQUEST_TIMED_OUT
 from workers.runtime.settings import Settings
+
+log = structlog.get_logger()
 
 REPEAT_SECONDS = 0.1
 """Between two requests for the same work while it is still running."""
 INSPECTION_SECONDS = 0.25
 """How long the result of looking at a queue is used."""
+LEAST_WORK_SECONDS = 0.05
+"""The shortest time in which a request can be handled: one that waited so long that less is left is dropped."""
 
 
-@dataclass(slots=True)
-class RpcRequest:
-    """A message with what travels beside it; the same `message_id` again is the same request."""
-
-    topic: str
-    exchange: str
-    body: bytes
-    message_id: UUID
-    actor: str
-    story_id: UUID
-    causation_id: UUID | None = None
-    digest: str = ""
-    traceparent: str | None = None
-
-    @property
-    def callee(self) -> str:
-        """The context that replies."""
-        return self.topic.rpartition(".")[0]
-
-    @property
-    def queue(self) -> str:
-        return f"{self.topic}@{self.callee}"
-
-
-@dataclass(slots=True)
-class RpcReply:
-    """How a request ended."""
-
-    kind: Outcome
-    body: bytes = b""
-    """done: the reply's JSON; refused: `{"code": ...}` and details."""
-    replayed: bool = False
-    """The stored answer of an earlier try with the same message id."""
-    retry_after: int | None = None
-    """Whole seconds, with `unavailable`."""
-
+__all__ = ["QueueAvailability", "RpcClient", "RpcReply", "RpcRequest"]
 
 UNKNOWN = RpcReply(Outcome.UNKNOWN)
 
@@ -75,8 +45,8 @@ UNKNOWN = RpcReply(Outcome.UNKNOWN)
 class QueueAvailability:
     """Whether a queue is served: looked at again once the last result is older than a quarter of a second."""
 
-    def __init__(self, bus: Bus, queue: str, limit: int) -> None:
-        self._bus = bus
+    def __init__(self, broker: Broker, queue: str, limit: int) -> None:
+        self._broker = broker
         self._queue = queue
         self._limit = limit
         self._served = False
@@ -93,65 +63,36 @@ class QueueAvailability:
 
     async def _inspect(self) -> None:
         try:
-            found = await self._bus.inspect_queue(self._queue)
+            found = await self._broker.inspect_queue(self._queue)
         except BROKER_ERRORS:
             found = None
-        self._served = found is not None and found[1] > 0 and found[0] < self._limit
+        served = found is not None and found[1] > 0 and found[0] < self._limit
+        if self._served and not served:
+            log.warning(NO_CONSUMER, queue=self._queue, found=found)
+        self._served = served
         self._inspected_at = time.monotonic()
 
 
 class RpcClient:
-    """Sends requests over one reply queue, any number at a time."""
+    """Sends requests by a broker, any number at a time."""
 
-    def __init__(self, bus: Bus, name: str, settings: Settings) -> None:
-        self._bus = bus
-        self._name = name
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self._broker = broker
         self._settings = settings
         self._numbers = count(1)
-        self._waiting: dict[str, asyncio.Future[RpcReply]] = {}
         self._queues: dict[str, QueueAvailability] = {}
         self.breakers: dict[str, CircuitBreaker] = {}
         self.on_outcome: Callable[[RpcRequest, RpcReply, float], None] = lambda request, reply, took: None
 
-    async def start(self) -> None:
-        """Receive replies; the bus must have been started."""
-        self._bus.on_reply = self._replied
-        self._bus.on_lost = self._lost
-
-    async def stop(self) -> None:
-        for future in self._waiting.values():
-            future.cancel()
-
-    def _replied(self, message: AbstractIncomingMessage) -> None:
-        future = self._waiting.get(message.correlation_id or "")
-        if future is None or future.done():
-            return
-        kind = Outcome(message.type) if message.type in REPLIES else Outcome.UNKNOWN
-        future.set_result(
-            RpcReply(
-                kind, message.body, bool(message.headers.get("replayed")), 1 if kind is Outcome.UNAVAILABLE else None
-            )
-        )
-
-    def _returned(self, correlation_id: str) -> None:
-        future = self._waiting.get(correlation_id)
-        if future is not None and not future.done():
-            future.set_result(RpcReply(Outcome.UNAVAILABLE, retry_after=2))
-
-    def _lost(self) -> None:
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ConnectionError("the connection was lost while a reply was awaited"))
-
     def breaker(self, callee: str) -> CircuitBreaker:
-        """The breaker that guards a context."""
+        """The circuit breaker that guards a context."""
         if callee not in self.breakers:
             self.breakers[callee] = CircuitBreaker(self._settings.breaker_rest_seconds)
         return self.breakers[callee]
 
     def _queue(self, queue: str) -> QueueAvailability:
         if queue not in self._queues:
-            self._queues[queue] = QueueAvailability(self._bus, queue, self._settings.backlog_limit)
+            self._queues[queue] = QueueAvailability(self._broker, queue, self._settings.backlog_limit)
         return self._queues[queue]
 
     async def check(self, callee: str, queue: str) -> RpcReply | None:
@@ -159,24 +100,24 @@ class RpcClient:
         breaker = self.breaker(callee)
         if breaker.is_open():
             return RpcReply(Outcome.UNAVAILABLE, retry_after=breaker.retry_after)
-        if not self._bus.connected or not await self._queue(queue).check():
+        if not self._broker.is_usable or not await self._queue(queue).check():
             return RpcReply(Outcome.UNAVAILABLE, retry_after=2)
         return None
 
-    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply:
-        """Request, and ask again while the same request is at work; `within` and `budget` in seconds."""
+    async def call(self, request: RpcRequest, *, within: float) -> RpcReply:
+        """Send a request, and repeat it while the same work is still running; `within` in seconds."""
         started = time.monotonic()
-        span = tracing.send(tracing.on, request, self._name) if tracing.on is not None else None
+        span = tracing.send(tracing.on, request, self._broker.name) if tracing.on is not None else None
         reply = UNKNOWN
         try:
-            reply = await self._call(request, started + within, within, budget)
+            reply = await self._call(request, started + within)
         finally:
             if span is not None:
                 tracing.end(span, reply.kind)
         self.on_outcome(request, reply, time.monotonic() - started)
         return reply
 
-    async def _call(self, request: RpcRequest, deadline: float, within: float, budget: float) -> RpcReply:
+    async def _call(self, request: RpcRequest, deadline: float) -> RpcReply:
         breaker = self.breaker(request.callee)
         running: RpcReply | None = None
         while True:
@@ -187,7 +128,7 @@ class RpcClient:
                 return running or RpcReply(Outcome.UNAVAILABLE, retry_after=1)
             if not (admitted := breaker.admit()):
                 return running or RpcReply(Outcome.UNAVAILABLE, retry_after=breaker.retry_after)
-            reply = await self._once(request, breaker, admitted, left, within, budget)
+            reply = await self._once(request, breaker, admitted, left)
             if reply.kind is not Outcome.STILL_RUNNING:
                 return reply
             running = reply
@@ -195,45 +136,48 @@ class RpcClient:
                 return running
             await asyncio.sleep(REPEAT_SECONDS)
 
-    async def _once(
-        self,
-        request: RpcRequest,
-        breaker: CircuitBreaker,
-        admitted: Admitted,
-        left: float,
-        within: float,
-        budget: float,
-    ) -> RpcReply:
-        correlation_id = str(next(self._numbers))
-        future: asyncio.Future[RpcReply] = asyncio.get_running_loop().create_future()
-        self._waiting[correlation_id] = future
-        expires = min(max(0.05, within - budget - min(0.5, within / 10)), left)
-        message = envelope.request(
-            request,
-            self._name,
-            reply_to=f"{self._bus.reply_queue}|{buses.REPLIES}",
-            correlation_id=correlation_id,
-            expires=expires,
-            budget=min(budget, left),
-        )
-        forget = None
+    async def _once(self, request: RpcRequest, breaker: CircuitBreaker, admitted: Admitted, left: float) -> RpcReply:
         try:
-            async with asyncio.timeout(left):
-                on_return = partial(self._returned, correlation_id)
-                forget = await self._bus.request(request.exchange, request.topic, message, on_return)
-                reply = await future
-        except BROKER_ERRORS:
-            breaker.timed_out(admitted)
+            message: Any = await self._broker.request(
+                request.body,
+                routing_key=request.topic,
+                exchange=envelope.exchange(request.exchange),
+                timeout=left,
+                correlation_id=str(next(self._numbers)),
+                headers=envelope.request_headers(request, left),
+                expiration=max(LEAST_WORK_SECONDS, left - LEAST_WORK_SECONDS),
+                message_id=str(request.message_id),
+                message_type=request.topic,
+            )
+        except (Unroutable, BrokerUnavailable, SubscriberNotFound):
+            breaker.not_sent(admitted)
+            return RpcReply(Outcome.UNAVAILABLE, retry_after=2)
+        except TimeoutError:
+            log.warning(REQUEST_TIMED_OUT, queue=request.queue, deadline_ms=round(left * 1000))
+            self._timed_out(request.callee, breaker, admitted)
+            return UNKNOWN
+        except BROKER_ERRORS:  # our own connection was lost, which says nothing about the callee
+            breaker.not_sent(admitted)
             return UNKNOWN
         except BaseException:
             breaker.not_sent(admitted)
             raise
-        finally:
-            del self._waiting[correlation_id]
-            if forget is not None:
-                forget()
+        reply = envelope.read_reply(message.raw_message)
         if reply.kind is Outcome.UNAVAILABLE:
             breaker.not_sent(admitted)
         else:
-            breaker.replied(admitted)
+            self._replied(request.callee, breaker, admitted)
         return reply
+
+    @staticmethod
+    def _timed_out(callee: str, breaker: CircuitBreaker, admitted: Admitted) -> None:
+        before = breaker.state
+        breaker.timed_out(admitted)
+        if before == "closed" and breaker.state == "open":
+            log.error(CIRCUIT_OPENED, callee=callee)
+
+    @staticmethod
+    def _replied(callee: str, breaker: CircuitBreaker, admitted: Admitted) -> None:
+        breaker.replied(admitted)
+        if admitted.probe:
+            log.info(CIRCUIT_CLOSED, callee=callee)

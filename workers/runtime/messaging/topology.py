@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika import ExchangeType
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
-from workers.runtime.messaging.bus import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES
+from workers.runtime.messaging.exchanges import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES
 from workers.runtime.messaging.subscriptions import QueueOwner
 
 EXCHANGES = {

@@ -13,8 +13,8 @@ from prometheus_client import Counter
 from contracts.outcomes import Outcome
 from storage.database import Session
 from storage.inbox import OutboxMessage
-from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
+from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import metrics
 
 INBOX_STATES = ("started", "waiting", "dead")

@@ -9,21 +9,23 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from contracts.journal import EntryKind, Handled, ProcessStatus, RecordHandled
-from workers.runtime.messaging.accelerator.codec import Publishing
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
-from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.messaging.rpc import RpcReply, RpcRequest
+from workers.runtime.messaging import envelope
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
+from workers.runtime.messaging.errors import BROKER_ERRORS
 
 BATCH = 200
+REPORT_SECONDS = 600
+"""After which a report that nobody has read is dropped."""
 ENTRIES_KEPT = 5_000
 
 
 class Reports:
     """Collects entries and sends them; while they cannot be sent, the oldest are dropped."""
 
-    def __init__(self, context: str, bus: Bus) -> None:
+    def __init__(self, context: str, broker: Broker) -> None:
         self._context = context
-        self._bus = bus
+        self._broker = broker
         self._entries: deque[Handled] = deque(maxlen=ENTRIES_KEPT)
         self._status: ProcessStatus | None = None
 
@@ -89,7 +91,7 @@ class Reports:
             {
                 **counts,
                 "context": self._context,
-                "replica": self._bus.reply_queue[-44:-36],
+                "replica": self._broker.producer.reply_queue[-44:-36],
                 "at": datetime.now(UTC),
                 "ready": ready,
                 "breakers": [{"callee": callee, "state": state} for callee, state in sorted(breakers.items())],
@@ -98,13 +100,20 @@ class Reports:
 
     async def flush(self) -> None:
         """Send what was noted."""
-        while (self._entries or self._status) and self._bus.connected:
+        while (self._entries or self._status) and self._broker.is_usable:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             report = RecordHandled.model_construct(entries=batch, standing=self._status)
             self._status = None
             body = report.model_dump_json().encode()
-            message = Publishing(body, report.topic, self._context, expiration=600, message_id=str(uuid4()))
             try:
-                await self._bus.publish_unconfirmed(report.topic, message)
+                await self._broker.publish(
+                    body,
+                    routing_key=report.topic,
+                    exchange=envelope.exchange(report.exchange),
+                    mandatory=False,
+                    expiration=REPORT_SECONDS,
+                    message_id=str(uuid4()),
+                    message_type=report.topic,
+                )
             except BROKER_ERRORS:
                 return

@@ -28,6 +28,8 @@ class DatabaseAvailability:
         self._available = asyncio.Event()
         self._available.set()
         self._probe: asyncio.Task[None] | None = None
+        self.error = ""
+        """The last error, while the database is unavailable."""
 
     @property
     def is_available(self) -> bool:
@@ -38,6 +40,7 @@ class DatabaseAvailability:
         if self._probe is None or self._probe.done():
             log.warning(DATABASE_UNAVAILABLE, context=self._name, error=repr(error))
             self._available.clear()
+            self.error = repr(error)
             self._probe = asyncio.create_task(self._probe_until_available())
 
     async def _probe_until_available(self) -> None:
@@ -45,7 +48,8 @@ class DatabaseAvailability:
         while True:
             try:
                 await self._database.ping()
-            except Exception:
+            except Exception as error:
+                self.error = repr(error)
                 await asyncio.sleep(delay)
                 delay = min(1.0, delay * 2)
             else:

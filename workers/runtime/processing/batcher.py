@@ -1,9 +1,11 @@
 """Transactions for steps: those that arrive together share one.
 
 Under load a transaction's round trips cost more than the step in it. So steps that wait while others are at work run in
-one transaction, one after the other, and are claimed by one statement. Alone, a step is a batch of one. When a shared
-transaction fails for whatever reason it is rolled back, and each of its steps runs again on its own: a handler never
-notices that it shared a transaction.
+one transaction, one after the other, and are claimed by one statement. Alone, a step is a batch of one.
+
+A step that raises does not undo the others. The first time the whole batch runs again with a savepoint before each
+step; while such steps are frequent, as in a rush for the last ticket, batches begin with savepoints. When a shared
+transaction fails in another way, each of its steps runs again on its own: a handler never notices that it shared one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from workers.runtime.processing.handlers import Step
 CONCURRENT_TRANSACTIONS = 2
 """In one context; with more there would be nobody to share one with."""
 BATCH_SIZE = 16
+CAREFUL_BATCHES = 32
+"""Batches with savepoints after one in which a step raised: a savepoint costs a round trip, a second run many."""
 
 
 class ClaimConflict(Exception):
@@ -86,6 +90,8 @@ class TransactionBatcher:
         self._inbox = inbox
         self._waiting: list[_WaitingStep] = []
         self._slots = asyncio.Semaphore(CONCURRENT_TRANSACTIONS)
+        self._careful = 0
+        """How many of the next batches use savepoints."""
 
     async def run(self, claimant: Claimant, function: Step, *outcome: Any) -> Any:
         """Run a step, claim its message and commit; returns its result.
@@ -109,38 +115,58 @@ class TransactionBatcher:
         try:
             if len(batch) > 1 and await self._run_shared(batch):
                 return
-            await asyncio.gather(*(self._run_alone(step) for step in batch))
+            waiting = [step for step in batch if not step.done.done()]
+            if len(waiting) > 1 and self._careful == CAREFUL_BATCHES and await self._run_shared(waiting):
+                return
+            await asyncio.gather(*(self._run_alone(step) for step in batch if not step.done.done()))
         finally:
             for step in batch:  # only a cancelled batch leaves any
                 step.done.cancel()
 
     async def _run_shared(self, batch: list[_WaitingStep]) -> bool:
         """Run all in one transaction; False when it was rolled back."""
-        runs: list[StepRun] = []
+        careful = self._careful > 0
+        self._careful = max(0, self._careful - 1)
+        done: list[tuple[_WaitingStep, StepRun]] = []
         try:
             async with self._database.transaction() as session:
-                runs = [await step.claimant.run_step(session, step.function, *step.outcome) for step in batch]
-                completed = [
-                    run.completed
-                    for step, run in zip(batch, runs, strict=True)
-                    if not step.claimant.keeps_nothing(run.result)
-                ]
+                for step in batch:
+                    run = await self._run_one_of(session, step, careful)
+                    done += [(step, run)] if run else []
+                completed = [run.completed for step, run in done if not step.claimant.keeps_nothing(run.result)]
                 if completed and not await self._inbox.finish(session, completed):
                     raise _SharedClaimFailed
                 await batch[0].claimant.reach("claimed")
             await batch[0].claimant.reach("commit lost?")
         except CommitInDoubt:
-            for step, run in zip(batch, runs, strict=True):
+            for step, run in done:
                 step.end(error=CommitInDoubt(run.result))
         except CONNECTION_ERRORS as error:
             for step in batch:
                 step.end(error=error)
-        except Exception:
+        except Exception as error:
+            if not careful and not isinstance(error, _SharedClaimFailed):
+                self._careful = CAREFUL_BATCHES
             return False
         else:
-            for step, run in zip(batch, runs, strict=True):
+            for step, run in done:
                 step.end(step.claimant.mark_committed(run))
         return True
+
+    async def _run_one_of(self, session: Session, step: _WaitingStep, careful: bool) -> StepRun | None:
+        """Run one step of a batch; with a savepoint, one that raises ends alone, and None is returned."""
+        if not careful:
+            return await step.claimant.run_step(session, step.function, *step.outcome)
+        await session.connection.execute("savepoint step")
+        try:
+            return await step.claimant.run_step(session, step.function, *step.outcome)
+        except (*CONNECTION_ERRORS, TimeoutError):
+            raise
+        except Exception as error:
+            await session.connection.execute("rollback to savepoint step")
+            self._careful = CAREFUL_BATCHES - 1
+            step.end(error=error)
+            return None
 
     async def _run_alone(self, step: _WaitingStep) -> None:
         try:

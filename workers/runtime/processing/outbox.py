@@ -14,7 +14,8 @@ from contracts.base import CATALOGUE, Event, Message
 from storage.database import Database
 from storage.inbox import Inbox, OutboxMessage
 from workers.runtime.messaging import envelope
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus, Unroutable
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.errors import BROKER_ERRORS, Unroutable
 from workers.runtime.observability.log_events import NO_CONTRACT, PUBLISH_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.settings import Settings
@@ -28,11 +29,11 @@ LEASE = timedelta(seconds=10)
 class OutboxRelay:
     """Publishes outbox rows and forgets those that were confirmed, in batches."""
 
-    def __init__(self, context: str, database: Database, inbox: Inbox, bus: Bus, settings: Settings) -> None:
+    def __init__(self, context: str, database: Database, inbox: Inbox, broker: Broker, settings: Settings) -> None:
         self._context = context
         self._database = database
         self._inbox = inbox
-        self._bus = bus
+        self._broker = broker
         self._older = timedelta(seconds=settings.relay_after_seconds)
         self._sent: list[UUID] = []
         self._tasks: set[asyncio.Task[bool]] = set()
@@ -44,7 +45,7 @@ class OutboxRelay:
         """Publish committed rows; what fails is left to `relay_leftovers`."""
         for row in rows:
             self.on_committed(row)
-            if self._bus.connected and len(self._tasks) < CONCURRENT_PUBLICATIONS:
+            if self._broker.is_usable and len(self._tasks) < CONCURRENT_PUBLICATIONS:
                 task = asyncio.create_task(self._publish(row))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -54,20 +55,18 @@ class OutboxRelay:
         if contract is None:
             log.error(NO_CONTRACT, context=self._context, topic=row.topic)
             return False
-        message = envelope.durable(
-            row.id,
-            row.body.encode(),
-            row.topic,
-            self._context,
-            row.story_id,
-            row.causation_id,
-            row.actor,
-            row.traceparent,
-        )
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")
         try:
-            await self._bus.publish(contract.exchange, _routing_key(contract, row), message)
+            await self._broker.publish(
+                row.body.encode(),
+                routing_key=_routing_key(contract, row),
+                exchange=envelope.exchange(contract.exchange),
+                persist=True,
+                headers=envelope.durable_headers(row.story_id, row.causation_id, row.actor, row.traceparent),
+                message_id=str(row.id),
+                message_type=row.topic,
+            )
         except (Unroutable, *BROKER_ERRORS) as error:
             self.failed += 1
             log.warning(
@@ -93,7 +92,7 @@ class OutboxRelay:
 
     async def relay_leftovers(self) -> None:
         """Publish what is older than a while, a batch at a time, until nothing is left."""
-        while self._bus.connected:
+        while self._broker.is_usable:
             async with self._database.session() as session:
                 rows = await self._inbox.lease_unsent(session, self._older, LEASE, CONCURRENT_PUBLICATIONS)
             if not rows:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,8 +23,7 @@ from contracts.base import Message, Refused
 from contracts.outcomes import Outcome
 from storage.database import AMBIGUOUS, CONNECTION_ERRORS, TRANSIENT, CommitInDoubt, Row, Session
 from storage.inbox import Claim, CompletedStep, OutboxMessage
-from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.messaging.rpc import RpcReply, RpcRequest
+from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
 from workers.runtime.observability.log_events import EXTERNAL_CALL_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.batcher import ClaimConflict, StepRun
@@ -39,6 +39,7 @@ from workers.runtime.processing.tx import (
     decode_answer,
     decode_refusal,
     encode_refusal,
+    time_left,
 )
 
 log = structlog.get_logger()
@@ -106,6 +107,9 @@ class MessageProcessor:
         self.committed = False
         self.changed: asyncio.Event | None = None
         """Set once there is something that the last read did not see."""
+        self.on_wait: Callable[[], Awaitable[bool]] | None = None
+        """Asked once before the message waits for something that is not known yet; False: it may not."""
+        self._may_wait: bool | None = None
         self._in_doubt = False
 
     @property
@@ -166,7 +170,7 @@ class MessageProcessor:
         except Refused as refusal:
             if outcome:
                 raise TypeError("a second function returns its refusal: raising would undo the outcome") from refusal
-            if isinstance(refusal, RetryableNotFound) and self.may_wait():
+            if isinstance(refusal, RetryableNotFound) and await self.begin_wait():
                 await asyncio.sleep(RECHECK_SECONDS)
                 return await self._step(function)
             kept = refusal
@@ -302,10 +306,14 @@ class MessageProcessor:
                     EXTERNAL_CALL_FAILED, context=self.services.name, topic=self.envelope.topic, error=repr(error)
                 )
                 return Outcome.UNKNOWN
-        reply = await self.services.rpc.call(
-            self._rpc_request(pending), within=pending.within, budget=budget_of(pending.within)
-        )
+        reply = await self.services.rpc.call(self._rpc_request(pending), within=self._within(pending.within))
         return _decoded(pending.message, reply)
+
+    def _within(self, limit: float) -> float:
+        """The limit of a request on behalf of this message, in seconds: not longer than its own caller waits."""
+        if not self.envelope.deadline:
+            return limit
+        return min(limit, time_left(self.envelope, self.received))
 
     def _rpc_request(self, pending: Request) -> RpcRequest:
         return RpcRequest(
@@ -318,6 +326,14 @@ class MessageProcessor:
             causation_id=self.envelope.id,
             traceparent=self.envelope.traceparent,
         )
+
+    async def begin_wait(self, within: float = NOT_FOUND_WAIT_SECONDS) -> bool:
+        """Whether to wait for what was not found; the first time the delivery slot is given up for it."""
+        if not self.may_wait(within):
+            return False
+        if self._may_wait is None:
+            self._may_wait = self.on_wait is None or await self.on_wait()
+        return self._may_wait
 
     def may_wait(self, within: float = NOT_FOUND_WAIT_SECONDS) -> bool:
         """Whether what was not found may still arrive, `within` seconds from the delivery."""
@@ -336,11 +352,6 @@ class MessageProcessor:
         """A place where a test may kill this process."""
         if failpoints.hook:
             await failpoints.hook(self.services.name, place)
-
-
-def budget_of(within: float) -> float:
-    """What a responder may spend, in seconds, of a wait of `within`: the rest is for the way there and back."""
-    return within * 0.8
 
 
 def _decoded(message: Any, reply: RpcReply) -> Any:

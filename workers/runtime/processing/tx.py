@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 Resource = TypeVar("Resource")
+REPLY_MARGIN, LONGEST_REPLY_MARGIN = 0.05, 0.1
+"""What a responder leaves of its caller's time for the way back: a share, and at most so many seconds."""
 
 
 class RetryableNotFound(Refused):
@@ -139,9 +141,7 @@ class Tx(Session):
 
     def time_left(self) -> float:
         """Seconds until the caller gives up; 0 when nobody waits."""
-        if not self.envelope.budget:
-            return 0.0
-        return max(0.0, self.envelope.budget - (time.monotonic() - self.started))
+        return time_left(self.envelope, self.started)
 
     def backoff(self, first: float, most: float) -> timedelta:
         """A delay that doubles with each attempt, in seconds up to `most`."""
@@ -176,6 +176,14 @@ class Tx(Session):
     def request(self, message: Command[Any] | Query[Any], *, within: float, id: UUID | None = None) -> Request:
         """A request to send once this transaction has committed; return it. `within` in seconds."""
         return Request(message, id or self.derive_id(message.topic), within)
+
+
+def time_left(envelope: Envelope, started: float) -> float:
+    """Seconds until the caller of a message received at `started` (monotonic) must have its reply; 0: nobody waits."""
+    if not envelope.deadline:
+        return 0.0
+    margin = min(LONGEST_REPLY_MARGIN, envelope.deadline * REPLY_MARGIN)
+    return max(0.0, envelope.deadline - margin - (time.monotonic() - started))
 
 
 def encode_refusal(refusal: Refused) -> str:

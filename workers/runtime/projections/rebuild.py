@@ -21,7 +21,7 @@ from contracts.journal import FindMark, MarkPosition, MarkSet, ReadEvents, Store
 from contracts.outcomes import Outcome
 from storage.views import ViewDatabase
 from workers.runtime.messaging import envelope
-from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient, RpcRequest
 from workers.runtime.projections.view import View, apply
 
@@ -33,10 +33,10 @@ class RebuildFailed(Exception):
     """One sentence for an operator; the view answers from its old generation as before."""
 
 
-async def rebuild(view: View, store: ViewDatabase, bus: Bus, rpc: RpcClient) -> int:
+async def rebuild(view: View, store: ViewDatabase, broker: Broker, rpc: RpcClient) -> int:
     """Build a new generation and swap it in; returns how many events were applied. Raises RebuildFailed."""
     generation = await _begin(store)
-    mark = await _mark(bus, rpc)
+    mark = await _mark(broker, rpc)
     applied = 0
     async for page in _events(view, rpc, mark):
         applied += len(page)
@@ -58,13 +58,18 @@ async def _begin(store: ViewDatabase) -> int:
     return generation
 
 
-async def _mark(bus: Bus, rpc: RpcClient) -> int:
+async def _mark(broker: Broker, rpc: RpcClient) -> int:
     """Publish a mark, and wait for the position at which the journal keeps it."""
     mark = MarkSet(mark_id=uuid4(), version=1)
-    message = envelope.durable(
-        mark.mark_id, mark.model_dump_json().encode(), mark.topic, bus.name, mark.mark_id, None, "operator"
+    await broker.publish(
+        mark.model_dump_json().encode(),
+        routing_key=mark.topic,
+        exchange=envelope.exchange(mark.exchange),
+        persist=True,
+        headers=envelope.durable_headers(mark.mark_id, None, "operator"),
+        message_id=str(mark.mark_id),
+        message_type=mark.topic,
     )
-    await bus.publish(mark.exchange, mark.topic, message)
     deadline = time.monotonic() + MARK_SECONDS
     while time.monotonic() < deadline:
         found: MarkPosition = await _query(rpc, FindMark(mark_id=mark.mark_id))
@@ -93,7 +98,7 @@ async def _query(rpc: RpcClient, query: Query[Any]) -> Any:
         actor="operator",
         story_id=uuid4(),
     )
-    reply = await rpc.call(request, within=20.0, budget=15.0)
+    reply = await rpc.call(request, within=20.0)
     if reply.kind is not Outcome.DONE:
         raise RebuildFailed(f"the journal did not answer {query.topic}: {reply.kind}")
     return type(query).answer.model_validate_json(reply.body)

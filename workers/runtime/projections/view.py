@@ -14,24 +14,27 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage
 from sqlalchemy import Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from contracts.base import Event
+from contracts.outcomes import Outcome
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime.messaging import envelope as envelopes
-from workers.runtime.messaging.bus import BROKER_ERRORS
-from workers.runtime.messaging.envelope import Unreadable, read_body
+from workers.runtime.messaging.delivery import Delivery
+from workers.runtime.messaging.envelope import Envelope, Unreadable, read_body
+from workers.runtime.messaging.errors import BROKER_ERRORS
+from workers.runtime.messaging.subscriber import DirectSubscriber
 from workers.runtime.observability import tracing
 from workers.runtime.observability.log_events import BATCH_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.handlers import BaseWorker, Handler
-from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor
+from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor, ProcessingResult
 from workers.runtime.processing.worker_runtime import STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings
 
@@ -91,8 +94,17 @@ async def _never(*_: Any) -> None:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    raw: AbstractIncomingMessage
+class _Arrived:
+    """An event that waits to be applied; `applied` is set for FastStream's path, which waits for it."""
+
+    delivery: Delivery
+    handler: Handler
+    applied: asyncio.Future[None] | None = None
+
+
+@dataclass(slots=True)
+class _ReadEvent:
+    delivery: Delivery
     event: Event
     span: Any = None
 
@@ -101,16 +113,24 @@ class ViewRuntime(WorkerRuntime):
     """A view, running."""
 
     worker: View
+    connection_errors = CONNECTION_ERRORS
 
     def __init__(self, view: View, settings: Settings) -> None:
+        self._arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
         super().__init__(view, settings)
         self.store = ViewDatabase(view.tables, settings.database_of(view.name))
         self.availability = DatabaseAvailability(self.name, self.store)
-        self._arrived: asyncio.Queue[tuple[AbstractIncomingMessage, Handler]] = asyncio.Queue()
         self._applying: asyncio.Task[None] | None = None
-        self._applied = asyncio.Event()
-        self._oldest: AbstractIncomingMessage | None = None
-        self.consumers.prefetch = settings.batch
+        self._changed = asyncio.Event()
+        self._oldest: Delivery | None = None
+
+    @property
+    def prefetch(self) -> int:
+        return self.settings.batch
+
+    def attach(self, subscriber: DirectSubscriber, handler: Handler) -> None:
+        collect = None if handler.is_query else partial(self._collect, handler)
+        subscriber.attach(partial(self.handle, handler), self.broker.producer, collect)
 
     async def open(self) -> None:
         self.store.open()
@@ -119,7 +139,7 @@ class ViewRuntime(WorkerRuntime):
     def start_tasks(self) -> None:
         self.every(0.25, self.reports.flush)
         self.every(STATUS_SECONDS, self.report_status)
-        self.every(self.settings.check_queues_seconds, self.consumers.check_queues)
+        self.every(self.settings.check_queues_seconds, self.check_queues)
 
     async def drain(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -127,6 +147,7 @@ class ViewRuntime(WorkerRuntime):
                 await self._arrived.join()
         if self._applying is not None:
             self._applying.cancel()
+            await asyncio.wait({self._applying})
 
     async def close(self) -> None:
         await self.store.close()
@@ -144,10 +165,10 @@ class ViewRuntime(WorkerRuntime):
 
     def view_lag(self) -> float:
         """The age of the oldest event that this view holds and does not show yet, in seconds."""
-        return _age(self._oldest) if self._oldest is not None else 0.0
+        return _age(self._oldest.raw) if self._oldest is not None else 0.0
 
     async def read(self, processor: MessageProcessor) -> Any:
-        processor.changed = self._applied
+        processor.changed = self._changed
         async with self.store.read() as connection:
             return await processor.handler.first(processor.message, connection)
 
@@ -155,61 +176,70 @@ class ViewRuntime(WorkerRuntime):
         """Wait for a batch that was applied since the read, or a moment: another replica may apply it, too."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RECHECK_SECONDS):
-                await (processor.changed or self._applied).wait()
+                await (processor.changed or self._changed).wait()
 
-    connection_errors = CONNECTION_ERRORS
+    def _collect(self, handler: Handler, delivery: Delivery) -> bool:
+        self._arrived.put_nowait(_Arrived(delivery, handler))
+        return True
 
-    def collect(self, raw: AbstractIncomingMessage, handler: Handler) -> bool:
-        if not handler.is_query:
-            self._arrived.put_nowait((raw, handler))
-        return not handler.is_query
+    async def process(self, handler: Handler, delivery: Delivery) -> tuple[Envelope, ProcessingResult] | None:
+        """A query by itself; an event that FastStream carried here with the next batch."""
+        if handler.is_query:
+            return await super().process(handler, delivery)
+        applied: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrived.put_nowait(_Arrived(delivery, handler, applied))
+        await applied
+        return None
 
     async def _apply_all(self) -> None:
         """Apply what arrived, in that order; a short delay lets what belongs together share a transaction."""
-        arrived: list[tuple[AbstractIncomingMessage, Handler]] = []
+        arrived: list[_Arrived] = []
         while True:
             linger = LINGER_SECONDS if len(arrived) < BUSY else BUSY_LINGER_SECONDS
             arrived = [await self._arrived.get()]
-            self._oldest = arrived[0][0]
-            await asyncio.sleep(linger)
-            while len(arrived) < self.settings.batch and not self._arrived.empty():
-                arrived.append(self._arrived.get_nowait())
+            self._oldest = arrived[0].delivery
             try:
-                batch = [waiting for one in arrived if (waiting := await self._event(*one))]
+                await asyncio.sleep(linger)
+                while len(arrived) < self.settings.batch and not self._arrived.empty():
+                    arrived.append(self._arrived.get_nowait())
+                batch = [read for one in arrived if (read := await self._read_event(one)) is not None]
                 if batch:
                     await self._apply(batch)
             except Exception:
                 log.exception(BATCH_FAILED, context=self.name)
-                await self._give_back(raw for raw, _ in arrived)
             finally:
                 self._oldest = None
-                for _ in arrived:
-                    self._arrived.task_done()
+                await self._end(arrived)
 
-    async def _give_back(self, deliveries: Iterable[AbstractIncomingMessage]) -> None:
-        await asyncio.sleep(LONGEST_PAUSE)
-        for raw in deliveries:
-            with contextlib.suppress(Exception):  # it was acknowledged, or its channel is gone
-                await raw.nack(requeue=True)
+    async def _end(self, arrived: list[_Arrived]) -> None:
+        """End every delivery of a batch, whatever became of it, before a later batch is acknowledged."""
+        for one in arrived:
+            self._arrived.task_done()
+            if one.applied is not None and not one.applied.done():
+                one.applied.set_result(None)
+        unended = (one.delivery for one in arrived if one.applied is None and not one.delivery.ended)
+        await asyncio.gather(*(delivery.settle(self.broker.producer) for delivery in unended))
 
-    async def _event(self, raw: AbstractIncomingMessage, handler: Handler) -> _Waiting | None:
+    async def _read_event(self, arrived: _Arrived) -> _ReadEvent | None:
+        delivery, handler = arrived.delivery, arrived.handler
         try:
-            envelope = envelopes.read(raw, handler.message.topic)
-            event = read_body(handler.message, raw.body)
+            envelope = envelopes.read(delivery.raw, handler.message.topic)
+            event = read_body(handler.message, delivery.raw.body)
         except Unreadable as reason:
-            await self.reject(raw, handler.message.topic, reason)
+            await self._dead_letter(delivery, str(reason))
             return None
         assert isinstance(event, Event)
         if tracing.on is not None:
-            return _Waiting(raw, event, tracing.apply(tracing.on, envelope, self.name, raw.headers.get("traceparent")))
-        return _Waiting(raw, event)
+            traceparent = envelopes.traceparent_of(delivery.raw)
+            return _ReadEvent(delivery, event, tracing.apply(tracing.on, envelope, self.name, traceparent))
+        return _ReadEvent(delivery, event)
 
-    async def _apply(self, batch: list[_Waiting]) -> None:
+    async def _apply(self, batch: list[_ReadEvent]) -> None:
         """Apply, and acknowledge what was applied; wait while the database is unavailable."""
         pause = 0.02
         while True:
             try:
-                await apply(self.worker, self.store, [waiting.event for waiting in batch])
+                await apply(self.worker, self.store, [read.event for read in batch])
             except CONNECTION_ERRORS as error:
                 if isinstance(error, EVENT_ERRORS):
                     await self._divide(batch, error)
@@ -223,41 +253,49 @@ class ViewRuntime(WorkerRuntime):
                 return
             else:
                 break
-        self.on_applied(_age(batch[0].raw))
-        for waiting in batch:
-            if waiting.span is not None:
-                tracing.end(waiting.span, "done")
-        applied, self._applied = self._applied, asyncio.Event()
-        applied.set()
+        self.on_applied(_age(batch[0].delivery.raw))
+        for read in batch:
+            read.delivery.acknowledge()
+            if read.span is not None:
+                tracing.end(read.span, Outcome.DONE)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
         if failpoints.hook:
             await failpoints.hook(self.name, "applied")
         await _acknowledge(batch)
 
-    async def _divide(self, batch: list[_Waiting], error: Exception) -> None:
+    async def _divide(self, batch: list[_ReadEvent], error: Exception) -> None:
         """Find the event that cannot be applied; the others are applied."""
         if len(batch) > 1:
             half = len(batch) // 2
             await self._apply(batch[:half])
             await self._apply(batch[half:])
         else:
-            await self.reject(batch[0].raw, batch[0].event.topic, Unreadable(f"could not be applied: {error!r}"[:1000]))
+            await self._dead_letter(batch[0].delivery, f"could not be applied: {error!r}"[:1000])
+
+    async def _dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """End it now: a batch is acknowledged with all deliveries before it."""
+        delivery.dead_letter(reason)
+        await delivery.settle(self.broker.producer)
 
 
-def _age(raw: AbstractIncomingMessage) -> float:
+def _age(raw: Any) -> float:
     """Seconds since a message was published, by its publisher's clock; 0 when it does not carry a time."""
     at = raw.headers.get("at_ms")
     return max(0.0, datetime.now(UTC).timestamp() - at / 1000) if isinstance(at, int) else 0.0
 
 
-async def _acknowledge(batch: list[_Waiting]) -> None:
+async def _acknowledge(batch: list[_ReadEvent]) -> None:
     """Acknowledge a batch and all before it: events have a channel of their own, and are applied in its order."""
-    last: dict[int, AbstractIncomingMessage] = {}
-    for waiting in batch:
+    last: dict[int, Any] = {}
+    for read in batch:
         with contextlib.suppress(*BROKER_ERRORS):  # the channel is gone: redelivery is harmless
-            last[id(waiting.raw.channel)] = waiting.raw
+            last[id(read.delivery.raw.channel)] = read.delivery.raw
     for raw in last.values():
         with contextlib.suppress(*BROKER_ERRORS):
             await raw.ack(multiple=True)
+    for read in batch:
+        read.delivery.mark_ended()
 
 
 async def apply(view: View, store: ViewDatabase, events: Iterable[Any], *, only: int | None = None) -> None:

@@ -1,8 +1,9 @@
-"""What the broker says most, deliveries and confirms, read from its bytes at once.
+"""Reads the frames that come most, deliveries and confirms, from their bytes at once.
 
 The client library decodes a frame attribute by attribute, by the name of each type; that was a fifth to a third of a
-worker's CPU. `install` puts a reader in its place that makes the same objects and leaves every other frame to the
-library, whose version is pinned; `tests/runtime/test_reading.py` compares the two.
+worker's CPU. This reader makes the same objects and leaves every other frame to the library. What a peer put into the
+properties of a message never breaks the connection: a property that cannot be read is left out, and named in
+`UnreadableHeader.reason`, so that the message ends as a dead letter.
 """
 
 from __future__ import annotations
@@ -36,7 +37,23 @@ _MORE_FLAGS = 0x0001
 _MILLISECONDS_FROM = 0xFFFFFFFF
 
 Read = Callable[[bytes, int], tuple[Any, int]]
-"""Reads a value at an offset; returns it and the offset behind it."""
+"""Reads a value at an offset; returns it and the offset behind it. Raises _UnreadableValue."""
+
+_by_the_library = aiormq.connection.FrameReceiver
+
+
+class _UnreadableValue(Exception):
+    """A value that cannot be read, and the offset behind it."""
+
+    def __init__(self, end: int, reason: str) -> None:
+        super().__init__(reason)
+        self.end = end
+
+
+class UnreadableHeader(ContentHeader):
+    """A content header without the properties that could not be read."""
+
+    reason = ""
 
 
 class FrameReader(aiormq.connection.FrameReceiver):
@@ -63,8 +80,13 @@ class FrameReader(aiormq.connection.FrameReceiver):
 
 
 def install() -> None:
-    """Read the frames of connections to come with this."""
+    """Read the frames of connections that are opened from now on."""
     aiormq.connection.FrameReceiver = FrameReader  # type: ignore[misc]
+
+
+def uninstall() -> None:
+    """Have the library read the frames of connections that are opened from now on."""
+    aiormq.connection.FrameReceiver = _by_the_library  # type: ignore[misc]
 
 
 def _known_frame(kind: int, payload: bytes) -> Any:
@@ -87,7 +109,7 @@ def _deliver(payload: bytes) -> Basic.Deliver:
     deliver.delivery_tag, redelivered = _TAG_AND_BIT(payload, at)
     deliver.redelivered = bool(redelivered & 1)
     deliver.exchange, at = _known(payload, at + 9)
-    deliver.routing_key, _ = _known(payload, at)
+    deliver.routing_key = _lenient(payload, at)
     return deliver
 
 
@@ -103,19 +125,29 @@ def _header(payload: bytes) -> ContentHeader | None:
     if flags & _MORE_FLAGS:
         return None
     properties = Basic.Properties()
-    at = _CONTENT_SIZE
+    at, reasons = _CONTENT_SIZE, []
     for flag, name, read in _PROPERTIES:
         if flags & flag:
-            value, at = read(payload, at)
-            setattr(properties, name, value)
-    header = ContentHeader(weight, size, properties)
+            try:
+                value, at = read(payload, at)
+            except _UnreadableValue as unreadable:
+                at = unreadable.end
+                reasons.append(f"{name}: {unreadable}")
+            else:
+                setattr(properties, name, value)
+    header = (UnreadableHeader if reasons else ContentHeader)(weight, size, properties)
     header.class_id = class_id
+    if isinstance(header, UnreadableHeader):
+        header.reason = "; ".join(reasons)
     return header
 
 
 def _short(payload: bytes, at: int) -> tuple[str, int]:
     end = at + 1 + payload[at]
-    return payload[at + 1 : end].decode(), end
+    try:
+        return payload[at + 1 : end].decode(), end
+    except UnicodeDecodeError as error:
+        raise _UnreadableValue(end, "not UTF-8") from error
 
 
 @lru_cache(4096)
@@ -126,7 +158,15 @@ def _decoded(raw: bytes) -> str:
 def _known(payload: bytes, at: int) -> tuple[str, int]:
     """A short string of which there are few: a name, a topic, a queue."""
     end = at + 1 + payload[at]
-    return _decoded(payload[at + 1 : end]), end
+    try:
+        return _decoded(payload[at + 1 : end]), end
+    except UnicodeDecodeError as error:
+        raise _UnreadableValue(end, "not UTF-8") from error
+
+
+def _lenient(payload: bytes, at: int) -> str:
+    """A short string that a peer chose; what is not UTF-8 is replaced."""
+    return payload[at + 1 : at + 1 + payload[at]].decode(errors="replace")
 
 
 def _octet(payload: bytes, at: int) -> tuple[int, int]:
@@ -135,14 +175,23 @@ def _octet(payload: bytes, at: int) -> tuple[int, int]:
 
 def _timestamp(payload: bytes, at: int) -> tuple[datetime, int]:
     (seconds,) = _UNSIGNED(payload, at)
-    return datetime.fromtimestamp(seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds, UTC), at + 8
+    try:
+        return datetime.fromtimestamp(seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds, UTC), at + 8
+    except (ValueError, OverflowError, OSError) as error:
+        raise _UnreadableValue(at + 8, f"{seconds} is no time: {error}") from error
 
 
 def _table(payload: bytes, at: int) -> tuple[dict[str, Any], int]:
     (size,) = _LONG(payload, at)
+    end = at + 4 + size
+    try:
+        return _fields(payload, at + 4, end), end
+    except Exception as error:  # a nested table may even exhaust the stack
+        raise _UnreadableValue(end, f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _fields(payload: bytes, at: int, end: int) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    at += 4
-    end = at + size
     while at < end:
         name, at = _known(payload, at)
         tag = payload[at : at + 1]
@@ -156,7 +205,7 @@ def _table(payload: bytes, at: int) -> tuple[dict[str, Any], int]:
         else:
             used, table[name] = decode.embedded_value(payload[at:end])
             at += used
-    return table, end
+    return table
 
 
 _READERS: dict[str, Read] = {"headers": _table, "delivery_mode": _octet, "priority": _octet, "timestamp": _timestamp}

@@ -1,0 +1,146 @@
+"""A delivery, and the one place where every delivery ends.
+
+Whatever is raised while a message is handled, its delivery is acknowledged, given back after a growing delay, or sent
+to the dead-letter exchange with a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Protocol
+
+import structlog
+
+from workers.runtime.messaging.errors import BROKER_ERRORS, Unroutable
+from workers.runtime.observability.log_events import DELIVERY_FAILED, MESSAGE_REJECTED
+
+log = structlog.get_logger()
+
+FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0
+"""Seconds before a delivery is given back; they double with each redelivery that the broker counts."""
+SETTLE_SECONDS = 10.0
+
+
+class Disposition(Enum):
+    """How a delivery is to end."""
+
+    ACKNOWLEDGE = "acknowledge"
+    REQUEUE = "requeue"
+    DEAD_LETTER = "dead_letter"
+
+
+class Settler(Protocol):
+    """What a delivery needs of the connections."""
+
+    async def acknowledge(self, raw: Any) -> None: ...
+
+    async def dead_letter(self, raw: Any, queue: str, reason: str) -> None: ...
+
+
+class Delivery:
+    """One message as it was delivered from a queue; nothing decided means that it is given back."""
+
+    __slots__ = ("_ended", "disposition", "queue", "raw", "reason", "received")
+
+    def __init__(self, raw: Any, queue: str) -> None:
+        self.raw = raw
+        self.queue = queue
+        self.received = time.monotonic()
+        self.disposition = Disposition.REQUEUE
+        self.reason = ""
+        self._ended = False
+
+    def acknowledge(self) -> None:
+        """It was handled, or will be handled from the inbox."""
+        self.disposition = Disposition.ACKNOWLEDGE
+
+    def requeue(self, reason: str) -> None:
+        """It could not be handled now."""
+        self.disposition, self.reason = Disposition.REQUEUE, reason
+
+    def dead_letter(self, reason: str) -> None:
+        """It can never be handled."""
+        self.disposition, self.reason = Disposition.DEAD_LETTER, reason
+
+    async def release(self, settler: Settler) -> None:
+        """Acknowledge before the end: the message waits here and holds no delivery slot.
+
+        Only for a request, whose loss is an unknown outcome and never a wrong one.
+        """
+        if not self._ended:
+            self._ended = True
+            await settler.acknowledge(self.raw)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def mark_ended(self) -> None:
+        """Others have acknowledged it, with its batch."""
+        self._ended = True
+
+    def delay(self) -> float:
+        """Seconds to wait before it is given back."""
+        headers = self.raw.headers
+        count = headers.get("x-delivery-count") if isinstance(headers, dict) else None
+        times = count if isinstance(count, int) else int(bool(self.raw.redelivered))
+        return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(times, 10))
+
+    async def handle(self, handler: Callable[[Delivery], Awaitable[None]], settler: Settler) -> None:
+        """Run the handler, which decides how the delivery ends, and end it; raises CancelledError only."""
+        try:
+            await handler(self)
+        except asyncio.CancelledError:
+            self.requeue("cancelled")
+            raise
+        except BaseException as error:  # the delivery ends, whatever it is; a process that must end is ended elsewhere
+            log.exception(DELIVERY_FAILED, queue=self.queue, error=repr(error))
+            self.requeue(repr(error))
+        finally:
+            await self.settle(settler)
+
+    async def settle(self, settler: Settler) -> None:
+        """End the delivery, once; when its channel is gone the broker delivers it again."""
+        if self._ended:
+            return
+        self._ended = True
+        settling = asyncio.ensure_future(self._settle(settler))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(settling, 1)
+            raise
+
+    async def _settle(self, settler: Settler) -> None:
+        try:
+            if self.disposition is Disposition.ACKNOWLEDGE:
+                await settler.acknowledge(self.raw)
+                return
+            if self.disposition is Disposition.DEAD_LETTER and await self._dead_letter(settler):
+                return
+            await asyncio.sleep(self.delay())
+        except Exception as error:
+            log.warning(DELIVERY_FAILED, queue=self.queue, error=repr(error))
+        await self._give_back()
+
+    async def _dead_letter(self, settler: Settler) -> bool:
+        log.error(MESSAGE_REJECTED, queue=self.queue, reason=self.reason)
+        try:
+            await settler.dead_letter(self.raw, self.queue, self.reason)
+        except (Unroutable, *BROKER_ERRORS) as error:
+            log.warning(DELIVERY_FAILED, queue=self.queue, error=repr(error))
+            return False
+        await settler.acknowledge(self.raw)
+        return True
+
+    async def _give_back(self) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self.raw.nack(requeue=True)
+        except Exception as error:  # the channel is gone: the broker delivers it again
+            log.info(DELIVERY_FAILED, queue=self.queue, error=repr(error))

@@ -1,0 +1,6 @@
+"""The names of the exchanges."""
+
+from __future__ import annotations
+
+COMMANDS, QUERIES, EVENTS = "yeyak.commands", "yeyak.queries", "yeyak.events"
+REPLIES, DEAD = "yeyak.replies", "yeyak.dead"
