@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from gateway_api.app import GatewayState, build
 from gateway_api.metrics import NAME
-from workers.runtime.messaging.bus import Bus
+from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import tracing
 from workers.runtime.observability.logs import configure_logs
@@ -55,8 +55,8 @@ def main() -> int:
     try:
         configuration = settings()
         configure_logs(configuration.log_level, sys.stderr)
-        bus = Bus(configuration.amqp_url.get_secret_value(), NAME)
-        app = build(RpcClient(bus, NAME, configuration), configuration, bus=bus)
+        broker = Broker(configuration.amqp_url.get_secret_value(), NAME)
+        app = build(RpcClient(broker, configuration), configuration, broker=broker)
     except ValidationError as error:
         problems = ", ".join(
             "YEYAK_" + str(detail["loc"][0]).upper() + ": " + detail["msg"] for detail in error.errors()

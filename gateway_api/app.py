@@ -34,8 +34,8 @@ from gateway_api.language import preferred
 from gateway_api.openapi import openapi_document
 from gateway_api.problems import Problem
 from gateway_api.tokens import Verifier
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
-from workers.runtime.messaging.rpc import RpcClient
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -60,9 +60,9 @@ STOP_SECONDS = 2.0
 class GatewayState:
     """The parts of a running gateway, and whether it can serve."""
 
-    def __init__(self, gateway: Gateway, bus: Bus | None = None) -> None:
+    def __init__(self, gateway: Gateway, broker: Broker | None = None) -> None:
         self.gateway = gateway
-        self.bus = bus
+        self.broker = broker
         self.draining = False
         self.closed = False
         self.console: console.Console | None = None
@@ -71,7 +71,7 @@ class GatewayState:
         """Return whether each part is ready; the gateway is ready when all are."""
         keys = self.gateway.verifier.published_keys
         return {
-            "broker": self.bus is None or self.bus.connected,
+            "broker": self.broker is None or self.broker.is_usable,
             "keys": keys is None or keys.available,
             "accepting": not self.draining,
         }
@@ -94,14 +94,14 @@ class GatewayState:
 
 
 def build(
-    rpc: RequestClient, settings: Settings, *, bus: Bus | None = None, verifier: Verifier | None = None
+    rpc: RequestClient, settings: Settings, *, broker: Broker | None = None, verifier: Verifier | None = None
 ) -> Starlette:
     """Build the application over a request client.
 
-    `bus` is started and stopped with the application, and `/ready` reports its connection; None in tests without one.
+    `broker` is connected and stopped with the application, and `/ready` reports it; None in tests without one.
     """
     gateway = Gateway(rpc, settings, verifier)
-    state = GatewayState(gateway, bus)
+    state = GatewayState(gateway, broker)
     app = Starlette(
         middleware=_middleware(settings, lambda: app.routes),
         exception_handlers={HTTPException: _http_problem},
@@ -174,10 +174,8 @@ def _lifespan(state: GatewayState) -> Callable[[Starlette], Any]:
                 await state.console.live.stop()
             await asyncio.wait({connecting}, timeout=STOP_SECONDS)
             connecting.cancel()
-            if isinstance(state.gateway.rpc, RpcClient):
-                await state.gateway.rpc.stop()
-            if state.bus is not None:
-                await state.bus.stop()
+            if state.broker is not None:
+                await state.broker.stop()
 
     return lifespan
 
@@ -187,14 +185,11 @@ async def _connect(state: GatewayState) -> None:
     if state.gateway.verifier.published_keys is not None:
         await state.gateway.verifier.published_keys.refresh()
     last_error = ""
-    while state.bus is not None and not state.closed:
+    while state.broker is not None and not state.closed:
         try:
-            await state.bus.start()
-            if isinstance(state.gateway.rpc, RpcClient):
-                await state.gateway.rpc.start()
+            await state.broker.connect()
             return
         except (*BROKER_ERRORS, OSError) as error:
             if last_error != (last_error := type(error).__name__):
                 log.warning("broker_unavailable", error=last_error)
-            await state.bus.stop()
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -34,7 +34,7 @@ HEADERS = {
         "story_id": {"type": "string", "format": "uuid", "description": "the story that the message belongs to"},
         "causation_id": {"type": "string", "format": "uuid", "description": "the message that caused this one"},
         "actor": {"type": "string", "examples": ["customer:kim"]},
-        "budget_ms": {
+        "deadline_ms": {
             "type": "integer",
             "description": "requests only: the time that the handler has, in milliseconds",
         },

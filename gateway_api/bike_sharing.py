@@ -39,7 +39,7 @@ from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 routes = Routes(
     "/v1/bike-sharing",
     "bike sharing",
-    budgets={
+    time_limits={
         TopUpDeposit: lambda settings: settings.bike_sharing_payment_ms / 1000 + 1,
         StartRide: lambda settings: settings.bike_sharing_take_ms / 1000 + 1,
         ShowRideHistory: lambda _: 2.5,  # waits for `min_version`

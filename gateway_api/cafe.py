@@ -35,7 +35,7 @@ from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 routes = Routes(
     "/v1/cafe",
     "café",
-    budgets={
+    time_limits={
         PlaceOrder: lambda settings: settings.cafe_price_ms / 1000 + 1,
         ShowReport: lambda _: 2.5,  # waits for `min_version`
     },

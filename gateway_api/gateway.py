@@ -27,7 +27,7 @@ from gateway_api.problems import Problem
 from gateway_api.tokens import SignedIn, Verifier
 from gateway_api.trace_context import traceparent
 from workers.runtime.messaging.card_numbers import holds_card_number
-from workers.runtime.messaging.rpc import RpcReply, RpcRequest
+from workers.runtime.messaging.envelope import RpcReply, RpcRequest
 from workers.runtime.settings import Settings
 
 CUSTOMER: frozenset[Role] = frozenset({"customer"})
@@ -39,15 +39,15 @@ START_SECONDS = 1.0
 """How long a message may wait in its queue."""
 MARGIN_SECONDS = 0.5
 """For the transport of the message and of its reply."""
-BUDGET_SECONDS = 2.0
-"""How long a context may work on a message, where its routes set no budget of their own."""
+DEFAULT_LIMIT_SECONDS = 2.0
+"""How long a context may work on a message, where its routes set no time_limit of their own."""
 
 LONGEST_NAME = 128
 
 REQUESTS = UUID("5b0c9a52-6d7e-4f0e-9a3b-0f5d6a0c7e11")
 """The UUID namespace of message ids that are derived from idempotency keys."""
 
-Budget = Callable[[Settings], float]
+TimeLimit = Callable[[Settings], float]
 Handler = Callable[..., Awaitable[Response]]
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -58,7 +58,7 @@ _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")
 class RequestClient(Protocol):
     """The part of `RpcClient` that the gateway uses; tests have a fake one."""
 
-    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply: ...
+    async def call(self, request: RpcRequest, *, within: float) -> RpcReply: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Route:
     """The path template at which the caller finds the outcome while it is unknown (`status_url`)."""
     tag: str
     handler: Handler
-    budget: Budget
+    time_limit: TimeLimit
 
     @property
     def status(self) -> int:
@@ -93,8 +93,8 @@ class Routes:
 
     base: str
     tag: str
-    budgets: Mapping[type[Message], Budget] = field(default_factory=dict)
-    """How long the context may work on a message, in seconds, where that is not `BUDGET_SECONDS`."""
+    time_limits: Mapping[type[Message], TimeLimit] = field(default_factory=dict)
+    """How long the context may work on a message, in seconds, where that is not `DEFAULT_LIMIT_SECONDS`."""
     table: list[Route] = field(default_factory=list)
 
     def get(
@@ -147,7 +147,7 @@ class Routes:
                 self.base + (status_path or creates or resource),
                 self.tag,
                 handler,
-                self.budgets.get(message, lambda _: BUDGET_SECONDS),
+                self.time_limits.get(message, lambda _: DEFAULT_LIMIT_SECONDS),
             )
             self.table.append(route)
             return handler
@@ -201,10 +201,10 @@ class RequestContext:
         """Send a message as a request and return its outcome as HTTP; raises Problem as `to_response` does."""
         return self.to_response(await self.send_raw(message))
 
-    async def send_raw(self, message: Message, *, budget: float | None = None) -> RpcReply:
+    async def send_raw(self, message: Message, *, time_limit: float | None = None) -> RpcReply:
         """Send a message as a request and return the reply, whatever its outcome.
 
-        `budget` is the time in seconds that the context may work on it; None takes that of the route.
+        `time_limit` is the time in seconds that the context may work on it; None takes that of the route.
         Raises `unavailable` when the bulkhead of the context is full.
         """
         kind = type(message)
@@ -218,10 +218,10 @@ class RequestContext:
             digest=self.digest,
             traceparent=self.traceparent,
         )
-        if budget is None:
-            budget = self._gateway.budget(self.route, kind)
+        if time_limit is None:
+            time_limit = self._gateway.time_limit(self.route, kind)
         with self._gateway.bulkheads.slot(kind.owner()):
-            reply = await self._gateway.rpc.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
+            reply = await self._gateway.rpc.call(request, within=START_SECONDS + time_limit + MARGIN_SECONDS)
         metrics.context_requests(kind.owner(), reply.kind).inc()
         return reply
 
@@ -285,9 +285,9 @@ class Gateway:
         self.buckets = TokenBuckets(settings.gateway_rate)
         self.bulkheads = Bulkheads(settings.gateway_in_flight)
 
-    def budget(self, route: Route, kind: type[Message]) -> float:
+    def time_limit(self, route: Route, kind: type[Message]) -> float:
         """Return how long a context may work on a message, in seconds."""
-        return route.budget(self.settings) if kind is route.message else BUDGET_SECONDS
+        return route.time_limit(self.settings) if kind is route.message else DEFAULT_LIMIT_SECONDS
 
     def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
         """Return the ASGI endpoint of a route; problems become responses in the caller's language."""

@@ -33,7 +33,7 @@ from contracts.preorder.reservations import (
 from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 from workers.runtime.settings import Settings
 
 COUNTING_SECONDS = 0.2
@@ -48,7 +48,7 @@ def paying(settings: Settings) -> float:
 routes = Routes(
     "/v1/preorder",
     "phone pre-order",
-    budgets={
+    time_limits={
         ReservePhone: paying,
         ShowMyReservation: lambda _: 2.5,  # waits for `min_version`
     },
@@ -197,7 +197,7 @@ async def _with_free(request: RequestContext, reply: RpcReply) -> RpcReply:
 
 async def _free(request: RequestContext, product_ids: list[UUID]) -> dict[str, int]:
     try:
-        reply = await request.send_raw(CountFree(product_ids=product_ids), budget=COUNTING_SECONDS)
+        reply = await request.send_raw(CountFree(product_ids=product_ids), time_limit=COUNTING_SECONDS)
     except Problem:  # the bulkhead of reservations is full
         return {}
     counts = from_json(reply.body)["counts"] if reply.kind == "done" else []

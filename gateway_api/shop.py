@@ -48,7 +48,7 @@ def taking_stock(settings: Settings) -> float:
 routes = Routes(
     "/v1/shop",
     "shop",
-    budgets={
+    time_limits={
         ConfirmPayment: taking_stock,
         ShowOrderStatus: lambda _: 2.5,  # waits for `min_version`
     },

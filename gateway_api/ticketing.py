@@ -44,7 +44,7 @@ from gateway_api.problems import Problem
 routes = Routes(
     "/v1/ticketing",
     "ticketing",
-    budgets={
+    time_limits={
         ReserveTicket: lambda settings: settings.ticketing_take_ms / 1000 + 1,
         ShowBoard: lambda _: 2.5,  # waits for `min_version`
     },

@@ -36,7 +36,7 @@ from contracts.video_rental.videos import (
 )
 from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 from workers.runtime.settings import Settings
 
 
@@ -48,7 +48,7 @@ def paying(settings: Settings) -> float:
 routes = Routes(
     "/v1/video-rental",
     "video rental",
-    budgets={
+    time_limits={
         BookVideo: paying,
         PayLateFee: paying,
         ShowMyPage: lambda _: 2.5,  # waits for `min_version`

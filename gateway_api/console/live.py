@@ -16,12 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import aio_pika
 import structlog
+from faststream import AckPolicy
+from faststream.rabbit import RabbitMessage, RabbitQueue
 from pydantic_core import from_json
 
 from contracts.base import Caller
-from workers.runtime.messaging.bus import BROKER_ERRORS, EVENTS
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.delivery import Delivery
+from workers.runtime.messaging.envelope import exchange
+from workers.runtime.messaging.errors import BROKER_ERRORS
+from workers.runtime.messaging.exchanges import EVENTS
 
 log = structlog.get_logger()
 
@@ -226,28 +231,48 @@ class LiveUpdates:
                 self._epoch = ""
 
     async def _consume_once(self) -> None:
-        properties: Any = {"connection_name": "gateway: live updates"}
-        connection = await aio_pika.connect(self._url, timeout=5, client_properties=properties)
-        async with connection:
-            channel = await connection.channel(publisher_confirms=False)
-            arguments: Any = {"x-max-length": LONGEST_QUEUE}
-            name = f"yeyak.live.{uuid4().hex}"
-            queue = await channel.declare_queue(name, exclusive=True, auto_delete=True, arguments=arguments)
-            await queue.bind(EVENTS, "#")
-            closed = asyncio.Event()
-            connection.close_callbacks.add(lambda *_: closed.set())
-            channel.close_callbacks.add(lambda *_: closed.set())
-            await queue.consume(self._on_event, no_ack=True)
+        closed = asyncio.Event()
+        broker = Broker(self._url, "gateway: live updates", publishes=False, on_lost=closed.set)
+        subscriber = broker.subscriber(
+            RabbitQueue(
+                f"yeyak.live.{uuid4().hex}",
+                durable=False,
+                exclusive=True,
+                auto_delete=True,
+                robust=False,
+                routing_key="#",
+                arguments={"x-max-length": LONGEST_QUEUE},
+            ),
+            exchange(EVENTS),
+            ack_policy=AckPolicy.ACK_FIRST,
+            no_reply=True,
+        )
+        subscriber(self._on_message)
+        subscriber.attach(self._on_delivery, broker.producer, self._on_event)
+        try:
+            await broker.start()
             self._start_epoch()
             while self._has_viewers() and not closed.is_set():
                 await _pause(closed, CHECK_SECONDS)
+        finally:
+            await broker.stop()
 
-    async def _on_event(self, message: Any) -> None:
+    def _on_event(self, delivery: Delivery) -> bool:
+        """Publish the hints of an event; the queue has no acknowledgements."""
+        delivery.mark_ended()
         try:
-            body = from_json(message.body)
+            body = from_json(delivery.raw.body)
         except ValueError:
-            return
-        self.publish(str(message.type), body if isinstance(body, dict) else {})
+            return True
+        self.publish(str(delivery.raw.type), body if isinstance(body, dict) else {})
+        return True
+
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        self._on_event(delivery)
+
+    async def _on_message(self, message: RabbitMessage) -> None:
+        """The function that FastStream registers; with middlewares it calls this one."""
+        self._on_event(Delivery(message.raw_message, ""))
 
     def _start_epoch(self) -> None:
         self._epoch = uuid4().hex[:12]

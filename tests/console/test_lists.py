@@ -11,7 +11,7 @@ import pytest
 from gateway_api.console.businesses import ALL
 from tests.console.conftest import Browser, rental
 from tests.gateway_api.conftest import FakeRpcClient
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 
 CURSOR = "a+b/c="
 LISTS = [(business, listing) for business in ALL for listing in business.listings if listing is not business.account]

@@ -219,7 +219,7 @@ async def test_an_outcome_that_is_not_known_yet_is_never_shown_as_done(browser, 
     await browser.sign_in("kim")
     await browser.look(BOOK)
     nonce = browser.hidden("nonce")
-    from workers.runtime.messaging.rpc import RpcReply
+    from workers.runtime.messaging.envelope import RpcReply
 
     shelf.answers["video_rental.rentals.book_video"] = RpcReply("unknown")
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway_api import tokens
 from gateway_api.app import build
-from workers.runtime.messaging.rpc import RpcReply, RpcRequest
+from workers.runtime.messaging.envelope import RpcReply, RpcRequest
 from workers.runtime.settings import Settings
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
@@ -26,9 +26,9 @@ class FakeRpcClient:
     asked: list[RpcRequest] = field(default_factory=list)
     waits: list[tuple[float, float]] = field(default_factory=list)
 
-    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply:
+    async def call(self, request: RpcRequest, *, within: float, time_limit: float) -> RpcReply:
         self.asked.append(request)
-        self.waits.append((within, budget))
+        self.waits.append((within, time_limit))
         return self.answers.get(request.topic, RpcReply("unavailable", retry_after=2))
 
     def replies_with(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:

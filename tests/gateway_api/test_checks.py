@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway_api import tokens
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 
 RENTALS = "/v1/video-rental/rentals"
 VIDEOS = "/v1/video-rental/videos"

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway_api.codes import CODES
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 
 BASE = "/v1/video-rental"
 BOOK = "video_rental.rentals.book_video"

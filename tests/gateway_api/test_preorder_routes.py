@@ -3,7 +3,7 @@
 import pytest
 
 from gateway_api import preorder
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 BASE = "/v1/preorder"
@@ -133,4 +133,4 @@ async def test_a_customer_lists_their_own_and_staff_anybodys(door, rpc, path):
 def test_the_door_waits_longer_than_payments_may_take(make_settings):
     route = next(route for route in preorder.routes.table if route.path == f"{BASE}/reservations")
 
-    assert route.budget(make_settings(preorder_payment_ms=5000)) > 5
+    assert route.time_limit(make_settings(preorder_payment_ms=5000)) > 5

@@ -8,7 +8,7 @@ import pytest
 from gateway_api.app import all_routes
 from gateway_api.gateway import STAFF
 from tests.gateway_api import preorder_routes
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 from workers.runtime.settings import Settings
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
@@ -232,7 +232,7 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
 
     for route in all_routes():
         if route.message.topic in WAITING:
-            assert route.budget(settings) > 9
+            assert route.time_limit(settings) > 9
 
 
 @pytest.mark.parametrize(
