@@ -76,7 +76,7 @@ async def elsewhere(
         await there.stop()
 
 
-LONG = ("crash_walk", "killed_processes", "mutants", "servers_fall", "test_delivery")
+LONG = ("crash_walk", "killed_processes", "mutants", "server_outages", "test_delivery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

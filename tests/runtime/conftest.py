@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import MakeSettings
-from tests.runtime.lab import Lab
+from tests.runtime.harness import Lab
 from workers.runtime.worker import Worker
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.deployment.manifests import Manifests, Pod
-from tests.deploy.exercised.machine import Container, Probe
+from tests.deploy.exercised.container import Container, Probe
 
 SecretFiles = Mapping[str, Mapping[str, str]]
 

@@ -13,7 +13,7 @@ import pytest
 
 from ops.deployment import compose
 from ops.deployment.contexts import name_of
-from tests.deploy.exercised.machine import Container
+from tests.deploy.exercised.container import Container
 from tests.support.servers import Servers
 from workers.registry import CONTEXTS
 

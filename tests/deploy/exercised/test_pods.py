@@ -11,7 +11,7 @@ import httpx
 
 from ops.deployment.contexts import name_of
 from ops.deployment.manifests import Pod, quantity
-from tests.deploy.exercised.machine import Container
+from tests.deploy.exercised.container import Container
 from tests.deploy.exercised.pods import Node, command, probe
 from tests.support.servers import Servers
 from workers.registry import CONTEXTS, worker

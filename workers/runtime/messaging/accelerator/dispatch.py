@@ -2,7 +2,8 @@
 
 The client library carries a delivery through two tasks, FastStream through three stacks of contexts: three quarters of
 what hearing a message cost (decision 0017). Both still subscribe, restore and cancel, but a consumer that was made by
-`at_once` is called by the channel's reader. `tests/runtime/test_taking.py` holds the two ways to the same.
+`at_once` is called by the channel's reader.
+`tests/runtime/messaging/accelerator/test_dispatch.py` holds the two ways to the same.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The client library decodes a frame attribute by attribute, by the name of each type; that was a fifth to a third of a
 worker's CPU. `install` puts a reader in its place that makes the same objects and leaves every other frame to the
-library, whose version is pinned; `tests/runtime/test_reading.py` compares the two.
+library, whose version is pinned; `tests/runtime/messaging/accelerator/test_frame_reader.py` compares the two.
 """
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+"""What is said in the system is heard by whom it concerns, and the rules about it bite."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from contracts.base import Command, Event, Message, Shape
+from tests.architecture import message_rules as talk
+from tests.architecture.message_rules import RULES, Messages
+from tests.contracts.catalogue import messages
+from workers.registry import CONTEXTS, workers
+from workers.runtime.projections.view import View
+from workers.runtime.worker import Worker
+
+
+class Baked(Shape):
+    bread: str
+
+
+class BakeBread(Command[Baked]):
+    pass
+
+
+class BreadBaked(Event):
+    pass
+
+
+class SellBread(Command[None]):
+    pass
+
+
+def named(message: type[Message], topic: str) -> type[Message]:
+    """A message under a wire name that the system's catalogue does not keep."""
+    made: type[Message] = type(message.__name__, (message,), {"__module__": __name__})
+    made.topic = topic
+    return made
+
+
+BAKE, BAKED, SELL = (
+    named(BakeBread, "bakery.ovens.bake_bread"),
+    named(BreadBaked, "bakery.ovens.bread_baked"),
+    named(SellBread, "bakery.sales.sell_bread"),
+)
+
+
+async def nothing(*_: Any) -> None:
+    """A handler."""
+
+
+class Bakery:
+    """Two contexts in good order."""
+
+    def __init__(self) -> None:
+        self.ovens, self.sales = (
+            Worker("bakery.ovens", resolves_dead_letters=False),
+            Worker("bakery.sales", resolves_dead_letters=False),
+        )
+        self.view = View("bakery.window", Mock(), [])
+        self.ovens.handles(BAKE)(nothing)
+        self.sales.handles(SELL, requests=BAKE)(nothing).then(nothing)
+        self.sales.handles(BAKED)(nothing)
+        self.messages: Messages = {message.topic: message for message in (BAKE, BAKED, SELL)}
+
+    def against(self, rule: talk.Rule) -> list[str]:
+        return list(rule([self.ovens, self.sales, self.view], self.messages))
+
+    def force(self, worker: Worker, message: type[Message]) -> None:
+        """Handle what `Worker.on` would not take."""
+        worker.handlers[message.topic] = type(self.ovens.handlers[BAKE.topic])(message, nothing, None, False)
+
+    def forget(self, worker: Worker, message: type[Message]) -> None:
+        del worker.handlers[message.topic]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_system_obeys(name: str) -> None:
+    assert list(RULES[name](workers(), messages())) == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_bakery_in_good_order_obeys(name: str) -> None:
+    assert Bakery().against(RULES[name]) == []
+
+
+def test_a_handler_of_another_contexts_order_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.force(bakery.sales, BAKE)
+
+    assert bakery.against(talk.own) == ["bakery.sales handles bakery.ovens.bake_bread"]
+
+
+def test_an_order_that_two_obey_or_none_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.force(bakery.sales, BAKE)
+    bakery.forget(bakery.sales, SELL)
+
+    assert bakery.against(talk.obeyed) == [
+        "bakery.ovens.bake_bread has 2 handlers",
+        "bakery.sales.sell_bread has 0 handlers",
+    ]
+
+
+def test_an_event_that_nobody_hears_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.forget(bakery.sales, BAKED)
+
+    assert bakery.against(talk.heard) == ["bakery.ovens.bread_baked has no reader"]
+
+
+def test_an_exception_that_is_none_any_more_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "HEARD_BY_THE_JOURNAL_ONLY", {BAKED.topic})
+
+    assert Bakery().against(talk.heard) == ["bakery.ovens.bread_baked has readers: take it from the table"]
+
+
+def test_a_message_of_nobody_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.messages["laundry.bread_baked"] = named(BreadBaked, "laundry.bread_baked")
+
+    assert bakery.against(talk.owned) == ["laundry.bread_baked belongs to nobody"]
+
+
+def test_a_wire_name_that_says_something_else_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.messages["bakery.ovens.baked"] = named(BreadBaked, "bakery.ovens.baked")
+
+    assert bakery.against(talk.named) == ["BreadBaked is called bakery.ovens.baked"]
+
+
+def test_an_ask_without_an_end_or_of_something_told_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.ovens.handlers[BAKE.topic].requests = SELL
+
+    assert bakery.against(talk.settled) == [
+        "bakery.ovens: nothing asks and has no second function",
+        "bakery.ovens: nothing asks bakery.sales.sell_bread, which is told",
+    ]
+
+
+def test_a_view_that_takes_orders_is_noticed() -> None:
+    bakery = Bakery()
+    bakery.force(bakery.view, BAKE)
+
+    assert bakery.against(talk.views) == ["the view bakery.window obeys bakery.ovens.bake_bread"]
+
+
+def test_each_worker_is_named_like_its_context() -> None:
+    assert [worker.name for worker in workers()] == list(CONTEXTS)
+
+
+def test_an_order_of_another_context_cannot_be_declared() -> None:
+    with pytest.raises(TypeError, match=r"belongs to bakery\.ovens"):
+        Worker("bakery.sales", resolves_dead_letters=False).handles(BAKE)

@@ -1,0 +1,120 @@
+"""A delivery that is taken at once is what the library would have made of it, in the order of the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika import IncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
+from aiormq.abc import DeliveredMessage
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+from tests.runtime.messaging.accelerator.test_frame_reader import names, properties, short
+from tests.support import servers as support
+from tests.support.servers import Servers
+from workers.runtime.messaging.accelerator.dispatch import Delivery, at_once
+
+QUEUE = "lab.taken"
+delivers = st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.booleans(), names, short)
+
+
+class Open:
+    """A channel, as far as a message looks at it."""
+
+    is_closed = False
+
+
+@given(delivers, properties, st.binary(max_size=300))
+def test_it_is_the_message_that_the_library_makes(deliver: Basic.Deliver, beside: Any, body: bytes) -> None:
+    channel: Any = Open()
+    header = ContentHeader(0, len(body), beside)
+
+    taken = Delivery(channel, deliver, header, body)
+
+    made = IncomingMessage(DeliveredMessage(deliver, header, body, channel))
+    assert taken.info() == made.info()
+    assert (taken.body, taken.channel, taken.processed, taken.locked) == (body, channel, False, False)
+    assert (taken.cluster_id, taken.message_count) == (made.cluster_id, made.message_count)
+
+
+@pytest.fixture
+async def url(servers: Servers) -> AsyncIterator[str]:
+    amqp_url = await support.create_vhost(servers)
+    yield amqp_url
+    await support.delete_vhost(servers, amqp_url)
+
+
+@pytest.fixture
+async def channel(url: str) -> AsyncIterator[Any]:
+    async with await aio_pika.connect_robust(url, reconnect_interval=0.1) as connection:
+        yield await connection.channel()
+
+
+async def say(channel: Any, *bodies: bytes) -> None:
+    for body in bodies:
+        await channel.default_exchange.publish(aio_pika.Message(body), QUEUE)
+
+
+async def test_deliveries_come_in_their_order_whatever_became_of_one(channel: Any) -> None:
+    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+
+    def take(raw: AbstractIncomingMessage) -> None:
+        taken.put_nowait(raw)
+        if raw.body == b"1":
+            raise ValueError(raw.body)
+
+    queue = await channel.declare_queue(QUEUE, durable=True)
+    bodies = [b"0", b"", b"1", b"2" * 300_000, b"3"]
+    await say(channel, *bodies)
+    await queue.consume(at_once(take))
+
+    came = [await taken.get() for _ in bodies]
+    assert [raw.body for raw in came] == bodies
+    assert all(isinstance(raw, Delivery) for raw in came)
+
+
+async def test_they_are_acknowledged_once(channel: Any) -> None:
+    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    queue = await channel.declare_queue(QUEUE, durable=True)
+    await say(channel, b"kept", b"given back")
+    await queue.consume(at_once(taken.put_nowait))
+
+    kept, back = await taken.get(), await taken.get()
+    await kept.ack()
+    await back.nack(requeue=True)
+
+    again = await taken.get()
+    assert (again.body, again.redelivered) == (b"given back", True)
+    with pytest.raises(aio_pika.exceptions.MessageProcessError):
+        await kept.nack()
+
+
+async def test_a_restored_consumer_has_them_too(channel: Any) -> None:
+    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    queue = await channel.declare_queue(QUEUE, durable=True)
+    await queue.consume(at_once(taken.put_nowait))
+    await say(channel, b"held")
+    held = await taken.get()
+
+    underlay = await channel.get_underlay_channel()
+    await underlay.connection.close(ConnectionError("cut"))
+
+    again = await taken.get()
+    assert isinstance(again, Delivery)
+    assert (again.body, again.redelivered) == (held.body, True)
+
+
+async def test_others_hear_by_way_of_the_library(channel: Any) -> None:
+    heard: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    queue = await channel.declare_queue(QUEUE, durable=True)
+    await queue.consume(heard.put)
+    await say(channel, b"plain")
+
+    assert type(await heard.get()) is IncomingMessage
