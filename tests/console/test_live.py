@@ -161,7 +161,7 @@ async def test_a_stream_ends_when_the_gateway_closes(live: Live, monkeypatch):
             await asyncio.sleep(0)
         live.hear(*BOOKED)
         while not any(b"things-video_rental" in part for part in heard):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
         over = True
         await reading
 

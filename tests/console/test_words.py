@@ -140,8 +140,10 @@ def test_templates_speak_both_languages():
 
 
 def test_every_template_compiles():
-    for path in (HERE / "templates").glob("*.html"):
-        templates.get_template(path.name)
+    names = {path.name for path in (HERE / "templates").glob("*.html")}
+
+    assert {templates.get_template(name).name for name in names} == names
+    assert "base.html" in names
 
 
 def test_money_and_time_as_people_of_seoul_write_them():

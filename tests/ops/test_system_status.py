@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ops.commands.status import breakers, span
 from ops.stack.local import Local
 from ops.system_status import SystemDownError, SystemStatus, queue_of, standing, uptime
-from tests.support.system import System
+from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.projections.view import View
@@ -121,11 +121,11 @@ async def test_a_system_that_is_well(system: System) -> None:
 
 
 async def test_without_a_supervisor_the_broker_knows_who_is_there(system: System) -> None:
-    deadline = asyncio.get_running_loop().time() + 15
-    stands = SystemStatus(problems=["not looked yet"])
-    while not stands.ready and asyncio.get_running_loop().time() < deadline:  # the broker counts every 5 s
-        stands = await standing(system.settings, here(None))
-        await asyncio.sleep(0.25)
+    async def ready() -> SystemStatus | None:
+        status = await standing(system.settings, here(None))
+        return status if status.ready else None
+
+    stands = await eventually(ready, within=15, every=0.25)  # the broker counts every 5 s
 
     assert stands.problems == []
     assert {context for one in stands.processes for context in one["contexts"]} == set(CONTEXTS)

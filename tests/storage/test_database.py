@@ -13,6 +13,7 @@ from storage.database import CONNECTION_ERRORS, CommitInDoubt, Database, Stateme
 from tests.support import servers as support
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
+from tests.support.system import eventually
 
 BACKEND = Statement("select pg_backend_pid()")
 SLEEP = Statement("select pg_sleep(30)")
@@ -57,17 +58,24 @@ async def test_there_are_never_more_than_allowed(database: Database) -> None:
     assert len(set(await asyncio.gather(*(backend(database) for _ in range(20))))) <= 2
 
 
-async def test_a_cancelled_statement_does_not_spoil_the_next(database: Database) -> None:
+async def test_a_cancelled_statement_does_not_affect_the_next_one(database: Database, url: str) -> None:
     async def sleep() -> None:
         async with database.session() as session:
             await session.value(SLEEP)
 
+    observer = await asyncpg.connect(url)
+
+    async def is_sleeping() -> int:
+        running: int = await observer.fetchval("select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
+        return running
+
     for _ in range(4):
         sleeping = asyncio.create_task(sleep())
-        await asyncio.sleep(0.02)
+        await eventually(is_sleeping, every=0.01)
         sleeping.cancel()
         await asyncio.wait((sleeping,))
         assert sleeping.cancelled()
+    await observer.close()
 
     assert await backend(database)
 

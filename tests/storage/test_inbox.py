@@ -349,17 +349,23 @@ async def test_answers_are_forgotten_and_what_is_not_done_is_kept(lab: Lab, inbo
     assert recent.id in {row["id"] for row in left}
 
 
-async def test_an_operator_sees_how_much_waits(inbox: Inbox, session: Session) -> None:
-    await posted(session, inbox, "one", "two")
+async def test_the_status_counts_rows_by_state_and_gives_the_age_of_the_oldest_outbox_row(
+    inbox: Inbox, session: Session
+) -> None:
+    old, _ = await posted(session, inbox, "one", "two")
+    await session.connection.execute("update lab.outbox set created_at = now() - interval '90 s' where id = $1", old)
     await kept(session, inbox, 3, -SECOND)
     await kept(session, inbox, 2, MINUTE, state="started")
     await kept(session, inbox, 1, MINUTE, state="dead")
 
-    standing = await inbox.status(session)
+    age = "select extract(epoch from now() - created_at)::float from lab.outbox where id = $1"
+    before = await session.connection.fetchval(age, old)
+    status = await inbox.status(session)
+    after = await session.connection.fetchval(age, old)
 
-    assert standing["outbox"] == 2
-    assert standing["outbox_age"] >= 0
-    assert {name: standing[name] for name in ("started", "waiting", "due", "dead")} == {
+    assert status["outbox"] == 2
+    assert 90 <= before <= status["outbox_age"] <= after
+    assert {name: status[name] for name in ("started", "waiting", "due", "dead")} == {
         "started": 2,
         "waiting": 3,
         "due": 3,

@@ -1,28 +1,54 @@
-"""A view's loop: what happens to it while the broker comes and goes."""
+"""A view applies events in batches: how it acknowledges them, and what it does with a batch that fails."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
 
+from contracts.video_rental.videos import VideoRegistered, VideoStatus
 from tests.support.system import eventually
 from workers.registry import worker
-from workers.runtime.projections import view as views
+from workers.runtime.projections import view as module
 from workers.runtime.projections.view import ViewRuntime
 from workers.runtime.settings import Settings
 
 
-class Delivery:
-    """A message that came over a channel; None: one that is gone."""
+def video_registered() -> bytes:
+    """Return the body of an event that the view applies."""
+    now = datetime.now(UTC)
+    event = VideoRegistered(
+        video_id=uuid4(),
+        title="Casablanca",
+        daily_price=1500,
+        copies=1,
+        status=VideoStatus.AVAILABLE,
+        registered_by="choi",
+        created_at=now,
+        modified_at=now,
+        version=1,
+    )
+    return event.model_dump_json().encode()
 
-    def __init__(self, channel: object = "a channel") -> None:
-        self._channel = channel
-        self.said: list[str] = []
+
+class EventDelivery:
+    """A delivered event that records how it was settled; `channel=None` is a channel that was closed meanwhile."""
+
+    def __init__(self, body: bytes | None = None, channel: object = "a channel") -> None:
+        self.body = body or video_registered()
+        self.message_id = str(uuid4())
+        self.type = VideoRegistered.topic
+        self.app_id = "video_rental.videos"
+        self.content_type = "application/json"
         self.headers: dict[str, object] = {}
+        self.expiration = self.reply_to = self.correlation_id = None
+        self.redelivered = False
+        self.settled: list[str] = []
+        self._channel = channel
 
     @property
     def channel(self) -> object:
@@ -30,65 +56,76 @@ class Delivery:
             raise ChannelInvalidStateError
         return self._channel
 
-    async def ack(self, *, multiple: bool) -> None:
-        self.said.append("ack")
+    async def ack(self, *, multiple: bool = False) -> None:
+        self.settled.append("ack")
 
     async def nack(self, *, requeue: bool) -> None:
-        self.said.append("nack")
+        self.settled.append("nack")
 
 
 @pytest.fixture
 async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewRuntime]:
-    """My Page, applying what arrives to nothing."""
+    """My Page without a broker; it reads and acknowledges events, and writes them to no database."""
 
-    async def event(raw: Any, handler: Any) -> Any:
-        if handler == "unexpected":
-            raise LookupError("nobody expected this")
-        return views._Waiting(raw, handler)
+    async def apply(*_: Any) -> None:
+        """Write nothing."""
 
-    async def apply(*_: Any) -> None: ...
-
-    context = worker("video_rental.my_page").runtime(Settings())
-    assert isinstance(context, ViewRuntime)
-    monkeypatch.setattr(context, "_event", event)
-    monkeypatch.setattr(views, "apply", apply)
-    monkeypatch.setattr(views, "LONGEST_PAUSE", 0)
-    applying = asyncio.create_task(context._apply_all())
-    yield context
-    applying.cancel()
+    runtime = worker("video_rental.my_page").runtime(Settings())
+    assert isinstance(runtime, ViewRuntime)
+    monkeypatch.setattr(module, "apply", apply)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0)
+    await runtime.open()
+    yield runtime
+    await runtime.drain()
+    await runtime.close()
 
 
-async def said(delivery: Delivery) -> list[str]:
-    return delivery.said
+def deliver(view: ViewRuntime, *deliveries: Any) -> None:
+    handler = view.worker.handlers[VideoRegistered.topic]
+    for delivery in deliveries:
+        assert view.collect(delivery, handler)
 
 
-async def test_what_came_over_a_channel_that_is_gone_is_no_reason_to_stop(view: ViewRuntime) -> None:
-    lost, next_one = Delivery(channel=None), Delivery()
+async def settled(delivery: EventDelivery) -> list[str]:
+    async def is_settled() -> list[str]:
+        return delivery.settled
 
-    view._arrived.put_nowait((lost, "event"))  # type: ignore[arg-type]
-    await view._arrived.join()
-    view._arrived.put_nowait((next_one, "event"))  # type: ignore[arg-type]
+    found: list[str] = await eventually(is_settled)
+    return found
 
-    assert await eventually(lambda: said(next_one)) == ["ack"]
-    assert lost.said == []
+
+async def test_an_event_whose_channel_was_closed_does_not_stop_the_view(view: ViewRuntime) -> None:
+    lost, following = EventDelivery(channel=None), EventDelivery()
+
+    deliver(view, lost)
+    await view.drain()
+    await view.open()
+    deliver(view, following)
+
+    assert await settled(following) == ["ack"]
+    assert lost.settled == []
 
 
 async def test_a_batch_is_acknowledged_by_its_last_message(view: ViewRuntime) -> None:
-    deliveries = [Delivery() for _ in range(3)]
-    for delivery in deliveries:
-        view._arrived.put_nowait((delivery, "event"))  # type: ignore[arg-type]
+    deliveries = [EventDelivery() for _ in range(3)]
 
-    await view._arrived.join()
+    deliver(view, *deliveries)
 
-    assert [delivery.said for delivery in deliveries] == [[], [], ["ack"]]
+    assert await settled(deliveries[-1]) == ["ack"]
+    assert [delivery.settled for delivery in deliveries[:-1]] == [[], []]
 
 
-async def test_a_batch_that_fails_as_nobody_expected_comes_again_and_the_view_goes_on(view: ViewRuntime) -> None:
-    unlucky, next_one = Delivery(), Delivery()
+async def test_a_batch_that_fails_unexpectedly_is_requeued_and_the_view_continues(
+    view: ViewRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dead_letter(*_: Any) -> None:
+        raise LookupError("no such exchange")
 
-    view._arrived.put_nowait((unlucky, "unexpected"))  # type: ignore[arg-type]
-    await view._arrived.join()
-    view._arrived.put_nowait((next_one, "event"))  # type: ignore[arg-type]
+    monkeypatch.setattr(view.bus, "dead_letter", dead_letter)
+    unreadable, following = EventDelivery(b"no JSON"), EventDelivery()
 
-    assert await eventually(lambda: said(next_one)) == ["ack"]
-    assert unlucky.said == ["nack"]
+    deliver(view, unreadable)
+    assert await settled(unreadable) == ["nack"]
+    deliver(view, following)
+
+    assert await settled(following) == ["ack"]

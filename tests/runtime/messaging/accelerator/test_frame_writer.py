@@ -137,6 +137,7 @@ async def test_a_lost_connection_is_noticed(bus: Bus) -> None:
 
     async with asyncio.timeout(5):
         await lost.wait()
+    assert not bus.connected
 
 
 async def test_a_look_that_waited_for_another_may_find_the_connection_gone(bus: Bus) -> None:
@@ -203,15 +204,19 @@ async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: st
     assert [message.message_id for message in again] == [deliveries[29].message_id]
 
 
-async def test_an_acknowledgement_over_a_closed_channel_is_forgotten(bus: Bus, url: str) -> None:
+async def test_an_acknowledgement_over_a_closed_channel_has_no_effect(bus: Bus, channel: Any, url: str) -> None:
     connection = await aio_pika.connect(url)
-    queue = await queue_of(await connection.channel(), "lab.do")
+    queue = await (await connection.channel()).declare_queue("kept")
+    await queue.bind(COMMANDS, routing_key="lab.do")
     await bus.publish(COMMANDS, "lab.do", saying())
     delivery = await queue.get()
     await connection.close()
 
     bus.acknowledge(delivery)
     await bus.flush()
+
+    again = await (await channel.get_queue("kept")).get()
+    assert (again.message_id, again.redelivered) == (delivery.message_id, True)
 
 
 class Channel:
