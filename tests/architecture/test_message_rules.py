@@ -76,23 +76,23 @@ class Bakery:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_the_system_obeys(name: str) -> None:
+def test_the_system_follows_the_rule(name: str) -> None:
     assert list(RULES[name](workers(), messages())) == []
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_bakery_in_good_order_obeys(name: str) -> None:
+def test_a_small_system_in_good_order_follows_the_rule(name: str) -> None:
     assert Bakery().against(RULES[name]) == []
 
 
-def test_a_handler_of_another_contexts_order_is_noticed() -> None:
+def test_a_handler_of_another_contexts_command_is_reported() -> None:
     bakery = Bakery()
     bakery.force(bakery.sales, BAKE)
 
     assert bakery.against(talk.own) == ["bakery.sales handles bakery.ovens.bake_bread"]
 
 
-def test_an_order_that_two_obey_or_none_is_noticed() -> None:
+def test_a_command_with_two_handlers_or_none_is_reported() -> None:
     bakery = Bakery()
     bakery.force(bakery.sales, BAKE)
     bakery.forget(bakery.sales, SELL)
@@ -103,34 +103,34 @@ def test_an_order_that_two_obey_or_none_is_noticed() -> None:
     ]
 
 
-def test_an_event_that_nobody_hears_is_noticed() -> None:
+def test_an_event_without_a_handler_is_reported() -> None:
     bakery = Bakery()
     bakery.forget(bakery.sales, BAKED)
 
     assert bakery.against(talk.heard) == ["bakery.ovens.bread_baked has no reader"]
 
 
-def test_an_exception_that_is_none_any_more_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_that_is_no_longer_needed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(talk, "HEARD_BY_THE_JOURNAL_ONLY", {BAKED.topic})
 
     assert Bakery().against(talk.heard) == ["bakery.ovens.bread_baked has readers: take it from the table"]
 
 
-def test_a_message_of_nobody_is_noticed() -> None:
+def test_a_message_of_an_unknown_context_is_reported() -> None:
     bakery = Bakery()
     bakery.messages["laundry.bread_baked"] = named(BreadBaked, "laundry.bread_baked")
 
     assert bakery.against(talk.owned) == ["laundry.bread_baked belongs to nobody"]
 
 
-def test_a_wire_name_that_says_something_else_is_noticed() -> None:
+def test_a_topic_that_does_not_spell_its_class_is_reported() -> None:
     bakery = Bakery()
     bakery.messages["bakery.ovens.baked"] = named(BreadBaked, "bakery.ovens.baked")
 
     assert bakery.against(talk.named) == ["BreadBaked is called bakery.ovens.baked"]
 
 
-def test_an_ask_without_an_end_or_of_something_told_is_noticed() -> None:
+def test_a_request_without_a_second_function_or_of_a_durable_message_is_reported() -> None:
     bakery = Bakery()
     bakery.ovens.handlers[BAKE.topic].requests = SELL
 
@@ -140,17 +140,17 @@ def test_an_ask_without_an_end_or_of_something_told_is_noticed() -> None:
     ]
 
 
-def test_a_view_that_takes_orders_is_noticed() -> None:
+def test_a_view_that_handles_commands_is_reported() -> None:
     bakery = Bakery()
     bakery.force(bakery.view, BAKE)
 
     assert bakery.against(talk.views) == ["the view bakery.window obeys bakery.ovens.bake_bread"]
 
 
-def test_each_worker_is_named_like_its_context() -> None:
+def test_each_worker_has_the_name_of_its_context() -> None:
     assert [worker.name for worker in workers()] == list(CONTEXTS)
 
 
-def test_an_order_of_another_context_cannot_be_declared() -> None:
+def test_a_handler_of_another_contexts_command_cannot_be_declared() -> None:
     with pytest.raises(TypeError, match=r"belongs to bakery\.ovens"):
         Worker("bakery.sales", resolves_dead_letters=False).handles(BAKE)

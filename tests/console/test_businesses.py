@@ -28,13 +28,13 @@ def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "hours"), [("CANCELLED", [10, 11, 12]), ("REJECTED", [10, 11, 12]), ("RESERVED", [10, 11, 12, 13, 14])]
 )
-def test_a_reservation_tells_of_its_own_time_only(status, hours):
+def test_a_reservation_shows_its_own_times_only(status, hours):
     lines = ticketing.business.things.timeline(reservation(status))
 
     assert [line["what"] for line in lines] == [f"at {hour}" for hour in hours]
 
 
-def test_a_reservation_whose_ticket_is_over_is_not_under_way():
+def test_a_reservation_whose_ticket_is_over_is_not_shown_as_open():
     assert ticketing.business.things.next(reservation("RESERVED")) is not None
     assert ticketing.business.things.next(reservation("RESERVED", "EXPIRED")) is None
 
@@ -43,7 +43,7 @@ def test_a_reservation_whose_ticket_is_over_is_not_under_way():
     ("status", "told"),
     [("ORDERED", ["OrderPlaced"]), ("READY", ["OrderPlaced", "OrderMarkedReady"])],
 )
-def test_an_order_of_the_cafe_tells_when_it_was_placed_and_when_it_changed(status, told):
+def test_a_cafe_order_shows_when_it_was_placed_and_changed(status, told):
     order = {"status": status, "reason": None, "created_at": HOUR.format(1), "modified_at": HOUR.format(2)}
 
     assert [line["what"] for line in cafe.business.things.timeline(order)] == told
@@ -56,11 +56,11 @@ def test_a_refund_begins_with_what_is_left():
     assert payments.refund.fields[0].first({}) == ""
 
 
-def test_a_day_is_written_as_people_of_seoul_write_it():
+def test_a_day_is_formatted_for_seoul():
     assert (day(date(2024, 2, 20), "ko"), day(date(2024, 2, 20), "en")) == ("2024년 2월 20일 (화)", "Tue 20 Feb 2024")
 
 
-async def test_what_lies_beside_several_things_is_asked_for_once(browser, rpc):
+async def test_a_related_thing_of_several_items_is_requested_once(browser, rpc):
     held = {
         **{name: rental()[name] for name in ("member_id", "created_at", "modified_at", "version", "reason")},
         "status": "RESERVED",

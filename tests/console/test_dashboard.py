@@ -24,7 +24,7 @@ def system(told: dict[str, Any] | None) -> dict[str, Any]:
     return {"standings": [], "minutes": [], "open_letters": 0, "read_to": 0, "as_of": NOW, "audit": told}
 
 
-def test_every_invariant_has_words_for_people():
+def test_every_invariant_has_a_label():
     assert dashboard.PROMISES.keys() == INVARIANTS.keys()
 
 
@@ -39,20 +39,20 @@ def test_every_invariant_has_words_for_people():
     ],
     ids=["none yet", "well", "old", "wrong", "not checkable"],
 )
-def test_the_last_audit_is_a_figure(told, value, tone):
+def test_the_last_audit_is_shown_as_a_figure(told, value, tone):
     first = dashboard.audited(told, NOW)[0]
 
     assert (first.value, first.tone) == (value, tone)
 
 
 @pytest.mark.parametrize(("kept", "balance", "tone"), [(3000, 0, "good"), (4500, 1500, "bad"), (1000, -2000, "bad")])
-def test_money_that_does_not_balance_is_bad(kept, balance, tone):
+def test_a_money_difference_is_shown_as_bad(kept, balance, tone):
     _, money = dashboard.audited(audit(money_kept=kept), NOW)
 
     assert (money.value, money.tone) == (Money(balance), tone)
 
 
-async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
+async def test_the_page_lists_discrepancies_and_escapes_them(browser, rpc):
     told = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
     rpc.replies_with("journal.show_town", system(told))
     await browser.sign_in("jung")
@@ -65,7 +65,7 @@ async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
     assert "-₩3,000" in page.text
 
 
-async def test_a_journal_that_knows_no_audits_yet_shows_none(browser, rpc):
+async def test_without_an_audit_none_is_shown(browser, rpc):
     told = system(None)
     del told["audit"]
     rpc.replies_with("journal.show_town", told)

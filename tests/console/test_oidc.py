@@ -145,14 +145,14 @@ async def test_another_state_is_refused(browser, issuer):
     assert SESSION not in browser.cookies
 
 
-async def test_whoever_has_not_begun_is_refused(browser, issuer):
+async def test_a_callback_without_a_started_sign_in_is_refused(browser, issuer):
     state = await arrive(browser, issuer)
     browser.cookies.delete(BEGUN)
 
     assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code == 400
 
 
-async def test_what_was_begun_cannot_be_forged(browser, issuer):
+async def test_the_cookie_of_a_started_sign_in_cannot_be_forged(browser, issuer):
     await arrive(browser, issuer)
     begun = base64.urlsafe_b64encode(b'{"state":"s","nonce":"n","verifier":"v","next":"/"}').decode()
     browser.cookies.clear()
@@ -169,7 +169,7 @@ async def test_what_was_begun_cannot_be_forged(browser, issuer):
         ("client_secret_post", ["client_secret_post", "client_secret_basic"]),
     ],
 )
-async def test_the_client_names_itself_as_the_issuer_takes_it(browser, issuer, takes, supports):
+async def test_the_client_authenticates_as_the_issuer_supports(browser, issuer, takes, supports):
     issuer.takes, issuer.supports = takes, supports
     state = await arrive(browser, issuer)
 
@@ -178,7 +178,7 @@ async def test_the_client_names_itself_as_the_issuer_takes_it(browser, issuer, t
     assert answer.status_code == 303
 
 
-async def test_an_issuer_is_called_as_it_calls_itself(rpc):
+async def test_the_issuer_must_have_the_configured_name(rpc):
     issuer = Issuer()
     issuer.name = f"{ISSUER}/"
     browser = at_console(issuer, rpc)
@@ -201,7 +201,7 @@ async def test_an_issuer_can_be_asked_for_tokens_for_the_api(issuer, rpc):
     ("access", "opaque"),
     [({"aud": "somebody-else"}, ""), ({"role": None}, ""), ({}, "an-opaque-token"), ({"long": "x" * 4000}, "")],
 )
-async def test_where_trying_again_is_no_help_a_person_is_told_so(browser, issuer, access, opaque):
+async def test_a_permanent_sign_in_error_does_not_offer_a_retry(browser, issuer, access, opaque):
     state = await arrive(browser, issuer)
     issuer.access, issuer.opaque = access, opaque
 
@@ -221,7 +221,7 @@ async def test_where_trying_again_is_no_help_a_person_is_told_so(browser, issuer
         ("code=the-code&state={state}&iss=https://elsewhere.example", 400, "Please sign in once more"),
     ],
 )
-async def test_who_was_not_signed_in_hears_why(browser, issuer, query, status, says):
+async def test_a_failed_sign_in_shows_its_reason(browser, issuer, query, status, says):
     state = await arrive(browser, issuer)
 
     page = await browser.look(f"/sign-in/callback?{query.format(state=state)}")
@@ -230,7 +230,7 @@ async def test_who_was_not_signed_in_hears_why(browser, issuer, query, status, s
 
 
 @pytest.mark.parametrize("half_way", [False, True])
-async def test_an_issuer_that_is_away_is_said_to_be_away(browser, issuer, half_way):
+async def test_an_unavailable_issuer_is_reported(browser, issuer, half_way):
     state = await arrive(browser, issuer) if half_way else ""
     issuer.away = True
 
@@ -240,7 +240,7 @@ async def test_an_issuer_that_is_away_is_said_to_be_away(browser, issuer, half_w
     assert "The sign-in service does not answer" in page.text
 
 
-async def test_an_issuer_whose_clock_is_a_little_ahead_is_believed(browser, issuer):
+async def test_a_small_clock_difference_of_the_issuer_is_accepted(browser, issuer):
     issuer.identity = {"iat": time.time() + 30}
     state = await arrive(browser, issuer)
 
@@ -249,13 +249,13 @@ async def test_an_issuer_whose_clock_is_a_little_ahead_is_believed(browser, issu
     assert answer.status_code == 303
 
 
-async def test_one_may_sign_out_at_the_issuer_too(browser):
+async def test_signing_out_offers_the_issuers_sign_out(browser):
     answer = await browser.look("/sign-in/end")
 
     assert (answer.status_code, answer.headers["location"]) == (303, f"{ISSUER}/end?client_id=console")
 
 
-async def test_looking_at_the_way_back_again_leads_home(browser, issuer):
+async def test_reloading_the_callback_redirects_home(browser, issuer):
     state = await arrive(browser, issuer)
     for _ in range(2):
         answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
@@ -286,14 +286,14 @@ async def test_tokens_that_are_not_for_this_sign_in_are_refused(browser, issuer,
 
 
 @pytest.mark.parametrize("query", ["code=another&state={state}", "state={state}", "error=access_denied&state={state}"])
-async def test_without_the_right_code_nobody_is_signed_in(browser, issuer, query):
+async def test_a_wrong_code_signs_nobody_in(browser, issuer, query):
     state = await arrive(browser, issuer)
 
     assert (await browser.look(f"/sign-in/callback?{query.format(state=state)}")).status_code in (400, 403)
     assert SESSION not in browser.cookies
 
 
-async def test_it_leads_nowhere_else_afterwards(browser, issuer):
+async def test_signing_in_redirects_only_within_the_console(browser, issuer):
     state = await arrive(browser, issuer, "//elsewhere.example")
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
@@ -302,7 +302,7 @@ async def test_it_leads_nowhere_else_afterwards(browser, issuer):
 
 
 @pytest.mark.parametrize("name", ["console_url", "console_key", "jwt_jwks_url"])
-def test_an_issuer_needs_its_neighbours_by_name(rpc, name):
+def test_an_issuer_needs_the_related_settings(rpc, name):
     given: dict[str, Any] = {
         "oidc_issuer": ISSUER,
         "console_url": CONSOLE,

@@ -29,7 +29,7 @@ async def test_each_request_has_a_key_of_its_own():
     assert len({key for _, key in door.sent}) == len(door.sent)
 
 
-async def test_what_somebody_else_put_in_is_not_put_in_again():
+async def test_sample_data_that_exists_is_not_created_again():
     door = Gateway(bikes=ApiResponse(409, {"code": "code_taken"}))
 
     assert await seed(door) == 0
@@ -37,5 +37,5 @@ async def test_what_somebody_else_put_in_is_not_put_in_again():
 
 
 @pytest.mark.parametrize(("code", "refused"), [("idempotency_key_reused", 0), ("unavailable", 3)])
-async def test_what_was_refused_is_counted_but_for_what_is_there_from_another_day(code, refused):
+async def test_refusals_are_counted_except_for_data_of_an_earlier_day(code, refused):
     assert await seed(Gateway(videos=ApiResponse(422, {"code": code}))) == refused

@@ -182,7 +182,7 @@ def _no_failpoints_afterwards() -> Any:
     failpoints.hook = None
 
 
-async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_well(make_settings: MakeSettings) -> None:
+async def test_every_kill_and_every_lost_commit_ends_in_a_consistent_state(make_settings: MakeSettings) -> None:
     walk = Walk()
 
     await asyncio.gather(*(asyncio.create_task(walk.go(make_settings)) for _ in range(TOWNS)))

@@ -126,7 +126,7 @@ def _no_failpoints_afterwards() -> Iterator[None]:
     failpoints.hook = None
 
 
-async def test_whatever_is_killed_and_whichever_commit_is_lost_the_order_ends_well(make_settings: MakeSettings) -> None:
+async def test_every_kill_and_every_lost_commit_ends_in_a_consistent_order(make_settings: MakeSettings) -> None:
     traces = dict(
         zip(SCENARIOS, await asyncio.gather(*(trace_of(make_settings, name) for name in SCENARIOS)), strict=True)
     )

@@ -166,7 +166,7 @@ async def untrue(place: Place, visit: Visit) -> list[str]:
     return wrong
 
 
-async def test_whatever_is_killed_under_load_every_customer_gets_a_true_answer(place: Place) -> None:
+async def test_every_answer_is_true_although_processes_are_killed_under_load(place: Place) -> None:
     videos = [await place.video(copies=copies) for copies in (2, 5, 12, 40)]
     visits = [Visit(place.member()) for _ in range(MEMBERS)]
     until = time.monotonic() + SECONDS
@@ -200,7 +200,7 @@ AT = {
 
 
 @pytest.mark.parametrize(("name", "where"), AT.values(), ids=AT)
-async def test_a_process_killed_at_a_place_leaves_nothing_undone(place: Place, name: str, where: str) -> None:
+async def test_a_process_killed_at_a_failpoint_leaves_nothing_unfinished(place: Place, name: str, where: str) -> None:
     video = await place.video(copies=1)
     declined, booked = place.member(), place.member()
     lives = await place.processes.arm(name, f"{name}:{where}")
@@ -221,7 +221,7 @@ async def test_a_process_killed_at_a_place_leaves_nothing_undone(place: Place, n
     assert (await place.member().book(video)).code == "done"
 
 
-async def test_a_caller_killed_while_it_waits_for_the_provider_tells_the_truth_later(place: Place) -> None:
+async def test_a_caller_killed_while_it_waits_for_the_provider_reports_the_true_outcome_later(place: Place) -> None:
     """F01, F08: the gateway and rentals die while the payment is at the provider."""
     video = await place.video(copies=1)
     member = place.member()
@@ -250,7 +250,7 @@ FROZEN_SECONDS = 5.0
 
 
 @pytest.mark.parametrize("name", ["video_rental.rentals", "payments"])
-async def test_a_process_frozen_in_the_middle_of_its_work_says_nothing_untrue_when_it_wakes(
+async def test_a_process_that_was_frozen_during_a_step_publishes_nothing_untrue_afterwards(
     place: Place, name: str
 ) -> None:
     """F13: its write or the timer's, whichever came first, decided."""

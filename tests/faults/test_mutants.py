@@ -266,7 +266,7 @@ BITES = {
 
 
 @pytest.mark.parametrize("bite", BITES.values(), ids=BITES)
-async def test_the_fault_is_survived_and_a_mistake_is_found_out(
+async def test_the_runtime_survives_the_fault_and_the_scenario_detects_the_mutant(
     system: Stage, bite: Bite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await discrepancies(system, await bite.scenario(system)) == []

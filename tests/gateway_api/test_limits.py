@@ -44,7 +44,7 @@ def test_one_member_does_not_take_from_another():
     assert taken(buckets, "lee", 1000) == 200
 
 
-def test_it_says_in_whole_seconds_when_to_come_back():
+def test_retry_after_is_in_whole_seconds():
     buckets = Buckets(0.25, Clock())
     taken(buckets, "kim", 10)
 
@@ -54,11 +54,11 @@ def test_it_says_in_whole_seconds_when_to_come_back():
     assert refused.value.headers["retry-after"] == "4"
 
 
-def test_off_means_off():
+def test_a_rate_of_zero_sets_no_limit():
     assert taken(Buckets(0), "kim", 10_000) == 10_000
 
 
-def test_memory_is_bounded(monkeypatch):
+def test_the_number_of_remembered_members_is_bounded(monkeypatch):
     monkeypatch.setattr(limits, "MEMBERS", 5)
     buckets = Buckets(50, Clock())
 
@@ -68,7 +68,7 @@ def test_memory_is_bounded(monkeypatch):
     assert len(buckets) == 5
 
 
-def test_a_full_context_refuses_and_its_neighbour_does_not():
+def test_a_full_context_refuses_requests_and_another_one_does_not():
     bulkheads = Bulkheads(2)
 
     with bulkheads.room("cafe.menu"), bulkheads.room("cafe.menu"):
@@ -81,7 +81,7 @@ def test_a_full_context_refuses_and_its_neighbour_does_not():
         assert bulkheads.inside["cafe.menu"] == 1
 
 
-async def test_too_many_requests_of_one_member(open_door):
+async def test_too_many_requests_of_one_member_are_refused(open_door):
     client = open_door(gateway_rate=0.5)
 
     answers = [(await client.get("/v1/video-rental/rentals", as_="customer:kim")) for _ in range(3)]
@@ -93,7 +93,7 @@ async def test_too_many_requests_of_one_member(open_door):
     assert other.status_code == 503
 
 
-async def test_a_slow_context_does_not_take_the_whole_door(open_door, rpc):
+async def test_a_slow_context_does_not_occupy_the_whole_gateway(open_door, rpc):
     client = open_door(gateway_in_flight=2)
     rpc.replies_with("payments.list_payments", {"items": [], "next_cursor": None})
     held = asyncio.Event()

@@ -19,7 +19,7 @@ async def book(door, key: str | None = None, *, as_: str = "customer:kim", **cha
     return await door.post(f"{BASE}/rentals", json=BOOKING | changes, as_=as_, headers=headers)
 
 
-async def test_a_booking_is_asked_for_and_passed_through_untouched(door, rpc):
+async def test_a_booking_is_sent_to_its_context_and_its_answer_is_returned_unchanged(door, rpc):
     rental_id = str(uuid4())
     answer = f'{{"rental_id": "{rental_id}",  "status" : "BOOKED"}}'.encode()
     rpc.answers[BOOK] = RpcReply("done", answer)
@@ -42,7 +42,7 @@ async def test_a_booking_is_asked_for_and_passed_through_untouched(door, rpc):
     assert asked.story_id == asked.message_id
 
 
-async def test_the_wait_covers_the_payment_below(open_door, rpc):
+async def test_the_time_limit_covers_the_payment(open_door, rpc):
     client = open_door(video_rental_payment_ms=3000)
 
     await book(client)
@@ -52,7 +52,7 @@ async def test_the_wait_covers_the_payment_below(open_door, rpc):
     assert rpc.waits == [(5.5, 4.0), (3.5, 2.0), (4.0, 2.5)]
 
 
-async def test_a_thing_that_exists_is_its_own_story(door, rpc):
+async def test_a_command_about_a_rental_belongs_to_the_rentals_story(door, rpc):
     rental_id = uuid4()
 
     await door.post(f"{BASE}/rentals/{rental_id}/pickup", as_="staff:lee")
@@ -61,7 +61,7 @@ async def test_a_thing_that_exists_is_its_own_story(door, rpc):
     assert rpc.asked[0].actor == "staff:lee"
 
 
-async def test_a_trace_goes_on_and_nonsense_does_not(door, rpc):
+async def test_a_valid_traceparent_is_forwarded_and_an_invalid_one_is_not(door, rpc):
     trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
     await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": trace})
@@ -88,7 +88,7 @@ async def test_a_trace_goes_on_and_nonsense_does_not(door, rpc):
         ("still_running", 409),
     ],
 )
-async def test_a_refusal_has_its_status(door, rpc, code, status):
+async def test_each_refusal_has_its_status(door, rpc, code, status):
     rpc.refuses(BOOK, code, current_status="X", rental_id="an id", status=418, detail="no")
 
     answer = await book(door)
@@ -101,7 +101,7 @@ async def test_a_refusal_has_its_status(door, rpc, code, status):
     assert (status == 503) <= answer.headers.get("retry-after", "").isdigit()
 
 
-async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, rpc):
+async def test_a_contexts_validation_errors_do_not_repeat_the_input(door, rpc):
     rpc.refuses(BOOK, "invalid", reason="input_value='secret'", errors=[{"field": "cursor", "message": "secret"}])
 
     answer = await book(door)
@@ -111,13 +111,13 @@ async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, 
     assert "secret" not in answer.text
 
 
-async def test_a_refusals_own_delay_is_told(door, rpc):
+async def test_a_refusal_may_set_retry_after(door, rpc):
     rpc.refuses(BOOK, "payment_unavailable", retry_after=9)
 
     assert (await book(door)).headers["retry-after"] == "9"
 
 
-async def test_nothing_was_done(door, rpc):
+async def test_an_unavailable_context_is_503_with_retry_after(door, rpc):
     rpc.answers[BOOK] = RpcReply("unavailable", retry_after=4)
 
     answer = await book(door)
@@ -125,7 +125,7 @@ async def test_nothing_was_done(door, rpc):
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "4")
 
 
-async def test_an_unknown_outcome_says_where_to_look(door, rpc):
+async def test_an_unknown_outcome_names_the_status_url(door, rpc):
     rpc.answers = dict.fromkeys(
         (BOOK, "video_rental.rentals.pick_up_video", "payments.refund_payment"), RpcReply("unknown")
     )
@@ -152,7 +152,7 @@ async def test_an_unknown_outcome_says_where_to_look(door, rpc):
     assert refunded.json()["status_url"] == f"/v1/refunds/{ids[4]}"
 
 
-async def test_a_look_that_is_not_answered_changed_nothing(door, rpc):
+async def test_a_query_without_a_reply_is_unavailable(door, rpc):
     rpc.answers["video_rental.rentals.show_rental"] = RpcReply("unknown")
 
     answer = await door.get(f"{BASE}/rentals/{uuid4()}", as_="customer:kim")
@@ -161,7 +161,7 @@ async def test_a_look_that_is_not_answered_changed_nothing(door, rpc):
     assert answer.headers["retry-after"].isdigit()
 
 
-async def test_the_same_request_at_work(door, rpc):
+async def test_a_request_that_is_still_running_is_a_conflict(door, rpc):
     rpc.answers[BOOK] = RpcReply("still_running")
 
     answer = await book(door, "key")
@@ -229,7 +229,7 @@ async def test_names_in_a_path_that_differ_in_capitals_are_two_requests(door, rp
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "키".encode(), "a\tb"])
-async def test_keys_that_are_invalid(door, rpc, key):
+async def test_an_invalid_key_is_refused(door, rpc, key):
     answer = await book(door, key)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
@@ -238,13 +238,13 @@ async def test_keys_that_are_invalid(door, rpc, key):
 
 
 @pytest.mark.parametrize("key", ["x", "x" * 255, "!~;,=", str(UUID(int=5))])
-async def test_keys_that_are_valid(door, rpc, key):
+async def test_a_valid_key_is_accepted(door, rpc, key):
     await book(door, key)
 
     assert rpc.asked
 
 
-async def test_a_first_answer_is_marked_as_such(door, rpc):
+async def test_a_replayed_answer_is_marked(door, rpc):
     rpc.replies_with(BOOK, {"rental_id": str(uuid4())}, replayed=True)
     again = await book(door, "key")
     rpc.refuses(BOOK, "already_booked", replayed=True)
@@ -255,7 +255,7 @@ async def test_a_first_answer_is_marked_as_such(door, rpc):
     assert (refused_again.status_code, refused_again.headers["idempotency-replayed"]) == (409, "true")
 
 
-def test_every_code_has_words_in_both_languages():
+def test_every_code_has_texts_in_both_languages():
     for code, found in CODES.items():
         assert all(found.ko), code
         assert all(found.en), code

@@ -29,7 +29,7 @@ class Bus:
     connected = False
 
 
-async def test_ready_says_which_part_is_not(door, rpc, make_settings, open_door):
+async def test_ready_names_the_part_that_is_not_ready(door, rpc, make_settings, open_door):
     client = open_door()
     state = client._transport.app.state.gateway
     state.bus = Bus()
@@ -44,7 +44,7 @@ async def test_ready_says_which_part_is_not(door, rpc, make_settings, open_door)
     assert (leaving.status_code, leaving.json()["parts"]["accepting"]) == (503, False)
 
 
-async def test_metrics_count_by_template_never_by_id(door):
+async def test_metrics_have_route_templates_and_no_ids(door):
     await door.get("/v1/video-rental/rentals/7", as_="customer:kim")
 
     text = (await door.get("/metrics")).text
@@ -54,7 +54,7 @@ async def test_metrics_count_by_template_never_by_id(door):
     assert "kim" not in text
 
 
-def test_every_vendored_file_is_what_it_was():
+def test_every_vendored_file_has_its_checksum():
     folders = [folder for vendor in VENDORS for folder in vendor.iterdir() if folder.is_dir()]
     assert folders
     for folder in folders:
@@ -104,7 +104,7 @@ def references(node):
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
-async def test_every_reference_in_a_document_leads_somewhere(door, path):
+async def test_every_reference_in_a_document_resolves(door, path):
     document = (await door.get(path)).json()
     found = set(references(document))
 
@@ -153,27 +153,27 @@ async def test_every_problem_has_a_page(door, code):
     assert CODES[code].ko.title in page.text
 
 
-async def test_an_unknown_problem_has_none(door):
+async def test_an_unknown_problem_has_no_page(door):
     assert (await door.get("/problems/<script>")).json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize(
     "path", ["/v1", "/v1/video-rental", "/v1/video-rental/rentals/", "/static/../app.py", "/nothing"]
 )
-async def test_unknown_paths_are_problems(door, path):
+async def test_an_unknown_path_is_a_problem(door, path):
     answer = await door.get(path)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_other_methods_name_the_ones_that_work(door):
+async def test_a_method_that_is_not_allowed_names_the_allowed_ones(door):
     answer = await door.request("DELETE", "/v1/video-rental/rentals")
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
-async def test_options_and_head(door):
+async def test_options_and_head_are_answered(door):
     options = await door.request("OPTIONS", "/v1/video-rental/rentals")
     head = await door.request("HEAD", "/live")
     closed = await door.request("HEAD", "/v1/video-rental/rentals")
@@ -209,7 +209,7 @@ async def test_no_origin_may_read_unless_one_is_listed(door):
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_every_answer_has_the_headers_of_safety(door):
+async def test_every_answer_has_security_headers(door):
     for path in ("/live", "/docs", "/nothing", "/v1/video-rental/rentals", "/static/page.css"):
         headers = (await door.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -224,5 +224,5 @@ def test_no_source_file_names_a_page_of_another_host():
     assert links == {("internal_api.py", INTERNAL_BASE_URL)}
 
 
-def test_the_door_needs_no_broker_to_be_built(rpc, make_settings):
+def test_the_application_is_built_without_a_broker(rpc, make_settings):
     assert build(rpc, make_settings()).state.gateway.parts()["broker"]

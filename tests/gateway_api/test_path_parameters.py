@@ -11,7 +11,7 @@ TOPIC = "bike_sharing.deposits.show_deposit"
 
 
 @pytest.mark.parametrize("name", ["kim", "kim.lee@example.org", "김민지", "x" * 128])
-async def test_a_name_reaches_the_context_and_the_story_is_the_requests_own(door, rpc, name):
+async def test_a_name_reaches_the_context_and_the_request_starts_a_story(door, rpc, name):
     rpc.replies_with(TOPIC, {"member_id": name})
 
     answer = await door.get(f"{PATH}/{name}", as_="staff:lee")
@@ -31,14 +31,14 @@ async def test_a_name_that_is_an_id_is_its_own_story(door, rpc):
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "%00", "a%00b"])
-async def test_a_name_that_nobody_can_have_is_not_found(door, rpc, name):
+async def test_an_impossible_name_is_not_found(door, rpc, name):
     answer = await door.get(f"{PATH}/{name}", as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert not rpc.asked
 
 
-async def test_a_customer_may_say_me(door, rpc):
+async def test_a_customer_may_use_me_as_their_name(door, rpc):
     rpc.replies_with("bike_sharing.deposits.list_entries", {"items": []})
 
     await door.get(f"{PATH}/me/entries", as_="customer:kim")
@@ -48,7 +48,7 @@ async def test_a_customer_may_say_me(door, rpc):
     assert (mine, rpc.body["member_id"]) == ("kim", "me")
 
 
-async def test_a_card_number_is_no_name(door, rpc):
+async def test_a_card_number_is_refused_as_a_name(door, rpc):
     answer = await door.get(f"{PATH}/4242424242424242", as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "card_number_refused")

@@ -12,7 +12,7 @@ WISH = {"product_id": ID, "address": "서울시 중구 세종대로 110", "payme
 NEW = {"name": "Haneul 9", "price": 1_250_000, "quota": 3}
 
 
-async def test_a_wish_to_reserve_is_sent_on_and_its_answer_is_created(door, rpc):
+async def test_a_reservation_is_sent_to_its_context_and_answered_as_created(door, rpc):
     rpc.replies_with("preorder.reservations.reserve_phone", {"reservation_id": ID, "status": "CONFIRMED"})
 
     answer = await door.post(f"{BASE}/reservations", json=WISH, as_="customer:kim")
@@ -35,7 +35,7 @@ async def test_a_wish_to_reserve_is_sent_on_and_its_answer_is_created(door, rpc)
         {**WISH, "payment": {**CARD, "cvc": "123"}},
     ],
 )
-async def test_a_wish_that_is_none(door, rpc, body):
+async def test_an_invalid_reservation_is_refused(door, rpc, body):
     answer = await door.post(f"{BASE}/reservations", json=body, as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
@@ -65,7 +65,7 @@ async def test_a_card_number_in_the_address_is_refused(door, rpc):
     ],
 )
 @pytest.mark.parametrize("language", ["ko", "en"])
-async def test_a_refusal_has_its_status_and_its_words(door, rpc, code, status, language):
+async def test_a_refusal_has_its_status_and_its_texts(door, rpc, code, status, language):
     rpc.refuses("preorder.reservations.reserve_phone", code, reservation_id=ID)
 
     answer = await door.post(
@@ -78,7 +78,7 @@ async def test_a_refusal_has_its_status_and_its_words(door, rpc, code, status, l
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-async def test_an_unknown_outcome_says_where_to_look(door, rpc):
+async def test_an_unknown_outcome_names_the_status_url(door, rpc):
     rpc.answers["preorder.reservations.reserve_phone"] = RpcReply("unknown")
 
     answer = await door.post(f"{BASE}/reservations", json=WISH, as_="customer:kim")
@@ -98,20 +98,20 @@ async def test_a_product_with_or_without_a_quota(door, rpc, body):
 
 
 @pytest.mark.parametrize("change", [{"name": " "}, {"price": 0}, {"price": 1.5}, {"quota": -1}, {"status": "OPEN"}])
-async def test_a_product_that_is_none(door, rpc, change):
+async def test_an_invalid_product_is_refused(door, rpc, change):
     answer = await door.post(f"{BASE}/products", json={**NEW, **change}, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
 @pytest.mark.parametrize("body", [{"price": None}, {"quota": None}, {"status": "GONE"}, {"name": "other"}])
-async def test_a_change_that_is_none(door, rpc, body):
+async def test_an_invalid_change_is_refused(door, rpc, body):
     answer = await door.patch(f"{BASE}/products/{ID}", json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
-async def test_what_is_not_sent_stays(door, rpc):
+async def test_a_field_that_is_not_sent_is_not_changed(door, rpc):
     rpc.replies_with("preorder.products.change_product", {})
 
     await door.patch(f"{BASE}/products/{ID}", json={"quota": 0}, as_="staff:lee")
@@ -120,7 +120,7 @@ async def test_what_is_not_sent_stays(door, rpc):
 
 
 @pytest.mark.parametrize("path", ["/reservations", "/receipts", "/my-reservations"])
-async def test_a_customer_lists_their_own_and_staff_anybodys(door, rpc, path):
+async def test_a_customer_lists_their_own_reservations_and_staff_list_all(door, rpc, path):
     await door.get(BASE + path, as_="customer:kim")
     own = rpc.body["member_id"]
     foreign = await door.get(f"{BASE}{path}?member_id=lee", as_="customer:kim")
@@ -130,7 +130,7 @@ async def test_a_customer_lists_their_own_and_staff_anybodys(door, rpc, path):
     assert rpc.body == {"member_id": "lee", "status": None, "limit": 7, "cursor": "a.b"}
 
 
-def test_the_door_waits_longer_than_payments_may_take(make_settings):
+def test_the_gateway_waits_longer_than_payments_may_take(make_settings):
     route = next(route for route in preorder.routes.table if route.path == f"{BASE}/reservations")
 
     assert route.budget(make_settings(preorder_payment_ms=5000)) > 5

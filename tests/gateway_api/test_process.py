@@ -51,7 +51,7 @@ def answered(url: str, within: float = 30) -> httpx.Response:
             time.sleep(0.05)
 
 
-def test_without_a_broker_it_lives_says_so_and_leaves_at_once(start):
+def test_without_a_broker_the_gateway_is_live_but_not_ready_and_stops_at_once(start):
     port = free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(port))
     door = f"http://127.0.0.1:{port}"
@@ -69,7 +69,7 @@ def test_without_a_broker_it_lives_says_so_and_leaves_at_once(start):
     assert gateway.wait(10) == 0
 
 
-def test_figures_are_told_at_the_private_port_alone(start):
+def test_metrics_are_served_at_the_private_port_only(start):
     public, private = free_port(), free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(public), YEYAK_HEALTH_PORT=str(private))
     outside, inside = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
@@ -99,7 +99,7 @@ def test_a_wrong_setting_is_named(start, settings, name):
     assert "Traceback" not in errors
 
 
-def test_a_port_that_is_taken_ends_it(start):
+def test_a_port_in_use_ends_the_process(start):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

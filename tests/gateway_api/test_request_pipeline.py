@@ -28,7 +28,7 @@ def code(answer) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-async def test_the_order_of_the_checks(open_door):
+async def test_checks_run_in_a_fixed_order(open_door):
     client = open_door(gateway_rate=0.25, gateway_body_limit=100)
     big, bad = b'{"a": 4242424242424242' + b" " * 100, b'{"a": 4242424242424242'
 
@@ -46,7 +46,7 @@ async def test_the_order_of_the_checks(open_door):
     assert code(await client.patch(nowhere, content=b"{}", as_="staff:lee")) == (404, "not_found")
 
 
-async def test_no_token_names_the_way_in(door):
+async def test_a_request_without_a_token_is_challenged(door):
     answer = await door.get(RENTALS)
 
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -97,7 +97,7 @@ async def test_a_body_in_pieces_is_read_whole(door, rpc):
         b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     ],
 )
-async def test_what_is_no_json(door, body):
+async def test_invalid_json_is_refused(door, body):
     assert code(await door.post(RENTALS, content=body, as_="customer:kim")) == (400, "bad_json")
 
 
@@ -134,7 +134,7 @@ async def test_what_is_no_json(door, body):
         (booking(video_id="\ud800"), "video_id"),
     ],
 )
-async def test_what_is_no_booking(door, rpc, body, field):
+async def test_an_invalid_booking_is_refused(door, rpc, body, field):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     answer = await door.post(RENTALS, content=content, as_="customer:kim")
@@ -153,7 +153,7 @@ async def test_errors_do_not_repeat_what_was_sent(door):
     assert "secret" not in answer.text
 
 
-async def test_errors_are_told_in_the_callers_language(door):
+async def test_errors_are_in_the_callers_language(door):
     korean = await door.post(RENTALS, json=booking(days=0), as_="customer:kim")
     english = await door.post(RENTALS, json=booking(days=0), as_="customer:kim", headers={"accept-language": "en"})
 
@@ -164,7 +164,7 @@ async def test_errors_are_told_in_the_callers_language(door):
 
 
 @pytest.mark.parametrize("body", [b'{"reason": "  "}', b'{"reason": "\\u0000"}', b'{"reason": "' + b"x" * 501 + b'"}'])
-async def test_what_is_no_reason(door, body):
+async def test_an_invalid_reason_is_refused(door, body):
     answer = await door.post(f"{RENTALS}/{uuid4()}/cancellation", content=body, as_="customer:kim")
 
     assert code(answer) == (422, "invalid")
@@ -180,7 +180,7 @@ async def test_no_body_is_needed_where_nothing_is_required(door, rpc, body):
 
 
 @pytest.mark.parametrize("body", [b'{"a": 1}', b"[]", b"null", b'""'])
-async def test_a_body_that_nobody_asked_for_is_invalid(door, body):
+async def test_an_unexpected_body_is_invalid(door, body):
     answer = await door.post(f"{RENTALS}/{uuid4()}/pickup", content=body, as_="customer:kim")
 
     assert code(answer) == (422, "invalid")
@@ -206,7 +206,7 @@ async def test_a_body_that_nobody_asked_for_is_invalid(door, body):
         b"4242424242424242",
     ],
 )
-async def test_card_numbers_are_refused_wherever_they_hide(door, rpc, body):
+async def test_card_numbers_are_refused_anywhere_in_a_body(door, rpc, body):
     answer = await door.post(f"{RENTALS}/{uuid4()}/cancellation", content=body, as_="customer:kim")
 
     assert code(answer) == (422, "card_number_refused")
@@ -226,7 +226,7 @@ async def test_a_card_number_is_refused_as_a_key_and_in_a_query(door):
     )
 
 
-async def test_ids_and_plain_numbers_are_no_card_numbers(door, rpc):
+async def test_ids_and_plain_numbers_are_not_taken_for_card_numbers(door, rpc):
     video_id = "42424242-4242-4242-4242-424242424242"
 
     answer = await door.post(RENTALS, json=booking(video_id=video_id), as_="customer:kim")
@@ -257,7 +257,7 @@ async def test_ids_and_plain_numbers_are_no_card_numbers(door, rpc):
         "&".join(f"a{number}=1" for number in range(100)),
     ],
 )
-async def test_queries_that_are_invalid(door, rpc, query):
+async def test_an_invalid_query_string_is_refused(door, rpc, query):
     answer = await door.get(f"{RENTALS}?{query}", as_="staff:lee")
 
     assert code(answer) == (422, "invalid")
@@ -265,13 +265,13 @@ async def test_queries_that_are_invalid(door, rpc, query):
     assert not rpc.asked
 
 
-async def test_a_query_where_none_is_known_is_invalid(door):
+async def test_a_query_string_is_invalid_where_none_is_defined(door):
     assert code(await door.get(f"{RENTALS}/{uuid4()}?a=1", as_="staff:lee")) == (422, "invalid")
     assert code(await door.post(f"{RENTALS}/{uuid4()}/pickup?a=1", as_="staff:lee")) == (422, "invalid")
 
 
 @pytest.mark.parametrize("name", ["7", "nothing", str(SOME_ID)[:-1], "{" + str(SOME_ID) + "}", SOME_ID.hex, "%00"])
-async def test_what_is_no_id_names_nothing(door, name):
+async def test_an_invalid_id_is_not_found(door, name):
     assert code(await door.get(f"{RENTALS}/{name}", as_="customer:kim")) == (404, "not_found")
 
 
@@ -299,7 +299,7 @@ bodies = (
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies, path=st.sampled_from([RENTALS, f"{RENTALS}/{uuid4()}/cancellation", f"{RENTALS}/{uuid4()}/pickup"]))
-async def test_no_body_is_an_error_of_ours(door, body, path):
+async def test_no_body_causes_an_internal_error(door, body, path):
     answer = await door.post(path, content=body, as_="customer:kim")
 
     assert answer.status_code in (400, 422, 503)
@@ -307,13 +307,13 @@ async def test_no_body_is_an_error_of_ours(door, body, path):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"), max_size=60))
-async def test_no_query_is_an_error_of_ours(door, query):
+async def test_no_query_string_causes_an_internal_error(door, query):
     answer = await door.get(f"/v1/video-rental/my-page?{query}", as_="customer:kim")
 
     assert answer.status_code in (403, 422, 503)
 
 
-async def test_an_unforeseen_error_says_nothing_but_its_trace(door, rpc, capsys):
+async def test_an_internal_error_reveals_nothing_but_its_trace_id(door, rpc, capsys):
     async def broken(request, **limits) -> RpcReply:
         raise RuntimeError("a secret of ours")
 

@@ -191,7 +191,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
-async def test_a_route(door, rpc, method, path, body, who, topic):
+async def test_each_route_sends_its_message_for_its_roles(door, rpc, method, path, body, who, topic):
     created = method == "POST" and path.rpartition("/")[2] in CREATED
     rpc.replies_with(topic, dict.fromkeys(CREATED.values(), ID))
 
@@ -211,7 +211,7 @@ async def test_a_route(door, rpc, method, path, body, who, topic):
     assert (await door.request(method, path, json=body)).status_code == 401
 
 
-def test_the_table_above_is_complete():
+def test_the_table_of_routes_is_complete():
     def template(path: str) -> str:
         return re.sub(r"\{[a-z_]+\}", ID, path)
 
@@ -219,13 +219,13 @@ def test_the_table_above_is_complete():
     assert sorted(routes) == sorted((r[0], r[1]) for r in ROUTES)
 
 
-def test_whoever_staff_are_operators_may_too():
+def test_operators_may_do_what_staff_may_do():
     assert {"staff", "operator"} == STAFF
     for route in all_routes():
         assert "staff" not in route.who or "operator" in route.who
 
 
-def test_every_wait_below_is_shorter_than_the_doors(make_settings):
+def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
     """Every wait for another context is a setting in milliseconds."""
     waits = {name: 9000 for name in Settings.model_fields if name.endswith(("_payment_ms", "_take_ms", "_stock_ms"))}
     settings = make_settings(**waits, cafe_price_ms=9000)
@@ -277,7 +277,7 @@ async def test_filters_and_paging_reach_the_context(door, rpc):
     assert rpc.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
 
 
-async def test_the_catalogue_is_shown_while_rentals_cannot_be_asked(door, rpc):
+async def test_the_catalogue_is_shown_while_rentals_are_unavailable(door, rpc):
     for silence in ("unavailable", "unknown"):
         rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(
             silence
@@ -299,7 +299,7 @@ UNLIMITED = {**PHONE, "product_id": OTHER, "quota": None}
 @pytest.mark.parametrize(
     ("counted", "available"), [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)], ids=["told", "silent"]
 )
-async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_asked(door, rpc, counted, available):
+async def test_phones_are_shown_with_their_stock_while_reservations_are_available(door, rpc, counted, available):
     rpc.replies_with("preorder.products.list_products", {"items": [PHONE, UNLIMITED], "next_cursor": None})
     rpc.replies_with("preorder.products.show_product", PHONE)
     if counted:
@@ -314,7 +314,7 @@ async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_aske
     assert max(within for within, _ in rpc.waits[1::2]) < 2
 
 
-async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(door, rpc):
+async def test_phones_without_a_quota_are_shown_without_a_request_to_reservations(door, rpc):
     rpc.replies_with("preorder.products.show_product", UNLIMITED)
 
     shown = await door.get(f"/v1/preorder/products/{OTHER}", as_="customer:kim")
@@ -323,21 +323,21 @@ async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(
     assert [asked.topic for asked in rpc.asked] == ["preorder.products.show_product"]
 
 
-async def test_a_video_that_rentals_has_not_heard_of_is_shown(door, rpc):
+async def test_a_video_that_rentals_does_not_know_yet_is_shown(door, rpc):
     rpc.refuses("video_rental.rentals.show_shelf", "not_found")
     rpc.replies_with("video_rental.videos.show_video", VIDEO)
 
     assert (await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).json()["available"] is None
 
 
-async def test_a_video_that_nobody_knows_is_not_found(door, rpc):
+async def test_an_unknown_video_is_not_found(door, rpc):
     for context in ("rentals.show_shelf", "videos.show_video"):
         rpc.refuses(f"video_rental.{context}", "not_found")
 
     assert (await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).status_code == 404
 
 
-async def test_the_catalogue_is_unavailable_when_nobody_answers(door):
+async def test_the_catalogue_is_unavailable_without_a_reply(door):
     answer = await door.get("/v1/video-rental/videos", as_="customer:kim")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
@@ -351,7 +351,7 @@ async def test_the_catalogue_is_unavailable_when_nobody_answers(door):
         ({"status": "RETIRED"}, {"title": None, "daily_price": None, "copies": None, "status": "RETIRED"}),
     ],
 )
-async def test_a_change_says_only_what_changes(door, rpc, body, sent):
+async def test_a_change_contains_only_changed_fields(door, rpc, body, sent):
     await door.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
     assert rpc.body == {"video_id": ID, **sent}
@@ -360,7 +360,7 @@ async def test_a_change_says_only_what_changes(door, rpc, body, sent):
 @pytest.mark.parametrize(
     "body", [{"title": None}, {"copies": None}, {"status": "LOST"}, {"daily_price": 0}, {"title": " "}]
 )
-async def test_a_change_that_is_none(door, body):
+async def test_an_invalid_change_is_refused(door, body):
     answer = await door.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

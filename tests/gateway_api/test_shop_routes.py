@@ -27,7 +27,7 @@ CONFIRM = "shop.orders.confirm_payment"
         (f"/orders/{ID}/revival", {"deadline": "tomorrow"}, "deadline"),
     ],
 )
-async def test_a_body_of_the_wrong_shape_names_the_field_and_asks_nobody(door, rpc, path, body, field):
+async def test_an_invalid_body_names_its_field_and_sends_no_request(door, rpc, path, body, field):
     answer = await door.post(BASE + path, json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
@@ -45,7 +45,7 @@ async def test_a_body_of_the_wrong_shape_names_the_field_and_asks_nobody(door, r
         ({**ORDER, "unit_price": 1}, "unit_price"),
     ],
 )
-async def test_an_order_of_the_wrong_shape(door, rpc, body, field):
+async def test_an_invalid_order_is_refused(door, rpc, body, field):
     answer = await door.post(f"{BASE}/orders", json=body, as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
@@ -53,7 +53,7 @@ async def test_an_order_of_the_wrong_shape(door, rpc, body, field):
     assert not rpc.asked
 
 
-async def test_an_order_is_created_with_its_place(door, rpc):
+async def test_an_order_is_created_with_its_location(door, rpc):
     rpc.replies_with("shop.orders.place_order", {"order_id": ID, "status": "ORDER_PLACED"})
 
     answer = await door.post(f"{BASE}/orders", json=ORDER, as_="customer:kim")
@@ -73,7 +73,7 @@ async def test_an_order_is_created_with_its_place(door, rpc):
         ("still_confirming", 503),
     ],
 )
-async def test_a_refusal_has_its_status_and_words_in_both_languages(door, rpc, code, status):
+async def test_a_refusal_has_its_status_and_texts_in_both_languages(door, rpc, code, status):
     rpc.refuses(CONFIRM, code, current_status="CONFIRMING", allowed_actions=["payment-confirmation"])
 
     path = f"{BASE}/orders/{ID}/payment-confirmation"
@@ -90,7 +90,7 @@ async def test_a_refusal_has_its_status_and_words_in_both_languages(door, rpc, c
     ("query", "expected"),
     [("", None), ("?refund_owed=true", True), ("?refund_owed=false&status=TRANSFER_CANCELLED", False)],
 )
-async def test_transfers_are_narrowed_to_what_is_owed(door, rpc, query, expected):
+async def test_transfers_are_filtered_by_what_is_owed(door, rpc, query, expected):
     await door.get(f"{BASE}/transfers{query}", as_="staff:lee")
 
     assert rpc.body["refund_owed"] is expected
@@ -98,11 +98,11 @@ async def test_transfers_are_narrowed_to_what_is_owed(door, rpc, query, expected
 
 
 @pytest.mark.parametrize("query", ["transfers?refund_owed=1", "transfers?status=PAID", "deliveries?status=LOST"])
-async def test_a_filter_that_is_none(door, query):
+async def test_an_invalid_filter_is_refused(door, query):
     assert (await door.get(f"{BASE}/{query}", as_="staff:lee")).status_code == 422
 
 
-async def test_the_wait_of_a_confirmation_covers_the_stock(open_door, rpc):
+async def test_the_time_limit_of_a_confirmation_covers_the_stock(open_door, rpc):
     await open_door(shop_stock_ms=3000).post(f"{BASE}/orders/{ID}/payment-confirmation", as_="staff:lee")
 
     assert rpc.waits == [(5.5, 4.0)]

@@ -191,7 +191,7 @@ def vouched(private, algorithm: str, kid: str | None = "one") -> str:
 
 
 @pytest.mark.parametrize("kid", ["one", None])
-async def test_an_issuers_key_vouches(with_issuer, rsa_key, kid):
+async def test_a_token_signed_by_the_issuer_is_accepted(with_issuer, rsa_key, kid):
     issuer = Issuer(published(rsa_key, "one"))
     verifier = with_issuer(issuer)
 
@@ -201,7 +201,7 @@ async def test_an_issuers_key_vouches(with_issuer, rsa_key, kid):
     assert issuer.asked == 1
 
 
-async def test_an_elliptic_key_vouches(with_issuer, ec_key):
+async def test_a_token_signed_by_an_elliptic_key_is_accepted(with_issuer, ec_key):
     verifier = with_issuer(Issuer(published(ec_key, "one")))
 
     assert (await verifier.verify(vouched(ec_key, "ES256"))).actor == "customer:kim"
@@ -229,7 +229,7 @@ async def test_a_published_secret_verifies_nothing(with_issuer, rsa_key):
         await verifier.verify(vouched("keykeykeykeykeykeykeykeykeykeykeykey", "HS256", "two"))
 
 
-async def test_an_unknown_key_is_looked_for_but_not_all_the_time(with_issuer, rsa_key, ec_key):
+async def test_an_unknown_key_is_fetched_at_a_limited_rate(with_issuer, rsa_key, ec_key):
     clock = [0.0]
     issuer = Issuer(published(rsa_key, "one"))
     verifier = with_issuer(issuer, lambda: clock[0])
@@ -247,7 +247,7 @@ async def test_an_unknown_key_is_looked_for_but_not_all_the_time(with_issuer, rs
         await verifier.verify(vouched(rsa_key, "RS256"))
 
 
-async def test_without_any_key_the_door_is_unavailable(with_issuer, rsa_key):
+async def test_without_any_key_the_gateway_is_unavailable(with_issuer, rsa_key):
     issuer = Issuer()
     issuer.keys = None
     verifier = with_issuer(issuer)
@@ -256,7 +256,7 @@ async def test_without_any_key_the_door_is_unavailable(with_issuer, rsa_key):
         await verifier.verify(vouched(rsa_key, "RS256"))
 
 
-async def test_known_keys_outlive_an_absent_issuer(with_issuer, rsa_key):
+async def test_known_keys_are_used_while_the_issuer_is_unavailable(with_issuer, rsa_key):
     clock = [0.0]
     issuer = Issuer(published(rsa_key, "one"))
     verifier = with_issuer(issuer, lambda: clock[0])

@@ -35,7 +35,7 @@ def yeyak(house: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
     settings.settings.cache_clear()
 
 
-async def test_dead_letters_are_listed_shown_and_given_up(journal, yeyak):
+async def test_dead_letters_are_listed_shown_and_discarded(journal, yeyak):
     await given_up(journal, uuid4(), body='{"a": 1}')
     (letter,) = await until_filed(journal)
     id = letter["dead_letter_id"]
@@ -55,7 +55,7 @@ async def test_dead_letters_are_listed_shown_and_given_up(journal, yeyak):
     assert json.loads(discarded.output)["items"][0]["closed_reason"] == "too old"
 
 
-async def test_many_are_replayed_by_filter_once_a_person_has_agreed(journal, yeyak):
+async def test_many_dead_letters_are_replayed_by_a_filter_after_a_confirmation(journal, yeyak):
     for _ in range(3):
         await given_up(journal, uuid4())
     await put(journal, "journal.file_dead_letter@journal", b"hello")
@@ -90,7 +90,7 @@ async def test_a_story_is_a_table_a_diagram_or_json(journal, yeyak):
     assert (unknown.exit_code, "not_found" in unknown.output) == (1, True)
 
 
-async def test_where_no_journal_runs_it_says_so_in_one_sentence(house, yeyak, monkeypatch):
+async def test_without_a_journal_the_command_fails_with_one_sentence(house, yeyak, monkeypatch):
     stopped = await yeyak("story", str(uuid4()))
     monkeypatch.setenv("YEYAK_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")
     settings.settings.cache_clear()

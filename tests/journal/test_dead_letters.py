@@ -105,7 +105,7 @@ async def test_a_message_that_was_put_into_a_queue_by_hand_is_filed_with_that_re
     assert (refusal["code"], "no id" in refusal["reason"]) == ("not_replayable", True)
 
 
-async def test_what_the_broker_gave_up_is_filed_with_the_brokers_reason(journal):
+async def test_a_message_that_the_broker_dead_lettered_is_filed_with_the_brokers_reason(journal):
     queue, message_id = "payments.void_payment@payments", uuid4()
     await put(journal, queue, b"{}", message_id=str(message_id), headers={"story_id": str(message_id)})
     channel = await journal._listener.channel()
@@ -118,7 +118,7 @@ async def test_what_the_broker_gave_up_is_filed_with_the_brokers_reason(journal)
     assert (letter["message_id"], letter["topic"]) == (str(message_id), VoidPayment.topic)
 
 
-async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
+async def test_a_message_that_the_broker_dead_lettered_is_replayed_unchanged(journal):
     payment_id, message_id, story_id, cause = uuid4(), uuid4(), uuid4(), uuid4()
     body = VoidPayment(payment_id=payment_id).model_dump_json().encode()
     original = envelope.told(message_id, body, VoidPayment.topic, "video_rental.rentals", story_id, cause, "member:min")
@@ -145,7 +145,7 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
         ("journal.tell_story@journal", b"{}", SOME_ID, "asked"),
     ],
 )
-async def test_some_can_only_be_given_up(journal, queue, body, message_id, reason):
+async def test_a_message_that_cannot_be_handled_can_only_be_discarded(journal, queue, body, message_id, reason):
     message = aio_pika.Message(body, message_id=message_id, headers={"x-queue": queue, "x-reason": "drill"})
     await journal._bus.dead_letter("any.thing", message)
     (letter,) = await until_filed(journal)
@@ -171,7 +171,7 @@ async def test_a_contexts_dead_letter_is_replayed_by_its_context(journal):
     assert (told.message_id, told.action, told.reason) == (message_id, "replay", "repaired")
 
 
-async def test_one_that_dies_again_is_dead_again_and_counts(journal):
+async def test_a_replayed_message_that_fails_again_is_dead_again_and_counted(journal):
     message_id = uuid4()
     await given_up(journal, message_id)
     (letter,) = await until_filed(journal)
@@ -190,7 +190,7 @@ async def test_one_that_dies_again_is_dead_again_and_counts(journal):
     ]
 
 
-async def test_a_closed_one_is_not_resolved_twice_and_only_by_an_operator(journal):
+async def test_a_dead_letter_is_resolved_once_and_only_by_an_operator(journal):
     await given_up(journal, uuid4())
     (letter,) = await until_filed(journal)
     clerk = resolve(letter, "discard").model_copy(update={"caller": Caller(member_id="sam", role="staff")})
@@ -226,7 +226,7 @@ async def test_a_long_body_is_cut(journal):
     assert 65_000 < len(letter["body"].encode()) <= 65_536
 
 
-async def test_they_are_found_by_context_topic_and_error_and_read_by_pages(journal):
+async def test_dead_letters_are_filtered_by_context_topic_and_error_and_read_by_pages(journal):
     for _ in range(3):
         await given_up(journal, uuid4())
     await put(journal, "journal.file_dead_letter@journal", b"hello")
@@ -264,7 +264,7 @@ async def file_again(system: System) -> None:
     await dead_letters._file(system.contexts["journal"], [dead_letters.Dead(**fields, again=True)])
 
 
-async def test_its_story_tells_of_its_death_and_of_what_was_decided(journal):
+async def test_the_story_of_a_dead_letter_contains_its_failure_and_its_resolution(journal):
     message_id = uuid4()
     await given_up(journal, message_id)
     (letter,) = await until_filed(journal)

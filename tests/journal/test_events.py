@@ -60,7 +60,7 @@ async def test_a_mark_has_a_position_once_it_was_read(journal):
     assert (await journal.done(FindMark(mark_id=mark)))["position"] == 1
 
 
-async def test_reading_goes_on_exactly_where_it_ended(house):
+async def test_reading_continues_exactly_where_it_ended(house):
     ids = [uuid4() for _ in range(30)]
     await house.start("journal")
     await say(house, *ids[:10])
@@ -94,7 +94,7 @@ async def test_many_events_are_kept_in_few_transactions(house):
     assert transactions[0] <= 10
 
 
-async def test_an_event_that_is_said_twice_is_kept_once(journal):
+async def test_an_event_that_is_published_twice_is_kept_once(journal):
     first, second = uuid4(), uuid4()
 
     await say(journal, first, first)
@@ -104,7 +104,7 @@ async def test_an_event_that_is_said_twice_is_kept_once(journal):
     await until_kept(journal, first, second)
 
 
-async def test_a_second_journal_stands_by_and_takes_over(house):
+async def test_a_second_journal_takes_over_from_the_first(house):
     first, second, third = uuid4(), uuid4(), uuid4()
     await house.start("journal")
     await say(house, first)
@@ -119,7 +119,7 @@ async def test_a_second_journal_stands_by_and_takes_over(house):
     await until_kept(house, first, second, third)
 
 
-async def test_a_stream_that_is_made_anew_is_read_from_its_start(house):
+async def test_a_recreated_stream_is_read_from_its_start(house):
     old, new = [uuid4() for _ in range(5)], [uuid4() for _ in range(2)]
     await house.start("journal")
     await say(house, *old)
@@ -132,7 +132,7 @@ async def test_a_stream_that_is_made_anew_is_read_from_its_start(house):
     await until_kept(house, *old, *new)
 
 
-async def test_a_longer_stream_that_is_made_anew_is_noticed_too(house):
+async def test_a_recreated_stream_that_is_longer_is_read_from_its_start_too(house):
     old, new = [uuid4() for _ in range(2)], [uuid4() for _ in range(6)]
     await house.start("journal")
     await say(house, *old)
@@ -153,7 +153,7 @@ async def delete_stream(system: System) -> None:
     await channel.close()
 
 
-async def test_the_reader_comes_back_when_its_connections_are_cut(journal):
+async def test_the_reader_recovers_when_its_connections_are_cut(journal):
     first, second = uuid4(), uuid4()
     await say(journal, first)
     await until_kept(journal, first)
@@ -169,7 +169,7 @@ async def test_the_reader_comes_back_when_its_connections_are_cut(journal):
     await until_kept(journal, first, second)
 
 
-async def test_an_event_that_nobody_can_read_is_kept_all_the_same(journal):
+async def test_an_unreadable_event_is_kept_too(journal):
     channel = await journal._listener.channel()
     exchange = await channel.get_exchange(EVENTS, ensure=False)
     import aio_pika

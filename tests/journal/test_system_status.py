@@ -55,7 +55,7 @@ async def system_now(journal: System) -> SystemNow:
     return SystemNow.model_validate(await journal.done(ShowTown()))
 
 
-async def test_the_newest_standing_of_each_process_is_shown(journal: System):
+async def test_the_newest_status_of_each_process_is_shown(journal: System):
     for outbox in (7, 3):
         await journal.done(RecordHandled(entries=[], standing=standing("test.system", outbox=outbox)))
     await journal.done(RecordHandled(entries=[], standing=standing("test.system", replica="two", ready=False)))
@@ -65,7 +65,7 @@ async def test_the_newest_standing_of_each_process_is_shown(journal: System):
     assert [(one.replica, one.outbox, one.ready) for one in found] == [("one", 3, True), ("two", 0, False)]
 
 
-async def test_refusals_and_asks_are_counted_by_the_minute(journal: System):
+async def test_refusals_and_requests_are_counted_by_the_minute(journal: System):
     before = await system_now(journal)
     entries = [
         handled("command", "already_booked", 5),
@@ -82,7 +82,7 @@ async def test_refusals_and_asks_are_counted_by_the_minute(journal: System):
     assert any(one.ask_ms is not None and one.ask_ms_p95 is not None for one in after.minutes)
 
 
-async def test_a_process_tells_by_itself_how_it_stands(journal: System):
+async def test_a_process_reports_its_status_by_itself(journal: System):
     await journal.contexts["journal"].report_status()
 
     async def told() -> bool:

@@ -129,7 +129,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-async def test_a_message_is_a_dead_letter_with_its_reason_and_its_neighbours_go_on(
+async def test_a_poison_message_is_a_dead_letter_with_its_reason_and_others_are_handled(
     system: System, poison: tuple[dict[str, Any], bytes, str]
 ) -> None:
     properties, body, reason = poison
@@ -143,7 +143,7 @@ async def test_a_message_is_a_dead_letter_with_its_reason_and_its_neighbours_go_
     assert await checks.discrepancies(system, video_id) == []
 
 
-async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is_mended(
+async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replayed(
     own_system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = own_system
@@ -183,7 +183,7 @@ async def tell(system: System, message: Any) -> None:
         await exchange.publish(body, routing_key=message.topic)
 
 
-async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_system: System) -> None:
+async def test_messages_for_a_deleted_queue_wait_until_it_exists_again(own_system: System) -> None:
     system = own_system
     queue = f"{VoidPayment.topic}@payments"
     video_id = await system.video()
@@ -214,7 +214,7 @@ async def _missing(system: System, context: str, queue: str) -> bool:
     return queue in system.contexts[context].consumers.missing
 
 
-async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_system: System) -> None:
+async def test_a_deleted_binding_is_restored_and_no_message_is_lost_meanwhile(own_system: System) -> None:
     system = own_system
     queue = f"{VoidPayment.topic}@payments"
     video_id = await system.video()
@@ -228,7 +228,7 @@ async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwh
     assert await checks.discrepancies(system, video_id) == []
 
 
-async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
+async def test_a_query_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
     async with channel_of(own_system) as channel:
         await channel.queue_delete(f"{ListVideos.topic}@video_rental.videos")
 
@@ -237,7 +237,7 @@ async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system:
     assert reply.kind == "unavailable"
 
 
-async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(own_system: System) -> None:
+async def test_an_unroutable_query_is_unavailable_without_waiting(own_system: System) -> None:
     queue = f"{ListVideos.topic}@video_rental.videos"
     async with channel_of(own_system) as channel:
         held = await channel.get_queue(queue)

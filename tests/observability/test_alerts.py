@@ -27,7 +27,7 @@ def test_each_alert_is_raised_when_it_must_be_and_not_before() -> None:
     promtool("test", "rules", ALERTS.with_name("alerts_test.yml"))
 
 
-def test_every_alert_has_such_a_test_of_both() -> None:
+def test_every_alert_has_a_test_that_raises_it_and_one_that_does_not() -> None:
     tests = yaml.safe_load(ALERTS.with_name("alerts_test.yml").read_text())["tests"]
     raised, quiet = set(), set()
     for test in tests:
@@ -36,18 +36,18 @@ def test_every_alert_has_such_a_test_of_both() -> None:
     assert raised == quiet == {rule["alert"] for rule in alerts()}
 
 
-def test_every_alert_says_what_it_is_and_where_to_read_on() -> None:
+def test_every_alert_has_a_severity_a_summary_and_a_runbook() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
 
 
-def test_what_each_alert_means_is_written_down_and_nothing_else_is() -> None:
+def test_exactly_the_alerts_that_exist_are_documented() -> None:
     assert re.findall(r"^### (.+)$", MEANINGS, re.MULTILINE) == [rule["alert"] for rule in alerts()]
 
 
-def test_links_between_alerts_lead_somewhere() -> None:
+def test_links_between_alerts_resolve() -> None:
     for name, anchor in re.findall(r"\[(\w+)\]\(#(\w+)\)", MEANINGS):
         assert anchor == name.lower()
         assert name in {rule["alert"] for rule in alerts()}
@@ -57,7 +57,7 @@ def test_prometheus_can_read_its_configuration() -> None:
     promtool("check", "config", ALERTS.with_name("prometheus.yml"))
 
 
-def test_every_context_is_asked_for_its_figures() -> None:
+def test_prometheus_scrapes_every_context() -> None:
     jobs = yaml.safe_load(ALERTS.with_name("prometheus.yml").read_text())["scrape_configs"]
     (system,) = [job for job in jobs if job["job_name"] == "yeyak"]
     names = {name for one in system["dns_sd_configs"] for name in one["names"]}

@@ -31,7 +31,7 @@ def test_every_query_names_metrics_and_labels_that_are_exposed(exposed: Exposed)
     assert [line for query in queries() for line in against(query, exposed)] == []
 
 
-def test_that_test_sees_a_metric_and_a_label_that_nobody_has(exposed: Exposed) -> None:
+def test_a_query_of_an_unknown_metric_or_label_is_reported(exposed: Exposed) -> None:
     for expression in (
         "sum(rate(yeyak_bookings_made_total[5m]))",
         'yeyak_ready{contexts="payments"}',
@@ -41,7 +41,7 @@ def test_that_test_sees_a_metric_and_a_label_that_nobody_has(exposed: Exposed) -
         assert against(Query("here", expression), exposed), expression
 
 
-def test_nearly_every_metric_is_looked_at_somewhere(exposed: Exposed) -> None:
+def test_nearly_every_metric_is_used_by_a_query(exposed: Exposed) -> None:
     named = {name for query in queries() for name, _ in query.metrics()}
     ours = {name for name in exposed.declared if name.startswith("yeyak_") and not name.endswith("_created")}
     unseen = {name for name in ours if not any(one.startswith(name) for one in named)}
@@ -57,7 +57,7 @@ def test_dashboards_are_found_by_grafana() -> None:
     assert alerts()
 
 
-def test_panels_of_a_dashboard_lie_side_by_side() -> None:
+def test_panels_of_a_dashboard_do_not_overlap() -> None:
     for board in dashboards():
         taken: dict[tuple[int, int], str] = {}
         for panel in board["panels"]:

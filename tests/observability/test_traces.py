@@ -92,7 +92,7 @@ async def traced(
         yield Traced(system, processes, receiver, video_id)
 
 
-async def test_what_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -> None:
+async def test_a_message_that_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -> None:
     """The first of this file: nothing but this booking may come to the place where the process dies."""
     trace_id, _, headers = caller()
     await traced.processes.arm(RENTALS, f"{RENTALS}:replied=kill")
@@ -135,7 +135,7 @@ async def test_one_trace_leads_from_the_caller_to_the_view(traced: Traced) -> No
     assert all(span.began <= span.ended for span in spans)
 
 
-async def test_a_timer_goes_on_with_the_trace_in_which_it_was_set(traced: Traced) -> None:
+async def test_a_timer_continues_the_trace_in_which_it_was_set(traced: Traced) -> None:
     trace_id, _, headers = caller()
 
     await traced.book(**headers)
@@ -150,7 +150,7 @@ async def test_a_timer_goes_on_with_the_trace_in_which_it_was_set(traced: Traced
     assert [span.service for span in spans if span.parent_id == cancels.span_id and span.service != VIEW]
 
 
-async def test_without_a_trace_of_the_callers_one_begins_at_the_door(traced: Traced) -> None:
+async def test_without_a_traceparent_a_trace_begins_at_the_gateway(traced: Traced) -> None:
     await traced.book()
 
     async def begun() -> Any:
@@ -160,7 +160,7 @@ async def test_without_a_trace_of_the_callers_one_begins_at_the_door(traced: Tra
         assert door.name.partition(" ")[2].startswith("/v1/video-rental/")
 
 
-async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSettings) -> None:
+async def test_without_tracing_no_message_carries_a_traceparent(make_settings: MakeSettings) -> None:
     system = await System(await make_settings(), "video_rental").open()
     await system.start(*system.names)
     heard: list[aio_pika.abc.AbstractIncomingMessage] = []
@@ -183,7 +183,7 @@ async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSet
     assert {row["traceparent"] for row in kept} == {None}
 
 
-def test_not_to_trace_costs_a_look_at_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_tracing_costs_less_than_a_microsecond(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "on", None)
     holder = SimpleNamespace(tracing=tracing)
 
@@ -192,7 +192,7 @@ def test_not_to_trace_costs_a_look_at_a_name(monkeypatch: pytest.MonkeyPatch) ->
     assert took / 100_000 < 1e-6
 
 
-def test_an_endpoint_that_does_not_answer_delays_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unavailable_trace_endpoint_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     tracing.start()
     assert tracing.on is not None

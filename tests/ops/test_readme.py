@@ -33,7 +33,7 @@ def test_drills_are_documented_with_examples_that_slow_all_contexts(readme: str)
 
 
 @pytest.mark.parametrize("readme", OPERATING)
-def test_each_setting_that_is_named_exists_and_has_the_default_that_is_told(readme: str) -> None:
+def test_each_documented_setting_exists_with_its_documented_default(readme: str) -> None:
     named = re.findall(r"`(YEYAK_[A-Z_]+)`(?: ?\(([0-9.]+)\))?", section(readme))
 
     fields = Settings.model_fields

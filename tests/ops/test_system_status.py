@@ -75,7 +75,7 @@ async def answering(status: int, body: dict[str, Any]) -> tuple[asyncio.Server, 
     return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_each_process_is_asked_whether_it_is_ready(system: System) -> None:
+async def test_each_process_is_probed_for_readiness(system: System) -> None:
     well, well_url = await answering(200, {"ready": True, "breakers": {"payments": {}}})
     unwell, unwell_url = await answering(503, {"ready": False, "breakers": {"cafe.orders": {"cafe.menu": "open"}}})
     state = {
@@ -106,7 +106,7 @@ async def test_each_process_is_asked_whether_it_is_ready(system: System) -> None
     assert not stands.ready
 
 
-async def test_a_system_that_is_well(system: System) -> None:
+async def test_the_status_of_a_ready_system(system: System) -> None:
     stands = await standing(system.settings, here({"phase": "up", "servers": [], "processes": []}))
 
     writers = {worker.name for worker in workers() if not isinstance(worker, View)}
@@ -120,7 +120,7 @@ async def test_a_system_that_is_well(system: System) -> None:
     assert not [name for name in names if name.endswith("@replies")]
 
 
-async def test_without_a_supervisor_the_broker_knows_who_is_there(system: System) -> None:
+async def test_without_a_supervisor_the_consumers_of_the_broker_are_the_processes(system: System) -> None:
     async def ready() -> SystemStatus | None:
         status = await standing(system.settings, here(None))
         return status if status.ready else None
@@ -132,7 +132,7 @@ async def test_without_a_supervisor_the_broker_knows_who_is_there(system: System
     assert all(one["ready"] and one["pid"] is None for one in stands.processes)
 
 
-async def test_a_system_that_is_down_is_said_to_be_so(system: System) -> None:
+async def test_a_system_that_is_down_is_reported(system: System) -> None:
     away = system.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
 
     with pytest.raises(SystemDownError, match="the system is down: `yeyak up` starts it") as down:
@@ -141,7 +141,7 @@ async def test_a_system_that_is_down_is_said_to_be_so(system: System) -> None:
     assert "pass" not in str(down.value)
 
 
-async def test_a_missing_queue_and_a_database_that_is_away_are_problems(
+async def test_a_missing_queue_and_an_unavailable_database_are_problems(
     make_settings: Callable[..., Awaitable[Settings]],
 ) -> None:
     settings = await make_settings()  # the topology was never applied
@@ -156,14 +156,14 @@ async def test_a_missing_queue_and_a_database_that_is_away_are_problems(
     assert "queue yeyak.dead is missing: run `yeyak topology apply`" in stands.problems
 
 
-def test_a_queue_has_a_backlog_of_what_waits_and_what_is_at_work() -> None:
+def test_the_backlog_of_a_queue_includes_unacknowledged_messages() -> None:
     told = {"messages": 5, "messages_ready": 3, "messages_unacknowledged": 2, "consumers": 1}
 
     assert queue_of("a@b", told, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
 
 
 @pytest.mark.parametrize(("read_to", "backlog"), [(9, 0), (4, 5), (-1, 10), (None, 0)])
-def test_the_streams_backlog_is_what_the_journal_has_not_read(read_to: int | None, backlog: int) -> None:
+def test_the_backlog_of_the_stream_is_what_the_journal_has_not_read(read_to: int | None, backlog: int) -> None:
     told = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
 
     assert queue_of(topology.STREAM, told, read_to)["backlog"] == backlog
@@ -180,7 +180,7 @@ def test_uptime_counts_from_the_last_start() -> None:
     ("seconds", "shown"),
     [(None, ""), (0, ""), (3.4, "3 s"), (119, "119 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d")],
 )
-def test_spans_are_short(seconds: float | None, shown: str) -> None:
+def test_durations_are_printed_short(seconds: float | None, shown: str) -> None:
     assert span(seconds) == shown
 
 

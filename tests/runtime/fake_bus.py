@@ -66,6 +66,6 @@ class FakeBus:
         self.on_reply(SimpleNamespace(correlation_id=correlation_id, type=kind, body=body, headers=headers))
 
 
-def request(topic: str = "lab.decide") -> RpcRequest:
+def request(topic: str = "sample.decide") -> RpcRequest:
     id = uuid4()
     return RpcRequest(topic, "yeyak.commands", b"{}", id, "customer:kim", id)

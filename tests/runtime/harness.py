@@ -25,53 +25,53 @@ from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
 
-class Done(Shape):
+class WorkResult(Shape):
     """What an answer says."""
 
     text: str = ""
 
 
-class Do(Command[Done]):
-    topic = "lab.do"
+class DoWork(Command[WorkResult]):
+    topic = "sample.do_work"
 
     text: str = ""
 
 
-class Look(Query[Done]):
-    topic = "lab.look"
+class ShowWork(Query[WorkResult]):
+    topic = "sample.show_work"
 
     text: str = ""
 
 
-class Remember(Command[None]):
-    topic = "lab.remember"
+class RecordNote(Command[None]):
+    topic = "sample.record_note"
 
     text: str = ""
 
 
-class Happened(Event):
-    topic = "lab.happened"
+class WorkDone(Event):
+    topic = "sample.work_done"
 
     text: str = ""
 
 
-class Decide(Command[Done]):
+class Decide(Command[WorkResult]):
     """Asked of a neighbour."""
 
-    topic = "neighbour.decide"
+    topic = "decisions.decide"
 
 
-_EFFECT = Statement("insert into lab.effects (message_id, what) values (:message_id, :what)")
+_EFFECT = Statement("insert into sample.effects (message_id, what) values (:message_id, :what)")
 
 
-async def effect(tx: Tx, what: str) -> None:
+async def record_effect(tx: Tx, what: str) -> None:
     """Something that can be counted."""
     await tx.value(_EFFECT, message_id=tx.id, what=what)
 
 
 def _create(connection: Connection) -> None:
-    connection.execute(text("create schema lab"))
-    connection.execute(text("set local search_path to lab"))
+    connection.execute(text("create schema sample"))
+    connection.execute(text("set local search_path to sample"))
     with Operations.context(MigrationContext.configure(connection)):
         create_inbox_and_outbox()
         keep_traces()
@@ -79,8 +79,8 @@ def _create(connection: Connection) -> None:
     connection.execute(text(f"create table effects ({columns})"))
 
 
-class Lab(System):
-    """Contexts of a test: `await lab.run(worker)`; its database can be cut off."""
+class RuntimeHarness(System):
+    """Contexts of a test: `await sample.run(worker)`; its database can be cut off."""
 
     database: Proxy
 
@@ -88,15 +88,15 @@ class Lab(System):
         super().__init__(settings)
         self._channels: list[Any] = []
 
-    async def open(self) -> Lab:
-        url = self.settings.database_of("lab")
+    async def open(self) -> RuntimeHarness:
+        url = self.settings.database_of("sample")
         engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
         async with engine.begin() as connection:
             await connection.run_sync(_create)
         await engine.dispose()
         self.database = await Proxy(url).mend()
         self._connection = await aio_pika.connect(self.amqp_url)
-        self._through = {"lab": SecretStr(self.database.url), "neighbour": SecretStr(self.database.url)}
+        self._through = {"sample": SecretStr(self.database.url), "decisions": SecretStr(self.database.url)}
         await topology.apply(self.amqp_url, topology.plan([]))
         await self._bus.start()
         await self._asker.start()
@@ -135,19 +135,19 @@ class Lab(System):
 
     async def effects(self, id: UUID | None = None) -> list[str]:
         """What was done, of one message or of all, in its order."""
-        query = "select what from lab.effects where $1::uuid is null or message_id = $1 order by at"
-        return [row["what"] for row in await self.rows("lab", query, id)]
+        query = "select what from sample.effects where $1::uuid is null or message_id = $1 order by at"
+        return [row["what"] for row in await self.rows("sample", query, id)]
 
     async def row(self, id: UUID) -> Any:
         """A message's inbox row, or None."""
-        rows = await self.rows("lab", "select * from lab.inbox where id = $1", id)
+        rows = await self.rows("sample", "select * from sample.inbox where id = $1", id)
         return rows[0] if rows else None
 
-    async def rest(self) -> None:
+    async def reset(self) -> None:
         """Stop the contexts, and forget what they did."""
         await self.database.mend()
         for channel in self._channels:
             await channel.close()
         self._channels.clear()
         await self.stop(*self.contexts)
-        await self.rows("lab", "truncate lab.inbox, lab.outbox, lab.effects")
+        await self.rows("sample", "truncate sample.inbox, sample.outbox, sample.effects")

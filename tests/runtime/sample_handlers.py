@@ -1,4 +1,4 @@
-"""What a lab's worker does unless a test wants something else."""
+"""What a sample's worker does unless a test wants something else."""
 
 from __future__ import annotations
 
@@ -6,53 +6,62 @@ import asyncio
 from typing import Any
 
 from storage.database import Session, Statement
-from tests.runtime.harness import Decide, Do, Done, Happened, Lab, Look, Remember, effect
+from tests.runtime.harness import (
+    Decide,
+    DoWork,
+    RecordNote,
+    RuntimeHarness,
+    ShowWork,
+    WorkDone,
+    WorkResult,
+    record_effect,
+)
 from tests.support.messages import as_message
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.messaging.bus import REPLIES
 from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
-KNOWN = Statement("select count(*) from lab.effects where what = :what")
+KNOWN = Statement("select count(*) from sample.effects where what = :what")
 
 
-async def do(command: Do, tx: Tx) -> Done:
-    await effect(tx, command.text)
-    tx.publish(Happened(version=1, text=command.text))
-    return Done(text=command.text)
+async def do_work(command: DoWork, tx: Tx) -> WorkResult:
+    await record_effect(tx, command.text)
+    tx.publish(WorkDone(version=1, text=command.text))
+    return WorkResult(text=command.text)
 
 
-async def remember(command: Remember, tx: Tx) -> None:
-    await effect(tx, command.text)
+async def record_note(command: RecordNote, tx: Tx) -> None:
+    await record_effect(tx, command.text)
 
 
-async def look(query: Look, session: Session) -> Done:
+async def show_work(query: ShowWork, session: Session) -> WorkResult:
     if query.text and not await session.value(KNOWN, what=query.text):
         raise RetryableNotFound
-    return Done(text=query.text)
+    return WorkResult(text=query.text)
 
 
-def does_it_all(worker: Worker) -> Worker:
+def add_handlers(worker: Worker) -> Worker:
     """Does, looks and remembers."""
-    worker.handles(Do)(do)
-    worker.handles(Look)(look)
-    worker.handles(Remember)(remember)
+    worker.handles(DoWork)(do_work)
+    worker.handles(ShowWork)(show_work)
+    worker.handles(RecordNote)(record_note)
     return worker
 
 
-async def neighbour(lab: Lab, let_go: asyncio.Event, begun: asyncio.Event) -> None:
+async def serve_decisions(harness: RuntimeHarness, let_go: asyncio.Event, begun: asyncio.Event) -> None:
     """Another context, which decides once it is let go."""
-    other = Worker("neighbour", resolves_dead_letters=False)
-    other.handles(Decide)(do)
-    await topology.apply(lab.amqp_url, topology.plan([other]))
-    channel = await lab.channel()
+    other = Worker("decisions", resolves_dead_letters=False)
+    other.handles(Decide)(do_work)
+    await topology.apply(harness.amqp_url, topology.plan([other]))
+    channel = await harness.channel()
     replies = await channel.get_exchange(REPLIES, ensure=False)
-    queue = await channel.get_queue(f"{Decide.topic}@neighbour")
+    queue = await channel.get_queue(f"{Decide.topic}@decisions")
 
     async def decide(query: Any) -> None:
         begun.set()
         await let_go.wait()
-        answer = envelope.reply("done", b'{"text": "yes"}', query.correlation_id, "neighbour", replayed=False)
+        answer = envelope.reply("done", b'{"text": "yes"}', query.correlation_id, "decisions", replayed=False)
         await replies.publish(as_message(answer), routing_key=query.reply_to.partition("|")[0])
 
     await queue.consume(decide, no_ack=True)

@@ -1,5 +1,5 @@
 """The runtime's harness, for tests of the inbox and the outbox on a real schema."""
 
-from tests.runtime.conftest import lab, own_lab
+from tests.runtime.conftest import harness, module_harness
 
-__all__ = ["lab", "own_lab"]
+__all__ = ["harness", "module_harness"]

@@ -50,11 +50,11 @@ async def kept(database: Database) -> int:
         return number
 
 
-async def test_a_connection_is_used_again(database: Database) -> None:
+async def test_a_connection_is_reused(database: Database) -> None:
     assert await backend(database) == await backend(database)
 
 
-async def test_there_are_never_more_than_allowed(database: Database) -> None:
+async def test_there_are_never_more_connections_than_allowed(database: Database) -> None:
     assert len(set(await asyncio.gather(*(backend(database) for _ in range(20))))) <= 2
 
 
@@ -95,7 +95,7 @@ async def test_a_connection_that_the_server_closed_is_replaced(database: Databas
     assert await again() != pid
 
 
-async def test_what_nobody_needs_is_closed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connections_are_closed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     await asyncio.gather(backend(database), backend(database))
     assert len(database._open) == 2
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
@@ -105,7 +105,7 @@ async def test_what_nobody_needs_is_closed(database: Database, monkeypatch: pyte
     assert len(database._open) == 1
 
 
-async def test_a_stopped_database_is_away_and_starts_again(database: Database) -> None:
+async def test_a_closed_database_raises_and_can_be_started_again(database: Database) -> None:
     await database.close()
     with pytest.raises(CONNECTION_ERRORS):
         await backend(database)
@@ -114,7 +114,7 @@ async def test_a_stopped_database_is_away_and_starts_again(database: Database) -
     assert await backend(database)
 
 
-async def test_closing_waits_for_what_is_under_way(database: Database) -> None:
+async def test_closing_waits_for_open_transactions(database: Database) -> None:
     async with asyncio.timeout(5), database.transaction() as session:
         closing = asyncio.create_task(database.close())
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_closing_waits_for_what_is_under_way(database: Database) -> None:
     await closing
 
 
-async def test_a_transaction_is_kept_whole_or_not_at_all(database: Database) -> None:
+async def test_a_transaction_is_committed_whole_or_not_at_all(database: Database) -> None:
     before = await kept(database)
     async with database.transaction() as session:
         await session.one(KEEP, n=1)
@@ -138,7 +138,7 @@ async def test_a_transaction_is_kept_whole_or_not_at_all(database: Database) -> 
     assert await kept(database) == before + 2
 
 
-async def test_an_error_at_commit_is_an_error(database: Database) -> None:
+async def test_an_error_at_commit_is_raised(database: Database) -> None:
     async def keep_twice() -> None:
         async with database.transaction() as session:
             await session.one(KEEP, n=7)
@@ -149,7 +149,7 @@ async def test_an_error_at_commit_is_an_error(database: Database) -> None:
     assert await backend(database)
 
 
-async def test_a_swallowed_error_is_not_taken_for_a_commit(database: Database) -> None:
+async def test_a_transaction_with_a_swallowed_error_does_not_commit(database: Database) -> None:
     async def keep_and_swallow() -> None:
         async with database.transaction() as session:
             await session.one(KEEP, n=8)

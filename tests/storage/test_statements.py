@@ -35,13 +35,13 @@ def test_a_parameter_that_is_missing_is_named() -> None:
         Statement("select :a, :b").arguments({"a": 1})
 
 
-def test_a_cast_is_no_parameter() -> None:
+def test_a_cast_is_not_taken_for_a_parameter() -> None:
     statement = Statement("select cast(:after as interval), '12:30'::time")
 
     assert statement.arguments({"after": 1}) == [1]
 
 
-def test_a_clause_brings_its_own_values_and_takes_those_that_are_named() -> None:
+def test_a_clause_has_its_own_values_and_takes_named_ones() -> None:
     table = sa.table("t", sa.column("a"), sa.column("b"))
     statement = Statement(sa.select(table.c.a).where(table.c.a == 5, table.c.b == sa.bindparam("b")))
 
@@ -54,23 +54,23 @@ def test_a_clause_brings_its_own_values_and_takes_those_that_are_named() -> None
 
 
 @given(PLACE)
-def test_a_cursor_leads_back_to_its_place(place: tuple[datetime, UUID]) -> None:
+def test_a_cursor_is_decoded_to_its_position(place: tuple[datetime, UUID]) -> None:
     assert paging.decode(paging.encode(*place)) == place
 
 
-def test_no_cursor_is_the_beginning() -> None:
+def test_without_a_cursor_a_list_starts_at_its_beginning() -> None:
     assert paging.decode(None) == (None, None)
 
 
 @given(st.one_of(st.text(max_size=80), st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
-def test_what_is_no_cursor_is_refused(garbage: str) -> None:
+def test_an_invalid_cursor_is_refused(garbage: str) -> None:
     with pytest.raises(Refused, match="invalid") as refused:
         paging.decode(garbage)
     assert refused.value.details["errors"][0]["field"] == "cursor"
 
 
 @given(PLACE, st.data())
-def test_a_cursor_that_was_tampered_with_is_a_place_or_refused(place: tuple[datetime, UUID], data: Any) -> None:
+def test_an_altered_cursor_is_a_valid_position_or_is_refused(place: tuple[datetime, UUID], data: Any) -> None:
     cursor = paging.encode(*place)
     cut = data.draw(st.integers(0, len(cursor) - 1))
 
@@ -87,7 +87,7 @@ def test_a_cursor_without_a_zone_is_refused() -> None:
 
 
 @pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_a_cursor_names_an_instant_that_there_is_in_utc(instant: str) -> None:
+def test_a_cursor_with_an_instant_that_utc_cannot_represent_is_refused(instant: str) -> None:
     with pytest.raises(Refused, match="invalid"):
         paging.decode(paging.encode(datetime.fromisoformat(instant), uuid4()))
 

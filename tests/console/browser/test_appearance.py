@@ -44,7 +44,9 @@ async def sample(city, chromium) -> None:
     ("person", "paths"),
     [("", ["/", "/sign-in", "/nowhere"]), ("kim", CUSTOMERS), ("choi", STAFFS), ("jung", OPERATORS)],
 )
-async def test_each_page_is_for_everybody(arrive: Arrive, person: str, paths: list[str], width: int, language: str):
+async def test_each_page_is_accessible_and_fits_its_width(
+    arrive: Arrive, person: str, paths: list[str], width: int, language: str
+):
     someone = await arrive(person, width=width, language=language, color_scheme="dark" if width == 360 else "light")
     for path in paths:
         await someone.go(path)
@@ -54,7 +56,7 @@ async def test_each_page_is_for_everybody(arrive: Arrive, person: str, paths: li
         assert await someone.page.locator("html").get_attribute("lang") == language[:2]
 
 
-async def test_everything_can_be_reached_by_keyboard(arrive: Arrive):
+async def test_a_booking_can_be_made_by_keyboard(arrive: Arrive):
     someone = await arrive("kim")
     await someone.go("/video-rental")
 

@@ -10,7 +10,7 @@ from tests.console.browser.test_stories import card
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"><svg/onload=alert(1)>{{7*7}}"
 
 
-async def test_nothing_that_people_write_is_run(arrive: Arrive):
+async def test_no_input_is_run_as_a_script(arrive: Arrive):
     staff, kim, jung = await arrive("choi"), await arrive("kim"), await arrive("jung")
     mark = uuid4().hex[:6]
     text = f"{mark}{SCRIPT}"

@@ -185,7 +185,7 @@ async def test_a_phone_reserved_and_cancelled(arrive: Arrive):
     await kim.sees("voided")
 
 
-async def test_a_change_is_seen_in_under_a_second_in_a_quiet_system(arrive: Arrive):
+async def test_a_change_is_visible_in_under_a_second_in_an_idle_system(arrive: Arrive):
     lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Rebecca")
     await lee.go("/video-rental")
     await lee.is_live()
@@ -230,7 +230,7 @@ def shown(someone: Someone, path: str, text: str) -> Callable[[], Awaitable[bool
     return look
 
 
-async def test_a_page_that_nobody_sees_gives_up_its_line_and_catches_up_when_it_is_seen(arrive: Arrive):
+async def test_a_hidden_page_closes_its_stream_and_catches_up_when_it_is_visible(arrive: Arrive):
     lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Spellbound")
     await lee.go("/video-rental")
     await lee.is_live()
@@ -257,7 +257,7 @@ async def see(someone: Someone, *, hidden: bool) -> None:
     )
 
 
-async def test_a_change_is_said_to_whoever_cannot_see_it_and_what_was_opened_stays_open(arrive: Arrive):
+async def test_a_change_is_announced_to_screen_readers_and_open_details_stay_open(arrive: Arrive):
     kim, staff, name = await arrive("kim"), await arrive("choi"), fresh("Mocha")
     await staff.go("/cafe/new/item")
     await staff.fill(name=name, price="5000")

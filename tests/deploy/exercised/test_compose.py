@@ -90,9 +90,7 @@ async def engine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> 
     await asyncio.gather(*(container.kill() for container in engine.containers.values()))
 
 
-async def test_the_one_shots_prepare_what_the_servers_start_with_and_then_the_servers(
-    engine: Engine, servers: Servers
-) -> None:
+async def test_the_one_shot_services_prepare_files_and_then_the_servers(engine: Engine, servers: Servers) -> None:
     await engine.completed("secrets")
     as_the_servers_are(engine.volume("accounts"), servers)
 
@@ -143,7 +141,7 @@ def test_the_other_workers_differ_in_their_context_only() -> None:
         ]
 
 
-async def test_the_servers_health_checks_tell_a_server_that_is_well_from_one_that_is_not(
+async def test_the_health_checks_of_the_servers_tell_a_healthy_server_from_a_failed_one(
     engine: Engine, servers: Servers
 ) -> None:
     broker = servers.rabbit

@@ -44,7 +44,7 @@ def test_each_account_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.rglob("yeyak_*")} == {0o600}
 
 
-def test_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_existing_files_are_kept(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.write(NAMES, HERE)
     before = folder.read("cafe.menu")
@@ -53,7 +53,7 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     assert folder.read("cafe.menu") == before
 
 
-def test_a_move_changes_places_and_no_password(tmp_path: Path) -> None:
+def test_a_changed_address_keeps_the_password(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.write(NAMES, HERE)
     before = Credentials.of(folder.read("cafe.menu")[AMQP])

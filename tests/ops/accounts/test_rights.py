@@ -152,7 +152,9 @@ def named(case: tuple[str, Deed, str]) -> str:
 
 
 @pytest.mark.parametrize("case", ALLOWED, ids=named)
-async def test_it_may(connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]) -> None:
+async def test_an_account_may_do_what_it_needs(
+    connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]
+) -> None:
     who, deed, what = case
 
     async with connections[who].channel() as channel:
@@ -160,7 +162,9 @@ async def test_it_may(connections: dict[str, AbstractConnection], case: tuple[st
 
 
 @pytest.mark.parametrize("case", FORBIDDEN, ids=named)
-async def test_it_must_not(connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]) -> None:
+async def test_an_account_must_not_do_anything_else(
+    connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]
+) -> None:
     who, deed, what = case
     channel = await connections[who].channel()
 
@@ -169,7 +173,7 @@ async def test_it_must_not(connections: dict[str, AbstractConnection], case: tup
 
 
 @pytest.mark.parametrize("name", EVERYBODY)
-async def test_it_hears_replies_to_itself(connections: dict[str, AbstractConnection], name: str) -> None:
+async def test_an_account_receives_replies_to_itself(connections: dict[str, AbstractConnection], name: str) -> None:
     spoken_as = "ops" if name == "operator" else name
     queue = f"{spoken_as}.{uuid4()}@replies"
 
@@ -177,7 +181,7 @@ async def test_it_hears_replies_to_itself(connections: dict[str, AbstractConnect
         await listen(channel, f"{queue} yeyak.replies {queue}")
 
 
-async def test_it_enters_no_other_system(folder: Folder, make_settings: MakeSettings) -> None:
+async def test_an_account_cannot_connect_to_another_system(folder: Folder, make_settings: MakeSettings) -> None:
     elsewhere: Settings = await make_settings()
     vhost = elsewhere.amqp_url.get_secret_value().rpartition("/")[2]
     there = folder.read("payments")[AMQP].rpartition("/")[0]
@@ -199,7 +203,7 @@ def may(topics: dict[str, frozenset[str]], message: str) -> bool:
     return any(re.fullmatch(pattern, message) for pattern in topics.get(contract.exchange, ()))
 
 
-def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
+def test_each_message_has_one_account_that_may_publish_it(plan: dict[str, Account]) -> None:
     system = {one.name for one in workers()}
     topics = [topic for topic, message in CATALOGUE.items() if message.owner() in system]  # other tests have their own
     said = {topic: [name for name, one in plan.items() if may(dict(one.sends), topic)] for topic in topics}
@@ -211,13 +215,13 @@ def test_each_message_has_one_who_may_say_it(plan: dict[str, Account]) -> None:
     assert {topic for topic in timers if CATALOGUE[topic].delivery() == "request"} == set()
 
 
-def test_every_route_may_ask(plan: dict[str, Account]) -> None:
+def test_the_gateways_account_may_send_the_message_of_every_route(plan: dict[str, Account]) -> None:
     assert {
         route.asks.topic for route in all_routes() if not may(dict(plan["gateway"].sends), route.asks.topic)
     } == set()
 
 
-def test_a_worker_declares_what_it_imports_to_say(plan: dict[str, Account]) -> None:
+def test_a_worker_declares_every_foreign_message_that_it_imports(plan: dict[str, Account]) -> None:
     """The imports of its modules are the only door to another's contracts."""
     for worker in workers():
         modules = [

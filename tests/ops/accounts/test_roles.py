@@ -60,13 +60,13 @@ async def test_a_context_has_its_own_tables_and_sees_no_others(folder: Folder, c
         "set role payments",
     ],
 )
-async def test_a_context_must_not(folder: Folder, deed: str) -> None:
+async def test_a_context_must_not_use_other_tables_or_change_its_schema(folder: Folder, deed: str) -> None:
     async with signed_in(folder.read("cafe.menu")[DATABASE]) as menu:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await menu.execute(deed)
 
 
-async def test_the_provider_is_a_stranger_to_payments(folder: Folder, place: Settings) -> None:
+async def test_payments_cannot_read_the_providers_database(folder: Folder, place: Settings) -> None:
     provider, own = folder.read("payments")[PROVIDER_DATABASE], folder.read("payments")[DATABASE]
     payments_there = own.rpartition("/")[0] + "/" + provider.rpartition("/")[2]
 
@@ -91,7 +91,7 @@ async def test_the_operator_reads_everything_and_writes_nothing(folder: Folder) 
             await operator.execute("delete from provider.charges")
 
 
-async def test_the_operator_reads_what_a_context_makes_later(folder: Folder) -> None:
+async def test_the_operator_reads_tables_that_are_created_later(folder: Folder) -> None:
     """The journal makes a table for each month."""
     async with signed_in(folder.read("journal")[DATABASE]) as journal:
         await journal.execute("create table journal.events_of_a_later_month (n int)")

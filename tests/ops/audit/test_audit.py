@@ -28,12 +28,12 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
-async def test_a_system_that_is_well_has_no_discrepancies(stores: Seeded) -> None:
+async def test_a_consistent_system_has_no_discrepancies(stores: Seeded) -> None:
     assert await audit(stores.settings) == {f"I{number}": [] for number in range(1, 10)}
 
 
 @pytest.mark.parametrize("case", [*CASES, *seed_cafe.SPOILT], ids=lambda case: f"{case.invariant} {case.said[:60]}")
-async def test_what_is_wrong_is_named(stores: Seeded, case: Case) -> None:
+async def test_each_contradiction_is_reported(stores: Seeded, case: Case) -> None:
     await stores.run(case.spoil, provider=case.at_provider)
 
     found = await audit(stores.settings)
@@ -74,7 +74,7 @@ async def test_a_refund_has_one_line_in_the_refund_log(stores: Seeded, lines: in
     assert f"has {lines} lines in the refund log" in found["I6"][0]
 
 
-async def test_what_is_under_way_is_no_discrepancy(stores: Seeded) -> None:
+async def test_unfinished_work_is_no_discrepancy(stores: Seeded) -> None:
     """A booking between its two functions, its charge already taken: a step of rentals will settle it."""
     await stores.run("""
         update video_rental_rentals.rentals set status = 'AWAITING_PAYMENT', payment_status = null
@@ -87,7 +87,7 @@ async def test_what_is_under_way_is_no_discrepancy(stores: Seeded) -> None:
     assert found["I1"] == found["I2"] == found["I3"] == found["I4"] == found["I9"] == []
 
 
-async def test_copies_that_are_taken_away_while_they_are_out_are_no_discrepancy(stores: Seeded) -> None:
+async def test_removing_copies_that_are_rented_out_is_no_discrepancy(stores: Seeded) -> None:
     await stores.run("update video_rental_rentals.videos set copies = 0")
 
     assert (await audit(stores.settings))["I3"] == []
@@ -111,7 +111,7 @@ async def test_a_discrepancy_that_is_gone_at_the_second_look_is_not_reported(
     assert not any(found.values())
 
 
-async def test_a_store_that_is_away_leaves_the_others_checkable(stores: Seeded) -> None:
+async def test_an_unavailable_store_leaves_the_others_checkable(stores: Seeded) -> None:
     settings = stores.settings.model_copy(
         update={"provider_database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")}
     )
@@ -132,7 +132,7 @@ async def test_without_its_main_database_nothing_is_checkable(stores: Seeded) ->
     assert all(finding.not_checkable for finding in await findings(settings))
 
 
-async def test_a_database_that_was_never_migrated_is_said_to_be_so(servers: Servers, stores: Seeded) -> None:
+async def test_a_database_without_migrations_is_reported(servers: Servers, stores: Seeded) -> None:
     empty = await support.create_database(servers, f"empty_{id(stores)}")
 
     found = await findings(stores.settings.model_copy(update={"provider_database_url": SecretStr(empty)}))
@@ -154,7 +154,7 @@ async def test_contexts_may_have_databases_of_their_own(servers: Servers, stores
     assert (await audit(apart))["I4"]
 
 
-async def test_a_view_may_live_in_another_kind_of_database(stores: Seeded, tmp_path: Path) -> None:
+async def test_a_view_may_be_stored_in_another_kind_of_database(stores: Seeded, tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'view.db'}"
     await asyncio.to_thread(migrate, "video_rental.my_page", url)
     settings = stores.settings.model_copy(update={"context_database_urls": {"video_rental.my_page": SecretStr(url)}})
@@ -173,7 +173,7 @@ async def test_a_view_may_live_in_another_kind_of_database(stores: Seeded, tmp_p
     assert not any((await audit(settings)).values())
 
 
-async def test_a_context_that_does_not_run_is_expected_to_have_heard_of_nothing(stores: Seeded) -> None:
+async def test_a_context_that_does_not_run_is_not_expected_to_have_received_anything(stores: Seeded) -> None:
     await stores.run("delete from journal.events; delete from video_rental_my_page.rentals")
 
     found = await audit(stores.settings, without={"journal", "video_rental.my_page"})
@@ -181,7 +181,7 @@ async def test_a_context_that_does_not_run_is_expected_to_have_heard_of_nothing(
     assert not any(found.values())
 
 
-async def test_the_audit_leaves_nothing_behind(stores: Seeded) -> None:
+async def test_the_audit_changes_nothing(stores: Seeded) -> None:
     written = "select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_all_tables where schemaname not like 'pg_%'"
     tables = """select count(*) from pg_class where (relname like 'audit%' or relname like 'provider%')
       and relnamespace <> 'journal'::regnamespace"""

@@ -119,12 +119,12 @@ CASES = [
 ]
 
 
-async def test_a_system_that_was_played_is_well(stores: Seeded) -> None:
+async def test_a_system_after_its_story_is_consistent(stores: Seeded) -> None:
     assert not any((await audit(stores.settings)).values())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant} {case.said[:60]}")
-async def test_what_is_wrong_is_named(stores: Seeded, case: Case) -> None:
+async def test_each_contradiction_is_reported(stores: Seeded, case: Case) -> None:
     await stores.run(case.spoil, provider=case.at_provider)
 
     found = await audit(stores.settings)
@@ -133,13 +133,13 @@ async def test_what_is_wrong_is_named(stores: Seeded, case: Case) -> None:
     assert [line for line in found[case.invariant] if said in line], found
 
 
-async def test_a_quota_that_is_lowered_while_it_is_taken_is_no_discrepancy(stores: Seeded) -> None:
+async def test_lowering_a_quota_that_is_in_use_is_no_discrepancy(stores: Seeded) -> None:
     await stores.run("update preorder_reservations.products set quota = 0")
 
     assert (await audit(stores.settings))["I3"] == []
 
 
-async def test_contexts_that_do_not_run_are_expected_to_have_heard_of_nothing(stores: Seeded) -> None:
+async def test_contexts_that_do_not_run_are_not_expected_to_have_received_anything(stores: Seeded) -> None:
     await stores.run("delete from preorder_receipts.receipts; delete from preorder_my_reservations.timeline")
 
     found = await audit(

@@ -50,11 +50,11 @@ def step(state: str, due: str, attempts: int = 0) -> str:
           gen_random_uuid(), 'kim')"""
 
 
-async def test_with_nothing_under_way_it_is_quiet(empty: Settings) -> None:
+async def test_a_system_without_pending_work_is_idle(empty: Settings) -> None:
     assert await wait_until_idle(empty, within=5)
 
 
-async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> None:
+async def test_an_outbox_row_is_pending_work(empty: Settings, sql: AsSql) -> None:
     await sql("""
         insert into payments.outbox (id, topic, body, story_id, actor)
         values (gen_random_uuid(), 'payments.payment_voided', '{}', gen_random_uuid(), 'kim')""")
@@ -72,25 +72,25 @@ async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> Non
     ],
     ids=["started", "due", "to be tried again"],
 )
-async def test_a_step_is_under_way(empty: Settings, sql: AsSql, row: str) -> None:
+async def test_a_started_step_is_pending_work(empty: Settings, sql: AsSql, row: str) -> None:
     await sql(row)
 
     assert await pending_work(empty, within=0) == ["payments is at work on payments.drive_void"]
 
 
-async def test_a_timer_of_hours_is_not_under_way(empty: Settings, sql: AsSql) -> None:
+async def test_a_timer_that_is_due_in_hours_is_not_pending_work(empty: Settings, sql: AsSql) -> None:
     await sql(step("waiting", "now() + interval '1 hour'"))
 
     assert await wait_until_idle(empty, within=5)
 
 
-async def test_a_dead_letter_is_not_under_way(empty: Settings, sql: AsSql) -> None:
+async def test_a_dead_letter_is_not_pending_work(empty: Settings, sql: AsSql) -> None:
     await sql(step("dead", "now()"))
 
     assert await wait_until_idle(empty, within=5)
 
 
-async def test_what_waits_in_a_queue_is_under_way_until_it_is_read_and_told(
+async def test_a_queued_message_is_pending_work_until_it_is_handled(
     make_settings: Callable[..., Awaitable[Settings]],
 ) -> None:
     system = await System(await make_settings()).open()
@@ -114,7 +114,7 @@ async def heard_of_the_void(system: System) -> bool:
     return bool(system.said("payments.payment_voided"))
 
 
-async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql) -> None:
+async def test_contexts_that_do_not_run_are_ignored(empty: Settings, sql: AsSql) -> None:
     await sql(step("started", "now()"))
 
     assert await wait_until_idle(empty, within=5, without={"payments"})
@@ -127,7 +127,7 @@ async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql
         ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be asked"),
     ],
 )
-async def test_what_cannot_be_reached_is_not_quiet(empty: Settings, away: dict[str, Any], said: str) -> None:
+async def test_an_unavailable_server_counts_as_pending_work(empty: Settings, away: dict[str, Any], said: str) -> None:
     started = time.monotonic()
 
     left = await pending_work(empty.model_copy(update=away), within=0.5)

@@ -90,7 +90,7 @@ def test_a_token_is_printed_and_nothing_else(yeyak: Yeyak) -> None:
         ("--role", "staff", "--subject", "kim", "--hours", "-1"),
     ],
 )
-def test_a_token_that_the_door_would_refuse_is_not_made(yeyak: Yeyak, words: tuple[str, ...]) -> None:
+def test_a_token_that_the_gateway_would_refuse_is_not_issued(yeyak: Yeyak, words: tuple[str, ...]) -> None:
     code, printed, _ = yeyak("token", *words)
 
     assert code != 0
@@ -132,7 +132,7 @@ def test_the_providers_ledger_as_a_table(yeyak: Yeyak, at: At, original: Seeded)
     assert max(map(len, printed.splitlines())) <= 100
 
 
-def test_a_ledger_that_is_away_is_said_to_be_so(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_ledger_is_reported(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
     environ.setenv("YEYAK_PROVIDER_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
 
     code, printed, complaint = yeyak("provider-ledger", "--json")
@@ -144,7 +144,7 @@ def test_a_ledger_that_is_away_is_said_to_be_so(yeyak: Yeyak, environ: pytest.Mo
 # -- audit
 
 
-def test_an_audit_of_a_system_that_is_well(yeyak: Yeyak, at: At, original: Seeded) -> None:
+def test_the_audit_of_a_consistent_system_ends_with_0(yeyak: Yeyak, at: At, original: Seeded) -> None:
     at(original.settings)
 
     code, printed, _ = yeyak("audit", "--json")
@@ -168,7 +168,7 @@ async def test_an_audit_ends_with_1_when_anything_is_wrong(yeyak: Yeyak, at: At,
 # -- status and check-env
 
 
-def test_a_system_that_is_down_is_one_sentence(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
+def test_a_system_that_is_down_is_reported_in_one_sentence(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
     for name in ("YEYAK_DATABASE_URL", "YEYAK_PROVIDER_DATABASE_URL"):
         environ.setenv(name, "postgresql://nobody@127.0.0.1:1/x")
     environ.setenv("YEYAK_RABBITMQ_API", "http://nobody:secret@127.0.0.1:1")
@@ -183,7 +183,7 @@ def test_a_system_that_is_down_is_one_sentence(yeyak: Yeyak, environ: pytest.Mon
     assert json.loads(printed)["ready"] is False
 
 
-def test_settings_that_are_wrong_are_named_without_their_values(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_are_named_without_their_values(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:
     environ.setenv("YEYAK_POOL_SIZE", "many")
 
     code, _, complaint = yeyak("check-env")
@@ -200,7 +200,7 @@ def test_each_wrong_setting_has_its_name() -> None:
     assert sorted(line.partition(":")[0] for line in wrong_settings(wrong.value)) == ["YEYAK_BATCH", "YEYAK_NONSENSE"]
 
 
-async def test_an_environment_that_is_well(
+async def test_a_complete_environment_passes(
     make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     system = await make_settings(jwt_key=SecretStr(KEY), gateway_port=0)
@@ -212,7 +212,7 @@ async def test_an_environment_that_is_well(
     assert tried == len(CONTEXTS) + 6
 
 
-async def test_what_is_wrong_with_an_environment_is_a_line_each(
+async def test_each_problem_of_an_environment_has_a_line(
     make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environ.setenv("YEYAK_POOLSIZE", "3")
@@ -240,7 +240,7 @@ async def test_what_is_wrong_with_an_environment_is_a_line_each(
     assert "secret" not in " ".join(problems)
 
 
-async def test_ports_that_others_hold_are_named_unless_the_system_is_up(
+async def test_ports_in_use_are_named_unless_the_system_is_up(
     make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
@@ -267,14 +267,14 @@ async def test_ports_that_others_hold_are_named_unless_the_system_is_up(
         ("sqlite+aiosqlite:///view.db", "sqlite+aiosqlite:///view.db"),
     ],
 )
-def test_a_place_is_shown_without_its_secrets(url: str, shown: str) -> None:
+def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert environment.place(url) == shown
 
 
 # -- demo
 
 
-def test_a_demo_without_a_system_is_one_sentence(yeyak: Yeyak) -> None:
+def test_a_demo_without_a_system_fails_with_one_sentence(yeyak: Yeyak) -> None:
     code, printed, complaint = yeyak("demo", "--url", "http://127.0.0.1:1")
 
     assert (code, printed) == (1, "")

@@ -40,7 +40,7 @@ def saying(status: int, body: dict[str, Any], **headers: str) -> Answering:
     return lambda request: httpx.Response(status, json=body, headers=headers)
 
 
-async def test_a_step_that_ends_as_it_must_is_a_line() -> None:
+async def test_a_step_with_the_expected_outcome_is_a_line() -> None:
     played = Played(saying(201, {"status": "BOOKED"}))
 
     answer = await played.stage.step("kim books", played.kim, "POST", "/x", {}, expect=201, code="BOOKED")
@@ -57,7 +57,7 @@ async def test_a_step_that_ends_as_it_must_is_a_line() -> None:
         ({"expect": 409, "must": lambda answer: "it is too warm"}, "it is too warm"),
     ],
 )
-async def test_a_step_that_ends_otherwise_is_named(wish: dict[str, Any], problem: str) -> None:
+async def test_a_step_with_another_outcome_is_named(wish: dict[str, Any], problem: str) -> None:
     played = Played(saying(409, {"code": "wrong_state", "status": 409}))
 
     with pytest.raises(StoryFailedError, match=f"kim books: 409 wrong_state, {problem}"):
@@ -66,7 +66,7 @@ async def test_a_step_that_ends_otherwise_is_named(wish: dict[str, Any], problem
     assert played.lines[-1].outcome == f"wrong_state ({problem})"
 
 
-async def test_silence_at_the_door_is_named() -> None:
+async def test_a_gateway_that_does_not_answer_is_named() -> None:
     def silence(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("timed out")
 
@@ -74,7 +74,7 @@ async def test_silence_at_the_door_is_named() -> None:
         await (played := Played(silence)).stage.step("kim books", played.kim, "POST", "/x", {})
 
 
-async def test_looking_ends_when_it_is_so_or_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_ends_when_the_condition_holds_or_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "TELL_AFTER", 0.05)
     states = iter(["PENDING"] * 4 + ["REFUNDED"])
     played = Played(lambda request: httpx.Response(200, json={"status": next(states, "REFUNDED")}))
@@ -89,7 +89,7 @@ async def test_looking_ends_when_it_is_so_or_when_it_takes_too_long(monkeypatch:
         await played.stage.until("it rains", look, lambda answer: False, within=0.1)
 
 
-async def test_each_run_has_people_of_its_own() -> None:
+async def test_each_run_has_its_own_members() -> None:
     names = {Played(saying(200, {})).stage.customer("minji").name for _ in range(5)}
 
     assert len(names) == 5
@@ -114,7 +114,7 @@ def test_lines_are_aligned() -> None:
     assert first.endswith(" 12")
 
 
-def test_words_are_counted() -> None:
+def test_plurals_follow_their_number() -> None:
     assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
 
 
@@ -142,7 +142,7 @@ async def open_stage(make_settings: Callable[..., Awaitable[Settings]]) -> Async
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.rpartition(".")[2])
-async def test_a_story_is_played_on_a_real_system_which_keeps_its_promises(
+async def test_each_story_runs_on_a_real_system_and_leaves_it_consistent(
     open_stage: Callable[[list[Line]], Stage], story: ModuleType
 ) -> None:
     lines: list[Line] = []

@@ -31,21 +31,21 @@ def test_only_2xx_count_as_good():
     assert str(load) == "3 x 2xx of 6 (50.00 %), 1 x 401, 1 x 503, 1 x no answer"
 
 
-def test_nothing_heard_is_not_available():
+def test_no_answer_means_no_availability():
     assert Load().availability == 0.0
 
 
-def test_a_body_makes_it_a_post():
+def test_a_request_with_a_body_is_a_post():
     assert Request("http://here/menu").line() == "http://here/menu"
     assert Request("http://here/orders", {"quantity": 1}).line() == 'http://here/orders POST {"quantity": 1}'
 
 
-def test_all_clients_are_sent():
+def test_every_client_is_started():
     assert shares(255, 20) == [13] * 15 + [12] * 5
     assert shares(100, 20) == [5] * 20
 
 
-async def test_a_siege_that_hangs_when_it_is_over_is_counted_all_the_same(
+async def test_the_output_of_a_siege_that_hangs_at_its_end_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "printed").write_bytes(PRINTED)

@@ -73,7 +73,7 @@ async def sees(http: httpx.AsyncClient, names: set[str]) -> None:
     assert await until(seen, 5.0), names
 
 
-async def test_every_gateway_that_is_ready_gets_its_share(tmp_path):
+async def test_requests_are_shared_by_every_ready_gateway(tmp_path):
     async with system(tmp_path) as (gateways, http):
         await sees(http, {"first", "second"})
 
@@ -84,7 +84,7 @@ async def test_every_gateway_that_is_ready_gets_its_share(tmp_path):
         await sees(http, {"first", "second"})
 
 
-async def test_nobody_is_sent_to_a_gateway_that_refuses_connections(tmp_path):
+async def test_no_request_is_sent_to_a_gateway_that_refuses_connections(tmp_path):
     async with system(tmp_path) as (gateways, http):
         await sees(http, {"first", "second"})
 
@@ -93,7 +93,7 @@ async def test_nobody_is_sent_to_a_gateway_that_refuses_connections(tmp_path):
         assert await who(http) == {"first"}
 
 
-async def test_without_any_gateway_it_says_so(tmp_path):
+async def test_without_a_gateway_the_balancer_answers_503(tmp_path):
     async with system(tmp_path) as (gateways, http):
         for gateway in gateways:
             await gateway.close()
@@ -105,7 +105,7 @@ async def test_without_any_gateway_it_says_so(tmp_path):
     assert answer.headers.items() >= {"retry-after": "1", "content-type": "application/problem+json"}.items()
 
 
-async def test_who_is_being_served_is_served_to_the_end_before_a_gateway_leaves(tmp_path):
+async def test_draining_a_gateway_finishes_its_open_requests(tmp_path):
     async with system(tmp_path) as (gateways, http):
         await sees(http, {"first", "second"})
         slow = [asyncio.create_task(http.get("/slow")) for _ in range(4)]

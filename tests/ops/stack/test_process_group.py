@@ -19,7 +19,7 @@ def replicas(supervisor, of):
     return [one for one in supervisor.described()["processes"] if one["contexts"] == [of]]
 
 
-async def test_a_context_grows_and_shrinks(here):
+async def test_a_context_is_scaled_up_and_down(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
@@ -34,7 +34,7 @@ async def test_a_context_grows_and_shrinks(here):
         assert not any(psutil.pid_exists(pid) for pid in pids[1:])
 
 
-async def test_the_exporter_is_told_its_port_and_kept_alive(here):
+async def test_the_exporter_has_its_port_and_is_restarted(here):
     commands = dataclasses.replace(system(), exporter=[*PYTHON, EXPORTER])
     async with supervised(here, commands) as supervisor:
         await until(lambda: is_ready(supervisor))
@@ -46,7 +46,7 @@ async def test_the_exporter_is_told_its_port_and_kept_alive(here):
         assert not (await supervisor.obey("scale", "exporter=2"))["ok"]
 
 
-async def test_what_cannot_be_scaled_says_why(here):
+async def test_scaling_that_is_not_possible_gives_a_reason(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
@@ -57,7 +57,7 @@ async def test_what_cannot_be_scaled_says_why(here):
             assert reason in answer["error"]
 
 
-async def test_one_replica_is_always_there_while_all_are_restarted(here):
+async def test_one_replica_is_always_ready_during_a_rolling_restart(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         await supervisor.obey("scale", "cafe.menu=2")

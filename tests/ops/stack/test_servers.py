@@ -30,7 +30,7 @@ def servers(root):
     postgres.destroy()
 
 
-async def test_both_servers_let_their_user_in_and_nobody_else(servers):
+async def test_both_servers_accept_their_user_and_nobody_else(servers):
     rabbit, postgres = servers
 
     connection = await asyncpg.connect(postgres.database_url)
@@ -46,7 +46,7 @@ async def test_both_servers_let_their_user_in_and_nobody_else(servers):
     await channel.close()
 
 
-def test_only_this_machine_reaches_them(servers):
+def test_both_servers_listen_on_this_machine_only(servers):
     ours = {port for server in servers for port in server.ports.values()}
 
     listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout.splitlines()
@@ -58,7 +58,7 @@ def test_only_this_machine_reaches_them(servers):
 
 
 @pytest.mark.parametrize("kind", [RabbitServer, PostgresServer])
-def test_a_process_that_ends_while_it_is_looked_at_is_no_server(kind, tmp_path, monkeypatch):
+def test_a_process_that_ends_during_the_search_is_ignored(kind, tmp_path, monkeypatch):
     ended = subprocess.Popen(["true"])
     process = psutil.Process(ended.pid)
     ended.wait()
@@ -68,7 +68,7 @@ def test_a_process_that_ends_while_it_is_looked_at_is_no_server(kind, tmp_path, 
     assert server.pid is None
 
 
-def test_starting_twice_is_starting_once(servers, root):
+def test_a_second_start_has_no_effect(servers, root):
     rabbit, postgres = servers
     pids = rabbit.pid, postgres.pid
 
@@ -77,7 +77,7 @@ def test_starting_twice_is_starting_once(servers, root):
     assert (RabbitServer(root).pid, PostgresServer(root).pid) == pids
 
 
-async def test_a_power_cut_loses_neither_place_nor_data(servers):
+async def test_a_killed_server_keeps_its_address_and_its_data(servers):
     rabbit, postgres = servers
     places = rabbit.ports, postgres.ports
     connection = await asyncpg.connect(postgres.database_url)
@@ -97,7 +97,7 @@ async def test_a_power_cut_loses_neither_place_nor_data(servers):
     await again.close()
 
 
-async def test_a_stolen_port_moves_the_server_that_was_down(servers):
+async def test_a_server_whose_port_was_taken_moves_to_another(servers):
     _, postgres = servers
     before = postgres.ports["sql"]
     stop_all(postgres)
@@ -113,7 +113,7 @@ async def test_a_stolen_port_moves_the_server_that_was_down(servers):
     await connection.close()
 
 
-def test_the_console_answers_its_user(servers):
+def test_the_management_console_answers_its_user(servers):
     rabbit, _ = servers
     scheme, rest = rabbit.api_url.split("://")
     login, place = rest.split("@")
@@ -146,7 +146,7 @@ def test_a_kept_port_is_waited_for(tmp_path):
     ending.join()
 
 
-def test_a_kept_port_that_stays_taken_is_chosen_anew(tmp_path):
+def test_a_kept_port_that_stays_in_use_is_replaced(tmp_path):
     file = tmp_path / "ports.json"
     port = kept_ports(file, ["a"], {})["a"]
     with socket.create_server(("127.0.0.1", port)):

@@ -79,7 +79,7 @@ def knows_the_key(here, pid):
     return here.jwt_key.encode() in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-async def test_the_key_that_signs_tokens_is_for_the_gateway_alone(here):
+async def test_only_the_gateway_has_the_key_that_signs_tokens(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
@@ -89,7 +89,7 @@ async def test_the_key_that_signs_tokens_is_for_the_gateway_alone(here):
     assert here.read_env()["YEYAK_JWT_KEY"] == here.jwt_key
 
 
-async def test_a_child_that_dies_comes_back(here):
+async def test_a_child_that_dies_is_restarted(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         first = process(supervisor, "payments")["pid"]
@@ -103,7 +103,7 @@ async def test_a_child_that_dies_comes_back(here):
         assert here.read_state()["processes"] == supervisor.described()["processes"]
 
 
-async def test_an_operator_keeps_a_context_down(here):
+async def test_a_context_that_an_operator_stopped_stays_stopped(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
@@ -121,7 +121,7 @@ async def test_an_operator_keeps_a_context_down(here):
         assert "cafe.bar" in unknown["error"]
 
 
-async def test_nothing_is_left_when_the_system_ends(here):
+async def test_no_process_is_left_when_the_system_ends(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         assert len(marked(PROCESS_MARK, str(here.root))) == 3

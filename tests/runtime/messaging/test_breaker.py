@@ -42,14 +42,14 @@ def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     return breaker
 
 
-def test_nine_silent_asks_of_the_last_twenty_leave_it_closed(breaker: CircuitBreaker) -> None:
+def test_nine_requests_without_a_reply_among_the_last_twenty_leave_it_closed(breaker: CircuitBreaker) -> None:
     for number in range(40):
         ask(breaker, "silence" if number % 20 < 9 else "heard")
 
     assert breaker.state == "closed"
 
 
-def test_the_tenth_silent_ask_of_the_last_twenty_opens_it(breaker: CircuitBreaker) -> None:
+def test_the_tenth_request_without_a_reply_among_the_last_twenty_opens_it(breaker: CircuitBreaker) -> None:
     for number in range(19):
         ask(breaker, "silence" if number % 2 else "heard")
     assert breaker.state == "closed"
@@ -61,7 +61,7 @@ def test_the_tenth_silent_ask_of_the_last_twenty_opens_it(breaker: CircuitBreake
     assert not breaker.admit()
 
 
-def test_asks_that_were_never_published_count_neither_way(breaker: CircuitBreaker) -> None:
+def test_requests_that_were_never_published_do_not_count(breaker: CircuitBreaker) -> None:
     for _ in range(9):
         ask(breaker, "silence")
     for _ in range(100):
@@ -72,7 +72,7 @@ def test_asks_that_were_never_published_count_neither_way(breaker: CircuitBreake
 
 
 @pytest.mark.parametrize(("passed", "retry_after"), [(0.0, 5), (0.2, 5), (3.9, 2), (4.5, 1), (60.0, 1)])
-def test_its_remaining_rest_is_what_the_caller_is_told_to_wait(
+def test_retry_after_is_the_time_until_it_is_half_open(
     breaker: CircuitBreaker, clock: Clock, passed: float, retry_after: int
 ) -> None:
     opened(breaker)
@@ -82,7 +82,7 @@ def test_its_remaining_rest_is_what_the_caller_is_told_to_wait(
     assert breaker.retry_after == retry_after
 
 
-def test_half_open_it_admits_one_probe_and_no_other(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_half_open_it_admits_exactly_one_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
 
@@ -92,7 +92,7 @@ def test_half_open_it_admits_one_probe_and_no_other(breaker: CircuitBreaker, clo
     assert breaker.is_open()
 
 
-def test_an_answered_probe_closes_it_with_a_clean_slate(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_an_answered_probe_closes_it_and_resets_its_counters(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
     ask(breaker, "heard")
@@ -104,7 +104,7 @@ def test_an_answered_probe_closes_it_with_a_clean_slate(breaker: CircuitBreaker,
     assert breaker.state == "closed"
 
 
-def test_a_silent_probe_opens_it_for_another_whole_rest(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_probe_without_a_reply_opens_it_for_another_full_period(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
     ask(breaker, "silence")
@@ -116,7 +116,7 @@ def test_a_silent_probe_opens_it_for_another_whole_rest(breaker: CircuitBreaker,
     assert breaker.admit()
 
 
-def test_a_probe_that_was_never_published_leaves_its_place_to_another(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_probe_that_was_never_published_lets_another_one_through(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
     ask(breaker, "not_asked")
@@ -126,7 +126,7 @@ def test_a_probe_that_was_never_published_leaves_its_place_to_another(breaker: C
 
 
 @pytest.mark.parametrize("outcome", ["heard", "silence", "not_asked"])
-def test_an_ask_from_before_it_opened_says_nothing_about_the_probe(
+def test_a_request_from_before_it_opened_does_not_count_as_the_probe(
     breaker: CircuitBreaker, clock: Clock, outcome: str
 ) -> None:
     early = breaker.admit()

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from contracts.base import Event
 from contracts.payments import PaymentVoided
 from contracts.video_rental.videos import VideoRegistered
-from tests.runtime.harness import Do, Done, Lab, Remember, effect
-from tests.runtime.sample_handlers import remember
+from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, WorkResult, record_effect
+from tests.runtime.sample_handlers import record_note
 from tests.support.proxy import Proxy
 from tests.support.system import eventually
 from workers.runtime.messaging import bus, consumers
@@ -22,69 +22,69 @@ from workers.runtime.worker import Worker
 class Weighed(Event):
     """Something that one context wants to know."""
 
-    topic = "lab.weighed"
+    topic = "sample.weighed"
     about = "whom"
 
     whom: str
 
 
-async def weigh(command: Do, tx: Tx) -> Done:
-    for whom in ("", "lab", "lab.other", command.text):
+async def weigh(command: DoWork, tx: Tx) -> WorkResult:
+    for whom in ("", "sample", "sample.other", command.text):
         tx.publish(Weighed(version=1, whom=whom))
-    return Done()
+    return WorkResult()
 
 
 async def hear(event: Weighed, tx: Tx) -> None:
-    await effect(tx, event.whom or "nobody")
+    await record_effect(tx, event.whom or "nobody")
 
 
-async def heard(lab: Lab, worker: Worker, **about: Any) -> list[str]:
+async def heard(harness: RuntimeHarness, worker: Worker, **about: Any) -> list[str]:
     """What a listener hears until what is about it came, the last of all."""
-    worker.handles(Do)(weigh)
+    worker.handles(DoWork)(weigh)
     worker.handles(Weighed, **about)(hear)
-    await lab.run(worker)
+    await harness.run(worker)
 
-    await lab.ask(Do(text="lab"))
+    await harness.ask(DoWork(text="sample"))
 
     async def all_of_it() -> bool:
-        return (await lab.effects()).count("lab") == 2
+        return (await harness.effects()).count("sample") == 2
 
     await eventually(all_of_it)
-    await lab.wait_until_idle()
-    return sorted(await lab.effects())
+    await harness.wait_until_idle()
+    return sorted(await harness.effects())
 
 
-async def test_a_context_hears_what_is_about_it_or_about_nobody(lab: Lab, worker: Worker) -> None:
-    assert await heard(lab, worker, about="lab") == ["lab", "lab", "nobody"]
+async def test_a_context_receives_events_about_itself_and_about_nobody(harness: RuntimeHarness, worker: Worker) -> None:
+    assert await heard(harness, worker, about="sample") == ["sample", "sample", "nobody"]
 
 
-async def test_a_listener_to_all_hears_all(lab: Lab, worker: Worker) -> None:
-    assert await heard(lab, worker) == ["lab", "lab", "lab.other", "nobody"]
+async def test_a_consumer_without_a_filter_receives_every_event(harness: RuntimeHarness, worker: Worker) -> None:
+    assert await heard(harness, worker) == ["sample", "sample", "sample.other", "nobody"]
 
 
-async def test_a_broker_that_takes_a_connection_and_never_answers_is_tried_anew(
-    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
+async def test_a_broker_that_accepts_a_connection_and_does_not_answer_is_tried_again(
+    harness: RuntimeHarness, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (bus, consumers):
         monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
-    broker = await Proxy(lab.amqp_url).mend()
-    worker.handles(Remember)(remember)
-    await lab.run(worker, amqp_url=SecretStr(broker.url))
+    broker = await Proxy(harness.amqp_url).mend()
+    worker.handles(RecordNote)(record_note)
+    await harness.run(worker, amqp_url=SecretStr(broker.url))
 
     async def both_wait() -> bool:
         return len(broker.kept_waiting) >= 2
 
     async def is_heard() -> bool:
-        return await lab.effects() == ["heard"]
+        return await harness.effects() == ["heard"]
 
     await broker.fall_silent()
     await eventually(both_wait)
     await broker.mend()
-    await lab.publish(Remember(text="heard"))
+    await harness.publish(RecordNote(text="heard"))
 
     try:
         await eventually(is_heard)
-        await lab.stop("lab")
+        await harness.stop("sample")
     finally:
         await broker.cut()
 
@@ -92,7 +92,7 @@ async def test_a_broker_that_takes_a_connection_and_never_answers_is_tried_anew(
 async def _ignore(event: Any, tx: Tx) -> None: ...
 
 
-def test_routing_keys_end_with_whom_an_event_is_about() -> None:
+def test_a_routing_key_ends_with_the_context_that_the_event_is_about() -> None:
     rentals = Worker("video_rental.rentals")
 
     plain = rentals.handles(VideoRegistered)(_ignore)

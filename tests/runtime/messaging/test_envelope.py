@@ -13,7 +13,7 @@ from tests.runtime.fake_bus import request
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.envelope import Unreadable
 
-TOPIC = "lab.decide"
+TOPIC = "sample.decide"
 
 
 def delivery(**more: Any) -> Any:
@@ -37,17 +37,17 @@ def delivery(**more: Any) -> Any:
         ({"message_id": None}, "the message has no message_id"),
         ({"message_id": ""}, "the message has no message_id"),
         ({"message_id": "17"}, "message_id is not a UUID"),
-        ({"type": "lab.other"}, "a message of type 'lab.other' in a queue of lab.decide"),
+        ({"type": "sample.other"}, "a message of type 'sample.other' in a queue of sample.decide"),
         ({"headers": {"story_id": "x"}}, "story_id is not a UUID"),
         ({"headers": {"causation_id": 4}}, "causation_id is not a UUID"),
     ],
 )
-def test_what_has_no_proper_id_or_another_type_is_unreadable(wrong: dict[str, Any], reason: str) -> None:
+def test_a_message_without_valid_ids_or_of_another_type_is_unreadable(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         envelope.read(delivery(**wrong), TOPIC)
 
 
-def test_a_bare_message_is_its_own_story_by_whoever_sent_it() -> None:
+def test_a_message_without_headers_starts_its_own_story_and_its_sender_is_the_actor() -> None:
     raw = delivery()
 
     read = envelope.read(raw, TOPIC)
@@ -56,11 +56,11 @@ def test_a_bare_message_is_its_own_story_by_whoever_sent_it() -> None:
     assert (read.actor, read.digest, read.budget, read.expires_after, read.asked) == ("gateway", "", 0.0, None, False)
 
 
-def test_a_message_of_no_type_by_nobody_is_read_all_the_same() -> None:
+def test_a_message_without_type_and_sender_is_readable() -> None:
     assert envelope.read(delivery(type=None, app_id=None), TOPIC).actor == "unknown"
 
 
-def test_headers_say_whose_story_it_is_and_what_may_be_spent() -> None:
+def test_headers_give_the_story_the_actor_and_the_budget() -> None:
     story, cause = uuid4(), uuid4()
     headers = {
         "story_id": str(story),
@@ -77,11 +77,11 @@ def test_headers_say_whose_story_it_is_and_what_may_be_spent() -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["soon", b"\xff", [1], {}])
-def test_a_budget_that_is_no_number_is_none(nonsense: Any) -> None:
+def test_a_budget_that_is_no_number_is_zero(nonsense: Any) -> None:
     assert envelope.read(delivery(headers={"budget_ms": nonsense}), TOPIC).budget == 0.0
 
 
-def test_an_ask_arrives_as_it_was_sent() -> None:
+def test_a_request_is_read_as_it_was_written() -> None:
     wanted = request(TOPIC)
     sent = envelope.asked(wanted, "gateway", reply_to="q", correlation_id="c", expires=0.5, budget=1.5)
 
@@ -92,7 +92,7 @@ def test_an_ask_arrives_as_it_was_sent() -> None:
     assert not sent.persistent
 
 
-def test_what_is_told_arrives_as_it_was_sent_and_stays_on_disk() -> None:
+def test_a_durable_message_is_read_as_it_was_written_and_is_persistent() -> None:
     id, story, cause = uuid4(), uuid4(), uuid4()
     sent = envelope.told(id, b"{}", TOPIC, "payments", story, cause, "system")
 
@@ -102,20 +102,20 @@ def test_what_is_told_arrives_as_it_was_sent_and_stays_on_disk() -> None:
     assert sent.persistent
 
 
-def test_a_dead_copy_says_why_and_where_and_keeps_what_it_was() -> None:
+def test_a_dead_letter_copy_adds_reason_and_queue_and_keeps_the_headers() -> None:
     raw = delivery(message_id=None, content_type=None, headers={"actor": "x"})
 
-    copy = envelope.dead_letter_copy(raw, "lab.decide@lab", "y" * 2000)
+    copy = envelope.dead_letter_copy(raw, "sample.decide@sample", "y" * 2000)
 
     assert copy.headers == {
         "actor": "x",
         "x-reason": "y" * 1000,
-        "x-queue": "lab.decide@lab",
+        "x-queue": "sample.decide@sample",
         "x-message-id": "",
     }
 
 
-def test_a_body_that_does_not_fit_its_contract_is_named_by_its_fields_never_by_its_values() -> None:
+def test_an_invalid_body_is_described_by_its_fields_and_not_by_its_values() -> None:
     with pytest.raises(Unreadable) as unreadable:
         envelope.read_body(VoidPayment, b'{"payment_id": "4111111111111111"}')
 
@@ -123,7 +123,7 @@ def test_a_body_that_does_not_fit_its_contract_is_named_by_its_fields_never_by_i
     assert "4111" not in str(unreadable.value)
 
 
-def test_a_field_that_nobody_knows_is_ignored() -> None:
+def test_an_unknown_field_is_ignored() -> None:
     id = UUID(int=1)
 
     assert envelope.read_body(VoidPayment, f'{{"payment_id": "{id}", "new": 1}}'.encode()) == VoidPayment(payment_id=id)

@@ -13,7 +13,7 @@ from tests.support.system import eventually
 from workers.runtime.messaging.rpc import FRESH_SECONDS, QueueAvailability, RpcClient, RpcReply
 from workers.runtime.settings import Settings
 
-QUEUE = "lab.decide@lab"
+QUEUE = "sample.decide@sample"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def ask(rpc: RpcClient, within: float = 1.0, budget: float = 0.5) -> RpcRe
     [((0, 1), True), ((9, 1), True), ((10, 1), False), ((0, 0), False), (None, False)],
     ids=["a consumer", "a short backlog", "a long backlog", "no consumer", "no queue"],
 )
-async def test_a_door_is_open_where_somebody_serves_in_time(
+async def test_a_queue_is_available_with_a_consumer_and_a_short_backlog(
     bus: FakeBus, found: tuple[int, int] | None, is_open: bool
 ) -> None:
     bus.found = found
@@ -48,13 +48,13 @@ async def test_a_door_is_open_where_somebody_serves_in_time(
     assert await QueueAvailability(bus, QUEUE, 10).is_open() is is_open  # type: ignore[arg-type]
 
 
-async def test_a_door_that_cannot_be_looked_at_is_shut(bus: FakeBus) -> None:
+async def test_a_queue_that_cannot_be_inspected_is_not_available(bus: FakeBus) -> None:
     bus.look_fails = ConnectionError("gone")
 
     assert not await QueueAvailability(bus, QUEUE, 10).is_open()  # type: ignore[arg-type]
 
 
-async def test_a_hundred_asks_at_once_share_one_look(bus: FakeBus) -> None:
+async def test_a_hundred_concurrent_checks_share_one_inspection(bus: FakeBus) -> None:
     door = QueueAvailability(bus, QUEUE, 10)  # type: ignore[arg-type]
     bus.look_takes = 0.02
 
@@ -62,7 +62,7 @@ async def test_a_hundred_asks_at_once_share_one_look(bus: FakeBus) -> None:
     assert bus.looked == [QUEUE]
 
 
-async def test_an_impatient_asker_does_not_spoil_the_look_of_the_others(bus: FakeBus) -> None:
+async def test_a_cancelled_check_does_not_cancel_the_shared_inspection(bus: FakeBus) -> None:
     door = QueueAvailability(bus, QUEUE, 10)  # type: ignore[arg-type]
     bus.look_takes = 0.02
     first = asyncio.create_task(door.is_open())
@@ -75,9 +75,7 @@ async def test_an_impatient_asker_does_not_spoil_the_look_of_the_others(bus: Fak
     assert bus.looked == [QUEUE]
 
 
-async def test_what_was_seen_is_believed_for_a_quarter_of_a_second(
-    bus: FakeBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_inspection_is_valid_for_a_quarter_of_a_second(bus: FakeBus, monkeypatch: pytest.MonkeyPatch) -> None:
     door = QueueAvailability(bus, QUEUE, 10)  # type: ignore[arg-type]
     now = time.monotonic()
     monkeypatch.setattr("workers.runtime.messaging.rpc.time.monotonic", lambda: now)
@@ -93,13 +91,13 @@ async def test_what_was_seen_is_believed_for_a_quarter_of_a_second(
 # -- outcomes
 
 
-async def test_an_answer_is_done(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_reply_with_an_answer_is_done(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("done", b'{"n": 1}')]
 
     assert await ask(rpc) == RpcReply("done", b'{"n": 1}')
 
 
-async def test_a_stored_answer_says_that_it_is_one(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_stored_answer_is_marked_as_replayed(bus: FakeBus, rpc: RpcClient) -> None:
     asking = asyncio.create_task(ask(rpc))
     await bus.published(1)
 
@@ -108,7 +106,7 @@ async def test_a_stored_answer_says_that_it_is_one(bus: FakeBus, rpc: RpcClient)
     assert (await asking).replayed
 
 
-async def test_a_no_is_refused_with_its_reason(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_refusal_is_refused_with_its_reason(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("refused", b'{"code": "declined"}')]
 
     assert await ask(rpc) == RpcReply("refused", b'{"code": "declined"}')
@@ -120,7 +118,7 @@ async def test_a_responder_that_has_not_begun_is_unavailable(bus: FakeBus, rpc: 
     assert await ask(rpc) == RpcReply("unavailable", retry_after=1)
 
 
-async def test_what_no_queue_wants_is_unavailable(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_returned_request_is_unavailable(bus: FakeBus, rpc: RpcClient) -> None:
     asking = asyncio.create_task(ask(rpc))
     await bus.published(1)
 
@@ -130,7 +128,7 @@ async def test_what_no_queue_wants_is_unavailable(bus: FakeBus, rpc: RpcClient) 
     assert bus.forgotten == bus.asked
 
 
-async def test_when_the_connection_breaks_nobody_waits_for_an_answer(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_broken_connection_ends_every_open_request(bus: FakeBus, rpc: RpcClient) -> None:
     asking = [asyncio.create_task(ask(rpc, within=60)) for _ in range(3)]
     await bus.published(3)
 
@@ -142,7 +140,7 @@ async def test_when_the_connection_breaks_nobody_waits_for_an_answer(bus: FakeBu
     assert len(bus.forgotten) == 3
 
 
-async def test_with_nobody_behind_the_door_nothing_is_published(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_without_a_consumer_nothing_is_published(bus: FakeBus, rpc: RpcClient) -> None:
     bus.found = (0, 0)
 
     assert (await ask(rpc)).kind == "unavailable"
@@ -156,24 +154,26 @@ async def test_without_a_connection_nothing_is_published(bus: FakeBus, rpc: RpcC
     assert (bus.looked, bus.asked) == ([], [])
 
 
-async def test_when_looking_took_all_the_time_nothing_is_published(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_when_the_inspection_took_all_the_time_nothing_is_published(bus: FakeBus, rpc: RpcClient) -> None:
     bus.look_takes = 0.05
 
     assert (await ask(rpc, within=0.02, budget=0.01)).kind == "unavailable"
     assert bus.asked == []
 
 
-async def test_silence_is_unknown(rpc: RpcClient) -> None:
+async def test_no_reply_is_unknown(rpc: RpcClient) -> None:
     assert await ask(rpc, within=0.05, budget=0.02) == RpcReply("unknown")
 
 
-async def test_a_connection_that_breaks_while_publishing_leaves_it_unknown(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_connection_that_breaks_while_publishing_leaves_the_outcome_unknown(
+    bus: FakeBus, rpc: RpcClient
+) -> None:
     bus.ask_fails = ConnectionError("gone")
 
     assert (await ask(rpc)).kind == "unknown"
 
 
-async def test_a_reply_that_comes_too_late_is_nobodys(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_late_reply_is_discarded(bus: FakeBus, rpc: RpcClient) -> None:
     await ask(rpc, within=0.05, budget=0.02)
     late = bus.asked[0].correlation_id
     asking = asyncio.create_task(ask(rpc))
@@ -186,7 +186,7 @@ async def test_a_reply_that_comes_too_late_is_nobodys(bus: FakeBus, rpc: RpcClie
     assert (await asking).body == b'{"n": "mine"}'
 
 
-async def test_each_ask_hears_its_own_answer_however_they_are_mixed(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_each_request_receives_its_own_reply_in_any_order(bus: FakeBus, rpc: RpcClient) -> None:
     asks = [asyncio.create_task(ask(rpc)) for _ in range(20)]
     await bus.published(20)
 
@@ -197,7 +197,9 @@ async def test_each_ask_hears_its_own_answer_however_they_are_mixed(bus: FakeBus
     assert heard == [message.correlation_id for message in bus.asked]
 
 
-async def test_work_under_way_is_asked_for_again_until_there_is_an_answer(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_request_that_is_still_running_is_repeated_until_there_is_an_answer(
+    bus: FakeBus, rpc: RpcClient
+) -> None:
     bus.answers = [("still_running", b""), ("still_running", b""), ("done", b"{}")]
     wanted = request()
 
@@ -208,7 +210,7 @@ async def test_work_under_way_is_asked_for_again_until_there_is_an_answer(bus: F
     assert len({message.correlation_id for message in bus.asked}) == 3
 
 
-async def test_work_that_is_under_way_for_too_long_is_still_running(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_request_that_runs_for_too_long_is_still_running(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("still_running", b"")]
 
     reply = await ask(rpc, within=0.35, budget=0.1)
@@ -217,7 +219,7 @@ async def test_work_that_is_under_way_for_too_long_is_still_running(bus: FakeBus
     assert 2 <= len(bus.asked) <= 4
 
 
-async def test_a_door_that_shuts_meanwhile_does_not_make_running_work_unavailable(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_lost_connection_does_not_make_a_running_request_unavailable(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("still_running", b"")]
     asking = asyncio.create_task(ask(rpc, within=0.5))
     await bus.published(1)
@@ -227,7 +229,7 @@ async def test_a_door_that_shuts_meanwhile_does_not_make_running_work_unavailabl
     assert (await asking).kind == "still_running"
 
 
-async def test_a_message_says_until_when_it_may_be_started_and_what_may_be_spent(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_request_carries_its_expiration_and_its_budget(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("done", b"{}")]
     wanted = replace(request(), digest="d1", traceparent="00-1-2-01", causation_id=request().message_id)
 
@@ -246,7 +248,7 @@ async def test_a_message_says_until_when_it_may_be_started_and_what_may_be_spent
     assert message.reply_to == "test@replies|yeyak.replies"
 
 
-async def test_every_ask_is_reported_with_its_outcome(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_every_request_is_reported_with_its_outcome(bus: FakeBus, rpc: RpcClient) -> None:
     reported: list[str] = []
     rpc.on_outcome = lambda request, reply, took: reported.append(f"{request.callee} {reply.kind}")
     bus.answers = [("done", b"{}")]
@@ -254,13 +256,15 @@ async def test_every_ask_is_reported_with_its_outcome(bus: FakeBus, rpc: RpcClie
     bus.connected = False
     await ask(rpc)
 
-    assert reported == ["lab done", "lab unavailable"]
+    assert reported == ["sample done", "sample unavailable"]
 
 
 # -- the breaker
 
 
-async def test_after_ten_silent_asks_nobody_is_asked_and_the_rest_is_told(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_after_ten_requests_without_a_reply_the_breaker_opens_and_gives_the_time_to_wait(
+    bus: FakeBus, rpc: RpcClient
+) -> None:
     await asyncio.gather(*(ask(rpc, within=0.05, budget=0.02) for _ in range(10)))
     asked = len(bus.asked)
 
@@ -273,12 +277,12 @@ async def half_open(bus: FakeBus, rpc: RpcClient) -> None:
     await asyncio.gather(*(ask(rpc, within=0.05, budget=0.02) for _ in range(10)))
 
     async def rested() -> bool:
-        return rpc.breaker("lab").state == "half_open"
+        return rpc.breaker("sample").state == "half_open"
 
     await eventually(rested)
 
 
-async def test_when_its_rest_is_over_one_of_fifty_asks_is_let_through(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_half_open_breaker_lets_one_of_fifty_requests_through(bus: FakeBus, rpc: RpcClient) -> None:
     await half_open(bus, rpc)
 
     many = [asyncio.create_task(ask(rpc, within=5.0)) for _ in range(50)]
@@ -289,10 +293,10 @@ async def test_when_its_rest_is_over_one_of_fifty_asks_is_let_through(bus: FakeB
     assert len(bus.asked) == 11
     bus.reply(bus.asked[-1].correlation_id, "done")
     assert (await probe).kind == "done"
-    assert rpc.breaker("lab").state == "closed"
+    assert rpc.breaker("sample").state == "closed"
 
 
-async def test_a_probe_whose_asker_goes_away_frees_its_place(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_cancelled_probe_lets_another_one_through(bus: FakeBus, rpc: RpcClient) -> None:
     await half_open(bus, rpc)
     probe = asyncio.create_task(ask(rpc, within=5.0))
     await bus.published(11)
@@ -304,7 +308,7 @@ async def test_a_probe_whose_asker_goes_away_frees_its_place(bus: FakeBus, rpc: 
     assert (await ask(rpc)).kind == "done"
 
 
-async def test_a_probe_that_fails_as_nobody_expected_frees_its_place(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_a_probe_that_fails_unexpectedly_lets_another_one_through(bus: FakeBus, rpc: RpcClient) -> None:
     await half_open(bus, rpc)
     bus.ask_fails = LookupError("no such exchange")
     with pytest.raises(LookupError):
@@ -315,9 +319,9 @@ async def test_a_probe_that_fails_as_nobody_expected_frees_its_place(bus: FakeBu
     assert (await ask(rpc)).kind == "done"
 
 
-async def test_a_busy_callee_that_says_so_does_not_open_it(bus: FakeBus, rpc: RpcClient) -> None:
+async def test_replies_that_say_unavailable_do_not_open_the_breaker(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("unavailable", b"")]
 
     await asyncio.gather(*(ask(rpc) for _ in range(40)))
 
-    assert rpc.breaker("lab").state == "closed"
+    assert rpc.breaker("sample").state == "closed"

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from storage.database import Session
-from tests.runtime.harness import Do, Done, Lab, Look, Remember, effect
+from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
 from tests.support.system import eventually
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.tx import Tx
@@ -31,9 +31,9 @@ class Away:
             raise OSError("away")
 
 
-async def test_a_availability_opens_when_the_database_answers_again() -> None:
+async def test_the_database_is_available_again_once_it_answers_a_ping() -> None:
     database = Away()
-    availability = DatabaseAvailability("lab", database)
+    availability = DatabaseAvailability("sample", database)
     assert await availability.wait(0)
     availability.lost(OSError("away"))
     waiting = [asyncio.create_task(availability.wait(5)) for _ in range(10)]
@@ -46,9 +46,9 @@ async def test_a_availability_opens_when_the_database_answers_again() -> None:
     assert availability.is_available
 
 
-async def test_a_availability_that_is_shut_by_many_asks_once_at_a_time() -> None:
+async def test_many_lost_connections_start_one_ping_at_a_time() -> None:
     database = Away()
-    availability = DatabaseAvailability("lab", database)
+    availability = DatabaseAvailability("sample", database)
 
     for _ in range(50):
         availability.lost(OSError("away"))
@@ -58,8 +58,8 @@ async def test_a_availability_that_is_shut_by_many_asks_once_at_a_time() -> None
     availability.stop()
 
 
-async def test_whoever_has_no_patience_is_told_so() -> None:
-    availability = DatabaseAvailability("lab", Away())
+async def test_waiting_ends_with_its_time_limit() -> None:
+    availability = DatabaseAvailability("sample", Away())
     availability.lost(OSError("away"))
 
     assert not await availability.wait(0.02)
@@ -69,23 +69,23 @@ async def test_whoever_has_no_patience_is_told_so() -> None:
 # -- in a context
 
 
-async def do(command: Do, tx: Tx) -> Done:
-    await effect(tx, command.text)
-    return Done(text=command.text)
+async def do_work(command: DoWork, tx: Tx) -> WorkResult:
+    await record_effect(tx, command.text)
+    return WorkResult(text=command.text)
 
 
-async def look(query: Look, session: Session) -> Done:
+async def show_work(query: ShowWork, session: Session) -> WorkResult:
     await session.connection.fetchval("select 1")
-    return Done()
+    return WorkResult()
 
 
-async def remember(command: Remember, tx: Tx) -> None:
-    await effect(tx, "redelivered" if tx.envelope.redelivered else "first")
+async def record_note(command: RecordNote, tx: Tx) -> None:
+    await record_effect(tx, "redelivered" if tx.envelope.redelivered else "first")
 
 
 @pytest.fixture
 def worker(worker: Worker) -> Worker:
-    for message, handler in ((Do, do), (Look, look), (Remember, remember)):
+    for message, handler in ((DoWork, do_work), (ShowWork, show_work), (RecordNote, record_note)):
         worker.handles(message)(handler)
     return worker
 
@@ -94,57 +94,59 @@ async def is_open(context: WorkerRuntime) -> bool:
     return context.availability.is_available
 
 
-@pytest.mark.parametrize("message", [Look(), Do(text="now")], ids=["question", "command"])
-async def test_what_is_asked_is_unavailable_at_once_and_served_when_it_is_back(
-    lab: Lab, worker: Worker, message: Any
+@pytest.mark.parametrize("message", [ShowWork(), DoWork(text="now")], ids=["question", "command"])
+async def test_requests_are_unavailable_at_once_and_served_again_when_the_database_is_back(
+    harness: RuntimeHarness, worker: Worker, message: Any
 ) -> None:
-    context = await lab.run(worker)
-    assert (await lab.ask(message)).kind == "done"
-    await lab.database.cut()
+    context = await harness.run(worker)
+    assert (await harness.ask(message)).kind == "done"
+    await harness.database.cut()
     asked = time.monotonic()
 
-    replies = [await lab.ask(message) for _ in range(5)]
+    replies = [await harness.ask(message) for _ in range(5)]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 5
     assert time.monotonic() - asked < 3
-    await lab.database.mend()
+    await harness.database.mend()
     await eventually(lambda: is_open(context))
-    assert (await lab.ask(message)).kind == "done"
-    assert len(await lab.effects()) == (2 if isinstance(message, Do) else 0)
+    assert (await harness.ask(message)).kind == "done"
+    assert len(await harness.effects()) == (2 if isinstance(message, DoWork) else 0)
 
 
-async def test_it_is_not_ready_while_its_database_is_away(lab: Lab, worker: Worker) -> None:
-    context = await lab.run(worker)
-    await lab.database.cut()
-    await lab.ask(Look())
+async def test_a_worker_is_not_ready_while_its_database_is_unavailable(harness: RuntimeHarness, worker: Worker) -> None:
+    context = await harness.run(worker)
+    await harness.database.cut()
+    await harness.ask(ShowWork())
 
     assert context.readiness()["database"] is False
 
-    await lab.database.mend()
+    await harness.database.mend()
     await eventually(lambda: is_open(context))
     assert all(context.readiness().values())
 
 
-async def test_what_is_told_waits_and_is_done_once(lab: Lab, worker: Worker) -> None:
-    context = await lab.run(worker)
-    await lab.database.cut()
-    ids = [await lab.publish(Remember()) for _ in range(20)]
+async def test_durable_messages_wait_for_the_database_and_take_effect_once(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
+    context = await harness.run(worker)
+    await harness.database.cut()
+    ids = [await harness.publish(RecordNote()) for _ in range(20)]
 
     async def held() -> bool:
         return len(context.consumers.at_work) == 20 and not context.availability.is_available
 
     await eventually(held)
-    await lab.database.mend()
+    await harness.database.mend()
 
-    await lab.wait_until_idle()
-    rows = await lab.rows("lab", "select id, state, failures from lab.inbox")
+    await harness.wait_until_idle()
+    rows = await harness.rows("sample", "select id, state, failures from sample.inbox")
     assert {row["id"] for row in rows} == set(ids)
     assert {(row["state"], row["failures"]) for row in rows} == {("done", 0)}
-    assert await lab.effects() == ["first"] * 20
+    assert await harness.effects() == ["first"] * 20
 
 
-async def test_what_was_held_for_too_long_is_given_back_and_comes_again(
-    lab: Lab, worker: Worker, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_that_waited_for_too_long_is_requeued_and_redelivered(
+    harness: RuntimeHarness, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliveries: list[Any] = []
     deliver = WorkerRuntime.deliver
@@ -154,52 +156,56 @@ async def test_what_was_held_for_too_long_is_given_back_and_comes_again(
         await deliver(context, raw, handler)
 
     monkeypatch.setattr(WorkerRuntime, "deliver", counted)
-    context = await lab.run(worker, database_patience_seconds=0.2)
-    await lab.database.cut()
-    id = await lab.publish(Remember())
+    context = await harness.run(worker, database_patience_seconds=0.2)
+    await harness.database.cut()
+    id = await harness.publish(RecordNote())
 
     await eventually(lambda: asyncio.sleep(0, len(deliveries) >= 3))
-    await lab.database.mend()
+    await harness.database.mend()
     await eventually(lambda: is_open(context))
 
-    await lab.wait_until_idle()
+    await harness.wait_until_idle()
     assert deliveries[0] is False
     assert all(deliveries[1:])
-    assert await lab.effects(id) == ["redelivered"]
+    assert await harness.effects(id) == ["redelivered"]
 
 
-async def test_a_timer_that_comes_due_meanwhile_fires_when_it_is_back(lab: Lab, worker: Worker) -> None:
-    async def set_timer(command: Do, tx: Tx) -> Done:
-        tx.schedule(Remember())
-        return Done()
+async def test_a_timer_that_became_due_meanwhile_fires_when_the_database_is_back(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
+    async def set_timer(command: DoWork, tx: Tx) -> WorkResult:
+        tx.schedule(RecordNote())
+        return WorkResult()
 
-    worker.handlers[Do.topic].first = set_timer
-    context = await lab.run(worker, tick_seconds=0.3)
-    await lab.done(Do(), id=uuid4())
-    await lab.database.cut()
+    worker.handlers[DoWork.topic].first = set_timer
+    context = await harness.run(worker, tick_seconds=0.3)
+    await harness.done(DoWork(), id=uuid4())
+    await harness.database.cut()
 
     async def is_shut() -> bool:
         return not context.availability.is_available
 
     await eventually(is_shut)
-    await lab.database.mend()
+    await harness.database.mend()
 
-    await eventually(lab.effects)
-    await lab.wait_until_idle()
-    assert await lab.effects() == ["first"]
+    await eventually(harness.effects)
+    await harness.wait_until_idle()
+    assert await harness.effects() == ["first"]
 
 
-async def test_a_crowd_that_was_cut_off_in_the_middle_has_its_effect_once(lab: Lab, worker: Worker) -> None:
+async def test_concurrent_requests_take_effect_once_while_connections_are_cut(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
     """F20: connections broken again and again, COMMITs among what they carried."""
-    await lab.run(worker)
-    wishes = [(uuid4(), Do(text=str(number))) for number in range(150)]
-    asks = [asyncio.create_task(lab.until_done(wish, id=id)) for id, wish in wishes]
+    await harness.run(worker)
+    wishes = [(uuid4(), DoWork(text=str(number))) for number in range(150)]
+    asks = [asyncio.create_task(harness.until_done(wish, id=id)) for id, wish in wishes]
 
     for _ in range(6):
         done = sum(task.done() for task in asks)
         await eventually(lambda: asyncio.sleep(0, sum(t.done() for t in asks) > min(done, 149)), every=0.001)  # noqa: B023
-        await lab.database.cut()
-        await lab.database.mend()
+        await harness.database.cut()
+        await harness.database.mend()
 
     assert {reply.kind for reply in await asyncio.gather(*asks)} == {"done"}
-    assert sorted(map(int, await lab.effects())) == list(range(150))
+    assert sorted(map(int, await harness.effects())) == list(range(150))

@@ -30,13 +30,13 @@ async def reach(*places: str) -> None:
 ONCE = [(os.getpid(), signal.SIGKILL)]
 
 
-def test_nothing_is_watched_unless_it_is_asked_for(killed: list[tuple[int, int]]) -> None:
+def test_without_failpoints_there_is_no_hook(killed: list[tuple[int, int]]) -> None:
     failpoints.install("")
 
     assert failpoints.hook is None
 
 
-async def test_a_process_ends_the_first_time_it_gets_there(killed: list[tuple[int, int]]) -> None:
+async def test_a_process_is_killed_at_the_first_pass_of_its_failpoint(killed: list[tuple[int, int]]) -> None:
     failpoints.install("payments:heard=kill")
 
     await reach("payments:written", "video_rental.rentals:heard")
@@ -45,7 +45,7 @@ async def test_a_process_ends_the_first_time_it_gets_there(killed: list[tuple[in
     assert killed == ONCE
 
 
-async def test_a_count_says_which_time(killed: list[tuple[int, int]]) -> None:
+async def test_a_count_selects_the_pass(killed: list[tuple[int, int]]) -> None:
     failpoints.install("payments:heard=kill@3")
 
     await reach("payments:heard", "payments:heard")
@@ -54,7 +54,7 @@ async def test_a_count_says_which_time(killed: list[tuple[int, int]]) -> None:
     assert killed == ONCE
 
 
-async def test_several_places_each_have_their_own_count(killed: list[tuple[int, int]]) -> None:
+async def test_each_failpoint_has_its_own_count(killed: list[tuple[int, int]]) -> None:
     failpoints.install("payments:heard=kill@2, payments:commit lost?=kill")
 
     await reach("payments:heard")
@@ -63,7 +63,7 @@ async def test_several_places_each_have_their_own_count(killed: list[tuple[int, 
     assert killed == ONCE
 
 
-async def test_a_leak_keeps_more_each_time(killed: list[tuple[int, int]]) -> None:
+async def test_a_leak_allocates_more_at_each_pass(killed: list[tuple[int, int]]) -> None:
     process = psutil.Process()
     failpoints.install("payments:heard=leak@64")
     before = process.memory_info().rss
@@ -75,7 +75,7 @@ async def test_a_leak_keeps_more_each_time(killed: list[tuple[int, int]]) -> Non
 
 
 @pytest.mark.parametrize("wrong", ["payments:heard", "payments:heard=stop", "payments:heard=kill@x", "=", "a=kill,,"])
-def test_what_cannot_be_read_is_refused(killed: list[tuple[int, int]], wrong: str) -> None:
+def test_text_that_cannot_be_parsed_is_refused(killed: list[tuple[int, int]], wrong: str) -> None:
     with pytest.raises(ValueError, match="YEYAK_FAILPOINTS"):
         failpoints.install(wrong)
     assert failpoints.hook is None

@@ -11,8 +11,8 @@ import pytest
 
 from contracts.base import Refused
 from storage.database import Session
-from tests.runtime.harness import Decide, Do, Done, Lab, Look, Remember, effect
-from tests.runtime.sample_handlers import KNOWN, does_it_all, neighbour
+from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
+from tests.runtime.sample_handlers import KNOWN, add_handlers, serve_decisions
 from tests.support.system import eventually
 from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
@@ -20,165 +20,171 @@ from workers.runtime.worker import Worker
 
 @pytest.fixture
 def worker(worker: Worker) -> Worker:
-    return does_it_all(worker)
+    return add_handlers(worker)
 
 
 # -- repeating
 
 
-async def test_a_repeated_request_has_the_first_answer_and_no_second_effect(lab: Lab, worker: Worker) -> None:
-    await lab.run(worker)
+async def test_a_repeated_request_has_the_first_answer_and_no_second_effect(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
+    await harness.run(worker)
     id = uuid4()
 
-    first = await lab.ask(Do(text="once"), id=id)
-    again = await lab.ask(Do(text="once"), id=id)
+    first = await harness.ask(DoWork(text="once"), id=id)
+    again = await harness.ask(DoWork(text="once"), id=id)
 
     assert (first.kind, first.replayed, again.kind, again.replayed) == ("done", False, "done", True)
     assert first.body == again.body == b'{"text":"once"}'
-    assert await lab.effects(id) == ["once"]
+    assert await harness.effects(id) == ["once"]
 
 
-async def test_a_refusal_is_kept_and_what_its_step_did_is_not(lab: Lab, worker: Worker) -> None:
-    async def sold_out(command: Do, tx: Tx) -> Done:
-        await effect(tx, "undone")
+async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
+    async def sold_out(command: DoWork, tx: Tx) -> WorkResult:
+        await record_effect(tx, "undone")
         raise Refused("sold_out", left=0)
 
-    worker.handlers[Do.topic].first = sold_out
-    await lab.run(worker)
+    worker.handlers[DoWork.topic].first = sold_out
+    await harness.run(worker)
     id = uuid4()
 
-    replies = [await lab.ask(Do(), id=id) for _ in range(2)]
+    replies = [await harness.ask(DoWork(), id=id) for _ in range(2)]
 
     assert [(reply.kind, reply.body, reply.replayed) for reply in replies] == [
         ("refused", b'{"code": "sold_out", "left": 0}', False),
         ("refused", b'{"code": "sold_out", "left": 0}', True),
     ]
-    assert await lab.effects(id) == []
+    assert await harness.effects(id) == []
 
 
-async def test_a_refusal_that_is_returned_keeps_what_its_step_did(lab: Lab, worker: Worker) -> None:
-    async def rejected(command: Do, tx: Tx) -> Refused:
-        await effect(tx, "noted")
+async def test_a_returned_refusal_commits_its_writes(harness: RuntimeHarness, worker: Worker) -> None:
+    async def rejected(command: DoWork, tx: Tx) -> Refused:
+        await record_effect(tx, "noted")
         return Refused("rejected")
 
-    worker.handlers[Do.topic].first = rejected
-    await lab.run(worker)
+    worker.handlers[DoWork.topic].first = rejected
+    await harness.run(worker)
     id = uuid4()
 
-    assert (await lab.ask(Do(), id=id)).kind == "refused"
-    assert await lab.effects(id) == ["noted"]
+    assert (await harness.ask(DoWork(), id=id)).kind == "refused"
+    assert await harness.effects(id) == ["noted"]
 
 
-async def test_the_same_id_for_something_else_is_refused(lab: Lab, worker: Worker) -> None:
-    await lab.run(worker)
+async def test_the_same_id_with_another_digest_is_refused(harness: RuntimeHarness, worker: Worker) -> None:
+    await harness.run(worker)
     id = uuid4()
-    await lab.ask(Do(text="one"), id=id, digest="one")
+    await harness.ask(DoWork(text="one"), id=id, digest="one")
 
-    reply = await lab.ask(Do(text="two"), id=id, digest="two")
+    reply = await harness.ask(DoWork(text="two"), id=id, digest="two")
 
     assert reply.body == b'{"code": "idempotency_key_reused"}'
-    assert await lab.effects(id) == ["one"]
+    assert await harness.effects(id) == ["one"]
 
 
-async def test_a_repeat_of_work_under_way_in_any_replica_is_still_running_and_then_has_its_answer(
-    lab: Lab, worker: Worker
+async def test_a_repeated_request_is_still_running_in_every_replica_until_it_has_its_answer(
+    harness: RuntimeHarness, worker: Worker
 ) -> None:
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def ask_somebody(command: Do, tx: Tx) -> Request:
-        await effect(tx, "begun")
+    async def ask_somebody(command: DoWork, tx: Tx) -> Request:
+        await record_effect(tx, "begun")
         return tx.request(Decide(), within=3.0)
 
-    async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
-        return Done(text="settled")
+    async def settle(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
+        return WorkResult(text="settled")
 
-    await neighbour(lab, let_go, begun)
-    worker.handlers.pop(Do.topic)
-    worker.handles(Do, requests=Decide)(ask_somebody).then(settle)
-    await lab.run(worker)
-    await lab.run(worker, replica=" (second)")
+    await serve_decisions(harness, let_go, begun)
+    worker.handlers.pop(DoWork.topic)
+    worker.handles(DoWork, requests=Decide)(ask_somebody).then(settle)
+    await harness.run(worker)
+    await harness.run(worker, replica=" (second)")
     id = uuid4()
 
-    asks = [asyncio.create_task(lab.ask(Do(), id=id)) for _ in range(6)]
+    asks = [asyncio.create_task(harness.ask(DoWork(), id=id)) for _ in range(6)]
     await begun.wait()
-    impatient = await lab.ask(Do(), id=id, within=0.3, budget=0.1)
+    impatient = await harness.ask(DoWork(), id=id, within=0.3, budget=0.1)
     let_go.set()
 
     assert impatient.kind == "still_running"
     assert [(reply.kind, reply.body) for reply in await asyncio.gather(*asks)] == [("done", b'{"text":"settled"}')] * 6
-    assert await lab.effects(id) == ["begun"]
+    assert await harness.effects(id) == ["begun"]
 
 
 # -- in time
 
 
-async def test_an_ask_that_waited_here_for_too_long_is_not_begun(lab: Lab, worker: Worker) -> None:
-    await lab.run(worker, delay_ms="lab=400")
+async def test_a_request_whose_deadline_has_passed_is_not_handled(harness: RuntimeHarness, worker: Worker) -> None:
+    await harness.run(worker, delay_ms="sample=400")
     id = uuid4()
 
-    reply = await lab.ask(Do(text="late"), id=id, within=0.6, budget=0.5)
+    reply = await harness.ask(DoWork(text="late"), id=id, within=0.6, budget=0.5)
 
     assert reply.kind == "unknown"
-    await lab.wait_until_idle()
-    assert await lab.row(id) is None
-    assert await lab.effects(id) == []
+    await harness.wait_until_idle()
+    assert await harness.row(id) is None
+    assert await harness.effects(id) == []
 
 
-async def test_what_is_told_is_never_too_late(lab: Lab, worker: Worker) -> None:
-    await lab.run(worker, delay_ms="lab=200-300,other=9000")
+async def test_a_durable_message_has_no_deadline(harness: RuntimeHarness, worker: Worker) -> None:
+    await harness.run(worker, delay_ms="sample=200-300,other=9000")
 
-    id = await lab.publish(Remember(text="in time"))
+    id = await harness.publish(RecordNote(text="in time"))
 
-    await eventually(lambda: lab.effects(id))
+    await eventually(lambda: harness.effects(id))
 
 
 # -- not known yet
 
 
-@pytest.mark.parametrize("message", [Do(), Look()], ids=["command", "query"])
-async def test_what_is_not_found_yet_is_looked_for_again(lab: Lab, worker: Worker, message: Any) -> None:
+@pytest.mark.parametrize("message", [DoWork(), ShowWork()], ids=["command", "query"])
+async def test_a_retryable_not_found_is_retried(harness: RuntimeHarness, worker: Worker, message: Any) -> None:
     missed = asyncio.Event()
 
-    async def needs_it(message: Do | Look, database: Tx | Session) -> Done:
+    async def needs_it(message: DoWork | ShowWork, database: Tx | Session) -> WorkResult:
         if not await database.value(KNOWN, what="news"):
             missed.set()
             raise RetryableNotFound
-        return Done()
+        return WorkResult()
 
     worker.handlers[message.topic].first = needs_it
-    await lab.run(worker)
-    request = asyncio.create_task(lab.ask(message))
+    await harness.run(worker)
+    request = asyncio.create_task(harness.ask(message))
     await missed.wait()
 
-    await lab.publish(Remember(text="news"))
+    await harness.publish(RecordNote(text="news"))
 
     assert (await request).kind == "done"
 
 
-@pytest.mark.parametrize("message", [Do(text="nothing"), Look(text="nothing")], ids=["command", "question"])
-async def test_what_is_not_known_after_half_a_second_is_not_found(lab: Lab, worker: Worker, message: Any) -> None:
-    async def needs_it(command: Do, tx: Tx) -> Done:
+@pytest.mark.parametrize("message", [DoWork(text="nothing"), ShowWork(text="nothing")], ids=["command", "question"])
+async def test_a_retryable_not_found_is_not_found_after_half_a_second(
+    harness: RuntimeHarness, worker: Worker, message: Any
+) -> None:
+    async def needs_it(command: DoWork, tx: Tx) -> WorkResult:
         raise RetryableNotFound
 
-    worker.handlers[Do.topic].first = needs_it
-    await lab.run(worker)
+    worker.handlers[DoWork.topic].first = needs_it
+    await harness.run(worker)
     asked = time.monotonic()
 
-    reply = await lab.ask(message)
+    reply = await harness.ask(message)
 
     assert reply.body == b'{"code": "not_found"}'
     assert time.monotonic() - asked >= 0.5
 
 
-async def test_what_is_not_known_yet_may_be_refused_in_words_of_its_own(lab: Lab, worker: Worker) -> None:
-    async def needs_it(command: Do, tx: Tx) -> Done:
+async def test_a_retryable_not_found_may_have_a_code_of_its_own(harness: RuntimeHarness, worker: Worker) -> None:
+    async def needs_it(command: DoWork, tx: Tx) -> WorkResult:
         raise RetryableNotFound("not_priced_yet")
 
-    worker.handlers[Do.topic].first = needs_it
-    await lab.run(worker)
+    worker.handlers[DoWork.topic].first = needs_it
+    await harness.run(worker)
     asked = time.monotonic()
 
-    reply = await lab.ask(Do(text="nothing"))
+    reply = await harness.ask(DoWork(text="nothing"))
 
     assert (reply.kind, reply.body) == ("refused", b'{"code": "not_priced_yet"}')
     assert time.monotonic() - asked >= 0.5
@@ -187,76 +193,82 @@ async def test_what_is_not_known_yet_may_be_refused_in_words_of_its_own(lab: Lab
 # -- asking only to look
 
 
-async def test_a_step_that_only_looks_writes_nothing_before_it_is_answered(lab: Lab, worker: Worker) -> None:
+async def test_a_read_only_first_function_writes_nothing_before_the_reply(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
     outcomes: list[Any] = []
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def what_does_it_cost(command: Do, tx: Tx) -> Request:
+    async def what_does_it_cost(command: DoWork, tx: Tx) -> Request:
         return tx.request(Decide(), within=3.0)
 
-    async def note(command: Do, outcome: Any, tx: Tx) -> Done:
+    async def note(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
         outcomes.append(outcome)
-        await effect(tx, "noted")
-        return Done(text="noted")
+        await record_effect(tx, "noted")
+        return WorkResult(text="noted")
 
-    await neighbour(lab, let_go, begun)
-    worker.handlers.pop(Do.topic)
-    worker.handles(Do, requests=Decide, read_only=True)(what_does_it_cost).then(note)
-    await lab.run(worker)
+    await serve_decisions(harness, let_go, begun)
+    worker.handlers.pop(DoWork.topic)
+    worker.handles(DoWork, requests=Decide, read_only=True)(what_does_it_cost).then(note)
+    await harness.run(worker)
     id = uuid4()
 
-    asking = asyncio.create_task(lab.ask(Do(), id=id))
+    asking = asyncio.create_task(harness.ask(DoWork(), id=id))
     await begun.wait()
-    before = await lab.row(id)
+    before = await harness.row(id)
     let_go.set()
 
     assert (await asking).kind == "done"
     assert before is None
-    assert outcomes == [Done(text="yes")]
-    assert (await lab.row(id))["state"] == "done"
+    assert outcomes == [WorkResult(text="yes")]
+    assert (await harness.row(id))["state"] == "done"
 
 
-async def test_a_look_that_nobody_answers_leaves_nothing_and_may_be_asked_for_again(lab: Lab, worker: Worker) -> None:
+async def test_a_read_only_request_without_a_reply_commits_nothing_and_may_be_repeated(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def what_does_it_cost(command: Do, tx: Tx) -> Request:
+    async def what_does_it_cost(command: DoWork, tx: Tx) -> Request:
         return tx.request(Decide(), within=3.0 if let_go.is_set() else 0.2)
 
-    async def note(command: Do, outcome: Any, tx: Tx) -> Done:
-        await effect(tx, "noted")
+    async def note(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
+        await record_effect(tx, "noted")
         if outcome is NoReply.UNKNOWN:
             raise NothingCommitted
-        return Done(text="noted")
+        return WorkResult(text="noted")
 
-    await neighbour(lab, let_go, begun)
-    worker.handlers.pop(Do.topic)
-    worker.handles(Do, requests=Decide, read_only=True)(what_does_it_cost).then(note)
-    await lab.run(worker)
+    await serve_decisions(harness, let_go, begun)
+    worker.handlers.pop(DoWork.topic)
+    worker.handles(DoWork, requests=Decide, read_only=True)(what_does_it_cost).then(note)
+    await harness.run(worker)
     id = uuid4()
 
-    silent = await lab.ask(Do(), id=id)
-    left = await lab.row(id), await lab.effects(id)
+    silent = await harness.ask(DoWork(), id=id)
+    left = await harness.row(id), await harness.effects(id)
     let_go.set()
-    again = await lab.ask(Do(), id=id)
+    again = await harness.ask(DoWork(), id=id)
 
     assert (silent.kind, left) == ("unavailable", (None, []))
-    assert (again.kind, again.replayed, await lab.effects(id)) == ("done", False, ["noted"])
+    assert (again.kind, again.replayed, await harness.effects(id)) == ("done", False, ["noted"])
 
 
-async def test_a_shut_door_is_seen_before_anything_is_written(lab: Lab, worker: Worker) -> None:
-    async def begin(command: Do, tx: Tx) -> Request:
-        await effect(tx, "begun")
+async def test_an_unavailable_callee_is_noticed_before_anything_is_written(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
+    async def begin(command: DoWork, tx: Tx) -> Request:
+        await record_effect(tx, "begun")
         return tx.request(Decide(), within=1.0)
 
-    async def settle(command: Do, outcome: Any, tx: Tx) -> Done:
-        return Done(text=str(outcome))
+    async def settle(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
+        return WorkResult(text=str(outcome))
 
-    worker.handlers.pop(Do.topic)
-    worker.handles(Do, requests=Decide)(begin).then(settle)
-    await lab.run(worker)
+    worker.handlers.pop(DoWork.topic)
+    worker.handles(DoWork, requests=Decide)(begin).then(settle)
+    await harness.run(worker)
     id = uuid4()
 
-    reply = await lab.ask(Do(), id=id)
+    reply = await harness.ask(DoWork(), id=id)
 
     assert reply.kind == "unavailable"
-    assert await lab.row(id) is None
+    assert await harness.row(id) is None

@@ -7,30 +7,32 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tests.runtime.harness import Do, Done, Lab, Remember, effect
+from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, WorkResult, record_effect
 from tests.support.proxy import Proxy
 from tests.support.system import eventually
 from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 
 
-async def test_a_replica_that_leaves_takes_no_ask_with_it(lab: Lab, worker: Worker) -> None:
+async def test_a_stopping_replica_finishes_its_requests_and_accepts_no_new_ones(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
     begun, let_go = asyncio.Event(), asyncio.Event()
 
-    async def do(command: Do, tx: Tx) -> Done:
+    async def do_work(command: DoWork, tx: Tx) -> WorkResult:
         if command.text == "long":
             begun.set()
             await let_go.wait()
-        return Done(text=command.text)
+        return WorkResult(text=command.text)
 
-    worker.handles(Do)(do)
-    leaving = await lab.run(worker)
-    long = asyncio.create_task(lab.ask(Do(text="long")))
+    worker.handles(DoWork)(do_work)
+    leaving = await harness.run(worker)
+    long = asyncio.create_task(harness.ask(DoWork(text="long")))
     await begun.wait()
-    await lab.run(worker, replica=" that stays")
+    await harness.run(worker, replica=" that stays")
 
     finishing = asyncio.create_task(leaving.consumers.finish(10.0))
-    replies = [await lab.ask(Do(text=f"{number}")) for number in range(10)]
+    replies = [await harness.ask(DoWork(text=f"{number}")) for number in range(10)]
     assert not finishing.done()
     let_go.set()
 
@@ -39,13 +41,13 @@ async def test_a_replica_that_leaves_takes_no_ask_with_it(lab: Lab, worker: Work
     await finishing
 
 
-async def test_a_handler_whose_channel_breaks_ends_what_it_began(lab: Lab, worker: Worker) -> None:
+async def test_a_handler_whose_channel_was_closed_runs_to_its_end(harness: RuntimeHarness, worker: Worker) -> None:
     begun, let_go = asyncio.Event(), asyncio.Event()
     ended: list[str] = []
 
-    async def remember(command: Remember, tx: Tx) -> None:
+    async def record_note(command: RecordNote, tx: Tx) -> None:
         try:
-            await effect(tx, command.text)
+            await record_effect(tx, command.text)
             begun.set()
             await let_go.wait()
         except asyncio.CancelledError:
@@ -53,26 +55,26 @@ async def test_a_handler_whose_channel_breaks_ends_what_it_began(lab: Lab, worke
             raise
         ended.append("well")
 
-    worker.handles(Remember)(remember)
-    context: Any = await lab.run(worker)
-    id = await lab.publish(Remember(text="once"))
+    worker.handles(RecordNote)(record_note)
+    context: Any = await harness.run(worker)
+    id = await harness.publish(RecordNote(text="once"))
     await begun.wait()
 
     await context.consumers.broker._connection.transport.connection.close(ConnectionError("cut"))
     let_go.set()
-    await lab.wait_until_idle()
+    await harness.wait_until_idle()
 
     assert ended[0] == "well"
-    assert await lab.effects(id) == ["once"]
+    assert await harness.effects(id) == ["once"]
 
 
-async def test_a_replica_leaves_while_the_broker_is_away(lab: Lab, worker: Worker) -> None:
-    async def do(command: Do, tx: Tx) -> Done:
-        return Done()
+async def test_a_replica_stops_while_the_broker_is_unavailable(harness: RuntimeHarness, worker: Worker) -> None:
+    async def do_work(command: DoWork, tx: Tx) -> WorkResult:
+        return WorkResult()
 
-    broker = await Proxy(lab.amqp_url).mend()
-    worker.handles(Do)(do)
-    leaving = await lab.run(worker, amqp_url=SecretStr(broker.url))
+    broker = await Proxy(harness.amqp_url).mend()
+    worker.handles(DoWork)(do_work)
+    leaving = await harness.run(worker, amqp_url=SecretStr(broker.url))
 
     async def is_away() -> bool:
         return not leaving.bus.connected
@@ -84,4 +86,4 @@ async def test_a_replica_leaves_while_the_broker_is_away(lab: Lab, worker: Worke
             await leaving.stop()
     finally:
         await broker.mend()
-    assert lab.contexts.pop("lab") is leaving
+    assert harness.contexts.pop("sample") is leaving

@@ -41,14 +41,14 @@ def published(message: Publishing, **more: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("mandatory", [True, False])
-def test_a_publication_says_where_to(mandatory: bool) -> None:
+def test_a_publication_carries_exchange_routing_key_and_flags(mandatory: bool) -> None:
     method = published(EVERYTHING, mandatory=mandatory)[0]
 
     assert (method.exchange, method.routing_key) == ("yeyak.commands", EVERYTHING.type)
     assert (method.mandatory, method.immediate) == (mandatory, False)
 
 
-def test_every_property_arrives() -> None:
+def test_every_property_is_encoded() -> None:
     _, header, body = published(EVERYTHING)
     properties: Basic.Properties = header.properties
 
@@ -61,7 +61,7 @@ def test_every_property_arrives() -> None:
     assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
 
 
-def test_what_is_not_set_is_not_sent() -> None:
+def test_a_property_that_is_not_set_is_not_encoded() -> None:
     (_, header) = published(LEAST)
     properties = header.properties
 
@@ -71,7 +71,7 @@ def test_what_is_not_set_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 99, 100, 101, 200, 1000])
-def test_a_long_body_is_divided(size: int) -> None:
+def test_a_long_body_is_split_into_frames(size: int) -> None:
     body = bytes(number % 251 for number in range(size))
 
     _, header, *pieces = published(Publishing(body, "done", "payments"), body_limit=100)
@@ -81,12 +81,12 @@ def test_a_long_body_is_divided(size: int) -> None:
     assert all(len(piece.value) <= 100 for piece in pieces)
 
 
-def test_a_property_that_is_too_long_is_no_frame() -> None:
+def test_a_property_that_is_too_long_is_refused() -> None:
     with pytest.raises(ValueError, match="256"):
         published(Publishing(b"", "done", "payments", correlation_id="c" * 256))
 
 
-def test_an_acknowledgement_is_of_one_delivery() -> None:
+def test_an_acknowledgement_covers_one_delivery() -> None:
     (ack,) = decoded(acknowledgement(7, 2**40))
 
     assert (ack.delivery_tag, ack.multiple) == (2**40, False)

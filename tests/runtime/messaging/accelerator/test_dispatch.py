@@ -21,7 +21,7 @@ from tests.support import servers as support
 from tests.support.servers import Servers
 from workers.runtime.messaging.accelerator.dispatch import Delivery, at_once
 
-QUEUE = "lab.taken"
+QUEUE = "sample.taken"
 delivers = st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.booleans(), names, short)
 
 
@@ -32,7 +32,7 @@ class Open:
 
 
 @given(delivers, properties, st.binary(max_size=300))
-def test_it_is_the_message_that_the_library_makes(deliver: Basic.Deliver, beside: Any, body: bytes) -> None:
+def test_a_delivery_equals_the_message_that_the_library_makes(deliver: Basic.Deliver, beside: Any, body: bytes) -> None:
     channel: Any = Open()
     header = ContentHeader(0, len(body), beside)
 
@@ -62,7 +62,7 @@ async def say(channel: Any, *bodies: bytes) -> None:
         await channel.default_exchange.publish(aio_pika.Message(body), QUEUE)
 
 
-async def test_deliveries_come_in_their_order_whatever_became_of_one(channel: Any) -> None:
+async def test_deliveries_keep_their_order_although_one_of_them_fails(channel: Any) -> None:
     taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
 
     def take(raw: AbstractIncomingMessage) -> None:
@@ -80,7 +80,7 @@ async def test_deliveries_come_in_their_order_whatever_became_of_one(channel: An
     assert all(isinstance(raw, Delivery) for raw in came)
 
 
-async def test_they_are_acknowledged_once(channel: Any) -> None:
+async def test_a_delivery_is_acknowledged_once(channel: Any) -> None:
     taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.declare_queue(QUEUE, durable=True)
     await say(channel, b"kept", b"given back")
@@ -96,7 +96,7 @@ async def test_they_are_acknowledged_once(channel: Any) -> None:
         await kept.nack()
 
 
-async def test_a_restored_consumer_has_them_too(channel: Any) -> None:
+async def test_a_restored_consumer_is_dispatched_directly_too(channel: Any) -> None:
     taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.declare_queue(QUEUE, durable=True)
     await queue.consume(at_once(taken.put_nowait))
@@ -111,7 +111,7 @@ async def test_a_restored_consumer_has_them_too(channel: Any) -> None:
     assert (again.body, again.redelivered) == (held.body, True)
 
 
-async def test_others_hear_by_way_of_the_library(channel: Any) -> None:
+async def test_other_consumers_receive_messages_of_the_library(channel: Any) -> None:
     heard: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.declare_queue(QUEUE, durable=True)
     await queue.consume(heard.put)

@@ -73,7 +73,7 @@ def shown(one: Any) -> Any:
 
 
 @given(st.lists(st.tuples(st.integers(1, 2047), frames), min_size=1, max_size=4))
-def test_every_frame_is_what_the_library_reads(said: list[tuple[int, Any]]) -> None:
+def test_every_frame_is_read_as_the_library_reads_it(said: list[tuple[int, Any]]) -> None:
     pieces = [frame.marshal(one, channel) for channel, one in said]
 
     read = asyncio.run(all_of(b"".join(pieces)))
@@ -85,7 +85,7 @@ def test_every_frame_is_what_the_library_reads(said: list[tuple[int, Any]]) -> N
 
 
 @given(frames, st.data())
-def test_a_broken_frame_is_an_error_of_the_library(one: Any, data: st.DataObject) -> None:
+def test_a_broken_frame_raises_the_librarys_error(one: Any, data: st.DataObject) -> None:
     whole = frame.marshal(one, 1)
     cut = data.draw(st.integers(1, len(whole) - 1))
 
@@ -95,7 +95,7 @@ def test_a_broken_frame_is_an_error_of_the_library(one: Any, data: st.DataObject
         asyncio.run(all_of(whole[:-1] + b"\x00"))
 
 
-def test_a_frame_whose_lengths_lie_is_an_error_of_the_library() -> None:
+def test_a_frame_with_wrong_lengths_raises_the_librarys_error() -> None:
     lying = b"\x01\x00\x01\x00\x00\x00\x06\x00\x3c\x00\x3c\xff\x00\xce"
 
     with pytest.raises(InvalidFrameError):

@@ -42,7 +42,7 @@ async def channel(url: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-async def test_a_bus_is_connected_once_it_can_say_and_hear_everything(
+async def test_a_bus_is_connected_only_once_it_can_publish_and_receive(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bus, listen = Bus(url, "test"), Bus._listen
@@ -65,58 +65,58 @@ async def queue_of(channel: Any, topic: str, exchange: str = COMMANDS) -> Any:
     return queue
 
 
-def saying(body: bytes = b"{}", topic: str = "lab.do", **more: Any) -> Publishing:
+def saying(body: bytes = b"{}", topic: str = "sample.do_work", **more: Any) -> Publishing:
     return Publishing(body, topic, "test", message_id=str(uuid4()), **more)
 
 
-async def test_many_are_confirmed_and_arrive_in_their_order(bus: Bus, channel: Any) -> None:
-    queue = await queue_of(channel, "lab.do")
+async def test_many_messages_are_confirmed_and_arrive_in_order(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "sample.do_work")
 
-    await asyncio.gather(*(bus.publish(COMMANDS, "lab.do", saying(b"%d" % number)) for number in range(500)))
+    await asyncio.gather(*(bus.publish(COMMANDS, "sample.do_work", saying(b"%d" % number)) for number in range(500)))
 
     bodies = [int((await queue.get(no_ack=True)).body) for _ in range(500)]
     assert bodies == list(range(500))
 
 
 async def test_a_body_of_many_frames_arrives_whole(bus: Bus, channel: Any) -> None:
-    queue = await queue_of(channel, "lab.do")
+    queue = await queue_of(channel, "sample.do_work")
     body = bytes(range(256)) * 4000
 
-    await bus.publish(COMMANDS, "lab.do", saying(body))
+    await bus.publish(COMMANDS, "sample.do_work", saying(body))
 
     assert (await queue.get(no_ack=True)).body == body
 
 
-async def test_only_the_one_that_no_queue_wants_is_returned(bus: Bus, channel: Any) -> None:
-    await queue_of(channel, "lab.do")
-    topics = ["lab.do", "lab.nobody", "lab.do", "lab.nobody", "lab.do"]
+async def test_only_the_unroutable_message_is_returned(bus: Bus, channel: Any) -> None:
+    await queue_of(channel, "sample.do_work")
+    topics = ["sample.do_work", "sample.nobody", "sample.do_work", "sample.nobody", "sample.do_work"]
 
     results = await asyncio.gather(
         *(bus.publish(COMMANDS, topic, saying(topic=topic)) for topic in topics), return_exceptions=True
     )
 
-    assert [isinstance(result, Unroutable) for result in results] == [topic == "lab.nobody" for topic in topics]
+    assert [isinstance(result, Unroutable) for result in results] == [topic == "sample.nobody" for topic in topics]
 
 
-async def test_only_the_ask_that_no_queue_wants_is_returned(bus: Bus, channel: Any) -> None:
-    queue = await queue_of(channel, "lab.do")
+async def test_only_the_unroutable_request_is_returned(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "sample.do_work")
     returned: asyncio.Queue[str] = asyncio.Queue()
-    topics = ["lab.do", "lab.nobody", "lab.do", "lab.nobody too"]
+    topics = ["sample.do_work", "sample.nobody", "sample.do_work", "sample.nobody too"]
 
     for topic in topics:
         await bus.request(COMMANDS, topic, saying(topic=topic), partial(returned.put_nowait, topic))
 
     async with asyncio.timeout(5):
-        assert {await returned.get(), await returned.get()} == {"lab.nobody", "lab.nobody too"}
+        assert {await returned.get(), await returned.get()} == {"sample.nobody", "sample.nobody too"}
     assert len([message async for message in drained(queue)]) == 2
     assert returned.empty()
 
 
-async def test_nothing_is_left_of_an_ask_that_has_ended(bus: Bus, channel: Any) -> None:
-    await queue_of(channel, "lab.do")
+async def test_nothing_is_kept_of_a_request_that_has_ended(bus: Bus, channel: Any) -> None:
+    await queue_of(channel, "sample.do_work")
     forgets = [
         await bus.request(COMMANDS, topic, saying(), lambda: None)
-        for topic in ("lab.do", "lab.nobody")
+        for topic in ("sample.do_work", "sample.nobody")
         for _ in range(5)
     ]
     exchange: Any = bus._asks[COMMANDS]
@@ -129,7 +129,7 @@ async def test_nothing_is_left_of_an_ask_that_has_ended(bus: Bus, channel: Any) 
     assert (underlay.confirmations, underlay.message_id_delivery_tag) == ({}, {})
 
 
-async def test_a_lost_connection_is_noticed(bus: Bus) -> None:
+async def test_a_lost_connection_is_reported(bus: Bus) -> None:
     lost = asyncio.Event()
     bus.on_lost = lost.set
     connection: Any = bus._connection
@@ -140,18 +140,18 @@ async def test_a_lost_connection_is_noticed(bus: Bus) -> None:
     assert not bus.connected
 
 
-async def test_a_look_that_waited_for_another_may_find_the_connection_gone(bus: Bus) -> None:
+async def test_an_inspection_that_waited_for_another_raises_when_the_connection_is_gone(bus: Bus) -> None:
     async with bus._looking:
-        look = asyncio.create_task(bus.inspect_queue("nobody"))
+        show_work = asyncio.create_task(bus.inspect_queue("nobody"))
         await bus.stop()
 
     with pytest.raises(aio_pika.exceptions.AMQPConnectionError):
-        await look
+        await show_work
 
 
-async def test_a_broken_connection_is_an_error_and_the_next_is_told_over_a_new_one(bus: Bus, channel: Any) -> None:
-    queue = await queue_of(channel, "lab.do")
-    telling = [asyncio.create_task(bus.publish(COMMANDS, "lab.do", saying())) for _ in range(20)]
+async def test_a_broken_connection_raises_and_the_next_message_uses_a_new_one(bus: Bus, channel: Any) -> None:
+    queue = await queue_of(channel, "sample.do_work")
+    telling = [asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", saying())) for _ in range(20)]
     await asyncio.sleep(0)
     transport: Any = bus._connection
     transport.transport.connection._reader_task.cancel()
@@ -165,11 +165,11 @@ async def test_a_broken_connection_is_an_error_and_the_next_is_told_over_a_new_o
     assert len(bodies) > results.count(None)
 
 
-async def test_a_closed_channel_takes_what_waited_with_it(bus: Bus, channel: Any) -> None:
+async def test_a_closed_channel_fails_the_messages_that_waited_for_it(bus: Bus, channel: Any) -> None:
     """What was meant for a channel must not count for the next one of its number."""
-    queue = await queue_of(channel, "lab.do")
+    queue = await queue_of(channel, "sample.do_work")
     exchange: Any = bus._told[COMMANDS]
-    telling = asyncio.create_task(bus.publish(COMMANDS, "lab.do", saying(b"lost")))
+    telling = asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", saying(b"lost")))
     await asyncio.sleep(0)
     underlay = await exchange.channel.get_underlay_channel()
     await underlay.close(ConnectionError("closed by the test"))
@@ -181,8 +181,8 @@ async def test_a_closed_channel_takes_what_waited_with_it(bus: Bus, channel: Any
     assert [message.body async for message in drained(queue)] == [b"next"]
 
 
-async def test_whoever_stops_waiting_is_cancelled_as_ever(bus: Bus) -> None:
-    telling = asyncio.create_task(bus.publish(EVENTS, "lab.happened", saying()))
+async def test_a_publisher_can_be_cancelled(bus: Bus) -> None:
+    telling = asyncio.create_task(bus.publish(EVENTS, "sample.work_done", saying()))
     await asyncio.sleep(0)
     telling.cancel()
 
@@ -191,8 +191,8 @@ async def test_whoever_stops_waiting_is_cancelled_as_ever(bus: Bus) -> None:
 
 
 async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: str) -> None:
-    queue = await queue_of(channel, "lab.do")
-    await asyncio.gather(*(bus.publish(COMMANDS, "lab.do", saying()) for _ in range(30)))
+    queue = await queue_of(channel, "sample.do_work")
+    await asyncio.gather(*(bus.publish(COMMANDS, "sample.do_work", saying()) for _ in range(30)))
     deliveries = [await queue.get() for _ in range(30)]
 
     for delivery in deliveries[:29]:
@@ -207,8 +207,8 @@ async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: st
 async def test_an_acknowledgement_over_a_closed_channel_has_no_effect(bus: Bus, channel: Any, url: str) -> None:
     connection = await aio_pika.connect(url)
     queue = await (await connection.channel()).declare_queue("kept")
-    await queue.bind(COMMANDS, routing_key="lab.do")
-    await bus.publish(COMMANDS, "lab.do", saying())
+    await queue.bind(COMMANDS, routing_key="sample.do_work")
+    await bus.publish(COMMANDS, "sample.do_work", saying())
     delivery = await queue.get()
     await connection.close()
 
@@ -227,7 +227,7 @@ class Channel:
         self.is_closed = False
 
 
-async def test_a_pen_writes_together_and_waits_for_the_socket() -> None:
+async def test_a_writer_combines_frames_and_waits_for_the_socket() -> None:
     channel, pen = Channel(), FrameWriter()
     for letter in b"a", b"b":
         pen.write(channel, letter)
@@ -241,7 +241,7 @@ async def test_a_pen_writes_together_and_waits_for_the_socket() -> None:
     assert (await channel.write_queue.get()).payload == b"c"
 
 
-async def test_a_pen_waits_while_the_writers_queue_is_full() -> None:
+async def test_a_writer_waits_while_the_queue_of_the_connection_is_full() -> None:
     channel, pen = Channel(room=1), FrameWriter()
     channel.write_queue.put_nowait(None)
     pen.write(channel, b"a")
@@ -251,7 +251,7 @@ async def test_a_pen_waits_while_the_writers_queue_is_full() -> None:
     assert (await channel.write_queue.get()).payload == b"a"
 
 
-async def test_a_pen_forgets_what_was_meant_for_another_connection() -> None:
+async def test_a_writer_drops_frames_of_another_connection() -> None:
     old, new, pen = Channel(), Channel(), FrameWriter(linger=60)
     pen.write(old, b"old")
     pen.write(new, b"new")
@@ -267,7 +267,7 @@ async def until_told(bus: Bus, message: Publishing) -> None:
     async with asyncio.timeout(10):
         while True:
             try:
-                return await bus.publish(COMMANDS, "lab.do", message)
+                return await bus.publish(COMMANDS, "sample.do_work", message)
             except BROKER_ERRORS:
                 await asyncio.sleep(0.05)
 
