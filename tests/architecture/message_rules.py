@@ -1,4 +1,4 @@
-"""Rules over what is said and who hears it."""
+"""Rules over the messages and their handlers; each yields one line of text for each violation."""
 
 from __future__ import annotations
 

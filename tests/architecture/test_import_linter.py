@@ -1,4 +1,4 @@
-"""`lint-imports` passes over the house, bites over one with a wrong import, and knows every context."""
+"""`lint-imports` passes for the repository, fails for a tree with wrong imports, and its lists have every context."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXPECTED = {"workers/app.py": "import workers.registry"}
 
 
 def linted(root: Path) -> tuple[int, str]:
-    """Exit code and output, with `root` as the place of all packages."""
+    """Run `lint-imports` with the packages in `root`; return its exit code and output."""
     program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = [sys.executable, "-c", program, "--no-cache"]
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -40,7 +40,7 @@ def linted(root: Path) -> tuple[int, str]:
 
 @pytest.fixture
 def small_tree(tmp_path: Path) -> Path:
-    """The same packages and contexts, with nothing in them."""
+    """Write empty modules with the names of the repository's packages and contexts."""
     shutil.copy(CONFIGURATION, tmp_path)
     for module in MODULES:
         path = tmp_path / f"{module.replace('.', '/')}.py"

@@ -1,4 +1,4 @@
-"""What is said in the system is heard by whom it concerns, and the rules about it bite."""
+"""The system follows every message rule, and each rule reports the violation that it is for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SellBread(Command[None]):
 
 
 def named(message: type[Message], topic: str) -> type[Message]:
-    """A message under a wire name that the system's catalogue does not keep."""
+    """Return a message class with a topic, without entering it into the system's catalogue."""
     made: type[Message] = type(message.__name__, (message,), {"__module__": __name__})
     made.topic = topic
     return made
@@ -51,7 +51,7 @@ async def nothing(*_: Any) -> None:
 
 
 class Bakery:
-    """Two contexts in good order."""
+    """A made-up system of two contexts and a view that follows the rules."""
 
     def __init__(self) -> None:
         self.ovens, self.sales = (
@@ -68,7 +68,7 @@ class Bakery:
         return list(rule([self.ovens, self.sales, self.view], self.messages))
 
     def force(self, worker: Worker, message: type[Message]) -> None:
-        """Handle what `Worker.on` would not take."""
+        """Add a handler that `Worker.handles` would refuse."""
         worker.handlers[message.topic] = type(self.ovens.handlers[BAKE.topic])(message, nothing, None, False)
 
     def forget(self, worker: Worker, message: type[Message]) -> None:

@@ -1,4 +1,4 @@
-"""The load generator's own arithmetic: what it sends, what it reads, what it counts."""
+"""The load generator: the requests that it makes, the answers that it parses, the figures that it computes."""
 
 import asyncio
 from itertools import islice
@@ -56,7 +56,7 @@ async def test_a_lost_connection_counts_as_an_answer():
 
 
 async def _hear(pieces):
-    """What a client makes of a server that sends these pieces and hangs up."""
+    """Return what a client reads from a server that sends these pieces and closes the connection."""
     heard = []
 
     async def serve(reader, writer):

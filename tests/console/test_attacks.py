@@ -1,4 +1,4 @@
-"""What somebody may try at the console: none of it does anything, leaks anything, or ends in an error of ours."""
+"""Attacks on the console have no effect, leak nothing, and cause no internal error."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ async def test_an_invalid_form_is_refused(browser, shelf, content, kind, status)
         f"/video-rental/rentals/{VIDEO}?seen={'9' * 5000}",
     ],
 )
-async def test_odd_urls_are_not_found(browser, path):
+async def test_an_odd_url_is_refused(browser, path):
     await browser.sign_in("choi")
 
     assert (await browser.look(path)).status_code in (403, 404, 503)

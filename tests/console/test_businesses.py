@@ -1,4 +1,4 @@
-"""What the businesses show of a thing: what comes next, what it went through, what a form begins with."""
+"""The console's description of each business: next actions, history, and initial form values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = "2026-03-01T{:02}:00:00Z"
 
 
 def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
-    """Of 10 o'clock; over at 12, where it is over. The ticket had another one before and has one after it."""
+    """Return a reservation made at 10:00 and, if it is over, ended at 12:00; its ticket had others before and after."""
     lines = [{"at": HOUR.format(hour), "what": f"at {hour}", "reason": None} for hour in (8, 9, 10, 11, 12, 13, 14)]
     return {
         "status": status,

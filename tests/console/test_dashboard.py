@@ -1,4 +1,4 @@
-"""The system at a dashboard: the last audit and the money balance on the operators' page."""
+"""The dashboard shows the last audit and the money balance."""
 
 from __future__ import annotations
 

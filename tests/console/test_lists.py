@@ -1,4 +1,4 @@
-"""Lists that go further back than one page: by a link that works without scripts and stays where it is when redrawn."""
+"""Lists with more than one page: links work without scripts, and a redrawn page stays in place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LISTS = [(business, listing) for business in ALL for listing in business.listing
 
 @pytest.fixture
 def endless(rpc: FakeRpcClient, monkeypatch: pytest.MonkeyPatch) -> FakeRpcClient:
-    """Each list has something after it."""
+    """An RPC client whose lists always have a next page."""
 
     async def call(request, **_):
         rpc.asked.append(request)

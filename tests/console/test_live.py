@@ -1,4 +1,4 @@
-"""Live hints: whom an event concerns, what a browser missed, and how often it hears the same."""
+"""Live hints: who receives a hint, what a reconnected browser receives, and how often a hint is repeated."""
 
 from __future__ import annotations
 

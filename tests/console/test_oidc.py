@@ -1,4 +1,4 @@
-"""Signing in at an issuer: the code with its proof, tokens that are checked, and all that must not work."""
+"""Signing in with OpenID Connect: the authorization code with PKCE, verified tokens, and refused attempts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ISSUER, CONSOLE, SECRET = "https://id.example", "http://console", "hush: 100 % s
 
 
 class Issuer:
-    """An issuer of tokens, as far as a console sees it."""
+    """The endpoints of an issuer that the console calls."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -38,14 +38,14 @@ class Issuer:
         self.access: dict[str, Any] = {}
         self.identity: dict[str, Any] = {}
         self.opaque = ""
-        """An access token that is no JWT."""
+        """The access token that is issued instead of a JWT; empty: a JWT."""
         self.takes = "client_secret_basic"
         self.supports: list[str] | None = None
         self.name = ISSUER
         self.away = False
 
     def send(self, place: str) -> str:
-        """A browser arrives; returns the state that it takes back."""
+        """Accept an authorization request; return the state for the callback."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(place).query).items()}
         assert asked["response_type"] == "code"
         assert asked["redirect_uri"] == f"{CONSOLE}/sign-in/callback"
@@ -123,7 +123,7 @@ def at_console(issuer: Issuer, rpc: FakeRpcClient, **more: Any) -> Browser:
 
 
 async def arrive(browser: Browser, issuer: Issuer, next_place: str = "/mine") -> str:
-    """To the issuer; returns the state."""
+    """Follow the redirect to the issuer; return the state."""
     answer = await browser.look(f"/sign-in/begin?next={next_place}")
     assert answer.status_code == 303
     return issuer.send(answer.headers["location"])
@@ -178,7 +178,7 @@ async def test_the_client_authenticates_as_the_issuer_supports(browser, issuer, 
     assert answer.status_code == 303
 
 
-async def test_the_issuer_must_have_the_configured_name(rpc):
+async def test_an_issuer_whose_name_ends_with_a_slash_is_accepted(rpc):
     issuer = Issuer()
     issuer.name = f"{ISSUER}/"
     browser = at_console(issuer, rpc)

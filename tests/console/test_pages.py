@@ -1,4 +1,4 @@
-"""Pages over HTTP: who may see them, what they hold, and what a form becomes."""
+"""Pages over HTTP: access, content, and the requests that forms become."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample data: everything once, whoever puts it in."""
+"""Sample data is created once, by any caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway_api.console.sample import seed
 
 
 class Gateway:
-    """Answers each path as the test says, and remembers what was sent."""
+    """A gateway that answers each path as the test says, and records the requests."""
 
     def __init__(self, **answers: ApiResponse) -> None:
         self.answers = answers

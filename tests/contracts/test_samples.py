@@ -1,4 +1,4 @@
-"""What was once said is understood for ever."""
+"""Every recorded message can still be parsed without loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY = pytest.mark.parametrize("topic", messages())
 
 
 def samples(topic: str) -> list[tuple[type[BaseModel], Any]]:
-    """Each recorded body and answer, with the shape that must understand it."""
+    """Return each recorded body and answer with the shape that must parse it."""
     recorded = read(SAMPLES, topic)
     assert recorded is not None, "run `python -m tests.contracts.record`"
     message = messages()[topic]
@@ -27,7 +27,7 @@ def samples(topic: str) -> list[tuple[type[BaseModel], Any]]:
 
 
 def lost(recorded: Any, now: Any, at: str = "") -> list[str]:
-    """What was recorded and is not there any more, or is something else."""
+    """List the parts of the recorded value that are missing in the other or differ from it."""
     if isinstance(recorded, dict) and isinstance(now, dict):
         return [
             problem
@@ -74,7 +74,7 @@ def test_unknown_fields_are_ignored(topic: str) -> None:
 
 
 def with_more(value: Any) -> Any:
-    """The same as a newer producer would say it: a field more in every object."""
+    """Return the same value with one more field in every object, as a newer producer would send it."""
     if isinstance(value, dict):
         return {key: with_more(part) for key, part in value.items()} | {"said_since_next_year": {"by": ["somebody"]}}
     return [with_more(part) for part in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Messages change by addition only; the comparer that watches over it bites."""
+"""Messages change by addition only, and the comparison reports every breaking change."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Done(Shape):
 
 
 def shape(**fields: Any) -> dict[str, Any]:
-    """The snapshot of an event with these fields instead of, or beside, the usual ones; None takes one away."""
+    """Return the snapshot of an event; `fields` replace or extend the usual ones, None removes one."""
     usual: dict[str, Any] = {
         "name": str,
         "size": Size,

@@ -1,4 +1,4 @@
-"""compose.yaml obeys its rules, each rule bites, and Compose would read it."""
+"""compose.yaml follows the rules, each rule reports its violation, and the file is valid for Compose."""
 
 from __future__ import annotations
 

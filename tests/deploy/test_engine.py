@@ -1,4 +1,4 @@
-"""`yeyak` hands over to a container engine that answers, and to none that does not."""
+"""`yeyak` uses a container engine that answers, and private servers otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Yeyak = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def yeyak(tmp_path: Path) -> Yeyak:
-    """`yeyak` on a machine whose `docker` writes down what it was told; `away` is what it fails at."""
+    """Run `yeyak` with a `docker` that records its arguments; `away` names the command that it fails at."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(

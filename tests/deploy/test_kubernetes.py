@@ -1,4 +1,4 @@
-"""The rendered towns obey their rules, each rule bites, and what is written follows from the system."""
+"""The rendered manifests follow the rules, each rule reports its violation, and the committed files are up to date."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def pods_of(kubernetes: Path) -> dict[str, Any]:
 
 
 def test_the_overlays_run_the_same_pods(rendered) -> None:
-    """What is exercised of one holds for the other: they differ in version, spread and settings only."""
+    """A test of one overlay holds for the other: they differ in version, spread and settings only."""
     local, production = ({pod.name: pod for pod in rendered(name).pods()} for name in ("local", "production"))
 
     assert local.keys() == production.keys()

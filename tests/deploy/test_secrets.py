@@ -1,4 +1,4 @@
-"""What `yeyak secrets` writes, and how a container's health is asked for."""
+"""`yeyak secrets` writes the files of every service; `ops.probe` reads the health of a container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pipeline runs what a person runs."""
+"""The CI workflow runs the same targets as a developer, and is valid."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ from workers.runtime.processing import failpoints
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "6"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
-"""How often the same place of the same context is crashed in one scenario."""
+"""How many passes of one failpoint of one context are crashed in one scenario."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Some members who want one video at the same instant; each posts the same request `posts` times."""
+    """Some members who book one video at the same time; each posts the same request `posts` times."""
 
     copies: int
     tokens: tuple[str, ...]
@@ -47,7 +47,7 @@ SCENARIOS = {
 
 @dataclass
 class Run:
-    """What one run left behind."""
+    """The result of one run: replies and rows."""
 
     video_id: UUID
     copies: int
@@ -56,7 +56,7 @@ class Run:
 
 
 async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
-    """Book under a plan of crashes, and wait until the system is quiet."""
+    """Book under a plan of crashes, and wait until the system is idle."""
     video_id = await system.video(copies=scenario.copies)
     plans.append(plan)
     wishes = [(uuid4(), system.booking(video_id, customer(), token)) for token in scenario.tokens]
@@ -68,7 +68,7 @@ async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan
 
 
 async def discrepancies(system: System, run: Run) -> list[str]:
-    """Everything that is wrong after a run."""
+    """List every discrepancy after a run."""
     rentals = await checks.rentals_of(system, run.video_id)
     wrong = await checks.discrepancies(system, run.video_id)
     by_id = {row["rental_id"]: row for row in rentals}
@@ -78,7 +78,7 @@ async def discrepancies(system: System, run: Run) -> list[str]:
 async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
-    """One system works through the plans that are left."""
+    """Run the remaining plans on one system."""
     system = await System(await make_settings(), "video_rental").open()
     plans = follow(system)
     await system.start("payments", "video_rental.videos", "video_rental.rentals", "video_rental.my_page")
@@ -95,7 +95,7 @@ async def walk(
 
 
 async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
-    """The places that a scenario reaches when nothing crashes."""
+    """Return the failpoints that a scenario passes when nothing crashes."""
     found: list[str] = []
     plan = Plan()
     work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()

@@ -27,20 +27,20 @@ Place = tuple[str, str]
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "4"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
-"""How often the same place of the same context is crashed in one scenario."""
+"""How many passes of one failpoint of one context are crashed in one scenario."""
 ONLY = frozenset({RESERVATIONS, RECEIPTS})
-"""Whose process is killed; payments is walked through by video rental."""
+"""The contexts that are crashed; the failpoints of payments are covered by video rental."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A member who wants the last phone, and may cancel it."""
+    """A member who reserves the last phone, and may cancel the reservation."""
 
     token: str
     answers: set[str]
-    """What the wish is answered when nothing crashes."""
+    """The code of the answer when nothing crashes."""
     cancelled: str = ""
-    """`pending`: as soon as it is there; `confirmed`: once it was answered."""
+    """`pending`: as soon as the reservation exists; `confirmed`: once it was answered."""
 
 
 SCENARIOS = {
@@ -54,7 +54,7 @@ SCENARIOS = {
 
 @dataclass
 class Run:
-    """What one run left behind."""
+    """The result of one run: replies and rows."""
 
     reservation_id: UUID
     answer: RpcReply
@@ -62,7 +62,7 @@ class Run:
 
 
 async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
-    """Reserve (and cancel) under a plan of crashes, and wait until the system is quiet."""
+    """Reserve (and cancel) under a plan of crashes, and wait until the system is idle."""
     wish, id, cancellation = reserve(await product(system, quota=1), customer(), scenario.token), uuid4(), None
     plans.append(plan)
     waiting = asyncio.create_task(system.until_done(wish, id=id))
@@ -84,7 +84,7 @@ async def row_of(system: System, reservation_id: UUID) -> Any:
 
 
 async def wrong_after(system: System, run: Run) -> list[str]:
-    """Everything that is wrong after a run."""
+    """List every discrepancy after a run."""
     wrong = await discrepancies(system)
     row = await row_of(system, run.reservation_id)
     code = code_of(run.answer)
@@ -100,7 +100,7 @@ def code_of(reply: RpcReply) -> str:
 
 
 def truths(row: Any) -> set[str]:
-    """The answers to a wish that agree with its row."""
+    """Return the answers that agree with the row of a reservation."""
     if row["called_off"]:
         return {"cancelled"}
     if row["paid_at"] is not None:
@@ -110,10 +110,10 @@ def truths(row: Any) -> set[str]:
 
 @dataclass
 class Walk:
-    """What several towns walk through together."""
+    """The plans that several systems run together."""
 
     traces: dict[str, list[Place]] = field(default_factory=dict)
-    """The places that each scenario reaches when nothing crashes."""
+    """The failpoints that each scenario passes when nothing crashes."""
     untraced: list[str] = field(default_factory=lambda: list(SCENARIOS))
     plans: list[tuple[str, Plan]] = field(default_factory=list)
     all_traced: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(TOWNS))
@@ -121,7 +121,7 @@ class Walk:
     runs: int = 0
 
     async def go(self, make_settings: MakeSettings) -> None:
-        """One system traces scenarios, and works through the plans that are left."""
+        """Trace scenarios on one system, then run the remaining plans on it."""
         system = await System(await make_settings(preorder_payment_ms=700), "preorder").open()
         plans = follow(system)
         await system.start(*system.names)
@@ -130,7 +130,7 @@ class Walk:
                 name, plan = self.untraced.pop(0), Plan(only=ONLY)
                 if await self.run(system, plans, name, plan) in SCENARIOS[name].answers:
                     self.traces[name] = plan.trace
-                else:  # on a busy machine an approval may look like silence
+                else:  # on a busy machine an approval may arrive too late
                     self.untraced.append(name)
             if await self.all_traced.wait() == 0:
                 self.plans += plans_for(self.traces)
@@ -142,7 +142,7 @@ class Walk:
             await system.close()
 
     async def run(self, system: System, plans: list[Plan], name: str, plan: Plan) -> str:
-        """Play, look for what is wrong, and return the code of the answer."""
+        """Run a scenario, record its discrepancies, and return the code of the answer."""
         run = await play(system, plans, SCENARIOS[name], plan)
         self.runs += 1
         if problems := await wrong_after(system, run):
@@ -151,7 +151,7 @@ class Walk:
 
 
 def plans_for(traces: dict[str, list[Place]]) -> list[tuple[str, Plan]]:
-    """A kill at each place, and a lost answer at each COMMIT."""
+    """Return a plan for a kill at each failpoint and for a lost answer at each COMMIT."""
     plans = []
     for name, trace in traces.items():
         met: Counter[Place] = Counter()
@@ -167,7 +167,7 @@ def plans_for(traces: dict[str, list[Place]]) -> list[tuple[str, Plan]]:
 
 
 def begin(scenario: Scenario, trace: list[Place], approved: list[Place]) -> int:
-    """Where a scenario parts from that of an approved payment, whose places are walked through once."""
+    """Return where a scenario departs from that of an approved payment, whose failpoints are covered once."""
     if trace is approved:
         return 0
     if not scenario.cancelled:

@@ -36,21 +36,21 @@ from workers.runtime.processing import failpoints
 
 TOWNS = 7
 ROUNDS = 1
-"""How often the same place of the same context is crashed in one scenario."""
+"""How many passes of one failpoint of one context are crashed in one scenario."""
 WALKED = frozenset({"shop.orders", "shop.products"})
 PAID = {"PAYMENT_CONFIRMED", "PREPARING", "DELIVERING"}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Sellers who confirm one order of two pieces at the same instant, each twice under the same key."""
+    """Sellers who confirm one order of two pieces at the same time, each twice under the same key."""
 
     stock: int
     sellers: int = 1
     cancelled: bool = False
-    """The buyer cancels at that instant."""
+    """The buyer cancels at the same time."""
     walked: frozenset[str] = WALKED
-    """Whose places are walked."""
+    """The contexts whose failpoints are crashed."""
 
 
 SCENARIOS = {
@@ -61,7 +61,7 @@ SCENARIOS = {
 
 
 async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> list[str]:
-    """Confirm under a plan of crashes, wait until the system is quiet; everything that is wrong then."""
+    """Confirm under a plan of crashes, wait until the system is idle, and list every discrepancy."""
     product_id, kim = await product(system, stock=scenario.stock), customer()
     order = await ordered(system, product_id, 2, kim)
     await system.wait_until_idle()
@@ -81,7 +81,7 @@ async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan
 
 
 def _untrue(wish: Any, code: str, ended: Thing) -> str | None:
-    """An answer that does not agree with its order."""
+    """Return an answer that does not agree with its order; None when it agrees."""
     if isinstance(wish, CancelOrder):
         true = "done" if ended["status"] == "ORDER_CANCELLED" else "wrong_state"
     else:
@@ -92,7 +92,7 @@ def _untrue(wish: Any, code: str, ended: Thing) -> str | None:
 async def walk(
     make_settings: MakeSettings, work: asyncio.Queue[tuple[str, Plan]], found: list[str], seen: Counter[str]
 ) -> None:
-    """One system works through the plans that are left."""
+    """Run the remaining plans on one system."""
     system = await System(await make_settings(**{**QUICK, "shop_stock_ms": 600}), "shop").open()
     plans = follow(system)
     await system.start("payments", *SHOP)
@@ -110,7 +110,7 @@ async def walk(
 
 
 async def trace_of(make_settings: MakeSettings, name: str) -> list[tuple[str, str]]:
-    """The places that a scenario reaches when nothing crashes."""
+    """Return the failpoints that a scenario passes when nothing crashes."""
     found: list[str] = []
     plan = Plan(only=SCENARIOS[name].walked)
     work: asyncio.Queue[tuple[str, Plan]] = asyncio.Queue()

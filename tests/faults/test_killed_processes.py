@@ -1,4 +1,4 @@
-"""Real processes, killed and frozen: everything comes back by itself, every answer is true, and the books are right.
+"""Real processes are killed and frozen: the system recovers, every answer is true, and the audit is clean.
 
 The seed of what is killed when is printed by a failure; `KILLING_SEED` repeats it.
 """
@@ -41,12 +41,12 @@ AFTER = {"booking": "BOOKED", "cancellation": "CANCELLED", "pickup": "RENTED", "
 
 
 class Place:
-    """A system of processes, the door to it, and a look behind it."""
+    """A system of processes, a client of its gateway, and access to its stores."""
 
     def __init__(self, system: System, operator: Settings, processes: Processes, door: httpx.AsyncClient) -> None:
         self.system = system
         self.operator = operator
-        """The system as the operator's account reaches it."""
+        """The settings with which the operator's account connects."""
         self.processes = processes
         self.door = door
 
@@ -66,7 +66,7 @@ class Place:
         return rows[0]["status"] if rows else None
 
     async def comes_to_rest(self) -> None:
-        """Everything is back, nothing is under way, and no invariant is broken."""
+        """Check that every process runs, no work is pending, and no invariant is broken."""
         await self.processes.ready()
         absent = set(CONTEXTS) - set(self.system.names)
         assert await pending_work(self.operator, 60, without=absent) == []
@@ -111,7 +111,7 @@ async def place(
 
 @dataclass
 class Visit:
-    """What one customer was told: outcomes by the key of the booking, and what was done with each rental."""
+    """The answers to one customer: outcomes by the key of the booking, and the actions on each rental."""
 
     customer: Customer
     answers: list[tuple[str, Outcome]] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Visit:
 
 
 async def keep_visiting(visit: Visit, videos: list[str], number: int, until: float) -> None:
-    """Book, and cancel, or pick up and return, or leave it at that; post one in four bookings twice at once."""
+    """Book, then cancel, or pick up and return, or do nothing; post one in four bookings twice at the same time."""
     chance = random.Random(SEED * 1000 + number)
     video, token = videos[-1], TOKENS[number % len(TOKENS)]
     while time.monotonic() < until:
@@ -139,7 +139,7 @@ async def keep_visiting(visit: Visit, videos: list[str], number: int, until: flo
 
 
 async def keep_killing(processes: Processes, chance: random.Random, until: float) -> Counter[str]:
-    """Kill a process every 0.7 seconds or so; returns which."""
+    """Kill a process about every 0.7 seconds; return the names."""
     killed: Counter[str] = Counter()
     while time.monotonic() < until:
         await asyncio.sleep(chance.uniform(0.4, 1.0))
@@ -150,7 +150,7 @@ async def keep_killing(processes: Processes, chance: random.Random, until: float
 
 
 async def untrue(place: Place, visit: Visit) -> list[str]:
-    """What a customer was told and is not so."""
+    """List the answers to a customer that are not true."""
     wrong = []
     told: dict[str, set[str]] = {}
     for key, outcome in visit.answers:
@@ -253,7 +253,7 @@ FROZEN_SECONDS = 5.0
 async def test_a_process_that_was_frozen_during_a_step_publishes_nothing_untrue_afterwards(
     place: Place, name: str
 ) -> None:
-    """F13: its write or the timer's, whichever came first, decided."""
+    """F13: the first write, its own or the timer's, decided the outcome."""
     second = f"{name} (second)"
     video = await place.video(copies=20)
     visits = [Visit(place.member()) for _ in range(20)]

@@ -1,4 +1,4 @@
-"""A door over an asking client that answers as the test says."""
+"""The gateway over an RPC client with fixed answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
 @dataclass
 class FakeRpcClient:
-    """Remembers what was asked; answers with what the test put under a topic."""
+    """An RPC client that records its requests and answers each topic with the reply that a test set."""
 
     answers: dict[str, RpcReply] = field(default_factory=dict)
     asked: list[RpcRequest] = field(default_factory=list)
@@ -39,13 +39,13 @@ class FakeRpcClient:
 
     @property
     def body(self) -> dict[str, Any]:
-        """What was asked last."""
+        """The body of the last request."""
         found: dict[str, Any] = json.loads(self.asked[-1].body)
         return found
 
 
 class Client(httpx.AsyncClient):
-    """Sends as anybody: `as_="customer:kim"`."""
+    """An HTTP client that sends requests as any caller: `as_="customer:kim"`."""
 
     async def request(self, method: str, url: Any, *, as_: str = "", **more: Any) -> httpx.Response:  # type: ignore[override]
         headers = dict(more.pop("headers", None) or {})
@@ -80,7 +80,7 @@ def make_settings() -> Callable[..., Settings]:
 
 @pytest.fixture
 async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
-    """Makes clients of doors with other settings."""
+    """Make clients of gateways with other settings."""
     clients: list[Client] = []
 
     def make(**changes: Any) -> Client:

@@ -1,4 +1,4 @@
-"""No card number gets in, and nothing that merely looks like one is refused."""
+"""Card numbers are found in any spelling, and other numbers are not taken for one."""
 
 import re
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Not too much at once."""
+"""Rate limits and concurrency limits."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Outcomes as HTTP, and what a key does."""
+"""The HTTP answer to each outcome, and idempotency keys."""
 
 import json
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""What needs no token, and loads nothing from anywhere else."""
+"""Pages that need no token and load nothing from another host."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""A path may name a member, whose id is no UUID."""
+"""Path parameters that are member names and not UUIDs."""
 
 from __future__ import annotations
 

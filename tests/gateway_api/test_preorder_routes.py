@@ -1,4 +1,4 @@
-"""Phone pre-order at the door: what is sent on, what is no request, and what is answered."""
+"""The routes of phone pre-order: messages that are sent, invalid requests, and answers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The gateway as a process: it answers without a broker, refuses wrong settings in words, and leaves in good order."""
+"""The gateway process: it answers without a broker, reports wrong settings, and stops cleanly."""
 
 import os
 import signal

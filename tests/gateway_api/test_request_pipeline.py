@@ -1,4 +1,4 @@
-"""The order of the checks, and what a body may be."""
+"""The request pipeline: the order of its checks, and the bodies and query strings that it accepts."""
 
 import json
 from uuid import UUID, uuid4

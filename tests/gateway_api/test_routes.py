@@ -1,4 +1,4 @@
-"""Every route asks the right context as the right person."""
+"""Every route sends its message, with the right caller, to the right context."""
 
 import re
 from uuid import uuid4
@@ -31,7 +31,7 @@ CREATED = {
     "discount-policies": "policy_id",
     "reservations": "reservation_id",
 }
-"""The id in the answer, by the last part of the path."""
+"""The name of the id in the answer, by the last part of the path."""
 WAITING = (
     "video_rental.rentals.book_video",
     "video_rental.rentals.pay_late_fee",
@@ -42,7 +42,7 @@ WAITING = (
     "ticketing.reservations.reserve_ticket",
     "preorder.reservations.reserve_phone",
 )
-"""What waits for another context."""
+"""The messages whose handlers wait for another context."""
 
 WHO = {"customer": "c", "staff": "s", "operator": "o"}
 

@@ -1,4 +1,4 @@
-"""The shop at the door: what may be sent, and what its refusals are in HTTP."""
+"""The routes of the shop: valid requests, and the HTTP status of each refusal."""
 
 import pytest
 

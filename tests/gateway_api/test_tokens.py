@@ -1,4 +1,4 @@
-"""Who is let in: only whom a trusted key vouches for, with claims that say what they must."""
+"""Tokens are accepted when a trusted key signed them and their claims are complete and valid."""
 
 import json
 import time
@@ -153,7 +153,7 @@ def published(private, kid: str, **more) -> dict:
 
 
 class Issuer:
-    """Publishes keys, or is away."""
+    """An issuer that publishes keys, or answers 503."""
 
     def __init__(self, *keys: dict) -> None:
         self.keys: list[dict] | None = list(keys)

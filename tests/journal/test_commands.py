@@ -1,4 +1,4 @@
-"""`yeyak story` and `yeyak dead-letters`, as a person at a terminal runs them."""
+"""The commands `yeyak story` and `yeyak dead-letters`: what they print and their exit codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Yeyak = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def yeyak(house: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
-    """Run a command against the journal's system; its asks need an event loop of their own."""
+    """Run a command against the journal's system, in a thread because it needs its own event loop."""
     monkeypatch.setenv("YEYAK_AMQP_URL", house.settings.amqp_url.get_secret_value())
     settings.settings.cache_clear()
     app = typer.Typer()

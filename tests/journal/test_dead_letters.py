@@ -1,4 +1,4 @@
-"""What nobody can handle is filed with its reason; a person replays it or gives it up."""
+"""A message that cannot be handled is filed with its reason; an operator replays or discards it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOME_ID = "b039e8dd-fe85-49e9-adb1-911c066e46a3"
 
 
 async def put(system: System, queue: str, body: bytes, **properties: Any) -> None:
-    """Put a message into a queue by hand, as the management console does."""
+    """Put a message into a queue with the management API."""
     vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
     message = {
         "routing_key": queue,
@@ -62,7 +62,7 @@ def resolve(letter: dict[str, Any], action: str, reason: str = "because") -> Res
 
 
 async def given_up(system: System, message_id: UUID, *, body: str = "{}", context: str = "payments") -> None:
-    """Tell that a context gave a message up."""
+    """Report that a context dead-lettered a message, as its runtime does."""
     letter = FileDeadLetter(
         context=context,
         message_id=message_id,
@@ -81,7 +81,7 @@ async def given_up(system: System, message_id: UUID, *, body: str = "{}", contex
 
 
 async def heard(system: System, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
-    """The next message of a queue that nobody reads."""
+    """Return the next message of a queue that has no consumer."""
     channel = await system._listener.channel()
     source = await channel.get_queue(queue, ensure=False)
 
@@ -256,7 +256,7 @@ async def test_a_message_that_is_filed_twice_by_one_delivery_counts_once(house):
 
 
 async def file_again(system: System) -> None:
-    """The very same delivery once more, as after a crash between the commit and the acknowledgement."""
+    """Repeat a delivery, as after a crash between the commit and the acknowledgement."""
     from workers.journal import dead_letters
 
     row = await system.one("journal", "select * from journal.dead_letters")

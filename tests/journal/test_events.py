@@ -1,4 +1,4 @@
-"""Every event is kept once, in the order of the stream, whatever restarts."""
+"""The journal keeps every event once, in the order of the stream, across restarts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.runtime.messaging.bus import EVENTS
 
 
 async def say(system: System, *ids: UUID) -> None:
-    """Say an event under each message id; it names the same id as its mark."""
+    """Publish one event for each message id; its mark has the same id."""
     for id in ids:
         body = MarkSet(mark_id=id, version=1).model_dump_json().encode()
         await system._bus.publish(

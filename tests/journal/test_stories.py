@@ -1,4 +1,4 @@
-"""Everything that is known of one thing, in the order in which it happened."""
+"""A story holds every entry about one thing, in the order in which it happened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def handled(kind: str, topic: str, id: UUID, *, story: UUID, cause: UUID | None 
 def entry(
     kind: str, topic: str, id: UUID | None, *, cause: UUID | None = None, at: float = 0, **more: Any
 ) -> StoryEntry:
-    """`at` in milliseconds after noon."""
+    """Return an entry of a story; `at` is in milliseconds after noon."""
     fields: dict[str, Any] = {"context": topic.rpartition(".")[0], "outcome": "done", "actor": "member:min"}
     fields |= {"kind": kind, "topic": topic, "message_id": id, "causation_id": cause, "body": None, "took_ms": 5.0}
     fields |= {"at": NOON + timedelta(milliseconds=at), "attempt": 1}

@@ -1,4 +1,4 @@
-"""How the system stands, as the journal was told, and what happened by the minute."""
+"""The status of the system as processes reported it to the journal, and its figures by the minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the broker may do to messages: twice, to two at once, unreadable, unroutable."""
+"""Deliveries that a broker may make: twice, to two consumers at once, unreadable, unroutable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from workers.runtime.messaging import topology
 
 @pytest.fixture
 async def own_system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """A system that a test may break, with time enough for a busy machine."""
+    """A system that a test may break, with time limits for a busy machine."""
     patient = {"video_rental_payment_ms": 8000, "payments_provider_ms": 5000}
     system = await System(await make_settings(retry_seconds=(0.05, 0.05), **patient), "video_rental").open()
     await system.start(*system.names)
@@ -44,7 +44,7 @@ async def channel_of(system: System) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def everything_twice(system: System) -> AsyncIterator[list[str]]:
-    """Publish a copy of each command and event as soon as it is said; yields the topics that were doubled."""
+    """Publish a copy of each command and event as soon as it is published; yield the topics that were doubled."""
     doubled: list[str] = []
     async with channel_of(system) as channel:
         queue = await channel.declare_queue(exclusive=True)
@@ -95,7 +95,7 @@ async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effec
 
 
 async def dead(system: System, part: str) -> dict[str, Any]:
-    """The dead letter whose error holds `part`."""
+    """Return the dead letter whose error contains `part`."""
 
     async def filed() -> Any:
         found = await system.done(ListDeadLetters(error=part))
@@ -105,7 +105,7 @@ async def dead(system: System, part: str) -> dict[str, Any]:
 
 
 async def put_by_hand(system: System, queue: str, body: bytes, properties: dict[str, Any]) -> None:
-    """Put a message into a queue as the management console does; None leaves a property out."""
+    """Put a message into a queue with the management API; None leaves a property out."""
     assert system.settings.rabbitmq_api is not None
     vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
     message = {
@@ -174,7 +174,7 @@ async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replay
 
 
 async def tell(system: System, message: Any) -> None:
-    """Tell a command as a context's outbox would."""
+    """Publish a command as a context's outbox does."""
     async with channel_of(system) as channel:
         exchange = await channel.get_exchange(message.exchange)
         body = aio_pika.Message(

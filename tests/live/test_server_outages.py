@@ -1,4 +1,4 @@
-"""The broker and the database restarted, killed, and cut off under load: nothing lost or doubled, and it comes back."""
+"""The broker and the database restart, are killed or cut off under load: no message is lost or has its effect twice."""
 
 from __future__ import annotations
 

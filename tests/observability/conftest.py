@@ -1,4 +1,4 @@
-"""A system of processes in which something of everything has happened, and what it exposes."""
+"""A system of processes that handled one request of each kind, and the metrics that it exposes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ DETAILS = "/metrics/detailed?family=queue_coarse_metrics&family=queue_metrics&vh
 
 @dataclass
 class Exposed:
-    """What the endpoints say: the samples of each series by its labels, and every name that was declared."""
+    """The metrics of every endpoint: samples of each series with their labels, and every declared name."""
 
     declared: set[str] = field(default_factory=set)
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=lambda: defaultdict(list))
     audit: AuditReport | None = None
-    """What the exporter told the journal."""
+    """The report that the exporter sent to the journal."""
 
     def read(self, text: str) -> None:
         for family in text_string_to_metric_families(text):
@@ -48,18 +48,18 @@ class Exposed:
                 self.samples[sample.name].append((sample.labels, sample.value))
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The value of the one sample that has these labels; None when there is none."""
+        """Return the value of the one sample that has these labels; None when there is none."""
         found = [value for has, value in self.samples[name] if labels.items() <= has.items()]
         assert len(found) < 2, (name, labels, found)
         return found[0] if found else None
 
     def labels(self, name: str) -> set[str]:
-        """The labels that samples of this name have."""
+        """Return the names of the labels that samples of this metric have."""
         return {label for has, _ in self.samples[name] for label in has}
 
 
 class Door(httpx.AsyncClient):
-    """A customer or a member of staff at the gateway."""
+    """An HTTP client of the gateway that sends requests as a customer or a member of staff."""
 
     async def send_as(self, role: Any, path: str, body: Any = None, key: str = "") -> httpx.Response:
         headers = {"authorization": f"Bearer {tokens.issue(role, role, key=KEY)}"}
@@ -74,7 +74,7 @@ def booking(video_id: str, token: str = "tok_visa") -> dict[str, Any]:
 
 
 async def register(door: Door, system: System) -> str:
-    """A video that rentals has heard of."""
+    """Register a video and wait until rentals knows it; return its id."""
     video = {"title": "Casablanca", "daily_price": 1500, "copies": 5}
     video_id: str = (await door.send_as("staff", "/videos", video)).json()["video_id"]
 
@@ -89,7 +89,7 @@ async def register(door: Door, system: System) -> str:
 async def at_work(
     make_settings: MakeSettings, accounts: Folder, logs: Path, **overrides: str
 ) -> AsyncIterator[tuple[System, Processes]]:
-    """A system whose workers and gateway are processes; `overrides` are environment variables for them."""
+    """Start a system whose workers and gateway are processes; `overrides` are environment variables for them."""
     settings = await make_settings(jwt_key=SecretStr(KEY), gateway_rate=0, video_rental_payment_ms=3000)
     system = await System(settings, "video_rental").open()
     processes = Processes(settings, logs, await open_accounts(settings, accounts.path))
@@ -109,7 +109,7 @@ def door_of(processes: Processes) -> Door:
 async def exposed(
     make_settings: MakeSettings, servers: Servers, accounts_folder: Folder, tmp_path_factory: pytest.TempPathFactory
 ) -> Exposed:
-    """What everybody exposes after a booking, its repeat, a refused one, a look, and a message that nobody can read."""
+    """The metrics after a booking, its repeat, a refused booking, a query, and an unreadable message."""
     found = Exposed()
     async with at_work(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (system, processes):
         async with door_of(processes) as door:
@@ -151,7 +151,7 @@ async def _live_through(system: System, door: Door) -> None:
 
 
 async def _exported(system: System, accounts: Folder, client: httpx.AsyncClient) -> str:
-    """What `yeyak exporter` says once it has audited and told the journal."""
+    """Return the metrics of `yeyak exporter` once it has audited and reported to the journal."""
     settings, port = system.settings, free_port()
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("yeyak"),

@@ -15,7 +15,7 @@ KINDS = {number: name.removeprefix("SPAN_KIND_") for name, number in Sent.SpanKi
 
 @dataclass(frozen=True)
 class Span:
-    """What a receiver knows of a span."""
+    """A span as the receiver read it."""
 
     service: str
     name: str
@@ -29,7 +29,7 @@ class Span:
 
 
 class Receiver:
-    """Listens on 127.0.0.1 until it is closed."""
+    """An OTLP endpoint on 127.0.0.1 that keeps every span until it is closed."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -45,7 +45,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -59,7 +59,7 @@ class Receiver:
         self._server.server_close()
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of one trace, in the order in which they began."""
+        """Return the spans of one trace in the order in which they began."""
         return sorted((span for span in self.spans if span.trace_id == trace_id), key=lambda span: span.began)
 
     def _keep(self, body: bytes) -> None:

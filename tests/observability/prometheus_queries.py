@@ -1,4 +1,4 @@
-"""What the alerts and the dashboards ask of Prometheus, and the metrics and labels that they name."""
+"""The Prometheus queries of the alerts and dashboards, and the metrics and labels in them."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _WORDS = {"and", "or", "unless"}
 
 @dataclass(frozen=True)
 class Query:
-    """An expression, and where it stands."""
+    """A Prometheus expression, and the alert or panel that it belongs to."""
 
     where: str
     expression: str
 
     def metrics(self) -> Iterator[tuple[str, set[str]]]:
-        """Each metric that is named, with the labels that are asked of it."""
+        """Yield each metric of the expression with the labels that it is selected by."""
         text = _RANGE.sub("", _GROUPING.sub(" ", _STRING.sub('""', self.expression)))
         for name, selected, after in _NAME.findall(text):
             if name not in _WORDS and not after:
                 yield name, set(_LABEL.findall(selected))
 
     def grouped_by(self) -> set[str]:
-        """The labels by which something is summed or matched."""
+        """Return the labels by which the expression aggregates or matches."""
         bare = _STRING.sub('""', self.expression)
         return {label.strip() for labels in _GROUPING.findall(bare) for label in labels.split(",") if label.strip()}
 
@@ -53,7 +53,7 @@ def dashboards() -> list[dict[str, Any]]:
 
 
 def queries() -> list[Query]:
-    """Of every alert, panel and variable."""
+    """Return the queries of every alert, panel and variable."""
     found = [Query(f"alert {rule['alert']}", rule["expr"]) for rule in alerts()]
     for board in dashboards():
         for panel in board["panels"]:

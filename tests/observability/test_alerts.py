@@ -1,4 +1,4 @@
-"""The alerts: tested by Prometheus itself, described for whoever is woken by them."""
+"""The alerts pass their promtool tests, and each is documented for operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every query of a dashboard or an alert names what the system really exposes."""
+"""Every query of a dashboard or an alert names metrics and labels that the system exposes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OF_PROMETHEUS_ITSELF = {"up"}
 
 
 def against(query: Query, exposed: Exposed) -> list[str]:
-    """What a query names that nobody exposes."""
+    """List the metrics and labels of a query that no process exposes."""
     wrong, known = [], set(ADDED_BY_PROMETHEUS)
     for name, labels in query.metrics():
         if name in OF_PROMETHEUS_ITSELF:

@@ -1,4 +1,4 @@
-"""What the system's processes expose of what happened in them."""
+"""The metrics that processes expose after known requests."""
 
 from __future__ import annotations
 

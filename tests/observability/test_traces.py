@@ -1,4 +1,4 @@
-"""One trace from the door to the view, whatever carries it on: an ask, an event, the sweeper, a timer."""
+"""One trace leads from the gateway to the view: over requests, events, the outbox relay and timers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Traced:
             return await door.post("/v1/video-rental/rentals", json=booking(self.video_id), headers=headers)
 
     async def trace(self, trace_id: str, *awaited: tuple[str, str]) -> list[Span]:
-        """The trace, once it has spans of these services and names."""
+        """Return the trace once it has spans of these services and names."""
 
         async def arrived() -> bool:
             return set(awaited) <= {(span.service, span.name) for span in self.receiver.trace(trace_id)}
@@ -59,7 +59,7 @@ class Traced:
 
 
 def caller() -> tuple[str, str, dict[str, str]]:
-    """A trace that began at somebody who calls the door."""
+    """Return the ids and the header of a trace that began at a caller of the gateway."""
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
@@ -93,7 +93,7 @@ async def traced(
 
 
 async def test_a_message_that_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -> None:
-    """The first of this file: nothing but this booking may come to the place where the process dies."""
+    """Must be the first test of this file: only this booking may pass the armed failpoint."""
     trace_id, _, headers = caller()
     await traced.processes.arm(RENTALS, f"{RENTALS}:replied=kill")
 

@@ -1,4 +1,4 @@
-"""A seeded system for the commands that look into its stores, and copies of it to be spoilt."""
+"""A seeded system for commands that read its stores, and copies of it that a test may change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class Seeded:
-    """A quiet system's stores, and the rental of each kind in them."""
+    """The stores of an idle system, and a rental of each kind in them."""
 
     settings: Settings
     rentals: dict[str, UUID]
@@ -39,7 +39,7 @@ class Seeded:
         return rows
 
     async def run(self, script: str, *, provider: bool = False) -> None:
-        """Run a script in which `{booked}` and the like stand for rentals."""
+        """Run a script in which `{booked}` and the like are ids of rentals."""
         settings = self.settings
         url = settings.provider_database if provider else settings.database_url.get_secret_value()
         connection = await asyncpg.connect(url)
@@ -51,7 +51,7 @@ class Seeded:
 
 @pytest.fixture(scope="session")
 async def original(make_settings: Callable[..., Awaitable[Settings]]) -> Seeded:
-    """Never to be changed: it is what others are copied from."""
+    """The seeded system that others are copied from; tests must not change it."""
     settings = await make_settings()
     stores = Seeded(settings, await seed(settings))
     write_refund_log(settings.payments_refund_log, await stores.rows("select refund_id, amount from payments.refunds"))
@@ -68,7 +68,7 @@ def write_refund_log(path: Path, refunds: list[Any]) -> None:
 async def stores(
     request: pytest.FixtureRequest, servers: Servers, original: Seeded, tmp_path: Path
 ) -> AsyncIterator[Seeded]:
-    """A copy of the seeded system, with databases of its own; a `case` spoils only one of them."""
+    """A copy of the seeded system with its own databases; only the database that a `case` changes is copied."""
     name = f"copy_{uuid4().hex[:12]}"
     urls = {"database_url": original.settings.database_url.get_secret_value()}
     urls["provider_database_url"] = original.settings.provider_database

@@ -1,4 +1,4 @@
-"""Ways to spoil a seeded system, and what the audit must say then."""
+"""Scripts that make a seeded system inconsistent, and the discrepancy that the audit must report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """A script that spoils a system, and what the audit says then; `{booked}` and the like are ids of rentals."""
+    """A script that makes a system inconsistent, and the reported discrepancy; `{booked}` etc. are ids of rentals."""
 
     invariant: str
     spoil: str

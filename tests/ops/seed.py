@@ -1,4 +1,4 @@
-"""A system that did all kinds of things and is quiet now, written straight into its stores."""
+"""Write the stores of an idle system with every kind of rental."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.ops.seed_cafe import CAFE, NAMES
 from workers.runtime.settings import Settings
 
 KINDS = ("booked", "rented", "returned", "cancelled", "rejected", "unavailable", "late", "partly")
-"""How a rental ended: by its place in this list, again and again."""
+"""How rentals ended; the list repeats."""
 
 PRICE, LATE_FEE, BY_HAND = 3000, 1000, 500
 
@@ -143,7 +143,7 @@ PROVIDER = """
 
 
 async def seed(settings: Settings, count: int = len(KINDS)) -> dict[str, UUID]:
-    """Write `count` rentals of all kinds, one of each video in ten, and a café; returns one rental of each kind."""
+    """Write `count` rentals of every kind, one of each video in ten, and a café; return one rental of each kind."""
     videos = [uuid4() for _ in range(max(1, count // 10))]
     plan = [_row(i, videos) for i in range(count)]
     for url, script in (

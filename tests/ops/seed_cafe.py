@@ -1,4 +1,4 @@
-"""A café that did all kinds of things and is quiet now, and ways to spoil it."""
+"""The stores of an idle café, and scripts that make them inconsistent."""
 
 from __future__ import annotations
 

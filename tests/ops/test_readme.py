@@ -1,4 +1,4 @@
-"""What the README tells an operator is there."""
+"""The settings and drills that the README documents exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPERATING = {"README.md": "Operating", "README.ko.md": "운영"}
 
 
 def section(readme: str) -> str:
-    """The operating section of a README."""
+    """Return the operating section of a README."""
     text = (ROOT / readme).read_text()
     return re.split(r"^## ", text.partition(f"\n## {OPERATING[readme]}\n")[2], flags=re.MULTILINE)[0]
 

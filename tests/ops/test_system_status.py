@@ -1,4 +1,4 @@
-"""How the system stands, with a supervisor's file and without; and a system that is down."""
+"""The system status with and without the supervisor's file, and of a system that is down."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workers.runtime.settings import Settings
 
 @pytest.fixture(scope="module")
 async def system(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[System]:
-    """Every context at work."""
+    """A system in which every context runs."""
     running = await System(await make_settings()).open()
     await running.start(*CONTEXTS)
     yield running
@@ -31,7 +31,7 @@ async def system(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIter
 
 
 class Supervised:
-    """What a supervisor leaves in `.local`."""
+    """The state that a supervisor writes into `.local`."""
 
     def __init__(self, state: dict[str, Any] | None) -> None:
         self._state = state
@@ -61,7 +61,7 @@ def process(name: str, url: str | None, **more: Any) -> dict[str, Any]:
 
 
 async def answering(status: int, body: dict[str, Any]) -> tuple[asyncio.Server, str]:
-    """A health page."""
+    """An HTTP handler that answers as a health endpoint."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

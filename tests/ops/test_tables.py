@@ -1,4 +1,4 @@
-"""Tables fit a terminal, and an id can be copied out of them."""
+"""Tables fit a terminal, and their ids can be copied."""
 
 from __future__ import annotations
 

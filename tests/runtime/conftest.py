@@ -1,4 +1,4 @@
-"""The sample: one context on real servers, for each test anew."""
+"""The harness of the runtime's tests: the sample context on real servers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ async def module_harness(make_settings: MakeSettings) -> AsyncIterator[RuntimeHa
 
 @pytest.fixture
 async def harness(module_harness: RuntimeHarness) -> AsyncIterator[RuntimeHarness]:
-    """A place for contexts; what they did is forgotten afterwards."""
+    """A harness that stops its contexts and empties their tables after each test."""
     yield module_harness
     await module_harness.reset()
 
 
 @pytest.fixture
 def worker() -> Worker:
-    """The sample's worker, without handlers."""
+    """The worker of the sample context, without handlers."""
     return Worker("sample", resolves_dead_letters=False)

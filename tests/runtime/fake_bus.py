@@ -1,4 +1,4 @@
-"""A bus without a broker: it remembers what was asked, and answers as the test says."""
+"""A bus without a broker: it records requests and replies as a test says."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from workers.runtime.messaging.rpc import RpcRequest
 
 
 class FakeBus:
-    """What an `RpcClient` needs of a bus."""
+    """The part of a bus that an `RpcClient` uses."""
 
     def __init__(self) -> None:
         self.connected = True
         self.reply_queue = "test@replies"
         self.on_reply: Callable[[Any], None] = lambda _: None
         self.found: tuple[int, int] | None = (0, 1)
-        """Messages and consumers of every queue; None: there is no such queue."""
+        """Messages and consumers of every queue; None: the queue does not exist."""
         self.look_takes = 0.0
         self.look_fails: Exception | None = None
         self.ask_fails: Exception | None = None
         self.looked: list[str] = []
         self.asked: list[Any] = []
         self.forgotten: list[Any] = []
-        """Asks for which no return is expected any more."""
+        """Requests whose return is no longer expected."""
         self.return_the_last: Callable[[], None] = lambda: None
-        """The broker's word that no queue wants the last ask."""
+        """Return the last request as unroutable."""
         self.on_lost: Callable[[], None] = lambda: None
         self.answers: list[tuple[str, bytes]] = []
-        """Kinds and bodies of the next replies; the last one again and again, none at all: silence."""
+        """Kinds and bodies of the next replies; the last one repeats; empty: no reply."""
 
     async def inspect_queue(self, queue: str) -> tuple[int, int] | None:
         self.looked.append(queue)
@@ -54,7 +54,7 @@ class FakeBus:
         return lambda: self.forgotten.append(message)
 
     async def published(self, number: int) -> None:
-        """Wait until so many asks were published."""
+        """Wait until this number of requests was published."""
 
         async def enough() -> bool:
             return len(self.asked) >= number
@@ -62,7 +62,7 @@ class FakeBus:
         await eventually(enough, every=0)
 
     def reply(self, correlation_id: str, kind: str, body: bytes = b"{}", **headers: Any) -> None:
-        """A message in the reply queue."""
+        """Deliver a message of the reply queue."""
         self.on_reply(SimpleNamespace(correlation_id=correlation_id, type=kind, body=body, headers=headers))
 
 

@@ -1,4 +1,4 @@
-"""A context of one's own on real servers: it knows four messages, and does with them what the test says."""
+"""The sample context on real servers: four messages, whose handlers a test chooses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workers.runtime.worker import Worker
 
 
 class WorkResult(Shape):
-    """What an answer says."""
+    """The answer to `DoWork`, `ShowWork` and `Decide`."""
 
     text: str = ""
 
@@ -56,7 +56,7 @@ class WorkDone(Event):
 
 
 class Decide(Command[WorkResult]):
-    """Asked of a neighbour."""
+    """A request to the context `decisions`."""
 
     topic = "decisions.decide"
 
@@ -65,7 +65,7 @@ _EFFECT = Statement("insert into sample.effects (message_id, what) values (:mess
 
 
 async def record_effect(tx: Tx, what: str) -> None:
-    """Something that can be counted."""
+    """Write a row that a test can count."""
     await tx.value(_EFFECT, message_id=tx.id, what=what)
 
 
@@ -80,7 +80,7 @@ def _create(connection: Connection) -> None:
 
 
 class RuntimeHarness(System):
-    """Contexts of a test: `await sample.run(worker)`; its database can be cut off."""
+    """Runs workers of a test: `await harness.run(worker)`; their database can be cut off."""
 
     database: Proxy
 
@@ -107,18 +107,18 @@ class RuntimeHarness(System):
         return self.settings.amqp_url.get_secret_value()
 
     async def channel(self) -> Any:
-        """A channel that is closed with the test."""
+        """Open a channel that is closed after the test."""
         self._channels.append(await self._connection.channel())
         return self._channels[-1]
 
     async def run(self, worker: Worker, replica: str = "", **settings: Any) -> WorkerRuntime:
-        """Start a worker with its queues; it reaches its database through the proxy."""
+        """Declare the queues of a worker and start it; it connects to its database through the proxy."""
         await topology.apply(self.amqp_url, topology.plan([worker]))
         changed = self.settings.model_copy(update={"context_database_urls": self._through, **settings})
         context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
-        self._asker._doors.clear()  # what was seen of an earlier test's consumers
+        self._asker._doors.clear()  # forget the consumers of an earlier test
         return context
 
     async def close(self) -> None:
@@ -127,24 +127,24 @@ class RuntimeHarness(System):
         await self.database.cut()
 
     async def publish(self, message: Message, id: UUID | None = None) -> UUID:
-        """Tell a message as an outbox would; returns its id."""
+        """Publish a durable message as an outbox does; return its id."""
         id = id or uuid4()
         told = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
         await self._bus.publish(message.exchange, message.topic, told)
         return id
 
     async def effects(self, id: UUID | None = None) -> list[str]:
-        """What was done, of one message or of all, in its order."""
+        """Return the recorded effects of one message or of all, in order."""
         query = "select what from sample.effects where $1::uuid is null or message_id = $1 order by at"
         return [row["what"] for row in await self.rows("sample", query, id)]
 
     async def row(self, id: UUID) -> Any:
-        """A message's inbox row, or None."""
+        """Return the inbox row of a message; None when there is none."""
         rows = await self.rows("sample", "select * from sample.inbox where id = $1", id)
         return rows[0] if rows else None
 
     async def reset(self) -> None:
-        """Stop the contexts, and forget what they did."""
+        """Stop the contexts, and delete what they wrote."""
         await self.database.mend()
         for channel in self._channels:
             await channel.close()

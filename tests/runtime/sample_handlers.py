@@ -1,4 +1,4 @@
-"""What a sample's worker does unless a test wants something else."""
+"""The handlers of the sample context; a test may replace each of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def show_work(query: ShowWork, session: Session) -> WorkResult:
 
 
 def add_handlers(worker: Worker) -> Worker:
-    """Does, looks and remembers."""
+    """Add the handlers of every message of the sample context to a worker."""
     worker.handles(DoWork)(do_work)
     worker.handles(ShowWork)(show_work)
     worker.handles(RecordNote)(record_note)
@@ -50,7 +50,7 @@ def add_handlers(worker: Worker) -> Worker:
 
 
 async def serve_decisions(harness: RuntimeHarness, let_go: asyncio.Event, begun: asyncio.Event) -> None:
-    """Another context, which decides once it is let go."""
+    """Serve the context `decisions`: set `begun` when a request arrives, and reply once `let_go` is set."""
     other = Worker("decisions", resolves_dead_letters=False)
     other.handles(Decide)(do_work)
     await topology.apply(harness.amqp_url, topology.plan([other]))

@@ -1,4 +1,4 @@
-"""Delays for drills are read or refused, never guessed."""
+"""The text of the setting `delay_ms` is parsed or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: defaults fit, wrong and unknown ones are named, secrets stay secret."""
+"""Settings: defaults, wrong and unknown names, and secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declaring handlers: what is refused at once, and not when the first message comes."""
+"""Declaring handlers, the transaction that a handler gets, and the encoding of answers and refusals."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_context_has_a_queue_for_its_dead_letters() -> None:
     assert list(queues) == ["payments.take_up_dead_letter@payments"]
 
 
-# -- what a step may say
+# -- the transaction of a handler
 
 
 def envelope(**more: Any) -> Envelope:

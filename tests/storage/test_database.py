@@ -1,4 +1,4 @@
-"""Connections: no more than allowed, never one that is broken or busy, and a transaction that ends as it says."""
+"""Database connections: their number, their reuse after errors, and the outcomes of a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inbox and outbox, statement by statement, on a real database."""
+"""The statements of the inbox and the outbox on a real database."""
 
 from __future__ import annotations
 
@@ -65,21 +65,21 @@ def timer(after: timedelta = timedelta(), id: UUID | None = None) -> Timer:
 async def finish(
     session: Session, inbox: Inbox, claim: Claim, told: Sequence[OutboxMessage] = (), timers: Sequence[Timer] = ()
 ) -> bool:
-    """One step's end."""
+    """Finish one step."""
     return await inbox.finish(
         session, [CompletedStep(claim, [replace(row, causation_id=claim.id) for row in told], timers)]
     )
 
 
 async def counts(harness: RuntimeHarness) -> tuple[int, int]:
-    """Rows of the inbox and of the outbox."""
+    """Return the number of rows in the inbox and in the outbox."""
     row = await harness.one(
         "sample", "select (select count(*) from sample.inbox) i, (select count(*) from sample.outbox) o"
     )
     return row["i"], row["o"]
 
 
-# -- claiming
+# -- claims
 
 
 async def test_a_claim_writes_the_messages_and_timers_of_its_step(
@@ -181,7 +181,7 @@ async def test_a_timer_may_be_set_for_an_instant(harness: RuntimeHarness, inbox:
     assert (await harness.row(at.id))["due_at"] == later
 
 
-# -- what is due
+# -- due rows
 
 
 async def kept(session: Session, inbox: Inbox, number: int, due: timedelta, state: str = "waiting") -> set[UUID]:
@@ -324,7 +324,7 @@ async def test_a_row_that_fails_waits_longer_each_time_and_delays_no_other(
 
 @asynccontextmanager
 async def open_for_long(database: Database, inbox: Inbox) -> AsyncIterator[UUID]:
-    """A row that was written first, in a transaction that ends last."""
+    """Write a row in a transaction that starts first and ends last; yield its id."""
     async with database.transaction() as long:
         (early,) = await posted(long, inbox, "early")
         yield early
@@ -333,7 +333,7 @@ async def open_for_long(database: Database, inbox: Inbox) -> AsyncIterator[UUID]
 async def test_a_row_that_is_committed_late_is_found_after_newer_ones(
     inbox: Inbox, session: Session, database: Database
 ) -> None:
-    """F34: numbers and instants are taken before the commit."""
+    """F34: sequence numbers and timestamps are assigned before the commit."""
     async with open_for_long(database, inbox) as early:
         late = await posted(session, inbox, "late")
         async with database.session() as other:
@@ -346,7 +346,7 @@ async def test_a_row_that_is_committed_late_is_found_after_newer_ones(
     assert [row.id for row in await inbox.lease_unsent(session, timedelta(), MINUTE, 10)] == [early]
 
 
-# -- forgetting
+# -- deletion and status
 
 
 async def test_old_answers_are_deleted_and_unfinished_rows_are_kept(

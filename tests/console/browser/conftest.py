@@ -1,4 +1,4 @@
-"""The whole system with its gateway on a port, and headless Chromium in front of it."""
+"""The whole system with its gateway on a port, and headless Chromium."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATIENT = {
     "cafe_price_ms": 3000,
     "shop_preparing_seconds": 0.2,
 }
-"""Long enough that a busy machine does not look like silence; `tok_slow` is slower."""
+"""Long enough for a busy machine; `tok_slow` is slower."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 class Someone:
-    """A person at a browser."""
+    """A member with a browser page."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -107,14 +107,14 @@ class Someone:
         await self.page.locator(".who .name").wait_for()
 
     async def sign_in_as(self, member: str) -> None:
-        """As anybody, who is a customer."""
+        """Sign in as a customer with any name."""
         await self.go("/sign-in")
         await self.fill(subject=member)
         await self.page.locator("form.sheet button").click()
         await self.page.locator(".who .name").wait_for()
 
     async def press(self, name: str, *, within: str = "main") -> None:
-        """A button or a link, by the beginning of its name."""
+        """Press a button or a link whose name begins with this text."""
         pattern = re.compile(rf"^{re.escape(name)}")
         place = self.page.locator(within)
         both = place.get_by_role("button", name=pattern).or_(place.get_by_role("link", name=pattern))
@@ -134,7 +134,7 @@ class Someone:
         await self.page.locator("body[data-live=on]").wait_for()
 
     async def axe(self) -> list[str]:
-        """What axe-core has against the page."""
+        """List the accessibility violations that axe-core finds on the page."""
         await self.page.evaluate(f"{AXE.read_text()};0")
         found = await self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [
@@ -144,7 +144,7 @@ class Someone:
         ]
 
     async def overflow(self) -> int:
-        """Pixels by which the page is wider than its window."""
+        """Return by how many pixels the page is wider than its window."""
         return int(await self.page.evaluate("document.scrollingElement.scrollWidth - innerWidth"))
 
 
@@ -153,7 +153,7 @@ Arrive = Callable[..., Awaitable[Someone]]
 
 @pytest.fixture
 async def arrive(city: City, chromium: Browser) -> AsyncIterator[Arrive]:
-    """People with browsers of their own; nobody's browser may have complained in the end."""
+    """Open browsers for members; none of them may have logged an error in the end."""
     open_ones: list[tuple[BrowserContext, Someone]] = []
 
     async def arrive_(person: str = "", width: int = 1280, language: str = "en-US", **more: Any) -> Someone:

@@ -1,4 +1,4 @@
-"""Pages on a phone and on a desk, in both languages, light and dark: nobody is shut out, nothing runs over the edge."""
+"""Pages on a phone and on a desktop, in both languages, light and dark: accessible and without horizontal overflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway_api.console.businesses import ALL
 from tests.console.browser.conftest import Arrive, Someone
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
-"""A folder for pictures of the main pages; empty: none are taken."""
+"""The folder for screenshots of the main pages; empty: none are taken."""
 
 CUSTOMERS = [
     "/",
@@ -26,7 +26,7 @@ OPERATORS = ["/operator", "/operator/story", "/operator/dead-letters"]
 
 @pytest.fixture(scope="module", autouse=True)
 async def sample(city, chromium) -> None:
-    """An empty system offers sample data in one click; here it is clicked by staff."""
+    """Create the sample data with the button that an empty system shows to staff."""
     context = await chromium.new_context(locale="en-US")
     someone = Someone(await context.new_page(), city.url)
     await someone.sign_in("choi")

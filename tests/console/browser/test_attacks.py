@@ -1,4 +1,4 @@
-"""Whatever people write into the system, a browser never takes it for anything but text."""
+"""User input is never run as a script in a browser."""
 
 from __future__ import annotations
 

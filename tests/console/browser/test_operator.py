@@ -1,4 +1,4 @@
-"""The operator finds what happened, and deals with what nobody could handle."""
+"""The operator's pages: stories, dead letters and the overview."""
 
 from __future__ import annotations
 

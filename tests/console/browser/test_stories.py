@@ -1,4 +1,4 @@
-"""Each business's story, clicked through by a customer and a member of staff side by side."""
+"""The story of each business in a browser, by a customer and a member of staff at the same time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fresh(name: str) -> str:
 
 
 def card(name: str) -> str:
-    """The card of what is named so."""
+    """Return the selector of the card with this name."""
     return f"article.card:has-text('{name}')"
 
 
@@ -247,7 +247,7 @@ async def test_a_hidden_page_closes_its_stream_and_catches_up_when_it_is_visible
 
 
 async def see(someone: Someone, *, hidden: bool) -> None:
-    """Put a page into the background, or into sight, as far as its scripts are told."""
+    """Make a page hidden or visible for its scripts."""
     await someone.page.evaluate(
         """(hidden) => {
              Object.defineProperty(document, "hidden", {value: hidden, configurable: true});

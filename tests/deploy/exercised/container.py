@@ -1,4 +1,4 @@
-"""What a node does for a container, with local processes: files, environment, probes, signals.
+"""Run a container as a local process: its files, environment, probes and signals.
 
 Three things are not as in a cluster: `python` and `yeyak` are this checkout's, a pod's own address is one of this
 machine's (127.1.0.0/16), and where a volume would be mounted there is a folder of the test's instead.
@@ -23,7 +23,7 @@ EVERYWHERE = "0.0.0.0"
 
 
 class Container:
-    """One container of a pod: what it runs, where its volumes lie, how its end is waited for."""
+    """One container of a pod as a local process, with its volumes in a folder."""
 
     def __init__(self, name: str, root: Path, address: str, names: Mapping[str, str]) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Container:
         self.log = root / f"{name}.log"
         self.mounts: dict[str, Path] = {}
         self.names = names
-        """Addresses in the cluster (`rabbitmq:5672`), and what answers for them here."""
+        """Addresses in the cluster (`rabbitmq:5672`), and the local addresses that replace them."""
         self._process: asyncio.subprocess.Process | None = None
         (self.root / "work").mkdir(parents=True)
 
@@ -41,7 +41,7 @@ class Container:
         self.mounts[at] = folder
 
     def here(self, text: str) -> str:
-        """The same on this machine."""
+        """Return the local path or address for one of the container."""
         under = [at for at in self.mounts if text == at or text.startswith(f"{at}/")]
         if under:
             at = max(under, key=len)
@@ -54,7 +54,7 @@ class Container:
         return [str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *map(self.here, words[1:])]
 
     async def start(self, words: list[str], environment: Mapping[str, str]) -> None:
-        """Start it with this environment and nothing else of ours."""
+        """Start the process with exactly this environment."""
         own = {name: self.here(value) for name, value in environment.items()}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -68,18 +68,18 @@ class Container:
             )
 
     async def ended(self, within: float) -> int:
-        """Its exit code; raises TimeoutError."""
+        """Wait for the end and return the exit code; raises TimeoutError."""
         assert self._process is not None
         async with asyncio.timeout(within):
             return await self._process.wait()
 
     async def run(self, words: list[str], environment: Mapping[str, str], within: float = 60) -> int:
-        """Start it and wait for its end."""
+        """Start the process and wait for its end."""
         await self.start(words, environment)
         return await self.ended(within)
 
     async def terminate(self, within: float) -> tuple[int, float]:
-        """SIGTERM; its exit code, and the seconds that it took. Raises TimeoutError."""
+        """Send SIGTERM; return the exit code and the seconds that it took. Raises TimeoutError."""
         assert self._process is not None
         since = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
@@ -100,13 +100,13 @@ class Container:
 
     @property
     def memory(self) -> int:
-        """What it takes now, in bytes."""
+        """Return the memory in use, in bytes."""
         assert self._process is not None
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def written(self) -> Iterator[Path]:
-        """Files that it holds open for writing, outside of its volumes and its log."""
+        """List the files that it holds open for writing, outside of its volumes and its log."""
         assert self._process is not None
         allowed = (*self.mounts.values(), self.log)
         for link in Path(f"/proc/{self._process.pid}/fd").iterdir():
@@ -120,7 +120,7 @@ class Container:
 
 
 class Probe:
-    """An HTTP probe with its own rhythm."""
+    """An HTTP probe with its period and its thresholds."""
 
     def __init__(self, spec: Mapping[str, int], url: str) -> None:
         self.period = spec.get("periodSeconds", 10)
@@ -129,7 +129,7 @@ class Probe:
         self.url = url
 
     async def answers(self) -> bool:
-        """Whether one request is answered with 2xx or 3xx in its time."""
+        """Tell whether one request is answered with 2xx or 3xx within its time limit."""
         try:
             async with httpx.AsyncClient(timeout=self.timeout, trust_env=False) as client:
                 return (await client.get(self.url)).status_code < 400
@@ -137,7 +137,7 @@ class Probe:
             return False
 
     async def until_answered(self, container: Container) -> None:
-        """Ask in its rhythm; raises TimeoutError when it failed as often as it may, or nobody is left to ask."""
+        """Probe periodically until it succeeds; raises TimeoutError after too many failures or the process's end."""
         for _ in range(self.patience):
             if not container.runs:
                 raise TimeoutError("it ended by itself")

@@ -1,4 +1,4 @@
-"""A node's part for the pods of rendered manifests."""
+"""Run the pods of rendered manifests as local processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SecretFiles = Mapping[str, Mapping[str, str]]
 
 
 class Node:
-    """Runs containers of a rendered overlay; `made` are secrets that operators make in a cluster."""
+    """Runs the containers of a rendered overlay; `made` are the secrets that operators create in a cluster."""
 
     def __init__(self, manifests: Manifests, root: Path, names: Mapping[str, str], made: SecretFiles) -> None:
         self.manifests = manifests
@@ -24,7 +24,7 @@ class Node:
         self._pods = 0
 
     def container(self, pod: Pod, spec: Mapping[str, Any]) -> Container:
-        """A container with its volumes."""
+        """Return a container with its volumes."""
         self._pods += 1
         address = f"127.1.{self._pods // 250}.{self._pods % 250 + 1}"
         container = Container(f"{pod.name}-{spec['name']}", self._root, address, self._names)
@@ -57,7 +57,7 @@ class Node:
         return {key: b64decode(text).decode() for key, text in found["data"].items()}
 
     def environment(self, pod: Pod, spec: Mapping[str, Any]) -> dict[str, str]:
-        """Every variable that the container gets, with the references to others filled in."""
+        """Return the environment of a container, with references to other variables resolved."""
         values = self.manifests.environment({"envFrom": spec.get("envFrom", [])})
         for variable in spec.get("env", []):
             source = variable.get("valueFrom", {})
@@ -74,7 +74,7 @@ class Node:
 
 
 def probe(container: Container, spec: Mapping[str, Any], name: str) -> Probe:
-    """A probe of a container, by its name in the manifest."""
+    """Return a probe of a container by its name in the manifest."""
     ports = {port["name"]: port["containerPort"] for port in spec["ports"]}
     where = spec[name]["httpGet"]
     return Probe(spec[name], f"http://{container.address}:{ports[where['port']]}{where['path']}")

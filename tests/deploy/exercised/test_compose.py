@@ -18,12 +18,12 @@ from tests.support.servers import Servers
 from workers.registry import CONTEXTS
 
 TRIED = ("gateway", "exporter", "payments", "video-rental-rentals", "cafe-report", "journal")
-"""The other workers differ from these in nothing but their context: see below."""
+"""The workers that are started; the others differ from them in their context only, which a test checks."""
 SERVICES = compose.services()
 
 
 class Engine:
-    """A container engine's part: volumes, variables, health checks."""
+    """Runs services of compose.yaml as local processes: volumes, variables, health checks."""
 
     def __init__(self, root: Path, names: Mapping[str, str]) -> None:
         self._root = root
@@ -66,7 +66,7 @@ def environment(service: Mapping[str, Any]) -> dict[str, str]:
 
 
 async def healthy(container: Container, check: Mapping[str, Any]) -> None:
-    """Run the health check in its rhythm; raises TimeoutError when it failed as often as it may."""
+    """Run the health check periodically until it succeeds; raises TimeoutError after too many failures."""
     tries = int(compose.seconds(check["start_period"]) / compose.seconds(check["start_interval"]))
     probe = Container(f"{container.name}-health", container.root, container.address, container.names)
     for _ in range(tries):
@@ -102,7 +102,7 @@ async def test_the_one_shot_services_prepare_files_and_then_the_servers(engine: 
 
 
 def as_the_servers_are(accounts: Path, servers: Servers) -> None:
-    """In containers they take these passwords at their first start; the suite's have others, and other addresses."""
+    """Set the passwords that a container would take at its first start; the suite's servers have others."""
     for file in (accounts / "administrator").glob("yeyak_*"):
         written = urlsplit(file.read_text())
         if written.netloc.endswith(("@rabbitmq:5672", "@rabbitmq:15672", "@postgres:5432")):

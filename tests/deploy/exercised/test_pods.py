@@ -1,4 +1,4 @@
-"""Every pod of the rendered manifests is started as it would be, probed as it would be, and told to end."""
+"""Every pod of the rendered manifests starts, answers its probes, and ends within its grace period."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.registry import CONTEXTS, worker
 
 AT_ONCE = 10
 ROUNDS = 2
-"""How often each pod must be found alive in the rhythm of its liveness probe."""
+"""How many liveness probes in a row each pod must pass."""
 
 
 async def test_the_job_prepares_servers_that_are_empty(node: Node) -> None:
@@ -44,7 +44,7 @@ async def test_every_deployment_starts_is_probed_and_ends_within_its_grace_perio
 
 
 async def exercise(node: Node, pod: Pod) -> str | None:
-    """One life of a pod; what is wrong with it."""
+    """Start, probe and stop a pod; return the problems."""
     (spec,) = pod.containers
     container = node.container(pod, spec)
     await container.start(command(spec), node.environment(pod, spec))
@@ -72,7 +72,7 @@ async def lives(container: Container, spec: dict[str, Any]) -> None:
 
 
 async def ends(container: Container, pod: Pod, spec: dict[str, Any]) -> str | None:
-    """As the kubelet would: wait as `preStop` says, then SIGTERM; the grace period holds for both."""
+    """Stop as the kubelet does: wait as `preStop` says, then send SIGTERM; the grace period covers both."""
     until = time.monotonic() + pod.spec["terminationGracePeriodSeconds"]
     await asyncio.sleep(spec["lifecycle"]["preStop"]["sleep"]["seconds"])
     if not container.runs:

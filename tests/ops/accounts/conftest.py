@@ -1,4 +1,4 @@
-"""A system that is there, with nobody at work, and everybody's accounts."""
+"""A system with its queues and tables, without running contexts, and the files of every account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.runtime.settings import Settings
 
 @pytest.fixture(scope="module")
 async def place(make_settings: MakeSettings) -> Settings:
-    """What the administrator knows of a system whose queues and tables are there."""
+    """The administrator's settings of a system whose queues and tables exist."""
     settings: Settings = await make_settings()
     await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
     return settings

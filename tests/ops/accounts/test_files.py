@@ -1,4 +1,4 @@
-"""The accounts' folder: passwords are made once, and stay."""
+"""The folder of the accounts: passwords are generated once and kept."""
 
 from __future__ import annotations
 

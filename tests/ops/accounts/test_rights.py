@@ -1,4 +1,4 @@
-"""What each account may do on a real broker, and what it must not."""
+"""The rights of each account on a real broker, and the plan that they follow from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERYBODY = (*CONTEXTS, "gateway", "operator")
 
 @pytest.fixture(scope="module")
 async def connections(folder: Folder) -> AsyncIterator[dict[str, AbstractConnection]]:
-    """Everybody, signed in."""
+    """A connection for each account."""
     signed_in = {name: await aio_pika.connect(folder.read(name)[AMQP], timeout=10) for name in EVERYBODY}
     yield signed_in
     for connection in signed_in.values():
@@ -60,20 +60,20 @@ async def declare(channel: AbstractChannel, queue: str) -> None:
 
 
 async def say(channel: AbstractChannel, where: str) -> None:
-    """`exchange topic`; the empty exchange writes into a queue."""
+    """Publish to `exchange topic`; the empty exchange writes into a queue."""
     exchange, _, topic = where.partition(" ")
     place = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
     await place.publish(aio_pika.Message(b"{}", expiration=0.001), routing_key=topic, mandatory=False, timeout=10)
 
 
 async def bind(channel: AbstractChannel, where: str) -> None:
-    """`queue exchange key`."""
+    """Bind `queue exchange key`."""
     queue, exchange, key = where.split(" ")
     await (await channel.get_queue(queue, ensure=False)).bind(exchange, routing_key=key)
 
 
 async def listen(channel: AbstractChannel, where: str) -> None:
-    """`queue exchange key`: with a queue of one's own."""
+    """Declare an exclusive queue, bind it and consume from it: `queue exchange key`."""
     queue, exchange, key = where.split(" ")
     mine = await channel.declare_queue(queue, exclusive=True)
     await mine.bind(exchange, routing_key=key)
@@ -99,7 +99,7 @@ ALLOWED: list[tuple[str, Deed, str]] = [
     ("cafe.report", bind, "cafe.menu.menu_item_changed@cafe.report yeyak.events cafe.menu.menu_item_changed"),
 ]
 FORBIDDEN: list[tuple[str, Deed, str]] = [
-    # somebody else's messages
+    # messages of another context
     ("cafe.menu", read, "payments.request_payment@payments"),
     ("cafe.menu", steal, "cafe.orders.place_order@cafe.orders"),
     ("cafe.menu", steal, "yeyak.dead"),
@@ -108,7 +108,7 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("operator", steal, "payments.request_payment@payments"),
     ("payments", purge, "video_rental.rentals.book_video@video_rental.rentals"),
     ("journal", steal, "cafe.orders.place_order@cafe.orders"),
-    # what is not its own to say
+    # publishing messages of another context
     ("cafe.menu", say, "yeyak.events payments.payment_approved"),
     ("cafe.menu", say, "yeyak.events cafe.menu"),
     ("cafe.menu", say, "yeyak.events xcafe.menu.menu_item_changed"),
@@ -117,7 +117,7 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("gateway", say, "yeyak.events video_rental.rentals.video_booked"),
     ("operator", say, "yeyak.events payments.payment_approved"),
     ("video_rental.my_page", say, "yeyak.dead payments.request_payment"),
-    # whom it has no business to ask or to tell
+    # publishing to contexts that it does not declare
     ("cafe.menu", say, "yeyak.commands payments.request_payment"),
     ("cafe.orders", say, "yeyak.queries shop.orders.show_order"),
     ("cafe.orders", say, "yeyak.commands cafe.menu.register_menu_item"),
@@ -127,7 +127,7 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("gateway", say, "yeyak.commands payments.void_payment"),
     ("gateway", say, "yeyak.replies whoever-asked"),
     ("operator", say, "yeyak.commands payments.request_payment"),
-    # what it is not told
+    # consuming from other queues
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events payments.payment_approved"),
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events #"),
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.commands payments.request_payment"),
@@ -135,7 +135,7 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("video_rental.rentals", bind, "video_rental.rentals.book_video@video_rental.rentals yeyak.dead #"),
     ("gateway", listen, "yeyak.live.one yeyak.commands #"),
     ("journal", bind, "journal.tell_story@journal yeyak.events #"),
-    # things of the broker
+    # changing the broker's objects
     ("payments", declare, "a-queue-of-my-own"),
     ("payments", declare, "cafe.menu.4b8e1c1e-8a2b-4c47-9d5e-0f8a1f2b3c4d@replies"),
     ("cafe.menu", declare, "yeyak.live.one"),
@@ -222,7 +222,7 @@ def test_the_gateways_account_may_send_the_message_of_every_route(plan: dict[str
 
 
 def test_a_worker_declares_every_foreign_message_that_it_imports(plan: dict[str, Account]) -> None:
-    """The imports of its modules are the only door to another's contracts."""
+    """A message of another context can only be sent by a module that imports it."""
     for worker in workers():
         modules = [
             module

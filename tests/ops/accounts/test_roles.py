@@ -1,4 +1,4 @@
-"""What each role may do in a real database, and what it must not."""
+"""The rights of each role in a real database."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_the_operator_reads_everything_and_writes_nothing(folder: Folder) 
 
 
 async def test_the_operator_reads_tables_that_are_created_later(folder: Folder) -> None:
-    """The journal makes a table for each month."""
+    """The journal creates a table for each month."""
     async with signed_in(folder.read("journal")[DATABASE]) as journal:
         await journal.execute("create table journal.events_of_a_later_month (n int)")
 

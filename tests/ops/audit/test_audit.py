@@ -1,4 +1,4 @@
-"""Each check of the audit finds what contradicts it, and names it; in a system that is well it finds nothing."""
+"""Each check of the audit reports what contradicts its invariant, and nothing in a consistent system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.servers import Servers
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is seeded does not move: a second look finds the same."""
+    """Look again without a pause: nothing changes in a seeded system."""
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
@@ -43,7 +43,7 @@ async def test_each_contradiction_is_reported(stores: Seeded, case: Case) -> Non
 
 
 async def test_a_second_charge_is_traced_to_its_booking(stores: Seeded) -> None:
-    """The booking asked twice, under two payments, and only names one."""
+    """The booking requested two payments and names only one."""
     booked = stores.rentals["booked"]
     (row,) = await stores.rows("select payment_id from video_rental_rentals.rentals where rental_id = $1", booked)
     other = "00000000-0000-4000-8000-000000000001"
@@ -75,7 +75,7 @@ async def test_a_refund_has_one_line_in_the_refund_log(stores: Seeded, lines: in
 
 
 async def test_unfinished_work_is_no_discrepancy(stores: Seeded) -> None:
-    """A booking between its two functions, its charge already taken: a step of rentals will settle it."""
+    """A booking between its two functions, already charged: its started step will settle it."""
     await stores.run("""
         update video_rental_rentals.rentals set status = 'AWAITING_PAYMENT', payment_status = null
           where rental_id = '{booked}';

@@ -1,4 +1,4 @@
-"""What the audit says of phone pre-order: nothing of a healthy system, and each thing that is wrong by its name."""
+"""The audit of phone pre-order reports nothing for a consistent system, and each contradiction by its name."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.system import customer
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was played does not move: a second look finds the same."""
+    """Look again without a pause: nothing changes in a stopped system."""
     monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings) -> Seeded:
-    """A system that was played and has stopped, and a reservation of each kind in it."""
+    """The stores of a stopped system after its stories, with a reservation of each kind."""
     async with system_with(make_settings, "journal") as system:
         product_id = await product(system, quota=2)
         confirmed = await system.done(reserve(product_id))

@@ -1,4 +1,4 @@
-"""The system is called quiet when nothing is under way, and what is under way is named."""
+"""A system is idle without pending work, and pending work is named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AsSql = Callable[[str], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 async def empty(make_settings: Callable[..., Awaitable[Settings]]) -> Settings:
-    """Servers with all their queues, and nobody at work."""
+    """Servers with every queue and table, and no running context."""
     settings = await make_settings()
     await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
     return settings

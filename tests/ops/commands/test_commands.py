@@ -1,4 +1,4 @@
-"""The commands as a person types them: what they print, and how they end."""
+"""The CLI commands: what they print, and their exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "a key of more than thirty-two bytes, for tests"
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """An environment of one's own, and settings that are read anew."""
+    """Isolate the environment variables, and read the settings again."""
     monkeypatch.setenv("YEYAK_LOCAL", str(tmp_path))
     monkeypatch.setenv("YEYAK_JWT_KEY", KEY)
     settings.cache_clear()
@@ -37,7 +37,7 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
 
 @pytest.fixture
 def yeyak(environ: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: its exit code, what it printed, and what it complained of."""
+    """Run a command in this process; return its exit code, standard output and standard error."""
     app = typer.Typer()
     for module in (audit, check_env, demo, provider_ledger, status, token):
         module.register(app)
@@ -51,7 +51,7 @@ def yeyak(environ: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def at(environ: pytest.MonkeyPatch) -> Callable[[Settings], None]:
-    """Let the commands look at a system."""
+    """Point the commands to a system."""
 
     def point(system: Settings) -> None:
         environ.setenv("YEYAK_DATABASE_URL", system.database_url.get_secret_value())

@@ -1,4 +1,4 @@
-"""The stage checks what it is told to check; the story is played on a real system, whose audit is clean after it."""
+"""The stage checks every step; each story runs on a real system, whose audit is clean afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Answering = Callable[[httpx.Request], httpx.Response]
 
 
 class Played:
-    """A stage before a door that says what a test wants."""
+    """Return a stage in front of a gateway with fixed answers."""
 
     def __init__(self, answering: Answering) -> None:
         self.lines: list[Line] = []
@@ -114,7 +114,7 @@ def test_lines_are_aligned() -> None:
     assert first.endswith(" 12")
 
 
-def test_plurals_follow_their_number() -> None:
+def test_repeated_outcomes_are_counted() -> None:
     assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
 
 
@@ -126,12 +126,12 @@ ANSWERS = {
     "cafe": {"POST 201", "POST 200", "POST 409", "PATCH 200", "PATCH 409", "GET 200", "GET 404"},
     "preorder": {"POST 201", "POST 402", "POST 409", "GET 200"},
 }
-"""What each story must have met, at least."""
+"""The answers that each story must contain at least."""
 
 
 @pytest.fixture(scope="module")
 async def open_stage(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[Callable[[list[Line]], Stage]]:
-    """Makes stages on a system of its own, behind a door, that note what happens in a list."""
+    """Make stages on a system with a gateway; they record each step in a list."""
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
     system = await System(settings).open()
     await system.start(*CONTEXTS)
@@ -148,7 +148,7 @@ async def test_each_story_runs_on_a_real_system_and_leaves_it_consistent(
     lines: list[Line] = []
     twice = [open_stage(lines) for _ in range(2)]
 
-    await asyncio.gather(*map(story.play, twice))  # at once: it may be played again and again
+    await asyncio.gather(*map(story.play, twice))  # concurrently: a story can be repeated
 
     settings = twice[0].settings
     assert await pending_work(settings, within=20) == []

@@ -1,4 +1,4 @@
-"""What siege prints, counted."""
+"""The output of `siege` is parsed and counted."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The door in front of several gateways."""
+"""The balancer in front of several gateways."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from ops.stack.waiting import until
 
 
 class Gateway:
-    """Answers with its name; `/slow` when it is allowed to."""
+    """A gateway that answers with its name; `/slow` answers when a test allows it."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Several processes of a context: scaled, restarted one by one, replaced when frozen or leaking."""
+"""Replicas of a context are scaled, restarted one by one, and replaced when frozen or leaking."""
 
 import asyncio
 import dataclasses

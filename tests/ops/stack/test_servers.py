@@ -1,4 +1,4 @@
-"""The private servers: same place and same data whatever ends them, and never anybody else's."""
+"""The private servers keep their addresses and data across restarts, and never use another system's."""
 
 import socket
 import subprocess
@@ -135,7 +135,7 @@ def test_ports_are_kept_unless_taken_or_damaged(tmp_path):
 
 
 def test_a_kept_port_is_waited_for(tmp_path):
-    """A process just killed may listen for a moment more: its clients know the server by that port."""
+    """The port is kept because clients know it; a process that was just killed may still listen for a moment."""
     file = tmp_path / "ports.json"
     port = kept_ports(file, ["a"], {})["a"]
     listener = socket.create_server(("127.0.0.1", port))

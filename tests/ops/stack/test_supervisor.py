@@ -1,4 +1,4 @@
-"""The supervisor with small children instead of workers, and no servers of its own."""
+"""The supervisor with small child processes instead of workers, and without servers."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The breaker: when it opens, and that only one ask finds out whether it may close."""
+"""The circuit breaker: when it opens, and that a single probe closes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REST = 5.0
 
 
 class Clock:
-    """Stands still until told."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""Who hears an event: all who listen, or only the context that it is about."""
+"""Consumers: the routing keys of events, and connections that are tried again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.runtime.worker import Worker
 
 
 class Weighed(Event):
-    """Something that one context wants to know."""
+    """An event about one context."""
 
     topic = "sample.weighed"
     about = "whom"
@@ -39,7 +39,7 @@ async def hear(event: Weighed, tx: Tx) -> None:
 
 
 async def heard(harness: RuntimeHarness, worker: Worker, **about: Any) -> list[str]:
-    """What a listener hears until what is about it came, the last of all."""
+    """Return the events that a consumer received, once the last one, which is about it, has arrived."""
     worker.handles(DoWork)(weigh)
     worker.handles(Weighed, **about)(hear)
     await harness.run(worker)

@@ -1,4 +1,4 @@
-"""What is read beside a body, and which messages nobody can be given."""
+"""Envelopes are read from message properties; a message without a valid envelope is unreadable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The asking client over a bus without a broker: the door, the four outcomes, the breaker under many asks."""
+"""The RPC client over a bus without a broker: queue availability, outcomes, and the breaker under many requests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def ask(rpc: RpcClient, within: float = 1.0, budget: float = 0.5) -> RpcRe
     return await rpc.call(request(), within=within, budget=budget)
 
 
-# -- the door
+# -- queue availability
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ async def test_after_ten_requests_without_a_reply_the_breaker_opens_and_gives_th
 
 
 async def half_open(bus: FakeBus, rpc: RpcClient) -> None:
-    """Ten silent asks later, and the rest is over."""
+    """Send ten requests that get no reply, and wait until the breaker is half open."""
     await asyncio.gather(*(ask(rpc, within=0.05, budget=0.02) for _ in range(10)))
 
     async def rested() -> bool:

@@ -1,4 +1,4 @@
-"""While the database is away: what waits, what is said at once, what goes back to its queue."""
+"""A worker whose database is unavailable: requests are answered at once, durable messages wait or are requeued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.runtime.worker import Worker
 
 
 class Away:
-    """A database that is away until it is told to be back."""
+    """A database that fails every ping until `back` is set."""
 
     def __init__(self) -> None:
         self.pings = 0
@@ -66,7 +66,7 @@ async def test_waiting_ends_with_its_time_limit() -> None:
     availability.stop()
 
 
-# -- in a context
+# -- in a worker
 
 
 async def do_work(command: DoWork, tx: Tx) -> WorkResult:
@@ -196,7 +196,7 @@ async def test_a_timer_that_became_due_meanwhile_fires_when_the_database_is_back
 async def test_concurrent_requests_take_effect_once_while_connections_are_cut(
     harness: RuntimeHarness, worker: Worker
 ) -> None:
-    """F20: connections broken again and again, COMMITs among what they carried."""
+    """F20: connections are cut repeatedly, some of them during a COMMIT."""
     await harness.run(worker)
     wishes = [(uuid4(), DoWork(text=str(number))) for number in range(150)]
     asks = [asyncio.create_task(harness.until_done(wish, id=id)) for id, wish in wishes]

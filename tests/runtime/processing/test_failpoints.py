@@ -1,4 +1,4 @@
-"""`YEYAK_FAILPOINTS`: which places end a process, and when."""
+"""`YEYAK_FAILPOINTS`: the places at which a process is killed, and the pass at which it happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message's way through a context, on a real broker and database."""
+"""The processor on a real broker and database: repeated requests, deadlines, retries, requests to other contexts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def worker(worker: Worker) -> Worker:
     return add_handlers(worker)
 
 
-# -- repeating
+# -- repeated requests
 
 
 async def test_a_repeated_request_has_the_first_answer_and_no_second_effect(
@@ -113,7 +113,7 @@ async def test_a_repeated_request_is_still_running_in_every_replica_until_it_has
     assert await harness.effects(id) == ["begun"]
 
 
-# -- in time
+# -- deadlines
 
 
 async def test_a_request_whose_deadline_has_passed_is_not_handled(harness: RuntimeHarness, worker: Worker) -> None:
@@ -136,7 +136,7 @@ async def test_a_durable_message_has_no_deadline(harness: RuntimeHarness, worker
     await eventually(lambda: harness.effects(id))
 
 
-# -- not known yet
+# -- retryable not found
 
 
 @pytest.mark.parametrize("message", [DoWork(), ShowWork()], ids=["command", "query"])
@@ -190,7 +190,7 @@ async def test_a_retryable_not_found_may_have_a_code_of_its_own(harness: Runtime
     assert time.monotonic() - asked >= 0.5
 
 
-# -- asking only to look
+# -- requests from a read-only first function
 
 
 async def test_a_read_only_first_function_writes_nothing_before_the_reply(

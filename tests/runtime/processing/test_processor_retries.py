@@ -1,4 +1,4 @@
-"""What comes again, what comes later, and what must not happen, on a real broker and database."""
+"""Redelivered, retried and scheduled messages on a real broker and database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def worker(worker: Worker) -> Worker:
     return add_handlers(worker)
 
 
-# -- again, and later
+# -- run again, and timers
 
 
 async def test_a_handler_that_returns_run_again_is_run_again_with_growing_delay(
@@ -48,7 +48,7 @@ async def test_a_handler_that_returns_run_again_is_run_again_with_growing_delay(
     rows = await harness.rows("sample", "select at - lag(at) over (order by at) as gap from sample.effects order by at")
     gaps = [row["gap"].total_seconds() for row in rows[1:]]
     assert len(gaps) == 4
-    delays = (0.1, 0.1, 0.2, 0.4)  # each from the start of a transaction; the effect came a little later
+    delays = (0.1, 0.1, 0.2, 0.4)  # each from the start of a transaction; the effect is a little later
     assert all(gap >= delay - 0.05 for gap, delay in zip(gaps, delays, strict=True)), gaps
 
 
@@ -120,7 +120,7 @@ async def test_a_timer_belongs_to_the_story_that_set_it(harness: RuntimeHarness,
     assert seen == [(id, id, "customer:test")]
 
 
-# -- what a handler must not do
+# -- mistakes of a handler
 
 
 async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_is_settled_later(
@@ -231,7 +231,7 @@ async def test_a_handler_that_misuses_its_connection_ends_as_a_dead_letter_witho
     assert sorted(await harness.effects()) == ["one", "three", "two"]
 
 
-# -- in company
+# -- concurrent messages
 
 
 async def test_concurrent_messages_delivered_twice_take_effect_once_while_some_fail(
@@ -307,7 +307,7 @@ async def test_a_read_only_first_function_causes_no_transaction_conflicts(
 
 
 class LateCommit:
-    """The first COMMIT has no answer, and lands when it is told to."""
+    """Makes the answer to the first COMMIT get lost; the COMMIT is applied when `landed` is called."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.land = asyncio.Event()
@@ -343,7 +343,7 @@ class LateCommit:
 async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
     harness: RuntimeHarness, worker: Worker, monkeypatch: pytest.MonkeyPatch, lands: str
 ) -> None:
-    """F21: the connection is gone, and the server may still be at it."""
+    """F21: the connection is gone, and the server may still be committing."""
 
     async def begin_once(command: DoWork, tx: Tx) -> RunAgain:
         if await tx.value(KNOWN, what="begun"):

@@ -1,4 +1,4 @@
-"""A replica that leaves, or is left, on a real broker."""
+"""A worker stops: its open requests are finished, also while the broker is unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames are what the AMQP library would have made of the same message."""
+"""Encoded frames are decoded by the AMQP library to the same message."""
 
 from __future__ import annotations
 

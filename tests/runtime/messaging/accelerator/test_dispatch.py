@@ -1,4 +1,4 @@
-"""A delivery that is taken at once is what the library would have made of it, in the order of the queue."""
+"""Deliveries that are dispatched directly equal the library's messages, and keep the order of the queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ delivers = st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.boolean
 
 
 class Open:
-    """A channel, as far as a message looks at it."""
+    """The part of a channel that a message reads."""
 
     is_closed = False
 

@@ -1,4 +1,4 @@
-"""What is read from the broker's bytes is what the AMQP library reads from them."""
+"""The frame reader returns the same frames as the AMQP library."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ frames = st.one_of(
 
 
 def receiver(data: bytes) -> FrameReader:
-    """A connection that is past its greeting, and its broker's last words."""
+    """Return a reader of these bytes, for a connection that has been opened."""
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
@@ -64,7 +64,7 @@ async def all_of(data: bytes) -> list[Any]:
 
 
 def shown(one: Any) -> Any:
-    """A frame with what it holds, to be compared."""
+    """Return the content of a frame in a form that can be compared."""
     if isinstance(one, ContentHeader):
         return "header", one.class_id, one.weight, one.body_size, dict(one.properties)
     if isinstance(one, ContentBody):

@@ -1,4 +1,4 @@
-"""What is written together arrives, is confirmed one by one, and never counts for another: on a real broker."""
+"""Frames that are written together arrive, and each message is confirmed or returned by itself: on a real broker."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_nothing_is_kept_of_a_request_that_has_ended(bus: Bus, channel: An
     ]
     exchange: Any = bus._asks[COMMANDS]
     underlay = await exchange.channel.get_underlay_channel()
-    await bus.inspect_queue("any")  # comes back after whatever was returned
+    await bus.inspect_queue("any")  # its reply comes after every returned message
 
     for forget in forgets:
         forget()
@@ -166,7 +166,7 @@ async def test_a_broken_connection_raises_and_the_next_message_uses_a_new_one(bu
 
 
 async def test_a_closed_channel_fails_the_messages_that_waited_for_it(bus: Bus, channel: Any) -> None:
-    """What was meant for a channel must not count for the next one of its number."""
+    """A frame for a closed channel must not be sent on the next channel with the same number."""
     queue = await queue_of(channel, "sample.do_work")
     exchange: Any = bus._told[COMMANDS]
     telling = asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", saying(b"lost")))
@@ -220,7 +220,7 @@ async def test_an_acknowledgement_over_a_closed_channel_has_no_effect(bus: Bus, 
 
 
 class Channel:
-    """What a pen needs of a channel."""
+    """The part of a channel that a frame writer uses."""
 
     def __init__(self, room: int = 0) -> None:
         self.write_queue: asyncio.Queue[Any] = asyncio.Queue(room)
@@ -263,7 +263,7 @@ async def test_a_writer_drops_frames_of_another_connection() -> None:
 
 
 async def until_told(bus: Bus, message: Publishing) -> None:
-    """Tell it again until it is confirmed."""
+    """Publish a message again until it is confirmed."""
     async with asyncio.timeout(10):
         while True:
             try:
