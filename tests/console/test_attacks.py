@@ -75,7 +75,7 @@ async def test_a_form_from_another_site_is_refused(browser, shelf, site):
     answer = await browser.post(BOOK, data={**fields, "days": "1"}, headers={"sec-fetch-site": site})
 
     assert answer.status_code == 403
-    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+    assert not [request for request in shelf.requests if request.topic.endswith("book_video")]
 
 
 async def test_a_form_of_an_earlier_session_is_refused(browser, shelf):
@@ -111,7 +111,7 @@ async def test_a_session_that_expired_before_a_form_was_sent_leads_back_to_the_f
     assert page.status_code == 401
     assert "What you sent was not done" in page.text
     assert f'href="/sign-in?next={BOOK}"' in page.text
-    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+    assert not [request for request in shelf.requests if request.topic.endswith("book_video")]
 
 
 async def test_signing_in_returns_to_the_requested_story(browser):
@@ -164,7 +164,7 @@ async def test_an_invalid_form_is_refused(browser, shelf, content, kind, status)
 
     assert answer.status_code == status
     assert "text/html" in answer.headers["content-type"]
-    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+    assert not [request for request in shelf.requests if request.topic.endswith("book_video")]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ async def test_a_related_thing_of_several_items_is_requested_once(browser, rpc):
     page = await browser.look("/ticketing/reservations")
 
     assert page.status_code == 200
-    assert len([ask for ask in rpc.asked if ask.topic.startswith("ticketing.board.")]) == 1
+    assert len([request for request in rpc.requests if request.topic.startswith("ticketing.board.")]) == 1
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def endless(rpc: FakeRpcClient, monkeypatch: pytest.MonkeyPatch) -> FakeRpcClien
     """An RPC client whose lists always have a next page."""
 
     async def call(request, **_):
-        rpc.asked.append(request)
+        rpc.requests.append(request)
         more = {"items": [], "next_cursor": CURSOR, "as_of": "2026-02-27T14:50:01Z"}
         return rpc.answers.get(request.topic, RpcReply("done", json.dumps(more).encode()))
 
@@ -46,7 +46,7 @@ async def test_each_list_links_to_its_next_page(browser, endless, business, list
     page = await browser.look(older)
 
     assert page.status_code == 200
-    assert json.loads(endless.asked[-1].body)["cursor"] == CURSOR
+    assert json.loads(endless.requests[-1].body)["cursor"] == CURSOR
     assert links(browser, re.escape(f"{place}?after=")) == [older]
     assert place in links(browser, re.escape(place))
 
@@ -90,7 +90,7 @@ async def test_dead_letters_have_further_pages(browser, endless):
 
     await browser.look(older)
 
-    asked = json.loads(endless.asked[-1].body)
+    asked = json.loads(endless.requests[-1].body)
     assert (asked["status"], asked["cursor"]) == ("DISCARDED", CURSOR)
     assert "/operator/dead-letters?status=DISCARDED" in links(browser, "/operator")
 

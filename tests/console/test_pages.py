@@ -90,7 +90,7 @@ async def test_a_booking_is_one_request_and_redirects_to_its_page(browser, shelf
 
     assert answer.status_code == 303
     assert answer.headers["location"] == f"/video-rental/rentals/{RENTAL}?seen=2"
-    (asked,) = [request for request in shelf.asked if request.topic == "video_rental.rentals.book_video"]
+    (asked,) = [request for request in shelf.requests if request.topic == "video_rental.rentals.book_video"]
     assert json.loads(asked.body)["caller"]["member_id"] == "kim"
     assert json.loads(asked.body)["days"] == 2
 
@@ -102,7 +102,9 @@ async def test_the_same_form_sent_twice_is_one_message(browser, shelf):
     for days in ("2", "2", "3"):
         await browser.submit(BOOK, days=days, token="tok_visa")
 
-    first, again, changed = [ask.message_id for ask in shelf.asked if ask.topic == "video_rental.rentals.book_video"]
+    first, again, changed = [
+        request.message_id for request in shelf.requests if request.topic == "video_rental.rentals.book_video"
+    ]
     assert first == again
     assert changed != first
 
@@ -110,14 +112,14 @@ async def test_the_same_form_sent_twice_is_one_message(browser, shelf):
 @pytest.mark.parametrize("path", [BOOK, "/language", "/sign-out", "/sample"])
 async def test_a_form_without_the_token_of_this_browser_is_refused(browser, shelf, path):
     await browser.sign_in("kim")
-    before = len(shelf.asked)
+    before = len(shelf.requests)
 
     for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
         answer = await browser.post(path, data={**data, "days": "1", "token": "tok_visa"})
 
         assert answer.status_code == 403
         assert SESSION in browser.cookies
-    assert len(shelf.asked) == before
+    assert len(shelf.requests) == before
 
 
 async def test_the_token_of_another_browser_is_refused(open_browser, shelf):
@@ -248,7 +250,7 @@ async def test_a_card_number_is_refused_here_too(browser, rpc):
     page = await browser.submit("/video-rental/new/video", title="4111 1111 1111 1111", daily_price="1", copies="1")
 
     assert page.status_code == 422
-    assert not [ask for ask in rpc.asked if ask.topic == "video_rental.videos.register_video"]
+    assert not [request for request in rpc.requests if request.topic == "video_rental.videos.register_video"]
 
 
 async def test_a_page_is_served_while_its_context_is_unavailable(browser):

@@ -23,12 +23,12 @@ class FakeRpcClient:
     """An RPC client that records its requests and answers each topic with the reply that a test set."""
 
     answers: dict[str, RpcReply] = field(default_factory=dict)
-    asked: list[RpcRequest] = field(default_factory=list)
-    waits: list[tuple[float, float]] = field(default_factory=list)
+    requests: list[RpcRequest] = field(default_factory=list)
+    time_limits: list[tuple[float, float]] = field(default_factory=list)
 
     async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply:
-        self.asked.append(request)
-        self.waits.append((within, budget))
+        self.requests.append(request)
+        self.time_limits.append((within, budget))
         return self.answers.get(request.topic, RpcReply("unavailable", retry_after=2))
 
     def replies_with(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:
@@ -40,7 +40,7 @@ class FakeRpcClient:
     @property
     def body(self) -> dict[str, Any]:
         """The body of the last request."""
-        found: dict[str, Any] = json.loads(self.asked[-1].body)
+        found: dict[str, Any] = json.loads(self.requests[-1].body)
         return found
 
 
@@ -79,13 +79,13 @@ def make_settings() -> Callable[..., Settings]:
 
 
 @pytest.fixture
-async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
+async def make_client(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
     """Make clients of gateways with other settings."""
     clients: list[Client] = []
 
     def make(**changes: Any) -> Client:
         transport = httpx.ASGITransport(build(rpc, make_settings(**changes)), raise_app_exceptions=False)
-        clients.append(Client(transport=transport, base_url="http://door"))
+        clients.append(Client(transport=transport, base_url="http://gateway"))
         return clients[-1]
 
     yield make
@@ -94,5 +94,5 @@ async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def door(open_door) -> Client:
-    return open_door()
+def client(make_client) -> Client:
+    return make_client()

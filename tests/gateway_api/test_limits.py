@@ -81,8 +81,8 @@ def test_a_full_context_refuses_requests_and_another_one_does_not():
         assert bulkheads.inside["cafe.menu"] == 1
 
 
-async def test_too_many_requests_of_one_member_are_refused(open_door):
-    client = open_door(gateway_rate=0.5)
+async def test_too_many_requests_of_one_member_are_refused(make_client):
+    client = make_client(gateway_rate=0.5)
 
     answers = [(await client.get("/v1/video-rental/rentals", as_="customer:kim")) for _ in range(3)]
     other = await client.get("/v1/video-rental/rentals", as_="customer:lee")
@@ -93,8 +93,8 @@ async def test_too_many_requests_of_one_member_are_refused(open_door):
     assert other.status_code == 503
 
 
-async def test_a_slow_context_does_not_occupy_the_whole_gateway(open_door, rpc):
-    client = open_door(gateway_in_flight=2)
+async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc):
+    client = make_client(gateway_in_flight=2)
     rpc.replies_with("payments.list_payments", {"items": [], "next_cursor": None})
     held = asyncio.Event()
     answer = rpc.call

@@ -21,16 +21,16 @@ INTERNAL_BASE_URL = "http://console"
 @pytest.mark.parametrize(
     "path", ["/live", "/ready", "/metrics", "/docs", "/openapi.json", "/asyncapi", "/asyncapi.json"]
 )
-async def test_a_page_needs_no_token(door, path):
-    assert (await door.get(path)).status_code == 200
+async def test_a_page_needs_no_token(client, path):
+    assert (await client.get(path)).status_code == 200
 
 
 class Bus:
     connected = False
 
 
-async def test_ready_names_the_part_that_is_not_ready(door, rpc, make_settings, open_door):
-    client = open_door()
+async def test_ready_names_the_part_that_is_not_ready(client, rpc, make_settings, make_client):
+    client = make_client()
     state = client._transport.app.state.gateway
     state.bus = Bus()
     away = await client.get("/ready")
@@ -44,10 +44,10 @@ async def test_ready_names_the_part_that_is_not_ready(door, rpc, make_settings, 
     assert (leaving.status_code, leaving.json()["parts"]["accepting"]) == (503, False)
 
 
-async def test_metrics_have_route_templates_and_no_ids(door):
-    await door.get("/v1/video-rental/rentals/7", as_="customer:kim")
+async def test_metrics_have_route_templates_and_no_ids(client):
+    await client.get("/v1/video-rental/rentals/7", as_="customer:kim")
 
-    text = (await door.get("/metrics")).text
+    text = (await client.get("/metrics")).text
 
     assert 'route="/v1/video-rental/rentals/{rental_id}",status="404"' in text
     assert re.search(r'refusals_total{code="not_found",route="/v1/video-rental/rentals/{rental_id}"}', text)
@@ -68,8 +68,8 @@ def test_every_vendored_file_has_its_checksum():
 
 
 @pytest.mark.parametrize("path", ["/docs", "/asyncapi", "/problems/invalid"])
-async def test_a_page_refers_to_no_other_host(door, path):
-    page = await door.get(path, headers={"accept": "text/html"})
+async def test_a_page_refers_to_no_other_host(client, path):
+    page = await client.get(path, headers={"accept": "text/html"})
 
     assert page.headers["content-type"].startswith("text/html")
     assert not re.search(r"""(?:src|href|action)\s*=\s*["']?(?:[a-z]+:)?//""", page.text)
@@ -79,7 +79,7 @@ async def test_a_page_refers_to_no_other_host(door, path):
     assert "frame-ancestors 'none'" in policy
     assert "://" not in policy
     for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
-        assert (await door.get(file)).status_code == 200
+        assert (await client.get(file)).status_code == 200
 
 
 def test_our_own_files_refer_to_no_other_host():
@@ -104,8 +104,8 @@ def references(node):
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
-async def test_every_reference_in_a_document_resolves(door, path):
-    document = (await door.get(path)).json()
+async def test_every_reference_in_a_document_resolves(client, path):
+    document = (await client.get(path)).json()
     found = set(references(document))
 
     assert found
@@ -116,8 +116,8 @@ async def test_every_reference_in_a_document_resolves(door, path):
             target = target[part]
 
 
-async def test_openapi_describes_every_route(door):
-    document = (await door.get("/openapi.json")).json()
+async def test_openapi_describes_every_route(client):
+    document = (await client.get("/openapi.json")).json()
 
     for route in all_routes():
         operation = document["paths"][route.path][route.method.lower()]
@@ -130,9 +130,9 @@ async def test_openapi_describes_every_route(door):
     }
 
 
-async def test_asyncapi_describes_every_message(door):
-    document = (await door.get("/asyncapi.json")).json()
-    page = (await door.get("/asyncapi")).text
+async def test_asyncapi_describes_every_message(client):
+    document = (await client.get("/asyncapi.json")).json()
+    page = (await client.get("/asyncapi")).text
 
     assert document["asyncapi"] == "3.0.0"
     for topic in ("video_rental.rentals.book_video", "video_rental.rentals.video_booked", "payments.void_payment"):
@@ -145,47 +145,47 @@ async def test_asyncapi_describes_every_message(door):
 
 
 @pytest.mark.parametrize("code", CODES)
-async def test_every_problem_has_a_page(door, code):
-    answer = await door.get(f"/problems/{code}")
-    page = await door.get(f"/problems/{code}", headers={"accept": "text/html"})
+async def test_every_problem_has_a_page(client, code):
+    answer = await client.get(f"/problems/{code}")
+    page = await client.get(f"/problems/{code}", headers={"accept": "text/html"})
 
     assert answer.json()["status"] == CODES[code].status
     assert CODES[code].ko.title in page.text
 
 
-async def test_an_unknown_problem_has_no_page(door):
-    assert (await door.get("/problems/<script>")).json()["code"] == "not_found"
+async def test_an_unknown_problem_has_no_page(client):
+    assert (await client.get("/problems/<script>")).json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize(
     "path", ["/v1", "/v1/video-rental", "/v1/video-rental/rentals/", "/static/../app.py", "/nothing"]
 )
-async def test_an_unknown_path_is_a_problem(door, path):
-    answer = await door.get(path)
+async def test_an_unknown_path_is_a_problem(client, path):
+    answer = await client.get(path)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_a_method_that_is_not_allowed_names_the_allowed_ones(door):
-    answer = await door.request("DELETE", "/v1/video-rental/rentals")
+async def test_a_method_that_is_not_allowed_names_the_allowed_ones(client):
+    answer = await client.request("DELETE", "/v1/video-rental/rentals")
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
-async def test_options_and_head_are_answered(door):
-    options = await door.request("OPTIONS", "/v1/video-rental/rentals")
-    head = await door.request("HEAD", "/live")
-    closed = await door.request("HEAD", "/v1/video-rental/rentals")
+async def test_options_and_head_are_answered(client):
+    options = await client.request("OPTIONS", "/v1/video-rental/rentals")
+    head = await client.request("HEAD", "/live")
+    closed = await client.request("HEAD", "/v1/video-rental/rentals")
 
     assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "13")
     assert (closed.status_code, closed.content) == (401, b"")
-    assert (await door.request("OPTIONS", "/nothing")).status_code == 404
+    assert (await client.request("OPTIONS", "/nothing")).status_code == 404
 
 
-async def test_only_listed_origins_may_read(open_door):
-    client = open_door(gateway_cors_origins=["https://shop.example"])
+async def test_only_listed_origins_may_read(make_client):
+    client = make_client(gateway_cors_origins=["https://shop.example"])
     asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,idempotency-key"}
 
     friend = await client.request(
@@ -203,15 +203,15 @@ async def test_only_listed_origins_may_read(open_door):
     assert "Location" in refused.headers["access-control-expose-headers"]
 
 
-async def test_no_origin_may_read_unless_one_is_listed(door):
-    answer = await door.get("/live", headers={"origin": "https://shop.example"})
+async def test_no_origin_may_read_unless_one_is_listed(client):
+    answer = await client.get("/live", headers={"origin": "https://shop.example"})
 
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_every_answer_has_security_headers(door):
+async def test_every_answer_has_security_headers(client):
     for path in ("/live", "/docs", "/nothing", "/v1/video-rental/rentals", "/static/page.css"):
-        headers = (await door.get(path)).headers
+        headers = (await client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
 

@@ -54,12 +54,12 @@ def answered(url: str, within: float = 30) -> httpx.Response:
 def test_without_a_broker_the_gateway_is_live_but_not_ready_and_stops_at_once(start):
     port = free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(port))
-    door = f"http://127.0.0.1:{port}"
+    client = f"http://127.0.0.1:{port}"
 
-    live = answered(f"{door}/live")
-    ready = httpx.get(f"{door}/ready")
+    live = answered(f"{client}/live")
+    ready = httpx.get(f"{client}/ready")
     token = issue("kim", "customer", key=KEY)
-    asked = httpx.get(f"{door}/v1/video-rental/my-page", headers={"authorization": f"Bearer {token}"})
+    asked = httpx.get(f"{client}/v1/video-rental/my-page", headers={"authorization": f"Bearer {token}"})
     gateway.send_signal(signal.SIGTERM)
 
     assert live.status_code == 200
@@ -75,7 +75,7 @@ def test_metrics_are_served_at_the_private_port_only(start):
     outside, inside = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
 
     answered(f"{inside}/live")
-    told = {path: [httpx.get(f"{door}{path}").status_code for door in (outside, inside)] for path in ASKED}
+    told = {path: [httpx.get(f"{client}{path}").status_code for client in (outside, inside)] for path in ASKED}
     gateway.send_signal(signal.SIGTERM)
 
     assert told == {"/live": [200, 200], "/ready": [503, 503], "/metrics": [404, 200], "/docs": [200, 200]}

@@ -27,12 +27,12 @@ CONFIRM = "shop.orders.confirm_payment"
         (f"/orders/{ID}/revival", {"deadline": "tomorrow"}, "deadline"),
     ],
 )
-async def test_an_invalid_body_names_its_field_and_sends_no_request(door, rpc, path, body, field):
-    answer = await door.post(BASE + path, json=body, as_="staff:lee")
+async def test_an_invalid_body_names_its_field_and_sends_no_request(client, rpc, path, body, field):
+    answer = await client.post(BASE + path, json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert field in [error["field"] for error in answer.json()["errors"]]
-    assert not rpc.asked
+    assert not rpc.requests
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,18 @@ async def test_an_invalid_body_names_its_field_and_sends_no_request(door, rpc, p
         ({**ORDER, "unit_price": 1}, "unit_price"),
     ],
 )
-async def test_an_invalid_order_is_refused(door, rpc, body, field):
-    answer = await door.post(f"{BASE}/orders", json=body, as_="customer:kim")
+async def test_an_invalid_order_is_refused(client, rpc, body, field):
+    answer = await client.post(f"{BASE}/orders", json=body, as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
-    assert not rpc.asked
+    assert not rpc.requests
 
 
-async def test_an_order_is_created_with_its_location(door, rpc):
+async def test_an_order_is_created_with_its_location(client, rpc):
     rpc.replies_with("shop.orders.place_order", {"order_id": ID, "status": "ORDER_PLACED"})
 
-    answer = await door.post(f"{BASE}/orders", json=ORDER, as_="customer:kim")
+    answer = await client.post(f"{BASE}/orders", json=ORDER, as_="customer:kim")
 
     assert (answer.status_code, answer.headers["location"]) == (201, f"{BASE}/orders/{ID}")
     assert rpc.body["caller"]["member_id"] == "kim"
@@ -73,12 +73,12 @@ async def test_an_order_is_created_with_its_location(door, rpc):
         ("still_confirming", 503),
     ],
 )
-async def test_a_refusal_has_its_status_and_texts_in_both_languages(door, rpc, code, status):
+async def test_a_refusal_has_its_status_and_texts_in_both_languages(client, rpc, code, status):
     rpc.refuses(CONFIRM, code, current_status="CONFIRMING", allowed_actions=["payment-confirmation"])
 
     path = f"{BASE}/orders/{ID}/payment-confirmation"
-    korean = await door.post(path, json={"depositor": "김철수"}, as_="staff:lee")
-    english = await door.post(path, as_="staff:lee", headers={"accept-language": "en"})
+    korean = await client.post(path, json={"depositor": "김철수"}, as_="staff:lee")
+    english = await client.post(path, as_="staff:lee", headers={"accept-language": "en"})
 
     assert (korean.status_code, english.status_code) == (status, status)
     assert (korean.json()["title"], english.json()["title"]) == (CODES[code].ko.title, CODES[code].en.title)
@@ -90,19 +90,19 @@ async def test_a_refusal_has_its_status_and_texts_in_both_languages(door, rpc, c
     ("query", "expected"),
     [("", None), ("?refund_owed=true", True), ("?refund_owed=false&status=TRANSFER_CANCELLED", False)],
 )
-async def test_transfers_are_filtered_by_what_is_owed(door, rpc, query, expected):
-    await door.get(f"{BASE}/transfers{query}", as_="staff:lee")
+async def test_transfers_are_filtered_by_what_is_owed(client, rpc, query, expected):
+    await client.get(f"{BASE}/transfers{query}", as_="staff:lee")
 
     assert rpc.body["refund_owed"] is expected
     assert rpc.body["status"] == ("TRANSFER_CANCELLED" if "status" in query else None)
 
 
 @pytest.mark.parametrize("query", ["transfers?refund_owed=1", "transfers?status=PAID", "deliveries?status=LOST"])
-async def test_an_invalid_filter_is_refused(door, query):
-    assert (await door.get(f"{BASE}/{query}", as_="staff:lee")).status_code == 422
+async def test_an_invalid_filter_is_refused(client, query):
+    assert (await client.get(f"{BASE}/{query}", as_="staff:lee")).status_code == 422
 
 
-async def test_the_time_limit_of_a_confirmation_covers_the_stock(open_door, rpc):
-    await open_door(shop_stock_ms=3000).post(f"{BASE}/orders/{ID}/payment-confirmation", as_="staff:lee")
+async def test_the_time_limit_of_a_confirmation_covers_the_stock(make_client, rpc):
+    await make_client(shop_stock_ms=3000).post(f"{BASE}/orders/{ID}/payment-confirmation", as_="staff:lee")
 
-    assert rpc.waits == [(5.5, 4.0)]
+    assert rpc.time_limits == [(5.5, 4.0)]

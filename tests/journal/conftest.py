@@ -10,7 +10,7 @@ from tests.support.system import System
 
 
 @pytest.fixture
-async def house(make_settings) -> AsyncIterator[System]:
+async def journal_system(make_settings) -> AsyncIterator[System]:
     """A system of its own in which no context runs yet; a test starts the journal."""
     system = await System(await make_settings(), "video_rental").open()
     yield system
@@ -18,6 +18,6 @@ async def house(make_settings) -> AsyncIterator[System]:
 
 
 @pytest.fixture
-async def journal(house: System) -> System:
-    await house.start("journal")
-    return house
+async def journal(journal_system: System) -> System:
+    await journal_system.start("journal")
+    return journal_system

@@ -58,7 +58,7 @@ class Exposed:
         return {label for has, _ in self.samples[name] for label in has}
 
 
-class Door(httpx.AsyncClient):
+class GatewayClient(httpx.AsyncClient):
     """An HTTP client of the gateway that sends requests as a customer or a member of staff."""
 
     async def send_as(self, role: Any, path: str, body: Any = None, key: str = "") -> httpx.Response:
@@ -73,7 +73,7 @@ def booking(video_id: str, token: str = "tok_visa") -> dict[str, Any]:
     return {"video_id": video_id, "days": 1, "payment": payment}
 
 
-async def register(door: Door, system: System) -> str:
+async def register(door: GatewayClient, system: System) -> str:
     """Register a video and wait until rentals knows it; return its id."""
     video = {"title": "Casablanca", "daily_price": 1500, "copies": 5}
     video_id: str = (await door.send_as("staff", "/videos", video)).json()["video_id"]
@@ -86,7 +86,7 @@ async def register(door: Door, system: System) -> str:
 
 
 @asynccontextmanager
-async def at_work(
+async def running_system(
     make_settings: MakeSettings, accounts: Folder, logs: Path, **overrides: str
 ) -> AsyncIterator[tuple[System, Processes]]:
     """Start a system whose workers and gateway are processes; `overrides` are environment variables for them."""
@@ -101,8 +101,8 @@ async def at_work(
         await system.close()
 
 
-def door_of(processes: Processes) -> Door:
-    return Door(base_url=processes.url, timeout=15, trust_env=False)
+def gateway_client(processes: Processes) -> GatewayClient:
+    return GatewayClient(base_url=processes.url, timeout=15, trust_env=False)
 
 
 @pytest.fixture(scope="session")
@@ -111,9 +111,9 @@ async def exposed(
 ) -> Exposed:
     """The metrics after a booking, its repeat, a refused booking, a query, and an unreadable message."""
     found = Exposed()
-    async with at_work(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (system, processes):
-        async with door_of(processes) as door:
-            await _live_through(system, door)
+    async with running_system(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (system, processes):
+        async with gateway_client(processes) as door:
+            await _make_requests(system, door)
         vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
         rabbit = f"http://127.0.0.1:{servers.rabbit.ports['metrics']}"
         urls = [f"http://127.0.0.1:{processes[name].port}/metrics" for name in processes.names]
@@ -126,7 +126,7 @@ async def exposed(
     return found
 
 
-async def _live_through(system: System, door: Door) -> None:
+async def _make_requests(system: System, door: GatewayClient) -> None:
     video_id, key = await register(door, system), str(uuid4())
     for answer in [await door.send_as("customer", "/rentals", booking(video_id), key) for _ in range(2)]:
         assert answer.status_code == 201, answer.text

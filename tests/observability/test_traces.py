@@ -18,7 +18,7 @@ import pytest
 from gateway_api import tokens
 from ops.accounts.files import Folder
 from tests.conftest import MakeSettings
-from tests.observability.conftest import KEY, at_work, booking, door_of, register
+from tests.observability.conftest import KEY, booking, gateway_client, register, running_system
 from tests.observability.otlp_receiver import Receiver, Span
 from tests.support.processes import Processes
 from tests.support.system import System, eventually
@@ -41,7 +41,7 @@ class Traced:
 
     async def book(self, **headers: str) -> httpx.Response:
         headers |= {"authorization": f"Bearer {tokens.issue(uuid4().hex, 'customer', key=KEY)}"}
-        async with door_of(self.processes) as door:
+        async with gateway_client(self.processes) as door:
             return await door.post("/v1/video-rental/rentals", json=booking(self.video_id), headers=headers)
 
     async def trace(self, trace_id: str, *awaited: tuple[str, str]) -> list[Span]:
@@ -86,8 +86,8 @@ async def traced(
         "YEYAK_VIDEO_RENTAL_PICKUP_HOURS": A_MOMENT,
     }
     logs = tmp_path_factory.mktemp("logs")
-    async with at_work(make_settings, accounts_folder, logs, **environment) as (system, processes):
-        async with door_of(processes) as door:
+    async with running_system(make_settings, accounts_folder, logs, **environment) as (system, processes):
+        async with gateway_client(processes) as door:
             video_id = await register(door, system)
         yield Traced(system, processes, receiver, video_id)
 

@@ -9,8 +9,8 @@ class Case(NamedTuple):
     """A script that makes a system inconsistent, and the reported discrepancy; `{booked}` etc. are ids of rentals."""
 
     invariant: str
-    spoil: str
-    said: str
+    script: str
+    reported: str
     at_provider: bool = False
 
 

@@ -45,7 +45,7 @@ CAFE = f"""
         json_build_object('version', version)::text from served;
     drop table served"""
 
-SPOILT = [
+CONTRADICTIONS = [
     Case("I1", "update cafe_orders.inbox set state = 'started', due_at = now() - interval '2 minutes'", "is long due"),
     Case(
         "I3",

@@ -19,35 +19,35 @@ class FakeBus:
         self.connected = True
         self.reply_queue = "test@replies"
         self.on_reply: Callable[[Any], None] = lambda _: None
-        self.found: tuple[int, int] | None = (0, 1)
+        self.queue_state: tuple[int, int] | None = (0, 1)
         """Messages and consumers of every queue; None: the queue does not exist."""
-        self.look_takes = 0.0
-        self.look_fails: Exception | None = None
-        self.ask_fails: Exception | None = None
-        self.looked: list[str] = []
-        self.asked: list[Any] = []
+        self.inspection_seconds = 0.0
+        self.inspection_error: Exception | None = None
+        self.request_error: Exception | None = None
+        self.inspected: list[str] = []
+        self.requests: list[Any] = []
         self.forgotten: list[Any] = []
         """Requests whose return is no longer expected."""
-        self.return_the_last: Callable[[], None] = lambda: None
+        self.return_last_request: Callable[[], None] = lambda: None
         """Return the last request as unroutable."""
         self.on_lost: Callable[[], None] = lambda: None
         self.answers: list[tuple[str, bytes]] = []
         """Kinds and bodies of the next replies; the last one repeats; empty: no reply."""
 
     async def inspect_queue(self, queue: str) -> tuple[int, int] | None:
-        self.looked.append(queue)
-        await asyncio.sleep(self.look_takes)
-        if self.look_fails:
-            raise self.look_fails
-        return self.found
+        self.inspected.append(queue)
+        await asyncio.sleep(self.inspection_seconds)
+        if self.inspection_error:
+            raise self.inspection_error
+        return self.queue_state
 
     async def request(
         self, exchange: str, topic: str, message: Any, on_return: Callable[[], None]
     ) -> Callable[[], None]:
-        self.asked.append(message)
-        self.return_the_last = on_return
-        if self.ask_fails:
-            raise self.ask_fails
+        self.requests.append(message)
+        self.return_last_request = on_return
+        if self.request_error:
+            raise self.request_error
         if self.answers:
             kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             self.reply(message.correlation_id, kind, body)
@@ -57,7 +57,7 @@ class FakeBus:
         """Wait until this number of requests was published."""
 
         async def enough() -> bool:
-            return len(self.asked) >= number
+            return len(self.requests) >= number
 
         await eventually(enough, every=0)
 

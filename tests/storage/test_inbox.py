@@ -53,7 +53,7 @@ def claim(id: UUID | None = None, owner: UUID | None = None, state: str = "done"
     return Claim(id=id or uuid4(), owner=owner or uuid4(), state=state, **(fields | more))
 
 
-def told(text: str = "", id: UUID | None = None) -> OutboxMessage:
+def outbox_message(text: str = "", id: UUID | None = None) -> OutboxMessage:
     body = WorkDone(version=1, text=text).model_dump_json()
     return OutboxMessage(id or uuid4(), WorkDone.topic, body, uuid4(), None, "test")
 
@@ -63,11 +63,15 @@ def timer(after: timedelta = timedelta(), id: UUID | None = None) -> Timer:
 
 
 async def finish(
-    session: Session, inbox: Inbox, claim: Claim, told: Sequence[OutboxMessage] = (), timers: Sequence[Timer] = ()
+    session: Session,
+    inbox: Inbox,
+    claim: Claim,
+    outbox_message: Sequence[OutboxMessage] = (),
+    timers: Sequence[Timer] = (),
 ) -> bool:
     """Finish one step."""
     return await inbox.finish(
-        session, [CompletedStep(claim, [replace(row, causation_id=claim.id) for row in told], timers)]
+        session, [CompletedStep(claim, [replace(row, causation_id=claim.id) for row in outbox_message], timers)]
     )
 
 
@@ -87,7 +91,7 @@ async def test_a_claim_writes_the_messages_and_timers_of_its_step(
 ) -> None:
     mine = claim()
 
-    assert await finish(session, inbox, mine, [told(), told()], [timer(MINUTE)])
+    assert await finish(session, inbox, mine, [outbox_message(), outbox_message()], [timer(MINUTE)])
 
     assert await counts(harness) == (2, 2)
     row = await harness.row(mine.id)
@@ -100,7 +104,7 @@ async def test_a_claim_by_another_owner_matches_nothing_and_writes_nothing(
     theirs = claim(state="started", body="{}", answer=None, after=MINUTE)
     await finish(session, inbox, theirs)
 
-    assert not await finish(session, inbox, claim(theirs.id), [told()], [timer()])
+    assert not await finish(session, inbox, claim(theirs.id), [outbox_message()], [timer()])
 
     assert await counts(harness) == (1, 0)
     assert (await harness.row(theirs.id))["owner"] == theirs.owner
@@ -113,7 +117,7 @@ async def test_a_finished_message_cannot_be_claimed_again_by_its_owner(
     over = claim(state=state)
     await finish(session, inbox, over)
 
-    assert not await finish(session, inbox, claim(over.id, over.owner), [told()])
+    assert not await finish(session, inbox, claim(over.id, over.owner), [outbox_message()])
     assert await counts(harness) == (1, 0)
 
 
@@ -123,7 +127,7 @@ async def test_an_owner_settles_the_step_that_it_started(
     started = claim(state="started", body="{}", answer=None, after=MINUTE)
     await finish(session, inbox, started)
 
-    assert await finish(session, inbox, claim(started.id, started.owner, answer='{"n": 1}'), [told()])
+    assert await finish(session, inbox, claim(started.id, started.owner, answer='{"n": 1}'), [outbox_message()])
 
     row = await harness.row(started.id)
     assert (row["state"], row["body"], row["answer"], row["due_at"]) == ("done", None, '{"n": 1}', None)
@@ -136,7 +140,7 @@ async def test_of_concurrent_claims_exactly_one_succeeds(
 
     async def one() -> bool:
         async with database.transaction() as session:
-            return await finish(session, inbox, claim(id), [told()])
+            return await finish(session, inbox, claim(id), [outbox_message()])
 
     assert sum(await asyncio.gather(*(one() for _ in range(10)))) == 1
     assert await counts(harness) == (1, 1)
@@ -148,15 +152,15 @@ async def test_each_step_of_a_batch_writes_its_own_messages_and_a_foreign_one_wr
     first, second, theirs = claim(), claim(), claim(state="started", body="{}", after=MINUTE)
     await finish(session, inbox, theirs)
     foreign = claim(theirs.id)
-    said = {each.id: replace(told(), causation_id=each.id) for each in (first, second, foreign)}
+    messages = {each.id: replace(outbox_message(), causation_id=each.id) for each in (first, second, foreign)}
 
-    whole = await inbox.finish(session, [CompletedStep(each, [said[each.id]]) for each in (first, second)])
-    broken = await inbox.finish(session, [CompletedStep(foreign, [said[foreign.id]])])
+    whole = await inbox.finish(session, [CompletedStep(each, [messages[each.id]]) for each in (first, second)])
+    broken = await inbox.finish(session, [CompletedStep(foreign, [messages[foreign.id]])])
 
     assert (whole, broken) == (True, False)
     outbox = await harness.rows("sample", "select id, causation_id, story_id from sample.outbox")
     assert {(row["id"], row["causation_id"]) for row in outbox} == {
-        (said[each.id].id, each.id) for each in (first, second)
+        (messages[each.id].id, each.id) for each in (first, second)
     }
 
 
@@ -184,7 +188,9 @@ async def test_a_timer_may_be_set_for_an_instant(harness: RuntimeHarness, inbox:
 # -- due rows
 
 
-async def kept(session: Session, inbox: Inbox, number: int, due: timedelta, state: str = "waiting") -> set[UUID]:
+async def write_due_rows(
+    session: Session, inbox: Inbox, number: int, due: timedelta, state: str = "waiting"
+) -> set[UUID]:
     claims = [claim(state=state, body="{}", answer=None, after=due) for _ in range(number)]
     for each in claims:
         await finish(session, inbox, each)
@@ -194,7 +200,7 @@ async def kept(session: Session, inbox: Inbox, number: int, due: timedelta, stat
 async def test_a_due_row_is_leased_to_exactly_one_of_ten_schedulers(
     inbox: Inbox, session: Session, database: Database
 ) -> None:
-    due = await kept(session, inbox, 60, -SECOND)
+    due = await write_due_rows(session, inbox, 60, -SECOND)
 
     async def take() -> list[UUID]:
         taken = []
@@ -210,9 +216,9 @@ async def test_a_due_row_is_leased_to_exactly_one_of_ten_schedulers(
 
 
 async def test_rows_that_are_not_due_or_finished_are_not_leased(inbox: Inbox, session: Session) -> None:
-    await kept(session, inbox, 2, MINUTE)
-    await kept(session, inbox, 2, -SECOND, state="done")
-    await kept(session, inbox, 2, -SECOND, state="dead")
+    await write_due_rows(session, inbox, 2, MINUTE)
+    await write_due_rows(session, inbox, 2, -SECOND, state="done")
+    await write_due_rows(session, inbox, 2, -SECOND, state="dead")
 
     assert await inbox.take_due(session, uuid4(), MINUTE, 10) == []
 
@@ -220,19 +226,19 @@ async def test_rows_that_are_not_due_or_finished_are_not_leased(inbox: Inbox, se
 async def test_an_expired_lease_is_given_to_another_owner_and_the_first_cannot_finish(
     inbox: Inbox, session: Session
 ) -> None:
-    (id,) = await kept(session, inbox, 1, -SECOND, state="started")
+    (id,) = await write_due_rows(session, inbox, 1, -SECOND, state="started")
     first, second = uuid4(), uuid4()
     await inbox.take_due(session, first, -SECOND, 10)
     (row,) = await inbox.take_due(session, second, MINUTE, 10)
 
     assert (row["attempts"], row["owner"]) == (2, second)
-    assert not await finish(session, inbox, claim(id, first), [told()])
+    assert not await finish(session, inbox, claim(id, first), [outbox_message()])
     assert await finish(session, inbox, claim(id, second))
 
 
 async def test_the_row_that_has_been_due_longest_is_leased_first(inbox: Inbox, session: Session) -> None:
-    late = await kept(session, inbox, 1, -SECOND)
-    early = await kept(session, inbox, 1, -MINUTE)
+    late = await write_due_rows(session, inbox, 1, -SECOND)
+    early = await write_due_rows(session, inbox, 1, -MINUTE)
 
     rows = await inbox.take_due(session, uuid4(), MINUTE, 1)
 
@@ -280,27 +286,27 @@ async def test_a_dead_letter_is_replayed_or_discarded_once(
 # -- the outbox
 
 
-async def posted(session: Session, inbox: Inbox, *texts: str) -> list[UUID]:
-    rows = [told(text) for text in texts]
+async def write_outbox_rows(session: Session, inbox: Inbox, *texts: str) -> list[UUID]:
+    rows = [outbox_message(text) for text in texts]
     for row in rows:
         await inbox.post(session, row)
     return [row.id for row in rows]
 
 
 async def test_concurrent_relays_share_the_unsent_rows(inbox: Inbox, session: Session, database: Database) -> None:
-    ids = await posted(session, inbox, *map(str, range(50)))
+    ids = await write_outbox_rows(session, inbox, *map(str, range(50)))
 
-    async def sweep() -> list[UUID]:
+    async def relay() -> list[UUID]:
         async with database.session() as own:
             return [row.id for row in await inbox.lease_unsent(own, timedelta(), MINUTE, 25)]
 
-    swept = await asyncio.gather(*(sweep() for _ in range(4)))
+    relayed = await asyncio.gather(*(relay() for _ in range(4)))
 
-    assert sorted(id for some in swept for id in some) == sorted(ids)
+    assert sorted(id for some in relayed for id in some) == sorted(ids)
 
 
 async def test_a_row_that_was_just_written_is_left_to_its_writer(inbox: Inbox, session: Session) -> None:
-    await posted(session, inbox, "new")
+    await write_outbox_rows(session, inbox, "new")
 
     assert await inbox.lease_unsent(session, MINUTE, MINUTE, 10) == []
 
@@ -308,14 +314,14 @@ async def test_a_row_that_was_just_written_is_left_to_its_writer(inbox: Inbox, s
 async def test_a_row_that_fails_waits_longer_each_time_and_delays_no_other(
     harness: RuntimeHarness, inbox: Inbox, session: Session
 ) -> None:
-    (failing,) = await posted(session, inbox, "failing")
+    (failing,) = await write_outbox_rows(session, inbox, "failing")
     waits = []
     for _ in range(12):
         await session.connection.execute("update sample.outbox set next_at = null")
         await inbox.lease_unsent(session, timedelta(), SECOND, 10)
         waits.append((await harness.one("sample", "select next_at - now() as wait from sample.outbox"))["wait"])
 
-    (other,) = await posted(session, inbox, "other")
+    (other,) = await write_outbox_rows(session, inbox, "other")
     assert [round(wait.total_seconds()) for wait in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     assert [row.id for row in await inbox.lease_unsent(session, timedelta(), SECOND, 10)] == [other]
     await inbox.sent(session, [failing, other])
@@ -326,7 +332,7 @@ async def test_a_row_that_fails_waits_longer_each_time_and_delays_no_other(
 async def open_for_long(database: Database, inbox: Inbox) -> AsyncIterator[UUID]:
     """Write a row in a transaction that starts first and ends last; yield its id."""
     async with database.transaction() as long:
-        (early,) = await posted(long, inbox, "early")
+        (early,) = await write_outbox_rows(long, inbox, "early")
         yield early
 
 
@@ -335,7 +341,7 @@ async def test_a_row_that_is_committed_late_is_found_after_newer_ones(
 ) -> None:
     """F34: sequence numbers and timestamps are assigned before the commit."""
     async with open_for_long(database, inbox) as early:
-        late = await posted(session, inbox, "late")
+        late = await write_outbox_rows(session, inbox, "late")
         async with database.session() as other:
             relays = await asyncio.gather(
                 inbox.lease_unsent(session, timedelta(), MINUTE, 10), inbox.lease_unsent(other, timedelta(), MINUTE, 10)
@@ -370,11 +376,11 @@ async def test_old_answers_are_deleted_and_unfinished_rows_are_kept(
 async def test_the_status_counts_rows_by_state_and_gives_the_age_of_the_oldest_outbox_row(
     inbox: Inbox, session: Session
 ) -> None:
-    old, _ = await posted(session, inbox, "one", "two")
+    old, _ = await write_outbox_rows(session, inbox, "one", "two")
     await session.connection.execute("update sample.outbox set created_at = now() - interval '90 s' where id = $1", old)
-    await kept(session, inbox, 3, -SECOND)
-    await kept(session, inbox, 2, MINUTE, state="started")
-    await kept(session, inbox, 1, MINUTE, state="dead")
+    await write_due_rows(session, inbox, 3, -SECOND)
+    await write_due_rows(session, inbox, 2, MINUTE, state="started")
+    await write_due_rows(session, inbox, 1, MINUTE, state="dead")
 
     age = "select extract(epoch from now() - created_at)::float from sample.outbox where id = $1"
     before = await session.connection.fetchval(age, old)

@@ -40,7 +40,7 @@ PATIENT = {
 
 
 @dataclass(frozen=True)
-class City:
+class LiveSystem:
     """A system with its gateway."""
 
     system: System
@@ -48,7 +48,7 @@ class City:
 
 
 @pytest.fixture(scope="module")
-async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
+async def city(make_settings: MakeSettings) -> AsyncIterator[LiveSystem]:
     system = await System(await make_settings(**PATIENT)).open()
     await system.start(*system.names)
     bus = Bus(system.settings.amqp_url.get_secret_value(), "gateway")
@@ -60,7 +60,7 @@ async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
         while not server.started or not app.state.gateway.parts()["broker"]:
             await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield City(system, f"http://127.0.0.1:{port}")
+    yield LiveSystem(system, f"http://127.0.0.1:{port}")
     app.state.gateway.draining = True
     server.should_exit = True
     with suppress(asyncio.CancelledError):
@@ -76,7 +76,7 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-class Someone:
+class MemberPage:
     """A member with a browser page."""
 
     def __init__(self, page: Page, url: str) -> None:
@@ -148,18 +148,18 @@ class Someone:
         return int(await self.page.evaluate("document.scrollingElement.scrollWidth - innerWidth"))
 
 
-Arrive = Callable[..., Awaitable[Someone]]
+OpenBrowser = Callable[..., Awaitable[MemberPage]]
 
 
 @pytest.fixture
-async def arrive(city: City, chromium: Browser) -> AsyncIterator[Arrive]:
+async def arrive(city: LiveSystem, chromium: Browser) -> AsyncIterator[OpenBrowser]:
     """Open browsers for members; none of them may have logged an error in the end."""
-    open_ones: list[tuple[BrowserContext, Someone]] = []
+    open_ones: list[tuple[BrowserContext, MemberPage]] = []
 
-    async def arrive_(person: str = "", width: int = 1280, language: str = "en-US", **more: Any) -> Someone:
+    async def arrive_(person: str = "", width: int = 1280, language: str = "en-US", **more: Any) -> MemberPage:
         options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "locale": language, **more}
         context = await chromium.new_context(**options)
-        someone = Someone(await context.new_page(), city.url)
+        someone = MemberPage(await context.new_page(), city.url)
         open_ones.append((context, someone))
         if person:
             await someone.sign_in(person)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway_api.console.businesses import ALL
-from tests.console.browser.conftest import Arrive, Someone
+from tests.console.browser.conftest import MemberPage, OpenBrowser
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
 """The folder for screenshots of the main pages; empty: none are taken."""
@@ -28,7 +28,7 @@ OPERATORS = ["/operator", "/operator/story", "/operator/dead-letters"]
 async def sample(city, chromium) -> None:
     """Create the sample data with the button that an empty system shows to staff."""
     context = await chromium.new_context(locale="en-US")
-    someone = Someone(await context.new_page(), city.url)
+    someone = MemberPage(await context.new_page(), city.url)
     await someone.sign_in("choi")
     await someone.go("/staff")
     offer = someone.page.get_by_role("button", name="Put sample data in")
@@ -45,7 +45,7 @@ async def sample(city, chromium) -> None:
     [("", ["/", "/sign-in", "/nowhere"]), ("kim", CUSTOMERS), ("choi", STAFFS), ("jung", OPERATORS)],
 )
 async def test_each_page_is_accessible_and_fits_its_width(
-    arrive: Arrive, person: str, paths: list[str], width: int, language: str
+    arrive: OpenBrowser, person: str, paths: list[str], width: int, language: str
 ):
     someone = await arrive(person, width=width, language=language, color_scheme="dark" if width == 360 else "light")
     for path in paths:
@@ -56,7 +56,7 @@ async def test_each_page_is_accessible_and_fits_its_width(
         assert await someone.page.locator("html").get_attribute("lang") == language[:2]
 
 
-async def test_a_booking_can_be_made_by_keyboard(arrive: Arrive):
+async def test_a_booking_can_be_made_by_keyboard(arrive: OpenBrowser):
     someone = await arrive("kim")
     await someone.go("/video-rental")
 
@@ -74,7 +74,7 @@ async def test_a_booking_can_be_made_by_keyboard(arrive: Arrive):
 
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="only where pictures are wanted")
-async def test_pictures_of_the_main_pages(arrive: Arrive):
+async def test_pictures_of_the_main_pages(arrive: OpenBrowser):
     folder = Path(SCREENSHOTS)
     kim = await arrive("kim", width=360, language="ko-KR")
     await kim.go("/video-rental")

@@ -40,7 +40,7 @@ class Container:
         folder.mkdir(parents=True, exist_ok=True)
         self.mounts[at] = folder
 
-    def here(self, text: str) -> str:
+    def local_path(self, text: str) -> str:
         """Return the local path or address for one of the container."""
         under = [at for at in self.mounts if text == at or text.startswith(f"{at}/")]
         if under:
@@ -51,11 +51,11 @@ class Container:
         return text.replace(EVERYWHERE, self.address)
 
     def _command(self, words: list[str]) -> list[str]:
-        return [str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *map(self.here, words[1:])]
+        return [str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *map(self.local_path, words[1:])]
 
     async def start(self, words: list[str], environment: Mapping[str, str]) -> None:
         """Start the process with exactly this environment."""
-        own = {name: self.here(value) for name, value in environment.items()}
+        own = {name: self.local_path(value) for name, value in environment.items()}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(words),
@@ -95,7 +95,7 @@ class Container:
         return self._process is not None and self._process.returncode is None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
     @property
@@ -105,7 +105,7 @@ class Container:
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def written(self) -> Iterator[Path]:
+    def open_files(self) -> Iterator[Path]:
         """List the files that it holds open for writing, outside of its volumes and its log."""
         assert self._process is not None
         allowed = (*self.mounts.values(), self.log)
@@ -136,7 +136,7 @@ class Probe:
         except httpx.HTTPError:
             return False
 
-    async def until_answered(self, container: Container) -> None:
+    async def wait_until_answered(self, container: Container) -> None:
         """Probe periodically until it succeeds; raises TimeoutError after too many failures or the process's end."""
         for _ in range(self.patience):
             if not container.runs:

@@ -40,13 +40,13 @@ class Node:
         folder.mkdir()
         if secret := volume.get("secret"):
             for name, text in self.secret(secret["secretName"]).items():
-                (folder / name).write_text(container.here(text))
+                (folder / name).write_text(container.local_path(text))
         for source in volume.get("projected", {}).get("sources", []):
             files = self.secret(source["secret"]["name"])
             items = source["secret"].get("items") or [{"key": key, "path": key} for key in files]
             for item in items:
                 (folder / item["path"]).parent.mkdir(exist_ok=True)
-                (folder / item["path"]).write_text(container.here(files[item["key"]]))
+                (folder / item["path"]).write_text(container.local_path(files[item["key"]]))
         return folder
 
     def secret(self, name: str) -> Mapping[str, str]:

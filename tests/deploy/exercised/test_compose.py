@@ -53,7 +53,7 @@ class Engine:
     async def completed(self, name: str) -> None:
         """Run a one-shot service; it must end with 0."""
         container, service = self.container(name), SERVICES[name]
-        assert await container.run(service["command"], environment(service)) == 0, container.said
+        assert await container.run(service["command"], environment(service)) == 0, container.output
 
     async def started(self, name: str) -> Container:
         container, service = self.container(name), SERVICES[name]
@@ -72,9 +72,9 @@ async def healthy(container: Container, check: Mapping[str, Any]) -> None:
     for _ in range(tries):
         if await probe.run(check["test"][1:], {}, within=compose.seconds(check["timeout"])) == 0:
             return
-        assert container.runs, container.said
+        assert container.runs, container.output
         await asyncio.sleep(compose.seconds(check["start_interval"]))
-    raise TimeoutError(f"{container.name} is not healthy: {container.said}")
+    raise TimeoutError(f"{container.name} is not healthy: {container.output}")
 
 
 @pytest.fixture(scope="module")
@@ -104,26 +104,26 @@ async def test_the_one_shot_services_prepare_files_and_then_the_servers(engine: 
 def as_the_servers_are(accounts: Path, servers: Servers) -> None:
     """Set the passwords that a container would take at its first start; the suite's servers have others."""
     for file in (accounts / "administrator").glob("yeyak_*"):
-        written = urlsplit(file.read_text())
-        if written.netloc.endswith(("@rabbitmq:5672", "@rabbitmq:15672", "@postgres:5432")):
+        open_files = urlsplit(file.read_text())
+        if open_files.netloc.endswith(("@rabbitmq:5672", "@rabbitmq:15672", "@postgres:5432")):
             real = {
                 "amqp": servers.rabbit.amqp_url,
                 "http": servers.rabbit.api_url,
                 "postgresql": servers.postgres.admin_url,
             }
-            file.write_text(written._replace(netloc=urlsplit(real[written.scheme]).netloc).geturl())
+            file.write_text(open_files._replace(netloc=urlsplit(real[open_files.scheme]).netloc).geturl())
 
 
 async def test_services_become_healthy_and_end_within_their_grace_period(engine: Engine) -> None:
     containers = {name: await engine.started(name) for name in TRIED}
 
     await asyncio.gather(*(healthy(one, SERVICES[name]["healthcheck"]) for name, one in containers.items()))
-    written = {name: list(one.written()) for name, one in containers.items()}
+    open_files = {name: list(one.open_files()) for name, one in containers.items()}
     ends = await asyncio.gather(
         *(one.terminate(compose.seconds(SERVICES[name]["stop_grace_period"])) for name, one in containers.items())
     )
 
-    assert not any(written.values()), written
+    assert not any(open_files.values()), open_files
     assert [code for code, _ in ends] == [0] * len(TRIED)
 
 

@@ -13,7 +13,7 @@ from workers.runtime.settings import Settings
 
 
 @pytest.fixture(scope="module")
-async def place(make_settings: MakeSettings) -> Settings:
+async def admin_settings(make_settings: MakeSettings) -> Settings:
     """The administrator's settings of a system whose queues and tables exist."""
     settings: Settings = await make_settings()
     await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
@@ -21,5 +21,5 @@ async def place(make_settings: MakeSettings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-async def folder(place: Settings, accounts_folder: Folder) -> Folder:
-    return await open_accounts(place, accounts_folder.path)
+async def folder(admin_settings: Settings, accounts_folder: Folder) -> Folder:
+    return await open_accounts(admin_settings, accounts_folder.path)

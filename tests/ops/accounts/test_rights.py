@@ -20,14 +20,14 @@ from tests.conftest import MakeSettings
 from workers.registry import CONTEXTS, workers
 from workers.runtime.settings import Settings
 
-Deed = Callable[[AbstractChannel, str], Awaitable[object]]
-EVERYBODY = (*CONTEXTS, "gateway", "operator")
+Action = Callable[[AbstractChannel, str], Awaitable[object]]
+ACCOUNTS = (*CONTEXTS, "gateway", "operator")
 
 
 @pytest.fixture(scope="module")
 async def connections(folder: Folder) -> AsyncIterator[dict[str, AbstractConnection]]:
     """A connection for each account."""
-    signed_in = {name: await aio_pika.connect(folder.read(name)[AMQP], timeout=10) for name in EVERYBODY}
+    signed_in = {name: await aio_pika.connect(folder.read(name)[AMQP], timeout=10) for name in ACCOUNTS}
     yield signed_in
     for connection in signed_in.values():
         await connection.close()
@@ -59,11 +59,11 @@ async def declare(channel: AbstractChannel, queue: str) -> None:
     await (await channel.declare_queue(queue, exclusive=True)).delete()
 
 
-async def say(channel: AbstractChannel, where: str) -> None:
+async def publish(channel: AbstractChannel, where: str) -> None:
     """Publish to `exchange topic`; the empty exchange writes into a queue."""
     exchange, _, topic = where.partition(" ")
-    place = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-    await place.publish(aio_pika.Message(b"{}", expiration=0.001), routing_key=topic, mandatory=False, timeout=10)
+    target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+    await target.publish(aio_pika.Message(b"{}", expiration=0.001), routing_key=topic, mandatory=False, timeout=10)
 
 
 async def bind(channel: AbstractChannel, where: str) -> None:
@@ -80,25 +80,25 @@ async def listen(channel: AbstractChannel, where: str) -> None:
     await mine.delete()
 
 
-ALLOWED: list[tuple[str, Deed, str]] = [
+ALLOWED: list[tuple[str, Action, str]] = [
     ("cafe.menu", steal, "cafe.menu.quote_price@cafe.menu"),
-    ("cafe.menu", say, "yeyak.events cafe.menu.menu_item_changed"),
-    ("cafe.menu", say, "yeyak.commands journal.record_handled"),
-    ("cafe.menu", say, "yeyak.dead cafe.menu.quote_price"),
-    ("cafe.menu", say, "yeyak.replies whoever-asked"),
+    ("cafe.menu", publish, "yeyak.events cafe.menu.menu_item_changed"),
+    ("cafe.menu", publish, "yeyak.commands journal.record_handled"),
+    ("cafe.menu", publish, "yeyak.dead cafe.menu.quote_price"),
+    ("cafe.menu", publish, "yeyak.replies whoever-asked"),
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.queries cafe.menu.quote_price"),
-    ("cafe.orders", say, "yeyak.queries cafe.menu.quote_price"),
-    ("video_rental.rentals", say, "yeyak.commands payments.request_payment"),
-    ("payments", say, "yeyak.events payments.payment_approved.video_rental.rentals"),
-    ("journal", say, "yeyak.commands cafe.menu.take_up_dead_letter"),
+    ("cafe.orders", publish, "yeyak.queries cafe.menu.quote_price"),
+    ("video_rental.rentals", publish, "yeyak.commands payments.request_payment"),
+    ("payments", publish, "yeyak.events payments.payment_approved.video_rental.rentals"),
+    ("journal", publish, "yeyak.commands cafe.menu.take_up_dead_letter"),
     ("journal", steal, "yeyak.dead"),
-    ("gateway", say, "yeyak.commands video_rental.rentals.book_video"),
-    ("gateway", say, "yeyak.queries video_rental.videos.list_videos"),
+    ("gateway", publish, "yeyak.commands video_rental.rentals.book_video"),
+    ("gateway", publish, "yeyak.queries video_rental.videos.list_videos"),
     ("gateway", listen, "yeyak.live.one yeyak.events #"),
-    ("operator", say, "yeyak.queries journal.tell_story"),
+    ("operator", publish, "yeyak.queries journal.tell_story"),
     ("cafe.report", bind, "cafe.menu.menu_item_changed@cafe.report yeyak.events cafe.menu.menu_item_changed"),
 ]
-FORBIDDEN: list[tuple[str, Deed, str]] = [
+FORBIDDEN: list[tuple[str, Action, str]] = [
     # messages of another context
     ("cafe.menu", read, "payments.request_payment@payments"),
     ("cafe.menu", steal, "cafe.orders.place_order@cafe.orders"),
@@ -109,24 +109,24 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("payments", purge, "video_rental.rentals.book_video@video_rental.rentals"),
     ("journal", steal, "cafe.orders.place_order@cafe.orders"),
     # publishing messages of another context
-    ("cafe.menu", say, "yeyak.events payments.payment_approved"),
-    ("cafe.menu", say, "yeyak.events cafe.menu"),
-    ("cafe.menu", say, "yeyak.events xcafe.menu.menu_item_changed"),
-    ("cafe.menu", say, "yeyak.events cafe.menu.menu_item_changed.elsewhere"),
-    ("cafe.report", say, "yeyak.events cafe.orders.order_placed"),
-    ("gateway", say, "yeyak.events video_rental.rentals.video_booked"),
-    ("operator", say, "yeyak.events payments.payment_approved"),
-    ("video_rental.my_page", say, "yeyak.dead payments.request_payment"),
+    ("cafe.menu", publish, "yeyak.events payments.payment_approved"),
+    ("cafe.menu", publish, "yeyak.events cafe.menu"),
+    ("cafe.menu", publish, "yeyak.events xcafe.menu.menu_item_changed"),
+    ("cafe.menu", publish, "yeyak.events cafe.menu.menu_item_changed.elsewhere"),
+    ("cafe.report", publish, "yeyak.events cafe.orders.order_placed"),
+    ("gateway", publish, "yeyak.events video_rental.rentals.video_booked"),
+    ("operator", publish, "yeyak.events payments.payment_approved"),
+    ("video_rental.my_page", publish, "yeyak.dead payments.request_payment"),
     # publishing to contexts that it does not declare
-    ("cafe.menu", say, "yeyak.commands payments.request_payment"),
-    ("cafe.orders", say, "yeyak.queries shop.orders.show_order"),
-    ("cafe.orders", say, "yeyak.commands cafe.menu.register_menu_item"),
-    ("cafe.orders", say, "yeyak.commands cafe.menu.take_up_dead_letter"),
-    ("shop.deliveries", say, "yeyak.commands payments.void_payment"),
-    ("video_rental.my_page", say, "yeyak.queries video_rental.rentals.show_rental"),
-    ("gateway", say, "yeyak.commands payments.void_payment"),
-    ("gateway", say, "yeyak.replies whoever-asked"),
-    ("operator", say, "yeyak.commands payments.request_payment"),
+    ("cafe.menu", publish, "yeyak.commands payments.request_payment"),
+    ("cafe.orders", publish, "yeyak.queries shop.orders.show_order"),
+    ("cafe.orders", publish, "yeyak.commands cafe.menu.register_menu_item"),
+    ("cafe.orders", publish, "yeyak.commands cafe.menu.take_up_dead_letter"),
+    ("shop.deliveries", publish, "yeyak.commands payments.void_payment"),
+    ("video_rental.my_page", publish, "yeyak.queries video_rental.rentals.show_rental"),
+    ("gateway", publish, "yeyak.commands payments.void_payment"),
+    ("gateway", publish, "yeyak.replies whoever-asked"),
+    ("operator", publish, "yeyak.commands payments.request_payment"),
     # consuming from other queues
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events payments.payment_approved"),
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events #"),
@@ -140,42 +140,42 @@ FORBIDDEN: list[tuple[str, Deed, str]] = [
     ("payments", declare, "cafe.menu.4b8e1c1e-8a2b-4c47-9d5e-0f8a1f2b3c4d@replies"),
     ("cafe.menu", declare, "yeyak.live.one"),
     ("payments", delete, "payments.request_payment@payments"),
-    ("payments", say, " payments.request_payment@payments"),
-    ("gateway", say, " payments.request_payment@payments"),
-    ("operator", say, " yeyak.dead"),
+    ("payments", publish, " payments.request_payment@payments"),
+    ("gateway", publish, " payments.request_payment@payments"),
+    ("operator", publish, " yeyak.dead"),
 ]
 
 
-def named(case: tuple[str, Deed, str]) -> str:
-    who, deed, what = case
-    return f"{who} {deed.__name__} {what}"
+def named(case: tuple[str, Action, str]) -> str:
+    who, action, what = case
+    return f"{who} {action.__name__} {what}"
 
 
 @pytest.mark.parametrize("case", ALLOWED, ids=named)
 async def test_an_account_may_do_what_it_needs(
-    connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]
+    connections: dict[str, AbstractConnection], case: tuple[str, Action, str]
 ) -> None:
-    who, deed, what = case
+    who, action, what = case
 
     async with connections[who].channel() as channel:
-        await deed(channel, what)
+        await action(channel, what)
 
 
 @pytest.mark.parametrize("case", FORBIDDEN, ids=named)
 async def test_an_account_must_not_do_anything_else(
-    connections: dict[str, AbstractConnection], case: tuple[str, Deed, str]
+    connections: dict[str, AbstractConnection], case: tuple[str, Action, str]
 ) -> None:
-    who, deed, what = case
+    who, action, what = case
     channel = await connections[who].channel()
 
     with pytest.raises(ChannelAccessRefused):
-        await deed(channel, what)
+        await action(channel, what)
 
 
-@pytest.mark.parametrize("name", EVERYBODY)
+@pytest.mark.parametrize("name", ACCOUNTS)
 async def test_an_account_receives_replies_to_itself(connections: dict[str, AbstractConnection], name: str) -> None:
-    spoken_as = "ops" if name == "operator" else name
-    queue = f"{spoken_as}.{uuid4()}@replies"
+    reply_name = "ops" if name == "operator" else name
+    queue = f"{reply_name}.{uuid4()}@replies"
 
     async with connections[name].channel() as channel:
         await listen(channel, f"{queue} yeyak.replies {queue}")

@@ -47,7 +47,7 @@ async def test_a_context_has_its_own_tables_and_sees_no_others(folder: Folder, c
 
 
 @pytest.mark.parametrize(
-    "deed",
+    "action",
     [
         "select * from payments.payments",
         "insert into video_rental_rentals.holds values (gen_random_uuid(), 1)",
@@ -60,13 +60,13 @@ async def test_a_context_has_its_own_tables_and_sees_no_others(folder: Folder, c
         "set role payments",
     ],
 )
-async def test_a_context_must_not_use_other_tables_or_change_its_schema(folder: Folder, deed: str) -> None:
+async def test_a_context_must_not_use_other_tables_or_change_its_schema(folder: Folder, action: str) -> None:
     async with signed_in(folder.read("cafe.menu")[DATABASE]) as menu:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await menu.execute(deed)
+            await menu.execute(action)
 
 
-async def test_payments_cannot_read_the_providers_database(folder: Folder, place: Settings) -> None:
+async def test_payments_cannot_read_the_providers_database(folder: Folder, admin_settings: Settings) -> None:
     provider, own = folder.read("payments")[PROVIDER_DATABASE], folder.read("payments")[DATABASE]
     payments_there = own.rpartition("/")[0] + "/" + provider.rpartition("/")[2]
 

@@ -32,14 +32,16 @@ async def test_a_consistent_system_has_no_discrepancies(stores: Seeded) -> None:
     assert await audit(stores.settings) == {f"I{number}": [] for number in range(1, 10)}
 
 
-@pytest.mark.parametrize("case", [*CASES, *seed_cafe.SPOILT], ids=lambda case: f"{case.invariant} {case.said[:60]}")
+@pytest.mark.parametrize(
+    "case", [*CASES, *seed_cafe.CONTRADICTIONS], ids=lambda case: f"{case.invariant} {case.reported[:60]}"
+)
 async def test_each_contradiction_is_reported(stores: Seeded, case: Case) -> None:
-    await stores.run(case.spoil, provider=case.at_provider)
+    await stores.run(case.script, provider=case.at_provider)
 
     found = await audit(stores.settings)
 
-    said = case.said.format(**stores.rentals)
-    assert [line for line in found[case.invariant] if said in line], found
+    reported = case.reported.format(**stores.rentals)
+    assert [line for line in found[case.invariant] if reported in line], found
 
 
 async def test_a_second_charge_is_traced_to_its_booking(stores: Seeded) -> None:

@@ -123,14 +123,14 @@ async def test_a_system_after_its_story_is_consistent(stores: Seeded) -> None:
     assert not any((await audit(stores.settings)).values())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant} {case.said[:60]}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant} {case.reported[:60]}")
 async def test_each_contradiction_is_reported(stores: Seeded, case: Case) -> None:
-    await stores.run(case.spoil, provider=case.at_provider)
+    await stores.run(case.script, provider=case.at_provider)
 
     found = await audit(stores.settings)
 
-    said = case.said.format(**stores.rentals)
-    assert [line for line in found[case.invariant] if said in line], found
+    reported = case.reported.format(**stores.rentals)
+    assert [line for line in found[case.invariant] if reported in line], found
 
 
 async def test_lowering_a_quota_that_is_in_use_is_no_discrepancy(stores: Seeded) -> None:

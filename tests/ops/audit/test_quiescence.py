@@ -121,16 +121,18 @@ async def test_contexts_that_do_not_run_are_ignored(empty: Settings, sql: AsSql)
 
 
 @pytest.mark.parametrize(
-    ("away", "said"),
+    ("away", "reported"),
     [
         ({"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")}, "the database of payments cannot be read"),
         ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be asked"),
     ],
 )
-async def test_an_unavailable_server_counts_as_pending_work(empty: Settings, away: dict[str, Any], said: str) -> None:
+async def test_an_unavailable_server_counts_as_pending_work(
+    empty: Settings, away: dict[str, Any], reported: str
+) -> None:
     started = time.monotonic()
 
     left = await pending_work(empty.model_copy(update=away), within=0.5)
 
-    assert said in " ".join(left)
+    assert reported in " ".join(left)
     assert time.monotonic() - started < 10

@@ -29,7 +29,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(REST, clock=clock)
 
 
-def ask(breaker: CircuitBreaker, outcome: str) -> None:
+def call(breaker: CircuitBreaker, outcome: str) -> None:
     admitted = breaker.admit()
     assert admitted
     getattr(breaker, outcome)(admitted)
@@ -37,24 +37,24 @@ def ask(breaker: CircuitBreaker, outcome: str) -> None:
 
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     for _ in range(10):
-        ask(breaker, "silence")
+        call(breaker, "silence")
     assert breaker.state == "open"
     return breaker
 
 
 def test_nine_requests_without_a_reply_among_the_last_twenty_leave_it_closed(breaker: CircuitBreaker) -> None:
     for number in range(40):
-        ask(breaker, "silence" if number % 20 < 9 else "heard")
+        call(breaker, "silence" if number % 20 < 9 else "heard")
 
     assert breaker.state == "closed"
 
 
 def test_the_tenth_request_without_a_reply_among_the_last_twenty_opens_it(breaker: CircuitBreaker) -> None:
     for number in range(19):
-        ask(breaker, "silence" if number % 2 else "heard")
+        call(breaker, "silence" if number % 2 else "heard")
     assert breaker.state == "closed"
 
-    ask(breaker, "silence")
+    call(breaker, "silence")
 
     assert breaker.state == "open"
     assert breaker.is_open()
@@ -63,10 +63,10 @@ def test_the_tenth_request_without_a_reply_among_the_last_twenty_opens_it(breake
 
 def test_requests_that_were_never_published_do_not_count(breaker: CircuitBreaker) -> None:
     for _ in range(9):
-        ask(breaker, "silence")
+        call(breaker, "silence")
     for _ in range(100):
-        ask(breaker, "not_asked")
-    ask(breaker, "silence")
+        call(breaker, "not_asked")
+    call(breaker, "silence")
 
     assert breaker.state == "open"
 
@@ -95,11 +95,11 @@ def test_half_open_it_admits_exactly_one_probe(breaker: CircuitBreaker, clock: C
 def test_an_answered_probe_closes_it_and_resets_its_counters(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
-    ask(breaker, "heard")
+    call(breaker, "heard")
     assert breaker.state == "closed"
 
     for _ in range(9):
-        ask(breaker, "silence")
+        call(breaker, "silence")
 
     assert breaker.state == "closed"
 
@@ -107,7 +107,7 @@ def test_an_answered_probe_closes_it_and_resets_its_counters(breaker: CircuitBre
 def test_a_probe_without_a_reply_opens_it_for_another_full_period(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
-    ask(breaker, "silence")
+    call(breaker, "silence")
 
     assert breaker.state == "open"
     clock.now += REST - 0.1
@@ -119,7 +119,7 @@ def test_a_probe_without_a_reply_opens_it_for_another_full_period(breaker: Circu
 def test_a_probe_that_was_never_published_lets_another_one_through(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += REST
-    ask(breaker, "not_asked")
+    call(breaker, "not_asked")
 
     assert breaker.state == "half_open"
     assert breaker.admit()

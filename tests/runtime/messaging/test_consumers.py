@@ -34,14 +34,14 @@ async def weigh(command: DoWork, tx: Tx) -> WorkResult:
     return WorkResult()
 
 
-async def hear(event: Weighed, tx: Tx) -> None:
+async def record_event(event: Weighed, tx: Tx) -> None:
     await record_effect(tx, event.whom or "nobody")
 
 
-async def heard(harness: RuntimeHarness, worker: Worker, **about: Any) -> list[str]:
+async def received_events(harness: RuntimeHarness, worker: Worker, **about: Any) -> list[str]:
     """Return the events that a consumer received, once the last one, which is about it, has arrived."""
     worker.handles(DoWork)(weigh)
-    worker.handles(Weighed, **about)(hear)
+    worker.handles(Weighed, **about)(record_event)
     await harness.run(worker)
 
     await harness.ask(DoWork(text="sample"))
@@ -55,11 +55,11 @@ async def heard(harness: RuntimeHarness, worker: Worker, **about: Any) -> list[s
 
 
 async def test_a_context_receives_events_about_itself_and_about_nobody(harness: RuntimeHarness, worker: Worker) -> None:
-    assert await heard(harness, worker, about="sample") == ["sample", "sample", "nobody"]
+    assert await received_events(harness, worker, about="sample") == ["nobody", "sample", "sample"]
 
 
 async def test_a_consumer_without_a_filter_receives_every_event(harness: RuntimeHarness, worker: Worker) -> None:
-    assert await heard(harness, worker) == ["sample", "sample", "sample.other", "nobody"]
+    assert await received_events(harness, worker) == ["nobody", "sample", "sample", "sample.other"]
 
 
 async def test_a_broker_that_accepts_a_connection_and_does_not_answer_is_tried_again(
@@ -74,7 +74,7 @@ async def test_a_broker_that_accepts_a_connection_and_does_not_answer_is_tried_a
     async def both_wait() -> bool:
         return len(broker.kept_waiting) >= 2
 
-    async def is_heard() -> bool:
+    async def is_received() -> bool:
         return await harness.effects() == ["heard"]
 
     await broker.fall_silent()
@@ -83,7 +83,7 @@ async def test_a_broker_that_accepts_a_connection_and_does_not_answer_is_tried_a
     await harness.publish(RecordNote(text="heard"))
 
     try:
-        await eventually(is_heard)
+        await eventually(is_received)
         await harness.stop("sample")
     finally:
         await broker.cut()

@@ -18,7 +18,7 @@ from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.worker import Worker
 
 
-class Away:
+class UnavailableDatabase:
     """A database that fails every ping until `back` is set."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Away:
 
 
 async def test_the_database_is_available_again_once_it_answers_a_ping() -> None:
-    database = Away()
+    database = UnavailableDatabase()
     availability = DatabaseAvailability("sample", database)
     assert await availability.wait(0)
     availability.lost(OSError("away"))
@@ -47,7 +47,7 @@ async def test_the_database_is_available_again_once_it_answers_a_ping() -> None:
 
 
 async def test_many_lost_connections_start_one_ping_at_a_time() -> None:
-    database = Away()
+    database = UnavailableDatabase()
     availability = DatabaseAvailability("sample", database)
 
     for _ in range(50):
@@ -59,7 +59,7 @@ async def test_many_lost_connections_start_one_ping_at_a_time() -> None:
 
 
 async def test_waiting_ends_with_its_time_limit() -> None:
-    availability = DatabaseAvailability("sample", Away())
+    availability = DatabaseAvailability("sample", UnavailableDatabase())
     availability.lost(OSError("away"))
 
     assert not await availability.wait(0.02)
@@ -90,7 +90,7 @@ def worker(worker: Worker) -> Worker:
     return worker
 
 
-async def is_open(context: WorkerRuntime) -> bool:
+async def is_available(context: WorkerRuntime) -> bool:
     return context.availability.is_available
 
 
@@ -101,14 +101,14 @@ async def test_requests_are_unavailable_at_once_and_served_again_when_the_databa
     context = await harness.run(worker)
     assert (await harness.ask(message)).kind == "done"
     await harness.database.cut()
-    asked = time.monotonic()
+    began = time.monotonic()
 
     replies = [await harness.ask(message) for _ in range(5)]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 5
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - began < 3
     await harness.database.mend()
-    await eventually(lambda: is_open(context))
+    await eventually(lambda: is_available(context))
     assert (await harness.ask(message)).kind == "done"
     assert len(await harness.effects()) == (2 if isinstance(message, DoWork) else 0)
 
@@ -121,7 +121,7 @@ async def test_a_worker_is_not_ready_while_its_database_is_unavailable(harness: 
     assert context.readiness()["database"] is False
 
     await harness.database.mend()
-    await eventually(lambda: is_open(context))
+    await eventually(lambda: is_available(context))
     assert all(context.readiness().values())
 
 
@@ -162,7 +162,7 @@ async def test_a_message_that_waited_for_too_long_is_requeued_and_redelivered(
 
     await eventually(lambda: asyncio.sleep(0, len(deliveries) >= 3))
     await harness.database.mend()
-    await eventually(lambda: is_open(context))
+    await eventually(lambda: is_available(context))
 
     await harness.wait_until_idle()
     assert deliveries[0] is False
@@ -182,10 +182,10 @@ async def test_a_timer_that_became_due_meanwhile_fires_when_the_database_is_back
     await harness.done(DoWork(), id=uuid4())
     await harness.database.cut()
 
-    async def is_shut() -> bool:
+    async def is_unavailable() -> bool:
         return not context.availability.is_available
 
-    await eventually(is_shut)
+    await eventually(is_unavailable)
     await harness.database.mend()
 
     await eventually(harness.effects)
@@ -198,14 +198,14 @@ async def test_concurrent_requests_take_effect_once_while_connections_are_cut(
 ) -> None:
     """F20: connections are cut repeatedly, some of them during a COMMIT."""
     await harness.run(worker)
-    wishes = [(uuid4(), DoWork(text=str(number))) for number in range(150)]
-    asks = [asyncio.create_task(harness.until_done(wish, id=id)) for id, wish in wishes]
+    commands = [(uuid4(), DoWork(text=str(number))) for number in range(150)]
+    requests = [asyncio.create_task(harness.until_done(command, id=id)) for id, command in commands]
 
     for _ in range(6):
-        done = sum(task.done() for task in asks)
-        await eventually(lambda: asyncio.sleep(0, sum(t.done() for t in asks) > min(done, 149)), every=0.001)  # noqa: B023
+        done = sum(task.done() for task in requests)
+        await eventually(lambda: asyncio.sleep(0, sum(t.done() for t in requests) > min(done, 149)), every=0.001)  # noqa: B023
         await harness.database.cut()
         await harness.database.mend()
 
-    assert {reply.kind for reply in await asyncio.gather(*asks)} == {"done"}
+    assert {reply.kind for reply in await asyncio.gather(*requests)} == {"done"}
     assert sorted(map(int, await harness.effects())) == list(range(150))

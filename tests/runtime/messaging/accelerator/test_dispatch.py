@@ -25,7 +25,7 @@ QUEUE = "sample.taken"
 delivers = st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.booleans(), names, short)
 
 
-class Open:
+class OpenChannel:
     """The part of a channel that a message reads."""
 
     is_closed = False
@@ -33,15 +33,20 @@ class Open:
 
 @given(delivers, properties, st.binary(max_size=300))
 def test_a_delivery_equals_the_message_that_the_library_makes(deliver: Basic.Deliver, beside: Any, body: bytes) -> None:
-    channel: Any = Open()
+    channel: Any = OpenChannel()
     header = ContentHeader(0, len(body), beside)
 
-    taken = Delivery(channel, deliver, header, body)
+    dispatched = Delivery(channel, deliver, header, body)
 
     made = IncomingMessage(DeliveredMessage(deliver, header, body, channel))
-    assert taken.info() == made.info()
-    assert (taken.body, taken.channel, taken.processed, taken.locked) == (body, channel, False, False)
-    assert (taken.cluster_id, taken.message_count) == (made.cluster_id, made.message_count)
+    assert dispatched.info() == made.info()
+    assert (dispatched.body, dispatched.channel, dispatched.processed, dispatched.locked) == (
+        body,
+        channel,
+        False,
+        False,
+    )
+    assert (dispatched.cluster_id, dispatched.message_count) == (made.cluster_id, made.message_count)
 
 
 @pytest.fixture
@@ -57,64 +62,64 @@ async def channel(url: str) -> AsyncIterator[Any]:
         yield await connection.channel()
 
 
-async def say(channel: Any, *bodies: bytes) -> None:
+async def publish(channel: Any, *bodies: bytes) -> None:
     for body in bodies:
         await channel.default_exchange.publish(aio_pika.Message(body), QUEUE)
 
 
 async def test_deliveries_keep_their_order_although_one_of_them_fails(channel: Any) -> None:
-    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    dispatched: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
 
-    def take(raw: AbstractIncomingMessage) -> None:
-        taken.put_nowait(raw)
+    def dispatch(raw: AbstractIncomingMessage) -> None:
+        dispatched.put_nowait(raw)
         if raw.body == b"1":
             raise ValueError(raw.body)
 
     queue = await channel.declare_queue(QUEUE, durable=True)
     bodies = [b"0", b"", b"1", b"2" * 300_000, b"3"]
-    await say(channel, *bodies)
-    await queue.consume(at_once(take))
+    await publish(channel, *bodies)
+    await queue.consume(at_once(dispatch))
 
-    came = [await taken.get() for _ in bodies]
-    assert [raw.body for raw in came] == bodies
-    assert all(isinstance(raw, Delivery) for raw in came)
+    arrived = [await dispatched.get() for _ in bodies]
+    assert [raw.body for raw in arrived] == bodies
+    assert all(isinstance(raw, Delivery) for raw in arrived)
 
 
 async def test_a_delivery_is_acknowledged_once(channel: Any) -> None:
-    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    dispatched: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.declare_queue(QUEUE, durable=True)
-    await say(channel, b"kept", b"given back")
-    await queue.consume(at_once(taken.put_nowait))
+    await publish(channel, b"kept", b"given back")
+    await queue.consume(at_once(dispatched.put_nowait))
 
-    kept, back = await taken.get(), await taken.get()
+    kept, back = await dispatched.get(), await dispatched.get()
     await kept.ack()
     await back.nack(requeue=True)
 
-    again = await taken.get()
+    again = await dispatched.get()
     assert (again.body, again.redelivered) == (b"given back", True)
     with pytest.raises(aio_pika.exceptions.MessageProcessError):
         await kept.nack()
 
 
 async def test_a_restored_consumer_is_dispatched_directly_too(channel: Any) -> None:
-    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    dispatched: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.declare_queue(QUEUE, durable=True)
-    await queue.consume(at_once(taken.put_nowait))
-    await say(channel, b"held")
-    held = await taken.get()
+    await queue.consume(at_once(dispatched.put_nowait))
+    await publish(channel, b"held")
+    held = await dispatched.get()
 
     underlay = await channel.get_underlay_channel()
     await underlay.connection.close(ConnectionError("cut"))
 
-    again = await taken.get()
+    again = await dispatched.get()
     assert isinstance(again, Delivery)
     assert (again.body, again.redelivered) == (held.body, True)
 
 
 async def test_other_consumers_receive_messages_of_the_library(channel: Any) -> None:
-    heard: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    received: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     queue = await channel.declare_queue(QUEUE, durable=True)
-    await queue.consume(heard.put)
-    await say(channel, b"plain")
+    await queue.consume(received.put)
+    await publish(channel, b"plain")
 
-    assert type(await heard.get()) is IncomingMessage
+    assert type(await received.get()) is IncomingMessage

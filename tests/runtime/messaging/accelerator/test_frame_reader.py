@@ -49,7 +49,7 @@ frames = st.one_of(
 )
 
 
-def receiver(data: bytes) -> FrameReader:
+def reader_of(data: bytes) -> FrameReader:
     """Return a reader of these bytes, for a connection that has been opened."""
     reader = asyncio.StreamReader()
     reader.feed_data(data)
@@ -60,7 +60,7 @@ def receiver(data: bytes) -> FrameReader:
 
 
 async def all_of(data: bytes) -> list[Any]:
-    return [one async for one in receiver(data)]
+    return [one async for one in reader_of(data)]
 
 
 def shown(one: Any) -> Any:
@@ -73,8 +73,8 @@ def shown(one: Any) -> Any:
 
 
 @given(st.lists(st.tuples(st.integers(1, 2047), frames), min_size=1, max_size=4))
-def test_every_frame_is_read_as_the_library_reads_it(said: list[tuple[int, Any]]) -> None:
-    pieces = [frame.marshal(one, channel) for channel, one in said]
+def test_every_frame_is_read_as_the_library_reads_it(sent: list[tuple[int, Any]]) -> None:
+    pieces = [frame.marshal(one, channel) for channel, one in sent]
 
     read = asyncio.run(all_of(b"".join(pieces)))
 

@@ -65,14 +65,16 @@ async def queue_of(channel: Any, topic: str, exchange: str = COMMANDS) -> Any:
     return queue
 
 
-def saying(body: bytes = b"{}", topic: str = "sample.do_work", **more: Any) -> Publishing:
+def publishing(body: bytes = b"{}", topic: str = "sample.do_work", **more: Any) -> Publishing:
     return Publishing(body, topic, "test", message_id=str(uuid4()), **more)
 
 
 async def test_many_messages_are_confirmed_and_arrive_in_order(bus: Bus, channel: Any) -> None:
     queue = await queue_of(channel, "sample.do_work")
 
-    await asyncio.gather(*(bus.publish(COMMANDS, "sample.do_work", saying(b"%d" % number)) for number in range(500)))
+    await asyncio.gather(
+        *(bus.publish(COMMANDS, "sample.do_work", publishing(b"%d" % number)) for number in range(500))
+    )
 
     bodies = [int((await queue.get(no_ack=True)).body) for _ in range(500)]
     assert bodies == list(range(500))
@@ -82,7 +84,7 @@ async def test_a_body_of_many_frames_arrives_whole(bus: Bus, channel: Any) -> No
     queue = await queue_of(channel, "sample.do_work")
     body = bytes(range(256)) * 4000
 
-    await bus.publish(COMMANDS, "sample.do_work", saying(body))
+    await bus.publish(COMMANDS, "sample.do_work", publishing(body))
 
     assert (await queue.get(no_ack=True)).body == body
 
@@ -92,7 +94,7 @@ async def test_only_the_unroutable_message_is_returned(bus: Bus, channel: Any) -
     topics = ["sample.do_work", "sample.nobody", "sample.do_work", "sample.nobody", "sample.do_work"]
 
     results = await asyncio.gather(
-        *(bus.publish(COMMANDS, topic, saying(topic=topic)) for topic in topics), return_exceptions=True
+        *(bus.publish(COMMANDS, topic, publishing(topic=topic)) for topic in topics), return_exceptions=True
     )
 
     assert [isinstance(result, Unroutable) for result in results] == [topic == "sample.nobody" for topic in topics]
@@ -104,18 +106,18 @@ async def test_only_the_unroutable_request_is_returned(bus: Bus, channel: Any) -
     topics = ["sample.do_work", "sample.nobody", "sample.do_work", "sample.nobody too"]
 
     for topic in topics:
-        await bus.request(COMMANDS, topic, saying(topic=topic), partial(returned.put_nowait, topic))
+        await bus.request(COMMANDS, topic, publishing(topic=topic), partial(returned.put_nowait, topic))
 
     async with asyncio.timeout(5):
         assert {await returned.get(), await returned.get()} == {"sample.nobody", "sample.nobody too"}
-    assert len([message async for message in drained(queue)]) == 2
+    assert len([message async for message in drain(queue)]) == 2
     assert returned.empty()
 
 
 async def test_nothing_is_kept_of_a_request_that_has_ended(bus: Bus, channel: Any) -> None:
     await queue_of(channel, "sample.do_work")
     forgets = [
-        await bus.request(COMMANDS, topic, saying(), lambda: None)
+        await bus.request(COMMANDS, topic, publishing(), lambda: None)
         for topic in ("sample.do_work", "sample.nobody")
         for _ in range(5)
     ]
@@ -151,16 +153,16 @@ async def test_an_inspection_that_waited_for_another_raises_when_the_connection_
 
 async def test_a_broken_connection_raises_and_the_next_message_uses_a_new_one(bus: Bus, channel: Any) -> None:
     queue = await queue_of(channel, "sample.do_work")
-    telling = [asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", saying())) for _ in range(20)]
+    publication = [asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", publishing())) for _ in range(20)]
     await asyncio.sleep(0)
     transport: Any = bus._connection
     transport.transport.connection._reader_task.cancel()
 
-    results = await asyncio.gather(*telling, return_exceptions=True)
+    results = await asyncio.gather(*publication, return_exceptions=True)
     assert all(result is None or isinstance(result, BROKER_ERRORS) for result in results)
 
-    await until_told(bus, saying(b"later"))
-    bodies = [message.body async for message in drained(queue)]
+    await publish_until_confirmed(bus, publishing(b"later"))
+    bodies = [message.body async for message in drain(queue)]
     assert bodies[-1] == b"later"
     assert len(bodies) > results.count(None)
 
@@ -169,30 +171,30 @@ async def test_a_closed_channel_fails_the_messages_that_waited_for_it(bus: Bus, 
     """A frame for a closed channel must not be sent on the next channel with the same number."""
     queue = await queue_of(channel, "sample.do_work")
     exchange: Any = bus._told[COMMANDS]
-    telling = asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", saying(b"lost")))
+    publication = asyncio.create_task(bus.publish(COMMANDS, "sample.do_work", publishing(b"lost")))
     await asyncio.sleep(0)
     underlay = await exchange.channel.get_underlay_channel()
     await underlay.close(ConnectionError("closed by the test"))
 
     with pytest.raises(BROKER_ERRORS):
-        await telling
-    await until_told(bus, saying(b"next"))
+        await publication
+    await publish_until_confirmed(bus, publishing(b"next"))
 
-    assert [message.body async for message in drained(queue)] == [b"next"]
+    assert [message.body async for message in drain(queue)] == [b"next"]
 
 
 async def test_a_publisher_can_be_cancelled(bus: Bus) -> None:
-    telling = asyncio.create_task(bus.publish(EVENTS, "sample.work_done", saying()))
+    publication = asyncio.create_task(bus.publish(EVENTS, "sample.work_done", publishing()))
     await asyncio.sleep(0)
-    telling.cancel()
+    publication.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await telling
+        await publication
 
 
 async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: str) -> None:
     queue = await queue_of(channel, "sample.do_work")
-    await asyncio.gather(*(bus.publish(COMMANDS, "sample.do_work", saying()) for _ in range(30)))
+    await asyncio.gather(*(bus.publish(COMMANDS, "sample.do_work", publishing()) for _ in range(30)))
     deliveries = [await queue.get() for _ in range(30)]
 
     for delivery in deliveries[:29]:
@@ -200,7 +202,7 @@ async def test_acknowledgements_reach_the_broker(bus: Bus, channel: Any, url: st
     await bus.flush()
     await (await channel.get_underlay_channel()).basic_recover(requeue=True)
 
-    again = [message async for message in drained(queue)]
+    again = [message async for message in drain(queue)]
     assert [message.message_id for message in again] == [deliveries[29].message_id]
 
 
@@ -208,7 +210,7 @@ async def test_an_acknowledgement_over_a_closed_channel_has_no_effect(bus: Bus, 
     connection = await aio_pika.connect(url)
     queue = await (await connection.channel()).declare_queue("kept")
     await queue.bind(COMMANDS, routing_key="sample.do_work")
-    await bus.publish(COMMANDS, "sample.do_work", saying())
+    await bus.publish(COMMANDS, "sample.do_work", publishing())
     delivery = await queue.get()
     await connection.close()
 
@@ -228,11 +230,11 @@ class Channel:
 
 
 async def test_a_writer_combines_frames_and_waits_for_the_socket() -> None:
-    channel, pen = Channel(), FrameWriter()
+    channel, writer = Channel(), FrameWriter()
     for letter in b"a", b"b":
-        pen.write(channel, letter)
+        writer.write(channel, letter)
     first = await channel.write_queue.get()
-    pen.write(channel, b"c")
+    writer.write(channel, b"c")
     await asyncio.sleep(0)
     assert (first.payload, channel.write_queue.empty()) == (b"ab", True)
 
@@ -242,9 +244,9 @@ async def test_a_writer_combines_frames_and_waits_for_the_socket() -> None:
 
 
 async def test_a_writer_waits_while_the_queue_of_the_connection_is_full() -> None:
-    channel, pen = Channel(room=1), FrameWriter()
+    channel, writer = Channel(room=1), FrameWriter()
     channel.write_queue.put_nowait(None)
-    pen.write(channel, b"a")
+    writer.write(channel, b"a")
     await asyncio.sleep(0)
 
     assert await channel.write_queue.get() is None
@@ -252,17 +254,17 @@ async def test_a_writer_waits_while_the_queue_of_the_connection_is_full() -> Non
 
 
 async def test_a_writer_drops_frames_of_another_connection() -> None:
-    old, new, pen = Channel(), Channel(), FrameWriter(linger=60)
-    pen.write(old, b"old")
-    pen.write(new, b"new")
+    old, new, writer = Channel(), Channel(), FrameWriter(linger=60)
+    writer.write(old, b"old")
+    writer.write(new, b"new")
 
-    await pen.empty(within=0)
+    await writer.empty(within=0)
 
     assert old.write_queue.empty()
     assert (await new.write_queue.get()).payload == b"new"
 
 
-async def until_told(bus: Bus, message: Publishing) -> None:
+async def publish_until_confirmed(bus: Bus, message: Publishing) -> None:
     """Publish a message again until it is confirmed."""
     async with asyncio.timeout(10):
         while True:
@@ -272,6 +274,6 @@ async def until_told(bus: Bus, message: Publishing) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def drained(queue: Any) -> AsyncIterator[Any]:
+async def drain(queue: Any) -> AsyncIterator[Any]:
     while message := await queue.get(no_ack=True, fail=False):
         yield message
