@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from contracts.base import Command, Event, Message, Shape
-from tests.architecture import message_rules as talk
+from tests.architecture import message_rules as rules
 from tests.architecture.message_rules import RULES, Messages
 from tests.contracts.catalogue import messages
 from workers.registry import CONTEXTS, workers
@@ -50,7 +50,7 @@ async def nothing(*_: Any) -> None:
     """A handler."""
 
 
-class Bakery:
+class SmallSystem:
     """A made-up system of two contexts and a view that follows the rules."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Bakery:
         self.sales.handles(BAKED)(nothing)
         self.messages: Messages = {message.topic: message for message in (BAKE, BAKED, SELL)}
 
-    def against(self, rule: talk.Rule) -> list[str]:
+    def violations(self, rule: rules.Rule) -> list[str]:
         return list(rule([self.ovens, self.sales, self.view], self.messages))
 
     def force(self, worker: Worker, message: type[Message]) -> None:
@@ -82,69 +82,71 @@ def test_the_system_follows_the_rule(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_small_system_in_good_order_follows_the_rule(name: str) -> None:
-    assert Bakery().against(RULES[name]) == []
+    assert SmallSystem().violations(RULES[name]) == []
 
 
 def test_a_handler_of_another_contexts_command_is_reported() -> None:
-    bakery = Bakery()
-    bakery.force(bakery.sales, BAKE)
+    system = SmallSystem()
+    system.force(system.sales, BAKE)
 
-    assert bakery.against(talk.own) == ["bakery.sales handles bakery.ovens.bake_bread"]
+    assert system.violations(rules.own_messages) == ["bakery.sales handles bakery.ovens.bake_bread"]
 
 
 def test_a_command_with_two_handlers_or_none_is_reported() -> None:
-    bakery = Bakery()
-    bakery.force(bakery.sales, BAKE)
-    bakery.forget(bakery.sales, SELL)
+    system = SmallSystem()
+    system.force(system.sales, BAKE)
+    system.forget(system.sales, SELL)
 
-    assert bakery.against(talk.obeyed) == [
+    assert system.violations(rules.one_handler) == [
         "bakery.ovens.bake_bread has 2 handlers",
         "bakery.sales.sell_bread has 0 handlers",
     ]
 
 
 def test_an_event_without_a_handler_is_reported() -> None:
-    bakery = Bakery()
-    bakery.forget(bakery.sales, BAKED)
+    system = SmallSystem()
+    system.forget(system.sales, BAKED)
 
-    assert bakery.against(talk.heard) == ["bakery.ovens.bread_baked has no reader"]
+    assert system.violations(rules.handled_events) == ["bakery.ovens.bread_baked has no handler"]
 
 
 def test_an_exception_that_is_no_longer_needed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk, "HEARD_BY_THE_JOURNAL_ONLY", {BAKED.topic})
+    monkeypatch.setattr(rules, "HANDLED_BY_THE_JOURNAL_ONLY", {BAKED.topic})
 
-    assert Bakery().against(talk.heard) == ["bakery.ovens.bread_baked has readers: take it from the table"]
+    assert SmallSystem().violations(rules.handled_events) == [
+        "bakery.ovens.bread_baked has handlers: remove it from the table"
+    ]
 
 
 def test_a_message_of_an_unknown_context_is_reported() -> None:
-    bakery = Bakery()
-    bakery.messages["laundry.bread_baked"] = named(BreadBaked, "laundry.bread_baked")
+    system = SmallSystem()
+    system.messages["laundry.bread_baked"] = named(BreadBaked, "laundry.bread_baked")
 
-    assert bakery.against(talk.owned) == ["laundry.bread_baked belongs to nobody"]
+    assert system.violations(rules.known_owner) == ["laundry.bread_baked belongs to no context"]
 
 
 def test_a_topic_that_does_not_spell_its_class_is_reported() -> None:
-    bakery = Bakery()
-    bakery.messages["bakery.ovens.baked"] = named(BreadBaked, "bakery.ovens.baked")
+    system = SmallSystem()
+    system.messages["bakery.ovens.baked"] = named(BreadBaked, "bakery.ovens.baked")
 
-    assert bakery.against(talk.named) == ["BreadBaked is called bakery.ovens.baked"]
+    assert system.violations(rules.topics) == ["BreadBaked has the topic bakery.ovens.baked"]
 
 
 def test_a_request_without_a_second_function_or_of_a_durable_message_is_reported() -> None:
-    bakery = Bakery()
-    bakery.ovens.handlers[BAKE.topic].requests = SELL
+    system = SmallSystem()
+    system.ovens.handlers[BAKE.topic].requests = SELL
 
-    assert bakery.against(talk.settled) == [
-        "bakery.ovens: nothing asks and has no second function",
-        "bakery.ovens: nothing asks bakery.sales.sell_bread, which is told",
+    assert system.violations(rules.requests) == [
+        "bakery.ovens: nothing sends a request and has no second function",
+        "bakery.ovens: nothing requests bakery.sales.sell_bread, which is durable",
     ]
 
 
 def test_a_view_that_handles_commands_is_reported() -> None:
-    bakery = Bakery()
-    bakery.force(bakery.view, BAKE)
+    system = SmallSystem()
+    system.force(system.view, BAKE)
 
-    assert bakery.against(talk.views) == ["the view bakery.window obeys bakery.ovens.bake_bread"]
+    assert system.violations(rules.view_messages) == ["the view bakery.window handles bakery.ovens.bake_bread"]
 
 
 def test_each_worker_has_the_name_of_its_context() -> None:

@@ -46,18 +46,18 @@ def test_every_request_has_a_key_of_its_own():
 async def test_an_answer_is_read_however_it_is_split(size):
     answer = b"HTTP/1.1 201 Created\r\nContent-Length: 11\r\n\r\nhello world"
 
-    heard = await _hear(answer[at : at + size] for at in range(0, len(answer), size))
+    answers = await _answers(answer[at : at + size] for at in range(0, len(answer), size))
 
-    assert heard == [(201, b"hello world")]
+    assert answers == [(201, b"hello world")]
 
 
 async def test_a_lost_connection_counts_as_an_answer():
-    assert await _hear([b"HTTP/1.1 201 Created\r\n"]) == [(LOST, b"")]
+    assert await _answers([b"HTTP/1.1 201 Created\r\n"]) == [(LOST, b"")]
 
 
-async def _hear(pieces):
+async def _answers(pieces):
     """Return what a client reads from a server that sends these pieces and closes the connection."""
-    heard = []
+    answers = []
 
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -70,9 +70,9 @@ async def _hear(pieces):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         client = await Connection.open(server.sockets[0].getsockname()[1])
-        heard.append(await client.fetch(b"GET / HTTP/1.1\r\n\r\n"))
+        answers.append(await client.fetch(b"GET / HTTP/1.1\r\n\r\n"))
         client.close()
-    return heard
+    return answers
 
 
 def test_percentiles_are_milliseconds():

@@ -193,17 +193,17 @@ async def test_an_odd_url_is_refused(browser, path):
 )
 async def test_not_found_is_a_page_for_a_browser_and_json_for_a_program(browser, place):
     page = await browser.look(place, headers={"accept": "text/html,*/*"})
-    told = await browser.look(place)
+    answer = await browser.look(place)
 
-    assert (page.status_code, told.status_code) == (404, 404)
+    assert (page.status_code, answer.status_code) == (404, 404)
     assert "<h2>Not found</h2>" in page.text
-    assert told.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_api_paths_answer_with_json_also_in_a_browser(browser):
-    told = await browser.look("/v1/nothing", headers={"accept": "text/html"})
+    answer = await browser.look("/v1/nothing", headers={"accept": "text/html"})
 
-    assert told.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_assets_are_revalidated(browser):

@@ -40,13 +40,13 @@ def test_a_reservation_whose_ticket_is_over_is_not_shown_as_open():
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "shown"),
     [("ORDERED", ["OrderPlaced"]), ("READY", ["OrderPlaced", "OrderMarkedReady"])],
 )
-def test_a_cafe_order_shows_when_it_was_placed_and_changed(status, told):
+def test_a_cafe_order_shows_when_it_was_placed_and_changed(status, shown):
     order = {"status": status, "reason": None, "created_at": HOUR.format(1), "modified_at": HOUR.format(2)}
 
-    assert [line["what"] for line in cafe.business.things.timeline(order)] == told
+    assert [line["what"] for line in cafe.business.things.timeline(order)] == shown
 
 
 def test_a_refund_begins_with_what_is_left():

@@ -20,8 +20,8 @@ def audit(**changes: Any) -> dict[str, Any]:
     return {**report, "invariants": [{**well, **changed}], **changes}
 
 
-def system(told: dict[str, Any] | None) -> dict[str, Any]:
-    return {"standings": [], "minutes": [], "open_letters": 0, "read_to": 0, "as_of": NOW, "audit": told}
+def system(report: dict[str, Any] | None) -> dict[str, Any]:
+    return {"standings": [], "minutes": [], "open_letters": 0, "read_to": 0, "as_of": NOW, "audit": report}
 
 
 def test_every_invariant_has_a_label():
@@ -29,7 +29,7 @@ def test_every_invariant_has_a_label():
 
 
 @pytest.mark.parametrize(
-    ("told", "value", "tone"),
+    ("report", "value", "tone"),
     [
         (None, dashboard.NOT_YET, "wait"),
         (audit(), dashboard.ALL_WELL, "good"),
@@ -39,8 +39,8 @@ def test_every_invariant_has_a_label():
     ],
     ids=["none yet", "well", "old", "wrong", "not checkable"],
 )
-def test_the_last_audit_is_shown_as_a_figure(told, value, tone):
-    first = dashboard.audited(told, NOW)[0]
+def test_the_last_audit_is_shown_as_a_figure(report, value, tone):
+    first = dashboard.audited(report, NOW)[0]
 
     assert (first.value, first.tone) == (value, tone)
 
@@ -53,8 +53,8 @@ def test_a_money_difference_is_shown_as_bad(kept, balance, tone):
 
 
 async def test_the_page_lists_discrepancies_and_escapes_them(browser, rpc):
-    told = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
-    rpc.replies_with("journal.show_town", system(told))
+    report = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
+    rpc.replies_with("journal.show_town", system(report))
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")
@@ -66,9 +66,9 @@ async def test_the_page_lists_discrepancies_and_escapes_them(browser, rpc):
 
 
 async def test_without_an_audit_none_is_shown(browser, rpc):
-    told = system(None)
-    del told["audit"]
-    rpc.replies_with("journal.show_town", told)
+    report = system(None)
+    del report["audit"]
+    rpc.replies_with("journal.show_town", report)
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")

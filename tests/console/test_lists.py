@@ -90,8 +90,8 @@ async def test_dead_letters_have_further_pages(browser, endless):
 
     await browser.look(older)
 
-    asked = json.loads(endless.requests[-1].body)
-    assert (asked["status"], asked["cursor"]) == ("DISCARDED", CURSOR)
+    request = json.loads(endless.requests[-1].body)
+    assert (request["status"], request["cursor"]) == ("DISCARDED", CURSOR)
     assert "/operator/dead-letters?status=DISCARDED" in links(browser, "/operator")
 
 

@@ -149,20 +149,20 @@ async def test_a_stream_ends_when_the_gateway_closes(live: Live, monkeypatch):
         return
 
     monkeypatch.setattr(live, "_follow", nobody_listens)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     async def read() -> None:
         async for part in live.stream(KIM, live.position, lambda: over):
-            heard.append(part)  # noqa: PERF401 - the test looks at it meanwhile
+            received.append(part)  # noqa: PERF401 - the test looks at it meanwhile
 
     async with asyncio.timeout(5):
         reading: asyncio.Task[Any] = asyncio.create_task(read())
-        while not heard:
+        while not received:
             await asyncio.sleep(0)
         live.hear(*BOOKED)
-        while not any(b"things-video_rental" in part for part in heard):
+        while not any(b"things-video_rental" in part for part in received):
             await asyncio.sleep(0)
         over = True
         await reading
 
-    assert heard[0] == b"retry: 1000\n\n"
+    assert received[0] == b"retry: 1000\n\n"

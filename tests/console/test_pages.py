@@ -90,9 +90,9 @@ async def test_a_booking_is_one_request_and_redirects_to_its_page(browser, shelf
 
     assert answer.status_code == 303
     assert answer.headers["location"] == f"/video-rental/rentals/{RENTAL}?seen=2"
-    (asked,) = [request for request in shelf.requests if request.topic == "video_rental.rentals.book_video"]
-    assert json.loads(asked.body)["caller"]["member_id"] == "kim"
-    assert json.loads(asked.body)["days"] == 2
+    (sent,) = [request for request in shelf.requests if request.topic == "video_rental.rentals.book_video"]
+    assert json.loads(sent.body)["caller"]["member_id"] == "kim"
+    assert json.loads(sent.body)["days"] == 2
 
 
 async def test_the_same_form_sent_twice_is_one_message(browser, shelf):
@@ -372,10 +372,10 @@ async def test_hints_end_with_the_session_and_the_page_reloads(browser, monkeypa
     monkeypatch.setattr(Verifier, "is_past", lambda *_: True)
 
     async with asyncio.timeout(10):
-        heard = await browser.look("/events")
+        stream = await browser.look("/events")
 
-    assert heard.headers["content-type"].startswith("text/event-stream")
-    assert heard.text.endswith("event: refresh\ndata: refresh\n\n")
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.text.endswith("event: refresh\ndata: refresh\n\n")
 
 
 async def test_an_expired_session_reloads_the_whole_page(browser):

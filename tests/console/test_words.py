@@ -89,10 +89,10 @@ def test_payments_and_refunds_have_labels():
 )
 def test_each_event_of_a_view_has_a_label(view):
     handlers = import_module(f"workers.{view}").worker.handlers.values()
-    told = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
+    events = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
 
-    assert told
-    assert told <= set(event_labels.EVENT_LABELS)
+    assert events
+    assert events <= set(event_labels.EVENT_LABELS)
 
 
 def _texts():

@@ -137,10 +137,12 @@ def test_a_changed_delivery_is_reported(part: str) -> None:
 
 
 def test_an_answer_that_is_added_removed_or_changed_is_reported() -> None:
-    told, asked = made(Command[None]), made(Command[Done])
-    other = asked | {"answer": shape()["body"]}
+    durable, request = made(Command[None]), made(Command[Done])
+    other = request | {"answer": shape()["body"]}
 
-    assert [bool(broken(*pair)) for pair in ((told, asked), (asked, told), (asked, other), (asked, asked))] == [
+    assert [
+        bool(broken(*pair)) for pair in ((durable, request), (request, durable), (request, other), (request, request))
+    ] == [
         True,
         True,
         True,

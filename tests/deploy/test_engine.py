@@ -26,12 +26,12 @@ def yeyak(tmp_path: Path) -> Yeyak:
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(
-        f'#!/bin/sh\necho "$*" >>{tmp_path}/told\ncase "$*" in "$AWAY") exit 1;; esac\n',
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\ncase "$*" in "$AWAY") exit 1;; esac\n',
     )
     docker.chmod(0o755)
 
     def run(*words: str, away: str = "nothing", **environment: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "told").write_text("")
+        (tmp_path / "calls").write_text("")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("YEYAK_")}
         own = {
             "PATH": f"{docker.parent}:{os.environ['PATH']}",
@@ -51,19 +51,19 @@ def yeyak(tmp_path: Path) -> Yeyak:
     return run
 
 
-def told(tmp_path: Path) -> list[str]:
-    return (tmp_path / "told").read_text().splitlines()
+def docker_calls(tmp_path: Path) -> list[str]:
+    return (tmp_path / "calls").read_text().splitlines()
 
 
 def test_a_new_system_uses_containers_where_an_engine_answers_and_keeps_using_them(
     yeyak: Yeyak, tmp_path: Path
 ) -> None:
     yeyak("up")
-    assert told(tmp_path)[:2] == ["compose version", "info"]
-    assert told(tmp_path)[2].endswith("up --detach --build --wait --wait-timeout 300")
+    assert docker_calls(tmp_path)[:2] == ["compose version", "info"]
+    assert docker_calls(tmp_path)[2].endswith("up --detach --build --wait --wait-timeout 300")
 
     yeyak("audit", "--json")
-    assert [line.partition("directory ")[2].partition(" ")[2] for line in told(tmp_path)] == [
+    assert [line.partition("directory ")[2].partition(" ")[2] for line in docker_calls(tmp_path)] == [
         "run --rm operator yeyak audit --json"
     ]
 
@@ -74,7 +74,7 @@ def test_after_a_reset_the_engine_is_chosen_again(yeyak: Yeyak, tmp_path: Path) 
 
     ended = yeyak("stop", "payments", away="info")
 
-    assert told(tmp_path) == []
+    assert docker_calls(tmp_path) == []
     assert "the system is not up" in ended.stderr
 
 

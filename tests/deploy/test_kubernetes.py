@@ -41,9 +41,9 @@ def test_a_prometheus_operator_scrapes_every_pod_and_has_every_alert(rendered, t
     monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
 
     assert [wrong for manifest in monitoring.all for wrong in schemas.of_kubernetes(manifest)] == []
-    asked = spec(monitoring, "PodMonitor", "system")
-    ports = {endpoint["port"] for endpoint in asked["podMetricsEndpoints"]}
-    (wanted,) = asked["selector"]["matchExpressions"]
+    monitor = spec(monitoring, "PodMonitor", "system")
+    ports = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}
+    (wanted,) = monitor["selector"]["matchExpressions"]
     for pod in (pod for pod in rendered("production").pods() if pod.stays):
         assert pod.labels[wanted["key"]] in wanted["values"]
         assert len(ports & {port["name"] for port in pod.containers[0]["ports"]}) == 1
@@ -198,10 +198,10 @@ def test_an_unknown_field_or_one_of_another_type_is_refused(rendered, kind: str,
 def test_an_alert_with_unknown_fields_is_refused(tmp_path: Path) -> None:
     monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
     alerts = spec(monitoring, "PrometheusRule", "alerts")["groups"][0]["rules"][0]
-    asked = spec(monitoring, "PodMonitor", "system")["podMetricsEndpoints"][0]
+    monitor = spec(monitoring, "PodMonitor", "system")["podMetricsEndpoints"][0]
 
     alerts.update(fore="2m")
-    asked.update(interval="soon")
+    monitor.update(interval="soon")
 
     assert [len(list(schemas.of_kubernetes(each))) for each in monitoring.all].count(0) == len(monitoring.all) - 2
 

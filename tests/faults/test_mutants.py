@@ -243,11 +243,11 @@ def poll_for_what_is_newer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Inbox, "lease_unsent", newer)
 
 
-# -- the bite
+# -- the mutant
 
 
 @dataclass(frozen=True)
-class Bite:
+class Mutant:
     """A fault, the mistake that it reveals, and a word of the discrepancy that is found then."""
 
     scenario: Callable[[Stage], Awaitable[Answers]]
@@ -255,23 +255,23 @@ class Bite:
     found: str
 
 
-BITES = {
-    "F04": Bite(a_refund_is_asked_for, acknowledge_before_commit, "won are kept of charge"),
-    "F06": Bite(a_charge_is_made, charge_without_a_key, "payments knows nothing of it"),
-    "F09": Bite(something_is_said, forget_before_the_confirm, "version"),
-    "F21": Bite(a_commit_gets_no_answer, commit_again_under_a_new_id, "answered already_booked"),
-    "F26": Bite(a_request_comes_again, claim_always, "answered already_booked"),
-    "F34": Bite(a_transaction_stays_open, poll_for_what_is_newer, "version"),
+MUTANTS = {
+    "F04": Mutant(a_refund_is_asked_for, acknowledge_before_commit, "won are kept of charge"),
+    "F06": Mutant(a_charge_is_made, charge_without_a_key, "payments knows nothing of it"),
+    "F09": Mutant(something_is_said, forget_before_the_confirm, "version"),
+    "F21": Mutant(a_commit_gets_no_answer, commit_again_under_a_new_id, "answered already_booked"),
+    "F26": Mutant(a_request_comes_again, claim_always, "answered already_booked"),
+    "F34": Mutant(a_transaction_stays_open, poll_for_what_is_newer, "version"),
 }
 
 
-@pytest.mark.parametrize("bite", BITES.values(), ids=BITES)
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
 async def test_the_runtime_survives_the_fault_and_the_scenario_detects_the_mutant(
-    system: Stage, bite: Bite, monkeypatch: pytest.MonkeyPatch
+    system: Stage, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await discrepancies(system, await bite.scenario(system)) == []
+    assert await discrepancies(system, await mutant.scenario(system)) == []
 
-    bite.mistake(monkeypatch)
-    found = await discrepancies(system, await bite.scenario(system))
+    mutant.mistake(monkeypatch)
+    found = await discrepancies(system, await mutant.scenario(system))
 
-    assert [line for line in found if bite.found in line], found
+    assert [line for line in found if mutant.found in line], found

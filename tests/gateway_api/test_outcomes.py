@@ -37,9 +37,9 @@ async def test_a_booking_is_sent_to_its_context_and_its_answer_is_returned_uncha
         "payment": CARD,
         "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"},
     }
-    asked = rpc.requests[0]
-    assert (asked.exchange, asked.actor) == ("yeyak.commands", "customer:kim")
-    assert asked.story_id == asked.message_id
+    request = rpc.requests[0]
+    assert (request.exchange, request.actor) == ("yeyak.commands", "customer:kim")
+    assert request.story_id == request.message_id
 
 
 async def test_the_time_limit_covers_the_payment(make_client, rpc):
@@ -259,8 +259,8 @@ def test_every_code_has_texts_in_both_languages():
     for code, found in CODES.items():
         assert all(found.ko), code
         assert all(found.en), code
-        assert not any("가" <= letter <= "힣" for text in found.en for letter in text), code
-        assert any("가" <= letter <= "힣" for letter in found.ko.detail), code
+        assert not any("가" <= char <= "힣" for text in found.en for char in text), code
+        assert any("가" <= char <= "힣" for char in found.ko.detail), code
 
 
 async def test_the_digest_does_not_depend_on_how_json_is_sent(client, rpc):

@@ -29,7 +29,7 @@ class Bus:
     connected = False
 
 
-async def test_ready_names_the_part_that_is_not_ready(client, rpc, make_settings, make_client):
+async def test_ready_names_the_part_that_is_not_ready(make_client):
     client = make_client()
     state = client._transport.app.state.gateway
     state.bus = Bus()
@@ -138,9 +138,9 @@ async def test_asyncapi_describes_every_message(client):
     for topic in ("video_rental.rentals.book_video", "video_rental.rentals.video_booked", "payments.void_payment"):
         assert document["channels"][topic]["address"] == topic
         assert topic in page
-    asked = document["operations"]["video_rental.rentals.book_video"]
-    assert asked["action"] == "receive"
-    assert asked["reply"]["channel"] == {"$ref": "#/channels/yeyak.replies"}
+    operation = document["operations"]["video_rental.rentals.book_video"]
+    assert operation["action"] == "receive"
+    assert operation["reply"]["channel"] == {"$ref": "#/channels/yeyak.replies"}
     assert document["operations"]["video_rental.rentals.video_booked"]["action"] == "send"
 
 
@@ -186,13 +186,16 @@ async def test_options_and_head_are_answered(client):
 
 async def test_only_listed_origins_may_read(make_client):
     client = make_client(gateway_cors_origins=["https://shop.example"])
-    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,idempotency-key"}
+    preflight = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,idempotency-key",
+    }
 
     friend = await client.request(
-        "OPTIONS", "/v1/video-rental/rentals", headers={"origin": "https://shop.example", **asks}
+        "OPTIONS", "/v1/video-rental/rentals", headers={"origin": "https://shop.example", **preflight}
     )
     stranger = await client.request(
-        "OPTIONS", "/v1/video-rental/rentals", headers={"origin": "https://evil.example", **asks}
+        "OPTIONS", "/v1/video-rental/rentals", headers={"origin": "https://evil.example", **preflight}
     )
     refused = await client.get("/v1/video-rental/rentals", headers={"origin": "https://shop.example"})
 

@@ -14,7 +14,7 @@ import pytest
 from gateway_api.tokens import issue
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
-ASKED = ("/live", "/ready", "/metrics", "/docs")
+PATHS = ("/live", "/ready", "/metrics", "/docs")
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -54,18 +54,18 @@ def answered(url: str, within: float = 30) -> httpx.Response:
 def test_without_a_broker_the_gateway_is_live_but_not_ready_and_stops_at_once(start):
     port = free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(port))
-    client = f"http://127.0.0.1:{port}"
+    base = f"http://127.0.0.1:{port}"
 
-    live = answered(f"{client}/live")
-    ready = httpx.get(f"{client}/ready")
+    live = answered(f"{base}/live")
+    ready = httpx.get(f"{base}/ready")
     token = issue("kim", "customer", key=KEY)
-    asked = httpx.get(f"{client}/v1/video-rental/my-page", headers={"authorization": f"Bearer {token}"})
+    page = httpx.get(f"{base}/v1/video-rental/my-page", headers={"authorization": f"Bearer {token}"})
     gateway.send_signal(signal.SIGTERM)
 
     assert live.status_code == 200
     assert (ready.status_code, ready.json()["parts"]["broker"]) == (503, False)
-    assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
-    assert asked.headers["retry-after"].isdigit()
+    assert (page.status_code, page.json()["code"]) == (503, "unavailable")
+    assert page.headers["retry-after"].isdigit()
     assert gateway.wait(10) == 0
 
 
@@ -75,10 +75,10 @@ def test_metrics_are_served_at_the_private_port_only(start):
     outside, inside = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
 
     answered(f"{inside}/live")
-    told = {path: [httpx.get(f"{client}{path}").status_code for client in (outside, inside)] for path in ASKED}
+    statuses = {path: [httpx.get(f"{base}{path}").status_code for base in (outside, inside)] for path in PATHS}
     gateway.send_signal(signal.SIGTERM)
 
-    assert told == {"/live": [200, 200], "/ready": [503, 503], "/metrics": [404, 200], "/docs": [200, 200]}
+    assert statuses == {"/live": [200, 200], "/ready": [503, 503], "/metrics": [404, 200], "/docs": [200, 200]}
     assert gateway.wait(10) == 0
 
 

@@ -265,8 +265,8 @@ async def test_a_customer_sees_only_what_is_theirs(client, rpc, path, owner):
     assert [owner_of(request, owner) for request in rpc.requests] == ["kim", "kim", "lee", None]
 
 
-def owner_of(asked, owner):
-    found = re.search(rb'"%s":(null|"([a-z]+)")' % owner.encode(), asked.body)
+def owner_of(request, owner):
+    found = re.search(rb'"%s":(null|"([a-z]+)")' % owner.encode(), request.body)
     assert found
     return found[2].decode() if found[2] else None
 
@@ -278,10 +278,8 @@ async def test_filters_and_paging_reach_the_context(client, rpc):
 
 
 async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc):
-    for silence in ("unavailable", "unknown"):
-        rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(
-            silence
-        )
+    for kind in ("unavailable", "unknown"):
+        rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(kind)
         rpc.replies_with("video_rental.videos.list_videos", {"items": [VIDEO], "next_cursor": "next"})
         rpc.replies_with("video_rental.videos.show_video", VIDEO)
 
@@ -297,7 +295,9 @@ UNLIMITED = {**PHONE, "product_id": OTHER, "quota": None}
 
 
 @pytest.mark.parametrize(
-    ("counted", "available"), [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)], ids=["told", "silent"]
+    ("counted", "available"),
+    [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)],
+    ids=["reply", "no reply"],
 )
 async def test_phones_are_shown_with_their_stock_while_reservations_are_available(client, rpc, counted, available):
     rpc.replies_with("preorder.products.list_products", {"items": [PHONE, UNLIMITED], "next_cursor": None})

@@ -157,10 +157,10 @@ class Issuer:
 
     def __init__(self, *keys: dict) -> None:
         self.keys: list[dict] | None = list(keys)
-        self.asked = 0
+        self.requests = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked += 1
+        self.requests += 1
         return httpx.Response(503) if self.keys is None else httpx.Response(200, json={"keys": self.keys})
 
 
@@ -198,7 +198,7 @@ async def test_a_token_signed_by_the_issuer_is_accepted(with_issuer, rsa_key, ki
     found = await verifier.verify(vouched(rsa_key, "RS256", kid))
 
     assert found.actor == "customer:kim"
-    assert issuer.asked == 1
+    assert issuer.requests == 1
 
 
 async def test_a_token_signed_by_an_elliptic_key_is_accepted(with_issuer, ec_key):
@@ -239,7 +239,7 @@ async def test_an_unknown_key_is_fetched_at_a_limited_rate(with_issuer, rsa_key,
     for _ in range(5):
         with pytest.raises(Problem, match="not_signed_in"):
             await verifier.verify(vouched(ec_key, "ES256", "two"))
-    assert issuer.asked == 1
+    assert issuer.requests == 1
 
     clock[0] = tokens.RETRY_SECONDS + 1
     await verifier.verify(vouched(ec_key, "ES256", "two"))

@@ -74,10 +74,10 @@ async def file_dead_letter(system: System, message_id: UUID, *, body: str = "{}"
         causation_id=None,
         actor="member:min",
     )
-    told = envelope.told(
+    durable = envelope.told(
         uuid4(), letter.model_dump_json().encode(), letter.topic, context, message_id, message_id, "member:min"
     )
-    await system._bus.publish(COMMANDS, letter.topic, told)
+    await system._bus.publish(COMMANDS, letter.topic, durable)
 
 
 async def next_message(system: System, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
@@ -167,8 +167,8 @@ async def test_a_contexts_dead_letter_is_replayed_by_its_context(journal):
     await journal.done(resolve(letter, "replay", "repaired"))
 
     take_up = take_up_dead_letter("payments")
-    told = take_up.model_validate_json((await next_message(journal, f"{take_up.topic}@payments")).body)
-    assert (told.message_id, told.action, told.reason) == (message_id, "replay", "repaired")
+    command = take_up.model_validate_json((await next_message(journal, f"{take_up.topic}@payments")).body)
+    assert (command.message_id, command.action, command.reason) == (message_id, "replay", "repaired")
 
 
 async def test_a_replayed_message_that_fails_again_is_dead_again_and_counted(journal):
@@ -274,7 +274,7 @@ async def test_the_story_of_a_dead_letter_contains_its_failure_and_its_resolutio
 
     story = await journal.done(TellStory(id=message_id))
 
-    told = [(entry["kind"], entry["topic"], entry["outcome"], entry["actor"]) for entry in story["entries"]]
-    assert ("dead_letter", VoidPayment.topic, "ValueError('no')", "member:min") in told
-    assert ("operator", f"discard {VoidPayment.topic}", "too old", "olga") in told
+    entries = [(entry["kind"], entry["topic"], entry["outcome"], entry["actor"]) for entry in story["entries"]]
+    assert ("dead_letter", VoidPayment.topic, "ValueError('no')", "member:min") in entries
+    assert ("operator", f"discard {VoidPayment.topic}", "too old", "olga") in entries
     assert MarkSet.topic not in [entry["topic"] for entry in story["entries"]]

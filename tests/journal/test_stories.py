@@ -94,12 +94,12 @@ async def test_the_story_of_a_booking_in_a_whole_system(system: System):
 
     wanted = {("command", BOOK), ("ask", PAY), ("command", PAY), ("event", "video_rental.rentals.video_booked")}
 
-    async def told() -> Story | None:
+    async def complete_story() -> Story | None:
         reply = await system.ask(TellStory(id=rental_id))
         story = Story.model_validate_json(reply.body) if reply.kind == "done" else None
         return story if story and wanted <= {(entry.kind, entry.topic) for entry in story.entries} else None
 
-    story: Story = await eventually(told)
+    story: Story = await eventually(complete_story)
 
     topics = [entry.topic for entry in story.entries]
     assert topics.index(BOOK) < topics.index(PAY) < topics.index("video_rental.rentals.video_booked")

@@ -17,8 +17,8 @@ from contracts.journal import (
 from tests.support.system import System, eventually
 
 
-def standing(context: str, **changes: object) -> ProcessStatus:
-    told = {
+def status_of(context: str, **changes: object) -> ProcessStatus:
+    fields = {
         "context": context,
         "replica": "one",
         "at": datetime.now(UTC),
@@ -31,7 +31,7 @@ def standing(context: str, **changes: object) -> ProcessStatus:
         "dead": 0,
         "breakers": [{"callee": "payments", "state": "closed"}],
     }
-    return ProcessStatus.model_validate({**told, **changes})
+    return ProcessStatus.model_validate({**fields, **changes})
 
 
 def handled(kind: str, outcome: str, took_ms: float) -> Handled:
@@ -57,8 +57,8 @@ async def system_now(journal: System) -> SystemNow:
 
 async def test_the_newest_status_of_each_process_is_shown(journal: System):
     for outbox in (7, 3):
-        await journal.done(RecordHandled(entries=[], standing=standing("test.system", outbox=outbox)))
-    await journal.done(RecordHandled(entries=[], standing=standing("test.system", replica="two", ready=False)))
+        await journal.done(RecordHandled(entries=[], standing=status_of("test.system", outbox=outbox)))
+    await journal.done(RecordHandled(entries=[], standing=status_of("test.system", replica="two", ready=False)))
 
     found = [one for one in (await system_now(journal)).standings if one.context == "test.system"]
 
@@ -85,10 +85,10 @@ async def test_refusals_and_requests_are_counted_by_the_minute(journal: System):
 async def test_a_process_reports_its_status_by_itself(journal: System):
     await journal.contexts["journal"].report_status()
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return any(one.context == "journal" and one.ready for one in (await system_now(journal)).standings)
 
-    await eventually(told)
+    await eventually(reported)
 
 
 async def test_the_newest_audit_is_shown(journal: System):

@@ -94,7 +94,7 @@ async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effec
     assert [row["times"] for row in refunds] == [1] * 5
 
 
-async def dead(system: System, part: str) -> dict[str, Any]:
+async def find_dead_letter(system: System, part: str) -> dict[str, Any]:
     """Return the dead letter whose error contains `part`."""
 
     async def filed() -> Any:
@@ -138,8 +138,8 @@ async def test_a_poison_message_is_a_dead_letter_with_its_reason_and_others_are_
     await put_by_hand(system, queue, body, {"message_id": str(uuid4()), "type": VideoRegistered.topic} | properties)
     video_id = await system.video()
 
-    letter = await dead(system, reason)
-    assert letter["queue"] == queue
+    dead_letter = await find_dead_letter(system, reason)
+    assert dead_letter["queue"] == queue
     assert await checks.discrepancies(system, video_id) == []
 
 
@@ -155,15 +155,15 @@ async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replay
 
     monkeypatch.setattr(handler, "first", buggy)
     await system.done(system.booking(await system.video()))
-    await tell(system, VoidPayment(payment_id=(payment_id := uuid4())))
-    letter = await dead(system, "a bug in the handler")
-    assert letter["attempts"] == 3
-    assert letter["context"] == "payments"
+    await publish(system, VoidPayment(payment_id=(payment_id := uuid4())))
+    dead_letter = await find_dead_letter(system, "a bug in the handler")
+    assert dead_letter["attempts"] == 3
+    assert dead_letter["context"] == "payments"
 
     monkeypatch.setattr(handler, "first", healthy)
     await system.done(
         ResolveDeadLetter(
-            dead_letter_id=UUID(letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR
+            dead_letter_id=UUID(dead_letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR
         )
     )
 
@@ -173,7 +173,7 @@ async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replay
     await eventually(tombstone)
 
 
-async def tell(system: System, message: Any) -> None:
+async def publish(system: System, message: Any) -> None:
     """Publish a command as a context's outbox does."""
     async with channel_of(system) as channel:
         exchange = await channel.get_exchange(message.exchange)

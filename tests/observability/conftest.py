@@ -73,10 +73,10 @@ def booking(video_id: str, token: str = "tok_visa") -> dict[str, Any]:
     return {"video_id": video_id, "days": 1, "payment": payment}
 
 
-async def register(door: GatewayClient, system: System) -> str:
+async def register(client: GatewayClient, system: System) -> str:
     """Register a video and wait until rentals knows it; return its id."""
     video = {"title": "Casablanca", "daily_price": 1500, "copies": 5}
-    video_id: str = (await door.send_as("staff", "/videos", video)).json()["video_id"]
+    video_id: str = (await client.send_as("staff", "/videos", video)).json()["video_id"]
 
     async def known() -> Any:
         return await system.rows("video_rental.rentals", "select 1 from video_rental_rentals.videos")
@@ -112,8 +112,8 @@ async def exposed(
     """The metrics after a booking, its repeat, a refused booking, a query, and an unreadable message."""
     found = Exposed()
     async with running_system(make_settings, accounts_folder, tmp_path_factory.mktemp("logs")) as (system, processes):
-        async with gateway_client(processes) as door:
-            await _make_requests(system, door)
+        async with gateway_client(processes) as client:
+            await _make_requests(system, client)
         vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
         rabbit = f"http://127.0.0.1:{servers.rabbit.ports['metrics']}"
         urls = [f"http://127.0.0.1:{processes[name].port}/metrics" for name in processes.names]
@@ -126,11 +126,11 @@ async def exposed(
     return found
 
 
-async def _make_requests(system: System, door: GatewayClient) -> None:
-    video_id, key = await register(door, system), str(uuid4())
-    for answer in [await door.send_as("customer", "/rentals", booking(video_id), key) for _ in range(2)]:
+async def _make_requests(system: System, client: GatewayClient) -> None:
+    video_id, key = await register(client, system), str(uuid4())
+    for answer in [await client.send_as("customer", "/rentals", booking(video_id), key) for _ in range(2)]:
         assert answer.status_code == 201, answer.text
-    declined = await door.send_as("customer", "/rentals", booking(await register(door, system), "tok_declined"))
+    declined = await client.send_as("customer", "/rentals", booking(await register(client, system), "tok_declined"))
     assert declined.status_code == 402
     connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
@@ -143,7 +143,7 @@ async def _make_requests(system: System, door: GatewayClient) -> None:
         return await system.rows("journal", "select 1 from journal.dead_letters")
 
     async def shown() -> bool:
-        page = await door.send_as("customer", "/my-page")
+        page = await client.send_as("customer", "/my-page")
         return page.status_code == 200 and len(page.json()["items"]) == 2
 
     await eventually(filed)

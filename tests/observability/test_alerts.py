@@ -29,11 +29,11 @@ def test_each_alert_is_raised_when_it_must_be_and_not_before() -> None:
 
 def test_every_alert_has_a_test_that_raises_it_and_one_that_does_not() -> None:
     tests = yaml.safe_load(ALERTS.with_name("alerts_test.yml").read_text())["tests"]
-    raised, quiet = set(), set()
+    raised, not_raised = set(), set()
     for test in tests:
         for look in test["alert_rule_test"]:
-            (raised if look["exp_alerts"] else quiet).add(look["alertname"])
-    assert raised == quiet == {rule["alert"] for rule in alerts()}
+            (raised if look["exp_alerts"] else not_raised).add(look["alertname"])
+    assert raised == not_raised == {rule["alert"] for rule in alerts()}
 
 
 def test_every_alert_has_a_severity_a_summary_and_a_runbook() -> None:

@@ -18,7 +18,7 @@ def against(query: Query, exposed: Exposed) -> list[str]:
         if name in OF_PROMETHEUS_ITSELF:
             continue
         if name not in exposed.declared and name not in exposed.samples:
-            wrong.append(f"{query.where}: nobody exposes {name}")
+            wrong.append(f"{query.where}: no process exposes {name}")
             continue
         has = exposed.labels(name) | ADDED_BY_PROMETHEUS
         known |= has

@@ -41,8 +41,8 @@ class Traced:
 
     async def book(self, **headers: str) -> httpx.Response:
         headers |= {"authorization": f"Bearer {tokens.issue(uuid4().hex, 'customer', key=KEY)}"}
-        async with gateway_client(self.processes) as door:
-            return await door.post("/v1/video-rental/rentals", json=booking(self.video_id), headers=headers)
+        async with gateway_client(self.processes) as client:
+            return await client.post("/v1/video-rental/rentals", json=booking(self.video_id), headers=headers)
 
     async def trace(self, trace_id: str, *awaited: tuple[str, str]) -> list[Span]:
         """Return the trace once it has spans of these services and names."""
@@ -87,8 +87,8 @@ async def traced(
     }
     logs = tmp_path_factory.mktemp("logs")
     async with running_system(make_settings, accounts_folder, logs, **environment) as (system, processes):
-        async with gateway_client(processes) as door:
-            video_id = await register(door, system)
+        async with gateway_client(processes) as client:
+            video_id = await register(client, system)
         yield Traced(system, processes, receiver, video_id)
 
 
@@ -102,7 +102,7 @@ async def test_a_message_that_a_crash_left_in_the_outbox_keeps_its_trace(traced:
     spans = await traced.trace(trace_id, booked, started)
 
     lost = one(spans, *booked).parent_id
-    assert lost not in {span.span_id for span in spans}, "it died before it could tell of its own span"
+    assert lost not in {span.span_id for span in spans}, "it died before it could export its own span"
     assert {span.parent_id for span in spans if (span.service, span.name) == started} == {lost}
 
 
@@ -118,20 +118,31 @@ async def test_one_trace_leads_from_the_caller_to_the_view(traced: Traced) -> No
     )
 
     assert answer.status_code == 201
-    door = one(spans, "gateway", "POST /v1/video-rental/rentals")
-    asks = one(spans, "gateway", f"ask {BOOK}")
-    books = one(spans, RENTALS, BOOK)
-    asks_for_money = one(spans, RENTALS, f"ask {PAY}")
-    pays = one(spans, "payments", PAY)
-    shows = one(spans, VIEW, f"{RENTALS}.video_booked")
-    shows_the_payment = one(spans, VIEW, "payments.payment_approved")
-    below = [(door, span_id), (asks, door.span_id), (books, asks.span_id), (asks_for_money, books.span_id)]
-    below += [(pays, asks_for_money.span_id), (shows, books.span_id), (shows_the_payment, pays.span_id)]
+    root = one(spans, "gateway", "POST /v1/video-rental/rentals")
+    request = one(spans, "gateway", f"ask {BOOK}")
+    booking_span = one(spans, RENTALS, BOOK)
+    payment_request = one(spans, RENTALS, f"ask {PAY}")
+    payment_span = one(spans, "payments", PAY)
+    view_span = one(spans, VIEW, f"{RENTALS}.video_booked")
+    view_payment_span = one(spans, VIEW, "payments.payment_approved")
+    below = [
+        (root, span_id),
+        (request, root.span_id),
+        (booking_span, request.span_id),
+        (payment_request, booking_span.span_id),
+    ]
+    below += [
+        (payment_span, payment_request.span_id),
+        (view_span, booking_span.span_id),
+        (view_payment_span, payment_span.span_id),
+    ]
     assert [(span.name, span.parent_id) for span, _ in below] == [(span.name, parent) for span, parent in below]
-    assert (door.kind, asks.kind, books.kind, shows.kind) == ("SERVER", "CLIENT", "SERVER", "CONSUMER")
-    assert door.attributes["http.response.status_code"] == "201"
-    assert books.attributes["yeyak.story_id"] == answer.json()["rental_id"]
-    assert {span.attributes["yeyak.outcome"] for span in (door, asks, books, pays, shows)} == {"done"}
+    assert (root.kind, request.kind, booking_span.kind, view_span.kind) == ("SERVER", "CLIENT", "SERVER", "CONSUMER")
+    assert root.attributes["http.response.status_code"] == "201"
+    assert booking_span.attributes["yeyak.story_id"] == answer.json()["rental_id"]
+    assert {span.attributes["yeyak.outcome"] for span in (root, request, booking_span, payment_span, view_span)} == {
+        "done"
+    }
     assert all(span.began <= span.ended for span in spans)
 
 
@@ -156,30 +167,30 @@ async def test_without_a_traceparent_a_trace_begins_at_the_gateway(traced: Trace
     async def begun() -> Any:
         return [span for span in traced.receiver.spans if span.service == "gateway" and not span.parent_id]
 
-    for door in await eventually(begun):
-        assert door.name.partition(" ")[2].startswith("/v1/video-rental/")
+    for root in await eventually(begun):
+        assert root.name.partition(" ")[2].startswith("/v1/video-rental/")
 
 
 async def test_without_tracing_no_message_carries_a_traceparent(make_settings: MakeSettings) -> None:
     system = await System(await make_settings(), "video_rental").open()
     await system.start(*system.names)
-    heard: list[aio_pika.abc.AbstractIncomingMessage] = []
+    received: list[aio_pika.abc.AbstractIncomingMessage] = []
     channel = await system._listener.channel()
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind("yeyak.events", "#")
 
-    async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        heard.append(message)
+    async def receive(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        received.append(message)
 
-    await queue.consume(hear, no_ack=True)
+    await queue.consume(receive, no_ack=True)
     try:
         await system.done(system.booking(await system.video()), id=uuid4())
         await system.wait_until_idle()
         kept = await system.rows(RENTALS, "select traceparent from video_rental_rentals.inbox")
     finally:
         await system.close()
-    assert {message.type for message in heard} >= {f"{RENTALS}.video_booked", "payments.payment_approved"}
-    assert [message.type for message in heard if "traceparent" in message.headers] == []
+    assert {message.type for message in received} >= {f"{RENTALS}.video_booked", "payments.payment_approved"}
+    assert [message.type for message in received if "traceparent" in message.headers] == []
     assert {row["traceparent"] for row in kept} == {None}
 
 

@@ -1,4 +1,4 @@
-"""Who asks, when an operator does."""
+"""The actor of an operator's requests."""
 
 from __future__ import annotations
 

@@ -157,16 +157,16 @@ async def test_a_missing_queue_and_an_unavailable_database_are_problems(
 
 
 def test_the_backlog_of_a_queue_includes_unacknowledged_messages() -> None:
-    told = {"messages": 5, "messages_ready": 3, "messages_unacknowledged": 2, "consumers": 1}
+    queue = {"messages": 5, "messages_ready": 3, "messages_unacknowledged": 2, "consumers": 1}
 
-    assert queue_of("a@b", told, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
+    assert queue_of("a@b", queue, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
 
 
 @pytest.mark.parametrize(("read_to", "backlog"), [(9, 0), (4, 5), (-1, 10), (None, 0)])
 def test_the_backlog_of_the_stream_is_what_the_journal_has_not_read(read_to: int | None, backlog: int) -> None:
-    told = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
+    queue = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
 
-    assert queue_of(topology.STREAM, told, read_to)["backlog"] == backlog
+    assert queue_of(topology.STREAM, queue, read_to)["backlog"] == backlog
 
 
 def test_uptime_counts_from_the_last_start() -> None:

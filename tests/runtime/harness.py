@@ -129,8 +129,8 @@ class RuntimeHarness(System):
     async def publish(self, message: Message, id: UUID | None = None) -> UUID:
         """Publish a durable message as an outbox does; return its id."""
         id = id or uuid4()
-        told = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
-        await self._bus.publish(message.exchange, message.topic, told)
+        durable = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
+        await self._bus.publish(message.exchange, message.topic, durable)
         return id
 
     async def effects(self, id: UUID | None = None) -> list[str]:

@@ -50,10 +50,10 @@ def test_a_message_has_one_handler() -> None:
 
 
 async def test_a_handler_that_sends_a_request_needs_a_second_function() -> None:
-    asking: Any = Handler(RequestPayment, handler, None, read_only=False)
+    declared: Any = Handler(RequestPayment, handler, None, read_only=False)
 
     with pytest.raises(TypeError, match="handler asks, but has no second function"):
-        await MessageProcessor(None, asking, None, envelope(), 0.0)._settle(NoReply.UNKNOWN)  # type: ignore[arg-type]
+        await MessageProcessor(None, declared, None, envelope(), 0.0)._settle(NoReply.UNKNOWN)  # type: ignore[arg-type]
 
 
 def test_each_context_has_a_queue_for_its_dead_letters() -> None:
@@ -79,8 +79,12 @@ def tx() -> Tx:
 def test_a_published_message_carries_the_story_its_cause_and_the_actor(tx: Tx) -> None:
     tx.publish(VoidPayment(payment_id=UUID(int=1)))
 
-    (told,) = tx.told
-    assert (told.story_id, told.causation_id, told.actor) == (tx.envelope.story_id, tx.id, "customer:kim")
+    (published,) = tx.told
+    assert (published.story_id, published.causation_id, published.actor) == (
+        tx.envelope.story_id,
+        tx.id,
+        "customer:kim",
+    )
 
 
 def test_a_request_cannot_be_published(tx: Tx) -> None:

@@ -139,8 +139,8 @@ async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:
     assert len(booked) > 10
     await eventually(all_given_up, within=40)
     await system.wait_until_idle(within=40)
-    told = system.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
-    ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in told})
+    cancelled = system.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
+    ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in cancelled})
     assert {ends[rental_id] for rental_id in booked} == {1}
     assert await checks.discrepancies(system, video_id) == []
 

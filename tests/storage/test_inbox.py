@@ -271,8 +271,8 @@ async def test_a_dead_letter_is_replayed_or_discarded_once(
     harness: RuntimeHarness, inbox: Inbox, session: Session
 ) -> None:
     first, second = claim(state="dead", body="{}"), claim(state="dead", body="{}")
-    for letter in (first, second):
-        await finish(session, inbox, letter)
+    for dead in (first, second):
+        await finish(session, inbox, dead)
 
     assert await inbox.replay(session, first.id)
     assert not await inbox.replay(session, first.id)

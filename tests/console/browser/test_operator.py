@@ -17,11 +17,11 @@ async def test_a_story_is_found_by_its_id_and_drawn(arrive: OpenBrowser, city: L
     booking = await city.system.done(city.system.booking(video))
     jung = await arrive("jung")
 
-    async def told() -> bool:
+    async def reported() -> bool:
         await jung.go(f"/operator/story?id={booking['rental_id']}")
         return "video_booked" in await jung.page.locator("main").inner_text()
 
-    await eventually(told)
+    await eventually(reported)
 
     picture = await jung.page.locator("svg.story").text_content() or ""
     assert "request_payment" in picture

@@ -146,12 +146,15 @@ async def test_the_health_checks_of_the_servers_tell_a_healthy_server_from_a_fai
 ) -> None:
     broker = servers.rabbit
     path = {"PATH": f"/usr/lib/rabbitmq/bin:{os.environ['PATH']}"}
-    asked = path | {"ERL_EPMD_PORT": str(broker.ports["epmd"]), "HOME": str(broker.home / "home")}
+    broker_environment = path | {"ERL_EPMD_PORT": str(broker.ports["epmd"]), "HOME": str(broker.home / "home")}
     well = {
         "postgres": path | {"PGPORT": str(servers.postgres.ports["sql"])},
-        "rabbitmq": asked | {"RABBITMQ_NODENAME": broker.nodename},
+        "rabbitmq": broker_environment | {"RABBITMQ_NODENAME": broker.nodename},
     }
-    away = {"postgres": path | {"PGPORT": "1"}, "rabbitmq": asked | {"RABBITMQ_NODENAME": "nobody@localhost"}}
+    away = {
+        "postgres": path | {"PGPORT": "1"},
+        "rabbitmq": broker_environment | {"RABBITMQ_NODENAME": "nobody@localhost"},
+    }
 
     for name in well:
         check = SERVICES[name]["healthcheck"]

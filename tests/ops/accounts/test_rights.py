@@ -85,7 +85,7 @@ ALLOWED: list[tuple[str, Action, str]] = [
     ("cafe.menu", publish, "yeyak.events cafe.menu.menu_item_changed"),
     ("cafe.menu", publish, "yeyak.commands journal.record_handled"),
     ("cafe.menu", publish, "yeyak.dead cafe.menu.quote_price"),
-    ("cafe.menu", publish, "yeyak.replies whoever-asked"),
+    ("cafe.menu", publish, "yeyak.replies some-requester"),
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.queries cafe.menu.quote_price"),
     ("cafe.orders", publish, "yeyak.queries cafe.menu.quote_price"),
     ("video_rental.rentals", publish, "yeyak.commands payments.request_payment"),
@@ -125,7 +125,7 @@ FORBIDDEN: list[tuple[str, Action, str]] = [
     ("shop.deliveries", publish, "yeyak.commands payments.void_payment"),
     ("video_rental.my_page", publish, "yeyak.queries video_rental.rentals.show_rental"),
     ("gateway", publish, "yeyak.commands payments.void_payment"),
-    ("gateway", publish, "yeyak.replies whoever-asked"),
+    ("gateway", publish, "yeyak.replies some-requester"),
     ("operator", publish, "yeyak.commands payments.request_payment"),
     # consuming from other queues
     ("cafe.menu", bind, "cafe.menu.quote_price@cafe.menu yeyak.events payments.payment_approved"),
@@ -206,10 +206,10 @@ def may(topics: dict[str, frozenset[str]], message: str) -> bool:
 def test_each_message_has_one_account_that_may_publish_it(plan: dict[str, Account]) -> None:
     system = {one.name for one in workers()}
     topics = [topic for topic, message in CATALOGUE.items() if message.owner() in system]  # other tests have their own
-    said = {topic: [name for name, one in plan.items() if may(dict(one.sends), topic)] for topic in topics}
+    publishers = {topic: [name for name, one in plan.items() if may(dict(one.sends), topic)] for topic in topics}
 
-    timers = {topic for topic, who in said.items() if not who}
-    events = {topic: who for topic, who in said.items() if issubclass(CATALOGUE[topic], Event)}
+    timers = {topic for topic, who in publishers.items() if not who}
+    events = {topic: who for topic, who in publishers.items() if issubclass(CATALOGUE[topic], Event)}
 
     assert {topic: who for topic, who in events.items() if who[:1] != [CATALOGUE[topic].owner()]} == {}
     assert {topic for topic in timers if CATALOGUE[topic].delivery() == "request"} == set()
@@ -236,6 +236,6 @@ def test_a_worker_declares_every_foreign_message_that_it_imports(plan: dict[str,
             if isinstance(thing, type) and thing in CATALOGUE.values() and not issubclass(thing, Event)
         }
         foreign = {topic for topic in imported if CATALOGUE[topic].owner() != worker.name}
-        asked = {handler.requests.topic for handler in worker.handlers.values() if handler.requests}
+        requested = {handler.requests.topic for handler in worker.handlers.values() if handler.requests}
 
-        assert {message.topic for message in worker.sends} | asked == foreign, worker.name
+        assert {message.topic for message in worker.sends} | requested == foreign, worker.name

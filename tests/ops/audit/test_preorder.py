@@ -31,13 +31,13 @@ async def original(make_settings: MakeSettings) -> Seeded:
         confirmed = await system.done(reserve(product_id))
         off = await system.done(reserve(product_id))
         await system.done(cancel(off))
-        rejected, silent = await asyncio.gather(
+        rejected, unanswered = await asyncio.gather(
             system.refused(reserve(await product(system), customer(), "tok_declined")),
             system.refused(reserve(await product(system), customer(), "tok_slow")),
         )
         await cancelled(system, off)
         await system.wait_until_idle()
-        kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "silent": silent}
+        kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "unanswered": unanswered}
         settings = system.settings
     return Seeded(settings, {kind: UUID(one["reservation_id"]) for kind, one in kinds.items()})
 
@@ -87,7 +87,7 @@ CASES = [
     Case("I5", "delete from preorder_receipts.receipts", "is CONFIRMED, and its receipt is not there"),
     Case("I5", receipt("off", "status = 'ISSUED'"), "reservation {off} is CANCELLED, and its receipt is ISSUED"),
     Case("I5", "delete from payments.refunds", "reservation {off}: payments has not heard of its refund"),
-    Case("I5", "delete from payments.payments", "reservation {silent}: payments has not voided its payment"),
+    Case("I5", "delete from payments.payments", "reservation {unanswered}: payments has not voided its payment"),
     Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not heard of reservation"),
     Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not heard of receipt"),
     Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not heard of product"),

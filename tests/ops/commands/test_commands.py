@@ -149,10 +149,10 @@ def test_the_audit_of_a_consistent_system_ends_with_0(yeyak: Yeyak, at: At, orig
 
     code, printed, _ = yeyak("audit", "--json")
 
-    told = json.loads(printed)
+    report = json.loads(printed)
     assert code == 0
-    assert told["well"]
-    assert [one["invariant"] for one in told["invariants"]] == [f"I{number}" for number in range(1, 10)]
+    assert report["well"]
+    assert [one["invariant"] for one in report["invariants"]] == [f"I{number}" for number in range(1, 10)]
 
 
 async def test_an_audit_ends_with_1_when_anything_is_wrong(yeyak: Yeyak, at: At, stores: Seeded) -> None:

@@ -31,17 +31,17 @@ class Played:
     def __init__(self, answering: Answering) -> None:
         self.lines: list[Line] = []
         settings = Settings(jwt_key=KEY)
-        http = httpx.AsyncClient(base_url="http://door", transport=httpx.MockTransport(answering))
+        http = httpx.AsyncClient(base_url="http://gateway", transport=httpx.MockTransport(answering))
         self.stage = Stage(http, settings, issuer(settings), self.lines.append)
         self.kim = self.stage.staff("kim")
 
 
-def saying(status: int, body: dict[str, Any], **headers: str) -> Answering:
+def answering_with(status: int, body: dict[str, Any], **headers: str) -> Answering:
     return lambda request: httpx.Response(status, json=body, headers=headers)
 
 
 async def test_a_step_with_the_expected_outcome_is_a_line() -> None:
-    played = Played(saying(201, {"status": "BOOKED"}))
+    played = Played(answering_with(201, {"status": "BOOKED"}))
 
     answer = await played.stage.step("kim books", played.kim, "POST", "/x", {}, expect=201, code="BOOKED")
 
@@ -58,7 +58,7 @@ async def test_a_step_with_the_expected_outcome_is_a_line() -> None:
     ],
 )
 async def test_a_step_with_another_outcome_is_named(wish: dict[str, Any], problem: str) -> None:
-    played = Played(saying(409, {"code": "wrong_state", "status": 409}))
+    played = Played(answering_with(409, {"code": "wrong_state", "status": 409}))
 
     with pytest.raises(StoryFailedError, match=f"kim books: 409 wrong_state, {problem}"):
         await played.stage.step("kim books", played.kim, "POST", "/x", {}, **wish)
@@ -67,11 +67,11 @@ async def test_a_step_with_another_outcome_is_named(wish: dict[str, Any], proble
 
 
 async def test_a_gateway_that_does_not_answer_is_named() -> None:
-    def silence(request: httpx.Request) -> httpx.Response:
+    def no_answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("timed out")
 
     with pytest.raises(StoryFailedError, match="POST /x was not answered: timed out"):
-        await (played := Played(silence)).stage.step("kim books", played.kim, "POST", "/x", {})
+        await (played := Played(no_answer)).stage.step("kim books", played.kim, "POST", "/x", {})
 
 
 async def test_waiting_ends_when_the_condition_holds_or_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ async def test_waiting_ends_when_the_condition_holds_or_time_is_up(monkeypatch: 
 
 
 async def test_each_run_has_its_own_members() -> None:
-    names = {Played(saying(200, {})).stage.customer("minji").name for _ in range(5)}
+    names = {Played(answering_with(200, {})).stage.customer("minji").name for _ in range(5)}
 
     assert len(names) == 5
 
@@ -135,8 +135,8 @@ async def open_stage(make_settings: Callable[..., Awaitable[Settings]]) -> Async
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
     system = await System(settings).open()
     await system.start(*CONTEXTS)
-    door = httpx.ASGITransport(build(system._asker, settings))
-    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+    transport = httpx.ASGITransport(build(system._asker, settings))
+    async with httpx.AsyncClient(base_url="http://gateway", transport=transport, timeout=30) as http:
         yield lambda lines: Stage(http, settings, issuer(settings), lines.append)
     await system.close()
 

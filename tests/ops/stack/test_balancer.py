@@ -35,8 +35,8 @@ class Gateway:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            asked = await reader.readuntil(b"\r\n\r\n")
-            if b"/slow" in asked:
+            request = await reader.readuntil(b"\r\n\r\n")
+            if b"/slow" in request:
                 self.slow += 1
                 await self.may_answer.wait()
             body = self.name.encode()

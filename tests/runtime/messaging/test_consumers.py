@@ -75,12 +75,12 @@ async def test_a_broker_that_accepts_a_connection_and_does_not_answer_is_tried_a
         return len(broker.kept_waiting) >= 2
 
     async def is_received() -> bool:
-        return await harness.effects() == ["heard"]
+        return await harness.effects() == ["received"]
 
     await broker.fall_silent()
     await eventually(both_wait)
     await broker.mend()
-    await harness.publish(RecordNote(text="heard"))
+    await harness.publish(RecordNote(text="received"))
 
     try:
         await eventually(is_received)

@@ -98,12 +98,12 @@ async def test_a_reply_with_an_answer_is_done(bus: FakeBus, rpc: RpcClient) -> N
 
 
 async def test_a_stored_answer_is_marked_as_replayed(bus: FakeBus, rpc: RpcClient) -> None:
-    sending = asyncio.create_task(send(rpc))
+    reply = asyncio.create_task(send(rpc))
     await bus.published(1)
 
     bus.reply(bus.requests[0].correlation_id, "done", replayed=True)
 
-    assert (await sending).replayed
+    assert (await reply).replayed
 
 
 async def test_a_refusal_is_refused_with_its_reason(bus: FakeBus, rpc: RpcClient) -> None:
@@ -119,22 +119,22 @@ async def test_a_responder_that_has_not_begun_is_unavailable(bus: FakeBus, rpc: 
 
 
 async def test_a_returned_request_is_unavailable(bus: FakeBus, rpc: RpcClient) -> None:
-    sending = asyncio.create_task(send(rpc))
+    reply = asyncio.create_task(send(rpc))
     await bus.published(1)
 
     bus.return_last_request()
 
-    assert (await sending).kind == "unavailable"
+    assert (await reply).kind == "unavailable"
     assert bus.forgotten == bus.requests
 
 
 async def test_a_broken_connection_ends_every_open_request(bus: FakeBus, rpc: RpcClient) -> None:
-    sending = [asyncio.create_task(send(rpc, within=60)) for _ in range(3)]
+    pending = [asyncio.create_task(send(rpc, within=60)) for _ in range(3)]
     await bus.published(3)
 
     async with asyncio.timeout(1):
         bus.on_lost()
-        replies = await asyncio.gather(*sending)
+        replies = await asyncio.gather(*pending)
 
     assert replies == [RpcReply("unknown")] * 3
     assert len(bus.forgotten) == 3
@@ -176,25 +176,25 @@ async def test_a_connection_that_breaks_while_publishing_leaves_the_outcome_unkn
 async def test_a_late_reply_is_discarded(bus: FakeBus, rpc: RpcClient) -> None:
     await send(rpc, within=0.05, budget=0.02)
     late = bus.requests[0].correlation_id
-    sending = asyncio.create_task(send(rpc))
+    reply = asyncio.create_task(send(rpc))
     await bus.published(2)
 
     bus.reply(late, "done", b'{"n": "late"}')
     bus.reply(bus.requests[1].correlation_id, "done", b'{"n": "mine"}')
     bus.reply(bus.requests[1].correlation_id, "done", b'{"n": "twice"}')
 
-    assert (await sending).body == b'{"n": "mine"}'
+    assert (await reply).body == b'{"n": "mine"}'
 
 
 async def test_each_request_receives_its_own_reply_in_any_order(bus: FakeBus, rpc: RpcClient) -> None:
-    sends = [asyncio.create_task(send(rpc)) for _ in range(20)]
+    replies = [asyncio.create_task(send(rpc)) for _ in range(20)]
     await bus.published(20)
 
     for message in reversed(bus.requests):
         bus.reply(message.correlation_id, "done", message.correlation_id.encode())
 
-    heard = [reply.body.decode() for reply in await asyncio.gather(*sends)]
-    assert heard == [message.correlation_id for message in bus.requests]
+    received = [reply.body.decode() for reply in await asyncio.gather(*replies)]
+    assert received == [message.correlation_id for message in bus.requests]
 
 
 async def test_a_request_that_is_still_running_is_repeated_until_there_is_an_answer(
@@ -221,12 +221,12 @@ async def test_a_request_that_runs_for_too_long_is_still_running(bus: FakeBus, r
 
 async def test_a_lost_connection_does_not_make_a_running_request_unavailable(bus: FakeBus, rpc: RpcClient) -> None:
     bus.answers = [("still_running", b"")]
-    sending = asyncio.create_task(send(rpc, within=0.5))
+    reply = asyncio.create_task(send(rpc, within=0.5))
     await bus.published(1)
 
     bus.connected = False
 
-    assert (await sending).kind == "still_running"
+    assert (await reply).kind == "still_running"
 
 
 async def test_a_request_carries_its_expiration_and_its_budget(bus: FakeBus, rpc: RpcClient) -> None:

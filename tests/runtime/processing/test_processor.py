@@ -246,12 +246,12 @@ async def test_a_read_only_request_without_a_reply_commits_nothing_and_may_be_re
     await harness.run(worker)
     id = uuid4()
 
-    silent = await harness.ask(DoWork(), id=id)
+    unanswered = await harness.ask(DoWork(), id=id)
     left = await harness.row(id), await harness.effects(id)
     let_go.set()
     again = await harness.ask(DoWork(), id=id)
 
-    assert (silent.kind, left) == ("unavailable", (None, []))
+    assert (unanswered.kind, left) == ("unavailable", (None, []))
     assert (again.kind, again.replayed, await harness.effects(id)) == ("done", False, ["noted"])
 
 

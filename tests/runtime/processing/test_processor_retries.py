@@ -283,7 +283,7 @@ async def test_a_read_only_first_function_causes_no_transaction_conflicts(
     let_go = asyncio.Event()
     let_go.set()
 
-    async def show_work(command: DoWork, tx: Tx) -> Request:
+    async def quote(command: DoWork, tx: Tx) -> Request:
         ran[command.text] += 1
         return tx.request(Decide(), within=3.0)
 
@@ -293,7 +293,7 @@ async def test_a_read_only_first_function_causes_no_transaction_conflicts(
 
     await serve_decisions(harness, let_go, asyncio.Event())
     worker.handlers.pop(DoWork.topic)
-    worker.handles(DoWork, requests=Decide, read_only=True)(show_work).then(settle)
+    worker.handles(DoWork, requests=Decide, read_only=True)(quote).then(settle)
     await harness.run(worker)
 
     replies = await asyncio.gather(*(harness.ask(DoWork(text=str(number)), id=uuid4()) for number in range(40)))
@@ -355,14 +355,14 @@ async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
     await harness.run(worker)
     commit, inbox_look = LateCommit(monkeypatch), Inbox.look
 
-    async def show_work(inbox: Inbox, session: Session, message_id: UUID) -> Any:
+    async def look(inbox: Inbox, session: Session, message_id: UUID) -> Any:
         if lands.startswith("before"):
             await commit.landed()
         row = await inbox_look(inbox, session, message_id)
         await commit.landed()
         return row
 
-    monkeypatch.setattr(Inbox, "look", show_work)
+    monkeypatch.setattr(Inbox, "look", look)
     id = uuid4()
 
     reply = await harness.ask(DoWork(), id=id, within=1.0, budget=0.8)

@@ -91,25 +91,25 @@ async def test_a_body_of_many_frames_arrives_whole(bus: Bus, channel: Any) -> No
 
 async def test_only_the_unroutable_message_is_returned(bus: Bus, channel: Any) -> None:
     await queue_of(channel, "sample.do_work")
-    topics = ["sample.do_work", "sample.nobody", "sample.do_work", "sample.nobody", "sample.do_work"]
+    topics = ["sample.do_work", "sample.unroutable", "sample.do_work", "sample.unroutable", "sample.do_work"]
 
     results = await asyncio.gather(
         *(bus.publish(COMMANDS, topic, publishing(topic=topic)) for topic in topics), return_exceptions=True
     )
 
-    assert [isinstance(result, Unroutable) for result in results] == [topic == "sample.nobody" for topic in topics]
+    assert [isinstance(result, Unroutable) for result in results] == [topic == "sample.unroutable" for topic in topics]
 
 
 async def test_only_the_unroutable_request_is_returned(bus: Bus, channel: Any) -> None:
     queue = await queue_of(channel, "sample.do_work")
     returned: asyncio.Queue[str] = asyncio.Queue()
-    topics = ["sample.do_work", "sample.nobody", "sample.do_work", "sample.nobody too"]
+    topics = ["sample.do_work", "sample.unroutable", "sample.do_work", "sample.unroutable too"]
 
     for topic in topics:
         await bus.request(COMMANDS, topic, publishing(topic=topic), partial(returned.put_nowait, topic))
 
     async with asyncio.timeout(5):
-        assert {await returned.get(), await returned.get()} == {"sample.nobody", "sample.nobody too"}
+        assert {await returned.get(), await returned.get()} == {"sample.unroutable", "sample.unroutable too"}
     assert len([message async for message in drain(queue)]) == 2
     assert returned.empty()
 
@@ -118,7 +118,7 @@ async def test_nothing_is_kept_of_a_request_that_has_ended(bus: Bus, channel: An
     await queue_of(channel, "sample.do_work")
     forgets = [
         await bus.request(COMMANDS, topic, publishing(), lambda: None)
-        for topic in ("sample.do_work", "sample.nobody")
+        for topic in ("sample.do_work", "sample.unroutable")
         for _ in range(5)
     ]
     exchange: Any = bus._asks[COMMANDS]
@@ -144,11 +144,11 @@ async def test_a_lost_connection_is_reported(bus: Bus) -> None:
 
 async def test_an_inspection_that_waited_for_another_raises_when_the_connection_is_gone(bus: Bus) -> None:
     async with bus._looking:
-        show_work = asyncio.create_task(bus.inspect_queue("nobody"))
+        inspection = asyncio.create_task(bus.inspect_queue("nobody"))
         await bus.stop()
 
     with pytest.raises(aio_pika.exceptions.AMQPConnectionError):
-        await show_work
+        await inspection
 
 
 async def test_a_broken_connection_raises_and_the_next_message_uses_a_new_one(bus: Bus, channel: Any) -> None:
@@ -231,8 +231,8 @@ class Channel:
 
 async def test_a_writer_combines_frames_and_waits_for_the_socket() -> None:
     channel, writer = Channel(), FrameWriter()
-    for letter in b"a", b"b":
-        writer.write(channel, letter)
+    for frame in b"a", b"b":
+        writer.write(channel, frame)
     first = await channel.write_queue.get()
     writer.write(channel, b"c")
     await asyncio.sleep(0)
