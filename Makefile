@@ -28,7 +28,7 @@ logs: python ## follow the logs, of=NAME for one process
 reset: python ## stop the system and delete its data
 	@$(YEYAK) reset
 
-CRASH_WALKS := tests/faults/test_crash_walk_shop.py tests/faults/test_crash_walk_of_preorder.py tests/bike_sharing/test_crash_walk.py \
+CRASH_WALKS := tests/faults/test_crash_walk_shop.py tests/faults/test_crash_walk_preorder.py tests/bike_sharing/test_crash_walk.py \
   tests/ticketing/test_crash_walk.py tests/cafe/test_crash_walk.py
 
 test: bootstrap ## run the whole suite; it walks one business through every crash, test-faults all of them

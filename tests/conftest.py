@@ -77,7 +77,7 @@ async def view_databases(
         await databases.stop()
 
 
-LONG = ("crash_walk", "killed_processes", "mutants", "servers_fall", "test_delivery")
+LONG = ("crash_walk", "killed_processes", "mutants", "server_outages", "test_delivery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""`lint-imports` passes over the house, bites over one with a wrong import, and knows every context."""
+"""`lint-imports` passes for the repository, fails for a tree with wrong imports, and its lists have every context."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXPECTED = {"workers/app.py": "import workers.registry"}
 
 
 def linted(root: Path) -> tuple[int, str]:
-    """Exit code and output, with `root` as the place of all packages."""
+    """Run `lint-imports` with the packages in `root`; return its exit code and output."""
     program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = [sys.executable, "-c", program, "--no-cache"]
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -39,8 +39,8 @@ def linted(root: Path) -> tuple[int, str]:
 
 
 @pytest.fixture
-def small_house(tmp_path: Path) -> Path:
-    """The same packages and contexts, with nothing in them."""
+def small_tree(tmp_path: Path) -> Path:
+    """Write empty modules with the names of the repository's packages and contexts."""
     shutil.copy(CONFIGURATION, tmp_path)
     for module in MODULES:
         path = tmp_path / f"{module.replace('.', '/')}.py"
@@ -51,19 +51,19 @@ def small_house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_house_passes() -> None:
+def test_the_repository_passes() -> None:
     code, output = linted(ROOT)
 
     assert code == 0, output
 
 
-def test_a_small_house_in_good_order_passes(small_house: Path) -> None:
-    code, output = linted(small_house)
+def test_a_small_tree_in_good_order_passes(small_tree: Path) -> None:
+    code, output = linted(small_tree)
 
     assert code == 0, output
 
 
-def test_each_kind_of_wrong_import_is_noticed(small_house: Path) -> None:
+def test_each_kind_of_wrong_import_is_reported(small_tree: Path) -> None:
     wrong = {
         "contracts/base.py": "import storage.database",
         "storage/database.py": "import workers.runtime.messaging.bus",
@@ -73,15 +73,15 @@ def test_each_kind_of_wrong_import_is_noticed(small_house: Path) -> None:
         "storage/payments.py": "import storage.journal",
     }
     for path, text in wrong.items():
-        (small_house / path).write_text(text)
+        (small_tree / path).write_text(text)
 
-    code, output = linted(small_house)
+    code, output = linted(small_tree)
 
     assert code == 1, output
     assert "Contracts: 0 kept, 7 broken." in output
 
 
-def test_every_context_stands_in_its_lists() -> None:
+def test_every_context_is_in_the_lists() -> None:
     text = CONFIGURATION.read_text()
 
     listed = {

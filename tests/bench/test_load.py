@@ -1,4 +1,4 @@
-"""The load generator's own arithmetic: what it sends, what it reads, what it counts."""
+"""The load generator: the requests that it makes, the answers that it parses, the figures that it computes."""
 
 import asyncio
 from itertools import islice
@@ -21,7 +21,7 @@ def test_each_member_books_each_video_once_before_any_pair_comes_again():
     assert len(set(sent)) == 48
 
 
-def test_neighbours_ask_for_different_videos():
+def test_neighbouring_requests_book_different_videos():
     bodies = [f"body {n}" for n in range(4)]
 
     sent = list(islice(requests(job(heads=[f"head {n}\r\n" for n in range(12)], bodies=bodies)), 4))
@@ -29,7 +29,7 @@ def test_neighbours_ask_for_different_videos():
     assert {request.partition(b"\r\n\r\n")[2].decode() for request in sent} == set(bodies)
 
 
-def test_a_run_goes_on_where_the_last_one_ended():
+def test_a_run_continues_where_the_last_one_ended():
     given = job(heads=["a\r\n", "b\r\n", "c\r\n"], bodies=["1", "2", "3"])
 
     assert list(islice(requests(given), 9))[4:] == list(islice(requests(given | {"first": 4}), 5))
@@ -43,21 +43,21 @@ def test_every_request_has_a_key_of_its_own():
 
 
 @pytest.mark.parametrize("size", [1, 7, 40, 1000])
-async def test_an_answer_is_read_in_whatever_pieces_it_comes(size):
+async def test_an_answer_is_read_however_it_is_split(size):
     answer = b"HTTP/1.1 201 Created\r\nContent-Length: 11\r\n\r\nhello world"
 
-    heard = await _hear(answer[at : at + size] for at in range(0, len(answer), size))
+    answers = await _answers(answer[at : at + size] for at in range(0, len(answer), size))
 
-    assert heard == [(201, b"hello world")]
-
-
-async def test_a_lost_connection_is_an_answer_too():
-    assert await _hear([b"HTTP/1.1 201 Created\r\n"]) == [(LOST, b"")]
+    assert answers == [(201, b"hello world")]
 
 
-async def _hear(pieces):
-    """What a client makes of a server that sends these pieces and hangs up."""
-    heard = []
+async def test_a_lost_connection_counts_as_an_answer():
+    assert await _answers([b"HTTP/1.1 201 Created\r\n"]) == [(LOST, b"")]
+
+
+async def _answers(pieces):
+    """Return what a client reads from a server that sends these pieces and closes the connection."""
+    answers = []
 
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -70,16 +70,16 @@ async def _hear(pieces):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         client = await Connection.open(server.sockets[0].getsockname()[1])
-        heard.append(await client.fetch(b"GET / HTTP/1.1\r\n\r\n"))
+        answers.append(await client.fetch(b"GET / HTTP/1.1\r\n\r\n"))
         client.close()
-    return heard
+    return answers
 
 
 def test_percentiles_are_milliseconds():
     assert percentiles([n * 1000 for n in range(1, 101)]) == {"p50": 51.0, "p95": 96.0, "p99": 100.0}
 
 
-def test_cpu_is_told_per_booking_without_load_generator_and_strangers():
+def test_cpu_is_reported_per_booking_without_load_generator_and_other_processes():
     rounds = Rounds(rates=[10.0], micros=[1000] * 10, trailing=[0.1])
     rounds.cpu.update({"payments": 0.02, "beam.smp": 0.03, "(load)": 0.01, "(others)": 0.5, "(machine)": 2.0})
 

@@ -1,4 +1,4 @@
-"""The console over an asking client that answers as the test says, and a browser without scripts."""
+"""The console over an RPC client with fixed answers, and a browser without scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.runtime.settings import Settings
 
 
 class Browser(httpx.AsyncClient):
-    """Keeps cookies, follows nothing by itself, and fills in forms as they were drawn."""
+    """A browser without scripts: it keeps cookies, follows no redirect, and sends forms as they were rendered."""
 
     page: httpx.Response | None = None
 
@@ -24,7 +24,7 @@ class Browser(httpx.AsyncClient):
         return self.page
 
     def hidden(self, name: str) -> str:
-        """A hidden field of the page that was looked at last."""
+        """Return a hidden field of the last page."""
         assert self.page is not None
         found = re.search(rf'name="{name}" value="([^"]*)"', self.page.text)
         assert found, f"no {name} in the page"
@@ -52,7 +52,7 @@ OpenBrowser = Callable[..., Browser]
 
 @pytest.fixture
 def open_browser(rpc: FakeRpcClient) -> OpenBrowser:
-    """Browsers of a gateway with these settings."""
+    """Make browsers of a gateway with these settings."""
 
     def opened(**settings: Any) -> Browser:
         app = build(rpc, Settings(**{"jwt_key": KEY, "gateway_rate": 0, **settings}))
@@ -68,7 +68,7 @@ def browser(open_browser: OpenBrowser) -> Browser:
 
 
 def rental(**changes: Any) -> dict[str, Any]:
-    """A booking as My Page tells it."""
+    """Return a booking as My Page answers it."""
     return {
         "rental_id": "269b73ad-dadb-5103-b6ef-6c45a3d3eaee",
         "video_id": "11111111-1111-4111-8111-111111111111",
@@ -99,7 +99,7 @@ def rental(**changes: Any) -> dict[str, Any]:
 
 
 def video(**changes: Any) -> dict[str, Any]:
-    """A video as the shelf tells it."""
+    """Return a video as the catalogue answers it."""
     return {
         "video_id": "11111111-1111-4111-8111-111111111111",
         "title": "Casablanca",

@@ -1,4 +1,4 @@
-"""What somebody may try at the console: none of it does anything, leaks anything, or ends in an error of ours."""
+"""Attacks on the console have no effect, leak nothing, and cause no internal error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def expired(role: Role = "customer") -> str:
     return tokens.issue("kim", role, key=KEY, lifetime=timedelta(seconds=-60))
 
 
-async def test_a_dead_letter_cannot_speak_to_the_operators_browser(browser, rpc):
+async def test_a_dead_letter_cannot_inject_markup_into_the_operators_page(browser, rpc):
     letter = {
         "dead_letter_id": str(uuid4()),
         "context": SCRIPT,
@@ -57,7 +57,7 @@ async def test_a_dead_letter_cannot_speak_to_the_operators_browser(browser, rpc)
 @pytest.mark.parametrize(
     "path", ["/operator/story?id=", "/sign-in?next=", "/staff?done=", "/video-rental/videos?after="]
 )
-async def test_nothing_of_an_address_is_drawn_as_it_is(browser, path):
+async def test_input_from_a_url_is_escaped(browser, path):
     await browser.sign_in("jung")
 
     page = await browser.look(path + quote(SCRIPT))
@@ -67,7 +67,7 @@ async def test_nothing_of_an_address_is_drawn_as_it_is(browser, path):
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_a_form_that_another_site_sends_does_nothing(browser, shelf, site):
+async def test_a_form_from_another_site_is_refused(browser, shelf, site):
     await browser.sign_in("kim")
     await browser.look(BOOK)
     fields = {name: browser.hidden(name) for name in ("csrf", "nonce")}
@@ -75,10 +75,10 @@ async def test_a_form_that_another_site_sends_does_nothing(browser, shelf, site)
     answer = await browser.post(BOOK, data={**fields, "days": "1"}, headers={"sec-fetch-site": site})
 
     assert answer.status_code == 403
-    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+    assert not [request for request in shelf.requests if request.topic.endswith("book_video")]
 
 
-async def test_a_form_of_an_earlier_session_does_nothing(browser, shelf):
+async def test_a_form_of_an_earlier_session_is_refused(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
     old = browser.hidden("csrf")
@@ -87,7 +87,7 @@ async def test_a_form_of_an_earlier_session_does_nothing(browser, shelf):
     assert (await browser.post(BOOK, data={"csrf": old, "days": "1"})).status_code == 403
 
 
-async def test_signing_in_gives_the_browser_another_name(browser):
+async def test_signing_in_changes_the_browser_id(browser):
     await browser.look("/sign-in")
     browser.cookies.clear()
     browser.cookies.set(BROWSER, "chosen-by-somebody-else")
@@ -99,7 +99,7 @@ async def test_signing_in_gives_the_browser_another_name(browser):
     assert names[-1] != "chosen-by-somebody-else"
 
 
-async def test_a_session_that_ends_while_a_form_is_filled_in_is_said_so_and_leads_back_to_it(browser, shelf):
+async def test_a_session_that_expired_before_a_form_was_sent_leads_back_to_the_form(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
     browser.cookies.clear()
@@ -111,16 +111,16 @@ async def test_a_session_that_ends_while_a_form_is_filled_in_is_said_so_and_lead
     assert page.status_code == 401
     assert "What you sent was not done" in page.text
     assert f'href="/sign-in?next={BOOK}"' in page.text
-    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+    assert not [request for request in shelf.requests if request.topic.endswith("book_video")]
 
 
-async def test_after_signing_in_one_is_back_at_the_very_story(browser):
+async def test_signing_in_returns_to_the_requested_story(browser):
     answer = await browser.look("/operator/story?id=4711")
 
     assert answer.headers["location"] == "/sign-in?next=/operator/story%3Fid%3D4711"
 
 
-async def test_a_page_that_stands_open_for_somebody_else_is_drawn_anew(browser):
+async def test_a_page_of_another_member_is_redrawn(browser):
     await browser.sign_in("choi")
     await browser.sign_in("kim")
 
@@ -139,7 +139,7 @@ async def test_a_page_that_stands_open_for_somebody_else_is_drawn_anew(browser):
         f"{SESSION}=eyJhbGciOiJIUzI1NiIsImtpZCI6W119.e30.x",
     ],
 )
-async def test_cookies_that_are_none_are_no_session(browser, cookie):
+async def test_an_invalid_cookie_is_no_session(browser, cookie):
     answer = await browser.get("/mine", headers={"cookie": cookie})
 
     assert answer.status_code == 303
@@ -157,14 +157,14 @@ async def test_cookies_that_are_none_are_no_session(browser, cookie):
         (b"", "", 403),
     ],
 )
-async def test_what_is_no_form_of_ours_does_nothing(browser, shelf, content, kind, status):
+async def test_an_invalid_form_is_refused(browser, shelf, content, kind, status):
     await browser.sign_in("kim")
 
     answer = await browser.post(BOOK, content=content, headers={"content-type": kind})
 
     assert answer.status_code == status
     assert "text/html" in answer.headers["content-type"]
-    assert not [ask for ask in shelf.asked if ask.topic.endswith("book_video")]
+    assert not [request for request in shelf.requests if request.topic.endswith("book_video")]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_what_is_no_form_of_ours_does_nothing(browser, shelf, content, kin
         f"/video-rental/rentals/{VIDEO}?seen={'9' * 5000}",
     ],
 )
-async def test_odd_addresses_end_nowhere(browser, path):
+async def test_an_odd_url_is_refused(browser, path):
     await browser.sign_in("choi")
 
     assert (await browser.look(path)).status_code in (403, 404, 503)
@@ -191,22 +191,22 @@ async def test_odd_addresses_end_nowhere(browser, path):
 @pytest.mark.parametrize(
     "place", ["/nowhere", "/video-rental/", "/video-rental/rentals/1/2/3/4", "/problems/nothing/x"]
 )
-async def test_a_person_who_is_lost_reads_a_page_and_a_program_json(browser, place):
+async def test_not_found_is_a_page_for_a_browser_and_json_for_a_program(browser, place):
     page = await browser.look(place, headers={"accept": "text/html,*/*"})
-    told = await browser.look(place)
+    answer = await browser.look(place)
 
-    assert (page.status_code, told.status_code) == (404, 404)
+    assert (page.status_code, answer.status_code) == (404, 404)
     assert "<h2>Not found</h2>" in page.text
-    assert told.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_the_apis_paths_answer_as_the_api_whoever_asks(browser):
-    told = await browser.look("/v1/nothing", headers={"accept": "text/html"})
+async def test_api_paths_answer_with_json_also_in_a_browser(browser):
+    answer = await browser.look("/v1/nothing", headers={"accept": "text/html"})
 
-    assert told.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_assets_are_asked_for_again_and_not_sent_again(browser):
+async def test_assets_are_revalidated(browser):
     first = await browser.look("/assets/console.js")
 
     again = await browser.look("/assets/console.js", headers={"if-none-match": first.headers["etag"]})
@@ -215,7 +215,7 @@ async def test_assets_are_asked_for_again_and_not_sent_again(browser):
 
 
 @pytest.mark.parametrize("place", ["/language", "/sign-out", "/sample"])
-async def test_looking_where_only_forms_are_sent_leads_home(browser, place):
+async def test_a_get_of_a_form_target_redirects_home(browser, place):
     assert (await browser.look(place)).headers["location"] == "/"
 
 
@@ -231,7 +231,7 @@ async def test_a_page_can_be_asked_for_by_its_head_and_its_methods(browser, shel
     assert (await browser.put(path)).status_code == 405
 
 
-async def test_a_fault_of_ours_is_told_on_a_page_without_its_cause(browser, rpc, capsys):
+async def test_an_internal_error_is_a_page_without_its_cause(browser, rpc, capsys):
     rpc.replies_with("video_rental.my_page.show_my_page", {"rental_id": "no such shape: hush"})
     await browser.sign_in("kim")
 
@@ -243,7 +243,7 @@ async def test_a_fault_of_ours_is_told_on_a_page_without_its_cause(browser, rpc,
     assert "hush" not in page.text
 
 
-async def test_a_page_that_its_view_does_not_know_yet_waits_for_it_but_not_without_end(browser, rpc):
+async def test_a_page_waits_for_its_view_for_a_limited_time(browser, rpc):
     rpc.refuses("video_rental.my_page.show_my_page", "not_found")
     await browser.sign_in("kim")
     place = f"/video-rental/rentals/{VIDEO}"

@@ -1,4 +1,4 @@
-"""Lists that go further back than one page: by a link that works without scripts and stays where it is when redrawn."""
+"""Lists with more than one page: links work without scripts, and a redrawn page stays in place."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LISTS = [(business, listing) for business in ALL for listing in business.listing
 
 @pytest.fixture
 def endless(rpc: FakeRpcClient, monkeypatch: pytest.MonkeyPatch) -> FakeRpcClient:
-    """Each list has something after it."""
+    """An RPC client whose lists always have a next page."""
 
     async def call(request, **_):
-        rpc.asked.append(request)
+        rpc.requests.append(request)
         more = {"items": [], "next_cursor": CURSOR, "as_of": "2026-02-27T14:50:01Z"}
         return rpc.answers.get(request.topic, RpcReply("done", json.dumps(more).encode()))
 
@@ -37,7 +37,7 @@ def links(browser: Browser, pattern: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("business", "listing"), LISTS, ids=lambda one: one.slug)
-async def test_each_list_leads_to_what_is_older(browser, endless, business, listing):
+async def test_each_list_links_to_its_next_page(browser, endless, business, listing):
     await browser.sign_in("choi" if "staff" in listing.roles else "kim")
     place = f"/{business.slug}/{listing.slug}"
     await browser.look(f"/{business.slug}")
@@ -46,12 +46,12 @@ async def test_each_list_leads_to_what_is_older(browser, endless, business, list
     page = await browser.look(older)
 
     assert page.status_code == 200
-    assert json.loads(endless.asked[-1].body)["cursor"] == CURSOR
+    assert json.loads(endless.requests[-1].body)["cursor"] == CURSOR
     assert links(browser, re.escape(f"{place}?after=")) == [older]
     assert place in links(browser, re.escape(place))
 
 
-async def test_an_older_page_is_redrawn_where_it_is_and_comes_back_to_itself(browser, endless):
+async def test_a_later_page_is_redrawn_in_place(browser, endless):
     endless.replies_with("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": None})
     endless.replies_with("video_rental.rentals.pick_up_video", rental(status="RENTED"))
     await browser.sign_in("kim")
@@ -65,7 +65,7 @@ async def test_an_older_page_is_redrawn_where_it_is_and_comes_back_to_itself(bro
     assert "Accepted: Pick up" in (await browser.look(answer.headers["location"])).text
 
 
-async def test_my_things_lead_on_to_the_older_ones_of_each_business(browser, endless):
+async def test_my_things_link_to_the_next_page_of_each_business(browser, endless):
     await browser.sign_in("kim")
     await browser.look("/mine")
 
@@ -74,7 +74,7 @@ async def test_my_things_lead_on_to_the_older_ones_of_each_business(browser, end
     assert [place.split("/")[1] for place in older] == [business.slug for business in ALL[:-1]]
 
 
-async def test_what_is_counted_is_not_said_to_be_all(browser, endless):
+async def test_a_partial_count_is_marked_as_partial(browser, endless):
     endless.replies_with("video_rental.my_page.list_my_page", {"items": [rental()], "next_cursor": CURSOR})
     await browser.sign_in("kim")
 
@@ -83,20 +83,20 @@ async def test_what_is_counted_is_not_said_to_be_all(browser, endless):
     assert '<span class="count">1+</span>' in page.text
 
 
-async def test_dead_letters_go_further_back_too(browser, endless):
+async def test_dead_letters_have_further_pages(browser, endless):
     await browser.sign_in("jung")
     await browser.look("/operator/dead-letters?status=DISCARDED")
     (older,) = links(browser, r"/operator/dead-letters\?status=DISCARDED&amp;after=")
 
     await browser.look(older)
 
-    asked = json.loads(endless.asked[-1].body)
-    assert (asked["status"], asked["cursor"]) == ("DISCARDED", CURSOR)
+    request = json.loads(endless.requests[-1].body)
+    assert (request["status"], request["cursor"]) == ("DISCARDED", CURSOR)
     assert "/operator/dead-letters?status=DISCARDED" in links(browser, "/operator")
 
 
 @pytest.mark.parametrize("path", ["/bike-sharing/deposit", "/cafe/nothing", "/bike-sharing/deposits"])
-async def test_what_is_no_list_of_this_role_is_not_there(browser, endless, path):
+async def test_a_list_of_another_role_is_not_found(browser, endless, path):
     await browser.sign_in("kim")
 
     assert (await browser.look(path)).status_code == 404

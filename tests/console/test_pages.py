@@ -1,4 +1,4 @@
-"""Pages over HTTP: who may see them, what they hold, and what a form becomes."""
+"""Pages over HTTP: access, content, and the requests that forms become."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shelf(rpc):
 
 
 @pytest.mark.parametrize("path", ROOMS)
-async def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_back(browser, path):
+async def test_a_visitor_is_redirected_to_sign_in_and_back(browser, path):
     answer = await browser.look(path)
 
     assert (answer.status_code, answer.headers["location"]) == (303, f"/sign-in?next={path}")
@@ -52,13 +52,13 @@ async def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_back(browser, pat
         ("kim", "/video-rental/nothing/1", 404),
     ],
 )
-async def test_each_room_is_for_its_role(browser, person, path, status):
+async def test_each_section_is_for_its_role(browser, person, path, status):
     await browser.sign_in(person)
 
     assert (await browser.look(path)).status_code == status
 
 
-async def test_pages_carry_a_strict_policy_and_load_nothing_from_elsewhere(browser, shelf):
+async def test_pages_have_a_strict_content_security_policy(browser, shelf):
     await browser.sign_in("kim")
     for path in ("/", "/sign-in", "/video-rental", BOOK, f"/video-rental/rentals/{RENTAL}"):
         page = await browser.look(path)
@@ -72,7 +72,7 @@ async def test_pages_carry_a_strict_policy_and_load_nothing_from_elsewhere(brows
         assert "https://" not in page.text
 
 
-async def test_what_people_wrote_is_escaped(browser, rpc, shelf):
+async def test_input_is_escaped(browser, rpc, shelf):
     rpc.replies_with("video_rental.rentals.list_shelf", {"items": [video(title="<script>alert(1)</script>")]})
     await browser.sign_in("kim")
 
@@ -82,7 +82,7 @@ async def test_what_people_wrote_is_escaped(browser, rpc, shelf):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
 
 
-async def test_a_booking_is_one_ask_and_ends_at_its_own_page(browser, shelf):
+async def test_a_booking_is_one_request_and_redirects_to_its_page(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
 
@@ -90,9 +90,9 @@ async def test_a_booking_is_one_ask_and_ends_at_its_own_page(browser, shelf):
 
     assert answer.status_code == 303
     assert answer.headers["location"] == f"/video-rental/rentals/{RENTAL}?seen=2"
-    (asked,) = [request for request in shelf.asked if request.topic == "video_rental.rentals.book_video"]
-    assert json.loads(asked.body)["caller"]["member_id"] == "kim"
-    assert json.loads(asked.body)["days"] == 2
+    (sent,) = [request for request in shelf.requests if request.topic == "video_rental.rentals.book_video"]
+    assert json.loads(sent.body)["caller"]["member_id"] == "kim"
+    assert json.loads(sent.body)["days"] == 2
 
 
 async def test_the_same_form_sent_twice_is_one_message(browser, shelf):
@@ -102,22 +102,24 @@ async def test_the_same_form_sent_twice_is_one_message(browser, shelf):
     for days in ("2", "2", "3"):
         await browser.submit(BOOK, days=days, token="tok_visa")
 
-    first, again, changed = [ask.message_id for ask in shelf.asked if ask.topic == "video_rental.rentals.book_video"]
+    first, again, changed = [
+        request.message_id for request in shelf.requests if request.topic == "video_rental.rentals.book_video"
+    ]
     assert first == again
     assert changed != first
 
 
 @pytest.mark.parametrize("path", [BOOK, "/language", "/sign-out", "/sample"])
-async def test_a_form_without_the_token_of_this_browser_does_nothing(browser, shelf, path):
+async def test_a_form_without_the_token_of_this_browser_is_refused(browser, shelf, path):
     await browser.sign_in("kim")
-    before = len(shelf.asked)
+    before = len(shelf.requests)
 
     for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
         answer = await browser.post(path, data={**data, "days": "1", "token": "tok_visa"})
 
         assert answer.status_code == 403
         assert SESSION in browser.cookies
-    assert len(shelf.asked) == before
+    assert len(shelf.requests) == before
 
 
 async def test_the_token_of_another_browser_is_refused(open_browser, shelf):
@@ -160,7 +162,7 @@ async def test_a_forged_session_is_no_session(browser):
 
 
 @pytest.mark.parametrize("place", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example", "x"])
-async def test_signing_in_leads_nowhere_else(browser, place):
+async def test_signing_in_does_not_redirect_to_another_host(browser, place):
     await browser.look("/sign-in")
 
     answer = await browser.submit("/sign-in", person="kim", next=place)
@@ -168,7 +170,7 @@ async def test_signing_in_leads_nowhere_else(browser, place):
     assert answer.headers["location"] == "/"
 
 
-async def test_nobody_chooses_who_to_be_where_an_issuer_is_set(open_browser):
+async def test_with_an_issuer_nobody_can_choose_a_member(open_browser):
     browser = open_browser(
         oidc_issuer="https://id.example",
         jwt_jwks_url="https://id.example/keys",
@@ -184,7 +186,7 @@ async def test_nobody_chooses_who_to_be_where_an_issuer_is_set(open_browser):
     assert answer.status_code == 405
 
 
-async def test_where_nobody_set_up_signing_in_that_is_said(open_browser):
+async def test_without_any_sign_in_method_the_page_says_so(open_browser):
     browser = open_browser(jwt_jwks_url="https://id.example/keys")
 
     page = await browser.look("/sign-in")
@@ -202,7 +204,7 @@ async def test_where_nobody_set_up_signing_in_that_is_said(open_browser):
         ("late_fee_owed", {}, 409, "Pay the late fee"),
     ],
 )
-async def test_a_refused_booking_says_why_and_what_can_be_done(browser, shelf, code, details, status, says):
+async def test_a_refused_booking_shows_its_reason_and_what_can_be_done(browser, shelf, code, details, status, says):
     shelf.refuses("video_rental.rentals.book_video", code, **details)
     await browser.sign_in("kim")
     await browser.look(BOOK)
@@ -215,7 +217,7 @@ async def test_a_refused_booking_says_why_and_what_can_be_done(browser, shelf, c
     assert "Accepted" not in page.text
 
 
-async def test_an_outcome_that_is_not_known_yet_is_never_shown_as_done(browser, shelf):
+async def test_an_unknown_outcome_is_never_shown_as_done(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
     nonce = browser.hidden("nonce")
@@ -230,7 +232,7 @@ async def test_an_outcome_that_is_not_known_yet_is_never_shown_as_done(browser, 
     assert browser.hidden("nonce") == nonce
 
 
-async def test_what_is_wrong_is_told_beside_its_field(browser, shelf):
+async def test_a_validation_error_is_shown_beside_its_field(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
 
@@ -248,10 +250,10 @@ async def test_a_card_number_is_refused_here_too(browser, rpc):
     page = await browser.submit("/video-rental/new/video", title="4111 1111 1111 1111", daily_price="1", copies="1")
 
     assert page.status_code == 422
-    assert not [ask for ask in rpc.asked if ask.topic == "video_rental.videos.register_video"]
+    assert not [request for request in rpc.requests if request.topic == "video_rental.videos.register_video"]
 
 
-async def test_a_page_stands_while_what_it_shows_is_away(browser):
+async def test_a_page_is_served_while_its_context_is_unavailable(browser):
     await browser.sign_in("kim")
 
     for path in ("/", "/mine", "/video-rental"):
@@ -268,7 +270,7 @@ async def test_a_page_stands_while_what_it_shows_is_away(browser):
         ("CANCELLED", "The refund is under way"),
     ],
 )
-async def test_pending_is_shown_as_pending(browser, rpc, status, says):
+async def test_a_pending_state_is_shown_as_pending(browser, rpc, status, says):
     refund = {"refund_id": RENTAL, "status": "REFUND_FAILED", "amount": 3000} if status == "CANCELLED" else None
     rpc.replies_with("video_rental.my_page.show_my_page", rental(status=status, refund=refund))
     await browser.sign_in("kim")
@@ -278,7 +280,7 @@ async def test_pending_is_shown_as_pending(browser, rpc, status, says):
     assert says in page.text
 
 
-async def test_both_languages_and_the_clock_of_seoul(browser, rpc):
+async def test_pages_have_both_languages_and_seoul_time(browser, rpc):
     rpc.replies_with("video_rental.my_page.show_my_page", rental())
     await browser.sign_in("kim")
     english = await browser.look(f"/video-rental/rentals/{RENTAL}")
@@ -293,7 +295,7 @@ async def test_both_languages_and_the_clock_of_seoul(browser, rpc):
     assert "3월 1일 (일) 23:50" in korean.text
 
 
-async def test_what_is_given_up_is_asked_about_first_and_may_have_a_reason(browser, rpc):
+async def test_a_cancellation_is_confirmed_first_and_may_have_a_reason(browser, rpc):
     rpc.replies_with("video_rental.my_page.show_my_page", rental())
     rpc.replies_with("video_rental.rentals.cancel_booking", rental(status="CANCELLED"))
     await browser.sign_in("kim")
@@ -308,7 +310,7 @@ async def test_what_is_given_up_is_asked_about_first_and_may_have_a_reason(brows
     assert answer.headers["location"] == "/mine?done=video-rental.cancel"
 
 
-async def test_whatever_was_done_is_told_where_one_comes_back_to(browser, rpc):
+async def test_the_page_after_an_action_confirms_it(browser, rpc):
     for person, place, says in (
         ("choi", "/staff?done=cafe.accept", "Accepted: Accept"),
         ("choi", "/staff?done=sample", "Accepted: Put sample data in"),
@@ -319,7 +321,7 @@ async def test_whatever_was_done_is_told_where_one_comes_back_to(browser, rpc):
         assert (says in (await browser.look(place)).text) == (person != "jung"), place
 
 
-async def test_nothing_is_said_to_be_done_beside_a_problem(browser, rpc):
+async def test_no_confirmation_is_shown_beside_a_problem(browser, rpc):
     await browser.sign_in("jung")
 
     page = await browser.look("/operator/dead-letters?done=replay")
@@ -327,7 +329,7 @@ async def test_nothing_is_said_to_be_done_beside_a_problem(browser, rpc):
     assert "Accepted" not in page.text
 
 
-async def test_sample_data_that_was_refused_is_not_said_to_be_in(browser, rpc):
+async def test_refused_sample_data_is_not_confirmed(browser, rpc):
     await browser.sign_in("choi")
     await browser.look("/staff")
 
@@ -338,7 +340,7 @@ async def test_sample_data_that_was_refused_is_not_said_to_be_in(browser, rpc):
 
 
 @pytest.mark.parametrize(("changes", "says"), [({"available": 0}, "All out"), ({"available": 1}, "For rent")])
-async def test_what_is_all_out_is_not_said_to_be_for_rent(browser, rpc, changes, says):
+async def test_a_video_without_free_copies_is_not_offered(browser, rpc, changes, says):
     rpc.replies_with("video_rental.rentals.list_shelf", {"items": [video(**changes)], "next_cursor": None})
     await browser.sign_in("kim")
 
@@ -356,7 +358,7 @@ async def test_members_do_not_read_their_own_name_on_each_card_but_staff_do(brow
         assert ("<dt>Member</dt>" in page.text) == shown
 
 
-async def test_what_cannot_be_looked_at_now_is_not_said_to_be_unchanged(browser):
+async def test_a_page_that_cannot_be_loaded_is_not_reported_as_unchanged(browser):
     await browser.sign_in("kim")
 
     page = await browser.look(f"/video-rental/rentals/{RENTAL}")
@@ -365,15 +367,15 @@ async def test_what_cannot_be_looked_at_now_is_not_said_to_be_unchanged(browser)
     assert "nothing was changed" not in page.text
 
 
-async def test_hints_end_with_the_session_and_the_page_looks_again(browser, monkeypatch):
+async def test_hints_end_with_the_session_and_the_page_reloads(browser, monkeypatch):
     await browser.sign_in("kim")
     monkeypatch.setattr(Verifier, "is_past", lambda *_: True)
 
     async with asyncio.timeout(10):
-        heard = await browser.look("/events")
+        stream = await browser.look("/events")
 
-    assert heard.headers["content-type"].startswith("text/event-stream")
-    assert heard.text.endswith("event: refresh\ndata: refresh\n\n")
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.text.endswith("event: refresh\ndata: refresh\n\n")
 
 
 async def test_an_expired_session_reloads_the_whole_page(browser):
@@ -382,5 +384,5 @@ async def test_an_expired_session_reloads_the_whole_page(browser):
     assert (answer.status_code, answer.headers["hx-refresh"]) == (401, "true")
 
 
-async def test_hints_are_for_those_who_are_signed_in(browser):
+async def test_hints_need_a_session(browser):
     assert (await browser.look("/events")).status_code == 204

@@ -1,4 +1,4 @@
-"""Sample data: everything once, whoever puts it in."""
+"""Sample data is created once, by any caller."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.sample import seed
 
 
-class Gateway:
-    """Answers each path as the test says, and remembers what was sent."""
+class SampleGateway:
+    """A gateway that answers each path as the test says, and records the requests."""
 
     def __init__(self, **answers: ApiResponse) -> None:
         self.answers = answers
@@ -23,19 +23,19 @@ class Gateway:
 
 
 async def test_each_request_has_a_key_of_its_own():
-    door = Gateway()
+    gateway = SampleGateway()
 
-    assert await seed(door) == 0
-    assert len({key for _, key in door.sent}) == len(door.sent)
+    assert await seed(gateway) == 0
+    assert len({key for _, key in gateway.sent}) == len(gateway.sent)
 
 
-async def test_what_somebody_else_put_in_is_not_put_in_again():
-    door = Gateway(bikes=ApiResponse(409, {"code": "code_taken"}))
+async def test_sample_data_that_exists_is_not_created_again():
+    gateway = SampleGateway(bikes=ApiResponse(409, {"code": "code_taken"}))
 
-    assert await seed(door) == 0
-    assert len(door.sent) == 1
+    assert await seed(gateway) == 0
+    assert len(gateway.sent) == 1
 
 
 @pytest.mark.parametrize(("code", "refused"), [("idempotency_key_reused", 0), ("unavailable", 3)])
-async def test_what_was_refused_is_counted_but_for_what_is_there_from_another_day(code, refused):
-    assert await seed(Gateway(videos=ApiResponse(422, {"code": code}))) == refused
+async def test_refusals_are_counted_except_for_data_of_an_earlier_day(code, refused):
+    assert await seed(SampleGateway(videos=ApiResponse(422, {"code": code}))) == refused

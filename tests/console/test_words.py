@@ -1,21 +1,20 @@
-"""What the console says: both languages everywhere, states as the businesses name them, time and money."""
+"""The texts of the console: both languages, labels of states, formats of time and money."""
 
 from __future__ import annotations
 
 import ast
 import re
 from importlib import import_module
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from contracts.base import Event
-from gateway_api.console import event_labels, words
+from gateway_api.console import ASSETS, event_labels, words
 from gateway_api.console.actions import Action, as_local, as_utc, idempotency_key
 from gateway_api.console.businesses import ALL
 from gateway_api.console.render import HERE, templates
-from gateway_api.console.words import Count, Text
+from gateway_api.console.words import Count
 
 HANGUL = re.compile("[가-힣]")
 LABELS = {
@@ -58,11 +57,11 @@ KOREAN = {
     ),
     ("preorder", "STATES"): "결제중 예약완료 결제거절 취소중 예약취소",
 }
-"""What the businesses themselves call their states."""
+"""The labels that the businesses use for their states."""
 
 
 @pytest.mark.parametrize("table", KOREAN, ids=".".join)
-def test_states_are_called_what_the_businesses_call_them(table):
+def test_states_have_the_labels_of_the_businesses(table):
     business, name = table
 
     labels = getattr(import_module(f"gateway_api.console.businesses.{business}"), name)
@@ -88,12 +87,12 @@ def test_payments_and_refunds_have_labels():
         "preorder.my_reservations",
     ],
 )
-def test_each_event_that_a_view_hears_has_words(view):
+def test_each_event_of_a_view_has_a_label(view):
     handlers = import_module(f"workers.{view}").worker.handlers.values()
-    told = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
+    events = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
 
-    assert told
-    assert told <= set(event_labels.EVENT_LABELS)
+    assert events
+    assert events <= set(event_labels.EVENT_LABELS)
 
 
 def _texts():
@@ -116,7 +115,7 @@ def _texts():
                 yield from (label for _, label in field.choices)
 
 
-def test_each_text_is_there_in_both_languages():
+def test_each_text_exists_in_both_languages():
     for text in _texts():
         assert text.ko
         assert text.en
@@ -126,8 +125,8 @@ def test_each_text_is_there_in_both_languages():
         assert not HANGUL.search(text.en)
 
 
-def test_templates_speak_both_languages():
-    """Korean stands in templates as the first half of a pair, or as the system's own name."""
+def test_templates_have_both_languages():
+    """Korean text in a template is the first half of a pair, or the name of the system."""
     for path in sorted((HERE / "templates").glob("*.html")):
         source = path.read_text()
         for pair in re.findall(r"""t\((".*?"|'.*?'), (".*?"|'.*?')\)""", source):
@@ -140,11 +139,13 @@ def test_templates_speak_both_languages():
 
 
 def test_every_template_compiles():
-    for path in (HERE / "templates").glob("*.html"):
-        templates.get_template(path.name)
+    names = {path.name for path in (HERE / "templates").glob("*.html")}
+
+    assert {templates.get_template(name).name for name in names} == names
+    assert "base.html" in names
 
 
-def test_money_and_time_as_people_of_seoul_write_them():
+def test_money_and_time_are_formatted_for_seoul():
     assert words.won(1234567, "ko") == "1,234,567원"
     assert words.won(1234567, "en") == "₩1,234,567"
     assert (words.won(-4500, "ko"), words.won(-4500, "en")) == ("-4,500원", "-₩4,500")
@@ -155,21 +156,21 @@ def test_money_and_time_as_people_of_seoul_write_them():
     assert ZoneInfo("Asia/Seoul") == words.SEOUL
 
 
-def test_a_moment_is_written_by_the_clock_of_seoul():
+def test_an_instant_is_shown_in_seoul_time():
     assert as_utc("2026-03-02T00:30") == "2026-03-01T15:30:00Z"
     assert as_local("2026-03-01T15:30:00Z") == "2026-03-02T00:30"
     assert as_utc("tomorrow") == "tomorrow"
 
 
-def test_a_key_stands_for_one_form_with_one_content():
+def test_an_idempotency_key_depends_on_the_form_and_its_content():
     assert idempotency_key("n", {"a": "1", "b": "2"}) == idempotency_key("n", {"b": "2", "a": "1"})
     assert idempotency_key("n", {"a": "1"}) != idempotency_key("n", {"a": "2"})
     assert idempotency_key("n", {"a": "1"}) != idempotency_key("m", {"a": "1"})
 
 
-def test_the_house_has_no_other_assets_than_its_own():
-    assets = Path(HERE / "static")
-    for path in assets.glob("*.*"):
-        assert "http://" not in path.read_text().replace("http://www.w3.org/2000/svg", "")
-        assert "https://" not in path.read_text()
-    assert Text("가", "a").of("en") == "a"
+def test_no_asset_of_the_console_refers_to_another_host():
+    paths = [path for path in ASSETS.iterdir() if path.is_file()]
+
+    assert "console.js" in {path.name for path in paths}
+    for path in paths:
+        assert not re.search(r"https?://", path.read_text().replace("http://www.w3.org/2000/svg", "")), path.name

@@ -1,4 +1,4 @@
-"""Every message of the system, with what must not change about it."""
+"""Every message of the system, with the parts of it that must not change."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SAMPLES, SCHEMAS = Path(__file__).parent / "samples", Path(__file__).parent / "s
 Json = dict[str, Any]
 
 SAID_FOR_PEOPLE = {"title", "description", "default", "examples"}
-"""Parts of a schema that bind nobody."""
+"""Parts of a schema that are no part of the contract."""
 
 
 @cache
 def messages() -> dict[str, type[Message]]:
-    """By wire name; the command about dead letters, which each context has, stands here once."""
+    """Return the messages by topic; the dead-letter command, which every context has, is listed once."""
     for module in walk_packages(contracts.__path__, "contracts."):
         import_module(module.name)
     take_up = take_up_dead_letter("payments")
@@ -37,7 +37,7 @@ def messages() -> dict[str, type[Message]]:
 
 
 def snapshot_of(message: type[Message]) -> Json:
-    """How a message is delivered, its body's schema and its answer's."""
+    """Return the delivery of a message and the schemas of its body and its answer."""
     return {
         "topic": message.topic,
         "exchange": message.exchange,
@@ -48,7 +48,7 @@ def snapshot_of(message: type[Message]) -> Json:
 
 
 def schema_of(shape: type[BaseModel]) -> Json:
-    """The JSON schema with everything in its place: no references, no prose."""
+    """Return the JSON schema of a shape with its references resolved and without prose."""
     schema = shape.model_json_schema()
     plain: Json = _plain(schema, schema.get("$defs", {}))
     return plain

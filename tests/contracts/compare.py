@@ -1,4 +1,4 @@
-"""What a change of a schema breaks.
+"""Compare two schema snapshots of a message: what breaks the readers of the old one.
 
 Additive is: a new field with a default, a wider type, a new value of an enum. Breaking is: a field that is gone, a
 narrower type, a new field that must be there, another delivery. A breaking change is a new topic.
@@ -16,7 +16,7 @@ EXACT = ("pattern", "format", "multipleOf", "uniqueItems", "const")
 
 
 def broken(old: Json, new: Json) -> list[str]:
-    """What the new snapshot of a message breaks for those who know the old one; empty when it only adds."""
+    """List what the new snapshot of a message breaks for readers of the old one; empty when it only adds."""
     wrong = [
         f"{part}: {old[part]!r} became {new[part]!r}"
         for part in ("topic", "exchange", "delivery")
@@ -31,7 +31,7 @@ def broken(old: Json, new: Json) -> list[str]:
 
 
 def narrowed(old: Json, new: Json, at: str) -> list[str]:
-    """Where the new schema does not accept or does not say what the old one did."""
+    """Yield each place where the new schema does not accept or does not guarantee what the old one did."""
     if "anyOf" in old or "anyOf" in new:
         return _alternatives(old, new, at)
     return [
@@ -44,7 +44,7 @@ def narrowed(old: Json, new: Json, at: str) -> list[str]:
 
 
 def _alternatives(old: Json, new: Json, at: str) -> list[str]:
-    """Each of the old alternatives is one of the new ones."""
+    """Yield each old alternative that is not among the new ones."""
     wrong = []
     for alternative in old.get("anyOf", [old]):
         tries = [narrowed(alternative, other, at) for other in new.get("anyOf", [new])]

@@ -1,4 +1,4 @@
-"""Made-up bodies from a schema: one with everything in it, one with as little as possible."""
+"""Made-up bodies from a schema: one with every field, one with the required fields only."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ KNOWN: dict[str, Any] = {
     "body": '{"rental_id": "9f8b1c1e-0000-4000-8000-000000000001"}',
     "headers": "{}",
 }
-"""Values that a person would expect, by a field's name."""
+"""Realistic values by the name of a field."""
 
 
 def full(schema: Json, name: str = "") -> Any:
-    """Everything that may be there, is."""
+    """Return a value with every field."""
     return _made(schema, name, everything=True)
 
 
 def bare(schema: Json, name: str = "") -> Any:
-    """Only what must be there, and null wherever it may be."""
+    """Return a value with the required fields only, and null wherever it is allowed."""
     return _made(schema, name, everything=False)
 
 

@@ -1,6 +1,6 @@
 """`python -m tests.contracts.record` writes the samples and snapshots that are missing.
 
-A sample is never changed: what was once said must be understood for ever. A snapshot follows additive changes; a
+A sample is never changed: a message that was once sent must stay readable. A snapshot follows additive changes; a
 breaking one is refused. Only when nobody has ever sent a message may its files be deleted and recorded anew.
 """
 
@@ -17,7 +17,7 @@ from tests.contracts.compare import broken
 
 
 def read(folder: Path, topic: str) -> Json | None:
-    """What is recorded of a topic."""
+    """Return the recorded JSON of a topic; None when there is none."""
     path = folder / f"{topic}.json"
     recorded: Json | None = json.loads(path.read_text()) if path.exists() else None
     return recorded
@@ -29,14 +29,14 @@ def write(folder: Path, topic: str, content: Json) -> None:
 
 
 def sample_of(message: type[Message]) -> Json:
-    """Made-up bodies, and answers if there are any."""
+    """Return made-up bodies of a message, and of its answer if it has one."""
     snapshot = snapshot_of(message)
     schemas = {"bodies": snapshot["body"], "answers": snapshot["answer"]}
     return {name: [examples.full(schema), examples.bare(schema)] if schema else [] for name, schema in schemas.items()}
 
 
 def record(known: dict[str, type[Message]], samples: Path, schemas: Path) -> tuple[list[str], list[str]]:
-    """Write what is missing; what was written, and what breaks."""
+    """Write the missing files; return the written ones and the breaking changes."""
     written, wrong = [], []
     for topic, message in known.items():
         old, new = read(schemas, topic), snapshot_of(message)

@@ -1,4 +1,4 @@
-"""What was once said is understood for ever."""
+"""Every recorded message can still be parsed without loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY = pytest.mark.parametrize("topic", messages())
 
 
 def samples(topic: str) -> list[tuple[type[BaseModel], Any]]:
-    """Each recorded body and answer, with the shape that must understand it."""
+    """Return each recorded body and answer with the shape that must parse it."""
     recorded = read(SAMPLES, topic)
     assert recorded is not None, "run `python -m tests.contracts.record`"
     message = messages()[topic]
@@ -27,7 +27,7 @@ def samples(topic: str) -> list[tuple[type[BaseModel], Any]]:
 
 
 def lost(recorded: Any, now: Any, at: str = "") -> list[str]:
-    """What was recorded and is not there any more, or is something else."""
+    """List the parts of the recorded value that are missing in the other or differ from it."""
     if isinstance(recorded, dict) and isinstance(now, dict):
         return [
             problem
@@ -42,7 +42,7 @@ def lost(recorded: Any, now: Any, at: str = "") -> list[str]:
 
 
 @EVERY
-def test_each_message_has_a_recorded_sample_that_says_everything(topic: str) -> None:
+def test_each_message_has_a_recorded_sample_with_every_field(topic: str) -> None:
     shapes = [shape for shape, _ in samples(topic)]
 
     answer = messages()[topic].answer
@@ -50,7 +50,7 @@ def test_each_message_has_a_recorded_sample_that_says_everything(topic: str) -> 
 
 
 @EVERY
-def test_recorded_samples_are_understood_and_nothing_of_them_is_lost(topic: str) -> None:
+def test_recorded_samples_are_parsed_without_loss(topic: str) -> None:
     for shape, recorded in samples(topic):
         understood = shape.model_validate_json(json.dumps(recorded))
 
@@ -58,7 +58,7 @@ def test_recorded_samples_are_understood_and_nothing_of_them_is_lost(topic: str)
 
 
 @EVERY
-def test_what_is_said_is_understood_as_it_was_meant(topic: str) -> None:
+def test_a_message_is_parsed_as_it_was_serialised(topic: str) -> None:
     for shape, recorded in samples(topic):
         meant = shape.model_validate_json(json.dumps(recorded))
 
@@ -66,7 +66,7 @@ def test_what_is_said_is_understood_as_it_was_meant(topic: str) -> None:
 
 
 @EVERY
-def test_fields_that_a_reader_does_not_know_are_ignored(topic: str) -> None:
+def test_unknown_fields_are_ignored(topic: str) -> None:
     for shape, recorded in samples(topic):
         newer = with_more(recorded)
 
@@ -74,13 +74,13 @@ def test_fields_that_a_reader_does_not_know_are_ignored(topic: str) -> None:
 
 
 def with_more(value: Any) -> Any:
-    """The same as a newer producer would say it: a field more in every object."""
+    """Return the same value with one more field in every object, as a newer producer would send it."""
     if isinstance(value, dict):
         return {key: with_more(part) for key, part in value.items()} | {"said_since_next_year": {"by": ["somebody"]}}
     return [with_more(part) for part in value] if isinstance(value, list) else value
 
 
-def test_no_sample_or_snapshot_is_kept_of_a_message_that_is_gone() -> None:
+def test_no_sample_or_snapshot_belongs_to_a_removed_message() -> None:
     kept = {path.stem for folder in (SAMPLES, SCHEMAS) for path in folder.glob("*.json")}
 
     assert kept - set(messages()) == set(), "a message that was ever sent is understood for ever"
@@ -93,7 +93,7 @@ def test_the_command_about_dead_letters_is_the_same_for_every_context() -> None:
 
 
 @pytest.mark.parametrize("changed", ["renamed", "another value", "shorter"])
-def test_a_lost_part_of_a_sample_is_noticed(changed: str) -> None:
+def test_a_lost_part_of_a_sample_is_reported(changed: str) -> None:
     recorded = {"a": {"b": [1, 2]}}
     now: dict[str, Any] = {
         "renamed": {"a": {"c": [1, 2]}},

@@ -1,4 +1,4 @@
-"""Messages change by addition only; the comparer that watches over it bites."""
+"""Messages change by addition only, and the comparison reports every breaking change."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Done(Shape):
 
 
 def shape(**fields: Any) -> dict[str, Any]:
-    """The snapshot of an event with these fields instead of, or beside, the usual ones; None takes one away."""
+    """Return the snapshot of an event; `fields` replace or extend the usual ones, None removes one."""
     usual: dict[str, Any] = {
         "name": str,
         "size": Size,
@@ -118,29 +118,31 @@ ADDITIVE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", BREAKING.values(), ids=BREAKING)
-def test_a_breaking_change_is_noticed(change: dict[str, Any]) -> None:
+def test_a_breaking_change_is_reported(change: dict[str, Any]) -> None:
     old = shape(weight=float)
 
     assert broken(old, shape(**({"weight": float} | change))) != []
 
 
 @pytest.mark.parametrize("change", ADDITIVE.values(), ids=ADDITIVE)
-def test_an_addition_is_no_breaking_change(change: dict[str, Any]) -> None:
+def test_an_addition_is_not_a_breaking_change(change: dict[str, Any]) -> None:
     assert broken(shape(), shape(**change)) == []
 
 
 @pytest.mark.parametrize("part", ["topic", "exchange", "delivery"])
-def test_another_delivery_is_noticed(part: str) -> None:
+def test_a_changed_delivery_is_reported(part: str) -> None:
     (problem,) = broken(shape(), shape() | {part: "another"})
 
     assert problem.startswith(part)
 
 
-def test_an_answer_that_appears_goes_or_changes_is_noticed() -> None:
-    told, asked = made(Command[None]), made(Command[Done])
-    other = asked | {"answer": shape()["body"]}
+def test_an_answer_that_is_added_removed_or_changed_is_reported() -> None:
+    durable, request = made(Command[None]), made(Command[Done])
+    other = request | {"answer": shape()["body"]}
 
-    assert [bool(broken(*pair)) for pair in ((told, asked), (asked, told), (asked, other), (asked, asked))] == [
+    assert [
+        bool(broken(*pair)) for pair in ((durable, request), (request, durable), (request, other), (request, request))
+    ] == [
         True,
         True,
         True,
@@ -154,7 +156,7 @@ def made(base: Any) -> dict[str, Any]:
     return snapshot_of(command)
 
 
-def test_an_object_that_does_not_ignore_unknown_fields_any_more_is_noticed() -> None:
+def test_an_object_that_no_longer_ignores_unknown_fields_is_reported() -> None:
     old = shape()
     strict = old | {"body": old["body"] | {"additionalProperties": False}}
 
@@ -174,7 +176,7 @@ class SentWithLess(Event):
     note: str | None = None
 
 
-def test_recording_writes_what_is_missing_follows_additions_and_refuses_to_break(tmp_path: Path) -> None:
+def test_recording_adds_missing_files_follows_additions_and_refuses_breaking_changes(tmp_path: Path) -> None:
     samples, schemas = tmp_path / "samples", tmp_path / "schemas"
     for message in (Sent, SentWithMore, SentWithLess):
         message.topic = "parcels.sent"

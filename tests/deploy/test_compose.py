@@ -1,4 +1,4 @@
-"""compose.yaml obeys its rules, each rule bites, and Compose would read it."""
+"""compose.yaml follows the rules, each rule reports its violation, and the file is valid for Compose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.deployment.compose import Services
 Spoil = Callable[[Services], Any]
 
 
-def test_it_obeys_and_would_be_read() -> None:
+def test_the_compose_file_follows_the_rules_and_is_valid() -> None:
     assert list(compose.broken(compose.services())) == []
     assert list(schemas.of_file(compose.FILE, "compose-spec.json")) == []
 
@@ -30,7 +30,7 @@ def test_it_obeys_and_would_be_read() -> None:
         {"depends_on": {"migrate": {"condition": "completed"}}},
     ],
 )
-def test_what_compose_does_not_know_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_key_that_compose_does_not_know_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     whole = yaml.safe_load(compose.FILE.read_text())
     whole["services"]["gateway"].update(change)
     spoilt = tmp_path / "compose.yaml"
@@ -82,7 +82,7 @@ SPOILT: dict[str, list[Spoil]] = {
 
 
 @pytest.mark.parametrize("sentence", compose.RULES)
-def test_a_rule_bites(sentence: str) -> None:
+def test_a_rule_reports_its_violation(sentence: str) -> None:
     assert SPOILT[sentence]
 
     for number, spoil in enumerate(SPOILT[sentence]):
@@ -91,5 +91,5 @@ def test_a_rule_bites(sentence: str) -> None:
         assert list(compose.RULES[sentence](services)), f"the spoilt file {number} obeys"
 
 
-def test_spans_are_read_as_compose_reads_them() -> None:
+def test_durations_are_parsed_as_compose_parses_them() -> None:
     assert [compose.seconds(text) for text in ("30s", "1m30s", "500ms", "1h")] == [30, 90, 0.5, 3600]

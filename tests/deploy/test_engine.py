@@ -1,4 +1,4 @@
-"""`yeyak` hands over to a container engine that answers, and to none that does not."""
+"""`yeyak` uses a container engine that answers, and private servers otherwise."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Yeyak = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def yeyak(tmp_path: Path) -> Yeyak:
-    """`yeyak` on a machine whose `docker` writes down what it was told; `away` is what it fails at."""
+    """Run `yeyak` with a `docker` that records its arguments; `away` names the command that it fails at."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(
-        f'#!/bin/sh\necho "$*" >>{tmp_path}/told\ncase "$*" in "$AWAY") exit 1;; esac\n',
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\ncase "$*" in "$AWAY") exit 1;; esac\n',
     )
     docker.chmod(0o755)
 
     def run(*words: str, away: str = "nothing", **environment: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "told").write_text("")
+        (tmp_path / "calls").write_text("")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("YEYAK_")}
         own = {
             "PATH": f"{docker.parent}:{os.environ['PATH']}",
@@ -51,28 +51,30 @@ def yeyak(tmp_path: Path) -> Yeyak:
     return run
 
 
-def told(tmp_path: Path) -> list[str]:
-    return (tmp_path / "told").read_text().splitlines()
+def docker_calls(tmp_path: Path) -> list[str]:
+    return (tmp_path / "calls").read_text().splitlines()
 
 
-def test_a_new_system_is_made_of_containers_where_an_engine_answers_and_stays_so(yeyak: Yeyak, tmp_path: Path) -> None:
+def test_a_new_system_uses_containers_where_an_engine_answers_and_keeps_using_them(
+    yeyak: Yeyak, tmp_path: Path
+) -> None:
     yeyak("up")
-    assert told(tmp_path)[:2] == ["compose version", "info"]
-    assert told(tmp_path)[2].endswith("up --detach --build --wait --wait-timeout 300")
+    assert docker_calls(tmp_path)[:2] == ["compose version", "info"]
+    assert docker_calls(tmp_path)[2].endswith("up --detach --build --wait --wait-timeout 300")
 
     yeyak("audit", "--json")
-    assert [line.partition("directory ")[2].partition(" ")[2] for line in told(tmp_path)] == [
+    assert [line.partition("directory ")[2].partition(" ")[2] for line in docker_calls(tmp_path)] == [
         "run --rm operator yeyak audit --json"
     ]
 
 
-def test_after_a_reset_the_choice_is_free_again(yeyak: Yeyak, tmp_path: Path) -> None:
+def test_after_a_reset_the_engine_is_chosen_again(yeyak: Yeyak, tmp_path: Path) -> None:
     yeyak("up")
     yeyak("reset")
 
     ended = yeyak("stop", "payments", away="info")
 
-    assert told(tmp_path) == []
+    assert docker_calls(tmp_path) == []
     assert "the system is not up" in ended.stderr
 
 
@@ -87,7 +89,7 @@ def test_after_a_reset_the_choice_is_free_again(yeyak: Yeyak, tmp_path: Path) ->
         ("nothing", {"YEYAK_AMQP_URL": "amqp://elsewhere/"}, False),
     ],
 )
-def test_a_new_system_is_private_without_an_engine_or_with_servers_of_its_own(
+def test_a_new_system_uses_private_servers_without_an_engine_or_with_servers_of_its_own(
     yeyak: Yeyak,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +104,9 @@ def test_a_new_system_is_private_without_an_engine_or_with_servers_of_its_own(
     assert engine.runs_the_system(Local(tmp_path / "local"), ["up"]) is taken_over
 
 
-def test_a_system_that_was_private_stays_so(yeyak: Yeyak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_with_private_servers_keeps_them(
+    yeyak: Yeyak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("YEYAK_ENGINE")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     Local(tmp_path).write_env({"YEYAK_GATEWAY_PORT": "8088"})
@@ -110,24 +114,24 @@ def test_a_system_that_was_private_stays_so(yeyak: Yeyak, tmp_path: Path, monkey
     assert not engine.runs_the_system(Local(tmp_path), ["up"])
 
 
-def test_a_choice_that_is_none_is_refused(yeyak: Yeyak) -> None:
+def test_an_unknown_engine_is_refused(yeyak: Yeyak) -> None:
     ended = yeyak("up", YEYAK_ENGINE="podman")
 
     assert ended.returncode == 1
     assert "YEYAK_ENGINE is compose or private, not podman" in ended.stderr
 
 
-def test_a_context_is_scaled_by_its_service_and_what_containers_cannot_do_is_refused() -> None:
+def test_a_context_is_scaled_by_its_service_and_unsupported_options_are_refused() -> None:
     assert engine.arguments(["scale", "cafe.menu=3"])[-2:] == ["--scale", "cafe-menu=3"]
     with pytest.raises(SystemExit, match="--replicas is for a private system"):
         engine.arguments(["up", "--replicas", "2"])
 
 
-def test_every_command_of_the_stack_means_something_to_the_engine() -> None:
+def test_the_engine_has_every_command_of_the_stack() -> None:
     assert {command.__name__ for command in STACK_COMMANDS} == engine.STACK.keys()
 
 
-def test_what_is_stopped_and_followed_has_a_service_of_that_name() -> None:
+def test_every_name_that_can_be_stopped_or_followed_is_a_service() -> None:
     services = compose.services()
 
     for name in (*CONTEXTS, "gateway", "gateway_api", "rabbitmq", "postgres", "postgresql"):

@@ -1,4 +1,4 @@
-"""The rendered towns obey their rules, each rule bites, and what is written follows from the system."""
+"""The rendered manifests follow the rules, each rule reports its violation, and the committed files are up to date."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Manife
 
 
 @pytest.mark.parametrize("overlay", rendering.OVERLAYS)
-def test_a_rendered_system_obeys_and_would_be_accepted(rendered, overlay: str) -> None:
+def test_a_rendered_system_follows_the_rules_and_is_valid(rendered, overlay: str) -> None:
     system = rendered(overlay)
 
     assert list(rules.broken(system)) == []
     assert [wrong for manifest in system.all for wrong in schemas.of_kubernetes(manifest)] == []
 
 
-def test_a_prometheus_operator_asks_every_pod_and_raises_every_alert(rendered, tmp_path: Path) -> None:
+def test_a_prometheus_operator_scrapes_every_pod_and_has_every_alert(rendered, tmp_path: Path) -> None:
     monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
 
     assert [wrong for manifest in monitoring.all for wrong in schemas.of_kubernetes(manifest)] == []
-    asked = spec(monitoring, "PodMonitor", "system")
-    ports = {endpoint["port"] for endpoint in asked["podMetricsEndpoints"]}
-    (wanted,) = asked["selector"]["matchExpressions"]
+    monitor = spec(monitoring, "PodMonitor", "system")
+    ports = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}
+    (wanted,) = monitor["selector"]["matchExpressions"]
     for pod in (pod for pod in rendered("production").pods() if pod.stays):
         assert pod.labels[wanted["key"]] in wanted["values"]
         assert len(ports & {port["name"] for port in pod.containers[0]["ports"]}) == 1
@@ -164,7 +164,7 @@ SPOILT: dict[str, list[Spoil]] = {
 
 
 @pytest.mark.parametrize("sentence", rules.RULES)
-def test_a_rule_bites(rendered, sentence: str) -> None:
+def test_a_rule_reports_its_violation(rendered, sentence: str) -> None:
     assert SPOILT[sentence]
 
     for number, spoil in enumerate(SPOILT[sentence]):
@@ -188,20 +188,20 @@ def test_a_rule_bites(rendered, sentence: str) -> None:
         ("Cluster", "postgres", {"instances": "3"}),
     ],
 )
-def test_a_field_that_is_not_known_or_of_another_type_is_refused(rendered, kind: str, name: str, change) -> None:
+def test_an_unknown_field_or_one_of_another_type_is_refused(rendered, kind: str, name: str, change) -> None:
     manifest = copy.deepcopy(rendered("production").one(kind, name))
     manifest["spec"].update(change)
 
     assert list(schemas.of_kubernetes(manifest))
 
 
-def test_an_alert_of_unknown_fields_is_refused(tmp_path: Path) -> None:
+def test_an_alert_with_unknown_fields_is_refused(tmp_path: Path) -> None:
     monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
     alerts = spec(monitoring, "PrometheusRule", "alerts")["groups"][0]["rules"][0]
-    asked = spec(monitoring, "PodMonitor", "system")["podMetricsEndpoints"][0]
+    monitor = spec(monitoring, "PodMonitor", "system")["podMetricsEndpoints"][0]
 
     alerts.update(fore="2m")
-    asked.update(interval="soon")
+    monitor.update(interval="soon")
 
     assert [len(list(schemas.of_kubernetes(each))) for each in monitoring.all].count(0) == len(monitoring.all) - 2
 
@@ -210,7 +210,7 @@ def test_a_kind_without_a_schema_is_refused() -> None:
     assert list(schemas.of_kubernetes({"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {"name": "x"}}))
 
 
-def test_the_committed_files_are_those_that_the_system_asks_for() -> None:
+def test_the_committed_files_are_up_to_date() -> None:
     written = contexts.written()
 
     assert {path: path.read_text() for path in written} == written
@@ -239,7 +239,7 @@ def pods_of(kubernetes: Path) -> dict[str, Any]:
 
 
 def test_the_overlays_run_the_same_pods(rendered) -> None:
-    """What is exercised of one holds for the other: they differ in version, spread and settings only."""
+    """A test of one overlay holds for the other: they differ in version, spread and settings only."""
     local, production = ({pod.name: pod for pod in rendered(name).pods()} for name in ("local", "production"))
 
     assert local.keys() == production.keys()
@@ -249,5 +249,5 @@ def test_the_overlays_run_the_same_pods(rendered) -> None:
             assert differ <= {"image", "envFrom"}
 
 
-def test_quantities_are_read_as_kubernetes_reads_them() -> None:
+def test_quantities_are_parsed_as_kubernetes_parses_them() -> None:
     assert [quantity(text) for text in ("500m", "2", "64Mi", "1Gi", "2GB")] == [0.5, 2, 64 * 2**20, 2**30, 2e9]

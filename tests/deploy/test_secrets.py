@@ -1,4 +1,4 @@
-"""What `yeyak secrets` writes, and how a container's health is asked for."""
+"""`yeyak secrets` writes the files of every service; `ops.probe` reads the health of a container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.commands.secrets import written
 from workers.runtime.settings import Settings
 
 
-def test_who_prepares_signs_in_with_the_passwords_that_the_servers_take(tmp_path: Path) -> None:
+def test_the_preparation_uses_the_passwords_that_the_servers_accept(tmp_path: Path) -> None:
     files = written(tmp_path, "broker.example", "database.example")
 
     broker = (tmp_path / "rabbitmq" / "90-system.conf").read_text()
@@ -37,14 +37,14 @@ def test_gateway_and_operator_have_one_key_that_is_long_enough(tmp_path: Path) -
     assert len(keys.pop()) >= SHORTEST_KEY
 
 
-def test_only_the_servers_files_are_read_by_others_than_their_owner(tmp_path: Path) -> None:
+def test_only_the_files_of_the_servers_are_readable_by_others_than_their_owner(tmp_path: Path) -> None:
     modes = {file.relative_to(tmp_path).as_posix(): file.stat().st_mode & 0o777 for file in written(tmp_path, "r", "p")}
 
     assert {name for name, mode in modes.items() if mode == 0o644} == {"rabbitmq/90-system.conf", "postgres/password"}
     assert set(modes.values()) == {0o600, 0o644}
 
 
-def test_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_existing_files_are_kept(tmp_path: Path) -> None:
     before = {file: file.read_text() for file in written(tmp_path, "rabbitmq", "postgres")}
 
     assert {file: file.read_text() for file in written(tmp_path, "rabbitmq", "postgres")} == before
@@ -69,6 +69,6 @@ def served() -> Iterator[str]:
     server.server_close()
 
 
-def test_health_is_what_the_process_says(served: str) -> None:
+def test_a_container_is_as_healthy_as_its_process_reports(served: str) -> None:
     assert [probe.status(f"{served}/{path}") for path in ("ready", "live")] == [200, 503]
     assert probe.status("http://127.0.0.1:1/ready") is None

@@ -1,4 +1,4 @@
-"""The pipeline runs what a person runs."""
+"""The CI workflow runs the same targets as a developer, and is valid."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def steps(file: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_it_is_a_workflow(file: Path) -> None:
+def test_each_workflow_is_valid(file: Path) -> None:
     assert list(schemas.of_file(file, "github-workflows.json")) == []
 
 
-def test_what_is_no_workflow_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_workflow_is_refused(tmp_path: Path) -> None:
     spoilt = tmp_path / "ci.yml"
     spoilt.write_text(FILES[0].read_text().replace("runs-on:", "run-on:"))
 
     assert list(schemas.of_file(spoilt, "github-workflows.json"))
 
 
-def test_it_plays_every_target_that_checks_something() -> None:
+def test_the_workflow_runs_every_target_that_checks_something() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     runs = [step.get("run", "") for file in FILES for step in steps(file)]
     played = {found for run in runs for found in re.findall(r"^make ([a-z0-9-]+)", run, re.MULTILINE)}
@@ -43,7 +43,7 @@ def test_it_plays_every_target_that_checks_something() -> None:
     assert played >= {"check"} | {target for target in targets if target.startswith("test")}
 
 
-def test_each_action_is_of_one_commit_and_each_script_is_there() -> None:
+def test_each_action_is_pinned_to_a_commit_and_each_script_exists() -> None:
     for file in FILES:
         for step in steps(file):
             assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}|", step.get("uses", ""))

@@ -1,4 +1,4 @@
-"""Real processes, killed and frozen: everything comes back by itself, every answer is true, and the books are right.
+"""Real processes are killed and frozen: the system recovers, every answer is true, and the audit is clean.
 
 The seed of what is killed when is printed by a failure; `KILLING_SEED` repeats it.
 """
@@ -40,21 +40,21 @@ ENDS = {"payment_declined": {"REJECTED"}, "payment_unavailable": {"CANCELLED"}}
 AFTER = {"booking": "BOOKED", "cancellation": "CANCELLED", "pickup": "RENTED", "return": "RETURNED"}
 
 
-class Place:
-    """A system of processes, the door to it, and a look behind it."""
+class RunningSystem:
+    """A system of processes, a client of its gateway, and access to its stores."""
 
-    def __init__(self, system: System, operator: Settings, processes: Processes, door: httpx.AsyncClient) -> None:
+    def __init__(self, system: System, operator: Settings, processes: Processes, client: httpx.AsyncClient) -> None:
         self.system = system
         self.operator = operator
-        """The system as the operator's account reaches it."""
+        """The settings with which the operator's account connects."""
         self.processes = processes
-        self.door = door
+        self.client = client
 
     def member(self) -> Customer:
-        return Customer(self.door, f"member-{uuid4().hex[:8]}", KEY)
+        return Customer(self.client, f"member-{uuid4().hex[:8]}", KEY)
 
     async def video(self, copies: int) -> str:
-        staff = Customer(self.door, "boss", KEY, role="staff")
+        staff = Customer(self.client, "boss", KEY, role="staff")
         made = await staff.post("/videos", {"title": "Casablanca", "daily_price": 1000, "copies": copies})
         known = "select 1 from video_rental_rentals.videos where video_id = $1"
         await eventually(lambda: self.system.rows("video_rental.rentals", known, UUID(made.body["video_id"])))
@@ -66,7 +66,7 @@ class Place:
         return rows[0]["status"] if rows else None
 
     async def comes_to_rest(self) -> None:
-        """Everything is back, nothing is under way, and no invariant is broken."""
+        """Check that every process runs, no work is pending, and no invariant is broken."""
         await self.processes.ready()
         absent = set(CONTEXTS) - set(self.system.names)
         assert await pending_work(self.operator, 60, without=absent) == []
@@ -86,7 +86,7 @@ class Place:
 @pytest.fixture(scope="module")
 async def place(
     make_settings: MakeSettings, accounts_folder: Folder, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[RunningSystem]:
     settings = await make_settings(
         jwt_key=KEY,
         gateway_rate=0,
@@ -99,8 +99,8 @@ async def place(
     processes = Processes(settings, tmp_path_factory.mktemp("processes"), accounts)
     try:
         await processes.start(*system.names, GATEWAY)
-        async with httpx.AsyncClient(base_url=processes.url, trust_env=False, timeout=15) as door:
-            yield Place(system, settings_of(accounts, settings, OPERATOR), processes, door)
+        async with httpx.AsyncClient(base_url=processes.url, trust_env=False, timeout=15) as client:
+            yield RunningSystem(system, settings_of(accounts, settings, OPERATOR), processes, client)
     finally:
         await processes.end()
         await system.close()
@@ -111,7 +111,7 @@ async def place(
 
 @dataclass
 class Visit:
-    """What one customer was told: outcomes by the key of the booking, and what was done with each rental."""
+    """The answers to one customer: outcomes by the key of the booking, and the actions on each rental."""
 
     customer: Customer
     answers: list[tuple[str, Outcome]] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Visit:
 
 
 async def keep_visiting(visit: Visit, videos: list[str], number: int, until: float) -> None:
-    """Book, and cancel, or pick up and return, or leave it at that; post one in four bookings twice at once."""
+    """Book, then cancel, or pick up and return, or do nothing; post one in four bookings twice at the same time."""
     chance = random.Random(SEED * 1000 + number)
     video, token = videos[-1], TOKENS[number % len(TOKENS)]
     while time.monotonic() < until:
@@ -139,7 +139,7 @@ async def keep_visiting(visit: Visit, videos: list[str], number: int, until: flo
 
 
 async def keep_killing(processes: Processes, chance: random.Random, until: float) -> Counter[str]:
-    """Kill a process every 0.7 seconds or so; returns which."""
+    """Kill a process about every 0.7 seconds; return the names."""
     killed: Counter[str] = Counter()
     while time.monotonic() < until:
         await asyncio.sleep(chance.uniform(0.4, 1.0))
@@ -149,24 +149,24 @@ async def keep_killing(processes: Processes, chance: random.Random, until: float
     return killed
 
 
-async def untrue(place: Place, visit: Visit) -> list[str]:
-    """What a customer was told and is not so."""
+async def untrue(place: RunningSystem, visit: Visit) -> list[str]:
+    """List the answers to a customer that are not true."""
     wrong = []
-    told: dict[str, set[str]] = {}
+    answers: dict[str, set[str]] = {}
     for key, outcome in visit.answers:
-        told.setdefault(key, set()).add(outcome.code)
+        answers.setdefault(key, set()).add(outcome.code)
         status = await place.status_of(visit.customer.rental_of(key))
         expected = ENDS.get(outcome.code, {None} if outcome.code != "done" else set(AFTER.values()))
         if status not in expected:
             wrong.append(f"{key} was answered {outcome.code}, and its rental is {status}")
-    wrong += [f"{key} was answered {codes}" for key, codes in told.items() if len(codes) > 1]
+    wrong += [f"{key} was answered {codes}" for key, codes in answers.items() if len(codes) > 1]
     for rental_id, action in visit.last.items():
         if (status := await place.status_of(rental_id)) != AFTER[action]:
             wrong.append(f"after its {action} rental {rental_id} is {status}")
     return wrong
 
 
-async def test_whatever_is_killed_under_load_every_customer_gets_a_true_answer(place: Place) -> None:
+async def test_every_answer_is_true_although_processes_are_killed_under_load(place: RunningSystem) -> None:
     videos = [await place.video(copies=copies) for copies in (2, 5, 12, 40)]
     visits = [Visit(place.member()) for _ in range(MEMBERS)]
     until = time.monotonic() + SECONDS
@@ -178,8 +178,8 @@ async def test_whatever_is_killed_under_load_every_customer_gets_a_true_answer(p
 
     await place.comes_to_rest()
     assert [wrong for visit in visits for wrong in await untrue(place, visit)] == [], f"seed {SEED}"
-    heard = Counter(outcome.code for visit in visits for _, outcome in visit.answers)
-    assert {"done", "payment_declined", "payment_unavailable"} <= set(heard), heard
+    outcomes = Counter(outcome.code for visit in visits for _, outcome in visit.answers)
+    assert {"done", "payment_declined", "payment_unavailable"} <= set(outcomes), outcomes
     assert killed.total() >= SECONDS / 2
 
 
@@ -200,7 +200,9 @@ AT = {
 
 
 @pytest.mark.parametrize(("name", "where"), AT.values(), ids=AT)
-async def test_a_process_killed_at_a_place_leaves_nothing_undone(place: Place, name: str, where: str) -> None:
+async def test_a_process_killed_at_a_failpoint_leaves_nothing_unfinished(
+    place: RunningSystem, name: str, where: str
+) -> None:
     video = await place.video(copies=1)
     declined, booked = place.member(), place.member()
     lives = await place.processes.arm(name, f"{name}:{where}")
@@ -221,15 +223,17 @@ async def test_a_process_killed_at_a_place_leaves_nothing_undone(place: Place, n
     assert (await place.member().book(video)).code == "done"
 
 
-async def test_a_caller_killed_while_it_waits_for_the_provider_tells_the_truth_later(place: Place) -> None:
+async def test_a_caller_killed_while_it_waits_for_the_provider_reports_the_true_outcome_later(
+    place: RunningSystem,
+) -> None:
     """F01, F08: the gateway and rentals die while the payment is at the provider."""
     video = await place.video(copies=1)
     member = place.member()
     booking = asyncio.create_task(member.book(video, "tok_slow", "slow"))
 
     async def at_the_provider() -> bool:
-        asked = "select 1 from payments.payments where payer = $1 and status = 'REQUESTED'"
-        return bool(await place.system.rows("payments", asked, member.caller.member_id))
+        query = "select 1 from payments.payments where payer = $1 and status = 'REQUESTED'"
+        return bool(await place.system.rows("payments", query, member.caller.member_id))
 
     await eventually(at_the_provider, every=0.01)
     for name in (GATEWAY, "video_rental.rentals"):
@@ -250,10 +254,10 @@ FROZEN_SECONDS = 5.0
 
 
 @pytest.mark.parametrize("name", ["video_rental.rentals", "payments"])
-async def test_a_process_frozen_in_the_middle_of_its_work_says_nothing_untrue_when_it_wakes(
-    place: Place, name: str
+async def test_a_process_that_was_frozen_during_a_step_publishes_nothing_untrue_afterwards(
+    place: RunningSystem, name: str
 ) -> None:
-    """F13: its write or the timer's, whichever came first, decided."""
+    """F13: the first write, its own or the timer's, decided the outcome."""
     second = f"{name} (second)"
     video = await place.video(copies=20)
     visits = [Visit(place.member()) for _ in range(20)]

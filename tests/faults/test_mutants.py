@@ -1,4 +1,4 @@
-"""A test must bite: each fault is survived, and a runtime with a known mistake is found out by the same scenario.
+"""Each fault is survived, and the same scenario detects a runtime with a known mistake (a mutant).
 
 fault  what happens                                          the mistake
 F04    killed between delivery and commit                    a message is acknowledged before the commit
@@ -43,14 +43,14 @@ Answers = list[tuple[UUID, RpcReply]]
 
 
 class Stage(System):
-    """A system whose contexts crash when the last plan says so."""
+    """A system whose contexts crash as the last plan says."""
 
     plans: list[Plan]
 
 
 @pytest.fixture
 async def system(make_settings: MakeSettings) -> AsyncIterator[Stage]:
-    """A system of one's own, without a journal."""
+    """A system for one test, without a journal."""
     own = Stage(await make_settings())
     await own.open()
     own.plans = follow(own)
@@ -61,7 +61,7 @@ async def system(make_settings: MakeSettings) -> AsyncIterator[Stage]:
 
 
 async def discrepancies(system: Stage, answers: Answers) -> list[str]:
-    """What the suite finds once the system is quiet, or has had its time."""
+    """List every discrepancy once the system is idle or its time is up."""
     with contextlib.suppress(AssertionError):
         await system.wait_until_idle(within=6)
     found = [line for lines in (await audit(system.settings, without=["journal"])).values() for line in lines]
@@ -78,7 +78,7 @@ async def discrepancies(system: Stage, answers: Answers) -> list[str]:
 async def crash(
     system: Stage, context: str, place: str, doing: Callable[[], Awaitable[Answers]], **more: Any
 ) -> Answers:
-    """Do something while a context crashes at a place, once; it is started again."""
+    """Run a scenario while a context crashes once at a failpoint and is started again."""
     plan = Plan(1, place=place, only=frozenset({context}), **more)
     system.plans.append(plan)
     answers = await doing()
@@ -130,7 +130,7 @@ async def a_request_comes_again(system: Stage) -> Answers:
 
 
 async def a_transaction_stays_open(system: Stage) -> Answers:
-    """Whoever writes dies before it speaks: the relays alone do, of two replicas, while one booking is held open."""
+    """Crash each writer before it publishes: only two replicas' relays publish, while one booking is held open."""
     await system.start(RENTALS, replica=" (second)")
     held, let_go = asyncio.Event(), asyncio.Event()
 
@@ -154,7 +154,7 @@ async def a_transaction_stays_open(system: Stage) -> Answers:
 
 
 async def book_and_show(system: Stage, video_id: UUID, shown: bool = True) -> tuple[UUID, RpcReply]:
-    """Book, and wait until My Page shows it."""
+    """Book, and wait until My Page shows the booking."""
     id = uuid4()
     reply = await system.until_done(system.booking(video_id), id=id)
     query = "select 1 from video_rental_my_page.rentals where rental_id = $1"
@@ -243,35 +243,35 @@ def poll_for_what_is_newer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Inbox, "lease_unsent", newer)
 
 
-# -- the bite
+# -- the mutant
 
 
 @dataclass(frozen=True)
-class Bite:
-    """A fault, the mistake that it punishes, and a word of what is found then."""
+class Mutant:
+    """A fault, the mistake that it reveals, and a word of the discrepancy that is found then."""
 
     scenario: Callable[[Stage], Awaitable[Answers]]
     mistake: Callable[[pytest.MonkeyPatch], None]
     found: str
 
 
-BITES = {
-    "F04": Bite(a_refund_is_asked_for, acknowledge_before_commit, "won are kept of charge"),
-    "F06": Bite(a_charge_is_made, charge_without_a_key, "payments knows nothing of it"),
-    "F09": Bite(something_is_said, forget_before_the_confirm, "version"),
-    "F21": Bite(a_commit_gets_no_answer, commit_again_under_a_new_id, "answered already_booked"),
-    "F26": Bite(a_request_comes_again, claim_always, "answered already_booked"),
-    "F34": Bite(a_transaction_stays_open, poll_for_what_is_newer, "version"),
+MUTANTS = {
+    "F04": Mutant(a_refund_is_asked_for, acknowledge_before_commit, "won are kept of charge"),
+    "F06": Mutant(a_charge_is_made, charge_without_a_key, "payments knows nothing of it"),
+    "F09": Mutant(something_is_said, forget_before_the_confirm, "version"),
+    "F21": Mutant(a_commit_gets_no_answer, commit_again_under_a_new_id, "answered already_booked"),
+    "F26": Mutant(a_request_comes_again, claim_always, "answered already_booked"),
+    "F34": Mutant(a_transaction_stays_open, poll_for_what_is_newer, "version"),
 }
 
 
-@pytest.mark.parametrize("bite", BITES.values(), ids=BITES)
-async def test_the_fault_is_survived_and_a_mistake_is_found_out(
-    system: Stage, bite: Bite, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+async def test_the_runtime_survives_the_fault_and_the_scenario_detects_the_mutant(
+    system: Stage, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await discrepancies(system, await bite.scenario(system)) == []
+    assert await discrepancies(system, await mutant.scenario(system)) == []
 
-    bite.mistake(monkeypatch)
-    found = await discrepancies(system, await bite.scenario(system))
+    mutant.mistake(monkeypatch)
+    found = await discrepancies(system, await mutant.scenario(system))
 
-    assert [line for line in found if bite.found in line], found
+    assert [line for line in found if mutant.found in line], found

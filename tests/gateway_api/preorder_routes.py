@@ -1,4 +1,4 @@
-"""The lines of phone pre-order in the table of all routes."""
+"""The routes of phone pre-order in the table of all routes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lines(id: str, card: dict[str, str]) -> list[tuple[str, str, Any, str, str]]:
-    """Method, path, body, who may (customer, staff, operator), and what is asked."""
+    """Return method, path, body, allowed roles (customer, staff, operator) and message of each route."""
     base, wish = "/v1/preorder", {"product_id": id, "address": "Seoul", "payment": card}
     return [
         ("POST", f"{base}/products", {"name": "Haneul 9", "price": 1}, "so", "preorder.products.register_product"),

@@ -1,4 +1,4 @@
-"""Outcomes as HTTP, and what a key does."""
+"""The HTTP answer to each outcome, and idempotency keys."""
 
 import json
 from uuid import UUID, uuid4
@@ -14,17 +14,17 @@ CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 BOOKING = {"video_id": "9d3c3c1e-7a57-4b2c-8a6e-0d5f6f3c2b11", "days": 2, "payment": CARD}
 
 
-async def book(door, key: str | None = None, *, as_: str = "customer:kim", **changes):
+async def book(client, key: str | None = None, *, as_: str = "customer:kim", **changes):
     headers = {"idempotency-key": key} if key is not None else {}
-    return await door.post(f"{BASE}/rentals", json=BOOKING | changes, as_=as_, headers=headers)
+    return await client.post(f"{BASE}/rentals", json=BOOKING | changes, as_=as_, headers=headers)
 
 
-async def test_a_booking_is_asked_for_and_passed_through_untouched(door, rpc):
+async def test_a_booking_is_sent_to_its_context_and_its_answer_is_returned_unchanged(client, rpc):
     rental_id = str(uuid4())
     answer = f'{{"rental_id": "{rental_id}",  "status" : "BOOKED"}}'.encode()
     rpc.answers[BOOK] = RpcReply("done", answer)
 
-    response = await book(door)
+    response = await book(client)
 
     assert response.status_code == 201
     assert response.headers["location"] == f"{BASE}/rentals/{rental_id}"
@@ -37,37 +37,37 @@ async def test_a_booking_is_asked_for_and_passed_through_untouched(door, rpc):
         "payment": CARD,
         "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"},
     }
-    asked = rpc.asked[0]
-    assert (asked.exchange, asked.actor) == ("yeyak.commands", "customer:kim")
-    assert asked.story_id == asked.message_id
+    request = rpc.requests[0]
+    assert (request.exchange, request.actor) == ("yeyak.commands", "customer:kim")
+    assert request.story_id == request.message_id
 
 
-async def test_the_wait_covers_the_payment_below(open_door, rpc):
-    client = open_door(video_rental_payment_ms=3000)
+async def test_the_time_limit_covers_the_payment(make_client, rpc):
+    client = make_client(video_rental_payment_ms=3000)
 
     await book(client)
     await client.get(f"{BASE}/rentals", as_="customer:kim")
     await client.get(f"{BASE}/my-page/{uuid4()}?min_version=3", as_="customer:kim")
 
-    assert rpc.waits == [(5.5, 4.0), (3.5, 2.0), (4.0, 2.5)]
+    assert rpc.time_limits == [(5.5, 4.0), (3.5, 2.0), (4.0, 2.5)]
 
 
-async def test_a_thing_that_exists_is_its_own_story(door, rpc):
+async def test_a_command_about_a_rental_belongs_to_the_rentals_story(client, rpc):
     rental_id = uuid4()
 
-    await door.post(f"{BASE}/rentals/{rental_id}/pickup", as_="staff:lee")
+    await client.post(f"{BASE}/rentals/{rental_id}/pickup", as_="staff:lee")
 
-    assert rpc.asked[0].story_id == rental_id
-    assert rpc.asked[0].actor == "staff:lee"
+    assert rpc.requests[0].story_id == rental_id
+    assert rpc.requests[0].actor == "staff:lee"
 
 
-async def test_a_trace_goes_on_and_nonsense_does_not(door, rpc):
+async def test_a_valid_traceparent_is_forwarded_and_an_invalid_one_is_not(client, rpc):
     trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
-    await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": trace})
-    await door.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": "nonsense\t1"})
+    await client.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": trace})
+    await client.get(f"{BASE}/rentals", as_="staff:lee", headers={"traceparent": "nonsense\t1"})
 
-    assert [asked.traceparent for asked in rpc.asked] == [trace, None]
+    assert [request.traceparent for request in rpc.requests] == [trace, None]
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ async def test_a_trace_goes_on_and_nonsense_does_not(door, rpc):
         ("still_running", 409),
     ],
 )
-async def test_a_refusal_has_its_status(door, rpc, code, status):
+async def test_each_refusal_has_its_status(client, rpc, code, status):
     rpc.refuses(BOOK, code, current_status="X", rental_id="an id", status=418, detail="no")
 
-    answer = await book(door)
+    answer = await book(client)
 
     assert answer.status_code == answer.json()["status"] == status
     assert answer.json()["code"] == code
@@ -101,31 +101,31 @@ async def test_a_refusal_has_its_status(door, rpc, code, status):
     assert (status == 503) <= answer.headers.get("retry-after", "").isdigit()
 
 
-async def test_what_a_context_finds_invalid_does_not_repeat_what_was_sent(door, rpc):
+async def test_a_contexts_validation_errors_do_not_repeat_the_input(client, rpc):
     rpc.refuses(BOOK, "invalid", reason="input_value='secret'", errors=[{"field": "cursor", "message": "secret"}])
 
-    answer = await book(door)
+    answer = await book(client)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert [error["field"] for error in answer.json()["errors"]] == ["cursor"]
     assert "secret" not in answer.text
 
 
-async def test_a_refusals_own_delay_is_told(door, rpc):
+async def test_a_refusal_may_set_retry_after(client, rpc):
     rpc.refuses(BOOK, "payment_unavailable", retry_after=9)
 
-    assert (await book(door)).headers["retry-after"] == "9"
+    assert (await book(client)).headers["retry-after"] == "9"
 
 
-async def test_nothing_was_done(door, rpc):
+async def test_an_unavailable_context_is_503_with_retry_after(client, rpc):
     rpc.answers[BOOK] = RpcReply("unavailable", retry_after=4)
 
-    answer = await book(door)
+    answer = await book(client)
 
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "4")
 
 
-async def test_an_unknown_outcome_says_where_to_look(door, rpc):
+async def test_an_unknown_outcome_names_the_status_url(client, rpc):
     rpc.answers = dict.fromkeys(
         (BOOK, "video_rental.rentals.pick_up_video", "payments.refund_payment"), RpcReply("unknown")
     )
@@ -134,15 +134,15 @@ async def test_an_unknown_outcome_says_where_to_look(door, rpc):
     )
     thing = uuid4()
 
-    booked = await book(door)
-    picked_up = await door.post(f"{BASE}/rentals/{thing}/pickup", as_="customer:kim")
-    registered = await door.post(f"{BASE}/videos", json={"title": "Up", "daily_price": 1000}, as_="staff:lee")
-    changed = await door.patch(f"{BASE}/videos/{thing}", json={}, as_="staff:lee")
-    refunded = await door.post(
+    booked = await book(client)
+    picked_up = await client.post(f"{BASE}/rentals/{thing}/pickup", as_="customer:kim")
+    registered = await client.post(f"{BASE}/videos", json={"title": "Up", "daily_price": 1000}, as_="staff:lee")
+    changed = await client.patch(f"{BASE}/videos/{thing}", json={}, as_="staff:lee")
+    refunded = await client.post(
         f"/v1/payments/{thing}/refunds", json={"amount": 1, "reason": "scratched"}, as_="staff:lee"
     )
 
-    ids = [asked.message_id for asked in rpc.asked]
+    ids = [request.message_id for request in rpc.requests]
     assert [answer.status_code for answer in (booked, picked_up, registered, changed, refunded)] == [504] * 5
     assert booked.json()["code"] == "outcome_unknown"
     assert booked.json()["status_url"] == f"{BASE}/my-page/{ids[0]}"
@@ -152,19 +152,19 @@ async def test_an_unknown_outcome_says_where_to_look(door, rpc):
     assert refunded.json()["status_url"] == f"/v1/refunds/{ids[4]}"
 
 
-async def test_a_look_that_is_not_answered_changed_nothing(door, rpc):
+async def test_a_query_without_a_reply_is_unavailable(client, rpc):
     rpc.answers["video_rental.rentals.show_rental"] = RpcReply("unknown")
 
-    answer = await door.get(f"{BASE}/rentals/{uuid4()}", as_="customer:kim")
+    answer = await client.get(f"{BASE}/rentals/{uuid4()}", as_="customer:kim")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"].isdigit()
 
 
-async def test_the_same_request_at_work(door, rpc):
+async def test_a_request_that_is_still_running_is_a_conflict(client, rpc):
     rpc.answers[BOOK] = RpcReply("still_running")
 
-    answer = await book(door, "key")
+    answer = await book(client, "key")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "still_running")
 
@@ -172,104 +172,104 @@ async def test_the_same_request_at_work(door, rpc):
 # --- keys
 
 
-async def test_the_same_key_is_the_same_message(door, rpc):
+async def test_the_same_key_is_the_same_message(client, rpc):
     for _ in range(3):
-        await book(door, "key")
+        await book(client, "key")
 
-    assert len({asked.message_id for asked in rpc.asked}) == 1
-    assert len({asked.digest for asked in rpc.asked}) == 1
+    assert len({request.message_id for request in rpc.requests}) == 1
+    assert len({request.digest for request in rpc.requests}) == 1
 
 
-async def test_without_a_key_every_request_is_another(door, rpc):
+async def test_without_a_key_every_request_is_another(client, rpc):
     for _ in range(3):
-        await book(door)
+        await book(client)
 
-    assert len({asked.message_id for asked in rpc.asked}) == 3
+    assert len({request.message_id for request in rpc.requests}) == 3
 
 
-async def test_a_key_belongs_to_its_caller_and_route(door, rpc):
+async def test_a_key_belongs_to_its_caller_and_route(client, rpc):
     thing = uuid4()
-    await book(door, "key")
-    await book(door, "key", as_="customer:lee")
+    await book(client, "key")
+    await book(client, "key", as_="customer:lee")
     for action in ("pickup", "return"):
-        await door.post(f"{BASE}/rentals/{thing}/{action}", as_="customer:kim", headers={"idempotency-key": "key"})
-    await door.post(f"{BASE}/rentals/{thing}/return", as_="staff:kim", headers={"idempotency-key": "key"})
+        await client.post(f"{BASE}/rentals/{thing}/{action}", as_="customer:kim", headers={"idempotency-key": "key"})
+    await client.post(f"{BASE}/rentals/{thing}/return", as_="staff:kim", headers={"idempotency-key": "key"})
 
-    assert len({asked.message_id for asked in rpc.asked}) == 5
+    assert len({request.message_id for request in rpc.requests}) == 5
 
 
-async def test_another_body_or_path_has_another_digest_under_the_same_id(door, rpc):
-    await book(door, "key")
-    await book(door, "key", days=3)
+async def test_another_body_or_path_has_another_digest_under_the_same_id(client, rpc):
+    await book(client, "key")
+    await book(client, "key", days=3)
     for _ in range(2):
-        await door.post(f"{BASE}/rentals/{uuid4()}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
+        await client.post(f"{BASE}/rentals/{uuid4()}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
 
-    ids, digests = ([getattr(asked, name) for asked in rpc.asked] for name in ("message_id", "digest"))
+    ids, digests = ([getattr(request, name) for request in rpc.requests] for name in ("message_id", "digest"))
     assert ids[0] == ids[1]
     assert ids[2] == ids[3]
     assert len(set(digests)) == 4
 
 
-async def test_an_id_is_the_same_in_capitals(door, rpc):
+async def test_an_id_is_the_same_in_capitals(client, rpc):
     thing = str(uuid4())
     for name in (thing, thing.upper()):
-        await door.post(f"{BASE}/rentals/{name}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
+        await client.post(f"{BASE}/rentals/{name}/pickup", as_="customer:kim", headers={"idempotency-key": "key"})
 
-    assert rpc.asked[0].digest == rpc.asked[1].digest
-    assert rpc.asked[0].body == rpc.asked[1].body
+    assert rpc.requests[0].digest == rpc.requests[1].digest
+    assert rpc.requests[0].body == rpc.requests[1].body
 
 
-async def test_names_in_a_path_that_differ_in_capitals_are_two_requests(door, rpc):
+async def test_names_in_a_path_that_differ_in_capitals_are_two_requests(client, rpc):
     for name in ("kim", "Kim"):
         path, body = f"/v1/bike-sharing/deposits/{name}/credits", {"amount": 1, "reason": "sorry"}
-        await door.post(path, json=body, as_="staff:lee", headers={"idempotency-key": "key"})
+        await client.post(path, json=body, as_="staff:lee", headers={"idempotency-key": "key"})
 
-    assert rpc.asked[0].message_id == rpc.asked[1].message_id
-    assert rpc.asked[0].digest != rpc.asked[1].digest
+    assert rpc.requests[0].message_id == rpc.requests[1].message_id
+    assert rpc.requests[0].digest != rpc.requests[1].digest
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "키".encode(), "a\tb"])
-async def test_keys_that_are_invalid(door, rpc, key):
-    answer = await book(door, key)
+async def test_an_invalid_key_is_refused(client, rpc, key):
+    answer = await book(client, key)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
-    assert not rpc.asked
+    assert not rpc.requests
 
 
 @pytest.mark.parametrize("key", ["x", "x" * 255, "!~;,=", str(UUID(int=5))])
-async def test_keys_that_are_valid(door, rpc, key):
-    await book(door, key)
+async def test_a_valid_key_is_accepted(client, rpc, key):
+    await book(client, key)
 
-    assert rpc.asked
+    assert rpc.requests
 
 
-async def test_a_first_answer_is_marked_as_such(door, rpc):
+async def test_a_replayed_answer_is_marked(client, rpc):
     rpc.replies_with(BOOK, {"rental_id": str(uuid4())}, replayed=True)
-    again = await book(door, "key")
+    again = await book(client, "key")
     rpc.refuses(BOOK, "already_booked", replayed=True)
-    refused_again = await book(door, "key")
+    refused_again = await book(client, "key")
 
     assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
     assert again.headers["location"]
     assert (refused_again.status_code, refused_again.headers["idempotency-replayed"]) == (409, "true")
 
 
-def test_every_code_has_words_in_both_languages():
+def test_every_code_has_texts_in_both_languages():
     for code, found in CODES.items():
         assert all(found.ko), code
         assert all(found.en), code
-        assert not any("가" <= letter <= "힣" for text in found.en for letter in text), code
-        assert any("가" <= letter <= "힣" for letter in found.ko.detail), code
+        assert not any("가" <= char <= "힣" for text in found.en for char in text), code
+        assert any("가" <= char <= "힣" for char in found.ko.detail), code
 
 
-async def test_the_digest_does_not_depend_on_how_json_is_sent(door, rpc):
+async def test_the_digest_does_not_depend_on_how_json_is_sent(client, rpc):
     body = json.dumps(BOOKING).encode()
     headers = {"idempotency-key": "key"}
-    await door.post(f"{BASE}/rentals", content=body, as_="customer:kim", headers=headers)
-    await door.post(f"{BASE}/rentals", content=aiter_of(body), as_="customer:kim", headers=headers)
+    await client.post(f"{BASE}/rentals", content=body, as_="customer:kim", headers=headers)
+    await client.post(f"{BASE}/rentals", content=aiter_of(body), as_="customer:kim", headers=headers)
 
-    assert rpc.asked[0].digest == rpc.asked[1].digest
+    assert rpc.requests[0].digest == rpc.requests[1].digest
 
 
 async def aiter_of(body: bytes):

@@ -1,4 +1,4 @@
-"""The gateway as a process: it answers without a broker, refuses wrong settings in words, and leaves in good order."""
+"""The gateway process: it answers without a broker, reports wrong settings, and stops cleanly."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import pytest
 from gateway_api.tokens import issue
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
-ASKED = ("/live", "/ready", "/metrics", "/docs")
+PATHS = ("/live", "/ready", "/metrics", "/docs")
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -51,34 +51,34 @@ def answered(url: str, within: float = 30) -> httpx.Response:
             time.sleep(0.05)
 
 
-def test_without_a_broker_it_lives_says_so_and_leaves_at_once(start):
+def test_without_a_broker_the_gateway_is_live_but_not_ready_and_stops_at_once(start):
     port = free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(port))
-    door = f"http://127.0.0.1:{port}"
+    base = f"http://127.0.0.1:{port}"
 
-    live = answered(f"{door}/live")
-    ready = httpx.get(f"{door}/ready")
+    live = answered(f"{base}/live")
+    ready = httpx.get(f"{base}/ready")
     token = issue("kim", "customer", key=KEY)
-    asked = httpx.get(f"{door}/v1/video-rental/my-page", headers={"authorization": f"Bearer {token}"})
+    page = httpx.get(f"{base}/v1/video-rental/my-page", headers={"authorization": f"Bearer {token}"})
     gateway.send_signal(signal.SIGTERM)
 
     assert live.status_code == 200
     assert (ready.status_code, ready.json()["parts"]["broker"]) == (503, False)
-    assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
-    assert asked.headers["retry-after"].isdigit()
+    assert (page.status_code, page.json()["code"]) == (503, "unavailable")
+    assert page.headers["retry-after"].isdigit()
     assert gateway.wait(10) == 0
 
 
-def test_figures_are_told_at_the_private_port_alone(start):
+def test_metrics_are_served_at_the_private_port_only(start):
     public, private = free_port(), free_port()
     gateway = start(YEYAK_GATEWAY_PORT=str(public), YEYAK_HEALTH_PORT=str(private))
     outside, inside = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
 
     answered(f"{inside}/live")
-    told = {path: [httpx.get(f"{door}{path}").status_code for door in (outside, inside)] for path in ASKED}
+    statuses = {path: [httpx.get(f"{base}{path}").status_code for base in (outside, inside)] for path in PATHS}
     gateway.send_signal(signal.SIGTERM)
 
-    assert told == {"/live": [200, 200], "/ready": [503, 503], "/metrics": [404, 200], "/docs": [200, 200]}
+    assert statuses == {"/live": [200, 200], "/ready": [503, 503], "/metrics": [404, 200], "/docs": [200, 200]}
     assert gateway.wait(10) == 0
 
 
@@ -99,7 +99,7 @@ def test_a_wrong_setting_is_named(start, settings, name):
     assert "Traceback" not in errors
 
 
-def test_a_port_that_is_taken_ends_it(start):
+def test_a_port_in_use_ends_the_process(start):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""Every route asks the right context as the right person."""
+"""Every route sends its message, with the right caller, to the right context."""
 
 import re
 from uuid import uuid4
@@ -31,7 +31,7 @@ CREATED = {
     "discount-policies": "policy_id",
     "reservations": "reservation_id",
 }
-"""The id in the answer, by the last part of the path."""
+"""The name of the id in the answer, by the last part of the path."""
 WAITING = (
     "video_rental.rentals.book_video",
     "video_rental.rentals.pay_late_fee",
@@ -42,7 +42,7 @@ WAITING = (
     "ticketing.reservations.reserve_ticket",
     "preorder.reservations.reserve_phone",
 )
-"""What waits for another context."""
+"""The messages whose handlers wait for another context."""
 
 WHO = {"customer": "c", "staff": "s", "operator": "o"}
 
@@ -191,27 +191,27 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
-async def test_a_route(door, rpc, method, path, body, who, topic):
+async def test_each_route_sends_its_message_for_its_roles(client, rpc, method, path, body, who, topic):
     created = method == "POST" and path.rpartition("/")[2] in CREATED
     rpc.replies_with(topic, dict.fromkeys(CREATED.values(), ID))
 
     for role, letter in WHO.items():
-        rpc.asked.clear()
-        answer = await door.request(method, path, json=body, as_=f"{role}:kim")
+        rpc.requests.clear()
+        answer = await client.request(method, path, json=body, as_=f"{role}:kim")
 
         if letter in who:
             assert answer.status_code == (201 if created else 204 if method == "DELETE" else 200)
-            assert [asked.topic for asked in rpc.asked] == [topic]
+            assert [request.topic for request in rpc.requests] == [topic]
             assert rpc.body.get("caller", {"role": role})["role"] == role
             assert ID in str(rpc.body) or ID not in path
         else:
             assert (answer.status_code, answer.json()["code"]) == (403, "wrong_role")
-            assert not rpc.asked
+            assert not rpc.requests
 
-    assert (await door.request(method, path, json=body)).status_code == 401
+    assert (await client.request(method, path, json=body)).status_code == 401
 
 
-def test_the_table_above_is_complete():
+def test_the_table_of_routes_is_complete():
     def template(path: str) -> str:
         return re.sub(r"\{[a-z_]+\}", ID, path)
 
@@ -219,13 +219,13 @@ def test_the_table_above_is_complete():
     assert sorted(routes) == sorted((r[0], r[1]) for r in ROUTES)
 
 
-def test_whoever_staff_are_operators_may_too():
+def test_operators_may_do_what_staff_may_do():
     assert {"staff", "operator"} == STAFF
     for route in all_routes():
         assert "staff" not in route.roles or "operator" in route.roles
 
 
-def test_every_wait_below_is_shorter_than_the_doors(make_settings):
+def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
     """Every wait for another context is a setting in milliseconds."""
     waits = {name: 9000 for name in Settings.model_fields if name.endswith(("_payment_ms", "_take_ms", "_stock_ms"))}
     settings = make_settings(**waits, cafe_price_ms=9000)
@@ -252,41 +252,39 @@ def test_every_wait_below_is_shorter_than_the_doors(make_settings):
         ("/v1/refunds", "payer"),
     ],
 )
-async def test_a_customer_sees_only_what_is_theirs(door, rpc, path, owner):
-    await door.get(path, as_="customer:kim")
-    await door.get(f"{path}?{owner}=kim", as_="customer:kim")
-    foreign = await door.get(f"{path}?{owner}=lee", as_="customer:kim")
-    await door.get(f"{path}?{owner}=lee&limit=7&cursor=abc", as_="staff:park")
-    await door.get(path, as_="operator:ann")
+async def test_a_customer_sees_only_what_is_theirs(client, rpc, path, owner):
+    await client.get(path, as_="customer:kim")
+    await client.get(f"{path}?{owner}=kim", as_="customer:kim")
+    foreign = await client.get(f"{path}?{owner}=lee", as_="customer:kim")
+    await client.get(f"{path}?{owner}=lee&limit=7&cursor=abc", as_="staff:park")
+    await client.get(path, as_="operator:ann")
 
-    assert [asked.actor for asked in rpc.asked] == ["customer:kim", "customer:kim", "staff:park", "operator:ann"]
+    assert [request.actor for request in rpc.requests] == ["customer:kim", "customer:kim", "staff:park", "operator:ann"]
     assert (foreign.status_code, foreign.json()["code"]) == (403, "wrong_role")
     assert rpc.body[owner] is None
-    assert [owner_of(asked, owner) for asked in rpc.asked] == ["kim", "kim", "lee", None]
+    assert [owner_of(request, owner) for request in rpc.requests] == ["kim", "kim", "lee", None]
 
 
-def owner_of(asked, owner):
-    found = re.search(rb'"%s":(null|"([a-z]+)")' % owner.encode(), asked.body)
+def owner_of(request, owner):
+    found = re.search(rb'"%s":(null|"([a-z]+)")' % owner.encode(), request.body)
     assert found
     return found[2].decode() if found[2] else None
 
 
-async def test_filters_and_paging_reach_the_context(door, rpc):
-    await door.get("/v1/video-rental/rentals?status=BOOKED&limit=200&cursor=a.b", as_="staff:lee")
+async def test_filters_and_paging_reach_the_context(client, rpc):
+    await client.get("/v1/video-rental/rentals?status=BOOKED&limit=200&cursor=a.b", as_="staff:lee")
 
     assert rpc.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
 
 
-async def test_the_catalogue_is_shown_while_rentals_cannot_be_asked(door, rpc):
-    for silence in ("unavailable", "unknown"):
-        rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(
-            silence
-        )
+async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc):
+    for kind in ("unavailable", "unknown"):
+        rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(kind)
         rpc.replies_with("video_rental.videos.list_videos", {"items": [VIDEO], "next_cursor": "next"})
         rpc.replies_with("video_rental.videos.show_video", VIDEO)
 
-        listed = await door.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
-        shown = await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
+        listed = await client.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
+        shown = await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
 
         assert listed.json() == {"items": [{**VIDEO, "available": None}], "next_cursor": "next"}
         assert shown.json() == {**VIDEO, "available": None}
@@ -297,48 +295,50 @@ UNLIMITED = {**PHONE, "product_id": OTHER, "quota": None}
 
 
 @pytest.mark.parametrize(
-    ("counted", "available"), [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)], ids=["told", "silent"]
+    ("counted", "available"),
+    [({"counts": [{"product_id": ID, "free": 3}]}, 3), (None, None)],
+    ids=["reply", "no reply"],
 )
-async def test_phones_are_shown_with_what_is_left_where_reservations_can_be_asked(door, rpc, counted, available):
+async def test_phones_are_shown_with_their_stock_while_reservations_are_available(client, rpc, counted, available):
     rpc.replies_with("preorder.products.list_products", {"items": [PHONE, UNLIMITED], "next_cursor": None})
     rpc.replies_with("preorder.products.show_product", PHONE)
     if counted:
         rpc.replies_with("preorder.reservations.count_free", counted)
 
-    listed = await door.get("/v1/preorder/products", as_="customer:kim")
-    shown = await door.get(f"/v1/preorder/products/{ID}", as_="customer:kim")
+    listed = await client.get("/v1/preorder/products", as_="customer:kim")
+    shown = await client.get(f"/v1/preorder/products/{ID}", as_="customer:kim")
 
     assert [item["available"] for item in listed.json()["items"]] == [available, None]
     assert shown.json() == {**PHONE, "available": available}
     assert rpc.body == {"product_ids": [ID]}
-    assert max(within for within, _ in rpc.waits[1::2]) < 2
+    assert max(within for within, _ in rpc.time_limits[1::2]) < 2
 
 
-async def test_phones_that_nothing_limits_are_shown_without_asking_reservations(door, rpc):
+async def test_phones_without_a_quota_are_shown_without_a_request_to_reservations(client, rpc):
     rpc.replies_with("preorder.products.show_product", UNLIMITED)
 
-    shown = await door.get(f"/v1/preorder/products/{OTHER}", as_="customer:kim")
+    shown = await client.get(f"/v1/preorder/products/{OTHER}", as_="customer:kim")
 
     assert shown.json() == {**UNLIMITED, "available": None}
-    assert [asked.topic for asked in rpc.asked] == ["preorder.products.show_product"]
+    assert [request.topic for request in rpc.requests] == ["preorder.products.show_product"]
 
 
-async def test_a_video_that_rentals_has_not_heard_of_is_shown(door, rpc):
+async def test_a_video_that_rentals_does_not_know_yet_is_shown(client, rpc):
     rpc.refuses("video_rental.rentals.show_shelf", "not_found")
     rpc.replies_with("video_rental.videos.show_video", VIDEO)
 
-    assert (await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).json()["available"] is None
+    assert (await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).json()["available"] is None
 
 
-async def test_a_video_that_nobody_knows_is_not_found(door, rpc):
+async def test_an_unknown_video_is_not_found(client, rpc):
     for context in ("rentals.show_shelf", "videos.show_video"):
         rpc.refuses(f"video_rental.{context}", "not_found")
 
-    assert (await door.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).status_code == 404
+    assert (await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")).status_code == 404
 
 
-async def test_the_catalogue_is_unavailable_when_nobody_answers(door):
-    answer = await door.get("/v1/video-rental/videos", as_="customer:kim")
+async def test_the_catalogue_is_unavailable_without_a_reply(client):
+    answer = await client.get("/v1/video-rental/videos", as_="customer:kim")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
@@ -351,8 +351,8 @@ async def test_the_catalogue_is_unavailable_when_nobody_answers(door):
         ({"status": "RETIRED"}, {"title": None, "daily_price": None, "copies": None, "status": "RETIRED"}),
     ],
 )
-async def test_a_change_says_only_what_changes(door, rpc, body, sent):
-    await door.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
+async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
+    await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
     assert rpc.body == {"video_id": ID, **sent}
 
@@ -360,7 +360,7 @@ async def test_a_change_says_only_what_changes(door, rpc, body, sent):
 @pytest.mark.parametrize(
     "body", [{"title": None}, {"copies": None}, {"status": "LOST"}, {"daily_price": 0}, {"title": " "}]
 )
-async def test_a_change_that_is_none(door, body):
-    answer = await door.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
+async def test_an_invalid_change_is_refused(client, body):
+    answer = await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

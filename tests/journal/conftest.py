@@ -1,4 +1,4 @@
-"""A system of which only the journal is at work."""
+"""A system in which only the journal runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.support.system import System
 
 
 @pytest.fixture
-async def house(make_settings) -> AsyncIterator[System]:
-    """Alone on a broker and a database; the journal is started by whoever needs it."""
+async def journal_system(make_settings) -> AsyncIterator[System]:
+    """A system of its own in which no context runs yet; a test starts the journal."""
     system = await System(await make_settings(), "video_rental").open()
     yield system
     await system.close()
 
 
 @pytest.fixture
-async def journal(house: System) -> System:
-    await house.start("journal")
-    return house
+async def journal(journal_system: System) -> System:
+    await journal_system.start("journal")
+    return journal_system

@@ -1,4 +1,4 @@
-"""`yeyak story` and `yeyak dead-letters`, as a person at a terminal runs them."""
+"""The commands `yeyak story` and `yeyak dead-letters`: what they print and their exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ops.commands import dead_letters, story
-from tests.journal.test_dead_letters import given_up, put, until_filed
+from tests.journal.test_dead_letters import file_dead_letter, put_into_queue, wait_until_filed
 from tests.support.system import System
 from workers.runtime import settings
 
@@ -20,9 +20,9 @@ Yeyak = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-def yeyak(house: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
-    """Run a command against the journal's system; its asks need an event loop of their own."""
-    monkeypatch.setenv("YEYAK_AMQP_URL", house.settings.amqp_url.get_secret_value())
+def yeyak(journal_system: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
+    """Run a command against the journal's system, in a thread because it needs its own event loop."""
+    monkeypatch.setenv("YEYAK_AMQP_URL", journal_system.settings.amqp_url.get_secret_value())
     settings.settings.cache_clear()
     app = typer.Typer()
     story.register(app)
@@ -35,9 +35,9 @@ def yeyak(house: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
     settings.settings.cache_clear()
 
 
-async def test_dead_letters_are_listed_shown_and_given_up(journal, yeyak):
-    await given_up(journal, uuid4(), body='{"a": 1}')
-    (letter,) = await until_filed(journal)
+async def test_dead_letters_are_listed_shown_and_discarded(journal, yeyak):
+    await file_dead_letter(journal, uuid4(), body='{"a": 1}')
+    (letter,) = await wait_until_filed(journal)
     id = letter["dead_letter_id"]
 
     listed = await yeyak("dead-letters", "list")
@@ -55,15 +55,15 @@ async def test_dead_letters_are_listed_shown_and_given_up(journal, yeyak):
     assert json.loads(discarded.output)["items"][0]["closed_reason"] == "too old"
 
 
-async def test_many_are_replayed_by_filter_once_a_person_has_agreed(journal, yeyak):
+async def test_many_dead_letters_are_replayed_by_a_filter_after_a_confirmation(journal, yeyak):
     for _ in range(3):
-        await given_up(journal, uuid4())
-    await put(journal, "journal.file_dead_letter@journal", b"hello")
-    await until_filed(journal, 4)
+        await file_dead_letter(journal, uuid4())
+    await put_into_queue(journal, "journal.file_dead_letter@journal", b"hello")
+    await wait_until_filed(journal, 4)
 
     without = await yeyak("dead-letters", "replay", "--reason", "repaired")
     declined = await yeyak("dead-letters", "replay", "--context", "payments", "--reason", "repaired", answer="n\n")
-    await until_filed(journal, 4)
+    await wait_until_filed(journal, 4)
     agreed = await yeyak("dead-letters", "replay", "--context", "payments", "--reason", "repaired", "--yes")
     refused = await yeyak("dead-letters", "replay", "--error", "no message_id", "--reason", "try")
 
@@ -75,8 +75,8 @@ async def test_many_are_replayed_by_filter_once_a_person_has_agreed(journal, yey
 
 async def test_a_story_is_a_table_a_diagram_or_json(journal, yeyak):
     id = uuid4()
-    await given_up(journal, id)
-    await until_filed(journal)
+    await file_dead_letter(journal, id)
+    await wait_until_filed(journal)
 
     table = await yeyak("story", str(id))
     diagram = await yeyak("story", str(id), "--mermaid")
@@ -90,7 +90,7 @@ async def test_a_story_is_a_table_a_diagram_or_json(journal, yeyak):
     assert (unknown.exit_code, "not_found" in unknown.output) == (1, True)
 
 
-async def test_where_no_journal_runs_it_says_so_in_one_sentence(house, yeyak, monkeypatch):
+async def test_without_a_journal_the_command_fails_with_one_sentence(journal_system, yeyak, monkeypatch):
     stopped = await yeyak("story", str(uuid4()))
     monkeypatch.setenv("YEYAK_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")
     settings.settings.cache_clear()

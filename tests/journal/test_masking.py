@@ -1,4 +1,4 @@
-"""Nothing like a card number is kept; everything else stays as it was."""
+"""Card numbers are masked; every other text is unchanged."""
 
 from __future__ import annotations
 

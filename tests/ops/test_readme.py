@@ -1,4 +1,4 @@
-"""What the README tells an operator is there."""
+"""The settings and drills that the README documents exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPERATING = {"README.md": "Operating", "README.ko.md": "운영"}
 
 
 def section(readme: str) -> str:
-    """The operating section of a README."""
+    """Return the operating section of a README."""
     text = (ROOT / readme).read_text()
     return re.split(r"^## ", text.partition(f"\n## {OPERATING[readme]}\n")[2], flags=re.MULTILINE)[0]
 
@@ -33,7 +33,7 @@ def test_drills_are_documented_with_examples_that_slow_all_contexts(readme: str)
 
 
 @pytest.mark.parametrize("readme", OPERATING)
-def test_each_setting_that_is_named_exists_and_has_the_default_that_is_told(readme: str) -> None:
+def test_each_documented_setting_exists_with_its_documented_default(readme: str) -> None:
     named = re.findall(r"`(YEYAK_[A-Z_]+)`(?: ?\(([0-9.]+)\))?", section(readme))
 
     fields = Settings.model_fields

@@ -1,4 +1,4 @@
-"""Tables fit a terminal, and an id can be copied out of them."""
+"""Tables fit a terminal, and their ids can be copied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ops import tables
 
 
-def test_an_id_is_in_one_piece_however_long_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_id_is_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
     id = str(uuid4())
 
     tables.show(["id", "what", "error"], [[id, "cafe.menu.menu_item_changed@cafe.orders", "not a message: " * 20]])

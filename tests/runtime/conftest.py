@@ -1,4 +1,4 @@
-"""The lab: one context on real servers, for each test anew."""
+"""The harness of the runtime's tests: the sample context on real servers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import MakeSettings
-from tests.runtime.lab import Lab
+from tests.runtime.harness import RuntimeHarness
 from workers.runtime.worker import Worker
 
 
 @pytest.fixture(scope="module")
-async def own_lab(make_settings: MakeSettings) -> AsyncIterator[Lab]:
-    lab = await Lab(await make_settings()).open()
-    yield lab
-    await lab.close()
+async def module_harness(make_settings: MakeSettings) -> AsyncIterator[RuntimeHarness]:
+    harness = await RuntimeHarness(await make_settings()).open()
+    yield harness
+    await harness.close()
 
 
 @pytest.fixture
-async def lab(own_lab: Lab) -> AsyncIterator[Lab]:
-    """A place for contexts; what they did is forgotten afterwards."""
-    yield own_lab
-    await own_lab.rest()
+async def harness(module_harness: RuntimeHarness) -> AsyncIterator[RuntimeHarness]:
+    """A harness that stops its contexts and empties their tables after each test."""
+    yield module_harness
+    await module_harness.reset()
 
 
 @pytest.fixture
 def worker() -> Worker:
-    """The lab's worker, without handlers."""
-    return Worker("lab", resolves_dead_letters=False)
+    """The worker of the sample context, without handlers."""
+    return Worker("sample", resolves_dead_letters=False)

@@ -1,4 +1,4 @@
-"""Settings: defaults fit, wrong and unknown ones are named, secrets stay secret."""
+"""Settings: defaults, wrong and unknown names, and secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Non
     monkeypatch.setenv("YEYAK_SETTINGS_FILE", str(path))
 
 
-def test_nothing_needs_to_be_set() -> None:
+def test_every_setting_has_a_default() -> None:
     assert settings() == Settings()
 
 
@@ -63,16 +63,14 @@ def test_an_unknown_name_in_a_settings_file_fails_with_its_name(
         settings()
 
 
-def test_a_settings_file_is_read_and_the_environment_goes_before_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_environment_overrides_the_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     in_a_file(monkeypatch, tmp_path, "YEYAK_PREFETCH=7\nYEYAK_BATCH=9\n")
     monkeypatch.setenv("YEYAK_PREFETCH", "8")
 
     assert (settings().prefetch, settings().batch) == (8, 9)
 
 
-def test_an_unknown_name_in_the_environment_is_only_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_in_the_environment_is_only_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YEYAK_PREFTECH", "7")
     monkeypatch.setenv("YEYAK_LOCAL", "/tmp/x")
 
@@ -80,7 +78,7 @@ def test_an_unknown_name_in_the_environment_is_only_told(monkeypatch: pytest.Mon
     assert unknown_names() == ["YEYAK_PREFTECH"]
 
 
-def test_a_secret_may_lie_in_a_file_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_secret_may_be_in_a_file_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "YEYAK_AMQP_URL").write_text("amqp://kim:hush@broker/\n")
     monkeypatch.setenv("YEYAK_SECRETS_DIR", str(tmp_path))
 
@@ -88,7 +86,7 @@ def test_a_secret_may_lie_in_a_file_and_is_not_shown(monkeypatch: pytest.MonkeyP
     assert "hush" not in repr(settings())
 
 
-def test_a_context_has_the_common_database_or_its_own() -> None:
+def test_a_context_has_the_common_database_or_one_of_its_own() -> None:
     chosen = Settings(
         database_url="postgresql://common/yeyak",
         context_database_urls={"video_rental.my_page": "sqlite+aiosqlite:///x"},

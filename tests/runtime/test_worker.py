@@ -1,4 +1,4 @@
-"""Declaring handlers: what is refused at once, and not when the first message comes."""
+"""Declaring handlers, the transaction that a handler gets, and the encoding of answers and refusals."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_a_command_belongs_to_its_own_context() -> None:
         Worker("video_rental.rentals").handles(VoidPayment)
 
 
-def test_a_question_belongs_to_its_own_context() -> None:
+def test_a_query_belongs_to_its_own_context() -> None:
     with pytest.raises(TypeError, match="belongs to payments"):
         Worker("video_rental.rentals").handles(ShowPayment)
 
 
-def test_anybody_may_listen_to_an_event() -> None:
+def test_any_context_may_handle_an_event() -> None:
     worker = Worker("video_rental.rentals")
 
     worker.handles(VideoRegistered)(handler)
@@ -49,20 +49,20 @@ def test_a_message_has_one_handler() -> None:
         worker.handles(VoidPayment)
 
 
-async def test_a_step_that_asks_needs_a_second_function() -> None:
-    asking: Any = Handler(RequestPayment, handler, None, read_only=False)
+async def test_a_handler_that_sends_a_request_needs_a_second_function() -> None:
+    declared: Any = Handler(RequestPayment, handler, None, read_only=False)
 
     with pytest.raises(TypeError, match="handler asks, but has no second function"):
-        await MessageProcessor(None, asking, None, envelope(), 0.0)._settle(NoReply.UNKNOWN)  # type: ignore[arg-type]
+        await MessageProcessor(None, declared, None, envelope(), 0.0)._settle(NoReply.UNKNOWN)  # type: ignore[arg-type]
 
 
-def test_each_context_takes_up_its_dead_letters_and_a_queue_is_named_like_an_address() -> None:
+def test_each_context_has_a_queue_for_its_dead_letters() -> None:
     queues = Worker("payments").queues()
 
     assert list(queues) == ["payments.take_up_dead_letter@payments"]
 
 
-# -- what a step may say
+# -- the transaction of a handler
 
 
 def envelope(**more: Any) -> Envelope:
@@ -76,19 +76,23 @@ def tx() -> Tx:
     return Tx(Session(None), envelope(budget=2.0), context, time.monotonic())
 
 
-def test_what_is_said_carries_the_story_its_cause_and_the_actor(tx: Tx) -> None:
+def test_a_published_message_carries_the_story_its_cause_and_the_actor(tx: Tx) -> None:
     tx.publish(VoidPayment(payment_id=UUID(int=1)))
 
-    (told,) = tx.told
-    assert (told.story_id, told.causation_id, told.actor) == (tx.envelope.story_id, tx.id, "customer:kim")
+    (published,) = tx.told
+    assert (published.story_id, published.causation_id, published.actor) == (
+        tx.envelope.story_id,
+        tx.id,
+        "customer:kim",
+    )
 
 
-def test_what_is_asked_cannot_be_told(tx: Tx) -> None:
+def test_a_request_cannot_be_published(tx: Tx) -> None:
     with pytest.raises(TypeError, match=r"payments.show_payment is asked, not told"):
         tx.publish(ShowPayment.model_construct())  # type: ignore[arg-type]
 
 
-def test_a_timer_is_a_message_to_oneself(tx: Tx) -> None:
+def test_a_timer_is_a_message_to_its_own_context(tx: Tx) -> None:
     from contracts.video_rental.rentals import GiveUpBooking
 
     with pytest.raises(TypeError, match="is not for payments"):
@@ -103,11 +107,11 @@ def test_a_timer_has_one_id_per_message_and_name(tx: Tx) -> None:
     assert first.id == again.id != other.id
 
 
-def test_ids_asked_for_are_derived_from_the_message(tx: Tx) -> None:
+def test_derived_ids_depend_on_the_message_and_a_name(tx: Tx) -> None:
     assert tx.derive_id("payment") == tx.derive_id("payment") == uuid5(tx.id, "payment")
 
 
-def test_a_budget_is_spent_from_the_delivery_on() -> None:
+def test_the_time_left_counts_from_the_delivery() -> None:
     context: Any = Worker("payments").runtime(Settings())
 
     assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 1.5).time_left() == pytest.approx(
@@ -131,22 +135,22 @@ def test_a_growing_delay_doubles_up_to_its_limit(attempt: int, seconds: float) -
 @pytest.mark.parametrize(
     "refusal", [Refused("sold_out"), Refused("wrong_state", current_status="BOOKED", allowed_actions=["pickup"])]
 )
-def test_a_refusal_arrives_as_it_was_sent(refusal: Refused) -> None:
+def test_a_refusal_is_decoded_as_it_was_encoded(refusal: Refused) -> None:
     assert decode_refusal(encode_refusal(refusal)) == refusal
 
 
-def test_a_refusal_may_name_an_id() -> None:
+def test_a_refusal_may_contain_an_id() -> None:
     assert decode_refusal(encode_refusal(Refused("no", rental_id=UUID(int=7)))).details == {
         "rental_id": str(UUID(int=7))
     }
 
 
 @pytest.mark.parametrize("body", [b"", "", b"{}"])
-def test_a_refusal_without_words_is_one_all_the_same(body: bytes | str) -> None:
+def test_an_empty_refusal_has_the_code_refused(body: bytes | str) -> None:
     assert decode_refusal(body) == Refused("refused")
 
 
-def test_an_answer_has_the_shape_that_its_contract_promises() -> None:
+def test_an_answer_that_lacks_a_field_of_its_contract_is_invalid() -> None:
     state = PaymentVoided.model_construct(payment_id=UUID(int=1))
 
     with pytest.raises(ValueError, match="payer"):

@@ -1,4 +1,4 @@
-"""The whole system with its gateway on a port, and headless Chromium in front of it."""
+"""The whole system with its gateway on a port, and headless Chromium."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PATIENT = {
     "cafe_price_ms": 3000,
     "shop_preparing_seconds": 0.2,
 }
-"""Long enough that a busy machine does not look like silence; `tok_slow` is slower."""
+"""Long enough for a busy machine; `tok_slow` is slower."""
 
 
 @dataclass(frozen=True)
-class City:
+class LiveSystem:
     """A system with its gateway."""
 
     system: System
@@ -48,7 +48,7 @@ class City:
 
 
 @pytest.fixture(scope="module")
-async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
+async def city(make_settings: MakeSettings) -> AsyncIterator[LiveSystem]:
     system = await System(await make_settings(**PATIENT)).open()
     await system.start(*system.names)
     bus = Bus(system.settings.amqp_url.get_secret_value(), "gateway")
@@ -60,7 +60,7 @@ async def city(make_settings: MakeSettings) -> AsyncIterator[City]:
         while not server.started or not app.state.gateway.readiness()["broker"]:
             await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield City(system, f"http://127.0.0.1:{port}")
+    yield LiveSystem(system, f"http://127.0.0.1:{port}")
     app.state.gateway.draining = True
     server.should_exit = True
     with suppress(asyncio.CancelledError):
@@ -76,8 +76,8 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-class Someone:
-    """A person at a browser."""
+class MemberPage:
+    """A member with a browser page."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -107,14 +107,14 @@ class Someone:
         await self.page.locator(".who .name").wait_for()
 
     async def sign_in_as(self, member: str) -> None:
-        """As anybody, who is a customer."""
+        """Sign in as a customer with any name."""
         await self.go("/sign-in")
         await self.fill(subject=member)
         await self.page.locator("form.sheet button").click()
         await self.page.locator(".who .name").wait_for()
 
     async def press(self, name: str, *, within: str = "main") -> None:
-        """A button or a link, by the beginning of its name."""
+        """Press a button or a link whose name begins with this text."""
         pattern = re.compile(rf"^{re.escape(name)}")
         place = self.page.locator(within)
         both = place.get_by_role("button", name=pattern).or_(place.get_by_role("link", name=pattern))
@@ -134,7 +134,7 @@ class Someone:
         await self.page.locator("body[data-live=on]").wait_for()
 
     async def axe(self) -> list[str]:
-        """What axe-core has against the page."""
+        """List the accessibility violations that axe-core finds on the page."""
         await self.page.evaluate(f"{AXE.read_text()};0")
         found = await self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [
@@ -144,22 +144,22 @@ class Someone:
         ]
 
     async def overflow(self) -> int:
-        """Pixels by which the page is wider than its window."""
+        """Return by how many pixels the page is wider than its window."""
         return int(await self.page.evaluate("document.scrollingElement.scrollWidth - innerWidth"))
 
 
-Arrive = Callable[..., Awaitable[Someone]]
+OpenBrowser = Callable[..., Awaitable[MemberPage]]
 
 
 @pytest.fixture
-async def arrive(city: City, chromium: Browser) -> AsyncIterator[Arrive]:
-    """People with browsers of their own; nobody's browser may have complained in the end."""
-    open_ones: list[tuple[BrowserContext, Someone]] = []
+async def arrive(city: LiveSystem, chromium: Browser) -> AsyncIterator[OpenBrowser]:
+    """Open browsers for members; none of them may have logged an error in the end."""
+    open_ones: list[tuple[BrowserContext, MemberPage]] = []
 
-    async def arrive_(person: str = "", width: int = 1280, language: str = "en-US", **more: Any) -> Someone:
+    async def arrive_(person: str = "", width: int = 1280, language: str = "en-US", **more: Any) -> MemberPage:
         options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "locale": language, **more}
         context = await chromium.new_context(**options)
-        someone = Someone(await context.new_page(), city.url)
+        someone = MemberPage(await context.new_page(), city.url)
         open_ones.append((context, someone))
         if person:
             await someone.sign_in(person)

@@ -1,16 +1,16 @@
-"""Whatever people write into the system, a browser never takes it for anything but text."""
+"""User input is never run as a script in a browser."""
 
 from __future__ import annotations
 
 from uuid import uuid4
 
-from tests.console.browser.conftest import Arrive
+from tests.console.browser.conftest import OpenBrowser
 from tests.console.browser.test_stories import card
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"><svg/onload=alert(1)>{{7*7}}"
 
 
-async def test_nothing_that_people_write_is_run(arrive: Arrive):
+async def test_no_input_is_run_as_a_script(arrive: OpenBrowser):
     staff, kim, jung = await arrive("choi"), await arrive("kim"), await arrive("jung")
     mark = uuid4().hex[:6]
     text = f"{mark}{SCRIPT}"

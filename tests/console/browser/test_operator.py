@@ -1,4 +1,4 @@
-"""The operator finds what happened, and deals with what nobody could handle."""
+"""The operator's pages: stories, dead letters and the overview."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from uuid import uuid4
 import aio_pika
 
 from contracts.video_rental.videos import VideoRegistered
-from tests.console.browser.conftest import Arrive, City
+from tests.console.browser.conftest import LiveSystem, OpenBrowser
 from tests.support.system import STAFF, eventually
 
 
-async def test_a_story_is_found_by_its_id_and_drawn(arrive: Arrive, city: City):
+async def test_a_story_is_found_by_its_id_and_drawn(arrive: OpenBrowser, city: LiveSystem):
     video = await city.system.video(title="Laura")
     booking = await city.system.done(city.system.booking(video))
     jung = await arrive("jung")
 
-    async def told() -> bool:
+    async def reported() -> bool:
         await jung.go(f"/operator/story?id={booking['rental_id']}")
         return "video_booked" in await jung.page.locator("main").inner_text()
 
-    await eventually(told)
+    await eventually(reported)
 
     picture = await jung.page.locator("svg.story").text_content() or ""
     assert "request_payment" in picture
@@ -29,7 +29,7 @@ async def test_a_story_is_found_by_its_id_and_drawn(arrive: Arrive, city: City):
     assert await jung.axe() == []
 
 
-async def test_a_dead_letter_is_read_and_replayed_with_a_reason(arrive: Arrive, city: City):
+async def test_a_dead_letter_is_read_and_replayed_with_a_reason(arrive: OpenBrowser, city: LiveSystem):
     message_id = str(uuid4())
     body = VideoRegistered.model_validate(
         {
@@ -74,7 +74,7 @@ async def test_a_dead_letter_is_read_and_replayed_with_a_reason(arrive: Arrive, 
     assert json.loads(body.model_dump_json())["title"] == "Back from the dead"
 
 
-async def test_the_overview_shows_every_context_and_draws_its_charts(arrive: Arrive, city: City):
+async def test_the_overview_shows_every_context_and_draws_its_charts(arrive: OpenBrowser, city: LiveSystem):
     jung = await arrive("jung")
 
     async def all_there() -> bool:

@@ -1,4 +1,4 @@
-"""Each business's story, clicked through by a customer and a member of staff side by side."""
+"""The story of each business in a browser, by a customer and a member of staff at the same time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from contracts.cafe.menu import RegisterMenuItem
 from contracts.cafe.orders import AcceptOrder, PlaceOrder
-from tests.console.browser.conftest import Arrive, City, Someone
+from tests.console.browser.conftest import LiveSystem, MemberPage, OpenBrowser
 from tests.support.system import STAFF, customer, eventually
 
 
@@ -17,11 +17,11 @@ def fresh(name: str) -> str:
 
 
 def card(name: str) -> str:
-    """The card of what is named so."""
+    """Return the selector of the card with this name."""
     return f"article.card:has-text('{name}')"
 
 
-async def test_renting_a_video(arrive: Arrive):
+async def test_renting_a_video(arrive: OpenBrowser):
     kim, staff, title = await arrive("kim"), await arrive("choi"), fresh("Casablanca")
     await kim.go("/video-rental")
     await kim.is_live()
@@ -42,7 +42,7 @@ async def test_renting_a_video(arrive: Arrive):
     await kim.sees("Returned")
 
 
-async def test_a_declined_and_a_silent_payment(arrive: Arrive):
+async def test_a_declined_and_a_silent_payment(arrive: OpenBrowser):
     lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Notorious")
     await staff.go("/video-rental/new/video")
     await staff.fill(title=title, daily_price="1500", copies="1")
@@ -67,7 +67,7 @@ async def test_a_declined_and_a_silent_payment(arrive: Arrive):
     await lee.sees("insufficient funds")
 
 
-async def test_reserving_a_ticket_and_giving_it_back(arrive: Arrive):
+async def test_reserving_a_ticket_and_giving_it_back(arrive: OpenBrowser):
     park, staff, name = await arrive("park"), await arrive("choi"), fresh("Pansori")
     await park.go("/ticketing")
     await park.is_live()
@@ -86,7 +86,7 @@ async def test_reserving_a_ticket_and_giving_it_back(arrive: Arrive):
     await staff.page.locator(card(name)).get_by_text("Available").first.wait_for()
 
 
-async def test_riding_a_bike(arrive: Arrive):
+async def test_riding_a_bike(arrive: OpenBrowser):
     kim, staff, code = await arrive("kim"), await arrive("choi"), fresh("Seoul")
     await staff.go("/bike-sharing/new/bike")
     await staff.fill(code=code, location="Yeouido")
@@ -108,7 +108,7 @@ async def test_riding_a_bike(arrive: Arrive):
     await kim.sees("₩9,900")
 
 
-async def test_a_deposit_that_is_too_low_says_what_to_do(arrive: Arrive):
+async def test_a_deposit_that_is_too_low_says_what_to_do(arrive: OpenBrowser):
     lee, staff, code = await arrive("lee"), await arrive("choi"), fresh("Busan")
     await staff.go("/bike-sharing/new/bike")
     await staff.fill(code=code, location="Haeundae")
@@ -123,7 +123,7 @@ async def test_a_deposit_that_is_too_low_says_what_to_do(arrive: Arrive):
     await lee.sees("Test payment")
 
 
-async def test_an_order_from_the_shop(arrive: Arrive):
+async def test_an_order_from_the_shop(arrive: OpenBrowser):
     kim, staff, name = await arrive("kim"), await arrive("choi"), fresh("Notebook")
     await staff.go("/shop/new/product")
     await staff.fill(name=name, price="12000", stock="3")
@@ -145,7 +145,7 @@ async def test_an_order_from_the_shop(arrive: Arrive):
     await kim.sees("Received")
 
 
-async def test_a_coffee_ordered_ahead(arrive: Arrive):
+async def test_a_coffee_ordered_ahead(arrive: OpenBrowser):
     kim, staff, name = await arrive("kim"), await arrive("choi"), fresh("Latte")
     await staff.go("/cafe/new/item")
     await staff.fill(name=name, price="4800")
@@ -166,7 +166,7 @@ async def test_a_coffee_ordered_ahead(arrive: Arrive):
     await kim.sees("Collected")
 
 
-async def test_a_phone_reserved_and_cancelled(arrive: Arrive):
+async def test_a_phone_reserved_and_cancelled(arrive: OpenBrowser):
     kim, staff, name = await arrive("kim"), await arrive("choi"), fresh("Moonlight")
     await staff.go("/preorder/new/product")
     await staff.fill(name=name, price="1250000", quota="5")
@@ -185,7 +185,7 @@ async def test_a_phone_reserved_and_cancelled(arrive: Arrive):
     await kim.sees("voided")
 
 
-async def test_a_change_is_seen_in_under_a_second_in_a_quiet_system(arrive: Arrive):
+async def test_a_change_is_visible_in_under_a_second_in_an_idle_system(arrive: OpenBrowser):
     lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Rebecca")
     await lee.go("/video-rental")
     await lee.is_live()
@@ -205,7 +205,7 @@ async def test_a_change_is_seen_in_under_a_second_in_a_quiet_system(arrive: Arri
     assert min(seconds) < 1, seconds
 
 
-async def test_a_booking_without_scripts(arrive: Arrive):
+async def test_a_booking_without_scripts(arrive: OpenBrowser):
     staff, title = await arrive("choi", java_script_enabled=False), fresh("Gilda")
     await staff.go("/video-rental/new/video")
     await staff.fill(title=title, daily_price="1500", copies="1")
@@ -222,7 +222,7 @@ async def test_a_booking_without_scripts(arrive: Arrive):
     await eventually(shown(lee, "/mine", "Cancelled"))
 
 
-def shown(someone: Someone, path: str, text: str) -> Callable[[], Awaitable[bool]]:
+def shown(someone: MemberPage, path: str, text: str) -> Callable[[], Awaitable[bool]]:
     async def look() -> bool:
         await someone.go(path)
         return text in await someone.page.locator("main").inner_text()
@@ -230,7 +230,7 @@ def shown(someone: Someone, path: str, text: str) -> Callable[[], Awaitable[bool
     return look
 
 
-async def test_a_page_that_nobody_sees_gives_up_its_line_and_catches_up_when_it_is_seen(arrive: Arrive):
+async def test_a_hidden_page_closes_its_stream_and_catches_up_when_it_is_visible(arrive: OpenBrowser):
     lee, staff, title = await arrive("lee"), await arrive("choi"), fresh("Spellbound")
     await lee.go("/video-rental")
     await lee.is_live()
@@ -246,8 +246,8 @@ async def test_a_page_that_nobody_sees_gives_up_its_line_and_catches_up_when_it_
     await lee.sees(title)
 
 
-async def see(someone: Someone, *, hidden: bool) -> None:
-    """Put a page into the background, or into sight, as far as its scripts are told."""
+async def see(someone: MemberPage, *, hidden: bool) -> None:
+    """Make a page hidden or visible for its scripts."""
     await someone.page.evaluate(
         """(hidden) => {
              Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
@@ -257,7 +257,7 @@ async def see(someone: Someone, *, hidden: bool) -> None:
     )
 
 
-async def test_a_change_is_said_to_whoever_cannot_see_it_and_what_was_opened_stays_open(arrive: Arrive):
+async def test_a_change_is_announced_to_screen_readers_and_open_details_stay_open(arrive: OpenBrowser):
     kim, staff, name = await arrive("kim"), await arrive("choi"), fresh("Mocha")
     await staff.go("/cafe/new/item")
     await staff.fill(name=name, price="5000")
@@ -280,7 +280,7 @@ async def test_a_change_is_said_to_whoever_cannot_see_it_and_what_was_opened_sta
     await kim.page.locator(f"{card(name)} .timeline li").nth(1).wait_for()
 
 
-async def test_older_orders_are_found_without_scripts_and_stay_live_with_them(arrive: Arrive, city: City):
+async def test_older_orders_are_found_without_scripts_and_stay_live_with_them(arrive: OpenBrowser, city: LiveSystem):
     member = customer(fresh("Nora").replace(" ", "-"))
     item = await city.system.done(RegisterMenuItem(name=fresh("Tea"), price=4000, caller=STAFF))
     place = PlaceOrder(menu_item_id=item["menu_item_id"], caller=member)

@@ -1,4 +1,4 @@
-"""Servers as a cluster would have them: empty, with an administrator for each."""
+"""Empty servers with one administrator each, as a cluster has them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
 
 def accounts(folder: Path) -> rendering.Accounts:
-    """Everybody's files, as `yeyak accounts write` makes them for a cluster."""
+    """The files of every account, as `yeyak accounts write` makes them for a cluster."""
     addresses = Addresses(
         amqp="amqp://{user}:{password}@rabbitmq:5672/",
         database="postgresql://{user}:{password}@postgres-rw:5432/yeyak",
@@ -33,7 +33,7 @@ def accounts(folder: Path) -> rendering.Accounts:
 
 
 def places(servers: Servers) -> Mapping[str, str]:
-    """What answers here for the names of a cluster."""
+    """Return the local address for each name of the cluster."""
     ports = servers.rabbit.ports
     sql = f"127.0.0.1:{servers.postgres.ports['sql']}"
     return {
@@ -45,7 +45,7 @@ def places(servers: Servers) -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Empty ones for each file: who prepares a database owns what is in it."""
+    """Empty servers for each test file: the account that prepares a database owns its tables."""
     running = support.start(Path(tmp_path_factory.mktemp("servers")))
     try:
         yield running
@@ -56,7 +56,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def node(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """The local overlay, ready to be run."""
+    """A node with the local overlay."""
     root: Path = tmp_path_factory.mktemp("node")
     kubernetes = rendering.copy(root, accounts(root / "accounts"), KEY)
     manifests = {

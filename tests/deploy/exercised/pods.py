@@ -1,4 +1,4 @@
-"""A node's part for the pods of rendered manifests."""
+"""Run the pods of rendered manifests as local processes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ops.deployment.manifests import Manifests, Pod
-from tests.deploy.exercised.machine import Container, Probe
+from tests.deploy.exercised.container import Container, Probe
 
 SecretFiles = Mapping[str, Mapping[str, str]]
 
 
 class Node:
-    """Runs containers of a rendered overlay; `made` are secrets that operators make in a cluster."""
+    """Runs the containers of a rendered overlay; `made` are the secrets that operators create in a cluster."""
 
     def __init__(self, manifests: Manifests, root: Path, names: Mapping[str, str], made: SecretFiles) -> None:
         self.manifests = manifests
@@ -24,7 +24,7 @@ class Node:
         self._pods = 0
 
     def container(self, pod: Pod, spec: Mapping[str, Any]) -> Container:
-        """A container with its volumes."""
+        """Return a container with its volumes."""
         self._pods += 1
         address = f"127.1.{self._pods // 250}.{self._pods % 250 + 1}"
         container = Container(f"{pod.name}-{spec['name']}", self._root, address, self._names)
@@ -40,13 +40,13 @@ class Node:
         folder.mkdir()
         if secret := volume.get("secret"):
             for name, text in self.secret(secret["secretName"]).items():
-                (folder / name).write_text(container.here(text))
+                (folder / name).write_text(container.local_path(text))
         for source in volume.get("projected", {}).get("sources", []):
             files = self.secret(source["secret"]["name"])
             items = source["secret"].get("items") or [{"key": key, "path": key} for key in files]
             for item in items:
                 (folder / item["path"]).parent.mkdir(exist_ok=True)
-                (folder / item["path"]).write_text(container.here(files[item["key"]]))
+                (folder / item["path"]).write_text(container.local_path(files[item["key"]]))
         return folder
 
     def secret(self, name: str) -> Mapping[str, str]:
@@ -57,7 +57,7 @@ class Node:
         return {key: b64decode(text).decode() for key, text in found["data"].items()}
 
     def environment(self, pod: Pod, spec: Mapping[str, Any]) -> dict[str, str]:
-        """Every variable that the container gets, with the references to others filled in."""
+        """Return the environment of a container, with references to other variables resolved."""
         values = self.manifests.environment({"envFrom": spec.get("envFrom", [])})
         for variable in spec.get("env", []):
             source = variable.get("valueFrom", {})
@@ -74,7 +74,7 @@ class Node:
 
 
 def probe(container: Container, spec: Mapping[str, Any], name: str) -> Probe:
-    """A probe of a container, by its name in the manifest."""
+    """Return a probe of a container by its name in the manifest."""
     ports = {port["name"]: port["containerPort"] for port in spec["ports"]}
     where = spec[name]["httpGet"]
     return Probe(spec[name], f"http://{container.address}:{ports[where['port']]}{where['path']}")

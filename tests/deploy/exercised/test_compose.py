@@ -13,17 +13,17 @@ import pytest
 
 from ops.deployment import compose
 from ops.deployment.contexts import name_of
-from tests.deploy.exercised.machine import Container
+from tests.deploy.exercised.container import Container
 from tests.support.servers import Servers
 from workers.registry import CONTEXTS
 
 TRIED = ("gateway", "exporter", "payments", "video-rental-rentals", "cafe-report", "journal")
-"""The other workers differ from these in nothing but their context: see below."""
+"""The workers that are started; the others differ from them in their context only, which a test checks."""
 SERVICES = compose.services()
 
 
 class Engine:
-    """A container engine's part: volumes, variables, health checks."""
+    """Runs services of compose.yaml as local processes: volumes, variables, health checks."""
 
     def __init__(self, root: Path, names: Mapping[str, str]) -> None:
         self._root = root
@@ -53,7 +53,7 @@ class Engine:
     async def completed(self, name: str) -> None:
         """Run a one-shot service; it must end with 0."""
         container, service = self.container(name), SERVICES[name]
-        assert await container.run(service["command"], environment(service)) == 0, container.said
+        assert await container.run(service["command"], environment(service)) == 0, container.output
 
     async def started(self, name: str) -> Container:
         container, service = self.container(name), SERVICES[name]
@@ -66,15 +66,15 @@ def environment(service: Mapping[str, Any]) -> dict[str, str]:
 
 
 async def healthy(container: Container, check: Mapping[str, Any]) -> None:
-    """Run the health check in its rhythm; raises TimeoutError when it failed as often as it may."""
+    """Run the health check periodically until it succeeds; raises TimeoutError after too many failures."""
     tries = int(compose.seconds(check["start_period"]) / compose.seconds(check["start_interval"]))
     probe = Container(f"{container.name}-health", container.root, container.address, container.names)
     for _ in range(tries):
         if await probe.run(check["test"][1:], {}, within=compose.seconds(check["timeout"])) == 0:
             return
-        assert container.runs, container.said
+        assert container.runs, container.output
         await asyncio.sleep(compose.seconds(check["start_interval"]))
-    raise TimeoutError(f"{container.name} is not healthy: {container.said}")
+    raise TimeoutError(f"{container.name} is not healthy: {container.output}")
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,7 @@ async def engine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> 
     await asyncio.gather(*(container.kill() for container in engine.containers.values()))
 
 
-async def test_the_one_shots_prepare_what_the_servers_start_with_and_then_the_servers(
-    engine: Engine, servers: Servers
-) -> None:
+async def test_the_one_shot_services_prepare_files_and_then_the_servers(engine: Engine, servers: Servers) -> None:
     await engine.completed("secrets")
     as_the_servers_are(engine.volume("accounts"), servers)
 
@@ -104,28 +102,28 @@ async def test_the_one_shots_prepare_what_the_servers_start_with_and_then_the_se
 
 
 def as_the_servers_are(accounts: Path, servers: Servers) -> None:
-    """In containers they take these passwords at their first start; the suite's have others, and other addresses."""
+    """Set the passwords that a container would take at its first start; the suite's servers have others."""
     for file in (accounts / "administrator").glob("yeyak_*"):
-        written = urlsplit(file.read_text())
-        if written.netloc.endswith(("@rabbitmq:5672", "@rabbitmq:15672", "@postgres:5432")):
+        open_files = urlsplit(file.read_text())
+        if open_files.netloc.endswith(("@rabbitmq:5672", "@rabbitmq:15672", "@postgres:5432")):
             real = {
                 "amqp": servers.rabbit.amqp_url,
                 "http": servers.rabbit.api_url,
                 "postgresql": servers.postgres.admin_url,
             }
-            file.write_text(written._replace(netloc=urlsplit(real[written.scheme]).netloc).geturl())
+            file.write_text(open_files._replace(netloc=urlsplit(real[open_files.scheme]).netloc).geturl())
 
 
 async def test_services_become_healthy_and_end_within_their_grace_period(engine: Engine) -> None:
     containers = {name: await engine.started(name) for name in TRIED}
 
     await asyncio.gather(*(healthy(one, SERVICES[name]["healthcheck"]) for name, one in containers.items()))
-    written = {name: list(one.written()) for name, one in containers.items()}
+    open_files = {name: list(one.open_files()) for name, one in containers.items()}
     ends = await asyncio.gather(
         *(one.terminate(compose.seconds(SERVICES[name]["stop_grace_period"])) for name, one in containers.items())
     )
 
-    assert not any(written.values()), written
+    assert not any(open_files.values()), open_files
     assert [code for code, _ in ends] == [0] * len(TRIED)
 
 
@@ -143,17 +141,20 @@ def test_the_other_workers_differ_in_their_context_only() -> None:
         ]
 
 
-async def test_the_servers_health_checks_tell_a_server_that_is_well_from_one_that_is_not(
+async def test_the_health_checks_of_the_servers_tell_a_healthy_server_from_a_failed_one(
     engine: Engine, servers: Servers
 ) -> None:
     broker = servers.rabbit
     path = {"PATH": f"/usr/lib/rabbitmq/bin:{os.environ['PATH']}"}
-    asked = path | {"ERL_EPMD_PORT": str(broker.ports["epmd"]), "HOME": str(broker.home / "home")}
+    broker_environment = path | {"ERL_EPMD_PORT": str(broker.ports["epmd"]), "HOME": str(broker.home / "home")}
     well = {
         "postgres": path | {"PGPORT": str(servers.postgres.ports["sql"])},
-        "rabbitmq": asked | {"RABBITMQ_NODENAME": broker.nodename},
+        "rabbitmq": broker_environment | {"RABBITMQ_NODENAME": broker.nodename},
     }
-    away = {"postgres": path | {"PGPORT": "1"}, "rabbitmq": asked | {"RABBITMQ_NODENAME": "nobody@localhost"}}
+    away = {
+        "postgres": path | {"PGPORT": "1"},
+        "rabbitmq": broker_environment | {"RABBITMQ_NODENAME": "nobody@localhost"},
+    }
 
     for name in well:
         check = SERVICES[name]["healthcheck"]

@@ -1,4 +1,4 @@
-"""Every pod of the rendered manifests is started as it would be, probed as it would be, and told to end."""
+"""Every pod of the rendered manifests starts, answers its probes, and ends within its grace period."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import httpx
 
 from ops.deployment.contexts import name_of
 from ops.deployment.manifests import Pod, quantity
-from tests.deploy.exercised.machine import Container
+from tests.deploy.exercised.container import Container
 from tests.deploy.exercised.pods import Node, command, probe
 from tests.support.servers import Servers
 from workers.registry import CONTEXTS, worker
 
 AT_ONCE = 10
 ROUNDS = 2
-"""How often each pod must be found alive in the rhythm of its liveness probe."""
+"""How many liveness probes in a row each pod must pass."""
 
 
 async def test_the_job_prepares_servers_that_are_empty(node: Node) -> None:
@@ -26,7 +26,7 @@ async def test_the_job_prepares_servers_that_are_empty(node: Node) -> None:
 
     for spec in job.containers:
         container = node.container(job, spec)
-        assert await container.run(command(spec), node.environment(job, spec)) == 0, container.said
+        assert await container.run(command(spec), node.environment(job, spec)) == 0, container.output
 
 
 async def test_every_deployment_starts_is_probed_and_ends_within_its_grace_period(node: Node) -> None:
@@ -44,21 +44,21 @@ async def test_every_deployment_starts_is_probed_and_ends_within_its_grace_perio
 
 
 async def exercise(node: Node, pod: Pod) -> str | None:
-    """One life of a pod; what is wrong with it."""
+    """Start, probe and stop a pod; return the problems."""
     (spec,) = pod.containers
     container = node.container(pod, spec)
     await container.start(command(spec), node.environment(pod, spec))
     try:
-        await probe(container, spec, "startupProbe").until_answered(container)
-        await probe(container, spec, "readinessProbe").until_answered(container)
+        await probe(container, spec, "startupProbe").wait_until_answered(container)
+        await probe(container, spec, "readinessProbe").wait_until_answered(container)
         await lives(container, spec)
         if container.memory > quantity(spec["resources"]["requests"]["memory"]):
             return f"{pod.name} takes {container.memory / 2**20:.0f} MiB, more than it asks for"
-        if written := list(container.written()):
-            return f"{pod.name} writes {written}, which is read-only"
+        if open_files := list(container.open_files()):
+            return f"{pod.name} writes {open_files}, which is read-only"
         return await ends(container, pod, spec)
     except TimeoutError as error:
-        return f"{pod.name}: {error or 'not in time'}: {container.said}"
+        return f"{pod.name}: {error or 'not in time'}: {container.output}"
     finally:
         await container.kill()
 
@@ -72,13 +72,13 @@ async def lives(container: Container, spec: dict[str, Any]) -> None:
 
 
 async def ends(container: Container, pod: Pod, spec: dict[str, Any]) -> str | None:
-    """As the kubelet would: wait as `preStop` says, then SIGTERM; the grace period holds for both."""
+    """Stop as the kubelet does: wait as `preStop` says, then send SIGTERM; the grace period covers both."""
     until = time.monotonic() + pod.spec["terminationGracePeriodSeconds"]
     await asyncio.sleep(spec["lifecycle"]["preStop"]["sleep"]["seconds"])
     if not container.runs:
-        return f"{pod.name} was gone before it was told to end: {container.said}"
+        return f"{pod.name} was gone before it was told to end: {container.output}"
     code, _ = await container.terminate(until - time.monotonic())
-    return f"{pod.name} ended with {code}: {container.said}" if code else None
+    return f"{pod.name} ended with {code}: {container.output}" if code else None
 
 
 async def test_the_management_api_counts_the_queues_that_scale_a_context(node: Node, servers: Servers) -> None:

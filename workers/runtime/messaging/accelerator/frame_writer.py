@@ -2,7 +2,8 @@
 
 The client library writes and drains each publication by itself. Here frames are collected for a channel and handed to
 the library's writer together; the broker, too, reads and confirms them together and needs half the time. This reaches
-into aiormq, whose version is pinned; `tests/runtime/test_writing.py` holds what is expected of it.
+into aiormq, whose version is pinned;
+`tests/runtime/messaging/accelerator/test_frame_writer.py` holds what is expected of it.
 """
 
 from __future__ import annotations
