@@ -27,20 +27,20 @@ Place = tuple[str, str]
 
 TOWNS = int(os.environ.get("CRASH_TOWNS", "4"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
-"""How many passes of one failpoint of one context are crashed in one scenario."""
+"""How often the same place of the same context is crashed in one scenario."""
 ONLY = frozenset({RESERVATIONS, RECEIPTS})
-"""The contexts that are crashed; the failpoints of payments are covered by video rental."""
+"""Whose process is killed; payments is walked through by video rental."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A member who reserves the last phone, and may cancel the reservation."""
+    """A member who wants the last phone, and may cancel it."""
 
     token: str
     answers: set[str]
-    """The code of the answer when nothing crashes."""
+    """What the wish is answered when nothing crashes."""
     cancelled: str = ""
-    """`pending`: as soon as the reservation exists; `confirmed`: once it was answered."""
+    """`pending`: as soon as it is there; `confirmed`: once it was answered."""
 
 
 SCENARIOS = {
@@ -54,7 +54,7 @@ SCENARIOS = {
 
 @dataclass
 class Run:
-    """The result of one run: replies and rows."""
+    """What one run left behind."""
 
     reservation_id: UUID
     answer: RpcReply
@@ -62,13 +62,8 @@ class Run:
 
 
 async def play(system: System, plans: list[Plan], scenario: Scenario, plan: Plan) -> Run:
-<<<<<<< HEAD:tests/faults/test_crash_walk_of_preorder.py
     """Reserve (and cancel) under a plan of crashes, and wait until the system is quiet."""
     wish, id, cancellation = reserve(await known_product(system, quota=1), customer(), scenario.token), uuid4(), None
-=======
-    """Reserve (and cancel) under a plan of crashes, and wait until the system is idle."""
-    wish, id, cancellation = reserve(await product(system, quota=1), customer(), scenario.token), uuid4(), None
->>>>>>> h-tests2:tests/faults/test_crash_walk_preorder.py
     plans.append(plan)
     waiting = asyncio.create_task(system.until_done(wish, id=id))
     if scenario.cancelled == "confirmed":
@@ -89,7 +84,7 @@ async def row_of(system: System, reservation_id: UUID) -> Any:
 
 
 async def wrong_after(system: System, run: Run) -> list[str]:
-    """List every discrepancy after a run."""
+    """Everything that is wrong after a run."""
     wrong = await discrepancies(system)
     row = await row_of(system, run.reservation_id)
     code = code_of(run.answer)
@@ -105,7 +100,7 @@ def code_of(reply: RpcReply) -> str:
 
 
 def truths(row: Any) -> set[str]:
-    """Return the answers that agree with the row of a reservation."""
+    """The answers to a wish that agree with its row."""
     if row["called_off"]:
         return {"cancelled"}
     if row["paid_at"] is not None:
@@ -115,10 +110,10 @@ def truths(row: Any) -> set[str]:
 
 @dataclass
 class Walk:
-    """The plans that several systems run together."""
+    """What several towns walk through together."""
 
     traces: dict[str, list[Place]] = field(default_factory=dict)
-    """The failpoints that each scenario passes when nothing crashes."""
+    """The places that each scenario reaches when nothing crashes."""
     untraced: list[str] = field(default_factory=lambda: list(SCENARIOS))
     plans: list[tuple[str, Plan]] = field(default_factory=list)
     all_traced: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(TOWNS))
@@ -126,7 +121,7 @@ class Walk:
     runs: int = 0
 
     async def go(self, make_settings: MakeSettings) -> None:
-        """Trace scenarios on one system, then run the remaining plans on it."""
+        """One system traces scenarios, and works through the plans that are left."""
         system = await System(await make_settings(preorder_payment_ms=700), "preorder").open()
         plans = follow(system)
         await system.start(*system.names)
@@ -135,7 +130,7 @@ class Walk:
                 name, plan = self.untraced.pop(0), Plan(only=ONLY)
                 if await self.run(system, plans, name, plan) in SCENARIOS[name].answers:
                     self.traces[name] = plan.trace
-                else:  # on a busy machine an approval may arrive too late
+                else:  # on a busy machine an approval may look like silence
                     self.untraced.append(name)
             if await self.all_traced.wait() == 0:
                 self.plans += plans_for(self.traces)
@@ -147,7 +142,7 @@ class Walk:
             await system.close()
 
     async def run(self, system: System, plans: list[Plan], name: str, plan: Plan) -> str:
-        """Run a scenario, record its discrepancies, and return the code of the answer."""
+        """Play, look for what is wrong, and return the code of the answer."""
         run = await play(system, plans, SCENARIOS[name], plan)
         self.runs += 1
         if problems := await wrong_after(system, run):
@@ -156,7 +151,7 @@ class Walk:
 
 
 def plans_for(traces: dict[str, list[Place]]) -> list[tuple[str, Plan]]:
-    """Return a plan for a kill at each failpoint and for a lost answer at each COMMIT."""
+    """A kill at each place, and a lost answer at each COMMIT."""
     plans = []
     for name, trace in traces.items():
         met: Counter[Place] = Counter()
@@ -172,7 +167,7 @@ def plans_for(traces: dict[str, list[Place]]) -> list[tuple[str, Plan]]:
 
 
 def begin(scenario: Scenario, trace: list[Place], approved: list[Place]) -> int:
-    """Return where a scenario departs from that of an approved payment, whose failpoints are covered once."""
+    """Where a scenario parts from that of an approved payment, whose places are walked through once."""
     if trace is approved:
         return 0
     if not scenario.cancelled:
@@ -187,7 +182,7 @@ def _no_failpoints_afterwards() -> Any:
     failpoints.hook = None
 
 
-async def test_every_kill_and_every_lost_commit_ends_in_a_consistent_state(make_settings: MakeSettings) -> None:
+async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_well(make_settings: MakeSettings) -> None:
     walk = Walk()
 
     await asyncio.gather(*(asyncio.create_task(walk.go(make_settings)) for _ in range(TOWNS)))

@@ -1,4 +1,4 @@
-"""The gateway over an RPC client with fixed answers."""
+"""A door over an asking client that answers as the test says."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
 @dataclass
 class FakeRpcClient:
-    """An RPC client that records its requests and answers each topic with the reply that a test set."""
+    """Remembers what was asked; answers with what the test put under a topic."""
 
     answers: dict[str, RpcReply] = field(default_factory=dict)
-    requests: list[RpcRequest] = field(default_factory=list)
-    time_limits: list[tuple[float, float]] = field(default_factory=list)
+    asked: list[RpcRequest] = field(default_factory=list)
+    waits: list[tuple[float, float]] = field(default_factory=list)
 
-    async def call(self, request: RpcRequest, *, within: float, budget: float) -> RpcReply:
-        self.requests.append(request)
-        self.time_limits.append((within, budget))
+    async def call(self, request: RpcRequest, *, within: float, time_limit: float) -> RpcReply:
+        self.asked.append(request)
+        self.waits.append((within, time_limit))
         return self.answers.get(request.topic, RpcReply("unavailable", retry_after=2))
 
     def replies_with(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:
@@ -39,13 +39,13 @@ class FakeRpcClient:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The body of the last request."""
-        found: dict[str, Any] = json.loads(self.requests[-1].body)
+        """What was asked last."""
+        found: dict[str, Any] = json.loads(self.asked[-1].body)
         return found
 
 
 class Client(httpx.AsyncClient):
-    """An HTTP client that sends requests as any caller: `as_="customer:kim"`."""
+    """Sends as anybody: `as_="customer:kim"`."""
 
     async def request(self, method: str, url: Any, *, as_: str = "", **more: Any) -> httpx.Response:  # type: ignore[override]
         headers = dict(more.pop("headers", None) or {})
@@ -79,13 +79,13 @@ def make_settings() -> Callable[..., Settings]:
 
 
 @pytest.fixture
-async def make_client(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
-    """Make clients of gateways with other settings."""
+async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
+    """Makes clients of doors with other settings."""
     clients: list[Client] = []
 
     def make(**changes: Any) -> Client:
         transport = httpx.ASGITransport(build(rpc, make_settings(**changes)), raise_app_exceptions=False)
-        clients.append(Client(transport=transport, base_url="http://gateway"))
+        clients.append(Client(transport=transport, base_url="http://door"))
         return clients[-1]
 
     yield make
@@ -94,5 +94,5 @@ async def make_client(rpc, make_settings) -> AsyncIterator[Callable[..., Client]
 
 
 @pytest.fixture
-def client(make_client) -> Client:
-    return make_client()
+def door(open_door) -> Client:
+    return open_door()

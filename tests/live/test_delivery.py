@@ -1,4 +1,4 @@
-"""Deliveries that a broker may make: twice, to two consumers at once, unreadable, unroutable."""
+"""What the broker may do to messages: twice, to two at once, unreadable, unroutable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from workers.runtime.messaging import topology
 
 @pytest.fixture
 async def own_system(make_settings: MakeSettings) -> AsyncIterator[System]:
-    """A system that a test may break, with time limits for a busy machine."""
+    """A system that a test may break, with time enough for a busy machine."""
     patient = {"video_rental_payment_ms": 8000, "payments_provider_ms": 5000}
     system = await System(await make_settings(retry_seconds=(0.05, 0.05), **patient), "video_rental").open()
     await system.start(*system.names)
@@ -41,36 +41,6 @@ async def channel_of(system: System) -> AsyncIterator[Any]:
     connection = await aio_pika.connect(system.settings.amqp_url.get_secret_value())
     async with connection:
         yield await connection.channel()
-
-
-@asynccontextmanager
-async def everything_twice(system: System) -> AsyncIterator[list[str]]:
-    """Publish a copy of each command and event as soon as it is published; yield the topics that were doubled."""
-    doubled: list[str] = []
-    async with channel_of(system) as channel:
-        queue = await channel.declare_queue(exclusive=True)
-        exchanges = {name: await channel.get_exchange(name) for name in ("yeyak.commands", "yeyak.events")}
-        for exchange in exchanges:
-            await queue.bind(exchange, "#")
-
-        async def double(message: Any) -> None:
-            if message.headers.get("x-doubled"):
-                return
-            copy = aio_pika.Message(
-                message.body,
-                message_id=message.message_id,
-                type=message.type,
-                app_id=message.app_id,
-                reply_to=message.reply_to,
-                correlation_id=message.correlation_id,
-                delivery_mode=message.delivery_mode,
-                headers={**message.headers, "x-doubled": True},
-            )
-            await exchanges[message.exchange].publish(copy, routing_key=message.routing_key)
-            doubled.append(message.routing_key)
-
-        await queue.consume(double, no_ack=True)
-        yield doubled
 
 
 async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effect_once(own_system: System) -> None:
@@ -95,8 +65,8 @@ async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effec
     assert [row["times"] for row in refunds] == [1] * 5
 
 
-async def find_dead_letter(system: System, part: str) -> dict[str, Any]:
-    """Return the dead letter whose error contains `part`."""
+async def dead(system: System, part: str) -> dict[str, Any]:
+    """The dead letter whose error holds `part`."""
 
     async def filed() -> Any:
         found = await system.done(ListDeadLetters(error=part))
@@ -106,7 +76,7 @@ async def find_dead_letter(system: System, part: str) -> dict[str, Any]:
 
 
 async def put_by_hand(system: System, queue: str, body: bytes, properties: dict[str, Any]) -> None:
-    """Put a message into a queue with the management API; None leaves a property out."""
+    """Put a message into a queue as the management console does; None leaves a property out."""
     assert system.settings.rabbitmq_api is not None
     vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
     message = {
@@ -130,7 +100,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-async def test_a_poison_message_is_a_dead_letter_with_its_reason_and_others_are_handled(
+async def test_a_message_is_a_dead_letter_with_its_reason_and_its_neighbours_go_on(
     system: System, poison: tuple[dict[str, Any], bytes, str]
 ) -> None:
     properties, body, reason = poison
@@ -139,12 +109,12 @@ async def test_a_poison_message_is_a_dead_letter_with_its_reason_and_others_are_
     await put_by_hand(system, queue, body, {"message_id": str(uuid4()), "type": VideoRegistered.topic} | properties)
     video_id = await system.video()
 
-    dead_letter = await find_dead_letter(system, reason)
-    assert dead_letter["queue"] == queue
+    letter = await dead(system, reason)
+    assert letter["queue"] == queue
     assert await checks.discrepancies(system, video_id) == []
 
 
-async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replayed(
+async def test_a_handler_with_a_bug_is_retried_then_dead_and_replayed_when_it_is_mended(
     own_system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = own_system
@@ -156,15 +126,15 @@ async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replay
 
     monkeypatch.setattr(handler, "first", buggy)
     await system.done(system.booking(await system.video()))
-    await publish(system, VoidPayment(payment_id=(payment_id := uuid4())))
-    dead_letter = await find_dead_letter(system, "a bug in the handler")
-    assert dead_letter["attempts"] == 3
-    assert dead_letter["context"] == "payments"
+    await system.publish(VoidPayment(payment_id=(payment_id := uuid4())))
+    letter = await dead(system, "a bug in the handler")
+    assert letter["attempts"] == 3
+    assert letter["context"] == "payments"
 
     monkeypatch.setattr(handler, "first", healthy)
     await system.done(
         ResolveDeadLetter(
-            dead_letter_id=UUID(dead_letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR
+            dead_letter_id=UUID(letter["dead_letter_id"]), action="replay", reason="mended", caller=OPERATOR
         )
     )
 
@@ -174,17 +144,7 @@ async def test_a_message_of_a_broken_handler_is_retried_dead_lettered_and_replay
     await eventually(tombstone)
 
 
-async def publish(system: System, message: Any) -> None:
-    """Publish a command as a context's outbox does."""
-    async with channel_of(system) as channel:
-        exchange = await channel.get_exchange(message.exchange)
-        body = aio_pika.Message(
-            message.model_dump_json().encode(), message_id=str(uuid4()), type=message.topic, delivery_mode=2
-        )
-        await exchange.publish(body, routing_key=message.topic)
-
-
-async def test_messages_for_a_deleted_queue_wait_until_it_exists_again(own_system: System) -> None:
+async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_system: System) -> None:
     system = own_system
     queue = f"{VoidPayment.topic}@payments"
     video_id = await system.video()
@@ -215,7 +175,7 @@ async def _missing(system: System, context: str, queue: str) -> bool:
     return queue in system.contexts[context].consumers.missing
 
 
-async def test_a_deleted_binding_is_restored_and_no_message_is_lost_meanwhile(own_system: System) -> None:
+async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_system: System) -> None:
     system = own_system
     queue = f"{VoidPayment.topic}@payments"
     video_id = await system.video()
@@ -229,7 +189,7 @@ async def test_a_deleted_binding_is_restored_and_no_message_is_lost_meanwhile(ow
     assert await checks.discrepancies(system, video_id) == []
 
 
-async def test_a_query_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
+async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
     async with channel_of(own_system) as channel:
         await channel.queue_delete(f"{ListVideos.topic}@video_rental.videos")
 
@@ -238,7 +198,7 @@ async def test_a_query_whose_queue_is_gone_is_unavailable_at_once(own_system: Sy
     assert reply.kind == "unavailable"
 
 
-async def test_an_unroutable_query_is_unavailable_without_waiting(own_system: System) -> None:
+async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(own_system: System) -> None:
     queue = f"{ListVideos.topic}@video_rental.videos"
     async with channel_of(own_system) as channel:
         held = await channel.get_queue(queue)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aio_pika
 from alembic.migration import MigrationContext
@@ -13,12 +13,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.base import Command, Event, Query, Shape
+from contracts.base import Command, Event, Message, Query, Shape
 from storage.database import Statement
-from storage.migrations.common import add_traceparent, create_inbox_and_outbox
+from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
 from tests.support.system import System
-from workers.runtime.messaging import topology
+from workers.runtime.messaging import envelope, topology
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.settings import Settings
@@ -74,7 +74,7 @@ def _create(connection: Connection) -> None:
     connection.execute(text("set local search_path to sample"))
     with Operations.context(MigrationContext.configure(connection)):
         create_inbox_and_outbox()
-        add_traceparent()
+        keep_traces()
     columns = "message_id uuid, what text, at timestamptz default clock_timestamp()"
     connection.execute(text(f"create table effects ({columns})"))
 
@@ -98,7 +98,8 @@ class RuntimeHarness(System):
         self._connection = await aio_pika.connect(self.amqp_url)
         self._through = {"sample": SecretStr(self.database.url), "decisions": SecretStr(self.database.url)}
         await topology.apply(self.amqp_url, topology.plan([]))
-        await self.broker.connect()
+        await self._bus.start()
+        await self._asker.start()
         return self
 
     @property
@@ -117,11 +118,7 @@ class RuntimeHarness(System):
         context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
-<<<<<<< HEAD:tests/runtime/lab.py
-        self.rpc._queues.clear()  # what was seen of an earlier test's consumers
-=======
         self._asker._doors.clear()  # forget the consumers of an earlier test
->>>>>>> h-tests2:tests/runtime/harness.py
         return context
 
     async def close(self) -> None:
@@ -129,8 +126,6 @@ class RuntimeHarness(System):
         await self._connection.close()
         await self.database.cut()
 
-<<<<<<< HEAD:tests/runtime/lab.py
-=======
     async def publish(self, message: Message, id: UUID | None = None) -> UUID:
         """Publish a durable message as an outbox does; return its id."""
         id = id or uuid4()
@@ -138,7 +133,6 @@ class RuntimeHarness(System):
         await self._bus.publish(message.exchange, message.topic, durable)
         return id
 
->>>>>>> h-tests2:tests/runtime/harness.py
     async def effects(self, id: UUID | None = None) -> list[str]:
         """Return the recorded effects of one message or of all, in order."""
         query = "select what from sample.effects where $1::uuid is null or message_id = $1 order by at"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from workers.runtime.messaging.bus import REPLIES
+
 from storage.database import Session, Statement
 from tests.runtime.harness import (
     Decide,
@@ -18,7 +20,6 @@ from tests.runtime.harness import (
 )
 from tests.support.messages import as_message
 from workers.runtime.messaging import envelope, topology
-from workers.runtime.messaging.bus import REPLIES
 from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 

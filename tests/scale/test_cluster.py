@@ -41,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RabbitSer
 
 @pytest.fixture(scope="module")
 async def front(cluster: list[RabbitServer]) -> AsyncIterator[Proxy]:
-    """Return the address of any node of the cluster that listens."""
+    """What clients of a cluster connect to: any node that listens."""
     first, *others = cluster
     proxy = await Proxy(first.amqp_url, *(node.ports["amqp"] for node in others)).mend()
     yield proxy
@@ -50,7 +50,7 @@ async def front(cluster: list[RabbitServer]) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def doubled(make_settings: MakeSettings, front: Proxy, cluster: list[RabbitServer]) -> AsyncIterator[Any]:
-    """Open systems with two processes of each context."""
+    """Opens towns with two of each context."""
     opened: list[System] = []
 
     async def open_system(**more: Any) -> System:
@@ -72,11 +72,11 @@ async def doubled(make_settings: MakeSettings, front: Proxy, cluster: list[Rabbi
 
 
 async def leader_of_the_busiest(cluster: list[RabbitServer], system: System) -> tuple[str, RabbitServer]:
-    """Return the queue with the most publications, and the node that leads it."""
+    """The queue with the most publications, and the node that leads it."""
     vhost = system.settings.amqp_url.get_secret_value().rpartition("/")[2]
 
     async def busiest() -> dict[str, Any] | None:
-        """The queues have statistics."""
+        """Queues have been counted."""
         async with httpx.AsyncClient(base_url=cluster[0].api_url, trust_env=False, timeout=20) as api:
             queues = (await api.get(f"/api/queues/{quote(vhost)}")).json()
         counted = [one for one in queues if one.get("message_stats", {}).get("publish") and one.get("leader")]
@@ -100,7 +100,7 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
         return id, reply
 
     async def keep_booking() -> list[tuple[UUID, RpcReply]]:
-        """Repeat until the leader is gone and the system works again."""
+        """Until the leader is gone and the system works again."""
         answers: list[tuple[UUID, RpcReply]] = []
         while not enough.is_set() and len(answers) < CUSTOMERS - AT_ONCE:
             answers += await asyncio.gather(*(book() for _ in range(AT_ONCE)))
@@ -139,8 +139,8 @@ async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:
     assert len(booked) > 10
     await eventually(all_given_up, within=40)
     await system.wait_until_idle(within=40)
-    cancelled = system.said("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
-    ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in cancelled})
+    told = system.events_of("video_rental.rentals.booking_cancelled")  # perhaps twice: a slow confirm is not waited for
+    ends = Counter(rental_id for rental_id, _ in {(event["rental_id"], event["version"]) for event in told})
     assert {ends[rental_id] for rental_id in booked} == {1}
     assert await checks.discrepancies(system, video_id) == []
 

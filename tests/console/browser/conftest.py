@@ -14,11 +14,11 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
+from workers.runtime.messaging.bus import Bus
 
 from gateway_api.app import build
 from tests.conftest import MakeSettings
 from tests.support.system import System
-from workers.runtime.messaging.bus import Bus
 from workers.runtime.messaging.rpc import RpcClient
 
 CHROMIUM = "/usr/bin/chromium"

@@ -10,13 +10,13 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from workers.runtime.messaging.bus import COMMANDS
 
 from contracts.payments import VoidPayment
 from ops.audit import pending_work, wait_until_idle
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import COMMANDS
 from workers.runtime.messaging.envelope import told
 from workers.runtime.settings import Settings
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
+from workers.runtime.messaging.bus import BROKER_ERRORS, COMMANDS, EVENTS, Bus, Unroutable
 
 from tests.support import servers as support
 from tests.support.servers import Servers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.accelerator.codec import Publishing
 from workers.runtime.messaging.accelerator.frame_writer import FrameWriter
-from workers.runtime.messaging.bus import BROKER_ERRORS, COMMANDS, EVENTS, Bus, Unroutable
 
 
 @pytest.fixture
