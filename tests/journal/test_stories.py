@@ -64,7 +64,7 @@ async def test_reports_leave_no_inbox_rows_for_long(journal):
 
 
 async def test_rows_go_to_their_month_also_those_that_came_before_it_was_made(journal):
-    from storage.journal import create_partitions, drop_partitions
+    from storage.journal_partitions import create_partitions, drop_partitions
 
     next_year = datetime.now(UTC).date().replace(year=datetime.now(UTC).year + 1, month=5, day=17)
     report = RecordHandled(

@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from contracts.journal import RecordHandled
 from storage import journal as store
+from storage import journal_partitions as partitions
 from storage.database import Session
 from storage.journal import StreamEvent, StreamPosition
 from workers.journal.base import journal
@@ -68,7 +69,7 @@ async def _unlock(session: Session) -> None:
 
 async def _read(context: WorkerRuntime, session: Session) -> None:
     async with session.connection.transaction():
-        await store.create_partitions(session, datetime.now(UTC).date())
+        await partitions.create_partitions(session, datetime.now(UTC).date())
     reached = await store.load_position(session, STREAM)
     while True:
         async with _consume(context, reached) as consumer:
@@ -174,8 +175,8 @@ def _uuid(value: Any) -> UUID | None:
 async def maintain_partitions(context: WorkerRuntime) -> None:
     """Create the partitions of the next months, and drop the expired ones."""
     async with context.database.transaction() as session:
-        await store.create_partitions(session, datetime.now(UTC).date())
-        dropped = await store.drop_partitions(session, timedelta(days=context.settings.keep_journal_days))
+        await partitions.create_partitions(session, datetime.now(UTC).date())
+        dropped = await partitions.drop_partitions(session, timedelta(days=context.settings.keep_journal_days))
     if dropped:
         log.info("journal_partitions_dropped", partitions=dropped)
 
