@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import ClauseElement, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import DBAPIError
 
 Row = Mapping[str, Any]
 
@@ -46,12 +47,27 @@ CONNECTION_ERRORS = (
 )
 """The database cannot be reached, or the connection to it broke: nothing is known to be wrong with the work."""
 
-TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
-"""The same step may well succeed at once."""
+SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A migration has changed a table since the connection prepared the statement. asyncpg forgets what that connection had
+prepared, and repeats the statement by itself only outside a transaction."""
+
+TRANSIENT = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    *SCHEMA_CHANGED,
+)
+"""The same step may well succeed at once. Some are CONNECTION_ERRORS by their class: ask for these first."""
 
 
 AMBIGUOUS = (OSError, asyncpg.InterfaceError)
 """Those of CONNECTION_ERRORS that a mistake in a handler raises as well: `Session.is_broken` tells them apart."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may well succeed at once; an error of asyncpg may be wrapped by SQLAlchemy."""
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+    return isinstance(cause, TRANSIENT)
 
 
 class CommitInDoubt(Exception):
@@ -118,6 +134,8 @@ class Database:
         self._size = size
         self._idle: deque[tuple[asyncpg.Connection, float]] = deque()
         self._open: set[asyncpg.Connection] = set()
+        self._outdated: set[asyncpg.Connection] = set()
+        """Connections that may have prepared statements for tables as they were before a migration."""
         self._slots = asyncio.Semaphore(size)
         self._running = False
 
@@ -149,15 +167,23 @@ class Database:
         return connection
 
     def _drop(self, connection: asyncpg.Connection) -> None:
-        self._open.discard(connection)
+        self._forget(connection)
         connection.terminate()
+
+    def _forget(self, connection: asyncpg.Connection) -> None:
+        self._open.discard(connection)
+        self._outdated.discard(connection)
 
     async def _take(self) -> asyncpg.Connection:
         while self._idle:
             connection, _since = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-            self._open.discard(connection)
+            if connection.is_closed():
+                self._forget(connection)
+                continue
+            if connection in self._outdated:
+                self._outdated.discard(connection)
+                await connection.reload_schema_state()  # forgets prepared statements; no round trip
+            return connection
         return await self._connect()
 
     @asynccontextmanager
@@ -177,6 +203,9 @@ class Database:
                 yield Session(connection)
             except (asyncio.CancelledError, TimeoutError):
                 self._drop(connection)  # a statement may still be under way
+                raise
+            except SCHEMA_CHANGED:
+                self._outdated |= self._open  # or the next try would fail on the next connection
                 raise
             finally:
                 self._give_back(connection)

@@ -22,7 +22,7 @@ from aio_pika.exceptions import AMQPError
 
 from contracts.base import Message, Refused
 from contracts.journal import EntryKind, RecordHandled
-from storage.database import CONNECTION_ERRORS, Database
+from storage.database import CONNECTION_ERRORS, Database, is_transient
 from storage.inbox import Inbox
 from workers.runtime.delays import delays
 from workers.runtime.messaging import envelope as envelopes
@@ -40,6 +40,7 @@ from workers.runtime.processing.processor import (
     BEHIND_FOR_SECONDS,
     LOOK_AGAIN_SECONDS,
     SILENCE,
+    TRIES,
     UNAVAILABLE,
     MessageProcessor,
     ProcessingResult,
@@ -270,6 +271,7 @@ class WorkerRuntime:
 
     async def _look_up(self, handling: MessageProcessor) -> ProcessingResult:
         """A query: look until it is known, half a second at most; nothing is kept."""
+        tries = 0
         try:
             while True:
                 try:
@@ -280,6 +282,11 @@ class WorkerRuntime:
                 except Refused as refusal:
                     if not (isinstance(refusal, RetryableNotFound) and handling.may_look_again()):
                         return refused(refusal)
+                except Exception as error:
+                    tries += 1
+                    if tries == TRIES or not is_transient(error):
+                        raise
+                    continue
                 else:
                     return answered(answer)
                 await self.something_new(handling)

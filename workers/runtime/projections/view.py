@@ -22,6 +22,7 @@ from sqlalchemy import Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from contracts.base import Event
+from storage.database import is_transient
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.bus import BROKER_ERRORS
@@ -212,11 +213,12 @@ class ViewRuntime(WorkerRuntime):
             try:
                 await apply(self.worker, self.store, [waiting.event for waiting in batch])
             except CONNECTION_ERRORS as error:
-                if isinstance(error, CULPRITS):
-                    await self._divide(batch, error)
-                    return
-                self.availability.lost(error)
-                await self.availability.wait(self.settings.database_patience_seconds)
+                if not is_transient(error):
+                    if isinstance(error, CULPRITS):
+                        await self._divide(batch, error)
+                        return
+                    self.availability.lost(error)
+                    await self.availability.wait(self.settings.database_patience_seconds)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
             except Exception as error:
