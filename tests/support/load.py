@@ -46,7 +46,7 @@ class Load:
 
     async def _send(self, message: Message) -> None:
         reply = await self._system.ask(message, within=30.0, budget=25.0)
-        self.answers[reply.kind or "unknown"] += 1
+        self.answers[reply.kind] += 1
         if reply.kind != "done":
             self.failed.append((message.topic, reply.kind, reply.body))
 
