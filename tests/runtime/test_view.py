@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
+from sqlalchemy.exc import NotSupportedError
 
 from tests.support.system import eventually
 from workers.registry import worker
@@ -92,3 +94,25 @@ async def test_a_batch_that_fails_as_nobody_expected_comes_again_and_the_view_go
 
     assert await eventually(lambda: said(next_one)) == ["ack"]
     assert unlucky.said == ["nack"]
+
+
+async def test_a_batch_that_a_migration_made_invalid_is_applied_again_as_a_whole(
+    view: ViewRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translated = Exception()
+    translated.__cause__ = asyncpg.InvalidCachedStatementError()
+    failures, sizes = [NotSupportedError("select", {}, translated)], []
+    deliveries = [Delivery() for _ in range(3)]
+
+    async def apply(_view: Any, _store: Any, events: list[Any]) -> None:
+        sizes.append(len(events))
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(views, "apply", apply)
+    for delivery in deliveries:
+        view._arrived.put_nowait((delivery, "event"))  # type: ignore[arg-type]
+    await view._arrived.join()
+
+    assert sizes == [3, 3]
+    assert [delivery.said for delivery in deliveries] == [[], [], ["ack"]]
