@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import ClauseElement, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import DBAPIError
 
 Row = Mapping[str, Any]
 
@@ -46,12 +47,28 @@ CONNECTION_ERRORS = (
 )
 """The database cannot be reached, or the connection was lost; the statement itself may be correct."""
 
-TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
-"""Errors after which the same transaction can be repeated at once."""
+SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A migration has changed a table since the connection prepared the statement. asyncpg forgets what that connection had
+prepared, and repeats the statement by itself only outside a transaction."""
+
+TRANSIENT = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    *SCHEMA_CHANGED,
+)
+"""Errors after which the same transaction can be repeated at once. Some are CONNECTION_ERRORS by their class, so these
+are tested first."""
 
 
 AMBIGUOUS = (OSError, asyncpg.InterfaceError)
 """The CONNECTION_ERRORS that a bug in a handler can raise as well; `Session.is_broken` distinguishes the two."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may well succeed at once; an error of asyncpg may be wrapped by SQLAlchemy."""
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+    return isinstance(cause, TRANSIENT)
 
 
 class CommitInDoubt(Exception):
@@ -119,6 +136,8 @@ class Database:
         self._size = size
         self._idle: deque[tuple[asyncpg.Connection, float]] = deque()
         self._open: set[asyncpg.Connection] = set()
+        self._outdated: set[asyncpg.Connection] = set()
+        """Connections that may have prepared statements for tables as they were before a migration."""
         self._slots = asyncio.Semaphore(size)
         self._running = False
 
@@ -150,15 +169,23 @@ class Database:
         return connection
 
     def _discard(self, connection: asyncpg.Connection) -> None:
-        self._open.discard(connection)
+        self._remove(connection)
         connection.terminate()
+
+    def _remove(self, connection: asyncpg.Connection) -> None:
+        self._open.discard(connection)
+        self._outdated.discard(connection)
 
     async def _acquire(self) -> asyncpg.Connection:
         while self._idle:
             connection, _since = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-            self._open.discard(connection)
+            if connection.is_closed():
+                self._remove(connection)
+                continue
+            if connection in self._outdated:
+                self._outdated.discard(connection)
+                await connection.reload_schema_state()  # forgets prepared statements; no round trip
+            return connection
         return await self._connect()
 
     @asynccontextmanager
@@ -181,6 +208,9 @@ class Database:
                 yield Session(connection)
             except (asyncio.CancelledError, TimeoutError):
                 self._discard(connection)  # a statement may still be running
+                raise
+            except SCHEMA_CHANGED:
+                self._outdated |= self._open  # or the next try would fail on the next connection
                 raise
             finally:
                 self._release(connection)

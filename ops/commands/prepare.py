@@ -15,6 +15,7 @@ from ops.accounts import rights, roles
 from ops.accounts.files import ADMINISTRATOR, PROVIDER, Folder
 from ops.accounts.plan import accounts
 from storage.migrations import migrate as migrate_schema
+from storage.migrations.locks import LockPolicy, LocksNotGranted
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
@@ -28,7 +29,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(topology_app, name="topology")
 
 
-def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when left out")] = None) -> None:
+def migrate(
+    of: Annotated[str | None, typer.Argument(help="one context; all when left out")] = None,
+    patience: Annotated[
+        float, typer.Option(help="seconds in which a schema whose tables are in use is tried again", min=0)
+    ] = LockPolicy.patience,
+) -> None:
     """Bring every schema up to date, and make the roles of the accounts' folder; run as often as you like."""
     configuration = administrator()
     databases = {name: configuration.database_of(name) for name in CONTEXTS} | {
@@ -41,8 +47,10 @@ def migrate(of: Annotated[str | None, typer.Argument(help="one context; all when
         for url in set(chosen.values()):
             asyncio.run(_create_database(url))
         for name, url in chosen.items():
-            migrate_schema(name, url)
+            migrate_schema(name, url, policy=LockPolicy(patience=patience), report=typer.echo)
         made = asyncio.run(_make_roles(chosen))
+    except LocksNotGranted as error:
+        sys.exit(str(error))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         sys.exit(f"the database could not be prepared: {error}")
     typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles are there" if made else ""))

@@ -14,6 +14,8 @@ from sqlalchemy.pool import NullPool
 from storage.dialects import MARIADB, prepare_mariadb, with_driver
 
 SCHEMA: str = context.config.attributes["schema"]
+LOCK_TIMEOUT: float = context.config.attributes["lock_timeout"]
+"""Seconds that a statement waits for a lock, on PostgreSQL."""
 
 
 def run(connection: Connection) -> None:
@@ -22,6 +24,10 @@ def run(connection: Connection) -> None:
     if connection.dialect.name in MARIADB:
         prepare_mariadb(connection, SCHEMA)
     if on_postgresql:
+        connection.execute(
+            text("select set_config('lock_timeout', :ms, true), set_config('application_name', 'yeyak migrate', true)"),
+            {"ms": f"{round(LOCK_TIMEOUT * 1000)}ms"},
+        )
         connection.execute(
             text("select pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"migrate {SCHEMA}".encode())}
         )
@@ -39,9 +45,11 @@ async def main() -> None:
     """Connect to the configured URL and apply the revisions."""
     url: str = context.config.attributes["url"]
     engine = create_async_engine(with_driver(url), poolclass=NullPool)
-    async with engine.begin() as connection:
-        await connection.run_sync(run)
-    await engine.dispose()
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(main())

@@ -1,0 +1,1 @@
+"""Storage: what its errors mean, and how its migrations take their locks."""

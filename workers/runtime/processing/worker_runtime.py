@@ -23,7 +23,7 @@ from faststream.rabbit import Channel, RabbitQueue, RabbitResponse
 from contracts.base import CATALOGUE, Event, Message, Refused
 from contracts.journal import EntryKind, RecordHandled
 from contracts.outcomes import Outcome
-from storage.database import CONNECTION_ERRORS, Database
+from storage.database import CONNECTION_ERRORS, Database, is_transient
 from storage.inbox import Inbox
 from workers.runtime.delays import delays
 from workers.runtime.messaging import envelope as envelopes
@@ -54,6 +54,7 @@ from workers.runtime.processing.processor import (
     RECHECK_SECONDS,
     RETRY,
     STALE_READ_WAIT_SECONDS,
+    TRANSIENT_TRIES,
     UNAVAILABLE,
     MessageProcessor,
     ProcessingResult,
@@ -435,6 +436,7 @@ class WorkerRuntime:
 
     async def _answer_query(self, processor: MessageProcessor) -> ProcessingResult:
         """Read until the thing is known, half a second at most; nothing is kept."""
+        tries = 0
         try:
             while True:
                 try:
@@ -445,6 +447,11 @@ class WorkerRuntime:
                 except Refused as refusal:
                     if not (isinstance(refusal, RetryableNotFound) and await processor.begin_wait()):
                         return refused(refusal)
+                except Exception as error:
+                    tries += 1
+                    if tries == TRANSIENT_TRIES or not is_transient(error):
+                        raise
+                    continue
                 else:
                     return answered(answer)
                 await self.wait_for_change(processor)

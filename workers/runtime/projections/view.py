@@ -23,6 +23,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 
 from contracts.base import Event
 from contracts.outcomes import Outcome
+from storage.database import is_transient
 from storage.views import TimelineRow, ViewDatabase, ViewTables
 from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.delivery import Delivery
@@ -241,11 +242,12 @@ class ViewRuntime(WorkerRuntime):
             try:
                 await apply(self.worker, self.store, [read.event for read in batch])
             except CONNECTION_ERRORS as error:
-                if isinstance(error, EVENT_ERRORS):
-                    await self._divide(batch, error)
-                    return
-                self.availability.lost(error)
-                await self.availability.wait(self.settings.database_patience_seconds)
+                if not is_transient(error):
+                    if isinstance(error, EVENT_ERRORS):
+                        await self._divide(batch, error)
+                        return
+                    self.availability.lost(error)
+                    await self.availability.wait(self.settings.database_patience_seconds)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
             except Exception as error:
