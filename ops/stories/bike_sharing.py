@@ -89,7 +89,7 @@ async def _rides(stage: Stage, staff: Person, member: Person, bike: Json) -> Non
         staff,
         "PATCH",
         f"{BASE}/bikes/{bike['bike_id']}",
-        {"status": "BROKER_ERRORS"},
+        {"status": "BROKEN"},
         code="IN_USE",
     )
     path = f"{BASE}/rides/{ride['ride_id']}/return"
@@ -117,9 +117,9 @@ async def _rides(stage: Stage, staff: Person, member: Person, bike: Json) -> Non
         shows=lambda answer: f"{answer.code}, balance {answer.body['balance_after']}",
     )
     await stage.until(
-        "the bike is BROKER_ERRORS now",
+        "the bike is BROKEN now",
         lambda: staff.ask("GET", f"{BASE}/bikes/{bike['bike_id']}"),
-        lambda answer: answer.code == "BROKER_ERRORS" and answer.body["location"] == "Han River",
+        lambda answer: answer.code == "BROKEN" and answer.body["location"] == "Han River",
         within=5,
     )
     await stage.step(
