@@ -11,7 +11,7 @@ import sys
 import typer
 
 from ops.stack import commands as stack
-from ops.stack import engine
+from ops.stack import compose_engine
 from ops.stack.local import ACCOUNTS_DIR, SERVER_ADDRESSES, local
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
@@ -62,8 +62,8 @@ def add_commands() -> None:
 
 
 def main() -> None:
-    if engine.runs_the_system(local(), sys.argv[1:]):
-        engine.take_over(local(), sys.argv[1:])
+    if compose_engine.is_chosen(local(), sys.argv[1:]):
+        compose_engine.exec_compose(local(), sys.argv[1:])
     if sys.argv[1:2] and sys.argv[1] in {command.__name__ for command in STACK_COMMANDS}:
         app()  # the stack starts without importing the system, also when that does not import
     add_commands()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE
-from ops.stack.files import kept_secret, write_atomically
+from ops.stack.files import read_or_create_secret, write_atomically
 
 DATABASE_USER = "postgres"
 FOR_SERVERS = 0o644
@@ -31,9 +31,9 @@ def secrets(
 
 def written(folder: Path, broker: str, database: str) -> list[Path]:
     """The files of the servers, of the administrator who prepares them, and of who signs and reads tokens."""
-    to_broker = kept_secret(folder / ADMINISTRATOR / "broker_password")
-    to_database = kept_secret(folder / ADMINISTRATOR / "database_password")
-    key = kept_secret(folder / ADMINISTRATOR / "yeyak_jwt_key", n_bytes=48)
+    to_broker = read_or_create_secret(folder / ADMINISTRATOR / "broker_password")
+    to_database = read_or_create_secret(folder / ADMINISTRATOR / "database_password")
+    key = read_or_create_secret(folder / ADMINISTRATOR / "yeyak_jwt_key", n_bytes=48)
     sql = f"postgresql://{DATABASE_USER}:{to_database}@{database}:5432/yeyak"
     private = {
         f"{ADMINISTRATOR}/{AMQP}": f"amqp://{ADMINISTRATOR}:{to_broker}@{broker}:5672/",

@@ -84,7 +84,7 @@ class Place:
 
     def processes(self, of: str = "") -> list[dict[str, Any]]:
         """What the supervisor says of them; the replicas of a context are called `name`, `name-2`, ..."""
-        answer = control.tell(self._here.root, "state", timeout=10.0)
+        answer = control.send_command(self._here.root, "state", timeout=10.0)
         if not answer:
             raise DrillFailedError("the supervisor does not answer: is the system up?")
         found: list[dict[str, Any]] = answer["state"]["processes"]
@@ -92,7 +92,7 @@ class Place:
 
     async def order(self, do: str, name: str, env: dict[str, str] | None = None) -> None:
         """Have the supervisor do something, to its end."""
-        answer = await asyncio.to_thread(control.tell, self._here.root, do, name, ORDER_SECONDS, env)
+        answer = await asyncio.to_thread(control.send_command, self._here.root, do, name, ORDER_SECONDS, env)
         if not answer or not answer["ok"]:
             raise DrillFailedError(f"{do} {name}: {answer['error'] if answer else 'nobody answers'}")
 

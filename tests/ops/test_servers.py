@@ -11,7 +11,7 @@ import asyncpg
 import psutil
 import pytest
 
-from ops.stack.ports import free_port, is_free, kept_ports
+from ops.stack.ports import free_port, is_free, read_or_choose_ports
 from ops.stack.servers import PostgresServer, RabbitServer, start_all, stop_all
 
 
@@ -127,30 +127,30 @@ def test_the_console_answers_its_user(servers):
 
 def test_ports_are_kept_unless_taken_or_damaged(tmp_path):
     file = tmp_path / "ports.json"
-    first = kept_ports(file, ["a", "b"], {"a": free_port()})
+    first = read_or_choose_ports(file, ["a", "b"], {"a": free_port()})
 
-    assert kept_ports(file, ["a", "b"], {}) == first
+    assert read_or_choose_ports(file, ["a", "b"], {}) == first
     file.write_text("{")
-    assert set(kept_ports(file, ["a", "b"], {})) == {"a", "b"}
+    assert set(read_or_choose_ports(file, ["a", "b"], {})) == {"a", "b"}
 
 
 def test_a_kept_port_is_waited_for(tmp_path):
     """A process just killed may listen for a moment more: its clients know the server by that port."""
     file = tmp_path / "ports.json"
-    port = kept_ports(file, ["a"], {})["a"]
+    port = read_or_choose_ports(file, ["a"], {})["a"]
     listener = socket.create_server(("127.0.0.1", port))
     ending = threading.Timer(0.2, listener.close)
     ending.start()
 
-    assert kept_ports(file, ["a"], {}) == {"a": port}
+    assert read_or_choose_ports(file, ["a"], {}) == {"a": port}
     ending.join()
 
 
 def test_a_kept_port_that_stays_taken_is_chosen_anew(tmp_path):
     file = tmp_path / "ports.json"
-    port = kept_ports(file, ["a"], {})["a"]
+    port = read_or_choose_ports(file, ["a"], {})["a"]
     with socket.create_server(("127.0.0.1", port)):
-        assert kept_ports(file, ["a"], {}, patience=0.05)["a"] != port
+        assert read_or_choose_ports(file, ["a"], {}, patience=0.05)["a"] != port
 
 
 def test_a_port_with_a_listener_is_not_free():
