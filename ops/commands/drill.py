@@ -9,7 +9,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 from ops.drills import DRILLS
 from ops.drills.local_system import DrillFailedError, Place, Result
 from ops.drills.siege import NoSiegeError

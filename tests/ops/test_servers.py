@@ -63,7 +63,7 @@ def test_a_process_that_ends_while_it_is_looked_at_is_no_server(kind, tmp_path, 
     process = psutil.Process(ended.pid)
     ended.wait()
     server = kind(tmp_path)
-    monkeypatch.setattr(server, "_all", lambda: [process])
+    monkeypatch.setattr(server, "_find_all", lambda: [process])
 
     assert server.pid is None
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import ops.audit
+import ops.audit.runner
 from ops.audit import audit, findings
 from ops.commands.audit import printed
 from storage.migrations import migrate
@@ -24,7 +24,7 @@ from tests.support.servers import Servers
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is seeded does not move: a second look finds the same."""
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 async def test_a_system_that_is_well_has_no_discrepancies(stores: Seeded) -> None:
@@ -94,7 +94,7 @@ async def test_copies_that_are_taken_away_while_they_are_out_are_no_discrepancy(
 
 async def test_what_passes_within_a_second_is_no_discrepancy(stores: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
     await stores.run("update video_rental_my_page.rentals set version = 1 where rental_id = '{booked}'")
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 1.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 1.0)
     looking = asyncio.create_task(audit(stores.settings))
     await asyncio.sleep(0.7)
     await stores.run("update video_rental_my_page.rentals set version = 2 where rental_id = '{booked}'")
@@ -113,7 +113,7 @@ async def test_a_store_that_is_away_leaves_the_others_checkable(stores: Seeded) 
     assert away == {"I2", "I4", "I6"}
     assert found["I2"].not_checkable is not None
     assert found["I2"].not_checkable.startswith("provider cannot be read (")
-    assert not found["I2"].well
+    assert not found["I2"].passed
     assert all(not finding.discrepancies for finding in found.values())
 
 
@@ -151,7 +151,7 @@ async def test_a_view_may_live_in_another_kind_of_database(stores: Seeded, tmp_p
     settings = stores.settings.model_copy(update={"context_database_urls": {"video_rental.my_page": SecretStr(url)}})
 
     empty = await audit(settings)
-    assert f"my_page has not heard of rental {stores.rentals['booked']}, version 2" in empty["I5"]
+    assert f"my_page has not received rental {stores.rentals['booked']}, version 2" in empty["I5"]
 
     engine = create_async_engine(url)
     async with engine.begin() as sqlite:

@@ -60,7 +60,7 @@ async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> Non
         values (gen_random_uuid(), 'payments.payment_voided', '{}', gen_random_uuid(), 'kim')""")
 
     assert not await wait_until_idle(empty, within=0.5)
-    assert await pending_work(empty, within=0) == ["payments has 1 messages to say"]
+    assert await pending_work(empty, within=0) == ["payments has 1 messages to publish"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_a_message_to_say_is_under_way(empty: Settings, sql: AsSql) -> Non
 async def test_a_step_is_under_way(empty: Settings, sql: AsSql, row: str) -> None:
     await sql(row)
 
-    assert await pending_work(empty, within=0) == ["payments is at work on payments.drive_void"]
+    assert await pending_work(empty, within=0) == ["payments is processing payments.drive_void"]
 
 
 async def test_a_timer_of_hours_is_not_under_way(empty: Settings, sql: AsSql) -> None:
@@ -124,7 +124,7 @@ async def test_contexts_that_do_not_run_are_left_out(empty: Settings, sql: AsSql
     ("away", "said"),
     [
         ({"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")}, "the database of payments cannot be read"),
-        ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be asked"),
+        ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be reached"),
     ],
 )
 async def test_what_cannot_be_reached_is_not_quiet(empty: Settings, away: dict[str, Any], said: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from ops.commands.status import breakers, span
 from ops.stack.local import Local
-from ops.system_status import SystemDownError, SystemStatus, queue_of, standing, uptime
+from ops.system_status import SystemDownError, SystemStatus, queue_status, read_status, uptime
 from tests.support.system import System
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
@@ -89,7 +89,7 @@ async def test_each_process_is_asked_whether_it_is_ready(system: System) -> None
         ],
     }
     async with well, unwell:
-        stands = await standing(system.settings, here(state))
+        stands = await read_status(system.settings, here(state))
 
     assert [(one["name"], one["ready"]) for one in stands.processes] == [
         ("payments", True),
@@ -107,7 +107,7 @@ async def test_each_process_is_asked_whether_it_is_ready(system: System) -> None
 
 
 async def test_a_system_that_is_well(system: System) -> None:
-    stands = await standing(system.settings, here({"phase": "up", "servers": [], "processes": []}))
+    stands = await read_status(system.settings, here({"phase": "up", "servers": [], "processes": []}))
 
     writers = {worker.name for worker in workers() if not isinstance(worker, View)}
     assert stands.ready
@@ -124,7 +124,7 @@ async def test_without_a_supervisor_the_broker_knows_who_is_there(system: System
     deadline = asyncio.get_running_loop().time() + 15
     stands = SystemStatus(problems=["not looked yet"])
     while not stands.ready and asyncio.get_running_loop().time() < deadline:  # the broker counts every 5 s
-        stands = await standing(system.settings, here(None))
+        stands = await read_status(system.settings, here(None))
         await asyncio.sleep(0.25)
 
     assert stands.problems == []
@@ -136,7 +136,7 @@ async def test_a_system_that_is_down_is_said_to_be_so(system: System) -> None:
     away = system.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
 
     with pytest.raises(SystemDownError, match="the system is down: `yeyak up` starts it") as down:
-        await standing(away, here(None))
+        await read_status(away, here(None))
 
     assert "pass" not in str(down.value)
 
@@ -149,7 +149,7 @@ async def test_a_missing_queue_and_a_database_that_is_away_are_problems(
         update={"context_database_urls": {"payments": SecretStr("postgresql://nobody@127.0.0.1:1/x")}}
     )
 
-    stands = await standing(settings, here({"phase": "preparing", "servers": [], "processes": []}))
+    stands = await read_status(settings, here({"phase": "preparing", "servers": [], "processes": []}))
 
     assert stands.problems[0] == "the system is preparing"
     assert any(problem.startswith("the database of payments cannot be read") for problem in stands.problems)
@@ -159,14 +159,14 @@ async def test_a_missing_queue_and_a_database_that_is_away_are_problems(
 def test_a_queue_has_a_backlog_of_what_waits_and_what_is_at_work() -> None:
     told = {"messages": 5, "messages_ready": 3, "messages_unacknowledged": 2, "consumers": 1}
 
-    assert queue_of("a@b", told, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
+    assert queue_status("a@b", told, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
 
 
 @pytest.mark.parametrize(("read_to", "backlog"), [(9, 0), (4, 5), (-1, 10), (None, 0)])
 def test_the_streams_backlog_is_what_the_journal_has_not_read(read_to: int | None, backlog: int) -> None:
     told = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
 
-    assert queue_of(topology.STREAM, told, read_to)["backlog"] == backlog
+    assert queue_status(topology.STREAM, told, read_to)["backlog"] == backlog
 
 
 def test_uptime_counts_from_the_last_start() -> None:

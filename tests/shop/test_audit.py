@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-import ops.audit
+import ops.audit.runner
 from gateway_api.app import build
 from ops.audit import audit, pending_work
 from ops.stories import shop as story
@@ -79,7 +79,7 @@ async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is at rest does not move: a second look finds the same."""
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 async def test_a_shop_that_is_well_has_no_discrepancies(shop: Shop) -> None:
@@ -146,14 +146,14 @@ CASES = {
     ),
     "payments never heard of it": (
         "I5",
-        "order {awaiting}: payments has not heard of its transfer",
+        "order {awaiting}: payments does not have its transfer",
         "update payments.transfers set order_id = gen_random_uuid() where order_id = '{awaiting}'",
         "update payments.transfers t set order_id = o.order_id from shop_orders.orders o "
         "where o.transfer_id = t.transfer_id",
     ),
     "deliveries never heard of it": (
         "I5",
-        "order {closed} is paid for, and deliveries has not heard of it",
+        "order {closed} is paid for, and deliveries does not have it",
         "update shop_deliveries.deliveries set order_id = gen_random_uuid() where order_id = '{closed}'",
         "update shop_deliveries.deliveries set order_id = '{closed}' where status = 'DELIVERED'",
     ),
@@ -208,7 +208,7 @@ CASES = {
     ),
     "an order that nobody placed": (
         "I9",
-        "order {closed} came from no request that was kept",
+        "order {closed} has no request in the inbox",
         "update shop_orders.inbox set topic = 'x' where id = '{closed}'",
         "update shop_orders.inbox set topic = 'shop.orders.place_order' where id = '{closed}'",
     ),
