@@ -218,7 +218,7 @@ class RequestContext:
             budget = self._door.budget(self.route, kind)
         with self._door.bulkheads.room(kind.owner()):
             reply = await self._door.rpc.call(request, within=START_SECONDS + budget + MARGIN_SECONDS, budget=budget)
-        metrics.asks(kind.owner(), reply.kind).inc()
+        metrics.messages(kind.owner(), reply.kind).inc()
         return reply
 
     def _story(self) -> UUID:

@@ -1,4 +1,4 @@
-"""What the door counts. Labels hold route templates and codes, never ids."""
+"""The metrics of the gateway. Labels are route templates and codes, never ids."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NAME = "gateway"
 
 REQUESTS = Histogram(
     "yeyak_gateway_request_seconds",
-    "Requests by route, method and status",
+    "Duration of HTTP requests, by route, method and status",
     ("route", "method", "status"),
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-REFUSALS = Counter("yeyak_gateway_refusals", "Answers that are problems, by code", ("route", "code"))
-IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests at once, by context", ("context",))
+REFUSALS = Counter("yeyak_gateway_refusals", "Problem responses, by code", ("route", "code"))
+IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "HTTP requests in flight, by context", ("context",))
 
-ASKS = Counter("yeyak_gateway_asks", "Asks by context and outcome", ("context", "outcome"))
+MESSAGES = Counter("yeyak_gateway_messages", "Messages sent, by context and outcome", ("context", "outcome"))
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -34,13 +34,13 @@ def requests(route: str, method: str, status: int) -> Histogram:
 
 
 @lru_cache(maxsize=1024)
-def asks(context: str, outcome: str) -> Counter:
-    return ASKS.labels(context, outcome)
+def messages(context: str, outcome: str) -> Counter:
+    return MESSAGES.labels(context, outcome)
 
 
 def gauge(state: Ready) -> None:
-    """What is looked up when somebody reads the figures."""
+    """Set the gauges; called for each scrape."""
     metrics.READY.labels(NAME).set(all(state.parts().values()))
     metrics.gauge_breakers(NAME, getattr(state.door.rpc, "breakers", {}))
-    for context, inside in state.door.bulkheads.inside.items():
-        IN_FLIGHT.labels(context).set(inside)
+    for context, in_flight in state.door.bulkheads.inside.items():
+        IN_FLIGHT.labels(context).set(in_flight)

@@ -36,7 +36,7 @@ def test_asks_are_counted_by_their_outcome_and_timed(exposed: Exposed) -> None:
     assert exposed.value("yeyak_asked_total", **asked, outcome="done") == 1
     assert exposed.value("yeyak_asked_total", **asked, outcome="refused") == 1
     assert exposed.value("yeyak_ask_seconds_count", **asked) == 2
-    assert exposed.value("yeyak_gateway_asks_total", context=RENTALS, outcome="refused") == 1
+    assert exposed.value("yeyak_gateway_messages_total", context=RENTALS, outcome="refused") == 1
 
 
 def test_breakers_show_the_one_state_that_they_are_in(exposed: Exposed) -> None:
