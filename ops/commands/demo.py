@@ -12,7 +12,7 @@ import typer
 from ops.cli_support import configuration, fail
 from ops.stack.local import local
 from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
-from ops.stories.stage import PATIENCE, Line, Stage, StoryFailedError, issuer
+from ops.stories.runner import TIMEOUT, Line, StoryFailedError, StoryRunner, issuer
 from workers.runtime.settings import Settings
 
 STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
@@ -44,7 +44,7 @@ def gateway_url(settings: Settings) -> str:
 async def play(settings: Settings, url: str) -> None:
     """Play every story, one after another; raises StoryFailedError."""
     sign = issuer(settings)
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
         try:
             ready = (await http.get("/ready")).status_code == 200
         except httpx.HTTPError as error:
@@ -54,7 +54,7 @@ async def play(settings: Settings, url: str) -> None:
         for story in STORIES:
             typer.echo(f"{story.TITLE}, at {url}")
             typer.echo(printed(Line("step", "HTTP", "outcome", -1)))
-            await story.play(Stage(http, settings, sign, lambda line: typer.echo(printed(line))))
+            await story.play(StoryRunner(http, settings, sign, lambda line: typer.echo(printed(line))))
     typer.echo("every step ended as expected")
 
 

@@ -14,7 +14,7 @@ import ops.audit.runner
 from gateway_api.app import build
 from ops.audit import audit, pending_work
 from ops.stories import shop as story
-from ops.stories.stage import Line, Stage, issuer
+from ops.stories.runner import Line, StoryRunner, issuer
 from tests.conftest import MakeSettings
 from tests.shop.conftest import system_with
 from tests.shop.selling import (
@@ -240,7 +240,7 @@ async def test_the_demos_story_leaves_a_shop_that_is_well(shop: Shop) -> None:
     settings = shop.system.settings
     door = httpx.ASGITransport(build(shop.system._asker, settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
-        stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
+        stories = [StoryRunner(http, settings, issuer(settings), lines.append) for _ in range(2)]
         await asyncio.gather(*map(story.play, stories))
 
     assert await pending_work(settings, 20, without=AWAY) == []
