@@ -1,9 +1,9 @@
-# Everything goes through ops/bootstrap.sh, which returns at once when nothing is to be done.
+# Most targets run ops/bootstrap.sh first, which returns at once when everything is installed.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
 .PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console
 
-help: ## list what can be done
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: bootstrap ## start the system, play the stories over HTTP, leave it running
@@ -31,17 +31,17 @@ reset: python ## stop the system and delete its data
 CRASH_WALKS := tests/faults/test_crash_walk_shop.py tests/faults/test_crash_walk_preorder.py tests/bike_sharing/test_crash_walk.py \
   tests/ticketing/test_crash_walk.py tests/cafe/test_crash_walk.py
 
-test: bootstrap ## run the whole suite; it walks one business through every crash, test-faults all of them
+test: bootstrap ## run the whole suite; crash tests of one business (all: test-faults)
 	@ops/kustomize.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CRASH_WALKS:%=--ignore=%) $(args)
 
-test-faults: bootstrap ## whatever is killed, in every business
+test-faults: bootstrap ## kill processes and servers at every step of every business
 	@.venv/bin/python -m pytest -n 2 --dist loadfile tests/faults tests/live $(CRASH_WALKS) $(args)
 
-test-scale: bootstrap ## two of each context on a cluster of three brokers
+test-scale: bootstrap ## run two replicas of each context on a cluster of three brokers
 	@.venv/bin/python -m pytest tests/scale $(args)
 
-test-deploy: bootstrap ## start every pod and service of the deployments as they would be
+test-deploy: bootstrap ## start every pod and service of the deployments as processes
 	@ops/kustomize.sh
 	@.venv/bin/python -m pytest tests/deploy/exercised $(args)
 
@@ -61,17 +61,17 @@ test-console: bootstrap ## click through the console in headless Chromium
 	@ops/bootstrap.sh browser
 	@.venv/bin/python -m pytest -o addopts="--strict-markers --strict-config -ra" tests/console $(args)
 
-bench: bootstrap ## measure the system against its floor
+bench: bootstrap ## measure the system against a minimal program
 	@.venv/bin/python -m bench $(args)
 
 drill: export YEYAK_ENGINE := private
-drill: ## bad days, played on a system of its own replicas: a pass table (ends a system that is up)
+drill: ## cause failures on a system with replicas and print a pass table (stops a running system)
 	@ops/bootstrap.sh drill
 	@$(YEYAK) down
 	@YEYAK_GATEWAY_RATE=0 $(YEYAK) up --replicas 2
 	@$(YEYAK) drill $(of); code=$$?; $(YEYAK) down; exit $$code
 
-check: python ## style, types and the arrows between packages
+check: python ## check style, types, imports between packages, and deployments
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -80,10 +80,10 @@ check: python ## style, types and the arrows between packages
 	@ops/kustomize.sh
 	.venv/bin/python -m ops.deployment check
 
-manifests: python ## write what deploy/kubernetes takes from workers/registry.py
+manifests: python ## generate the files of deploy/kubernetes from workers/registry.py
 	@.venv/bin/python -m ops.deployment write
 
-lock: python ## pin every requirement anew, with hashes
+lock: python ## pin every requirement with its hashes
 	@ops/lock.sh
 
 bootstrap:

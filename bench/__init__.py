@@ -1,1 +1,1 @@
-"""Load runs: an open yeyak against the barest program that makes the same hops and rows."""
+"""Load tests: the whole system against a minimal program with the same hops and rows, the floor."""

@@ -1,6 +1,6 @@
-"""`python -m bench`: an open yeyak and the bare floor on the same private servers, measured in turn.
+"""Measure the system and its floor on the same private servers, in turn: `python -m bench`.
 
-Absolute figures belong to the machine and to whatever else it does (`others` in the table); ratios travel.
+Absolute figures depend on the machine and its other load (`others` in the table); ratios can be compared.
 """
 
 from __future__ import annotations
@@ -19,36 +19,42 @@ from typing import Any
 
 import psutil
 
-from bench import asks, booking, lag, table, views
-from bench.stage import BenchFailed, Load, Stage
+from bench import booking, lag, queries, table, views
+from bench.environment import BenchFailed, Environment, LoadGenerator
 from bench.systems import Floor, Yeyak, wait_until_idle
 from ops.stack.local import local
 from ops.stack.servers import ServerFailed
 
-PARTS = ("booking", "asks", "lag", "views")
+PARTS = ("booking", "queries", "lag", "views")
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """How long to measure."""
 
     bookings: list[tuple[int, int, float]]
     """Clients, rounds, seconds a round."""
-    asks: tuple[int, float]
+    queries: tuple[int, float]
     lag: float
     view_rows: int
     view_seconds: float
 
 
-FULL = Plan([(1, 3, 3.0), (16, 4, 3.0), (64, 6, 4.0)], asks=(3, 2.0), lag=5.0, view_rows=1_000_000, view_seconds=5.0)
-QUICK = Plan([(1, 1, 2.0), (16, 1, 2.0), (64, 2, 3.0)], asks=(1, 1.5), lag=2.0, view_rows=100_000, view_seconds=2.0)
+FULL = BenchPlan(
+    [(1, 3, 3.0), (16, 4, 3.0), (64, 6, 4.0)], queries=(3, 2.0), lag=5.0, view_rows=1_000_000, view_seconds=5.0
+)
+QUICK = BenchPlan(
+    [(1, 1, 2.0), (16, 1, 2.0), (64, 2, 3.0)], queries=(1, 1.5), lag=2.0, view_rows=100_000, view_seconds=2.0
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="a minute; 10^5 rows instead of 10^6")
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given more than once")
-    parser.add_argument("--out", type=Path, default=local().root / "bench.json", help="where the figures go, as JSON")
+    parser.add_argument("--quick", action="store_true", help="takes a minute; 10^5 rows instead of 10^6")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part only; can be repeated")
+    parser.add_argument(
+        "--out", type=Path, default=local().root / "bench.json", help="the file for the figures, as JSON"
+    )
     chosen = parser.parse_args()
     started = time.monotonic()
     try:
@@ -63,36 +69,36 @@ def main() -> int:
     return 1 if figures["problems"] else 0
 
 
-async def measure(root: Path, plan: Plan, parts: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    """Print each table as soon as it is known; returns all figures."""
-    stage = Stage(root)
+async def measure(root: Path, plan: BenchPlan, parts: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    """Measure all parts and print a table after each; returns all figures."""
+    environment = Environment(root)
     figures: dict[str, Any] = {"at": datetime.now(UTC).isoformat(), "machine": _machine()}
-    say("starting RabbitMQ, PostgreSQL, the floor and the yeyak")
-    with stage.up():
-        floor, yeyak = Floor(stage), Yeyak(stage)
+    print_progress("starting RabbitMQ, PostgreSQL, the floor and the system")
+    with environment.up():
+        floor, yeyak = Floor(environment), Yeyak(environment)
         await floor.start()
         await yeyak.start()
-        load = Load(stage, yeyak.env)
-        figures["idle_cpu_percent"] = await booking.idle(stage, yeyak, 2.0)
+        load = LoadGenerator(environment, yeyak.env)
+        figures["idle_cpu_percent"] = await booking.idle(environment, yeyak, 2.0)
         if "booking" in parts:
-            say("booking: floor and yeyak in turn")
-            figures["booking"] = await booking.compare(stage, load, [floor, yeyak], plan.bookings)
+            print_progress("booking: floor and system in turn")
+            figures["booking"] = await booking.compare(environment, load, [floor, yeyak], plan.bookings)
             table.booking(figures["booking"])
-        if "asks" in parts:
+        if "queries" in parts:
             if not floor.booked:
-                await booking.book(stage, load, floor, 1, 0.2, booking.Rounds())
-            say("asks")
-            figures["asks"] = await asks.compare(stage, load, floor, yeyak, *plan.asks)
-            table.asks(figures["asks"])
+                await booking.book(environment, load, floor, 1, 0.2, booking.Rounds())
+            print_progress("queries")
+            figures["queries"] = await queries.compare(environment, load, floor, yeyak, *plan.queries)
+            table.queries(figures["queries"])
         if "lag" in parts:
-            say("event to view")
-            figures["lag"] = await lag.measure(stage, load, yeyak, plan.lag)
+            print_progress("event to view")
+            figures["lag"] = await lag.measure(environment, load, yeyak, plan.lag)
             table.lag(figures["lag"])
         figures["problems"] = [problem for system in (floor, yeyak) for problem in await _problems(system)]
         table.verified(floor, yeyak, figures["problems"])
         if "views" in parts:
-            say(f"view reads: filling My Page with {plan.view_rows:,} rows")
-            figures["views"] = await views.measure(stage, load, yeyak, plan.view_rows, plan.view_seconds)
+            print_progress(f"view reads: filling My Page with {plan.view_rows:,} rows")
+            figures["views"] = await views.measure(environment, load, yeyak, plan.view_rows, plan.view_seconds)
             table.views(figures["views"])
         await floor.stop()
         await yeyak.stop()
@@ -114,7 +120,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def say(what: str) -> None:
+def print_progress(what: str) -> None:
     print(f"... {what}", file=sys.stderr, flush=True)
 
 

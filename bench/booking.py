@@ -1,4 +1,4 @@
-"""The paid booking: bookings/s, latencies, and CPU by process, the floor and the yeyak in turn."""
+"""The paid booking: bookings/s, latencies, and CPU by process, floor and system in turn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from bench.cpu import LOAD, MACHINE, OTHERS, Meter
-from bench.stage import BenchFailed, Load, Stage
+from bench.environment import BenchFailed, Environment, LoadGenerator
 from bench.systems import System, wait_until_idle
 
 
@@ -21,11 +21,11 @@ class Rounds:
     micros: list[int] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     answers: dict[str, str] = field(default_factory=dict)
-    """One body of each status that was not expected."""
+    """One response body for each unexpected status."""
     cpu: Counter[str] = field(default_factory=Counter)
-    """CPU seconds from the first request until nothing was on its way."""
+    """CPU seconds from the first request until the system was idle."""
     trailing: list[float] = field(default_factory=list)
-    """Seconds from the last answer until nothing was on its way."""
+    """Seconds from the last response until the system was idle."""
 
     @property
     def done(self) -> int:
@@ -55,16 +55,18 @@ class Rounds:
 
 
 def percentiles(micros: list[int]) -> dict[str, float]:
-    """In milliseconds."""
+    """The percentiles 50, 95 and 99, in milliseconds."""
     ordered = sorted(micros)
     if not ordered:
         return {}
     return {f"p{p}": round(ordered[min(len(ordered) - 1, len(ordered) * p // 100)] / 1000, 2) for p in (50, 95, 99)}
 
 
-async def book(stage: Stage, load: Load, system: System, clients: int, seconds: float, rounds: Rounds) -> None:
-    """One round of bookings, and the time until all of them are everywhere."""
-    meter = Meter({**system.pids, **stage.pids, LOAD: load.pid})
+async def book(
+    environment: Environment, load: LoadGenerator, system: System, clients: int, seconds: float, rounds: Rounds
+) -> None:
+    """Run one round of bookings and wait until the system is idle; raises BenchFailed."""
+    meter = Meter({**system.pids, **environment.pids, LOAD: load.pid})
     result = load.do(
         "book",
         port=system.port,
@@ -86,17 +88,17 @@ async def book(stage: Stage, load: Load, system: System, clients: int, seconds: 
 
 
 async def compare(
-    stage: Stage, load: Load, systems: list[System], plan: list[tuple[int, int, float]]
+    environment: Environment, load: LoadGenerator, systems: list[System], plan: list[tuple[int, int, float]]
 ) -> dict[str, Any]:
-    """Floor, yeyak, floor, yeyak ... for each (clients, rounds, seconds)."""
+    """Measure the systems in turn for each (clients, rounds, seconds)."""
     for system in systems:
-        await book(stage, load, system, 32, 1.5, Rounds())  # connections, plans and caches; not counted
+        await book(environment, load, system, 32, 1.5, Rounds())  # connections, plans and caches; not counted
     results = {}
     for clients, n_rounds, seconds in plan:
         rounds = {system.name: Rounds() for system in systems}
         for _ in range(n_rounds):
             for system in systems:
-                await book(stage, load, system, clients, seconds, rounds[system.name])
+                await book(environment, load, system, clients, seconds, rounds[system.name])
         found: dict[str, Any] = {name: each.summary() for name, each in rounds.items()}
         if len(systems) == 2:
             pairs = zip(rounds["yeyak"].rates, rounds["floor"].rates, strict=True)
@@ -106,9 +108,9 @@ async def compare(
     return results
 
 
-async def idle(stage: Stage, system: System, seconds: float) -> dict[str, float]:
-    """CPU percent of one core by process while nothing is asked."""
-    meter = Meter({**system.pids, **stage.pids})
+async def idle(environment: Environment, system: System, seconds: float) -> dict[str, float]:
+    """CPU by process while there are no requests, in percent of one core."""
+    meter = Meter({**system.pids, **environment.pids})
     await asyncio.sleep(seconds)
     spent = {name: cpu for name, cpu in meter.read().items() if name not in (OTHERS, MACHINE)}
     return {name: round(cpu / seconds * 100, 2) for name, cpu in spent.items()}

@@ -1,4 +1,4 @@
-"""Who spent how much CPU."""
+"""CPU time by process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import psutil
 
 LOAD, OTHERS, MACHINE = "(load)", "(others)", "(machine)"
-"""The load generator, what the rest of the machine took, and what all its cores had to give."""
+"""The load generator, the other processes of the machine, and the capacity of all its cores."""
 
 
 class Meter:
-    """CPU seconds of named processes, each with its children, the dead ones included."""
+    """CPU seconds of named processes, each with its children, including ended ones."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._pids = dict(pids)
@@ -22,7 +22,7 @@ class Meter:
         self._began = time.perf_counter()
 
     def read(self) -> dict[str, float]:
-        """Since the meter was made, with OTHERS and MACHINE."""
+        """CPU seconds since the meter was created, with OTHERS and MACHINE."""
         now = self._all()
         spent = {name: now[name] - self._spent[name] for name in now}
         others = max(0.0, _busy() - self._busy - sum(spent.values()))
@@ -39,7 +39,7 @@ def _seconds(pid: int) -> float:
         try:
             times = member.cpu_times()
         except psutil.NoSuchProcess:
-            continue  # its parent has its time from now on
+            continue  # its time now counts for its parent
         total += times.user + times.system + times.children_user + times.children_system
     return total
 

@@ -1,12 +1,12 @@
-"""The floor under a paid booking: aio-pika and asyncpg alone. No validation, no idempotency, no recovery.
+"""The floor under a paid booking: aio-pika and asyncpg alone, without validation, idempotency or recovery.
 
 HTTP -> gateway -> queue -> rentals (insert) -> queue -> payments (insert) -> reply
      -> rentals (update, outbox row) -> event -> view (inbox row, row)
      -> reply -> gateway -> HTTP
 
-A GET goes the same way for one row of `rentals` and is the floor under a query. `python -m bench.floor ROLE` runs
-one of the four processes, which says `ready` when it works. Booking and event queues are quorum queues, events are
-confirmed before the answer, messages acknowledged after the work.
+A GET takes the same way for one row of `rentals` and is the floor under a query. `python -m bench.floor ROLE` runs one
+of the four processes, which prints `ready` when it is. The queues of bookings and events are quorum queues, events are
+confirmed before the reply, messages are acknowledged after the work.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from pamqp.common import FieldTable
 
 AMQP_URL, DATABASE_URL, PORT = "FLOOR_AMQP_URL", "FLOOR_DATABASE_URL", "FLOOR_PORT"
 EVENTS = "floor.events"
-BOOKINGS, LOOKS, PAYMENTS, VIEW = "floor.bookings", "floor.looks", "floor.payments", "floor.view"
+BOOKINGS, READS, PAYMENTS, VIEW = "floor.bookings", "floor.reads", "floor.payments", "floor.view"
 REPLY_TO = "amq.rabbitmq.reply-to"
 QUORUM: FieldTable = {"x-queue-type": "quorum"}
-WISH = ("video", "member", "price")
+BOOKING_FIELDS = ("video", "member", "price")
 ROLES = ("payments", "rentals", "view", "gateway")
 
 TABLES = """
@@ -47,36 +47,36 @@ Handler = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
 
 @dataclass
-class Wire:
-    """A process's connection: a channel for what is heard and answered, one for asking, one that confirms."""
+class FloorConnection:
+    """A process's broker connection: channels for consuming and replying, for requests, and with confirms."""
 
     channel: AbstractChannel
-    asking: AbstractChannel
+    requesting: AbstractChannel
     confirming: AbstractChannel
 
     @classmethod
-    async def open(cls, url: str) -> Wire:
+    async def open(cls, url: str) -> FloorConnection:
         connection = await aio_pika.connect_robust(url)
         channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=100)
-        asking = await connection.channel(publisher_confirms=False)
-        return cls(channel, asking, await connection.channel(publisher_confirms=True))
+        requesting = await connection.channel(publisher_confirms=False)
+        return cls(channel, requesting, await connection.channel(publisher_confirms=True))
 
-    async def hear(self, queue: str, handler: Handler, *, durable: bool = False, event: str = "") -> None:
-        """Consume a queue of our own; a durable one is a quorum queue."""
+    async def consume(self, queue: str, handler: Handler, *, durable: bool = False, event: str = "") -> None:
+        """Declare a queue and consume it; a durable one is a quorum queue."""
         declared = await self.channel.declare_queue(queue, durable=durable, arguments=QUORUM if durable else None)
         if event:
             exchange = await self.channel.declare_exchange(EVENTS, "topic", durable=True)
             await declared.bind(exchange, event)
         await declared.consume(handler)
 
-    async def answer(self, asked: AbstractIncomingMessage, body: bytes) -> None:
-        message = aio_pika.Message(body, correlation_id=asked.correlation_id)
-        await self.channel.default_exchange.publish(message, routing_key=asked.reply_to or "", mandatory=False)
+    async def reply(self, request: AbstractIncomingMessage, body: bytes) -> None:
+        message = aio_pika.Message(body, correlation_id=request.correlation_id)
+        await self.channel.default_exchange.publish(message, routing_key=request.reply_to or "", mandatory=False)
 
 
-class Caller:
-    """Asks over direct reply-to, any number at a time."""
+class ReplyToClient:
+    """Sends requests over direct reply-to, any number at a time."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
@@ -84,19 +84,19 @@ class Caller:
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
 
     @classmethod
-    async def open(cls, wire: Wire) -> Caller:
-        caller = cls(wire.asking)
-        replies = await wire.asking.get_queue(REPLY_TO, ensure=False)
-        await replies.consume(caller._heard, no_ack=True)
-        return caller
+    async def open(cls, broker: FloorConnection) -> ReplyToClient:
+        client = cls(broker.requesting)
+        replies = await broker.requesting.get_queue(REPLY_TO, ensure=False)
+        await replies.consume(client._on_reply, no_ack=True)
+        return client
 
-    async def _heard(self, reply: AbstractIncomingMessage) -> None:
+    async def _on_reply(self, reply: AbstractIncomingMessage) -> None:
         future = self._waiting.get(reply.correlation_id or "")
         if future is not None and not future.done():
             future.set_result(reply.body)
 
-    async def ask(self, queue: str, body: bytes, *, persistent: bool = False) -> bytes:
-        """The answer; raises TimeoutError after five seconds."""
+    async def request(self, queue: str, body: bytes, *, persistent: bool = False) -> bytes:
+        """Send a request and return the reply; raises TimeoutError after five seconds."""
         number = str(next(self._numbers))
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -109,52 +109,57 @@ class Caller:
             del self._waiting[number]
 
 
-async def payments(wire: Wire, pool: asyncpg.Pool) -> None:
+async def payments(broker: FloorConnection, pool: asyncpg.Pool) -> None:
     async def charge(message: AbstractIncomingMessage) -> None:
-        asked = json.loads(message.body)
+        request = json.loads(message.body)
         async with pool.acquire() as connection:
             await connection.execute(
-                "insert into payments values ($1, $2, $3, 'APPROVED')", uuid4(), UUID(asked["rental"]), asked["price"]
+                "insert into payments values ($1, $2, $3, 'APPROVED')",
+                uuid4(),
+                UUID(request["rental"]),
+                request["price"],
             )
-        await wire.answer(message, b'{"approved": true}')
+        await broker.reply(message, b'{"approved": true}')
         await message.ack()
 
-    await wire.hear(PAYMENTS, charge)
+    await broker.consume(PAYMENTS, charge)
 
 
-async def rentals(wire: Wire, pool: asyncpg.Pool) -> None:
-    caller = await Caller.open(wire)
-    events = await wire.confirming.declare_exchange(EVENTS, "topic", durable=True)
+async def rentals(broker: FloorConnection, pool: asyncpg.Pool) -> None:
+    client = await ReplyToClient.open(broker)
+    events = await broker.confirming.declare_exchange(EVENTS, "topic", durable=True)
 
     async def book(message: AbstractIncomingMessage) -> None:
-        wish = json.loads(message.body)
+        booking = json.loads(message.body)
         id = uuid4()
         async with pool.acquire() as connection:
             await connection.execute(
-                "insert into rentals values ($1, $2, $3, $4, 'PENDING')", id, *(wish[name] for name in WISH)
+                "insert into rentals values ($1, $2, $3, $4, 'PENDING')",
+                id,
+                *(booking[name] for name in BOOKING_FIELDS),
             )
-        await caller.ask(PAYMENTS, json.dumps({"rental": str(id), "price": wish["price"]}).encode())
-        booked = json.dumps({"id": str(id), **wish, "status": "BOOKED"})
+        await client.request(PAYMENTS, json.dumps({"rental": str(id), "price": booking["price"]}).encode())
+        booked = json.dumps({"id": str(id), **booking, "status": "BOOKED"})
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute("update rentals set status = 'BOOKED' where id = $1", id)
             await connection.execute("insert into outbox (body) values ($1)", booked)
         event = aio_pika.Message(booked.encode(), message_id=str(id), delivery_mode=2)
         await events.publish(event, routing_key="rental.booked", mandatory=False)
-        await wire.answer(message, booked.encode())
+        await broker.reply(message, booked.encode())
         await message.ack()
 
-    async def look(message: AbstractIncomingMessage) -> None:
+    async def read(message: AbstractIncomingMessage) -> None:
         async with pool.acquire() as connection:
             row = await connection.fetchrow("select * from rentals where id = $1", UUID(message.body.decode()))
-        await wire.answer(message, json.dumps(dict(row or {}), default=str).encode())
+        await broker.reply(message, json.dumps(dict(row or {}), default=str).encode())
         await message.ack()
 
-    await wire.hear(BOOKINGS, book, durable=True)
-    await wire.hear(LOOKS, look)
+    await broker.consume(BOOKINGS, book, durable=True)
+    await broker.consume(READS, read)
 
 
-async def view(wire: Wire, pool: asyncpg.Pool) -> None:
-    async def note(message: AbstractIncomingMessage) -> None:
+async def view(broker: FloorConnection, pool: asyncpg.Pool) -> None:
+    async def show(message: AbstractIncomingMessage) -> None:
         event = json.loads(message.body)
         id = UUID(event["id"])
         async with pool.acquire() as connection, connection.transaction():
@@ -167,22 +172,22 @@ async def view(wire: Wire, pool: asyncpg.Pool) -> None:
             )
         await message.ack()
 
-    await wire.hear(VIEW, note, durable=True, event="rental.*")
+    await broker.consume(VIEW, show, durable=True, event="rental.*")
 
 
-async def gateway(wire: Wire) -> None:
-    caller = await Caller.open(wire)
+async def gateway(broker: FloorConnection) -> None:
+    client = await ReplyToClient.open(broker)
 
-    async def door(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
         while more:
             part = await receive()
             body, more = body + part.get("body", b""), part.get("more_body", False)
         try:
             if scope["method"] == "POST":
-                status, answer = 201, await caller.ask(BOOKINGS, body, persistent=True)
+                status, answer = 201, await client.request(BOOKINGS, body, persistent=True)
             else:
-                status, answer = 200, await caller.ask(LOOKS, scope["path"].rpartition("/")[2].encode())
+                status, answer = 200, await client.request(READS, scope["path"].rpartition("/")[2].encode())
         except TimeoutError:
             status, answer = 504, b"{}"
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
@@ -190,18 +195,18 @@ async def gateway(wire: Wire) -> None:
         await send({"type": "http.response.body", "body": answer})
 
     config = uvicorn.Config(
-        door, host="127.0.0.1", port=int(os.environ[PORT]), log_level="warning", access_log=False, lifespan="off"
+        app, host="127.0.0.1", port=int(os.environ[PORT]), log_level="warning", access_log=False, lifespan="off"
     )
     await uvicorn.Server(config).serve()
 
 
 async def main(role: str) -> None:
-    wire = await Wire.open(os.environ[AMQP_URL])
+    broker = await FloorConnection.open(os.environ[AMQP_URL])
     if role == "gateway":
-        await gateway(wire)
+        await gateway(broker)
         return
     pool = await asyncpg.create_pool(os.environ[DATABASE_URL], min_size=16, max_size=16)
-    await {"payments": payments, "rentals": rentals, "view": view}[role](wire, pool)
+    await {"payments": payments, "rentals": rentals, "view": view}[role](broker, pool)
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -1,21 +1,21 @@
-"""How long after the 201 My Page has a booking: as the customer sees it, and as the row in its table."""
+"""The time from the 201 of a booking until My Page shows it, over HTTP and as a row of its table."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from bench.booking import percentiles
-from bench.stage import Load, Stage
+from bench.environment import Environment, LoadGenerator
 from bench.systems import Yeyak, wait_until_idle
 
 ROW = "select 1 from video_rental_my_page.rentals where rental_id = $1 and version >= $2"
 CLIENTS = 16
 
 
-async def measure(stage: Stage, load: Load, yeyak: Yeyak, seconds: float) -> dict[str, Any]:
-    """In a quiet yeyak, and while 16 clients book."""
-    busy = Load(stage, yeyak.env, "load-beside")
-    results = {"quiet": _sample(load, yeyak, seconds)}
+async def measure(environment: Environment, load: LoadGenerator, yeyak: Yeyak, seconds: float) -> dict[str, Any]:
+    """Measure in an idle system, and while 16 clients book."""
+    busy = LoadGenerator(environment, yeyak.env, "load-beside")
+    results = {"idle": _sample(load, yeyak, seconds)}
     yeyak.sent += _MANY
     common = {"port": yeyak.port, "heads": yeyak.heads, "bodies": yeyak.bodies, "keys": True}
     busy.begin("book", first=yeyak.sent, clients=CLIENTS, seconds=seconds + 0.5, expect=201, **common)
@@ -30,16 +30,16 @@ async def measure(stage: Stage, load: Load, yeyak: Yeyak, seconds: float) -> dic
 
 
 _MANY = 20_000
-"""More bookings than one run sends: two load generators must not send the same pairs."""
+"""More bookings than one run sends, so that two load generators never send the same (head, body) pairs."""
 
 
-def _sample(load: Load, yeyak: Yeyak, seconds: float) -> dict[str, Any]:
+def _sample(load: LoadGenerator, yeyak: Yeyak, seconds: float) -> dict[str, Any]:
     found = load.do(
         "lag",
         port=yeyak.port,
         heads=yeyak.heads,
         bodies=yeyak.bodies,
-        looks=yeyak.looks,
+        reads=yeyak.reads,
         keys=True,
         first=yeyak.sent,
         seconds=seconds,

@@ -1,7 +1,7 @@
 """The load generator: a process of its own that takes jobs as JSON lines and answers each with one.
 
 Closed loop: each client sends its next request when it has the answer to the last. Clients are bare protocols on
-keep-alive connections, because what they cost is taken from the yeyak's two cores.
+keep-alive connections, because they use the same cores as the system.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import uvloop
 
 LOST = 599
 """The status of a request whose connection was lost."""
-ROW_LOOKED_AT_EVERY = 0.001
+ROW_POLL_SECONDS = 0.001
 
 Answered = Callable[[int, bytes], None]
 
@@ -80,9 +80,9 @@ def _length(head: bytes) -> int:
 
 
 def requests(job: dict[str, Any]) -> Iterator[bytes]:
-    """Request n is head n, a key of its own, and a body; each (head, body) pair comes once before any comes again.
+    """Yield requests: head n, a unique key, and a body; every (head, body) pair comes once before any is repeated.
 
-    Neighbours take different bodies, so that they do not meet at one row.
+    Consecutive requests take different bodies, so that they do not contend for one row.
     """
     heads = [head.encode() for head in job["heads"]]
     bodies = [body.encode() for body in job["bodies"]]
@@ -141,11 +141,11 @@ async def book(job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def lag(job: dict[str, Any]) -> dict[str, Any]:
-    """Book one at a time, and see how long after the 201 My Page has it: asked over HTTP, and as a row, in turn."""
+    """Book one at a time and measure the time from the 201 until My Page has it, over HTTP and as a row in turn."""
     connection = await Connection.open(job["port"])
     database = await asyncpg.connect(job["database"])
     stream = requests(job)
-    heads = job["looks"]
+    heads = job["reads"]
     page: list[int] = []
     row: list[int] = []
     failed: Counter[int] = Counter()
@@ -161,22 +161,22 @@ async def lag(job: dict[str, Any]) -> dict[str, Any]:
             continue
         rental = json.loads(body)
         if sent % 2:
-            look = heads[n % len(heads)].replace("{rental_id}", rental["rental_id"])
-            look = look.replace("{version}", str(rental["version"])) + "\r\n"
-            await _until(lambda: _page_has(connection, look.encode(), rental["version"]), 0)  # noqa: B023
+            read = heads[n % len(heads)].replace("{rental_id}", rental["rental_id"])
+            read = read.replace("{version}", str(rental["version"])) + "\r\n"
+            await _until(lambda: _page_has(connection, read.encode(), rental["version"]), 0)  # noqa: B023
             page.append(round((time.perf_counter() - booked_at) * 1e6))
         else:
             id, version = UUID(rental["rental_id"]), rental["version"]
-            await _until(lambda: database.fetchval(job["row"], id, version), ROW_LOOKED_AT_EVERY)  # noqa: B023
+            await _until(lambda: database.fetchval(job["row"], id, version), ROW_POLL_SECONDS)  # noqa: B023
             row.append(round((time.perf_counter() - booked_at) * 1e6))
-        await asyncio.sleep(random.uniform(0, 0.02))  # or it would fall into step with the yeyak's ticks
+        await asyncio.sleep(random.uniform(0, 0.02))  # to not run in step with the system's timers
     connection.close()
     await database.close()
     return {"sent": sent, "statuses": dict(failed), "page": page, "row": row}
 
 
-async def _page_has(connection: Connection, look: bytes, version: int) -> bool:
-    status, body = await connection.fetch(look)
+async def _page_has(connection: Connection, read: bytes, version: int) -> bool:
+    status, body = await connection.fetch(read)
     return status == 200 and json.loads(body)["version"] >= version
 
 
@@ -188,21 +188,21 @@ async def _until(holds: Callable[[], Awaitable[Any]], pause: float) -> None:
             await asyncio.sleep(pause)
 
 
-ASKERS: dict[bool, Callable[[], Awaitable[str]]] = {}
-"""Connected once, for the yeyak and for the floor."""
+CLIENTS_OF: dict[bool, Callable[[], Awaitable[str]]] = {}
+"""The connected clients: True for the system, False for the floor."""
 
 
-async def ask(job: dict[str, Any]) -> dict[str, Any]:
-    """Ask over the queue for `seconds`, `clients` at a time, without a gateway."""
+async def request(job: dict[str, Any]) -> dict[str, Any]:
+    """Send queries over the queue for `seconds`, `clients` at a time, without the gateway."""
     kind = _yeyak_client if job["yeyak"] else _floor_client
-    rpc = ASKERS[job["yeyak"]] = ASKERS.get(job["yeyak"]) or await kind(job)
+    send = CLIENTS_OF[job["yeyak"]] = CLIENTS_OF.get(job["yeyak"]) or await kind(job)
     micros: list[int] = []
     failed: Counter[str] = Counter()
     started = time.perf_counter()
 
     async def client() -> None:
         while (sent := time.perf_counter()) < started + job["seconds"]:
-            outcome = await rpc()
+            outcome = await send()
             if outcome == "done":
                 micros.append(round((time.perf_counter() - sent) * 1e6))
             else:
@@ -234,17 +234,17 @@ async def _yeyak_client(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
 
 
 async def _floor_client(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
-    from bench.floor import LOOKS, Caller, Wire
+    from bench.floor import READS, FloorConnection, ReplyToClient
 
-    caller = await Caller.open(await Wire.open(job["amqp"]))
+    client = await ReplyToClient.open(await FloorConnection.open(job["amqp"]))
 
     async def once() -> str:
-        return "done" if len(await caller.ask(LOOKS, job["id"].encode())) > 2 else "nothing"
+        return "done" if len(await client.request(READS, job["id"].encode())) > 2 else "nothing"
 
     return once
 
 
-JOBS = {"book": book, "lag": lag, "ask": ask}
+JOBS = {"book": book, "lag": lag, "request": request}
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""What is measured: the yeyak and its floor, each ready to be booked."""
+"""The two programs that are measured: the system and its floor."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import asyncpg
 import httpx
 
 from bench import floor
-from bench.stage import BenchFailed, Stage, until
+from bench.environment import BenchFailed, Environment, until
 from contracts.base import Role
 from gateway_api.tokens import issue
 from ops.stack.files import last_line
 from ops.stack.ports import free_port
 from workers.registry import CONTEXTS
 
-QUIET_WITHIN = AUDITED_WITHIN = 120.0
+IDLE_WITHIN = AUDITED_WITHIN = 120.0
 PRICE = 5000
 
 
 class System(Protocol):
-    """Something that takes bookings over HTTP."""
+    """A program that takes bookings over HTTP."""
 
     name: str
     port: int
@@ -36,7 +36,7 @@ class System(Protocol):
     """Request lines and headers of a booking, without the empty line at their end."""
     bodies: list[str]
     sent: int
-    """Bookings so far: where the next run of requests begins."""
+    """Bookings sent so far: the number of the next one."""
     booked: int
     """Those that were answered with 201."""
 
@@ -44,22 +44,22 @@ class System(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def is_quiet(self) -> bool:
-        """Nothing is on its way."""
+    async def is_idle(self) -> bool:
+        """Whether no work is pending."""
         ...
 
     async def problems(self) -> list[str]:
-        """What the tables hold, where it is not what was booked."""
+        """The tables whose contents do not match the bookings, a sentence each."""
         ...
 
 
 class Floor:
-    """The bare program, in a database of its own."""
+    """The minimal program, in a database of its own."""
 
     name = "floor"
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self.port = free_port()
         self.pids: dict[str, int] = {}
         self.sent = self.booked = 0
@@ -69,37 +69,37 @@ class Floor:
     async def start(self) -> None:
         await self._create_database()
         env = {
-            floor.AMQP_URL: self._stage.rabbit.amqp_url,
-            floor.DATABASE_URL: self._stage.postgres.url_of("floor"),
+            floor.AMQP_URL: self._environment.rabbit.amqp_url,
+            floor.DATABASE_URL: self._environment.postgres.url_of("floor"),
             floor.PORT: str(self.port),
         }
         for role in floor.ROLES:
-            self.pids[role] = self._stage.start(f"floor.{role}", ["bench.floor", role], env).pid
+            self.pids[role] = self._environment.start(f"floor.{role}", ["bench.floor", role], env).pid
         for role in floor.ROLES[:-1]:
-            log = self._stage.log_of(f"floor.{role}")
+            log = self._environment.log_of(f"floor.{role}")
             await until(partial(_says_ready, log), f"the floor's {role} is not ready: read {log}")
         await until(lambda: _listens(self.port), "the floor's gateway does not listen")
 
     async def _create_database(self) -> None:
-        server = await asyncpg.connect(self._stage.postgres.database_url)
+        server = await asyncpg.connect(self._environment.postgres.database_url)
         await server.execute("create database floor")
         await server.close()
-        self._database = await asyncpg.connect(self._stage.postgres.url_of("floor"))
+        self._database = await asyncpg.connect(self._environment.postgres.url_of("floor"))
         await self._database.execute(floor.TABLES)
 
     async def stop(self) -> None:
         await self._database.close()
 
-    async def is_quiet(self) -> bool:
+    async def is_idle(self) -> bool:
         same = "select (select count(*) from rentals) = (select count(*) from my_page)"
         return bool(await self._database.fetchval(same))
 
     async def one_id(self) -> str:
-        """The id of something to look at."""
+        """The id of one row to read."""
         return str(await self._database.fetchval("select id from rentals limit 1"))
 
-    def look(self, id: str) -> str:
-        """The head of a look at one thing."""
+    def read(self, id: str) -> str:
+        """The head of the request that reads one row."""
         return head("GET", f"/{id}")
 
     async def problems(self) -> list[str]:
@@ -110,13 +110,13 @@ class Floor:
 
 
 class Yeyak:
-    """Every context in a process of its own, and the gateway, with nobody held back by a rate."""
+    """The system: every context in a process of its own, and the gateway, without rate limit."""
 
     name = "yeyak"
     members, videos = 1000, 200
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._key = secrets.token_urlsafe(48)
         self.port = free_port()
         self.pids: dict[str, int] = {}
@@ -127,21 +127,21 @@ class Yeyak:
             self.head("POST", "/rentals", f"member-{n:04}", length=len(_booking(str(UUID(int=0)))))
             for n in range(self.members)
         ]
-        self.looks = [
+        self.reads = [
             self.head("GET", "/my-page/{rental_id}?min_version={version}", f"member-{n:04}")
             for n in range(self.members)
         ]
-        self.database_url = stage.postgres.database_url
+        self.database_url = environment.postgres.database_url
         self.env = {
-            "YEYAK_AMQP_URL": stage.rabbit.amqp_url,
-            "YEYAK_RABBITMQ_API": stage.rabbit.api_url,
-            "YEYAK_DATABASE_URL": stage.postgres.database_url,
-            "YEYAK_PROVIDER_DATABASE_URL": stage.postgres.provider_database_url,
+            "YEYAK_AMQP_URL": environment.rabbit.amqp_url,
+            "YEYAK_RABBITMQ_API": environment.rabbit.api_url,
+            "YEYAK_DATABASE_URL": environment.postgres.database_url,
+            "YEYAK_PROVIDER_DATABASE_URL": environment.postgres.provider_database_url,
             "YEYAK_JWT_KEY": self._key,
             "YEYAK_GATEWAY_RATE": "0",
             "YEYAK_GATEWAY_PORT": str(self.port),
-            "YEYAK_PAYMENTS_REFUND_LOG": str(stage.root / "refunds.jsonl"),
-            "YEYAK_LOCAL": str(stage.root),
+            "YEYAK_PAYMENTS_REFUND_LOG": str(environment.root / "refunds.jsonl"),
+            "YEYAK_LOCAL": str(environment.root),
         }
 
     def token(self, subject: str, role: Role = "customer") -> str:
@@ -152,26 +152,26 @@ class Yeyak:
         return head(method, f"/v1/video-rental{path}", length=length, token=self.token(member))
 
     async def start(self) -> None:
-        self._stage.run("migrate", ["ops.cli", "migrate"], self.env)
-        self._stage.run("topology", ["ops.cli", "topology", "apply"], self.env)
-        self.database = await asyncpg.connect(self._stage.postgres.database_url)
-        self._provider = await asyncpg.connect(self._stage.postgres.provider_database_url)
+        self._environment.run("migrate", ["ops.cli", "migrate"], self.env)
+        self._environment.run("topology", ["ops.cli", "topology", "apply"], self.env)
+        self.database = await asyncpg.connect(self._environment.postgres.database_url)
+        self._provider = await asyncpg.connect(self._environment.postgres.provider_database_url)
         ports = {context: free_port() for context in CONTEXTS}
         for context, port in ports.items():
             env = self.env | {"YEYAK_PROCESS": context, "YEYAK_HEALTH_PORT": str(port)}
-            self.pids[context] = self._stage.start(context, ["workers", context], env).pid
+            self.pids[context] = self._environment.start(context, ["workers", context], env).pid
         ports["gateway"] = self.port
-        self.pids["gateway"] = self._stage.start("gateway", ["gateway_api"], self.env).pid
+        self.pids["gateway"] = self._environment.start("gateway", ["gateway_api"], self.env).pid
         for name, port in ports.items():
-            await until(partial(_is_ready, port), partial(self._late, name))
-        await self._furnish()
+            await until(partial(_is_ready, port), partial(self._not_ready, name))
+        await self._register_videos()
 
-    def _late(self, name: str) -> str:
-        log = self._stage.log_of(name)
+    def _not_ready(self, name: str) -> str:
+        log = self._environment.log_of(name)
         return f"{name} is not ready ({last_line(log)}): read {log}"
 
-    async def _furnish(self) -> None:
-        """Register videos with copies for everybody."""
+    async def _register_videos(self) -> None:
+        """Register videos with more copies than bookings."""
         headers = {"Authorization": f"Bearer {self.token('bench', 'staff')}"}
         async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
             for n in range(self.videos):
@@ -182,14 +182,14 @@ class Yeyak:
                 self.video_ids.append(answer.json()["video_id"])
         self.bodies = [_booking(id) for id in self.video_ids]
         known = "select count(*) = $1 from video_rental_rentals.videos"
-        await until(lambda: self.database.fetchval(known, self.videos), "rentals does not hear of the videos")
+        await until(lambda: self.database.fetchval(known, self.videos), "rentals does not receive the videos")
 
     async def stop(self) -> None:
         await self.database.close()
         await self._provider.close()
 
-    async def is_quiet(self) -> bool:
-        """Everything that was said is said, heard by the view, and kept by the journal."""
+    async def is_idle(self) -> bool:
+        """Whether outboxes are empty and the view and the journal have every event."""
         return bool(
             await self.database.fetchval("""
             select not exists (select from payments.outbox) and not exists (select from video_rental_rentals.outbox)
@@ -203,7 +203,7 @@ class Yeyak:
     async def one_id(self) -> str:
         return self.video_ids[0]
 
-    def look(self, id: str) -> str:
+    def read(self, id: str) -> str:
         return self.head("GET", f"/videos/{id}", "member-0000")
 
     async def problems(self) -> list[str]:
@@ -220,16 +220,16 @@ class Yeyak:
         return _differing(self, dict(row) | dict(ledger)) + self._audit()
 
     def _audit(self) -> list[str]:
-        audit = self._stage.start("audit", ["ops.cli", "audit", "--json", "--wait", "10"], self.env)
+        audit = self._environment.start("audit", ["ops.cli", "audit", "--json", "--wait", "10"], self.env)
         if audit.wait(timeout=AUDITED_WITHIN) == 0:
             return []
-        return [f"yeyak: an invariant is broken: read {self._stage.log_of('audit')}"]
+        return [f"yeyak: an invariant is broken: read {self._environment.log_of('audit')}"]
 
 
 async def wait_until_idle(system: System) -> float:
-    """Wait until nothing is on its way; the seconds that it took."""
+    """Wait until no work is pending; returns the seconds that it took."""
     started = time.monotonic()
-    await until(system.is_quiet, f"the {system.name} does not come to rest", QUIET_WITHIN)
+    await until(system.is_idle, f"the {system.name} does not become idle", IDLE_WITHIN)
     return time.monotonic() - started
 
 

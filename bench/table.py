@@ -1,4 +1,4 @@
-"""The figures as tables for a terminal."""
+"""Prints the figures as tables."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from bench.systems import System
 
-BESIDE = {"all of it": "cpu_ms_all", "load generator": "cpu_ms_load"}
+BESIDE = {"total": "cpu_ms_all", "load generator": "cpu_ms_load"}
 DISTURBED = 10
-"""Percent of the machine: from there on the reader is told."""
+"""Percent of the machine that other processes may use before a warning is printed."""
 
 
 def booking(found: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ def booking(found: dict[str, Any]) -> None:
     _cpu(found)
     for at in found.values():
         for status, body in at["yeyak"]["unexpected"].items():
-            print(f"  the yeyak answered {status}: {body}")
+            print(f"  the system answered {status}: {body}")
 
 
 def _cpu(found: dict[str, Any]) -> None:
@@ -43,21 +43,21 @@ def _cpu(found: dict[str, Any]) -> None:
     print()
     _print(rows)
     clients = max(found, key=int)
-    late = max(found[clients]["yeyak"]["trailing_seconds"])
-    print(f"  {clients} clients: by CPU alone the yeyak would reach {found[clients]['ratio_cpu']:.0%} of the floor;")
-    print(f"  views and journal had heard all of it {late:.1f} s after the last answer")
+    delay = max(found[clients]["yeyak"]["trailing_seconds"])
+    print(f"  {clients} clients: by CPU alone the system would reach {found[clients]['ratio_cpu']:.0%} of the floor;")
+    print(f"  views and journal had every event {delay:.1f} s after the last response")
     others = max(found[clients][name]["others_percent"] for clients, name in columns)
     if others > DISTURBED:
         print(f"  DISTURBED: the rest of the machine took up to {others:.0f} % of it meanwhile; only the ratios count")
 
 
-def asks(found: dict[str, Any]) -> None:
-    rows = [["way", "", "asks/s", "of floor", "p50 ms", "p99", "failed"]]
+def queries(found: dict[str, Any]) -> None:
+    rows = [["way", "", "queries/s", "of floor", "p50 ms", "p99", "failed"]]
     for way, at in found.items():
         for name in ("floor", "yeyak"):
             share = f"{at['ratio']:.0%}" if name == "yeyak" else ""
             rows.append([way, name, at[name]["rate"], share, at[name]["p50"], at[name]["p99"], at[name]["failed"]])
-    _title("One row asked over a queue, 64 at a time")
+    _title("One row read over a queue, 64 at a time")
     _print(rows)
 
 
@@ -86,7 +86,7 @@ def verified(floor: System, yeyak: System, problems: list[str]) -> None:
     for problem in problems:
         print(f"NOT TRUE  {problem}")
     if not problems:
-        booked = f"{yeyak.booked} bookings of the yeyak and {floor.booked} of the floor"
+        booked = f"{yeyak.booked} bookings of the system and {floor.booked} of the floor"
         print(f"Verified: {booked} are in every table, each charged once.")
 
 

@@ -1,7 +1,7 @@
 """My Page with few rows and with very many: a member's first page, read over HTTP.
 
-Each member has 50 rentals at either size, so that a page costs the same but for the size of the tables. The small size
-is measured before and after the large one.
+Each member has 50 rentals at either size, so that a page differs only in the size of the tables. The small size is
+measured before and after the large one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.booking import percentiles
 from bench.cpu import LOAD, Meter
-from bench.stage import BenchFailed, Load, Stage
+from bench.environment import BenchFailed, Environment, LoadGenerator
 from bench.systems import Yeyak, wait_until_idle
 
 RENTALS_EACH = 50
@@ -20,7 +20,7 @@ SMALL = 1_000
 READERS_AT_MOST = 1_000
 CLIENTS = 16
 
-# In the order of time, so that a member's rentals lie scattered over the table.
+# In order of time, so that the rentals of a member are scattered over the table.
 FILL = [
     "truncate {s}.rentals, {s}.videos, {s}.payments, {s}.refunds, {s}.timeline",
     """insert into {s}.videos (generation, video_id, version, title)
@@ -45,13 +45,15 @@ FILL = [
 SCHEMA = "video_rental_my_page"
 
 
-async def measure(stage: Stage, load: Load, yeyak: Yeyak, large: int, seconds: float) -> dict[str, Any]:
-    """Replaces all that My Page holds."""
+async def measure(
+    environment: Environment, load: LoadGenerator, yeyak: Yeyak, large: int, seconds: float
+) -> dict[str, Any]:
+    """Measure both sizes; replaces all rows of My Page."""
     await wait_until_idle(yeyak)
     runs: dict[int, list[dict[str, Any]]] = {SMALL: [], large: []}
     for rows in (SMALL, large, SMALL):
         await _fill(yeyak, rows)
-        runs[rows].append(_read(stage, load, yeyak, rows, seconds))
+        runs[rows].append(_read(environment, load, yeyak, rows, seconds))
     small, big = _summary(runs[SMALL]), _summary(runs[large])
     return {
         str(SMALL): small,
@@ -66,7 +68,7 @@ async def _fill(yeyak: Yeyak, rows: int) -> None:
         await yeyak.database.execute(statement.format(s=SCHEMA, rows=rows, members=rows // RENTALS_EACH), timeout=300)
 
 
-def _read(stage: Stage, load: Load, yeyak: Yeyak, rows: int, seconds: float) -> dict[str, Any]:
+def _read(environment: Environment, load: LoadGenerator, yeyak: Yeyak, rows: int, seconds: float) -> dict[str, Any]:
     members = rows // RENTALS_EACH
     readers = random.sample(range(members), min(members, READERS_AT_MOST))
     common = {
@@ -79,7 +81,7 @@ def _read(stage: Stage, load: Load, yeyak: Yeyak, rows: int, seconds: float) -> 
         "expect": 200,
     }
     load.do("book", seconds=1.5, **common)
-    meter = Meter({**yeyak.pids, **stage.pids, LOAD: load.pid})
+    meter = Meter({**yeyak.pids, **environment.pids, LOAD: load.pid})
     result = load.do("book", seconds=seconds, **common)
     if len(result["micros"]) != result["sent"]:
         raise BenchFailed(f"My Page was not read: {result['statuses']} {result['samples']}")

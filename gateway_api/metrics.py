@@ -14,7 +14,7 @@ NAME = "gateway"
 
 REQUESTS = Histogram(
     "yeyak_gateway_request_seconds",
-    "Requests by route, method and status",
+    "Duration of HTTP requests, by route, method and status",
     ("route", "method", "status"),
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )

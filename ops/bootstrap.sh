@@ -1,7 +1,7 @@
 #!/bin/bash
-# Make .venv and, unless called with `python`, see that RabbitMQ and PostgreSQL are installed; with `drill` siege, with
-# `polyglot` MariaDB, with `browser` Chromium, too.
-# Runs as often as you like: what is there already is left alone.
+# Create .venv and, unless called with `python`, install RabbitMQ and PostgreSQL; `drill` also installs siege,
+# `polyglot` MariaDB, `browser` Chromium.
+# It can be repeated: what is installed already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,10 +18,10 @@ for candidate in python3.11 python3 python3.12 python3.13; do
 done
 [ -n "$python" ] || fail "Python 3.11 or newer is needed: install python3"
 
-# What .venv was made of: the requirements, the interpreter, and the place (scripts hold absolute paths).
+# What .venv depends on: the requirements, the interpreter, and its path (scripts hold absolute paths).
 wanted=$(cat requirements/lock.txt pyproject.toml <(pwd) <(echo "$("$python" -c 'import sys; print(sys.version, sys.base_prefix)')") | sha256sum)
 
-venv_is_whole() {
+venv_is_complete() {
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x $venv/bin/yeyak ] && packages_are_found
 }
 
@@ -44,7 +44,7 @@ missing_packages() {
   have_ensurepip || [ -x $venv/bin/pip ] || echo python3-venv
   [ "$what" = python ] && return
   if [ "$what" = drill ] && ! command -v siege >/dev/null; then echo siege; fi
-  [ "$what" != polyglot ] || have_mariadb || printf '%s\n' mariadb-server-core mariadb-client-core # these start nothing
+  [ "$what" != polyglot ] || have_mariadb || printf '%s\n' mariadb-server-core mariadb-client-core # these start no server
   [ "$what" = browser ] && ! have_browser && echo chromium && echo fonts-noto-cjk
   [ -n "${YEYAK_AMQP_URL:-}" ] && [ -n "${YEYAK_DATABASE_URL:-}" ] && return
   have_rabbitmq || echo rabbitmq-server
@@ -60,8 +60,8 @@ apt_install() {
   apt update && apt install --no-install-recommends "$@"
 }
 
-# The packages would start servers of their own on the usual ports, and make a database cluster that nobody asked for.
-install_quietly() {
+# Keeps the packages from starting servers on the default ports and from creating a database cluster.
+install_without_starting() {
   local policy=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.conf kept
   kept=$(mktemp -d)
   [ -e $policy ] && cp -p $policy "$kept/policy"
@@ -90,7 +90,7 @@ make_venv() {
   fi
   rm -f "$stamp"
   install_packages || {
-    say "the environment is damaged; making it anew"
+    say "the environment is damaged; creating it again"
     rm -rf $venv
     "$python" -m venv $venv
     install_packages
@@ -105,7 +105,7 @@ install_packages() {
     $pip install --no-deps --no-build-isolation --no-index --editable . </dev/null
 }
 
-if venv_is_whole && [ -z "$(missing_packages)" ]; then exit 0; fi
+if venv_is_complete && [ -z "$(missing_packages)" ]; then exit 0; fi
 
 command -v flock >/dev/null || fail "flock is needed: install util-linux"
 exec 9>".bootstrap.lock"
@@ -116,10 +116,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
     fail "please install ${missing[*]} (as root: apt-get install ${missing[*]}) and try again"
   say "installing ${missing[*]}"
-  install_quietly "${missing[@]}" 9>&-
+  install_without_starting "${missing[@]}" 9>&-
 fi
 
-if ! venv_is_whole; then
+if ! venv_is_complete; then
   say "installing Python packages into $venv"
   make_venv 9>&-
 fi

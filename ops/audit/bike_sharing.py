@@ -1,4 +1,4 @@
-"""Bike sharing: what the invariants say of its bikes, its bills and its ledger."""
+"""Bike sharing: the checks of bikes, bills and the deposit ledger."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ from contracts.bike_sharing.deposits import (
     TopUpDeposit,
 )
 from contracts.bike_sharing.rides import EndAtCap, RideEvent, StartRide
-from ops.audit.invariant import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.invariant import (
+    Publication,
+    SystemChecks,
+    TableComparison,
+    UnfinishedCheck,
+    columns_of,
+    steps_naming,
+    topics_of,
+    view_comparison,
+)
 from ops.audit.stores import Row, Stores
 from storage.bike_sharing import ride_history
 
 WRITERS = {f"bike_sharing.{name}": f"bike_sharing_{name}" for name in ("bikes", "rides", "billing", "deposits")}
 
 Rule = tuple[str, str]
-"""What is said of each row, and the statement that finds it."""
+"""The sentence about each row, with its columns as fields, and the statement that finds the rows."""
 
 CAPACITY: tuple[Rule, ...] = (
     (
@@ -100,9 +109,9 @@ LEDGER: tuple[Rule, ...] = (
     ),
 )
 
-UNHEARD: tuple[Rule, ...] = (
+NOT_RECEIVED: tuple[Rule, ...] = (
     (
-        "rides has not heard of bike {bike_id}",
+        "rides does not have bike {bike_id}",
         """select bike_id from <bike_sharing_bikes.bikes> b
         where not exists (select from <bike_sharing_rides.bikes> r where r.bike_id = b.bike_id) order by 1""",
     ),
@@ -114,13 +123,13 @@ UNHEARD: tuple[Rule, ...] = (
         order by 1""",
     ),
     (
-        "bill {bill_id} has version {noted} of its fee, deposits version {version}",
-        """select b.bill_id, b.fee_version as noted, f.version from <bike_sharing_billing.bills> b
+        "bill {bill_id} has version {recorded} of its fee, deposits version {version}",
+        """select b.bill_id, b.fee_version as recorded, f.version from <bike_sharing_billing.bills> b
         join <bike_sharing_deposits.fees> f using (bill_id)
         where (b.fee_version, b.paid, b.owed) is distinct from (f.version, f.paid, f.owed) order by 1""",
     ),
     (
-        "ride {ride_id} is {status}, and bikes has not let go of its bike",
+        "ride {ride_id} is {status}, and bikes has not released its bike",
         """select r.ride_id, r.status from <bike_sharing_rides.rides> r
         left join <bike_sharing_bikes.holds> h using (ride_id)
         where (r.ended_at is not null or (r.status = 'NOT_STARTED' and r.reason = 'bike_unavailable'))
@@ -135,10 +144,10 @@ UNHEARD: tuple[Rule, ...] = (
     ),
 )
 
-UNLIKE: tuple[Rule, ...] = (
+PAYMENT_DIFFERENT: tuple[Rule, ...] = (
     (
-        "top-up {top_up_id} has its payment as {noted}, and it is {status}",
-        """select top_up_id, t.payment_status as noted, p.status from <bike_sharing_deposits.top_ups> t
+        "top-up {top_up_id} has its payment as {recorded}, and it is {status}",
+        """select top_up_id, t.payment_status as recorded, p.status from <bike_sharing_deposits.top_ups> t
         join <payments.payments> p using (payment_id)
         where t.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED' and t.payment_status is distinct from p.status
         order by 1""",
@@ -156,34 +165,34 @@ WITHOUT_REQUEST = """
 
 
 async def capacity(stores: Stores) -> list[str]:
-    """A bike is held by the ride that rides it."""
-    return await _said(stores, CAPACITY)
+    """Check that each bike is held by the ride that uses it."""
+    return await _find(stores, CAPACITY)
 
 
 async def ledger(stores: Stores) -> list[str]:
-    """A balance is the sum of its entries, each fee is taken once, and whoever owes has nothing."""
-    return await _said(stores, LEDGER)
+    """Check that balances equal the sums of their entries, each fee is taken once, and no debtor has money."""
+    return await _find(stores, LEDGER)
 
 
-async def unheard(stores: Stores) -> list[str]:
-    """What one context told another, by what it leaves there."""
-    return [] if stores.without & WRITERS.keys() else await _said(stores, UNHEARD)
+async def not_received(stores: Stores) -> list[str]:
+    """Check that messages between contexts arrived, by the rows that they cause there."""
+    return [] if stores.without & WRITERS.keys() else await _find(stores, NOT_RECEIVED)
 
 
-async def unlike(stores: Stores) -> list[str]:
-    """How a top-up's payment stands, as deposits and as payments know it."""
-    return await _said(stores, UNLIKE)
+async def payment_different(stores: Stores) -> list[str]:
+    """Check that deposits has the payment status of each top-up as payments has it."""
+    return await _find(stores, PAYMENT_DIFFERENT)
 
 
 async def without_request(stores: Stores) -> list[str]:
-    """Each ride and each top-up came from a request that was kept."""
+    """Check that each ride and each top-up has its request in the inbox, while answers are kept."""
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
     topics = (StartRide.topic, TopUpDeposit.topic, CreditDeposit.topic)
     rows = await stores.rows(WITHOUT_REQUEST, kept, *topics)
-    return [f"{row['what']} {row['id']} came from no request that was kept" for row in rows]
+    return [f"{row['what']} {row['id']} has no request in the inbox" for row in rows]
 
 
-async def _said(stores: Stores, checks: tuple[Rule, ...]) -> list[str]:
+async def _find(stores: Stores, checks: tuple[Rule, ...]) -> list[str]:
     found: list[str] = []
     for sentence, statement in checks:
         rows: list[Row] = await stores.rows(statement)
@@ -191,7 +200,7 @@ async def _said(stores: Stores, checks: tuple[Rule, ...]) -> list[str]:
     return found
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={
         "bike_sharing_bikes": ("bikes", "holds", "inbox"),
         "bike_sharing_rides": ("rides", "bikes", "accounts", "inbox"),
@@ -201,52 +210,52 @@ part = Part(
     },
     writers=WRITERS,
     views=[ride_history.tables],
-    copies=[
-        Copy(
+    comparisons=[
+        TableComparison(
             "account",
             "account_id",
             "bike_sharing_deposits.accounts",
             "bike_sharing_rides.accounts",
             columns_of(AccountState, "account_id"),
-            told="version > 0",
+            published="version > 0",
         ),
-        shown(ride_history.tables, ride_history.rides, "ride_id", "bike_sharing_rides.rides"),
-        shown(ride_history.tables, ride_history.bikes, "bike_id", "bike_sharing_bikes.bikes"),
-        shown(ride_history.tables, ride_history.bills, "bill_id", "bike_sharing_billing.bills"),
+        view_comparison(ride_history.tables, ride_history.rides, "ride_id", "bike_sharing_rides.rides"),
+        view_comparison(ride_history.tables, ride_history.bikes, "bike_id", "bike_sharing_bikes.bikes"),
+        view_comparison(ride_history.tables, ride_history.bills, "bill_id", "bike_sharing_billing.bills"),
     ],
-    telling=[
-        Telling("bike", "bike_sharing_bikes.bikes", "bike_id", topics_of(BikeEvent)),
-        Telling("ride", "bike_sharing_rides.rides", "ride_id", topics_of(RideEvent)),
-        Telling("bill", "bike_sharing_billing.bills", "bill_id", topics_of(BillEvent)),
-        Telling("account", "bike_sharing_deposits.accounts", "account_id", [AccountChanged.topic]),
-        Telling("fee", "bike_sharing_deposits.fees", "bill_id", [FeeTaken.topic, DebtPaid.topic]),
+    publications=[
+        Publication("bike", "bike_sharing_bikes.bikes", "bike_id", topics_of(BikeEvent)),
+        Publication("ride", "bike_sharing_rides.rides", "ride_id", topics_of(RideEvent)),
+        Publication("bill", "bike_sharing_billing.bills", "bill_id", topics_of(BillEvent)),
+        Publication("account", "bike_sharing_deposits.accounts", "account_id", [AccountChanged.topic]),
+        Publication("fee", "bike_sharing_deposits.fees", "bill_id", [FeeTaken.topic, DebtPaid.topic]),
     ],
-    open_steps=[
-        OpenStep(
+    unfinished=[
+        UnfinishedCheck(
             "ride {} is STARTING, and no step settles it",
             "select ride_id as id from <bike_sharing_rides.rides> where status = 'STARTING'",
             "select id from <bike_sharing_rides.inbox> where topic = $1 and state = 'started'",
             StartRide.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "ride {} is RIDING, and no timer would end it",
             "select ride_id as id from <bike_sharing_rides.rides> where status = 'RIDING'",
-            steps("bike_sharing_rides", "ride_id"),
+            steps_naming("bike_sharing_rides", "ride_id"),
             EndAtCap.topic,
         ),
-        OpenStep(
-            "ride {} holds a bike, and nobody will ask whether it stands",
+        UnfinishedCheck(
+            "ride {} holds a bike, and no step will check the hold",
             "select ride_id as id from <bike_sharing_bikes.holds> where released_at is null and not confirmed",
-            steps("bike_sharing_bikes", "ride_id"),
+            steps_naming("bike_sharing_bikes", "ride_id"),
             AskHolder.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "bill {} is SETTLING, and no step takes its fee",
             "select bill_id as id from <bike_sharing_billing.bills> where status = 'SETTLING'",
-            steps("bike_sharing_deposits", "bill_id"),
+            steps_naming("bike_sharing_deposits", "bill_id"),
             TakeFee.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "top-up {} awaits its payment, and no step settles it",
             "select top_up_id as id from <bike_sharing_deposits.top_ups> where status = 'AWAITING_PAYMENT'",
             "select id from <bike_sharing_deposits.inbox> where topic = $1 and state = 'started'",
@@ -256,15 +265,15 @@ part = Part(
     claims=[
         """
         select top_up_id, 'top-up', payment_id, amount, status,
-          case status when 'COMPLETED' then 'stands' when 'AWAITING_PAYMENT' then 'open' else 'off' end
+          case status when 'COMPLETED' then 'due' when 'AWAITING_PAYMENT' then 'open' else 'void' end
         from <bike_sharing_deposits.top_ups> where payment_id is not null"""
     ],
-    kinds={"bike_sharing.deposits": "'top-up'"},
+    claim_kinds={"bike_sharing.deposits": "'top-up'"},
     checks={
         "I3": [capacity],
         "I4": [ledger],
-        "I5": [unheard],
-        "I8": [unlike],
+        "I5": [not_received],
+        "I8": [payment_different],
         "I9": [without_request],
     },
 )

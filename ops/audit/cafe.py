@@ -1,4 +1,4 @@
-"""The café's part: pickup numbers without gaps or doubles, answers that are true."""
+"""The café: the checks of pickup numbers and of the answers to requests."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from contracts.cafe.menu import MenuItemChanged, MenuItemRegistered, RegisterMenuItem
 from contracts.cafe.orders import OrderEvent, PlaceOrder
-from ops.audit.invariant import Copy, Part, Telling, shown, topics_of
+from ops.audit.invariant import Publication, SystemChecks, TableComparison, topics_of, view_comparison
 from ops.audit.stores import Stores
 from storage.cafe import report
 
 
 async def pickup_numbers(stores: Stores) -> list[str]:
-    """The orders of a day in Seoul have the numbers from 1 on, as many as were given."""
+    """Check that the orders of each day in Seoul have the pickup numbers from 1 on, without gaps or duplicates."""
     return [
         f"{row['day']}: {row['orders']} orders have {row['numbers']} pickup numbers from {row['first']} to "
         f"{row['last']}, and {row['given']} were given"
@@ -30,7 +30,7 @@ async def pickup_numbers(stores: Stores) -> list[str]:
 
 
 async def answers(stores: Stores) -> list[str]:
-    """Each kept answer to an order is true of its row, and each row came from a request that was kept."""
+    """Check that each kept answer agrees with its order, and that each order has its request in the inbox."""
     found = [
         f"order {row['id']} was answered for, and is not there"
         if row["order_id"] is None
@@ -48,7 +48,7 @@ async def answers(stores: Stores) -> list[str]:
     ]
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
     found += [
-        f"order {row['order_id']} came from no request that was kept"
+        f"order {row['order_id']} has no request in the inbox"
         for row in await stores.rows(
             """select order_id from <cafe_orders.orders> o where created_at > now() - $2::interval
               and not exists (select from <cafe_orders.inbox> i where i.id = o.order_id and i.topic = $1)
@@ -68,7 +68,7 @@ async def answers(stores: Stores) -> list[str]:
     ]
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={
         "cafe_menu": ("menu_items", "inbox"),
         "cafe_orders": ("orders", "pickup_numbers", "menu_items", "inbox"),
@@ -76,14 +76,16 @@ part = Part(
     },
     writers={"cafe.menu": "cafe_menu", "cafe.orders": "cafe_orders"},
     views=[report.tables],
-    copies=[
-        Copy("menu item", "menu_item_id", "cafe_menu.menu_items", "cafe_orders.menu_items", ["status"]),
-        shown(report.tables, report.menu_items, "menu_item_id", "cafe_menu.menu_items", what="menu item"),
-        shown(report.tables, report.orders, "order_id", "cafe_orders.orders", what="cafe order"),
+    comparisons=[
+        TableComparison("menu item", "menu_item_id", "cafe_menu.menu_items", "cafe_orders.menu_items", ["status"]),
+        view_comparison(report.tables, report.menu_items, "menu_item_id", "cafe_menu.menu_items", what="menu item"),
+        view_comparison(report.tables, report.orders, "order_id", "cafe_orders.orders", what="cafe order"),
     ],
-    telling=[
-        Telling("menu item", "cafe_menu.menu_items", "menu_item_id", [MenuItemRegistered.topic, MenuItemChanged.topic]),
-        Telling("cafe order", "cafe_orders.orders", "order_id", topics_of(OrderEvent)),
+    publications=[
+        Publication(
+            "menu item", "cafe_menu.menu_items", "menu_item_id", [MenuItemRegistered.topic, MenuItemChanged.topic]
+        ),
+        Publication("cafe order", "cafe_orders.orders", "order_id", topics_of(OrderEvent)),
     ],
     checks={"I3": [pickup_numbers], "I9": [answers]},
 )

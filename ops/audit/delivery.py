@@ -1,4 +1,4 @@
-"""I5 to I8: what was said reached every reader once, in order, and left there what the writer has."""
+"""I5 to I8: every published message reached each reader once and in order, and readers agree with writers."""
 # ruff: noqa: S608 - statements are put together from constants of this package
 
 from __future__ import annotations
@@ -8,32 +8,33 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from ops.audit.invariant import Copy, Telling, current
-from ops.audit.registry import COPIES, RETOLD, TELLING, VIEWS
+from ops.audit.invariant import Publication, TableComparison, current
+from ops.audit.registry import COMPARISONS, PUBLICATIONS, REPUBLISHED, VIEWS
 from ops.audit.stores import DERIVED, NotCheckableError, Row, Stores
 from ops.stack.local import REPOSITORY
 
 
-def _read(stores: Stores) -> list[Copy]:
-    """The copies of readers that run."""
-    return [copy for copy in COPIES if copy.context not in stores.without]
+def _comparisons(stores: Stores) -> list[TableComparison]:
+    """The comparisons with readers that run."""
+    return [comparison for comparison in COMPARISONS if comparison.context not in stores.without]
 
 
-for copy in COPIES:
-    left, right = (", ".join(f"{side}.{name}" for name in copy.columns) for side in "wr")
-    differ = ", ".join(f"case when w.{name} is distinct from r.{name} then '{name}' end" for name in copy.columns)
-    DERIVED[copy.name] = (
-        "id uuid, said integer, heard integer, columns text[]",
+for comparison in COMPARISONS:
+    left, right = (", ".join(f"{side}.{name}" for name in comparison.columns) for side in "wr")
+    differ = ", ".join(f"case when w.{name} is distinct from r.{name} then '{name}' end" for name in comparison.columns)
+    DERIVED[comparison.name] = (
+        "id uuid, written integer, received integer, columns text[]",
         f"""
-        with w as (select * from <{copy.writer}> where {copy.told}),
-        r as (select * from <{copy.reader}> where {copy.generation})
-        select coalesce(w.{copy.key}, r.{copy.key}), w.version, r.version, array_remove(array[{differ}], null)
-        from w full join r on r.{copy.key} = w.{copy.key}
+        with w as (select * from <{comparison.writer}> where {comparison.published}),
+        r as (select * from <{comparison.reader}> where {comparison.visible})
+        select coalesce(w.{comparison.key}, r.{comparison.key}), w.version, r.version,
+          array_remove(array[{differ}], null)
+        from w full join r on r.{comparison.key} = w.{comparison.key}
         where w.version is distinct from r.version or ({left}) is distinct from ({right})""",
     )
 
-# Which versions of each thing are in a view's timeline, as bits; those above 61 share one.
-DERIVED["heard"] = (
+# The versions of each thing that are in a view's timeline, as a bit set; versions above 61 share one bit.
+DERIVED["received"] = (
     "view text, subject uuid, times bigint, versions bigint, last integer",
     " union all ".join(
         f"""
@@ -42,68 +43,71 @@ DERIVED["heard"] = (
         for view in VIEWS
     ),
 )
-DERIVED["said"] = ("topic text, events bigint", "select topic, count(*) from <journal.events> group by topic")
+DERIVED["written"] = ("topic text, events bigint", "select topic, count(*) from <journal.events> group by topic")
 
 
 # -- I5
 
 
 async def i5_nothing_lost(stores: Stores) -> list[str]:
-    """Every reader has each writer's (id, version), and nobody heard what was never said."""
+    """Check that every reader has each writer's (id, version), and nothing that its writer does not have."""
     found = []
-    for copy in _read(stores):
-        rows = await stores.rows(f"select * from <audit.{copy.name}> where said is distinct from heard order by id")
-        found += [_unheard(copy, row) for row in rows]
+    for comparison in _comparisons(stores):
+        rows = await stores.rows(
+            f"select * from <audit.{comparison.name}> where written is distinct from received order by id"
+        )
+        found += [_difference(comparison, row) for row in rows]
     if "journal" not in stores.without:
-        for telling in TELLING:
-            found += await _not_in_the_journal(stores, telling)
+        for publication in PUBLICATIONS:
+            found += await _not_in_the_journal(stores, publication)
     return found
 
 
-def _unheard(copy: Copy, row: Row) -> str:
-    thing = f"{copy.what} {row['id']}"
-    if row["heard"] is None:
-        return f"{copy.reading} has not heard of {thing}, version {row['said']}"
-    if row["said"] is None:
-        return f"{copy.reading} has {thing}, which its writer does not know"
-    return f"{copy.reading} has version {row['heard']} of {thing}, its writer version {row['said']}"
+def _difference(comparison: TableComparison, row: Row) -> str:
+    thing = f"{comparison.what} {row['id']}"
+    if row["received"] is None:
+        return f"{comparison.reader_name} has not received {thing}, version {row['written']}"
+    if row["written"] is None:
+        return f"{comparison.reader_name} has {thing}, which its writer does not have"
+    return f"{comparison.reader_name} has version {row['received']} of {thing}, its writer version {row['written']}"
 
 
-# Reading all bodies takes long: when there are as many events as versions, nothing is missing.
-SAID = """
+# Reading all bodies is slow, so they are read only if there are not as many events as versions.
+COUNTED = """
     select coalesce(sum(version), 0) as versions,
-      (select coalesce(sum(events), 0) from <audit.said> where topic = any($1::text[])) as events
+      (select coalesce(sum(events), 0) from <audit.written> where topic = any($1::text[])) as events
     from <{writer}>"""
-TOLD = """
-    with told as materialized (
+VERSIONS_MISSING = """
+    with published as materialized (
       select thing, (e.body::json ->> 'version')::int as version
       from <journal.events> e cross join unnest(e.things) thing where e.topic = any($1::text[])),
     tallies as (
-      select {key} as id, w.version as said, count(distinct told.version) as known, count(told.version) as times,
-        max(told.version) as last
-      from <{writer}> w left join told on told.thing = w.{key} group by 1, 2)
-    select id, said, known, last from tallies where known <> said or last <> said order by id"""
-LOST = """
+      select {key} as id, w.version as written, count(distinct published.version) as recorded,
+        max(published.version) as last
+      from <{writer}> w left join published on published.thing = w.{key} group by 1, 2)
+    select id, written, recorded, last from tallies where recorded <> written or last <> written order by id"""
+WRITER_UNKNOWN = """
     select e.things, e.message_id, e.topic from <journal.events> e where e.topic = any($1::text[])
       and not exists (select from <{writer}> w where w.{key} = any(e.things)) order by e.message_id"""
 
 
-async def _not_in_the_journal(stores: Stores, telling: Telling) -> list[str]:
-    """The journal has an event for each version, of nothing but what is there."""
-    what, writer, key, topics = telling.what, telling.writer, telling.key, list(telling.topics)
+async def _not_in_the_journal(stores: Stores, publication: Publication) -> list[str]:
+    """Check that the journal has an event for each version, and none of a thing that its writer does not have."""
+    what, writer, key, topics = publication.what, publication.writer, publication.key, list(publication.topics)
 
     async def rows(statement: str) -> list[Row]:
         return await stores.rows(statement.replace("{key}", key).replace("{writer}", writer), topics)
 
-    totals = (await rows(SAID))[0]
+    totals = (await rows(COUNTED))[0]
     if totals["versions"] == totals["events"]:
         return []
     found = [
-        f"the journal knows {row['known']} of {row['said']} versions of {what} {row['id']}" for row in await rows(TOLD)
+        f"the journal has {row['recorded']} of {row['written']} versions of {what} {row['id']}"
+        for row in await rows(VERSIONS_MISSING)
     ]
     return found + [
-        f"the journal has {row['topic']} {row['message_id']}, of a {what} that its writer does not know"
-        for row in await rows(LOST)
+        f"the journal has {row['topic']} {row['message_id']}, of a {what} that its writer does not have"
+        for row in await rows(WRITER_UNKNOWN)
     ]
 
 
@@ -111,9 +115,9 @@ async def _not_in_the_journal(stores: Stores, telling: Telling) -> list[str]:
 
 
 async def i6_effect_once(stores: Stores) -> list[str]:
-    """A refund is given back once and logged once, an entry is made once, a version is told by one event."""
+    """Check that each refund, log line and ledger entry was made once, and each version published by one event."""
     found = [
-        f"refund {row['id']} of {row['ours'] or 0} won is {row['status'] or 'not known to payments'}, "
+        f"refund {row['id']} of {row['ours'] or 0} won is {row['status'] or 'not recorded to payments'}, "
         f"and the provider gave back {row['theirs'] or 0} won"
         for row in await stores.rows("""
             select coalesce(r.refund_id, g.key) as id, r.amount as ours, r.status, g.amount as theirs
@@ -139,30 +143,31 @@ async def i6_effect_once(stores: Stores) -> list[str]:
             select what, id, version, coalesce(entries, 0) as entries from things left join made using (id)
             where version <> coalesce(entries, 0) order by 1, 2""")
     ]
-    found += await _told_twice(stores)
+    found += await _published_twice(stores)
     try:
         return found + await _refund_log(stores)
     except OSError as error:
         raise NotCheckableError(f"the refund log cannot be read ({error})", found) from error
 
 
-async def _told_twice(stores: Stores) -> list[str]:
-    """Two events of one version, but of things whose state is told again when what is undone is to be undone."""
+async def _published_twice(stores: Stores) -> list[str]:
+    """Find versions that two events published; a compensation may re-publish a version, see `republished`."""
     rows: list[Row] = []
     once = " ".join(
-        f"and not exists (select from <{table}> again where again.{key} = subject)" for table, key in RETOLD.items()
+        f"and not exists (select from <{table}> again where again.{key} = subject)"
+        for table, key in REPUBLISHED.items()
     )
     for view in VIEWS:
         rows += await stores.rows(f"""
             select subject, t.version, string_agg(what, ', ' order by what) as events
-            from <audit.heard> join <{view}.timeline> t using (subject)
+            from <audit.received> join <{view}.timeline> t using (subject)
             where view = '{view}' and times > bit_count(versions::bit(64)) and last < 61 and {current(view)} {once}
             group by subject, t.version having count(*) > 1 order by subject, t.version""")
-    return [f"version {row['version']} of {row['subject']} was told by {row['events']}" for row in rows]
+    return [f"version {row['version']} of {row['subject']} was published by {row['events']}" for row in rows]
 
 
 async def _refund_log(stores: Stores) -> list[str]:
-    """Each refund that is through has one line, once its writer has said so."""
+    """Check that each refund whose row says that it was logged has one line in the refund log."""
     rows = await stores.rows("""
         select refund_id::text as id from <payments.refunds>
         where status = 'REFUNDED' and amount > 0 and logged_at is not null order by 1""")
@@ -192,25 +197,26 @@ def _refund_in(line: str) -> str | None:
 
 
 async def i7_order(stores: Stores) -> list[str]:
-    """A view stands at the last version that it heard of, and has heard of each before it."""
+    """Check that a view shows the last version that it received, and received every version before it."""
     found = []
-    for copy in _read(stores):
-        if copy.schema not in VIEWS:
+    for comparison in _comparisons(stores):
+        if comparison.schema not in VIEWS:
             continue
         rows = await stores.rows(f"""
-            select {copy.key} as id, version, coalesce(bit_count(versions::bit(64)), 0) as versions,
+            select {comparison.key} as id, version, coalesce(bit_count(versions::bit(64)), 0) as versions,
               coalesce(last, 0) as last
-            from <{copy.reader}> left join <audit.heard> on subject = {copy.key} and view = '{copy.schema}'
-            where {copy.generation} and (last is distinct from version
+            from <{comparison.reader}>
+            left join <audit.received> on subject = {comparison.key} and view = '{comparison.schema}'
+            where {comparison.visible} and (last is distinct from version
               or versions <> (1::bigint << (least(version, 61) + 1)) - 2) order by 1""")
-        found += [_out_of_order(copy, row) for row in rows]
+        found += [_out_of_order(comparison, row) for row in rows]
     return found
 
 
-def _out_of_order(copy: Copy, row: Row) -> str:
-    shown = f"{copy.reading} shows version {row['version']} of {copy.what} {row['id']}"
+def _out_of_order(comparison: TableComparison, row: Row) -> str:
+    shown = f"{comparison.reader_name} shows version {row['version']} of {comparison.what} {row['id']}"
     if row["last"] > row["version"]:
-        return f"{shown}, and has heard of version {row['last']}"
+        return f"{shown}, and has received version {row['last']}"
     return f"{shown}, and its timeline has {row['versions']} versions"
 
 
@@ -218,12 +224,13 @@ def _out_of_order(copy: Copy, row: Row) -> str:
 
 
 async def i8_views_equal_writers(stores: Stores) -> list[str]:
-    """At the same version a reader's columns are the writer's."""
+    """Check that at the same version a reader's columns equal the writer's."""
     found = []
-    for copy in _read(stores):
-        rows = await stores.rows(f"select * from <audit.{copy.name}> where said = heard order by id")
+    for comparison in _comparisons(stores):
+        rows = await stores.rows(f"select * from <audit.{comparison.name}> where written = received order by id")
         found += [
-            f"{copy.what} {row['id']}: {copy.reading} does not have the {', '.join(row['columns'])} of its writer"
+            f"{comparison.what} {row['id']}: {comparison.reader_name} does not have the "
+            f"{', '.join(row['columns'])} of its writer"
             for row in rows
         ]
     return found

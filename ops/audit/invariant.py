@@ -1,64 +1,68 @@
-"""What one system adds to the checks, and the words to say it with."""
+"""What one system declares to the audit: its tables, what must agree, and checks of its own."""
 # ruff: noqa: S608 - statements are put together from constants of this package
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
 from contracts.base import Event
+from ops.audit.stores import CONTEXT_OF, Stores
 from storage.views import ViewTables
-from workers.registry import CONTEXTS
 
-if TYPE_CHECKING:
-    from ops.audit.stores import Stores
+Check = Callable[[Stores], Awaitable[list[str]]]
+"""Reads the stores and returns the discrepancies, a sentence each."""
 
-Check = Callable[["Stores"], Awaitable[list[str]]]
-
-CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
 LIVE = "state in ('started', 'waiting')"
+"""The condition of an inbox row whose work is not finished."""
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A writer's table, and what a reader keeps of it."""
+class TableComparison:
+    """A writer's table and a reader's table that must agree, row by row."""
 
     what: str
+    """What one row is, as a discrepancy names it."""
     key: str
+    """The key column, which both tables have."""
     writer: str
+    """`schema.table` of the writer."""
     reader: str
+    """`schema.table` of the reader."""
     columns: Sequence[str]
-    """What both have and must agree on."""
-    told: str = "true"
-    """Which of the writer's rows were ever told of."""
-    generation: str = "true"
+    """The columns that must be equal."""
+    published: str = "true"
+    """The condition (SQL) of the writer's rows that were published."""
+    visible: str = "true"
+    """The condition (SQL) of the reader's rows that count."""
 
     @property
     def schema(self) -> str:
-        """The reader's."""
+        """The reader's schema."""
         return self.reader.partition(".")[0]
 
     @property
     def context(self) -> str:
-        """The context that reads."""
+        """The reader's context."""
         return CONTEXT_OF[self.schema]
 
     @property
-    def reading(self) -> str:
-        """Its short name."""
+    def reader_name(self) -> str:
+        """The reader's context without its system."""
         return self.context.rpartition(".")[2]
 
     @property
     def name(self) -> str:
+        """The name of the derived table that holds the differences."""
         return f"{self.what}_at_{self.schema}".replace(" ", "_")
 
 
 @dataclass(frozen=True)
-class Telling:
-    """A writer's table, and the events of which there is one for every version of its rows."""
+class Publication:
+    """A writer's table, and the topics of the events that publish each version of its rows."""
 
     what: str
     writer: str
@@ -67,64 +71,77 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class OpenStep:
-    """What is said of a thing that nobody takes up: the things under way, and the steps that take them up."""
+class UnfinishedCheck:
+    """A kind of unfinished thing, each of which must have an inbox step or timer that will finish it."""
 
-    sentence: str
-    things: str
+    discrepancy: str
+    """The sentence about one without a step; `{}` is its id."""
+    unfinished: str
+    """A `select` of the ids of all unfinished things."""
     steps: str
-    """With `$1` for the topic."""
+    """A `select` of the ids that have a step; `$1` is the topic."""
     topic: str
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one system adds to the checks."""
+class SystemChecks:
+    """What one system declares to the audit."""
 
     tables: Mapping[str, Sequence[str]]
-    """What the checks look at, by schema."""
+    """The tables that the checks read, by schema."""
     writers: Mapping[str, str] = field(default_factory=dict)
-    """Contexts with an inbox, and their schemas."""
+    """The schemas of the contexts that have an inbox, by context."""
     views: Sequence[ViewTables] = ()
-    """Those may live in another kind of database."""
-    copies: Sequence[Copy] = ()
-    telling: Sequence[Telling] = ()
-    retold: Mapping[str, str] = field(default_factory=dict)
-    """Tables and their keys: a state of theirs is told again when somebody asks to undo what is undone."""
-    open_steps: Sequence[OpenStep] = ()
+    """The views; they may live in a database of another kind."""
+    comparisons: Sequence[TableComparison] = ()
+    publications: Sequence[Publication] = ()
+    republished: Mapping[str, str] = field(default_factory=dict)
+    """Tables and their keys whose rows may publish the same version twice: a compensation re-publishes the state."""
+    unfinished: Sequence[UnfinishedCheck] = ()
     claims: Sequence[str] = ()
-    """Which payments it asked for, what each should bring, and whether that stands: `select`s of thing, kind,
-    payment_id, cost, status, standing (`stands`, `open` or `off`)."""
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    """How the kind of a claim is told from its RequestPayment `i`, by the purpose that payments knows it by (SQL)."""
-    given_back_whole: Sequence[str] = ()
-    """Kinds of claims that are refunded with the id derived from the thing, and only when they no longer stand."""
+    """The payments that the system requested: `select`s of thing, kind, payment_id, cost, status, and claim
+    (`due` when the thing must be paid, `open` while it is undecided, `void` when nothing may be kept)."""
+    claim_kinds: Mapping[str, str] = field(default_factory=dict)
+    """How to tell the kind of a claim from its RequestPayment `i` (SQL), by the payment's purpose."""
+    fully_refunded: Sequence[str] = ()
+    """Kinds of claims that a cancellation refunds in full, under the refund id derived from the thing."""
     checks: Mapping[str, Sequence[Check]] = field(default_factory=dict)
-    """More of an invariant, by its name."""
+    """Checks of this system only, by the name of the invariant."""
 
 
 def current(view: str) -> str:
-    """The rows of a view that its readers see."""
+    """The condition (SQL) of a view's rows that its readers see."""
     return f"generation = (select current from <{view}.generations>)"
 
 
-def shown(
-    view: ViewTables, table: sa.Table, key: str, writer: str, told: str = "true", what: str = "", mine: str = "true"
-) -> Copy:
-    """A view's copy: all columns but the key and the version must be the writer's; `mine` are the rows it is for."""
+def view_comparison(
+    view: ViewTables,
+    table: sa.Table,
+    key: str,
+    writer: str,
+    published: str = "true",
+    what: str = "",
+    mine: str = "true",
+) -> TableComparison:
+    """Compare a view's table with its writer's: all columns but the key and the version.
+
+    `mine` is the condition (SQL) of the writer's rows that the view is about.
+    """
     columns = [column.name for column in table.columns if column.name not in ("generation", "version", key)]
     reader = f"{view.schema}.{table.name}"
-    shows = f"{current(view.schema)} and {mine}"
-    return Copy(what or key.removesuffix("_id"), key, writer, reader, columns, f"{told} and {mine}", shows)
+    visible = f"{current(view.schema)} and {mine}"
+    return TableComparison(
+        what or key.removesuffix("_id"), key, writer, reader, columns, f"{published} and {mine}", visible
+    )
 
 
-def asked_by(purpose: str) -> str:
-    """For `shown`: the payments, and their refunds, that no other business asked for."""
+def payments_for(purpose: str) -> str:
+    """For `view_comparison`: the condition (SQL) that excludes payments, and their refunds, of other purposes."""
     return f"payment_id not in (select payment_id from <payments.payments> where purpose <> '{purpose}')"
 
 
 def columns_of(state: Any, key: str) -> list[str]:
-    """The fields of a state that its copies have: all but the key and the version."""
+    """The fields of a state that readers copy: all but the key and the version."""
     return [name for name in state.model_fields if name not in (key, "version")]
 
 
@@ -133,6 +150,6 @@ def topics_of(base: type[Event]) -> list[str]:
     return sorted(kind.topic for kind in base.__subclasses__())
 
 
-def steps(schema: str, name: str) -> str:
-    """The things that steps of one topic will take up, by a field of their bodies."""
+def steps_naming(schema: str, name: str) -> str:
+    """A `select` of the ids in field `name` of the bodies of a schema's live inbox rows; `$1` is the topic."""
     return f"select (body::json ->> '{name}')::uuid as id from <{schema}.inbox> where topic = $1 and {LIVE}"

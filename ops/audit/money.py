@@ -1,6 +1,6 @@
-"""I2, I4: nobody is charged twice, and what is kept is what things cost.
+"""I2 and I4: no double charge, and the money kept equals what bookings cost, by the payment provider's own ledger.
 
-Counted in the payment provider's own ledger. What is being voided or refunded is under way: that it ends is I1's.
+Voids and refunds in progress are left out; that they finish is checked by I1.
 """
 # ruff: noqa: S608 - statements are put together from constants of this package
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from uuid import uuid5
 
 from contracts.payments import RequestPayment
-from ops.audit.registry import CLAIMS, GIVEN_BACK_WHOLE, KINDS
+from ops.audit.registry import CLAIM_KINDS, CLAIMS, FULLY_REFUNDED
 from ops.audit.stores import DERIVED, Row, Stores
 
-PURPOSES = list(KINDS)
-"""The businesses whose claims are in CLAIMS, as payments names them."""
+PURPOSES = list(CLAIM_KINDS)
+"""The purposes of the payments that CLAIMS covers."""
 
-# What was claimed, what payments has written down, and what the provider did, side by side.
+# Claims of the systems, rows of payments, and charges of the provider, joined by payment id.
 DERIVED["money"] = (
-    """payment_id uuid, kind text, thing uuid, cost bigint, thing_status text, standing text,
+    """payment_id uuid, kind text, thing uuid, cost bigint, thing_status text, claim text,
     status text, payer text, purpose text,
     amount bigint, captured bigint, voided bigint, refunded bigint, refunding bigint,
     key uuid, c_amount bigint, c_captured bigint, c_voided bigint, c_refunded bigint""",
     f"""
-    select coalesce(p.payment_id, c.key, b.payment_id), b.kind, b.thing, b.cost, b.status, b.standing,
+    select coalesce(p.payment_id, c.key, b.payment_id), b.kind, b.thing, b.cost, b.status, b.claim,
       p.status, p.payer, p.purpose, p.amount, p.captured, p.voided, p.refunded, p.refunding,
       c.key, c.amount, c.captured, c.voided, c.refunded
     from <payments.payments> p full join <provider.charges> c on c.key = p.payment_id
@@ -32,20 +32,20 @@ DERIVED["money"] = (
 
 # -- I2
 
-# A charge that no booking names (any more) belongs to the booking that asked for it: RequestPayment has the payment's
-# id, its cause is the booking's message, its story the rental.
-_KINDS = " ".join(f"when '{purpose}' then {kind}" for purpose, kind in KINDS.items())
+# A charge that no booking names belongs to the booking that requested it: the RequestPayment in the inbox has the id of
+# the payment and the story of the booking.
+_CLAIM_KINDS = " ".join(f"when '{purpose}' then {kind}" for purpose, kind in CLAIM_KINDS.items())
 
 CHARGED_TWICE = f"""
-    with beside as (
+    with unnamed as (
       select m.key, i.story_id as thing,
-        case m.purpose {_KINDS} else 'thing' end as kind
+        case m.purpose {_CLAIM_KINDS} else 'thing' end as kind
       from <audit.money> m join <payments.inbox> i on i.id = m.key and i.topic = $1
       where m.thing is null and m.c_captured > m.c_voided),
     owned as (
-      select key, kind, thing from beside
+      select key, kind, thing from unnamed
       union
-      select m.key, kind, thing from <audit.money> m join beside using (kind, thing) where m.c_captured > m.c_voided)
+      select m.key, kind, thing from <audit.money> m join unnamed using (kind, thing) where m.c_captured > m.c_voided)
     select kind, thing, array_agg(key order by key) as keys from owned
     group by kind, thing having count(*) > 1 order by thing"""
 
@@ -60,15 +60,15 @@ CHARGED_FOR_NOTHING = """
 
 
 async def i2_no_double_charge(stores: Stores) -> list[str]:
-    """At most one charge per booking that was captured and not voided."""
+    """Check that each booking has at most one charge that was captured and not voided."""
     twice = await stores.rows(CHARGED_TWICE, RequestPayment.topic)
     shared = await stores.rows(PAYS_TWICE)
     found = [
-        f"{row['kind']} {row['thing']} was charged {len(row['keys'])} times: {_listed(row['keys'])}" for row in twice
+        f"{row['kind']} {row['thing']} was charged {len(row['keys'])} times: {_join(row['keys'])}" for row in twice
     ]
-    found += [f"payment {row['payment_id']} pays for more than one thing: {_listed(row['things'])}" for row in shared]
+    found += [f"payment {row['payment_id']} pays for more than one thing: {_join(row['things'])}" for row in shared]
     found += [
-        f"charge {row['key']} of {row['amount']} won stands, and payments knows nothing of it"
+        f"charge {row['key']} of {row['amount']} won was captured, and payments has no row of it"
         for row in await stores.rows(CHARGED_FOR_NOTHING)
     ]
     return found
@@ -76,7 +76,7 @@ async def i2_no_double_charge(stores: Stores) -> list[str]:
 
 # -- I4
 
-UNLIKE = """
+DIFFERENT = """
     select * from <audit.money>
     where (status not in ('REQUESTED', 'VOIDING') and captured <> coalesce(c_captured - c_voided, 0))
       or (refunding = 0 and refunded <> coalesce(c_refunded, 0))
@@ -98,7 +98,7 @@ REFUNDS = """
 
 UNPAID = """
     select * from <audit.money>
-    where standing = 'stands' and (status is null or status not in ('APPROVED', 'PARTIALLY_REFUNDED', 'REFUNDED')
+    where claim = 'due' and (status is null or status not in ('APPROVED', 'PARTIALLY_REFUNDED', 'REFUNDED')
       or c_captured - c_voided is distinct from cost)
     order by thing"""
 
@@ -106,35 +106,35 @@ KEPT = """
     select *, c_captured - c_voided - c_refunded as kept from <audit.money>
     where c_captured > c_voided + c_refunded and status not in ('REQUESTED', 'VOIDING')
       and refunding < c_captured - c_voided - c_refunded
-      and (standing = 'off' or (thing is null and purpose = any($1::text[])))
+      and (claim = 'void' or (thing is null and purpose = any($1::text[])))
     order by key"""
 
-COMPENSATED = """
+REFUNDED_THOUGH_DUE = """
     select kind, thing, thing_status, refund_id from <audit.money> join <payments.refunds> using (payment_id)
-    where standing = 'stands' and kind = any($1::text[]) order by thing"""
+    where claim = 'due' and kind = any($1::text[]) order by thing"""
 
-# What is under way counts on neither side.
+# Payments in progress count on neither side.
 TOTALS = """
     select coalesce(sum(c_captured - c_voided - c_refunded), 0) as kept,
-      coalesce(sum(cost - refunded) filter (where standing = 'stands'), 0) as due
+      coalesce(sum(cost - refunded) filter (where claim = 'due'), 0) as due
     from <audit.money>
     where (status is null or (status not in ('REQUESTED', 'VOIDING') and refunding = 0))
-      and standing is distinct from 'open' and (thing is not null or purpose is null or purpose = any($1::text[]))"""
+      and claim is distinct from 'open' and (thing is not null or purpose is null or purpose = any($1::text[]))"""
 
 
 async def i4_money_balance(stores: Stores) -> list[str]:
-    """What the provider keeps is what standing bookings and paid late fees cost, less what staff gave back."""
-    found = [_unlike_the_provider(row) for row in await stores.rows(UNLIKE)]
+    """Check that the provider keeps what current bookings and paid late fees cost, less manual refunds."""
+    found = [_provider_difference(row) for row in await stores.rows(DIFFERENT)]
     found += [
         f"payment {row['payment_id']}: {row['refunded']} won are refunded and {row['refunding']} under way, "
-        f"its refunds say {row['sum_refunded']} and {row['sum_refunding']}"
+        f"the sums of its refunds are {row['sum_refunded']} and {row['sum_refunding']}"
         for row in await stores.rows(REFUNDS)
     ]
     found += [_unpaid(row) for row in await stores.rows(UNPAID)]
     found += [_kept_for_nothing(row) for row in await stores.rows(KEPT, PURPOSES)]
     found += [
         f"{row['kind']} {row['thing']} is {row['thing_status']}, and was refunded ({row['refund_id']}) as if cancelled"
-        for row in await stores.rows(COMPENSATED, GIVEN_BACK_WHOLE)
+        for row in await stores.rows(REFUNDED_THOUGH_DUE, FULLY_REFUNDED)
         if row["refund_id"] == uuid5(row["thing"], "refund")
     ]
     sums = await totals(stores)
@@ -152,13 +152,13 @@ class Totals:
 
 
 async def totals(stores: Stores) -> Totals:
-    """Raises NotCheckableError."""
+    """Sum up both sides; raises NotCheckableError."""
     (row,) = await stores.rows(TOTALS, PURPOSES)
     return Totals(int(row["kept"]), int(row["due"]))
 
 
-def _unlike_the_provider(row: Row) -> str:
-    """Where a payment's row and its charge part."""
+def _provider_difference(row: Row) -> str:
+    """Describe where a payment's row differs from its charge."""
     payment = f"payment {row['payment_id']} ({row['status']})"
     if row["key"] is None:
         return f"{payment}: {row['captured']} won captured, {row['refunded']} refunded, and there is no charge"
@@ -169,12 +169,12 @@ def _unlike_the_provider(row: Row) -> str:
         ("refunded", row["refunded"], row["c_refunded"]),
         ("voided", row["voided"], row["c_voided"]),
     ]
-    told = [
+    differences = [
         f"{what} {ours}, at the provider {theirs}"
         for what, ours, theirs in pairs
         if ours != theirs and (what != "voided" or row["status"] == "VOIDED")
     ]
-    return f"{payment}: {'; '.join(told)}"
+    return f"{payment}: {'; '.join(differences)}"
 
 
 def _unpaid(row: Row) -> str:
@@ -191,5 +191,5 @@ def _kept_for_nothing(row: Row) -> str:
     return f"{row['kept']} won are kept of charge {row['key']}: {row['kind']} {row['thing']} is {row['thing_status']}"
 
 
-def _listed(things: list[object]) -> str:
+def _join(things: list[object]) -> str:
     return ", ".join(map(str, things))

@@ -1,4 +1,4 @@
-"""The part of payments: what it drives, what it tells, what it answered."""
+"""Payments: its tables, the events that it publishes, the steps that drive it, and its answers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from contracts.payments import DriveRefund, DriveVoid, PaymentEvent, RefundEvent, RequestPayment
-from ops.audit.invariant import OpenStep, Part, Telling, steps, topics_of
+from ops.audit.invariant import Publication, SystemChecks, UnfinishedCheck, steps_naming, topics_of
 from ops.audit.stores import Stores
 
 
 async def answers(stores: Stores) -> list[str]:
-    """The answer names the payment: whoever asked may have asked under another id."""
+    """Check that each kept answer names an existing payment; its id may differ from the request's."""
     rows = await stores.rows(
         """select id, answer from <payments.inbox> i
         where topic = $1 and state = 'done' and not refused and answer is not null
@@ -37,31 +37,31 @@ def _payment_in(answer: str) -> UUID | None:
     return UUID(fields["payment_id"]) if "payment_id" in fields else None
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={"payments": ("payments", "refunds", "transfers", "entries", "inbox"), "provider": ("charges", "refunds")},
     writers={"payments": "payments"},
-    telling=[
-        Telling("payment", "payments.payments", "payment_id", topics_of(PaymentEvent)),
-        Telling("refund", "payments.refunds", "refund_id", topics_of(RefundEvent)),
+    publications=[
+        Publication("payment", "payments.payments", "payment_id", topics_of(PaymentEvent)),
+        Publication("refund", "payments.refunds", "refund_id", topics_of(RefundEvent)),
     ],
-    retold={"payments.payments": "payment_id"},
-    open_steps=[
-        OpenStep(
+    republished={"payments.payments": "payment_id"},
+    unfinished=[
+        UnfinishedCheck(
             "payment {} is REQUESTED, and no step settles it",
             "select payment_id as id from <payments.payments> where status = 'REQUESTED'",
-            steps("payments", "payment_id"),
+            steps_naming("payments", "payment_id"),
             RequestPayment.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "payment {} is VOIDING, and no step drives it",
             "select payment_id as id from <payments.payments> where status = 'VOIDING'",
-            steps("payments", "payment_id"),
+            steps_naming("payments", "payment_id"),
             DriveVoid.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "refund {} is not through, and no step drives it",
             "select refund_id as id from <payments.refunds> where status <> 'REFUNDED'",
-            steps("payments", "refund_id"),
+            steps_naming("payments", "refund_id"),
             DriveRefund.topic,
         ),
     ],

@@ -1,6 +1,7 @@
-"""What phone pre-order promises: quotas, receipts, and answers that are true.
+"""Phone pre-order: the checks of quotas, receipts and the answers to requests.
 
-A confirmed reservation has a live receipt, no other has one; what is taken of a quota is what is active.
+A confirmed reservation has an issued receipt, no other reservation has one. A quota's count equals its active
+reservations.
 """
 # ruff: noqa: S608 - statements are put together from constants of this package
 
@@ -12,11 +13,20 @@ from contracts.payments import PaymentStatus
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductState, RegisterProduct
 from contracts.preorder.receipts import ReceiptEvent
 from contracts.preorder.reservations import ReservationEvent, ReservePhone
-from ops.audit.invariant import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, topics_of
+from ops.audit.invariant import (
+    Publication,
+    SystemChecks,
+    TableComparison,
+    UnfinishedCheck,
+    columns_of,
+    payments_for,
+    topics_of,
+    view_comparison,
+)
 from ops.audit.stores import Row, Stores
 from storage.preorder import my_reservations as view
 
-MINE = asked_by("preorder.reservations")
+MINE = payments_for("preorder.reservations")
 ACTIVE = "status in ('AWAITING_PAYMENT', 'CONFIRMED', 'CANCELLING')"
 UNDONE = ", ".join(f"'{status}'" for status in (PaymentStatus.VOIDED, PaymentStatus.DECLINED, PaymentStatus.REFUNDED))
 
@@ -25,21 +35,21 @@ UNDONE = ", ".join(f"'{status}'" for status in (PaymentStatus.VOIDED, PaymentSta
 
 
 async def left_cancelling(stores: Stores) -> list[str]:
-    """Reservations of which every part is undone, and that do not end."""
+    """Find reservations that are CANCELLING although every compensation has finished."""
     rows = await stores.rows(f"""
         select reservation_id as id from <preorder_reservations.reservations> r
         left join <payments.payments> p using (payment_id) left join <payments.refunds> f on f.refund_id = r.refund_id
         left join <preorder_receipts.receipts> v using (reservation_id)
         where r.status = 'CANCELLING' and case when called_off then p.status in ({UNDONE})
           else f.status = 'REFUNDED' and v.status = 'VOIDED' end order by 1""")
-    return [f"reservation {row['id']} is CANCELLING, and everything of it is undone" for row in rows]
+    return [f"reservation {row['id']} is CANCELLING, and every compensation has finished" for row in rows]
 
 
 # -- I3
 
 
 async def quotas(stores: Stores) -> list[str]:
-    """What is taken of each quota is what is active, never more than there ever were, and one to a member."""
+    """Check that each quota's count equals its active reservations, within the quota, one for each member."""
     uneven = await stores.rows(f"""
         with active as (
           select product_id, count(*) as active from <preorder_reservations.reservations> where {ACTIVE} group by 1)
@@ -58,21 +68,21 @@ async def quotas(stores: Stores) -> list[str]:
 
 
 async def _more_than_there_ever_were(stores: Stores) -> list[str]:
-    """A quota may be lowered below what is taken, so the journal is asked how large it was."""
+    """Check the limit of each quota; it may have been lowered later, so the journal's largest value counts."""
     over = await stores.rows(f"""
         select product_id, quota, count(*) as active from <preorder_reservations.products>
         join (select product_id from <preorder_reservations.reservations> where {ACTIVE}) r using (product_id)
         where quota is not null group by product_id, quota having count(*) > quota order by product_id""")
     found = []
     for row in over:
-        told = await stores.rows(
+        rows = await stores.rows(
             """select max((body::json ->> 'quota')::int) as quota, bool_or(body::json ->> 'quota' is null) as unlimited
             from <journal.events> where things @> array[$1::uuid] and topic = any($2::text[])""",
             row["product_id"],
             [ProductRegistered.topic, ProductChanged.topic],
         )
-        most = max(row["quota"], told[0]["quota"] or 0)
-        if row["active"] > most and not told[0]["unlimited"]:
+        most = max(row["quota"], rows[0]["quota"] or 0)
+        if row["active"] > most and not rows[0]["unlimited"]:
             found.append(f"product {row['product_id']}: {row['active']} are active, of {most} at most")
     return found
 
@@ -80,12 +90,12 @@ async def _more_than_there_ever_were(stores: Stores) -> list[str]:
 # -- I5
 
 
-async def never_begun(stores: Stores) -> list[str]:
-    """What reservations told payments and receipts, by what it leaves there."""
+async def not_received(stores: Stores) -> list[str]:
+    """Check that messages to payments and receipts arrived, by the rows that they cause there."""
     found = []
     if "payments" not in stores.without:
         found += [
-            f"reservation {row['id']}: payments has not heard of its refund {row['refund_id']}"
+            f"reservation {row['id']}: payments does not have its refund {row['refund_id']}"
             for row in await stores.rows("""
                 select reservation_id as id, refund_id from <preorder_reservations.reservations> r
                 where refund_id is not null
@@ -111,7 +121,7 @@ async def _receipts(stores: Stores) -> list[str]:
         where (r.status = 'CONFIRMED' and v.status is distinct from 'ISSUED')
           or (r.status is distinct from 'CONFIRMED' and v.status = 'ISSUED') order by 1""")
     return [
-        f"reservation {row['id']} is {row['status'] or 'not known'}, and its receipt is {row['receipt'] or 'not there'}"
+        f"reservation {row['id']} is {row['status'] or 'not there'}, and its receipt is {row['receipt'] or 'not there'}"
         for row in rows
     ]
 
@@ -120,33 +130,33 @@ async def _receipts(stores: Stores) -> list[str]:
 
 
 async def parts_equal(stores: Stores) -> list[str]:
-    """What reservations keeps of payment, refund and receipt is what these say, and a receipt says what was paid."""
+    """Check that reservations agrees with payments, refunds and receipts, and receipts with the payments."""
     found = [
-        f"reservation {row['id']} has its payment as {row['noted']}, and it is {row['status']}"
+        f"reservation {row['id']} has its payment as {row['recorded']}, and it is {row['status']}"
         for row in await stores.rows("""
-            select reservation_id as id, r.payment_status as noted, p.status from <preorder_reservations.reservations> r
-            join <payments.payments> p using (payment_id)
+            select reservation_id as id, r.payment_status as recorded, p.status
+            from <preorder_reservations.reservations> r join <payments.payments> p using (payment_id)
             where r.status not in ('AWAITING_PAYMENT', 'CANCELLING') and p.status <> 'REQUESTED'
               and (r.payment_status, r.refunded) is distinct from (p.status, p.refunded) order by 1""")
     ]
     found += [
-        f"reservation {row['id']} has its refund as {row['noted']}, and it is {row['status']}"
+        f"reservation {row['id']} has its refund as {row['recorded']}, and it is {row['status']}"
         for row in await stores.rows("""
-            select reservation_id as id, r.refund_status || ' ' || r.refund_amount as noted,
+            select reservation_id as id, r.refund_status || ' ' || r.refund_amount as recorded,
               f.status || ' ' || f.amount as status
             from <preorder_reservations.reservations> r join <payments.refunds> f using (refund_id)
             where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by 1""")
     ]
     found += [
-        f"reservation {row['id']} has its receipt as {row['noted']}, and it is {row['status']}"
+        f"reservation {row['id']} has its receipt as {row['recorded']}, and it is {row['status']}"
         for row in await stores.rows("""
-            select reservation_id as id, coalesce(r.receipt_status, 'not there') as noted, v.status
+            select reservation_id as id, coalesce(r.receipt_status, 'not there') as recorded, v.status
             from <preorder_reservations.reservations> r join <preorder_receipts.receipts> v using (reservation_id)
             where (r.receipt_id, r.receipt_status, r.receipt_issued_at, r.expected_delivery)
               is distinct from (v.receipt_id, v.status, v.issued_at, v.expected_delivery) order by 1""")
     ]
     return found + [
-        f"the receipt of reservation {row['id']} is not as of its payment"
+        f"the receipt of reservation {row['id']} does not match its payment"
         for row in await stores.rows("""
             select reservation_id as id from <preorder_reservations.reservations> r
             join <preorder_receipts.receipts> v using (reservation_id)
@@ -172,16 +182,16 @@ ENDS = {
     "payment_unavailable": ("CANCELLED",),
     "cancelled": ("CANCELLING", "CANCELLED"),
 }
-"""The refusals that keep the reservation, and where it may stand then."""
+"""The refusals that keep the reservation, and the statuses that it may have then."""
 
 
 async def answers(stores: Stores) -> list[str]:
-    """Each kept answer is true of the row that it speaks of, and each row came from a request that was kept."""
+    """Check that each kept answer agrees with its row, and that each row has its request in the inbox."""
     rows = await stores.rows(ANSWERED, ReservePhone.topic)
-    found = [sentence for row in rows if (sentence := _untrue(row)) is not None]
+    found = [sentence for row in rows if (sentence := _wrong_answer(row)) is not None]
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
     found += [
-        f"reservation {row['reservation_id']} came from no request that was kept"
+        f"reservation {row['reservation_id']} has no request in the inbox"
         for row in await stores.rows(
             """select reservation_id from <preorder_reservations.reservations> r
             where created_at > now() - $2::interval and not exists (
@@ -202,19 +212,19 @@ async def answers(stores: Stores) -> list[str]:
     ]
 
 
-def _untrue(row: Row) -> str | None:
-    """What is wrong with the answer to a wish to reserve; None when it fits its reservation."""
-    wish = f"the wish to reserve {row['id']}"
+def _wrong_answer(row: Row) -> str | None:
+    """Describe what is wrong with the answer to a reservation request; None when it agrees with its row."""
+    request = f"reservation request {row['id']}"
     if not row["refused"]:
         if row["reservation_id"] is None:
-            return f"{wish} was answered with a reservation that is not there"
-        return f"{wish} was answered with {'one that was never paid' if row['names_it'] else 'another reservation'}"
+            return f"{request} was answered with a reservation that is not there"
+        return f"{request} was answered with {'one that was never paid' if row['names_it'] else 'another reservation'}"
     if row["status"] not in ENDS.get(row["code"], (None,)):
-        return f"{wish} was refused ({row['code']}), and its reservation is {row['status'] or 'not there'}"
+        return f"{request} was refused ({row['code']}), and its reservation is {row['status'] or 'not there'}"
     return None
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={
         "preorder_products": ("products", "inbox"),
         "preorder_reservations": ("reservations", "quotas", "products", "inbox"),
@@ -235,37 +245,39 @@ part = Part(
         "preorder.receipts": "preorder_receipts",
     },
     views=[view.tables],
-    copies=[
-        Copy(
+    comparisons=[
+        TableComparison(
             "product",
             "product_id",
             "preorder_products.products",
             "preorder_reservations.products",
             columns_of(ProductState, "product_id"),
         ),
-        shown(view.tables, view.products, "product_id", "preorder_products.products"),
-        shown(view.tables, view.reservations, "reservation_id", "preorder_reservations.reservations"),
-        shown(view.tables, view.receipts, "receipt_id", "preorder_receipts.receipts"),
-        shown(view.tables, view.payments, "payment_id", "payments.payments", told="version > 0", mine=MINE),
-        shown(view.tables, view.refunds, "refund_id", "payments.refunds", mine=MINE),
+        view_comparison(view.tables, view.products, "product_id", "preorder_products.products"),
+        view_comparison(view.tables, view.reservations, "reservation_id", "preorder_reservations.reservations"),
+        view_comparison(view.tables, view.receipts, "receipt_id", "preorder_receipts.receipts"),
+        view_comparison(
+            view.tables, view.payments, "payment_id", "payments.payments", published="version > 0", mine=MINE
+        ),
+        view_comparison(view.tables, view.refunds, "refund_id", "payments.refunds", mine=MINE),
     ],
-    telling=[
-        Telling(
+    publications=[
+        Publication(
             "preorder product",
             "preorder_products.products",
             "product_id",
             [ProductRegistered.topic, ProductChanged.topic],
         ),
-        Telling(
+        Publication(
             "preorder reservation",
             "preorder_reservations.reservations",
             "reservation_id",
             topics_of(ReservationEvent),
         ),
-        Telling("receipt", "preorder_receipts.receipts", "receipt_id", topics_of(ReceiptEvent)),
+        Publication("receipt", "preorder_receipts.receipts", "receipt_id", topics_of(ReceiptEvent)),
     ],
-    open_steps=[
-        OpenStep(
+    unfinished=[
+        UnfinishedCheck(
             "reservation {} awaits its payment, and no step settles it",
             "select reservation_id as id from <preorder_reservations.reservations> where status = 'AWAITING_PAYMENT'",
             "select id from <preorder_reservations.inbox> where topic = $1 and state = 'started'",
@@ -275,16 +287,16 @@ part = Part(
     claims=[
         """
         select reservation_id, 'reservation', payment_id, price, status,
-          case when status = 'CONFIRMED' then 'stands' when status in ('AWAITING_PAYMENT', 'CANCELLING') then 'open'
-            else 'off' end
+          case when status = 'CONFIRMED' then 'due' when status in ('AWAITING_PAYMENT', 'CANCELLING') then 'open'
+            else 'void' end
         from <preorder_reservations.reservations>"""
     ],
-    kinds={"preorder.reservations": "'reservation'"},
-    given_back_whole=["reservation"],
+    claim_kinds={"preorder.reservations": "'reservation'"},
+    fully_refunded=["reservation"],
     checks={
         "I1": [left_cancelling],
         "I3": [quotas],
-        "I5": [never_begun],
+        "I5": [not_received],
         "I8": [parts_equal],
         "I9": [answers],
     },

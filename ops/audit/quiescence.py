@@ -1,7 +1,7 @@
-"""Whether anything is under way: steps, outboxes, queues, the journal's reading.
+"""Tells whether any work is pending: inbox steps, outbox rows, queued messages, events that the journal has not read.
 
-A message that a worker has taken and not yet committed shows nowhere. So the system is called quiet when it has been
-seen with nothing under way, and nothing new, for longer than a step takes.
+A message that a worker has received and not yet committed is visible nowhere. So the system counts as idle only when it
+has been observed without pending work and without progress for longer than a step takes.
 """
 
 from __future__ import annotations
@@ -23,54 +23,54 @@ from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
 from workers.runtime.projections.view import View
 from workers.runtime.settings import Settings
 
-STILL_SECONDS = 0.7
-LOOK_SECONDS = 0.1
-AT_ONCE = 1000
+IDLE_SECONDS = 0.7
+POLL_SECONDS = 0.1
+BATCH_SIZE = 1000
 CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, *BROKER_ERRORS)
 
-# What is to be done now. A timer of hours is not under way; what failed before, or has been taken up, is.
-AT_WORK = """
+# Work to do now: a timer that is due in hours is not pending; a step that was started, or failed before, is.
+PENDING = """
     select (select count(*) from {s}.outbox) as outbox,
       (select max(received_at) from {s}.inbox) as newest,
       (select string_agg(distinct topic, ', ') from {s}.inbox
         where state = 'started' or (state = 'waiting' and attempts > 0)
           or (state = 'waiting' and due_at <= now() + interval '5 seconds')) as steps"""
-READ = "select coalesce(max(last_offset), -1) from journal.reader"
+READ_OFFSET = "select coalesce(max(last_offset), -1) from journal.reader"
 
 
 async def wait_until_idle(settings: Settings, within: float, *, without: Collection[str] = ()) -> bool:
-    """Wait until nothing is under way, at most `within` seconds; False when something still is."""
+    """Wait until no work is pending, at most `within` seconds; False when some still is."""
     return not await pending_work(settings, within, without=without)
 
 
 async def pending_work(settings: Settings, within: float, *, without: Collection[str] = ()) -> list[str]:
-    """Wait as `quiet` does: what is still under way then, in words."""
+    """Wait like `wait_until_idle`; returns what is still pending then, a sentence each."""
     deadline = time.monotonic() + within
-    async with _Watch(settings, frozenset(without)) as watch:
-        seen: _Look | None = None
+    async with _WorkProbe(settings, frozenset(without)) as probe:
+        observed: _Observation | None = None
         since = 0.0
         while True:
-            look = await watch.look()
+            observe = await probe.observe()
             now = time.monotonic()
-            if seen is None or look.marks != seen.marks or look.under_way:
-                seen, since = look, now
-            if not look.under_way and now - since >= STILL_SECONDS:
+            if observed is None or observe.progress != observed.progress or observe.pending:
+                observed, since = observe, now
+            if not observe.pending and now - since >= IDLE_SECONDS:
                 return []
             if now >= deadline:
-                return look.under_way or ["the system has only just come to rest"]
-            await asyncio.sleep(LOOK_SECONDS)
+                return observe.pending or ["the system has been idle for too short a time"]
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @dataclass
-class _Look:
-    """What was seen: sentences about what is under way, and marks that move when anything is done."""
+class _Observation:
+    """Sentences about pending work, and values that change whenever work is done."""
 
-    under_way: list[str] = field(default_factory=list)
-    marks: list[Any] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    progress: list[Any] = field(default_factory=list)
 
 
-class _Watch:
-    """Looks at databases and queues again and again; what cannot be reached is under way."""
+class _WorkProbe:
+    """Observes databases and queues; what cannot be reached counts as pending."""
 
     def __init__(self, settings: Settings, without: frozenset[str]) -> None:
         self._settings = settings
@@ -78,12 +78,12 @@ class _Watch:
         self._databases: dict[str, asyncpg.Connection] = {}
         self._bus: Bus | None = None
         self._queues = [queue for each in self._workers for queue in each.queues()]
-        self._stream: _Stream | None = None
+        self._stream: _EventStream | None = None
         if "journal" not in without:
             self._queues.append(topology.DEAD_QUEUE)
-            self._stream = _Stream(settings.amqp_url.get_secret_value())
+            self._stream = _EventStream(settings.amqp_url.get_secret_value())
 
-    async def __aenter__(self) -> _Watch:
+    async def __aenter__(self) -> _WorkProbe:
         if self._stream is not None:
             await self._stream.start()
         return self
@@ -93,10 +93,10 @@ class _Watch:
             await self._stream.stop()
         for connection in self._databases.values():
             connection.terminate()
-        await self._drop_bus()
+        await self._close_bus()
 
-    async def look(self) -> _Look:
-        seen = _Look()
+    async def observe(self) -> _Observation:
+        observed = _Observation()
         read = -1
         for each in self._workers:
             if isinstance(each, View):
@@ -104,39 +104,39 @@ class _Watch:
             url = self._settings.database_of(each.name)
             try:
                 connection = await self._connection(url)
-                row = await connection.fetchrow(AT_WORK.format(s=Inbox(each.schema).schema))
+                row = await connection.fetchrow(PENDING.format(s=Inbox(each.schema).schema))
                 if each.name == "journal":
-                    read = await connection.fetchval(READ)
+                    read = await connection.fetchval(READ_OFFSET)
             except CONNECTION_ERRORS as error:
                 self._databases.pop(url, None)
-                seen.under_way.append(f"the database of {each.name} cannot be read ({_first_line(error)})")
+                observed.pending.append(f"the database of {each.name} cannot be read ({_first_line(error)})")
                 continue
-            seen.marks += [row["newest"], read]
+            observed.progress += [row["newest"], read]
             if row["outbox"]:
-                seen.under_way.append(f"{each.name} has {row['outbox']} messages to say")
+                observed.pending.append(f"{each.name} has {row['outbox']} messages to publish")
             if row["steps"]:
-                seen.under_way.append(f"{each.name} is at work on {row['steps']}")
-        await self._look_at_queues(seen)
+                observed.pending.append(f"{each.name} is processing {row['steps']}")
+        await self._observe_queues(observed)
         if self._stream is not None:
-            seen.marks.append(self._stream.end)
-            if not self._stream.is_followed:
-                seen.under_way.append("the stream of events cannot be followed")
+            observed.progress.append(self._stream.end)
+            if not self._stream.is_connected:
+                observed.pending.append("the stream of events cannot be read")
             elif self._stream.end > read:
-                seen.under_way.append(f"the journal has {self._stream.end - read} events to read")
-        return seen
+                observed.pending.append(f"the journal has {self._stream.end - read} events to read")
+        return observed
 
-    async def _look_at_queues(self, seen: _Look) -> None:
+    async def _observe_queues(self, observed: _Observation) -> None:
         try:
             bus = await self._connected_bus()
             for queue in self._queues:
                 found = await bus.inspect_queue(queue)
                 if found is None:
-                    seen.under_way.append(f"queue {queue} is missing")
+                    observed.pending.append(f"queue {queue} is missing")
                 elif found[0]:
-                    seen.under_way.append(f"{found[0]} messages wait in {queue}")
+                    observed.pending.append(f"{found[0]} messages wait in {queue}")
         except CONNECTION_ERRORS as error:
-            await self._drop_bus()
-            seen.under_way.append(f"the broker cannot be asked ({_first_line(error)})")
+            await self._close_bus()
+            observed.pending.append(f"the broker cannot be reached ({_first_line(error)})")
 
     async def _connection(self, url: str) -> asyncpg.Connection:
         if url not in self._databases:
@@ -158,7 +158,7 @@ class _Watch:
             self._bus = bus
         return self._bus
 
-    async def _drop_bus(self) -> None:
+    async def _close_bus(self) -> None:
         bus, self._bus = self._bus, None
         if bus is not None:
             with contextlib.suppress(*CONNECTION_ERRORS):
@@ -166,39 +166,39 @@ class _Watch:
                     await bus.stop()
 
 
-class _Stream:
-    """Where the stream of events ends: the broker's own count of its messages is seconds old."""
+class _EventStream:
+    """Reads the last offset of the event stream; the count in the management API is seconds old."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._following: asyncio.Task[None] | None = None
-        self.is_followed = False
+        self._task: asyncio.Task[None] | None = None
+        self.is_connected = False
         self.end = -1
         """The offset of the last event."""
 
     async def start(self) -> None:
-        self._following = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._read())
 
     async def stop(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
+        if self._task is not None:
+            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+                await self._task
 
-    async def _follow(self) -> None:
+    async def _read(self) -> None:
         while True:
             with contextlib.suppress(ConsumerClosed):
                 last = {"x-stream-offset": "last"}
                 async with consume_batches(
-                    self._url, "audit", topology.STREAM, prefetch=AT_ONCE, arguments=last
+                    self._url, "audit", topology.STREAM, prefetch=BATCH_SIZE, arguments=last
                 ) as feed:
-                    self.is_followed = True
+                    self.is_connected = True
                     while True:
-                        messages = await feed.batch(AT_ONCE)
+                        messages = await feed.batch(BATCH_SIZE)
                         self.end = int(str(messages[-1].headers["x-stream-offset"]))
                         await feed.ack(messages[-1])
-            self.is_followed = False
-            await asyncio.sleep(LOOK_SECONDS)
+            self.is_connected = False
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _first_line(error: BaseException) -> str:

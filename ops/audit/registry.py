@@ -1,21 +1,26 @@
-"""The parts of the system, and what they say together."""
+"""The declarations of all systems, put together."""
 
 from __future__ import annotations
 
-from ops.audit import bike_sharing, cafe, payments, preorder, shop, ticketing, video_rental
-from ops.audit.invariant import Part
+from ops.audit.bike_sharing import CHECKS as BIKE_SHARING
+from ops.audit.cafe import CHECKS as CAFE
+from ops.audit.invariant import SystemChecks
+from ops.audit.payments import CHECKS as PAYMENTS
+from ops.audit.preorder import CHECKS as PREORDER
+from ops.audit.shop import CHECKS as SHOP
+from ops.audit.ticketing import CHECKS as TICKETING
+from ops.audit.video_rental import CHECKS as VIDEO_RENTAL
 
-JOURNAL = Part(tables={"journal": ("events",)})
-BUSINESSES = (video_rental, ticketing, bike_sharing, shop, cafe, preorder)
-PARTS = (JOURNAL, payments.part, *(business.part for business in BUSINESSES))
+JOURNAL = SystemChecks(tables={"journal": ("events",)})
+SYSTEMS = (JOURNAL, PAYMENTS, VIDEO_RENTAL, TICKETING, BIKE_SHARING, SHOP, CAFE, PREORDER)
 
-TABLES = {schema: tables for part in PARTS for schema, tables in part.tables.items()}
-WRITERS = {context: schema for part in PARTS for context, schema in part.writers.items()}
-VIEWS = {view.schema: view for part in PARTS for view in part.views}
-COPIES = tuple(copy for part in PARTS for copy in part.copies)
-TELLING = tuple(telling for part in PARTS for telling in part.telling)
-RETOLD = {table: key for part in PARTS for table, key in part.retold.items()}
-OPEN_STEPS = tuple(step for part in PARTS for step in part.open_steps)
-CLAIMS = " union all ".join(claim for part in PARTS for claim in part.claims)
-KINDS = {purpose: kind for part in PARTS for purpose, kind in part.kinds.items()}
-GIVEN_BACK_WHOLE = [kind for part in PARTS for kind in part.given_back_whole]
+TABLES = {schema: tables for system in SYSTEMS for schema, tables in system.tables.items()}
+WRITERS = {context: schema for system in SYSTEMS for context, schema in system.writers.items()}
+VIEWS = {view.schema: view for system in SYSTEMS for view in system.views}
+COMPARISONS = tuple(comparison for system in SYSTEMS for comparison in system.comparisons)
+PUBLICATIONS = tuple(publication for system in SYSTEMS for publication in system.publications)
+REPUBLISHED = {table: key for system in SYSTEMS for table, key in system.republished.items()}
+UNFINISHED = tuple(check for system in SYSTEMS for check in system.unfinished)
+CLAIMS = " union all ".join(claim for system in SYSTEMS for claim in system.claims)
+CLAIM_KINDS = {purpose: kind for system in SYSTEMS for purpose, kind in system.claim_kinds.items()}
+FULLY_REFUNDED = [kind for system in SYSTEMS for kind in system.fully_refunded]

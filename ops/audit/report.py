@@ -1,4 +1,4 @@
-"""An audit taken, and the journal told of it."""
+"""Runs an audit and sends its result to the journal."""
 
 from __future__ import annotations
 
@@ -7,61 +7,62 @@ from dataclasses import dataclass
 
 from contracts.base import Refused
 from contracts.journal import AuditedInvariant, AuditReport, RecordAudit
-from ops.audit import Finding, Totals, findings, money_balance
-from ops.requests import NoAnswerError, asking, why
+from ops.audit.money import Totals
+from ops.audit.runner import Finding, findings, money_balance
+from ops.requests import RequestFailed, describe_refusal, request_client
 from workers.runtime.settings import Settings
 
-FIRST, SENTENCE = 5, 400
-"""How many discrepancies of an invariant the journal is told, and how much of each."""
+MAX_DISCREPANCIES, MAX_CHARACTERS = 5, 400
+"""How many discrepancies of an invariant are sent to the journal, and how many characters of each."""
 
 
 @dataclass(frozen=True)
-class Audited:
-    """What an audit found, and what it took."""
+class AuditResult:
+    """What an audit found, and how long it took."""
 
     found: list[Finding]
     totals: Totals | None
     took_seconds: float
 
     @property
-    def well(self) -> bool:
-        return all(finding.well for finding in self.found)
+    def passed(self) -> bool:
+        return all(finding.passed for finding in self.found)
 
     def report(self) -> AuditReport:
-        """As the journal is told."""
+        """The result as the message of the journal."""
         return AuditReport(
-            invariants=[_told(finding) for finding in self.found],
+            invariants=[_as_reported(finding) for finding in self.found],
             money_kept=self.totals.kept if self.totals else None,
             money_due=self.totals.due if self.totals else None,
             took_seconds=round(self.took_seconds, 3),
         )
 
 
-async def take(settings: Settings) -> Audited:
-    """Audit once."""
+async def run_audit(settings: Settings) -> AuditResult:
+    """Run one audit."""
     began = time.monotonic()
     found = await findings(settings)
     totals = await money_balance(settings)
-    return Audited(found, totals, time.monotonic() - began)
+    return AuditResult(found, totals, time.monotonic() - began)
 
 
-async def tell_journal(audited: Audited) -> str | None:
-    """Have the journal keep it; returns why it could not."""
+async def send_to_journal(audited: AuditResult) -> str | None:
+    """Send the result to the journal; returns why that failed, or None."""
     try:
-        async with asking() as ask:
-            await ask(RecordAudit(report=audited.report()))
+        async with request_client() as request:
+            await request(RecordAudit(report=audited.report()))
     except Refused as refusal:
-        return why(refusal)
-    except NoAnswerError as silence:
-        return str(silence)
+        return describe_refusal(refusal)
+    except RequestFailed as failure:
+        return str(failure)
     return None
 
 
-def _told(finding: Finding) -> AuditedInvariant:
+def _as_reported(finding: Finding) -> AuditedInvariant:
     return AuditedInvariant(
         invariant=finding.invariant,
         title=finding.title,
         discrepancies=len(finding.discrepancies),
-        first=[sentence[:SENTENCE] for sentence in finding.discrepancies[:FIRST]],
+        first=[text[:MAX_CHARACTERS] for text in finding.discrepancies[:MAX_DISCREPANCIES]],
         not_checkable=finding.not_checkable,
     )

@@ -1,4 +1,4 @@
-"""The shop's part of the invariants: stock, transfers and deliveries follow the orders, and nothing else does."""
+"""The shop: the checks that stock, transfers and deliveries agree with the orders."""
 # ruff: noqa: S608 - statements are put together from constants of this package
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from contracts.shop.products import (
     StockEvent,
 )
 from contracts.transfers import TransferEvent
-from ops.audit.invariant import Copy, OpenStep, Part, Telling, columns_of, shown, steps, topics_of
+from ops.audit.invariant import (
+    Publication,
+    SystemChecks,
+    TableComparison,
+    UnfinishedCheck,
+    columns_of,
+    steps_naming,
+    topics_of,
+    view_comparison,
+)
 from ops.audit.stores import Row, Stores
 from storage.shop import order_status
 
 PAID = "status in ('PAYMENT_CONFIRMED', 'PREPARING', 'DELIVERING', 'CLOSED')"
-DROPPED = "status in ('ORDER_CANCELLED', 'PAYMENT_CANCELLED')"
+CANCELLED = "status in ('ORDER_CANCELLED', 'PAYMENT_CANCELLED')"
 
 
 def _orders(condition: str) -> str:
@@ -36,9 +45,9 @@ UNEVEN = """
     select product_id, stock, supplied, coalesce(taken, 0) as taken from <shop_products.products>
     left join taken using (product_id) where stock < 0 or stock <> supplied - coalesce(taken, 0) order by 1"""
 
-# What a round took that is not its order's (any more), and orders that are paid for and took nothing. A round that is
-# being confirmed may have taken its stock already.
-ASTRAY = f"""
+# Stock taken by a round that its order does not have, and paid orders that took none. An order that is CONFIRMING may
+# have taken its stock already.
+WRONG_TAKES = f"""
     with taken as (select * from <shop_products.takes> where state = 'TAKEN'),
     due as (select * from <shop_orders.orders> where {PAID} or status = 'CONFIRMING')
     select coalesce(o.order_id, t.order_id) as order_id, o.status, o.quantity as ordered, t.quantity as taken,
@@ -49,47 +58,47 @@ ASTRAY = f"""
 
 
 async def capacity(stores: Stores) -> list[str]:
-    """Stock is what came in less what orders took, and what was taken belongs to an order that is paid for."""
+    """Check that stock equals supply less what orders took, and that only paid orders took any."""
     found = [
-        f"product {row['product_id']}: {row['stock']} are in stock, of {row['supplied']} that came {row['taken']} "
+        f"product {row['product_id']}: {row['stock']} are in stock, of {row['supplied']} supplied {row['taken']} "
         "are taken"
         for row in await stores.rows(UNEVEN)
     ]
     return found + [
         f"order {row['order_id']} is {row['status'] or 'not paid for'} in round {row['round']}: "
         f"{row['ordered'] or 0} are due to it, {row['taken'] or 0} are taken"
-        for row in await stores.rows(ASTRAY)
+        for row in await stores.rows(WRONG_TAKES)
     ]
 
 
 # -- I4
 
-# Payments' record of each order's transfer. While payments is behind, I5 says so.
-FOLLOWS = f"""
+# Payments' row of each order's transfer. That payments received every order is checked by I5.
+TRANSFER_DIFFERENT = f"""
     select o.order_id, o.status, o.total, o.refund_owed, t.status as transfer, t.amount, t.refund_owed as owed
     from <shop_orders.orders> o join <payments.transfers> t using (order_id)
     where t.amount <> o.total or t.refund_owed <> o.refund_owed or t.status <> case
       when {PAID.replace("status", "o.status")} then 'TRANSFER_CONFIRMED'
-      when {DROPPED.replace("status", "o.status")} then 'TRANSFER_CANCELLED' else 'AWAITING_TRANSFER' end
+      when {CANCELLED.replace("status", "o.status")} then 'TRANSFER_CANCELLED' else 'AWAITING_TRANSFER' end
     order by o.order_id"""
 
-UNASKED = """
+TRANSFER_WITHOUT_ORDER = """
     select transfer_id, order_id from <payments.transfers> t
     where not exists (select from <shop_orders.orders> o where o.order_id = t.order_id) order by 1"""
 
 
 async def transfers(stores: Stores) -> list[str]:
-    """A transfer is confirmed with its order and cancelled with it, and owed back if the money had come."""
+    """Check that each transfer is confirmed or cancelled as its order is, and owed back when it had been paid."""
     if "payments" in stores.without:
         return []
-    found = [_unlike(row) for row in await stores.rows(FOLLOWS)]
+    found = [_transfer_difference(row) for row in await stores.rows(TRANSFER_DIFFERENT)]
     return found + [
-        f"transfer {row['transfer_id']} is for order {row['order_id']}, which nobody placed"
-        for row in await stores.rows(UNASKED)
+        f"transfer {row['transfer_id']} is for order {row['order_id']}, which does not exist"
+        for row in await stores.rows(TRANSFER_WITHOUT_ORDER)
     ]
 
 
-def _unlike(row: Row) -> str:
+def _transfer_difference(row: Row) -> str:
     owed = {True: "owed back", False: "not owed back"}
     return (
         f"order {row['order_id']} is {row['status']} for {row['total']} won ({owed[row['refund_owed']]}), "
@@ -99,14 +108,14 @@ def _unlike(row: Row) -> str:
 
 # -- I5
 
-UNHEARD = {
+NOT_RECEIVED = {
     "payments": (
-        "order {}: payments has not heard of its transfer",
+        "order {}: payments does not have its transfer",
         """select order_id from <shop_orders.orders> o
         where not exists (select from <payments.transfers> t where t.order_id = o.order_id) order by 1""",
     ),
     "shop.deliveries": (
-        "order {} is paid for, and deliveries has not heard of it",
+        "order {} is paid for, and deliveries does not have it",
         f"""select order_id from <shop_orders.orders> o where {PAID}
         and not exists (select from <shop_deliveries.deliveries> d where d.order_id = o.order_id) order by 1""",
     ),
@@ -117,25 +126,25 @@ UNHEARD = {
           where (t.order_id, t.round, t.state) = (o.order_id, o.round, 'RETURNED')) order by 1""",
     ),
 }
-"""What each context must have heard from orders, by what that leaves there."""
+"""The rows that messages of orders must have caused, by the context that received them."""
 
 
 async def nothing_lost(stores: Stores) -> list[str]:
-    """Whoever had to follow an order has heard of it."""
+    """Check that messages of orders arrived, by the rows that they cause."""
     return [
         sentence.format(row["order_id"])
-        for context, (sentence, unheard) in UNHEARD.items()
+        for context, (sentence, statement) in NOT_RECEIVED.items()
         if context not in stores.without
-        for row in await stores.rows(unheard)
+        for row in await stores.rows(statement)
     ]
 
 
 # -- I6
 
-TWICE = """
+DELIVERED_TWICE = """
     select order_id, count(*) from <shop_orders.orders> join <shop_deliveries.deliveries> using (order_id)
     group by order_id having count(*) > 1 order by 1"""
-UNPAID = f"""
+DELIVERED_UNPAID = f"""
     select d.order_id, o.status from <shop_deliveries.deliveries> d left join <shop_orders.orders> o using (order_id)
     where o.order_id is null or not ({PAID.replace("status", "o.status")}) order by 1"""
 ENTRIES = """
@@ -145,11 +154,11 @@ ENTRIES = """
 
 
 async def effect_once(stores: Stores) -> list[str]:
-    """An order that is paid for is delivered once, no other is, and each change of a transfer has its entry."""
-    found = [f"order {row['order_id']} has {row['count']} deliveries" for row in await stores.rows(TWICE)]
+    """Check that paid orders have one delivery, others none, and each version of a transfer one entry."""
+    found = [f"order {row['order_id']} has {row['count']} deliveries" for row in await stores.rows(DELIVERED_TWICE)]
     found += [
-        f"order {row['order_id']} is {row['status'] or 'not known to orders'}, and has a delivery"
-        for row in await stores.rows(UNPAID)
+        f"order {row['order_id']} is {row['status'] or 'not there'}, and has a delivery"
+        for row in await stores.rows(DELIVERED_UNPAID)
     ]
     return found + [
         f"transfer {row['transfer_id']} has {row['entries']} entries for {row['version']} versions"
@@ -159,30 +168,30 @@ async def effect_once(stores: Stores) -> list[str]:
 
 # -- I8
 
-NOTED = """
-    select order_id, '{what}' as what, o.{what}_status as noted, x.status from <shop_orders.orders> o
+DIFFERENT_STATUS = """
+    select order_id, '{what}' as what, o.{what}_status as recorded, x.status from <shop_orders.orders> o
     join <{table}> x using (order_id) where o.{what}_status is distinct from x.status order by 1"""
 
 
 async def copies_equal(stores: Stores) -> list[str]:
-    """Orders has the transfer and the delivery of each order as their writers do."""
+    """Check that orders has the status of each transfer and delivery as their writers have it."""
     tables = {"transfer": "payments.transfers", "delivery": "shop_deliveries.deliveries"}
     return [
-        f"order {row['order_id']} has its {row['what']} as {row['noted']}, and it is {row['status']}"
+        f"order {row['order_id']} has its {row['what']} as {row['recorded']}, and it is {row['status']}"
         for what, table in tables.items()
-        for row in await stores.rows(NOTED.replace("{what}", what).replace("{table}", table))
+        for row in await stores.rows(DIFFERENT_STATUS.replace("{what}", what).replace("{table}", table))
     ]
 
 
 # -- I9
 
-NOT_THERE = """
+ANSWERED_WITHOUT_ROW = """
     select id from <{schema}.inbox> i where topic = $1 and state = 'done' and not refused and answer is not null
       and not exists (select from <{schema}.{table}> t where t.{key} = i.id) order by id"""
-UNASKED_ORDERS = """
+ORDER_WITHOUT_REQUEST = """
     select order_id from <shop_orders.orders> o where created_at > now() - $2::interval
       and not exists (select from <shop_orders.inbox> i where i.id = o.order_id and i.topic = $1) order by 1"""
-# A confirmation that was answered as done is one of an order that took its stock.
+# A confirmation that was answered as done must belong to a paid order.
 CONFIRMED = f"""
     select i.id, o.order_id, o.status from <shop_orders.inbox> i
     join <shop_orders.orders> o on o.order_id = (i.answer::json ->> 'order_id')::uuid
@@ -191,19 +200,19 @@ CONFIRMED = f"""
 
 
 async def answers(stores: Stores) -> list[str]:
-    """Each kept answer is true of the row that it speaks of, and each order came from a request that was kept."""
+    """Check that each kept answer agrees with its row, and that each order has its request in the inbox."""
     made = (
         ("order", PlaceOrder.topic, ("shop_orders", "orders", "order_id")),
         ("product", RegisterProduct.topic, ("shop_products", "products", "product_id")),
     )
     found = []
     for what, topic, (schema, table, key) in made:
-        places = NOT_THERE.replace("{schema}", schema).replace("{table}", table).replace("{key}", key)
-        found += [f"{what} {row['id']} was answered for, and is not there" for row in await stores.rows(places, topic)]
+        missing = ANSWERED_WITHOUT_ROW.replace("{schema}", schema).replace("{table}", table).replace("{key}", key)
+        found += [f"{what} {row['id']} was answered for, and is not there" for row in await stores.rows(missing, topic)]
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
     found += [
-        f"order {row['order_id']} came from no request that was kept"
-        for row in await stores.rows(UNASKED_ORDERS, PlaceOrder.topic, kept)
+        f"order {row['order_id']} has no request in the inbox"
+        for row in await stores.rows(ORDER_WITHOUT_REQUEST, PlaceOrder.topic, kept)
     ]
     return found + [
         f"confirmation {row['id']} was answered as done, and order {row['order_id']} is {row['status']}"
@@ -211,7 +220,7 @@ async def answers(stores: Stores) -> list[str]:
     ]
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={
         "shop_products": ("products", "takes", "inbox"),
         "shop_orders": ("orders", "products", "inbox"),
@@ -224,54 +233,54 @@ part = Part(
         "shop.deliveries": "shop_deliveries",
     },
     views=[order_status.tables],
-    copies=[
-        Copy(
+    comparisons=[
+        TableComparison(
             "product",
             "product_id",
             "shop_products.products",
             "shop_orders.products",
             columns_of(ProductState, "product_id"),
         ),
-        shown(order_status.tables, order_status.products, "product_id", "shop_products.products"),
-        shown(order_status.tables, order_status.orders, "order_id", "shop_orders.orders"),
-        shown(order_status.tables, order_status.transfers, "transfer_id", "payments.transfers"),
-        shown(order_status.tables, order_status.deliveries, "delivery_id", "shop_deliveries.deliveries"),
+        view_comparison(order_status.tables, order_status.products, "product_id", "shop_products.products"),
+        view_comparison(order_status.tables, order_status.orders, "order_id", "shop_orders.orders"),
+        view_comparison(order_status.tables, order_status.transfers, "transfer_id", "payments.transfers"),
+        view_comparison(order_status.tables, order_status.deliveries, "delivery_id", "shop_deliveries.deliveries"),
     ],
-    telling=[
-        Telling(
+    publications=[
+        Publication(
             "product",
             "shop_products.products",
             "product_id",
             [ProductRegistered.topic, ProductChanged.topic, ProductRestocked.topic, *topics_of(StockEvent)],
         ),
-        Telling("order", "shop_orders.orders", "order_id", topics_of(OrderEvent)),
-        Telling("transfer", "payments.transfers", "transfer_id", topics_of(TransferEvent)),
-        Telling("delivery", "shop_deliveries.deliveries", "delivery_id", topics_of(DeliveryEvent)),
+        Publication("order", "shop_orders.orders", "order_id", topics_of(OrderEvent)),
+        Publication("transfer", "payments.transfers", "transfer_id", topics_of(TransferEvent)),
+        Publication("delivery", "shop_deliveries.deliveries", "delivery_id", topics_of(DeliveryEvent)),
     ],
-    retold={"shop_products.products": "product_id"},
-    open_steps=[
-        OpenStep(
+    republished={"shop_products.products": "product_id"},
+    unfinished=[
+        UnfinishedCheck(
             "order {} is CONFIRMING, and no step goes on with it",
             _orders("status = 'CONFIRMING'"),
-            steps("shop_orders", "order_id"),
+            steps_naming("shop_orders", "order_id"),
             ConfirmPayment.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "order {} waits for its money, and no timer would end it",
             _orders("status in ('ORDER_PLACED', 'AWAITING_PAYMENT')"),
-            steps("shop_orders", "order_id"),
+            steps_naming("shop_orders", "order_id"),
             ExpireOrder.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "order {} is DELIVERING, and no timer would close it",
             _orders("status = 'DELIVERING'"),
-            steps("shop_orders", "order_id"),
+            steps_naming("shop_orders", "order_id"),
             CloseOrder.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "the delivery of order {} is PREPARING, and no timer would start it",
             "select order_id as id from <shop_deliveries.deliveries> where status = 'PREPARING'",
-            steps("shop_deliveries", "order_id"),
+            steps_naming("shop_deliveries", "order_id"),
             StartDelivery.topic,
         ),
     ],

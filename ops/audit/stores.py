@@ -1,8 +1,8 @@
-"""Every store of the system, to be asked together: one snapshot per database, and nothing is ever written to one.
+"""Reads all stores of the system in one SQL session; nothing is written to any of them.
 
-The checks are SQL over all tables at once. They run in the database in which most contexts live; tables that live
-elsewhere (the provider's ledger always does) are copied into temporary tables of that connection. Its own snapshot is
-taken first: what happens elsewhere meanwhile is then at most ahead of it.
+The checks are SQL over all tables at once. They run in the database that holds most contexts, the home database; the
+tables of other databases (always the provider's ledger) are copied into temporary tables of that session. There is one
+snapshot per database, and the home database's is taken first, so that the copies are never older than it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,36 @@ from pydantic_core import to_json
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ops.audit.invariant import CONTEXT_OF
 from storage.dialects import with_driver
 from storage.views import ViewTables
+from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
 
 Row = Mapping[str, Any]
 
+CONTEXT_OF = {context.replace(".", "_"): context for context in CONTEXTS}
+"""The context of each schema."""
+
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 60
 DERIVED: dict[str, tuple[str, str]] = {}
-"""What several checks look at: `<audit.name>`, its columns, and the statement that fills it when it is first needed."""
+"""Tables that several checks share, `<audit.name>` in a statement: their columns, and the statement that fills them."""
 
 CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sa.exc.SQLAlchemyError)
 
-_PLACE = re.compile(r"<([a-z_]+)\.([a-z_]+)>")
+_TABLE = re.compile(r"<([a-z_]+)\.([a-z_]+)>")
 
 
 class NotCheckableError(Exception):
-    """A store that a check needs cannot be read; its text says which, and why."""
+    """A store that a check needs cannot be read; the text says which one and why."""
 
-    def __init__(self, why: str, found: Sequence[str] = ()) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, found: Sequence[str] = ()) -> None:
+        super().__init__(reason)
         self.found = list(found)
-        """What the check had found without it."""
+        """The discrepancies that the check found before."""
 
 
 class Stores:
-    """The tables of the system, by `<schema.table>` in a statement."""
+    """The tables of the system; a statement names them as `<schema.table>`."""
 
     def __init__(
         self,
@@ -57,90 +60,91 @@ class Stores:
     ) -> None:
         self.settings = settings
         self.without = without
-        """Contexts that do not run, by name; checks leave them out."""
+        """Names of the contexts that do not run; the checks leave them out."""
         self._tables = tables
         self._views = views
         self._databases = {schema: _database_of(schema, settings) for schema in tables}
         self._home = Counter(self._databases.values()).most_common(1)[0][0]
-        self._places: dict[str, str] = {}
-        self._away: dict[str, str] = {}
+        self._local_names: dict[str, str] = {}
+        self._unreadable: dict[str, str] = {}
         self._derived: set[str] = set()
         self._connection: asyncpg.Connection | None = None
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Stores]:
-        """Read from here on; a database that is away is one of the findings, not an error."""
+    async def snapshot(self) -> AsyncIterator[Stores]:
+        """Open the snapshots; a database that cannot be reached makes its checks fail with NotCheckableError."""
         async with AsyncExitStack() as stack:
             try:
                 home = await _connect(stack, self._home)
-                await self._take_up(stack, home)
+                await self._load(stack, home)
                 self._connection = home
             except CONNECTION_ERRORS as error:
-                self._away = dict.fromkeys(self._tables, _reason(error))
+                self._unreadable = dict.fromkeys(self._tables, _reason(error))
             yield self
             self._connection = None
 
     async def rows(self, statement: str, *arguments: Any) -> list[Row]:
-        """The rows of a statement; raises NotCheckableError."""
+        """Run a statement and return its rows; raises NotCheckableError."""
         text = await self._ready(statement)
         try:
-            async with self._open.transaction():
-                rows: list[Row] = await self._open.fetch(text, *arguments)
+            async with self._opened.transaction():
+                rows: list[Row] = await self._opened.fetch(text, *arguments)
         except CONNECTION_ERRORS as error:
             raise NotCheckableError(_reason(error)) from error
         return rows
 
     @property
-    def _open(self) -> asyncpg.Connection:
+    def _opened(self) -> asyncpg.Connection:
         assert self._connection is not None
         return self._connection
 
     async def _ready(self, statement: str) -> str:
-        """The statement with the places of its tables, which are there when this returns."""
-        for schema, table in sorted(set(_PLACE.findall(statement))):
+        """Replace `<schema.table>` by the names in the home database; fills the derived tables that it needs."""
+        for schema, table in sorted(set(_TABLE.findall(statement))):
             if schema == "audit":
                 await self._derive(table)
-            elif schema in self._away:
-                raise NotCheckableError(f"{schema} cannot be read ({self._away[schema]})")
-        return _PLACE.sub(self._place, statement)
+            elif schema in self._unreadable:
+                raise NotCheckableError(f"{schema} cannot be read ({self._unreadable[schema]})")
+        return _TABLE.sub(self._local_name, statement)
 
-    def _place(self, named: re.Match[str]) -> str:
+    def _local_name(self, named: re.Match[str]) -> str:
         if named[1] == "audit":
             return f"pg_temp.audit__{named[2]}"
-        return self._places.get(f"{named[1]}.{named[2]}", f"{named[1]}.{named[2]}")
+        return self._local_names.get(f"{named[1]}.{named[2]}", f"{named[1]}.{named[2]}")
 
     async def _derive(self, name: str) -> None:
-        """Temporary tables may be filled in a transaction that only reads."""
+        """Fill a derived table once; PostgreSQL allows that for temporary tables in a read-only transaction."""
         if name in self._derived:
             return
         columns, source = DERIVED[name]
         source = await self._ready(source)
         try:
-            async with self._open.transaction():
-                await self._open.execute(f"insert into pg_temp.audit__{name} {source}")
-                await _count_rows(self._open, f"audit__{name}", columns)
+            async with self._opened.transaction():
+                await self._opened.execute(f"insert into pg_temp.audit__{name} {source}")
+                await _count_rows(self._opened, f"audit__{name}", columns)
         except CONNECTION_ERRORS as error:
             raise NotCheckableError(_reason(error)) from error
         self._derived.add(name)
 
-    async def _take_up(self, stack: AsyncExitStack, home: asyncpg.Connection) -> None:
+    async def _load(self, stack: AsyncExitStack, home: asyncpg.Connection) -> None:
+        """Take the snapshots and copy the tables of other databases."""
         elsewhere: dict[str, list[str]] = defaultdict(list)
         for schema, url in self._databases.items():
             if url != self._home:
                 elsewhere[url].append(schema)
-        copies: list[Copy] = []
+        remote: list[RemoteTable] = []
         others: list[asyncpg.Connection] = []
         for url, schemas in elsewhere.items():
             try:
                 if url.startswith("postgresql://"):
                     others.append(await _connect(stack, url))
                 for schema in schemas:
-                    copies += await self._copies(schema, others[-1] if url.startswith("postgresql://") else None)
+                    remote += await self._remote_tables(schema, others[-1] if url.startswith("postgresql://") else None)
             except CONNECTION_ERRORS as error:
-                self._away |= dict.fromkeys(schemas, _reason(error))
-        for copy in copies:
-            await home.execute(f"create temp table {copy.name} ({copy.columns})")
-            self._places[copy.table] = f"pg_temp.{copy.name}"
+                self._unreadable |= dict.fromkeys(schemas, _reason(error))
+        for table in remote:
+            await home.execute(f"create temp table {table.name} ({table.columns})")
+            self._local_names[table.table] = f"pg_temp.{table.name}"
         for name, (columns, _) in DERIVED.items():
             await home.execute(f"create temp table audit__{name} ({columns})")
         for connection in (home, *others):
@@ -149,24 +153,24 @@ class Stores:
             "select s from unnest($1::text[]) s where to_regnamespace(s) is null",
             [schema for schema, url in self._databases.items() if url == self._home],
         )
-        self._away |= {row["s"]: "it has no tables: run `yeyak migrate`" for row in missing}
-        for copy in copies:
+        self._unreadable |= {row["s"]: "it has no tables: run `yeyak migrate`" for row in missing}
+        for table in remote:
             try:
-                await copy.fill(home)
-                await _count_rows(home, copy.name, copy.columns)
+                await table.fill(home)
+                await _count_rows(home, table.name, table.columns)
             except CONNECTION_ERRORS as error:
-                self._away[copy.table.partition(".")[0]] = _reason(error)
+                self._unreadable[table.table.partition(".")[0]] = _reason(error)
 
-    async def _copies(self, schema: str, connection: asyncpg.Connection | None) -> Sequence[Copy]:
-        """The tables of a schema that is elsewhere; without a connection in a database of another kind."""
+    async def _remote_tables(self, schema: str, connection: asyncpg.Connection | None) -> Sequence[RemoteTable]:
+        """The tables of a schema in another database; `connection` is None when that is no PostgreSQL."""
         if connection is None:
             url = self._databases[schema]
-            return [_ViewCopy(url, schema, table) for table in self._views[schema].metadata.sorted_tables]
-        return [await _pg_copy(connection, schema, table) for table in self._tables[schema]]
+            return [_ViewTable(url, schema, table) for table in self._views[schema].metadata.sorted_tables]
+        return [await _postgres_table(connection, schema, table) for table in self._tables[schema]]
 
 
-class Copy:
-    """A table that lives elsewhere."""
+class RemoteTable:
+    """A table of another database, copied into a temporary table."""
 
     def __init__(self, schema: str, table: str, columns: str) -> None:
         self.table = f"{schema}.{table}"
@@ -174,28 +178,28 @@ class Copy:
         self.columns = columns
 
     async def fill(self, home: asyncpg.Connection) -> None:
-        """Bring its rows over."""
+        """Copy the rows into the temporary table."""
         raise NotImplementedError
 
 
-class _PgCopy(Copy):
-    """From another PostgreSQL: rows travel as they are, and are not looked at here."""
+class _PostgresTable(RemoteTable):
+    """A table of another PostgreSQL database, copied in binary form."""
 
     def __init__(self, connection: asyncpg.Connection, schema: str, table: str, columns: str) -> None:
         super().__init__(schema, table, columns)
         self._connection = connection
 
     async def fill(self, home: asyncpg.Connection) -> None:
-        kept: IO[bytes]
-        with tempfile.SpooledTemporaryFile(64 * 2**20) as kept:
-            rows = f"table {self.table}"  # a partitioned table can be copied only so
-            await self._connection.copy_from_query(rows, output=kept, format="binary")
-            kept.seek(0)
-            await home.copy_to_table(self.name, schema_name="pg_temp", source=kept, format="binary")
+        buffer: IO[bytes]
+        with tempfile.SpooledTemporaryFile(64 * 2**20) as buffer:
+            rows = f"table {self.table}"  # a partitioned table can only be copied by a query
+            await self._connection.copy_from_query(rows, output=buffer, format="binary")
+            buffer.seek(0)
+            await home.copy_to_table(self.name, schema_name="pg_temp", source=buffer, format="binary")
 
 
-class _ViewCopy(Copy):
-    """From a view in a database of another kind."""
+class _ViewTable(RemoteTable):
+    """A view's table in a database of another kind."""
 
     _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -213,27 +217,27 @@ class _ViewCopy(Copy):
         finally:
             await engine.dispose()
         kinds = [str(column.type.compile(self._dialect)) for column in self._source.columns]
-        records = [tuple(map(_as_copied, kinds, row)) for row in rows]
+        records = [tuple(map(_as_record_value, kinds, row)) for row in rows]
         await home.copy_records_to_table(self.name, schema_name="pg_temp", records=records)
 
 
-def _as_copied(kind: str, value: Any) -> Any:
-    """Documents travel as text."""
+def _as_record_value(kind: str, value: Any) -> Any:
+    """Convert documents to text; other values stay as they are."""
     return to_json(value).decode() if kind in ("JSON", "JSONB") and value is not None else value
 
 
 async def _count_rows(home: asyncpg.Connection, table: str, columns: str) -> None:
-    """Let the planner know how many there are; one column's statistics will do."""
+    """Give the planner the number of rows; the statistics of one column are enough."""
     await home.execute(f"analyze pg_temp.{table} ({columns.split()[0]})")
 
 
-async def _pg_copy(connection: asyncpg.Connection, schema: str, table: str) -> _PgCopy:
+async def _postgres_table(connection: asyncpg.Connection, schema: str, table: str) -> _PostgresTable:
     found = await connection.fetch(
         """select attname, format_type(atttypid, atttypmod) as type from pg_attribute
         where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum""",
         f"{schema}.{table}",
     )
-    return _PgCopy(connection, schema, table, ", ".join(f'"{row["attname"]}" {row["type"]}' for row in found))
+    return _PostgresTable(connection, schema, table, ", ".join(f'"{row["attname"]}" {row["type"]}' for row in found))
 
 
 async def _connect(stack: AsyncExitStack, url: str) -> asyncpg.Connection:

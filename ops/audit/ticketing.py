@@ -1,19 +1,27 @@
-"""Ticketing's part: a ticket has one holder, holds are settled, answers are true, the board stands as its writers."""
+"""Ticketing: the checks of tickets, holds, the board and the answers to requests."""
 
 from __future__ import annotations
 
 from contracts.ticketing.pricing import FrozenPriceEvent, PriceAssigned
 from contracts.ticketing.reservations import ReservationEvent, ReserveTicket
 from contracts.ticketing.tickets import CheckHold, ExpireTicket, TicketEvent
-from ops.audit.invariant import Copy, OpenStep, Part, Telling, shown, steps, topics_of
+from ops.audit.invariant import (
+    Publication,
+    SystemChecks,
+    TableComparison,
+    UnfinishedCheck,
+    steps_naming,
+    topics_of,
+    view_comparison,
+)
 from ops.audit.stores import Stores
 from storage.ticketing import board
 
 
 async def capacity(stores: Stores) -> list[str]:
-    """A ticket is held by one reservation that stands, and a reservation that stands holds its ticket."""
+    """Check that RESERVED tickets and RESERVED reservations belong to each other, one to one."""
     rows = await stores.rows("""
-        select t.ticket_id, t.reservation_id as holder, t.status, r.reservation_id, r.status as stands
+        select t.ticket_id, t.reservation_id as holder, t.status, r.reservation_id
         from <ticketing_tickets.tickets> t full join
           (select * from <ticketing_reservations.reservations> where status = 'RESERVED') r using (ticket_id)
         where (t.status = 'RESERVED' or r.status = 'RESERVED') and t.reservation_id is distinct from r.reservation_id
@@ -30,7 +38,7 @@ async def capacity(stores: Stores) -> list[str]:
 
 
 async def answers(stores: Stores) -> list[str]:
-    """Each kept answer to a reservation is true of its row."""
+    """Check that each kept answer to a reservation agrees with its row."""
     rows = await stores.rows(
         """select i.id, i.refused, i.answer::json ->> 'code' as code, r.status
         from <ticketing_reservations.inbox> i
@@ -47,7 +55,7 @@ async def answers(stores: Stores) -> list[str]:
     ]
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={
         "ticketing_tickets": ("tickets", "holds", "inbox"),
         "ticketing_pricing": ("tickets", "prices", "frozen_prices", "inbox"),
@@ -60,37 +68,43 @@ part = Part(
         "ticketing.reservations": "ticketing_reservations",
     },
     views=[board.tables],
-    copies=[
-        Copy("ticket", "ticket_id", "ticketing_tickets.tickets", "ticketing_pricing.tickets", ["base_price", "status"]),
-        Copy("price", "ticket_id", "ticketing_pricing.prices", "ticketing_reservations.prices", ["standard", "vip"]),
-        shown(board.tables, board.tickets, "ticket_id", "ticketing_tickets.tickets"),
-        shown(board.tables, board.prices, "price_id", "ticketing_pricing.prices"),
-        shown(board.tables, board.reservations, "reservation_id", "ticketing_reservations.reservations"),
-        shown(board.tables, board.frozen_prices, "frozen_price_id", "ticketing_pricing.frozen_prices"),
+    comparisons=[
+        TableComparison(
+            "ticket", "ticket_id", "ticketing_tickets.tickets", "ticketing_pricing.tickets", ["base_price", "status"]
+        ),
+        TableComparison(
+            "price", "ticket_id", "ticketing_pricing.prices", "ticketing_reservations.prices", ["standard", "vip"]
+        ),
+        view_comparison(board.tables, board.tickets, "ticket_id", "ticketing_tickets.tickets"),
+        view_comparison(board.tables, board.prices, "price_id", "ticketing_pricing.prices"),
+        view_comparison(board.tables, board.reservations, "reservation_id", "ticketing_reservations.reservations"),
+        view_comparison(board.tables, board.frozen_prices, "frozen_price_id", "ticketing_pricing.frozen_prices"),
     ],
-    telling=[
-        Telling("ticket", "ticketing_tickets.tickets", "ticket_id", topics_of(TicketEvent)),
-        Telling("price", "ticketing_pricing.prices", "price_id", [PriceAssigned.topic]),
-        Telling("frozen price", "ticketing_pricing.frozen_prices", "frozen_price_id", topics_of(FrozenPriceEvent)),
-        Telling("reservation", "ticketing_reservations.reservations", "reservation_id", topics_of(ReservationEvent)),
+    publications=[
+        Publication("ticket", "ticketing_tickets.tickets", "ticket_id", topics_of(TicketEvent)),
+        Publication("price", "ticketing_pricing.prices", "price_id", [PriceAssigned.topic]),
+        Publication("frozen price", "ticketing_pricing.frozen_prices", "frozen_price_id", topics_of(FrozenPriceEvent)),
+        Publication(
+            "reservation", "ticketing_reservations.reservations", "reservation_id", topics_of(ReservationEvent)
+        ),
     ],
-    open_steps=[
-        OpenStep(
+    unfinished=[
+        UnfinishedCheck(
             "reservation {} is PENDING, and no step settles it",
             "select reservation_id as id from <ticketing_reservations.reservations> where status = 'PENDING'",
             "select id from <ticketing_reservations.inbox> where topic = $1 and state = 'started'",
             ReserveTicket.topic,
         ),
-        OpenStep(
-            "the hold of reservation {} is not confirmed, and nobody will ask for it",
+        UnfinishedCheck(
+            "the hold of reservation {} is not confirmed, and no step will check it",
             "select reservation_id as id from <ticketing_tickets.holds> where status = 'HELD'",
-            steps("ticketing_tickets", "reservation_id"),
+            steps_naming("ticketing_tickets", "reservation_id"),
             CheckHold.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "ticket {} is AVAILABLE, and no timer would expire it",
             "select ticket_id as id from <ticketing_tickets.tickets> where status = 'AVAILABLE'",
-            steps("ticketing_tickets", "ticket_id"),
+            steps_naming("ticketing_tickets", "ticket_id"),
             ExpireTicket.topic,
         ),
     ],

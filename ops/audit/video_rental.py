@@ -1,4 +1,4 @@
-"""Video rental's part: copies and their holders, payments and late fees, answers, My Page."""
+"""Video rental: the checks of copies, late fees, refunds and the answers to requests."""
 # ruff: noqa: S608 - statements are put together from constants of this package
 
 from __future__ import annotations
@@ -8,18 +8,29 @@ from uuid import uuid5
 
 from contracts.video_rental.rentals import BookVideo, GiveUpBooking, PayLateFee, RentalEvent
 from contracts.video_rental.videos import RegisterVideo, VideoChanged, VideoRegistered, VideoState
-from ops.audit.invariant import Copy, OpenStep, Part, Telling, asked_by, columns_of, shown, steps, topics_of
+from ops.audit.invariant import (
+    Publication,
+    SystemChecks,
+    TableComparison,
+    UnfinishedCheck,
+    columns_of,
+    payments_for,
+    steps_naming,
+    topics_of,
+    view_comparison,
+)
 from ops.audit.stores import Row, Stores
 from storage.video_rental import my_page
 
-MINE = asked_by("video_rental.rentals")
+MINE = payments_for("video_rental.rentals")
 ACTIVE = "status in ('AWAITING_PAYMENT', 'BOOKED', 'RENTED')"
 
 
 # -- I1
 
 
-async def late_fees_nobody_settles(stores: Stores) -> list[str]:
+async def unsettled_late_fees(stores: Stores) -> list[str]:
+    """Find late fees that are PAYING without a step that settles them."""
     paying = await stores.rows("""
         select rental_id, late_fee_payment_id from <video_rental_rentals.rentals> where late_fee_status = 'PAYING'
         order by rental_id""")
@@ -38,7 +49,7 @@ async def late_fees_nobody_settles(stores: Stores) -> list[str]:
 
 
 async def capacity(stores: Stores) -> list[str]:
-    """The copies held of a video are those of its active rentals, and no more than there ever were."""
+    """Check that held copies equal active rentals, one for each member, and no more than the video has copies."""
     uneven = await stores.rows(f"""
         with active as (
           select video_id, count(*) as active from <video_rental_rentals.rentals> where {ACTIVE} group by video_id)
@@ -56,20 +67,20 @@ async def capacity(stores: Stores) -> list[str]:
 
 
 async def _more_than_there_ever_were(stores: Stores) -> list[str]:
-    """Copies may be taken away while they are out, so the journal is asked how many there were."""
+    """Check the number of copies; it may have been lowered later, so the journal's largest value counts."""
     over = await stores.rows(f"""
         select video_id, copies, count(*) as active from <video_rental_rentals.videos>
         join (select video_id from <video_rental_rentals.rentals> where {ACTIVE}) r using (video_id)
         group by video_id, copies having count(*) > copies order by video_id""")
     found = []
     for row in over:
-        told = await stores.rows(
+        registered = await stores.rows(
             """select max((body::json ->> 'copies')::int) as copies from <journal.events>
             where things @> array[$1::uuid] and topic = any($2::text[])""",
             row["video_id"],
             [VideoRegistered.topic, VideoChanged.topic],
         )
-        most = max(row["copies"], told[0]["copies"] or 0)
+        most = max(row["copies"], registered[0]["copies"] or 0)
         if row["active"] > most:
             found.append(f"video {row['video_id']}: {row['active']} rentals are active, of {most} copies at most")
     return found
@@ -78,8 +89,8 @@ async def _more_than_there_ever_were(stores: Stores) -> list[str]:
 # -- I5
 
 
-async def never_begun(stores: Stores) -> list[str]:
-    """Commands that rentals told payments, by what they leave there."""
+async def not_received(stores: Stores) -> list[str]:
+    """Check that messages to payments arrived, by the rows that they cause there."""
     if "payments" in stores.without:
         return []
     refunds = await stores.rows("""
@@ -90,7 +101,7 @@ async def never_begun(stores: Stores) -> list[str]:
         left join <payments.payments> p on p.payment_id = r.payment_id
         where r.status = 'CANCELLED' and pickup_until is null
           and coalesce(p.status, '') not in ('VOIDING', 'VOIDED', 'DECLINED', 'REFUNDED') order by rental_id""")
-    found = [f"rental {row['rental_id']}: payments has not heard of its refund {row['refund_id']}" for row in refunds]
+    found = [f"rental {row['rental_id']}: payments does not have its refund {row['refund_id']}" for row in refunds]
     found += [f"rental {row['rental_id']}: payments has not voided its payment {row['payment_id']}" for row in voids]
     return found
 
@@ -99,20 +110,21 @@ async def never_begun(stores: Stores) -> list[str]:
 
 
 async def parts_equal(stores: Stores) -> list[str]:
-    """A rental knows how its payment and its refund stand."""
+    """Check that each rental has the status of its payment and its refund as payments has it."""
     found = [
-        f"rental {row['rental_id']} has its payment as {row['noted']}, and it is {row['status']}"
+        f"rental {row['rental_id']} has its payment as {row['recorded']}, and it is {row['status']}"
         for row in await stores.rows("""
-            select rental_id, r.payment_status as noted, p.status from <video_rental_rentals.rentals> r
+            select rental_id, r.payment_status as recorded, p.status from <video_rental_rentals.rentals> r
             join <payments.payments> p using (payment_id)
             where r.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED'
               and (r.payment_status, r.refunded) is distinct from (p.status, p.refunded)
             order by rental_id""")
     ]
     found += [
-        f"rental {row['rental_id']} has its refund as {row['noted']}, and it is {row['status']}"
+        f"rental {row['rental_id']} has its refund as {row['recorded']}, and it is {row['status']}"
         for row in await stores.rows("""
-            select rental_id, r.refund_status || ' ' || r.refund_amount as noted, f.status || ' ' || f.amount as status
+            select rental_id, r.refund_status || ' ' || r.refund_amount as recorded,
+              f.status || ' ' || f.amount as status
             from <video_rental_rentals.rentals> r join <payments.refunds> f using (refund_id)
             where (r.refund_status, r.refund_amount) is distinct from (f.status, f.amount) order by rental_id""")
     ]
@@ -130,15 +142,17 @@ BOOKED = """
       and (i.refused or r.rental_id is null or r.status = 'AWAITING_PAYMENT' or strpos(i.answer, i.id::text) = 0)
     order by i.id"""
 ENDS = {"payment_declined": "REJECTED", "payment_unavailable": "CANCELLED"}
-"""The refusals that keep the rental, and how it ended."""
+"""The refusals that keep the rental, and its status then."""
 
 
 async def answers(stores: Stores) -> list[str]:
-    """Each kept answer is true of the row that it speaks of, and each row came from a request that was kept."""
-    found = [sentence for row in await stores.rows(BOOKED, BookVideo.topic) if (sentence := _untrue(row)) is not None]
+    """Check that each kept answer agrees with its row, and that each rental has its request in the inbox."""
+    found = [
+        sentence for row in await stores.rows(BOOKED, BookVideo.topic) if (sentence := _wrong_answer(row)) is not None
+    ]
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
     found += [
-        f"rental {row['rental_id']} came from no request that was kept"
+        f"rental {row['rental_id']} has no request in the inbox"
         for row in await stores.rows(
             """select rental_id from <video_rental_rentals.rentals> r where created_at > now() - $2::interval
               and not exists (select from <video_rental_rentals.inbox> i where i.id = r.rental_id and i.topic = $1)
@@ -159,8 +173,8 @@ async def answers(stores: Stores) -> list[str]:
     return found
 
 
-def _untrue(row: Row) -> str | None:
-    """What is wrong with the answer to a booking; None when it fits its rental."""
+def _wrong_answer(row: Row) -> str | None:
+    """Describe what is wrong with the answer to a booking; None when it agrees with its rental."""
     if not row["refused"]:
         if row["rental_id"] is None:
             return f"booking {row['id']} was answered with a rental that is not there"
@@ -173,7 +187,7 @@ def _untrue(row: Row) -> str | None:
     return None
 
 
-part = Part(
+CHECKS = SystemChecks(
     tables={
         "video_rental_videos": ("videos", "inbox"),
         "video_rental_rentals": ("rentals", "holds", "videos", "inbox"),
@@ -181,54 +195,58 @@ part = Part(
     },
     writers={"video_rental.videos": "video_rental_videos", "video_rental.rentals": "video_rental_rentals"},
     views=[my_page.tables],
-    copies=[
-        Copy(
+    comparisons=[
+        TableComparison(
             "video",
             "video_id",
             "video_rental_videos.videos",
             "video_rental_rentals.videos",
             columns_of(VideoState, "video_id"),
         ),
-        shown(my_page.tables, my_page.videos, "video_id", "video_rental_videos.videos"),
-        shown(my_page.tables, my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
-        shown(my_page.tables, my_page.payments, "payment_id", "payments.payments", told="version > 0", mine=MINE),
-        shown(my_page.tables, my_page.refunds, "refund_id", "payments.refunds", mine=MINE),
+        view_comparison(my_page.tables, my_page.videos, "video_id", "video_rental_videos.videos"),
+        view_comparison(my_page.tables, my_page.rentals, "rental_id", "video_rental_rentals.rentals"),
+        view_comparison(
+            my_page.tables, my_page.payments, "payment_id", "payments.payments", published="version > 0", mine=MINE
+        ),
+        view_comparison(my_page.tables, my_page.refunds, "refund_id", "payments.refunds", mine=MINE),
     ],
-    telling=[
-        Telling("video", "video_rental_videos.videos", "video_id", [VideoRegistered.topic, VideoChanged.topic]),
-        Telling("rental", "video_rental_rentals.rentals", "rental_id", topics_of(RentalEvent)),
+    publications=[
+        Publication("video", "video_rental_videos.videos", "video_id", [VideoRegistered.topic, VideoChanged.topic]),
+        Publication("rental", "video_rental_rentals.rentals", "rental_id", topics_of(RentalEvent)),
     ],
-    open_steps=[
-        OpenStep(
+    unfinished=[
+        UnfinishedCheck(
             "rental {} awaits its payment, and no step settles it",
             "select rental_id as id from <video_rental_rentals.rentals> where status = 'AWAITING_PAYMENT'",
             "select id from <video_rental_rentals.inbox> where topic = $1 and state = 'started'",
             BookVideo.topic,
         ),
-        OpenStep(
+        UnfinishedCheck(
             "rental {} is BOOKED, and no timer would give it up",
             "select rental_id as id from <video_rental_rentals.rentals> where status = 'BOOKED'",
-            steps("video_rental_rentals", "rental_id"),
+            steps_naming("video_rental_rentals", "rental_id"),
             GiveUpBooking.topic,
         ),
     ],
     claims=[
         """
         select rental_id as thing, 'rental' as kind, payment_id, price as cost, status,
-          case when status in ('BOOKED', 'RENTED', 'RETURNED') then 'stands'
-            when status = 'AWAITING_PAYMENT' then 'open' else 'off' end as standing
+          case when status in ('BOOKED', 'RENTED', 'RETURNED') then 'due'
+            when status = 'AWAITING_PAYMENT' then 'open' else 'void' end as claim
         from <video_rental_rentals.rentals>""",
         """
         select rental_id, 'late fee of rental', late_fee_payment_id, late_fee, late_fee_status,
-          case late_fee_status when 'PAID' then 'stands' when 'PAYING' then 'open' else 'off' end
+          case late_fee_status when 'PAID' then 'due' when 'PAYING' then 'open' else 'void' end
         from <video_rental_rentals.rentals> where late_fee_payment_id is not null""",
     ],
-    kinds={"video_rental.rentals": "case when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end"},
-    given_back_whole=["rental"],
+    claim_kinds={
+        "video_rental.rentals": "case when i.causation_id = i.story_id then 'rental' else 'late fee of rental' end"
+    },
+    fully_refunded=["rental"],
     checks={
-        "I1": [late_fees_nobody_settles],
+        "I1": [unsettled_late_fees],
         "I3": [capacity],
-        "I5": [never_begun],
+        "I5": [not_received],
         "I8": [parts_equal],
         "I9": [answers],
     },

@@ -1,1 +1,1 @@
-"""Commands that speak with the system; each module adds its own in `register(app)`."""
+"""The commands that use a running system; each module adds its own in `register(app)`."""

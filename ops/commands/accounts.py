@@ -1,4 +1,4 @@
-"""`yeyak accounts`: the folder with everybody's addresses and passwords."""
+"""`yeyak accounts`: write the folder with the addresses and passwords of every account."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from ops.accounts.files import Addresses, Folder
-from ops.configured import fail
+from ops.cli_support import fail
 from workers.registry import CONTEXTS
 
-accounts_app = typer.Typer(no_args_is_help=True, help="A broker's user and a database role for each context.")
+accounts_app = typer.Typer(no_args_is_help=True, help="Broker users and database roles, one of each for every context.")
 
 
 def register(app: typer.Typer) -> None:
@@ -20,24 +20,22 @@ def register(app: typer.Typer) -> None:
 
 @accounts_app.callback()
 def accounts() -> None:
-    """`topology apply` and `migrate` make what is written there, when YEYAK_ACCOUNTS_DIR names the folder."""
+    """`topology apply` and `migrate` create these users and roles when YEYAK_ACCOUNTS_DIR names the folder."""
 
 
 @accounts_app.command()
 def write(
-    folder: Annotated[Path, typer.Argument(help="made when it is missing")],
-    amqp: Annotated[str, typer.Option(help="with {user} and {password} in it")],
-    database: Annotated[str, typer.Option(help="with {user} and {password} in it")],
-    provider_database: Annotated[str, typer.Option(help="the database with `_provider` behind it when left out")] = "",
-    api: Annotated[
-        str, typer.Option(help="the management API, for the operator and the gateway's operators' page")
-    ] = "",
-    move: Annotated[bool, typer.Option(help="write every address anew; passwords stay")] = False,
+    folder: Annotated[Path, typer.Argument(help="created if it does not exist")],
+    amqp: Annotated[str, typer.Option(help="URL that contains {user} and {password}")],
+    database: Annotated[str, typer.Option(help="URL that contains {user} and {password}")],
+    provider_database: Annotated[str, typer.Option(help="default: the database with the suffix `_provider`")] = "",
+    api: Annotated[str, typer.Option(help="management API, for the operator and the console's operations page")] = "",
+    move: Annotated[bool, typer.Option(help="rewrite every address; keep the passwords")] = False,
 ) -> None:
-    """Write each account's addresses as files that `YEYAK_SECRETS_DIR` reads; what is there already is kept."""
+    """Write each account's addresses as files for `YEYAK_SECRETS_DIR`; existing files are kept."""
     for template in filter(None, (amqp, database, provider_database, api)):
         if "{user}" not in template or "{password}" not in template:
-            fail("a template must hold {user} and {password}")
+            fail("a template must contain {user} and {password}")
     addresses = Addresses(amqp, database, provider_database or f"{database}_provider", api)
     written = Folder(folder).write(CONTEXTS, addresses, move=move)
     typer.echo(f"{written} files were written")

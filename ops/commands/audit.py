@@ -1,4 +1,4 @@
-"""`yeyak audit`: whether the system kept its promises."""
+"""`yeyak audit`: check the invariants of the system."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from ops.audit import Finding, pending_work, report
-from ops.audit.report import Audited
-from ops.configured import configuration
+from ops.audit.report import AuditResult
+from ops.cli_support import configuration
 from workers.runtime.settings import Settings
 
 SHOWN = 20
-"""Discrepancies of one invariant that a person is shown."""
+"""How many discrepancies of one invariant are printed."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,53 +23,53 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     as_json: Annotated[bool, typer.Option("--json", help="the findings as JSON")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for the system to be quiet")] = 0,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait until no work is pending")] = 0,
 ) -> None:
-    """Check the invariants over all stores, and tell the journal; ends with 1 when anything is wrong, and names it."""
-    at_work, audited, untold = asyncio.run(_look(configuration(), wait))
-    found = audited.found
+    """Check the invariants over all stores and send the result to the journal; exits with 1 on a discrepancy."""
+    pending, result, problem = asyncio.run(_run(configuration(), wait))
+    found = result.found
     if as_json:
-        invariants = [_described(finding) for finding in found]
-        typer.echo(json.dumps({"well": audited.well, "under_way": at_work, "invariants": invariants}, indent=1))
+        invariants = [_as_json(finding) for finding in found]
+        typer.echo(json.dumps({"passed": result.passed, "pending_work": pending, "invariants": invariants}, indent=1))
     else:
-        for line in [*(f"under way: {sentence}" for sentence in at_work), *printed(found)]:
+        for line in [*(f"pending: {sentence}" for sentence in pending), *printed(found)]:
             typer.echo(line)
-    if untold:
-        typer.echo(f"the journal was not told: {untold}", err=True)
-    if not audited.well:
+    if problem:
+        typer.echo(f"the journal did not get the result: {problem}", err=True)
+    if not result.passed:
         raise typer.Exit(1)
 
 
-async def _look(settings: Settings, wait: float) -> tuple[list[str], Audited, str | None]:
-    at_work = await pending_work(settings, wait) if wait else []
-    audited = await report.take(settings)
-    return at_work, audited, await report.tell_journal(audited)
+async def _run(settings: Settings, wait: float) -> tuple[list[str], AuditResult, str | None]:
+    pending = await pending_work(settings, wait) if wait else []
+    result = await report.run_audit(settings)
+    return pending, result, await report.send_to_journal(result)
 
 
-def _described(finding: Finding) -> dict[str, object]:
+def _as_json(finding: Finding) -> dict[str, object]:
     return {
         "invariant": finding.invariant,
         "title": finding.title,
-        "well": finding.well,
+        "passed": finding.passed,
         "discrepancies": finding.discrepancies,
         "not_checkable": finding.not_checkable,
     }
 
 
 def printed(found: list[Finding]) -> list[str]:
-    """One line for each invariant, and its discrepancies below it."""
+    """Format the findings: a line for each invariant, and its discrepancies below it."""
     lines = []
     for finding in found:
-        lines.append(f"{finding.invariant}  {finding.title:<24} {_verdict(finding)}")
+        lines.append(f"{finding.invariant}  {finding.title:<24} {_outcome(finding)}")
         lines += [f"      {sentence}" for sentence in finding.discrepancies[:SHOWN]]
         if (more := len(finding.discrepancies) - SHOWN) > 0:
             lines.append(f"      and {more} more: `yeyak audit --json` names them all")
     return lines
 
 
-def _verdict(finding: Finding) -> str:
+def _outcome(finding: Finding) -> str:
     count = len(finding.discrepancies)
-    verdict = "" if count == 0 else f"{count} discrepanc{'y' if count == 1 else 'ies'}"
+    outcome = "" if count == 0 else f"{count} discrepanc{'y' if count == 1 else 'ies'}"
     if finding.not_checkable:
-        return f"{verdict}{', ' if verdict else ''}not checkable: {finding.not_checkable}"
-    return verdict or "ok"
+        return f"{outcome}{', ' if outcome else ''}not checkable: {finding.not_checkable}"
+    return outcome or "ok"

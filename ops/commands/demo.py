@@ -1,4 +1,4 @@
-"""`yeyak demo`: the stories of the system, played over HTTP."""
+"""`yeyak demo`: play the stories of every business over HTTP."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Annotated
 import httpx
 import typer
 
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 from ops.stack.local import local
 from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
-from ops.stories.stage import PATIENCE, Line, Stage, StoryFailedError, issuer
+from ops.stories.runner import TIMEOUT, Line, StoryFailedError, StoryRunner, issuer
 from workers.runtime.settings import Settings
 
 STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    url: Annotated[str, typer.Option(help="the gateway; the local system's when left out")] = "",
+    url: Annotated[str, typer.Option(help="the gateway; default: the local system's")] = "",
 ) -> None:
-    """Play the stories over HTTP and print what happens; ends with 1 at the first step that goes wrong."""
+    """Play the stories over HTTP and print each step; exits with 1 at the first step that fails."""
     configured = configuration()
     try:
         asyncio.run(play(configured, url or gateway_url(configured)))
@@ -35,30 +35,30 @@ def demo(
 
 
 def gateway_url(settings: Settings) -> str:
-    """Where the running system's gateway is."""
+    """The URL of the running system's gateway."""
     running = local().read_state().get("gateway_url") if local().supervisor_pid() else None
     host = settings.gateway_host if settings.gateway_host not in ("0.0.0.0", "::") else "127.0.0.1"
     return running or f"http://{host}:{settings.gateway_port}"
 
 
 async def play(settings: Settings, url: str) -> None:
-    """Every story, one after another; raises StoryFailedError."""
+    """Play every story, one after another; raises StoryFailedError."""
     sign = issuer(settings)
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
         try:
             ready = (await http.get("/ready")).status_code == 200
         except httpx.HTTPError as error:
-            raise StoryFailedError(f"nobody answers at {url}: is the system up? (`yeyak up`)") from error
+            raise StoryFailedError(f"no answer from {url}: is the system up? (`yeyak up`)") from error
         if not ready:
-            raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` says why")
+            raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` shows why")
         for story in STORIES:
             typer.echo(f"{story.TITLE}, at {url}")
             typer.echo(printed(Line("step", "HTTP", "outcome", -1)))
-            await story.play(Stage(http, settings, sign, lambda line: typer.echo(printed(line))))
-    typer.echo("everything happened as it must")
+            await story.play(StoryRunner(http, settings, sign, lambda line: typer.echo(printed(line))))
+    typer.echo("every step ended as expected")
 
 
 def printed(line: Line) -> str:
-    """A row of the table, 100 columns wide at most."""
+    """Format a row of the table, at most 100 columns wide."""
     took = "took ms" if line.took_ms < 0 else f"{line.took_ms:.0f}" if line.took_ms else ""
     return f"{line.step:<{STEP}}  {line.http:<{HTTP}}  {line.outcome:<{OUTCOME}}  {took:>{TOOK}}".rstrip()

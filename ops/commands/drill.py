@@ -1,4 +1,4 @@
-"""`yeyak drill`: bad days, played on the local system."""
+"""`yeyak drill`: cause failures on the local system and check how it copes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated
 import httpx
 import typer
 
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 from ops.drills import DRILLS
-from ops.drills.local_system import DrillFailedError, Place, Result
+from ops.drills.local_system import DrillFailedError, LocalSystem, Result
 from ops.drills.siege import NoSiegeError
 from ops.stack.local import local
 from workers.runtime.messaging.management import ManagementUnavailable
@@ -26,17 +26,17 @@ def register(app: typer.Typer) -> None:
 
 
 def drill(
-    names: Annotated[list[str] | None, typer.Argument(help=f"all when left out: {', '.join(DRILLS)}")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help=f"default: all of {', '.join(DRILLS)}")] = None,
 ) -> None:
-    """Play drills and print a pass table; needs `YEYAK_GATEWAY_RATE=0 yeyak up --replicas 2`. Ends with 1 on a FAIL."""
+    """Run drills and print a pass table; needs `YEYAK_GATEWAY_RATE=0 yeyak up --replicas 2`. Exits with 1 on a FAIL."""
     unknown = set(names or ()) - set(DRILLS)
     if unknown:
-        fail(f"no drill is called {', '.join(sorted(unknown))}; there are {', '.join(DRILLS)}")
-    if not asyncio.run(_play(configuration(), names or list(DRILLS))):
+        fail(f"there is no drill {', '.join(sorted(unknown))}; there are {', '.join(DRILLS)}")
+    if not asyncio.run(_run_all(configuration(), names or list(DRILLS))):
         raise typer.Exit(1)
 
 
-async def _play(settings: Settings, names: list[str]) -> bool:
+async def _run_all(settings: Settings, names: list[str]) -> bool:
     here = local()
     state = here.read_state() if here.supervisor_pid() else {}
     if not any(one["name"] == "balancer" for one in state.get("processes", [])):
@@ -44,20 +44,20 @@ async def _play(settings: Settings, names: list[str]) -> bool:
     passed = True
     url = str(state["gateway_url"])
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-        place = Place(settings, here, http, url)
+        system = LocalSystem(settings, here, http, url)
         for name in names:
             began = time.monotonic()
-            result = await _result(place, name)
+            result = await _run(system, name)
             verdict, took = "pass" if result.passed else "FAIL", time.monotonic() - began
             typer.echo(f"{verdict}  {name:<18} {took:4.0f} s  {result.figures}")
             passed = passed and result.passed
     return passed
 
 
-async def _result(place: Place, name: str) -> Result:
+async def _run(system: LocalSystem, name: str) -> Result:
     try:
         async with asyncio.timeout(AT_MOST):
-            return await DRILLS[name](place)
+            return await DRILLS[name](system)
     except TimeoutError:
         return Result(False, f"not over after {AT_MOST:.0f} s")
     except NoSiegeError as missing:

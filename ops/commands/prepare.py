@@ -1,4 +1,4 @@
-"""`yeyak migrate` and `yeyak topology`: what must be there before any process starts."""
+"""`yeyak migrate` and `yeyak topology`: what must exist before any process starts."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate(
-    of: Annotated[str | None, typer.Argument(help="one context; all when left out")] = None,
+    context: Annotated[str | None, typer.Argument(help="one context; default: all")] = None,
     patience: Annotated[
         float, typer.Option(help="seconds in which a schema whose tables are in use is tried again", min=0)
     ] = LockPolicy.patience,
 ) -> None:
-    """Bring every schema up to date, and make the roles of the accounts' folder; run as often as you like."""
+    """Migrate every schema and create the roles of the accounts' folder; can be repeated."""
     configuration = administrator()
     databases = {name: configuration.database_of(name) for name in CONTEXTS} | {
         PROVIDER: configuration.provider_database
     }
-    if of is not None and of not in databases:
-        sys.exit(f"no context is called {of}; there are {', '.join(databases)}")
-    chosen = databases if of is None else {of: databases[of]}
+    if context is not None and context not in databases:
+        sys.exit(f"there is no context {context}; there are {', '.join(databases)}")
+    chosen = databases if context is None else {context: databases[context]}
     try:
         for url in set(chosen.values()):
             asyncio.run(_create_database(url))
@@ -53,11 +53,11 @@ def migrate(
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         sys.exit(f"the database could not be prepared: {error}")
-    typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles are there" if made else ""))
+    typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles exist" if made else ""))
 
 
 def administrator() -> Settings:
-    """The settings of who prepares: those of `administrator/` in the accounts' folder where it has them."""
+    """The settings with the addresses of `administrator/` in the accounts' folder, where it exists."""
     folder = Folder.named()
     return read_settings(**folder.settings_of(ADMINISTRATOR)) if folder else settings()
 
@@ -68,12 +68,12 @@ async def _make_roles(databases: dict[str, str]) -> int:
         return 0
     made = 0
     for url in {url for url in databases.values() if url.startswith("postgresql://")}:
-        made += await roles.apply(url, [name for name, place in databases.items() if place == url], folder)
+        made += await roles.apply(url, [name for name, address in databases.items() if address == url], folder)
     return made
 
 
 async def _create_database(url: str) -> None:
-    """Create the database of a URL if the server has none of that name."""
+    """Create the database of a URL unless it exists."""
     if not url.startswith("postgresql://"):
         return
     try:
@@ -87,7 +87,7 @@ async def _create_database(url: str) -> None:
 
 @topology_app.command()
 def apply() -> None:
-    """Assert every exchange, queue and binding, and the users of the accounts' folder."""
+    """Declare every exchange, queue and binding, and create the users of the accounts' folder."""
     configuration = administrator()
     queues = topology.plan(workers(), configuration.asked_queue_type)
     try:
@@ -95,14 +95,14 @@ def apply() -> None:
         users = asyncio.run(_make_users(configuration))
     except topology.QueueConflict as queue:
         sys.exit(
-            f"the queue {queue} is there, made of other stuff: let its messages be read and delete it in the console "
-            "(its readers and its binding come back with this command), or run `yeyak reset` on a local system"
+            f"queue {queue} exists with other arguments: wait until it is empty and delete it in the RabbitMQ console "
+            "(this command then declares it again), or run `yeyak reset` on a local system"
         )
     except (OSError, topology.AMQPError) as error:
         sys.exit(f"the topology could not be applied: {error}")
     except ManagementUnavailable as error:
-        sys.exit(f"the users could not be made: {error}")
-    typer.echo(f"{len(queues)} queues are there" + (f", {users} users are there" if users else ""))
+        sys.exit(f"the users could not be created: {error}")
+    typer.echo(f"{len(queues)} queues exist" + (f", {users} users exist" if users else ""))
 
 
 async def _make_users(configuration: Settings) -> int:
@@ -115,7 +115,7 @@ async def _make_users(configuration: Settings) -> int:
 
 @topology_app.command()
 def export() -> None:
-    """Print the topology as RabbitMQ's definitions.json; users have the passwords of the accounts' folder, or none."""
+    """Print the topology as RabbitMQ's definitions.json, with the passwords of the accounts' folder if there is one."""
     folder = Folder.named()
     queues = topology.plan(workers(), settings().asked_queue_type)
     users = rights.definitions(accounts(workers()), "/", folder.broker_user if folder else lambda _: None)

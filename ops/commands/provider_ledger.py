@@ -1,4 +1,4 @@
-"""`yeyak provider-ledger`: what the payment provider remembers, from its own database."""
+"""`yeyak provider-ledger`: print the ledger of the payment provider, from its own database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 
-from ops.configured import configuration, fail
-from ops.tables import show
+from ops.cli_support import configuration, fail
+from ops.tables import print_table
 
 CHARGES = "select key::text, amount, captured, voided, refunded from provider.charges order by created_at, key"
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def provider_ledger(as_json: Annotated[bool, typer.Option("--json", help="a JSON list")] = False) -> None:
-    """Every charge in the payment provider's ledger, oldest first; amounts in won."""
+    """Print every charge in the payment provider's ledger, oldest first; amounts in won."""
     try:
         charges = asyncio.run(read(configuration().provider_database))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -29,17 +29,17 @@ def provider_ledger(as_json: Annotated[bool, typer.Option("--json", help="a JSON
         typer.echo(json.dumps(charges, indent=1))
         return
     columns = ["key", "amount", "captured", "voided", "refunded"]
-    show([*columns, "kept"], [[*map(charge.get, columns), kept(charge)] for charge in charges])
+    print_table([*columns, "kept"], [[*map(charge.get, columns), kept(charge)] for charge in charges])
     typer.echo(f"{len(charges)} charges, {sum(map(kept, charges))} won kept")
 
 
 def kept(charge: dict[str, Any]) -> int:
-    """What the provider took and did not give up or back, in won."""
+    """The money that the provider keeps of a charge: captured, neither voided nor refunded; in won."""
     return int(charge["captured"] - charge["voided"] - charge["refunded"])
 
 
 async def read(url: str) -> list[dict[str, Any]]:
-    """The charges as the provider remembers them."""
+    """Read all charges."""
     connection = await asyncpg.connect(url, timeout=5)
     try:
         return [dict(row) for row in await connection.fetch(CHARGES)]

@@ -1,4 +1,4 @@
-"""`yeyak rebuild my_page`: build a view anew from the journal while it keeps answering."""
+"""`yeyak rebuild my_page`: rebuild a view from the journal while it goes on answering."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def register(app: typer.Typer) -> None:
 
 
 def rebuild(view: Annotated[str, typer.Argument(help="a view, with or without its system: my_page")]) -> None:
-    """Build a view anew from the journal; it keeps answering from the old rows until the new ones are complete."""
+    """Rebuild a view from the journal; it answers from the old rows until the new ones are complete."""
     views = {worker.name: worker for worker in workers() if isinstance(worker, View)}
     chosen = [worker for name, worker in views.items() if view in (name, name.rpartition(".")[2])]
     if len(chosen) != 1:
-        sys.exit(f"{view} names {len(chosen)} views; there are {', '.join(views)}")
+        sys.exit(f"{view} matches {len(chosen)} views; there are {', '.join(views)}")
     began = time.monotonic()
     try:
         applied = asyncio.run(_rebuild(chosen[0]))
@@ -39,7 +39,7 @@ def rebuild(view: Annotated[str, typer.Argument(help="a view, with or without it
 
 
 def _database_of(view: View, configuration: Settings) -> str:
-    """The operator only reads: a view is written with its own role, where this machine has its address."""
+    """The database URL with the view's own role, if this machine has it: the operator's role can only read."""
     folder = Folder.named()
     if folder is None or view.name in configuration.context_database_urls:
         return configuration.database_of(view.name)

@@ -1,4 +1,4 @@
-"""`yeyak secrets`: what the servers of a deployment start with, in files."""
+"""`yeyak secrets`: write the files that the servers of a deployment start with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE
-from ops.stack.files import kept_secret, write_atomically
+from ops.stack.files import read_or_create_secret, write_atomically
 
 DATABASE_USER = "postgres"
 FOR_SERVERS = 0o644
-"""A server reads its file as its own user; nobody else sees the folder."""
+"""Readable for all: a server reads the file as a user of its own, and only the server mounts the folder."""
 
 
 def register(app: typer.Typer) -> None:
@@ -20,20 +20,20 @@ def register(app: typer.Typer) -> None:
 
 
 def secrets(
-    folder: Annotated[Path, typer.Argument(help="where the files are written, a folder for each who reads them")],
+    folder: Annotated[Path, typer.Argument(help="where the files are written, one folder for each reader")],
     broker: Annotated[str, typer.Option(help="the broker's host name")] = "rabbitmq",
     database: Annotated[str, typer.Option(help="the database server's host name")] = "postgres",
 ) -> None:
-    """Write the servers' passwords, the administrator's addresses and the signing key; what is there is kept."""
+    """Write the servers' passwords, the administrator's addresses and the signing key; existing secrets are kept."""
     files = written(folder, broker, database)
     typer.echo(f"{len(files)} files are in {folder}")
 
 
 def written(folder: Path, broker: str, database: str) -> list[Path]:
-    """The files of the servers, of the administrator who prepares them, and of who signs and reads tokens."""
-    to_broker = kept_secret(folder / ADMINISTRATOR / "broker_password")
-    to_database = kept_secret(folder / ADMINISTRATOR / "database_password")
-    key = kept_secret(folder / ADMINISTRATOR / "yeyak_jwt_key", n_bytes=48)
+    """Write the files of the servers, the administrator, the gateway and the operator; returns their paths."""
+    to_broker = read_or_create_secret(folder / ADMINISTRATOR / "broker_password")
+    to_database = read_or_create_secret(folder / ADMINISTRATOR / "database_password")
+    key = read_or_create_secret(folder / ADMINISTRATOR / "yeyak_jwt_key", n_bytes=48)
     sql = f"postgresql://{DATABASE_USER}:{to_database}@{database}:5432/yeyak"
     private = {
         f"{ADMINISTRATOR}/{AMQP}": f"amqp://{ADMINISTRATOR}:{to_broker}@{broker}:5672/",

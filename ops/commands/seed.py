@@ -1,4 +1,4 @@
-"""`yeyak seed`: sample data for an empty system."""
+"""`yeyak seed`: fill an empty system with sample data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from gateway_api import tokens
 from gateway_api.console import sample
 from gateway_api.console.internal_api import ApiResponse
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 
 SUBJECT = "seed"
 WAIT_SECONDS = 30.0
@@ -22,14 +22,14 @@ def register(app: typer.Typer) -> None:
 
 
 def seed(
-    url: Annotated[str, typer.Option(help="the gateway; by default the local one")] = "",
-    token: Annotated[str, typer.Option(help="a token of staff, where an issuer signs them")] = "",
+    url: Annotated[str, typer.Option(help="the gateway; default: the local system's")] = "",
+    token: Annotated[str, typer.Option(help="a staff token; needed where an identity provider signs the tokens")] = "",
 ) -> None:
-    """Register some videos, tickets, bikes, products, drinks and phones; a second time changes nothing."""
+    """Register some videos, tickets, bikes, products, drinks and phones; repeating it changes nothing."""
     settings = configuration()
     if not token:
         if settings.jwt_key is None:
-            fail("an issuer signs the tokens here: give one with --token")
+            fail("the tokens are signed by an identity provider: pass one with --token")
         token = tokens.issue(
             SUBJECT,
             "staff",

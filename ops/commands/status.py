@@ -1,4 +1,4 @@
-"""`yeyak status`: how the system stands."""
+"""`yeyak status`: show the status of the system."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 from ops.stack.local import local
-from ops.system_status import SystemDownError, SystemStatus, standing
-from ops.tables import show
+from ops.system_status import SystemDownError, SystemStatus, read_status
+from ops.tables import print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -20,23 +20,23 @@ def register(app: typer.Typer) -> None:
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
-    """Processes, queues, outboxes, timers, breakers, dead letters; ends with 1 when something is not ready."""
+    """Show processes, queues, outboxes, timers, breakers and dead letters; exits with 1 when anything is not ready."""
     try:
-        stands = asyncio.run(standing(configuration(), local()))
+        found = asyncio.run(read_status(configuration(), local()))
     except SystemDownError as down:
         if as_json:
             typer.echo(json.dumps({"ready": False, "problems": [str(down)], "processes": []}, indent=1))
         fail(str(down))
     if as_json:
-        typer.echo(json.dumps({"ready": stands.ready, **asdict(stands)}, indent=1))
+        typer.echo(json.dumps({"ready": found.ready, **asdict(found)}, indent=1))
     else:
-        _print(stands)
-    if not stands.ready:
+        _print(found)
+    if not found.ready:
         raise typer.Exit(1)
 
 
-def _print(stands: SystemStatus) -> None:
-    show(
+def _print(found: SystemStatus) -> None:
+    print_table(
         ["process", "pid", "state", "ready", "restarts", "up", "health"],
         [
             [
@@ -48,50 +48,50 @@ def _print(stands: SystemStatus) -> None:
                 span(one["uptime_seconds"]),
                 one["health_url"],
             ]
-            for one in [*stands.servers_as_processes(), *stands.processes]
+            for one in [*found.servers_as_processes(), *found.processes]
         ],
     )
     typer.echo()
-    show(
+    print_table(
         ["context", "outbox", "age", "waiting", "started", "due", "dead", "breakers"],
         [
             [
                 context,
-                stands.outbox[context]["rows"],
-                span(stands.outbox[context]["age_seconds"]),
+                found.outbox[context]["rows"],
+                span(found.outbox[context]["age_seconds"]),
                 *(timers[name] for name in ("waiting", "started", "due", "dead")),
-                breakers(stands.breakers.get(context, {})),
+                breakers(found.breakers.get(context, {})),
             ]
-            for context, timers in stands.timers.items()
+            for context, timers in found.timers.items()
         ],
     )
     typer.echo()
-    _print_queues(stands)
-    if stands.dead_letters and stands.dead_letters["open"]:
-        by_context = ", ".join(f"{context} {count}" for context, count in stands.dead_letters["contexts"].items())
-        typer.echo(f"{stands.dead_letters['open']} dead letters ({by_context}): `yeyak dead-letters list`")
-    gateway = breakers(stands.breakers.get("gateway", {}))
+    _print_queues(found)
+    if found.dead_letters and found.dead_letters["open"]:
+        by_context = ", ".join(f"{context} {count}" for context, count in found.dead_letters["contexts"].items())
+        typer.echo(f"{found.dead_letters['open']} dead letters ({by_context}): `yeyak dead-letters list`")
+    gateway = breakers(found.breakers.get("gateway", {}))
     if "open" in gateway:
         typer.echo(f"breakers of the gateway: {gateway}")
-    typer.echo("everything is ready" if stands.ready else "\n".join(f"not ready: {one}" for one in stands.problems))
+    typer.echo("everything is ready" if found.ready else "\n".join(f"not ready: {one}" for one in found.problems))
 
 
-def _print_queues(stands: SystemStatus) -> None:
-    worth_a_look = [queue for queue in stands.queues if queue["backlog"] or not queue["consumers"]]
-    if worth_a_look:
+def _print_queues(found: SystemStatus) -> None:
+    remarkable = [queue for queue in found.queues if queue["backlog"] or not queue["consumers"]]
+    if remarkable:
         columns = ["name", "ready", "unacked", "consumers"]
-        show(["queue", *columns[1:]], [[queue[column] for column in columns] for queue in worth_a_look])
-    backlog = sum(queue["backlog"] for queue in stands.queues)
-    typer.echo(f"{len(stands.queues)} queues, {backlog} messages in them")
+        print_table(["queue", *columns[1:]], [[queue[column] for column in columns] for queue in remarkable])
+    backlog = sum(queue["backlog"] for queue in found.queues)
+    typer.echo(f"{len(found.queues)} queues, {backlog} messages in them")
 
 
 def breakers(states: dict[str, str]) -> str:
-    """Those that are not closed."""
+    """Format the breakers that are not closed."""
     return ", ".join(f"{callee} {state.replace('_', ' ')}" for callee, state in states.items() if state != "closed")
 
 
 def span(seconds: float | None) -> str:
-    """`3 s`, `2 min`, `5 h`, `4 d`; nothing for none or 0."""
+    """Format a duration as `3 s`, `2 min`, `5 h` or `4 d`; empty for None and 0."""
     if not seconds:
         return ""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):

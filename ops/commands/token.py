@@ -1,4 +1,4 @@
-"""`yeyak token`: a token for a local run."""
+"""`yeyak token`: issue a token for a local system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gateway_api.tokens import issue
-from ops.configured import configuration, fail
+from ops.cli_support import configuration, fail
 
 
 class Role(StrEnum):
@@ -28,12 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def token(
-    role: Annotated[Role, typer.Option(help="who it is for")],
+    role: Annotated[Role, typer.Option(help="the role of the member")],
     subject: Annotated[str, typer.Option(help="the member id")],
     grade: Annotated[Grade | None, typer.Option(help="the member's grade")] = None,
-    hours: Annotated[float, typer.Option(min=0.001, max=24 * 365, help="how long it is valid")] = 12,
+    hours: Annotated[float, typer.Option(min=0.001, max=24 * 365, help="hours of validity")] = 12,
 ) -> None:
-    """Print a bearer token for a local run, and nothing else."""
+    """Print a bearer token for a local system, and nothing else."""
     configured = configuration()
     if configured.jwt_key is None:
         fail("there is no key to sign with: start the system (`yeyak up`), or set YEYAK_JWT_KEY")
@@ -48,5 +48,5 @@ def token(
             lifetime=timedelta(hours=hours),
         )
     except ValueError as error:
-        fail(f"the door would not accept this token: {error}")
+        fail(f"the gateway would not accept this token: {error}")
     typer.echo(signed)

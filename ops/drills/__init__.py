@@ -1,13 +1,13 @@
-"""What happens on a bad day, played on the local system: each drill ends with a line of figures."""
+"""Drills: planned failures of the local system, each of which returns a line of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
 from ops.drills import healing, misconfigured, serving
-from ops.drills.local_system import Place, Result
+from ops.drills.local_system import LocalSystem, Result
 
-Drill = Callable[[Place], Awaitable[Result]]
+Drill = Callable[[LocalSystem], Awaitable[Result]]
 
 DRILLS: dict[str, Drill] = {
     "rolling-restart": serving.rolling_restart,

@@ -1,4 +1,4 @@
-"""Drills of misconfiguration: what is missing or wrong says so itself."""
+"""Drills of misconfiguration: the process must exit and name the problem."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from uuid import uuid4
 
 from ops.accounts.files import ADMINISTRATOR, Folder
-from ops.drills.local_system import DrillFailedError, Place, Result
+from ops.drills.local_system import DrillFailedError, LocalSystem, Result
 from ops.stack.local import REPOSITORY, local
 from ops.stack.ports import free_port
 from workers.registry import worker
@@ -20,17 +20,17 @@ from workers.runtime.settings import read_settings
 ENDS_WITHIN = 30.0
 
 
-async def missing_key(place: Place) -> Result:
-    """A gateway without a key to check tokens with."""
+async def missing_key(system: LocalSystem) -> Result:
+    """A gateway without a key to verify tokens."""
     code, last = await _ends("gateway_api", YEYAK_GATEWAY_PORT=str(free_port()), YEYAK_JWT_KEY=None)
     return Result(code not in (0, None) and "YEYAK_JWT_KEY" in last, f"exit {code}: {last}")
 
 
-async def wrong_exchange(place: Place) -> Result:
-    """A worker on a broker where an exchange has another name."""
+async def wrong_exchange(system: LocalSystem) -> Result:
+    """A worker on a broker where an exchange is missing."""
     folder = Folder.named()
     if folder is None:
-        raise DrillFailedError("the system has no accounts' folder: is it up?")
+        raise DrillFailedError("the system has no accounts folder: is it up?")
     settings = read_settings(**folder.settings_of(ADMINISTRATOR))
     vhost = f"drill-{uuid4().hex[:8]}"
     amqp = settings.amqp_url.get_secret_value() + vhost
@@ -48,7 +48,7 @@ async def wrong_exchange(place: Place) -> Result:
 
 
 async def _ends(*argv: str, **env: str | None) -> tuple[int | None, str]:
-    """Run a program of the system that should not stay: its exit code, None when it stays, and its last line."""
+    """Run a program that should exit: returns its exit code, None when it keeps running, and its last line."""
     environment = {name: value for name, value in (dict(os.environ) | env).items() if value is not None}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -65,6 +65,6 @@ async def _ends(*argv: str, **env: str | None) -> tuple[int | None, str]:
             out, _ = await process.communicate()
     except TimeoutError:
         process.kill()
-        return None, f"it stays for {ENDS_WITHIN:.0f} s and more"
+        return None, f"it still runs after {ENDS_WITHIN:.0f} s"
     lines = out.decode(errors="replace").strip().splitlines()
     return process.returncode, lines[-1][-160:] if lines else ""

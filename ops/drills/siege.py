@@ -1,6 +1,6 @@
-"""Load by `siege`: several sieges at once, each a member of its own, every answer counted by its status.
+"""Load by `siege`: one process for each member, every response counted by its status.
 
-What counts is 2xx: siege itself takes a 401 for a success.
+Only 2xx count as good: siege itself counts a 401 as a success.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ failures = 1000000
 limit = 1000
 cache = false
 """
-ANSWER = re.compile(rb"^HTTP/1\.[01] (\d{3}) +(\d+\.\d+) secs", re.MULTILINE)
-BROKEN = re.compile(rb"^\[error\]", re.MULTILINE)
+RESPONSE = re.compile(rb"^HTTP/1\.[01] (\d{3}) +(\d+\.\d+) secs", re.MULTILINE)
+NO_RESPONSE = re.compile(rb"^\[error\]", re.MULTILINE)
 GRACE_SECONDS = 40.0
 MEMBERS = 20
 
@@ -49,8 +49,8 @@ class NoSiegeError(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
-    """What each client sends again and again; a body makes it a POST."""
+class SiegeRequest:
+    """A request that each client repeats; with a body it is a POST."""
 
     url: str
     body: dict[str, Any] | None = None
@@ -60,19 +60,19 @@ class Request:
 
 
 @dataclass
-class Load:
-    """What came of it."""
+class LoadResult:
+    """The responses to a load."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    took: list[tuple[int, float]] = field(default_factory=list)
-    """Status and seconds of each answer."""
-    broken: int = 0
-    """Requests without an answer."""
+    durations: list[tuple[int, float]] = field(default_factory=list)
+    """Status and seconds of each response."""
+    without_response: int = 0
+    """Number of requests without a response."""
     seconds: float = 0.0
 
     @property
     def total(self) -> int:
-        return sum(self.statuses.values()) + self.broken
+        return sum(self.statuses.values()) + self.without_response
 
     @property
     def good(self) -> int:
@@ -80,59 +80,59 @@ class Load:
 
     @property
     def availability(self) -> float:
-        """Percent of 2xx."""
+        """Percentage of 2xx responses."""
         return 100 * self.good / self.total if self.total else 0.0
 
     @property
     def rate(self) -> float:
-        """2xx in a second."""
+        """2xx responses per second."""
         return self.good / self.seconds if self.seconds else 0.0
 
-    def add(self, heard: bytes) -> None:
-        """Count what one siege printed."""
-        self.took += [(int(status), float(seconds)) for status, seconds in ANSWER.findall(heard)]
-        self.statuses = Counter(status for status, _ in self.took)
-        self.broken += len(BROKEN.findall(heard))
+    def add(self, output: bytes) -> None:
+        """Add the output of one siege process."""
+        self.durations += [(int(status), float(seconds)) for status, seconds in RESPONSE.findall(output)]
+        self.statuses = Counter(status for status, _ in self.durations)
+        self.without_response += len(NO_RESPONSE.findall(output))
 
     def slowest(self, status: int, share: float = 0.95) -> float:
-        """Seconds within which that share of the answers with a status came."""
-        took = sorted(seconds for found, seconds in self.took if found == status)
-        return took[int(share * (len(took) - 1))] if took else 0.0
+        """The seconds within which that share of the responses with a status came."""
+        durations = sorted(seconds for found, seconds in self.durations if found == status)
+        return durations[int(share * (len(durations) - 1))] if durations else 0.0
 
     def __str__(self) -> str:
         others = {str(status): count for status, count in sorted(self.statuses.items()) if not 200 <= status < 300}
-        others |= {"no answer": self.broken} if self.broken else {}
+        others |= {"no answer": self.without_response} if self.without_response else {}
         rest = "".join(f", {count} x {what}" for what, count in others.items())
         return f"{self.good} x 2xx of {self.total} ({self.availability:.2f} %){rest}"
 
 
 class Siege:
-    """A load under way; what each member is told is in a file of its own."""
+    """A running load; the output of each process is in a file of its own."""
 
     def __init__(self) -> None:
         self._processes: dict[Path, asyncio.subprocess.Process] = {}
         self._since = time.monotonic()
 
-    async def begin(self, place: Path, token: str, clients: int, seconds: float, rests: list[str]) -> None:
-        heard = place / f"{len(self._processes)}.log"
-        with heard.open("wb") as stream:
-            self._processes[heard] = await asyncio.create_subprocess_exec(
-                *("siege", "-R", str(place / "siegerc"), "-f", str(place / "urls"), *rests, "-i"),
+    async def start(self, folder: Path, token: str, clients: int, seconds: float, pause_options: list[str]) -> None:
+        output = folder / f"{len(self._processes)}.log"
+        with output.open("wb") as stream:
+            self._processes[output] = await asyncio.create_subprocess_exec(
+                *("siege", "-R", str(folder / "siegerc"), "-f", str(folder / "urls"), *pause_options, "-i"),
                 *("-c", str(clients), "-t", f"{seconds:.0f}S", "-T", "application/json"),
                 *("-H", f"Authorization: Bearer {token}"),
-                env={"HOME": str(place), "PATH": os.environ.get("PATH", os.defpath)},
+                env={"HOME": str(folder), "PATH": os.environ.get("PATH", os.defpath)},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
             )
 
     @property
-    def under_way(self) -> bool:
-        """Whether every member still asks."""
+    def is_running(self) -> bool:
+        """Whether every process still runs."""
         return all(process.returncode is None for process in self._processes.values())
 
-    async def end(self, at_most: float | None = None) -> Load:
-        """Wait for its end, and count; a siege that hangs when it is over is killed, it has told what it heard."""
+    async def end(self, at_most: float | None = None) -> LoadResult:
+        """Wait for the end and count; processes that hang after `at_most` seconds are killed, their output counts."""
         try:
             async with asyncio.timeout(at_most and at_most + GRACE_SECONDS):
                 await asyncio.gather(*(process.wait() for process in self._processes.values()))
@@ -141,13 +141,13 @@ class Siege:
             self.kill()
             await asyncio.gather(*(process.wait() for process in self._processes.values()))
             seconds = at_most or 0.0
-        load = Load(seconds=seconds)
-        for heard in self._processes:
-            load.add(heard.read_bytes())
+        load = LoadResult(seconds=seconds)
+        for output in self._processes:
+            load.add(output.read_bytes())
         return load
 
-    def finish(self) -> None:
-        """As Ctrl-C would: it prints what it has."""
+    def stop(self) -> None:
+        """Send SIGINT, on which siege prints what it has and ends."""
         for process in self._processes.values():
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
@@ -158,15 +158,15 @@ class Siege:
                 process.kill()
 
 
-def shares(clients: int, members: int) -> list[int]:
-    """How many clients each member has, so that they are all of them."""
+def split_evenly(clients: int, members: int) -> list[int]:
+    """Divide clients among members as evenly as possible."""
     least, more = divmod(clients, members)
     return [least + 1] * more + [least] * (members - more)
 
 
 @asynccontextmanager
 async def siege(
-    requests: Sequence[Request],
+    requests: Sequence[SiegeRequest],
     tokens: Sequence[str],
     clients: int,
     seconds: float,
@@ -174,36 +174,36 @@ async def siege(
     pause: float = 0.0,
     arrival: float = 0.0,
 ) -> AsyncIterator[Siege]:
-    """`clients` spread over the members of `tokens`, each resting up to `pause` seconds between two requests.
+    """Run clients, divided among the members of `tokens`, each pausing up to `pause` seconds between requests.
 
-    They begin at once, or member by member within the `arrival` seconds.
+    They start at once, or member by member within `arrival` seconds.
     """
     if shutil.which("siege") is None:
         raise NoSiegeError
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        (place / "siegerc").write_text(CONFIGURATION + f"benchmark = {'false' if pause else 'true'}\n")
-        (place / "urls").write_text("".join(f"{request.line()}\n" for request in requests))
-        started = Siege()
-        rests = ["-d", f"{pause:g}"] if pause else ["-b"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "siegerc").write_text(CONFIGURATION + f"benchmark = {'false' if pause else 'true'}\n")
+        (folder / "urls").write_text("".join(f"{request.line()}\n" for request in requests))
+        running = Siege()
+        pause_options = ["-d", f"{pause:g}"] if pause else ["-b"]
         try:
-            for token, some in zip(tokens, shares(clients, len(tokens)), strict=True):
-                await started.begin(place, token, some, seconds, rests)
+            for token, share in zip(tokens, split_evenly(clients, len(tokens)), strict=True):
+                await running.start(folder, token, share, seconds, pause_options)
                 await asyncio.sleep(arrival / len(tokens))
-            yield started
+            yield running
         finally:
-            started.kill()
+            running.kill()
 
 
 async def load(
-    requests: Sequence[Request],
+    requests: Sequence[SiegeRequest],
     tokens: Sequence[str],
     clients: int,
     seconds: float,
     *,
     pause: float = 0.0,
     arrival: float = 0.0,
-) -> Load:
-    """A load from its beginning to its end."""
-    async with siege(requests, tokens, clients, seconds, pause=pause, arrival=arrival) as besieging:
-        return await besieging.end(at_most=seconds)
+) -> LoadResult:
+    """Run a load to its end and return the result."""
+    async with siege(requests, tokens, clients, seconds, pause=pause, arrival=arrival) as running:
+        return await running.end(at_most=seconds)

@@ -1,7 +1,7 @@
-"""The door in front of several gateways: each connection goes to one that can serve, and stays there.
+"""A TCP load balancer for several gateways: each connection is assigned to one ready gateway for its whole life.
 
-`python -m ops.stack.balancer PORT GATEWAY_PORT...`; it looks at each gateway's `/ready`, and takes one out at once
-when the supervisor says that it leaves.
+Usage: `python -m ops.stack.balancer PORT GATEWAY_PORT...`. It polls `/ready` of every gateway, and takes a gateway out
+of rotation at once when the supervisor sends `drain PORT` over the control socket.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from typing import Any, cast
 import uvloop
 
 from ops.stack import control
-from ops.stack.control import Answer
+from ops.stack.control import Reply
 from ops.stack.local import local
 from ops.stack.waiting import until
 
-LOOK_SECONDS, CONNECT_SECONDS, TAKE_OVER_SECONDS = 0.2, 1.0, 5.0
+PROBE_SECONDS, CONNECT_SECONDS, OTHERS_READY_SECONDS = 0.2, 1.0, 5.0
 BACKLOG = 2048
 
 _PROBLEM = (
@@ -31,33 +31,35 @@ _HEAD = (
     "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\n"
     f"Content-Language: ko\r\nContent-Length: {len(_PROBLEM)}\r\nConnection: close\r\n\r\n"
 )
-NOBODY = _HEAD.encode() + _PROBLEM
-"""What a gateway says when it cannot serve."""
+UNAVAILABLE = _HEAD.encode() + _PROBLEM
+"""The response while no gateway is ready; the same bytes as a gateway's own `unavailable` problem."""
 
 
 @dataclass(eq=False)
-class Gateway:
+class Backend:
+    """One gateway behind the balancer."""
+
     port: int
     ready: bool = False
     connections: set[asyncio.Transport] = field(default_factory=set)
-    """Of clients that it serves."""
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
-    away: asyncio.Event = field(default_factory=asyncio.Event)
+    """The open connections of its clients."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    not_ready: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def take(self, client: asyncio.Transport) -> None:
+    def add(self, client: asyncio.Transport) -> None:
         self.connections.add(client)
 
-    def forget(self, client: asyncio.Transport) -> None:
+    def remove(self, client: asyncio.Transport) -> None:
         self.connections.discard(client)
         if not self.connections:
-            self.empty.set()
+            self.idle.set()
 
-    async def look(self) -> None:
+    async def probe(self) -> None:
         while True:
             self.ready = await _is_ready(self.port)
             if not self.ready:
-                self.away.set()
-            await asyncio.sleep(LOOK_SECONDS)
+                self.not_ready.set()
+            await asyncio.sleep(PROBE_SECONDS)
 
 
 async def _is_ready(port: int) -> bool:
@@ -72,21 +74,21 @@ async def _is_ready(port: int) -> bool:
 
 
 class Pipe(asyncio.Protocol):
-    """One direction of a connection; what one end says is written to the other."""
+    """One end of a proxied connection; bytes received here are written to the other end."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.other: Pipe | None = None
-        self.held: list[bytes] = []
+        self.buffered: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transport does not subclass asyncio.Transport
 
     def data_received(self, data: bytes) -> None:
         if self.other and self.other.transport:
             self.other.transport.write(data)
         else:
-            self.held.append(data)
+            self.buffered.append(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other and self.other.transport:
@@ -100,40 +102,40 @@ class Pipe(asyncio.Protocol):
         if self.other and self.other.transport:
             self.other.transport.resume_reading()
 
-    def join(self, other: "Pipe") -> None:
+    def connect_to(self, other: "Pipe") -> None:
         self.other, other.other = other, self
         assert other.transport
-        for data in self.held:
+        for data in self.buffered:
             other.transport.write(data)
 
 
 class Client(Pipe):
-    """The side of whoever knocks."""
+    """The client's end of a proxied connection."""
 
     def __init__(self, balancer: "Balancer") -> None:
         super().__init__()
         self._balancer = balancer
-        self.gateway: Gateway | None = None
+        self.gateway: Backend | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._balancer.admit(self)
+        self._balancer.accept(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.gateway and self.transport:
-            self.gateway.forget(self.transport)
+            self.gateway.remove(self.transport)
 
 
 class Balancer:
-    """Sends each connection to the ready gateway with the fewest."""
+    """Assigns each connection to the ready gateway with the fewest connections."""
 
     def __init__(self, ports: list[int]) -> None:
-        self._gateways = [Gateway(port) for port in ports]
-        self._leaving: set[int] = set()
+        self._gateways = [Backend(port) for port in ports]
+        self._draining: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def admit(self, client: Client) -> None:
+    def accept(self, client: Client) -> None:
         self.run(self._serve(client))
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -141,71 +143,74 @@ class Balancer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def watch(self) -> None:
+    def start_probing(self) -> None:
         for gateway in self._gateways:
-            self.run(gateway.look())
+            self.run(gateway.probe())
 
-    def end(self) -> None:
+    def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
 
-    async def obey(self, do: str, name: str, _env: control.Env | None) -> Answer:
-        """`leave PORT`: once another is ready, nobody is sent there; returns when whoever was there has been served."""
+    async def handle_command(self, command: str, name: str, _env: control.Env | None) -> Reply:
+        """`drain PORT`: stop sending new requests to this replica once another is ready.
+
+        Returns when its open requests have finished.
+        """
         gateway = next((gateway for gateway in self._gateways if str(gateway.port) == name), None)
-        if do != "leave" or gateway is None:
-            return {"ok": False, "error": f"{do} {name}"}
-        await until(partial(self._others_are_ready, gateway), TAKE_OVER_SECONDS)
-        self._leaving.add(gateway.port)
-        gateway.empty.clear()
+        if command != "drain" or gateway is None:
+            return {"ok": False, "error": f"unknown command: {command} {name}"}
+        await until(partial(self._others_are_ready, gateway), OTHERS_READY_SECONDS)
+        self._draining.add(gateway.port)
+        gateway.idle.clear()
         if gateway.connections:
-            await gateway.empty.wait()
-        self.run(self._readmit(gateway))
+            await gateway.idle.wait()
+        self.run(self._await_restart(gateway))
         return {"ok": True}
 
-    async def _others_are_ready(self, gateway: Gateway) -> bool:
-        return any(one is not gateway for one in self._choices())
+    async def _others_are_ready(self, gateway: Backend) -> bool:
+        return any(one is not gateway for one in self._available())
 
-    async def _readmit(self, gateway: Gateway) -> None:
-        """It may come back once it has been away."""
-        gateway.away.clear()
-        await gateway.away.wait()
-        self._leaving.discard(gateway.port)
+    async def _await_restart(self, gateway: Backend) -> None:
+        """Return it to the rotation after it has been seen not ready, that is, restarted."""
+        gateway.not_ready.clear()
+        await gateway.not_ready.wait()
+        self._draining.discard(gateway.port)
 
-    def _choices(self) -> list[Gateway]:
-        open_ones = [one for one in self._gateways if one.ready and one.port not in self._leaving]
-        return sorted(open_ones, key=lambda gateway: len(gateway.connections))
+    def _available(self) -> list[Backend]:
+        available = [one for one in self._gateways if one.ready and one.port not in self._draining]
+        return sorted(available, key=lambda gateway: len(gateway.connections))
 
     async def _serve(self, client: Client) -> None:
-        """A gateway that refuses the connection has heard nothing of it: another one may."""
+        """Connect a client to a gateway; one that refuses the connection has received nothing, so the next is tried."""
         assert client.transport
-        for gateway in self._choices():
-            gateway.take(client.transport)
+        for gateway in self._available():
+            gateway.add(client.transport)
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     _, backend = await asyncio.get_running_loop().create_connection(Pipe, "127.0.0.1", gateway.port)
             except (OSError, TimeoutError):
-                gateway.forget(client.transport)
+                gateway.remove(client.transport)
                 gateway.ready = False
                 continue
             client.gateway = gateway
-            client.join(backend)
+            client.connect_to(backend)
             if client.transport.is_closing() and backend.transport:
                 client.connection_lost(None)
             return
-        client.transport.write(NOBODY)
+        client.transport.write(UNAVAILABLE)
         client.transport.close()
 
 
 async def serve(port: int, gateways: list[int]) -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM or SIGINT."""
     loop, stop, balancer = asyncio.get_running_loop(), asyncio.Event(), Balancer(gateways)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    balancer.watch()
+    balancer.start_probing()
     server = await loop.create_server(lambda: Client(balancer), "127.0.0.1", port, backlog=BACKLOG)
-    async with server, control.listening(local().root, balancer.obey, control.BALANCER):
+    async with server, control.serve_commands(local().root, balancer.handle_command, control.BALANCER):
         await stop.wait()
-    balancer.end()
+    balancer.stop()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One child process of the system, kept alive."""
+"""A child process of the supervisor, restarted with growing backoff whenever it ends."""
 
 import asyncio
 import contextlib
@@ -12,22 +12,22 @@ from typing import Any, Literal
 
 from ops.stack.files import rotate
 from ops.stack.local import PROCESS_MARK, REPOSITORY, Local, inherited
-from ops.stack.output import say
+from ops.stack.output import print_timestamped
 from ops.stack.processes import dying_with_parent
 
 State = Literal["starting", "running", "stopped", "backoff"]
-FIRST_PAUSE, LONGEST_PAUSE, SETTLED_AFTER = 0.2, 5.0, 10.0
+FIRST_BACKOFF, LONGEST_BACKOFF, STABLE_AFTER = 0.2, 5.0, 10.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to run; `ready_url` answers 200 when the process can work."""
+class ProcessSpec:
+    """What to run; `ready_url` answers 200 when the process can serve."""
 
     name: str
     argv: list[str]
     ready_url: str
-    of: str = ""
-    """Of what this is a replica: a context, or `gateway`."""
+    service: str = ""
+    """What this is a replica of: a context, `gateway`, `balancer` or `exporter`."""
     contexts: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
 
@@ -40,60 +40,60 @@ class Plan:
         return f"{self.url}/live"
 
 
-class Child:
-    """Runs a plan again and again until told to stop; the kernel ends it with its supervisor."""
+class ChildProcess:
+    """Keeps one process running until `stop`; the kernel kills the process when the supervisor dies."""
 
-    def __init__(self, plan: Plan, local: Local, changed: Callable[[], None]) -> None:
-        self.plan = plan
+    def __init__(self, spec: ProcessSpec, local: Local, changed: Callable[[], None]) -> None:
+        self.spec = spec
         self.state: State = "stopped"
         self.ready = False
         self.restarts = 0
         self.replaced: str | None = None
-        """Why it was replaced last."""
-        self.is_ending = False
-        """It is being replaced."""
+        """The reason of the last replacement."""
+        self.is_being_replaced = False
+        """A replacement has been decided and the new process does not run yet."""
         self.failures_in_a_row = 0
         self.started_at: datetime | None = None
         self._local = local
         self._changed = changed
         self._env: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
-        self._keeping: asyncio.Task[None] | None = None
-        self._unwanted = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stop_requested = asyncio.Event()
+        self._retry_now = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
     def start(self, env: dict[str, str]) -> None:
-        """Does nothing while it runs; cuts a pause after a crash short."""
+        """Start the process, at once if it waits after a crash; does nothing while it runs."""
         self._env = env
         self.failures_in_a_row = 0
-        self._unwanted.clear()
-        self._hurry.set()
-        if self._keeping is None or self._keeping.done():
-            self._keeping = asyncio.create_task(self._keep(), name=self.plan.name)
+        self._stop_requested.clear()
+        self._retry_now.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=self.spec.name)
 
     async def stop(self, grace: float = 20.0) -> None:
-        """SIGTERM, and SIGKILL after `grace` seconds."""
-        self._unwanted.set()
-        self._hurry.set()
+        """Send SIGTERM, and SIGKILL after `grace` seconds; returns when the process has ended."""
+        self._stop_requested.set()
+        self._retry_now.set()
         self._signal(signal.SIGTERM)
-        if self._keeping is None:
+        if self._task is None:
             return
-        done, _ = await asyncio.wait([self._keeping], timeout=grace)
+        done, _ = await asyncio.wait([self._task], timeout=grace)
         if not done:
             self._signal(signal.SIGKILL)
-            await asyncio.wait([self._keeping])
+            await asyncio.wait([self._task])
 
     async def replace(self, reason: str, grace: float) -> None:
-        """End a process that is no good; another takes its place."""
+        """End the process, with SIGKILL after `grace` seconds; it is started again like one that crashed."""
         process = self._process
         if process is None:
             return
         self.replaced = reason
-        say(f"{self.plan.name} {reason}: another takes its place")
+        print_timestamped(f"{self.spec.name} {reason}: replacing it")
         self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), grace)
@@ -101,7 +101,7 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 
-    def note_ready(self, ready: bool) -> None:
+    def set_ready(self, ready: bool) -> None:
         if self._process is None or ready == self.ready:
             return
         self.ready = ready
@@ -110,10 +110,10 @@ class Child:
             self.failures_in_a_row = 0
         self._changed()
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         return {
-            "name": self.plan.name,
-            "contexts": self.plan.contexts,
+            "name": self.spec.name,
+            "contexts": self.spec.contexts,
             "pid": self.pid,
             "state": self.state,
             "ready": self.ready,
@@ -121,53 +121,53 @@ class Child:
             "replaced": self.replaced,
             "failures_in_a_row": self.failures_in_a_row,
             "started_at": self.started_at.isoformat() if self.started_at else None,
-            "health_url": self.plan.url,
+            "health_url": self.spec.url,
         }
 
-    async def _keep(self) -> None:
-        pause = FIRST_PAUSE
-        while not self._unwanted.is_set():
-            born = time.monotonic()
+    async def _run(self) -> None:
+        backoff = FIRST_BACKOFF
+        while not self._stop_requested.is_set():
+            started = time.monotonic()
             await self._run_once()
-            if self._unwanted.is_set():
+            if self._stop_requested.is_set():
                 break
             self.restarts += 1
             self.failures_in_a_row += 1
-            pause = FIRST_PAUSE if time.monotonic() - born > SETTLED_AFTER else pause
-            self._become("backoff")
-            self._hurry.clear()
+            backoff = FIRST_BACKOFF if time.monotonic() - started > STABLE_AFTER else backoff
+            self._set_state("backoff")
+            self._retry_now.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        self._become("stopped")
+                await asyncio.wait_for(self._retry_now.wait(), backoff)
+            backoff = min(backoff * 2, LONGEST_BACKOFF)
+        self._set_state("stopped")
 
     async def _run_once(self) -> None:
         try:
             self._process = await self._spawn()
         except OSError as error:
-            say(f"{self.plan.name} cannot be started: {error}")
+            print_timestamped(f"{self.spec.name} cannot be started: {error}")
             return
-        self.started_at, self.is_ending = datetime.now(UTC), False
-        self._become("starting")
-        if self._unwanted.is_set():
+        self.started_at, self.is_being_replaced = datetime.now(UTC), False
+        self._set_state("starting")
+        if self._stop_requested.is_set():
             self._signal(signal.SIGTERM)
         await self._process.wait()
         self._process = None
         self.ready = False
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        log = self._local.log_of(self.plan.name)
+        log = self._local.log_of(self.spec.name)
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rotate(log)
         with log.open("ab") as stream:
             return await asyncio.create_subprocess_exec(
-                *self.plan.argv,
-                env=inherited() | self._env | self.plan.env | {PROCESS_MARK: str(self._local.root)},
+                *self.spec.argv,
+                env=inherited() | self._env | self.spec.env | {PROCESS_MARK: str(self._local.root)},
                 cwd=REPOSITORY,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends its children in order
+                start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops its children in order
                 preexec_fn=dying_with_parent(os.getpid()),
             )
 
@@ -176,6 +176,6 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signum)
 
-    def _become(self, state: State) -> None:
+    def _set_state(self, state: State) -> None:
         self.state = state
         self._changed()

@@ -1,4 +1,4 @@
-"""Starting, stopping and watching the system from a terminal."""
+"""The commands of the stack: start, stop, scale and restart the system, and follow its logs."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ from ops.stack.supervisor import ALREADY_SUPERVISED, end_leftovers
 from ops.stack.supervisor import main as supervise
 from ops.stack.waiting import wait_until
 
-UP_TIMEOUT, ENDING_TIMEOUT, ORDER_TIMEOUT = 180.0, 60.0, 600.0
-HOPELESS_AFTER = 4  # crashes in a row of one process
+UP_TIMEOUT, STOP_TIMEOUT, COMMAND_TIMEOUT = 180.0, 60.0, 600.0
+GIVE_UP_AFTER = 4  # crashes in a row of one process
 
 
 def up(
@@ -29,27 +29,27 @@ def up(
         int, typer.Option(min=1, help="processes of each context and, behind a balancer, of the gateway")
     ] = 1,
 ) -> None:
-    """Start the system and return when all of it is ready; start whatever is missing of one that is up."""
+    """Start the system and return when all of it is ready; start what is missing of a system that is up."""
     here = local()
-    was_up = _answers(here)
+    was_up = _is_supervised(here)
     if not was_up:
         _launch(here, replicas)
     else:
-        control.tell(here.root, "ensure")
+        control.send_command(here.root, "ensure")
     state = _until_ready(here)
     typer.echo("The system was up already." if was_up else "The system is up.")
     typer.echo(addresses(state))
 
 
 def run() -> None:
-    """Run the system in the foreground; Ctrl-C ends it."""
+    """Run the system in the foreground; Ctrl-C stops it."""
     here = local()
-    _answers(here)
+    _is_supervised(here)
     raise typer.Exit(supervise())
 
 
 def down() -> None:
-    """Stop gateway, workers and servers; the data stays."""
+    """Stop gateway, workers and servers; keep the data."""
     here = local()
     _end_supervisor(here)
     end_leftovers(here)
@@ -63,40 +63,40 @@ def reset() -> None:
     down()
     PostgresServer(here.root).destroy()
     shutil.rmtree(here.root, ignore_errors=True)
-    typer.echo(f"{here.root} is gone.")
+    typer.echo(f"{here.root} is deleted.")
 
 
 def start(name: str) -> None:
     """Start a context, `gateway`, `rabbitmq` or `postgres` that was stopped."""
-    _order("start", name)
+    _send("start", name)
 
 
 def stop(name: str) -> None:
     """Stop a context, `gateway`, `rabbitmq` or `postgres`, and keep it down."""
-    _order("stop", name)
+    _send("stop", name)
 
 
 def restart(
     name: str,
     setting: Annotated[
-        list[str] | None, typer.Option("--with", help="YEYAK_NAME=value for a context, until the system ends")
+        list[str] | None, typer.Option("--with", help="YEYAK_NAME=value for a context, until the system is stopped")
     ] = None,
 ) -> None:
-    """Stop and start a context, `gateway`, `rabbitmq`, `postgres`, or `all` processes; replicas one by one."""
+    """Restart a context, `gateway`, `rabbitmq`, `postgres`, or `all` processes; replicas one by one."""
     pairs = [one.partition("=") for one in setting or []]
     wrong = [key for key, equals, _ in pairs if not (key.startswith("YEYAK_") and equals)]
     if wrong:
         _fail(f"{wrong[0]} is not of the form YEYAK_NAME=value")
-    _order("restart", name, {key: value for key, _, value in pairs} if setting else None)
+    _send("restart", name, {key: value for key, _, value in pairs} if setting else None)
 
 
 def scale(context: Annotated[str, typer.Argument(help="cafe.menu=3")]) -> None:
-    """Run that many processes of a context, or of the gateway; returns when they are ready."""
-    _order("scale", context)
+    """Run that many replicas of a context or of the gateway; returns when they are ready."""
+    _send("scale", context)
 
 
 def logs(of: str = typer.Argument("")) -> None:
-    """Follow the log of a context, `gateway`, `rabbitmq`, `postgres`, `supervisor`; or all. Ctrl-C ends it."""
+    """Follow the log of a context, `gateway`, `rabbitmq`, `postgres` or `supervisor`, or all; Ctrl-C ends it."""
     files = sorted(local().logs.glob(f"{of or '*'}.log"))
     if not files:
         known = ", ".join(file.stem for file in sorted(local().logs.glob("*.log")))
@@ -105,7 +105,7 @@ def logs(of: str = typer.Argument("")) -> None:
 
 
 def _launch(here: Local, replicas: int) -> None:
-    """A supervisor of its own session that holds no descriptor of ours: a pipe behind us sees our end."""
+    """Start the supervisor in a session of its own, with none of our descriptors: a pipe behind us must see our end."""
     log = here.log_of("supervisor")
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     rotate(log)
@@ -125,16 +125,16 @@ def _launch(here: Local, replicas: int) -> None:
 
 def _until_ready(here: Local) -> dict[str, Any]:
     deadline = time.monotonic() + UP_TIMEOUT
-    return wait_until(lambda: _ready(here, late=time.monotonic() > deadline), UP_TIMEOUT + 10.0, every=0.1)
+    return wait_until(lambda: _ready_state(here, late=time.monotonic() > deadline), UP_TIMEOUT + 10.0, every=0.1)
 
 
-def _ready(here: Local, late: bool) -> dict[str, Any]:
-    """The state of a system that is complete, nothing yet, or the end of this command."""
-    answer = control.tell(here.root, "state", timeout=5.0)
+def _ready_state(here: Local, late: bool) -> dict[str, Any]:
+    """The state of a system that is ready; empty while it is not. Ends the command when it cannot become ready."""
+    answer = control.send_command(here.root, "state", timeout=5.0)
     state = answer["state"] if answer else here.read_state()
     if answer and _is_complete(state):
         return dict(state)
-    _give_up_if_hopeless(here, state, late)
+    _fail_if_cannot_start(here, state, late)
     return {}
 
 
@@ -143,68 +143,68 @@ def _is_complete(state: dict[str, Any]) -> bool:
     return state["phase"] == "up" and servers and all(process["ready"] for process in state["processes"])
 
 
-def _give_up_if_hopeless(here: Local, state: dict[str, Any], late: bool) -> None:
+def _fail_if_cannot_start(here: Local, state: dict[str, Any], late: bool) -> None:
     if state.get("phase") == "failed":
         _fail(state.get("problem") or f"the system does not start: read {here.log_of('supervisor')}")
     if here.supervisor_pid() is None:
-        _fail(f"the supervisor is gone: read {here.log_of('supervisor')}")
+        _fail(f"the supervisor has ended: read {here.log_of('supervisor')}")
     waiting = [process for process in state.get("processes", []) if not process["ready"]]
     for process in waiting:
         log = here.log_of(process["name"])
-        if process["failures_in_a_row"] >= HOPELESS_AFTER:
-            _fail(f"{process['name']} ends again and again ({last_line(log)}): read {log}")
+        if process["failures_in_a_row"] >= GIVE_UP_AFTER:
+            _fail(f"{process['name']} keeps ending ({last_line(log)}): read {log}")
         if late:
             _fail(f"{process['name']} is not ready after {UP_TIMEOUT:.0f} s: read {log}")
     if late:
         _fail(f"the system is not ready after {UP_TIMEOUT:.0f} s: read {here.log_of('supervisor')}")
 
 
-def _answers(here: Local) -> bool:
-    """Whether a supervisor holds the system and listens; one that holds it and does not is ended."""
-    heard = wait_until(lambda: _heard(here), 15.0, every=0.1)
-    if heard == "ending":
-        wait_until(lambda: here.supervisor_pid() is None, ENDING_TIMEOUT)
-    if heard == "":
+def _is_supervised(here: Local) -> bool:
+    """Whether a supervisor runs and takes commands; one that takes none is killed."""
+    phase = wait_until(lambda: _supervisor_phase(here), 15.0, every=0.1)
+    if phase == "stopping":
+        wait_until(lambda: here.supervisor_pid() is None, STOP_TIMEOUT)
+    if phase == "":
         _kill_supervisor(here)
-    return heard == "up"
+    return phase == "up"
 
 
-def _heard(here: Local) -> str:
-    """What a supervisor says: `up` (or on its way), `ending`, nothing; `nobody` when there is none."""
+def _supervisor_phase(here: Local) -> str:
+    """`up` (or starting), `stopping`, `none` without a supervisor; empty when it does not reply."""
     if here.supervisor_pid() is None:
-        return "nobody"
-    answer = control.tell(here.root, "ping", timeout=5.0)
+        return "none"
+    answer = control.send_command(here.root, "ping", timeout=5.0)
     if not answer:
         return ""
-    return "up" if answer["state"]["phase"] in ("servers", "preparing", "up") else "ending"
+    return "up" if answer["state"]["phase"] in ("servers", "preparing", "up") else "stopping"
 
 
 def _end_supervisor(here: Local) -> None:
     if here.supervisor_pid() is None:
         return
-    control.tell(here.root, "shutdown", timeout=5.0)
-    if not wait_until(lambda: here.supervisor_pid() is None, ENDING_TIMEOUT):
+    control.send_command(here.root, "shutdown", timeout=5.0)
+    if not wait_until(lambda: here.supervisor_pid() is None, STOP_TIMEOUT):
         _kill_supervisor(here)
 
 
 def _kill_supervisor(here: Local) -> None:
-    """The holder of the lock is alive and ours; its children end with it."""
+    """Kill the process that holds the supervisor's lock; the kernel ends its children with it."""
     if pid := here.supervisor_pid():
         supervisor = psutil.Process(pid)
         processes.send([supervisor], signal.SIGKILL)
         processes.wait_gone([supervisor], 5.0)
 
 
-def _order(do: str, name: str, env: dict[str, str] | None = None) -> None:
+def _send(command: str, name: str, env: dict[str, str] | None = None) -> None:
     name = {"gateway_api": "gateway", "postgresql": "postgres"}.get(name, name)
-    answer = control.tell(local().root, do, name, ORDER_TIMEOUT, env)
+    answer = control.send_command(local().root, command, name, COMMAND_TIMEOUT, env)
     if answer is None:
         _fail("the system is not up: `yeyak up` starts it")
     if not answer["ok"]:
         _fail(answer["error"])
-    typer.echo(f"{name}: {do} done.")
+    typer.echo(f"{name}: {command} done.")
 
 
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(f"yeyak: {sentence}", err=True)
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"yeyak: {message}", err=True)
     raise typer.Exit(1)

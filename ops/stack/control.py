@@ -1,4 +1,4 @@
-"""The ears of supervisor and balancer: one line of JSON in, one out, over a unix socket in `.local`."""
+"""The control protocol of supervisor and balancer: one line of JSON each way, over a unix socket in `.local`."""
 
 import asyncio
 import contextlib
@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-Answer = dict[str, Any]
+Reply = dict[str, Any]
 Env = dict[str, str]
 SUPERVISOR, BALANCER = "control.sock", "balancer.sock"
 
 
 @contextlib.contextmanager
 def _short_path(root: Path, name: str) -> Iterator[str]:
-    """A socket's address holds 107 bytes, a checkout's path may be longer: go through an open folder."""
+    """Yield a path to the socket that is shorter than 107 bytes, the limit of a socket address."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{name}"
@@ -25,23 +25,23 @@ def _short_path(root: Path, name: str) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    root: Path, obey: Callable[[str, str, Env | None], Awaitable[Answer]], of: str = SUPERVISOR
+async def serve_commands(
+    root: Path, handle: Callable[[str, str, Env | None], Awaitable[Reply]], socket_name: str = SUPERVISOR
 ) -> AsyncIterator[None]:
-    """Answer `{"do": ..., "name": ..., "env": ...}` with what `obey(do, name, env)` returns."""
+    """Reply to each `{"command": ..., "name": ..., "env": ...}` with the result of `handle(command, name, env)`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = json.loads(await reader.readline())
-            answer = await obey(str(request.get("do")), str(request.get("name") or ""), request.get("env"))
-            writer.write(json.dumps(answer).encode() + b"\n")
+            reply = await handle(str(request.get("command")), str(request.get("name") or ""), request.get("env"))
+            writer.write(json.dumps(reply).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError, AttributeError):
-            pass  # the rpc is gone, or is none of ours
+            pass  # the client is gone, or does not speak this protocol
         finally:
             writer.close()
 
-    with _short_path(root, of) as path:
+    with _short_path(root, socket_name) as path:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         server = await asyncio.start_unix_server(serve, path)
@@ -50,17 +50,22 @@ async def listening(
         yield
 
 
-def tell(
-    root: Path, do: str, name: str = "", timeout: float = 60.0, env: Env | None = None, of: str = SUPERVISOR
-) -> Answer | None:
-    """The supervisor's answer; None when nobody listens there."""
+def send_command(
+    root: Path,
+    command: str,
+    name: str = "",
+    timeout: float = 60.0,
+    env: Env | None = None,
+    socket_name: str = SUPERVISOR,
+) -> Reply | None:
+    """Send one command and return the reply; None when nothing listens there or the reply does not come in time."""
     try:
-        with _short_path(root, of) as path, socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(timeout)
-            line.connect(path)
-            line.sendall(json.dumps({"do": do, "name": name, "env": env}).encode() + b"\n")
-            with line.makefile() as answers:
-                answer = json.loads(answers.readline())
+        with _short_path(root, socket_name) as path, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            connection.connect(path)
+            connection.sendall(json.dumps({"command": command, "name": name, "env": env}).encode() + b"\n")
+            with connection.makefile() as replies:
+                reply = json.loads(replies.readline())
     except (OSError, ValueError):
         return None
-    return answer if isinstance(answer, dict) else None
+    return reply if isinstance(reply, dict) else None

@@ -1,4 +1,4 @@
-"""The folder `.local`: where a running system keeps its servers, state, keys and logs."""
+"""The folder `.local`, which holds the servers, state, keys and logs of a system."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ops.stack.files import kept_secret, write_atomically
+from ops.stack.files import read_or_create_secret, write_atomically
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROCESS_MARK = "SYSTEM_PROCESS_OF"
@@ -19,6 +19,8 @@ SERVER_ADDRESSES = ("YEYAK_AMQP_URL", "YEYAK_RABBITMQ_API", "YEYAK_DATABASE_URL"
 
 @dataclass(frozen=True)
 class Local:
+    """The folder of one system; `root` is its path."""
+
     root: Path
 
     @property
@@ -43,11 +45,11 @@ class Local:
 
     @property
     def jwt_key(self) -> str:
-        """Signs the tokens of local runs."""
-        return kept_secret(self.root / "jwt.key", n_bytes=48)
+        """The key that signs the tokens of a local system."""
+        return read_or_create_secret(self.root / "jwt.key", n_bytes=48)
 
     def read_state(self) -> dict[str, Any]:
-        """What the last supervisor wrote; empty when there was none."""
+        """The state that the last supervisor wrote; empty when there is none."""
         try:
             state = json.loads(self.state_file.read_text())
         except (OSError, ValueError):
@@ -58,7 +60,7 @@ class Local:
         write_atomically(self.state_file, json.dumps(state, indent=1))
 
     def read_env(self) -> dict[str, str]:
-        """What a command needs in its environment to talk to this system."""
+        """The environment variables that a command needs to use this system."""
         try:
             lines = self.env_file.read_text().splitlines()
         except OSError:
@@ -70,7 +72,7 @@ class Local:
 
     @contextlib.contextmanager
     def only_supervisor(self) -> Iterator[None]:
-        """Hold the system; raises AlreadySupervised. The kernel lets go when the holder dies, however it dies."""
+        """Hold the supervisor's lock, which the kernel releases when the process ends; raises AlreadySupervised."""
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock_file() as lock:
             try:
@@ -83,7 +85,7 @@ class Local:
             yield
 
     def supervisor_pid(self) -> int | None:
-        """The process that holds the system now."""
+        """The pid of the process that holds the supervisor's lock; None when the system is down."""
         if not self.root.exists():
             return None
         with self._lock_file() as lock:
@@ -99,14 +101,14 @@ class Local:
 
 
 def inherited() -> dict[str, str]:
-    """The environment for processes of the system: where the servers are, the system says."""
+    """This process's environment without the servers' addresses, which the supervisor sets for each process."""
     return {name: value for name, value in os.environ.items() if name not in SERVER_ADDRESSES}
 
 
 class AlreadySupervised(Exception):
-    """Another supervisor holds this system."""
+    """Another supervisor holds the lock of this system."""
 
 
 def local() -> Local:
-    """`YEYAK_LOCAL`, or `.local` in the checkout."""
+    """The folder that `YEYAK_LOCAL` names, by default `.local` in the checkout."""
     return Local(Path(os.environ.get("YEYAK_LOCAL") or REPOSITORY / ".local").absolute())

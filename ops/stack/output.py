@@ -1,4 +1,4 @@
-"""What the supervisor tells a person."""
+"""What the supervisor prints for a person."""
 
 import time
 from collections.abc import Mapping
@@ -6,16 +6,16 @@ from typing import Any
 
 
 def addresses(state: Mapping[str, Any]) -> str:
-    """Where a person finds the running system."""
+    """The addresses of the running system, one on a line."""
     lines = [f"  console           {url}/", f"  gateway           {url}"] if (url := state.get("gateway_url")) else []
     if console := state.get("console_url"):
         scheme, _, rest = console.partition("://")
-        login, _, place = rest.rpartition("@")
+        login, _, host = rest.rpartition("@")
         user, _, password = login.partition(":")
-        lines.append(f"  RabbitMQ console  {scheme}://{place}  user {user}  password {password}")
+        lines.append(f"  RabbitMQ console  {scheme}://{host}  user {user}  password {password}")
     lines += [f"  {server['name']:<16}  {server['url']}" for server in state.get("servers", [])]
     return "\n".join(lines)
 
 
-def say(text: str) -> None:
+def print_timestamped(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

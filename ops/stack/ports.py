@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1 that stay the same over restarts."""
+"""Ports on 127.0.0.1 that stay the same across restarts."""
 
 import json
 import random
@@ -24,7 +24,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """The preferred port if nobody listens on it, otherwise a random free one."""
+    """Return the preferred port if it is free, otherwise a random free one; raises RuntimeError when none is."""
     if preferred and is_free(preferred):
         return preferred
     for port in random.sample(_OWN_RANGE, 500):
@@ -33,11 +33,13 @@ def free_port(preferred: int | None = None) -> int:
     raise RuntimeError("no free port on 127.0.0.1")
 
 
-def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int], patience: float = 5.0) -> dict[str, int]:
-    """The ports written in `file`; those missing, or taken by somebody else, are chosen anew and written down.
+def read_or_choose_ports(
+    file: Path, names: list[str], preferred: Mapping[str, int], patience: float = 5.0
+) -> dict[str, int]:
+    """Read the ports of `names` from `file`; choose and write down those that are missing or in use.
 
-    Call it only while the server is down: its own listener would look like somebody else. A killed process that is
-    still being taken apart may listen for a moment, so a kept port is given up after `patience` seconds only.
+    Call it only while the server is down: its own listener would count as another one. A killed process may keep its
+    port for a moment, so a port that is in use is replaced only after `patience` seconds.
     """
     kept = read_ports(file)
     wait_until(lambda: all(is_free(port) for port in kept.values()), patience, every=0.02)
@@ -53,7 +55,7 @@ def kept_ports(file: Path, names: list[str], preferred: Mapping[str, int], patie
 
 
 def read_ports(file: Path) -> dict[str, int]:
-    """Nothing when the file is missing or damaged."""
+    """Read name -> port; empty when the file is missing or damaged."""
     try:
         ports = json.loads(file.read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The private servers of a system: kept alive, unless a person wants one down."""
+"""The private servers of a system: restarted when they fail, unless a person stopped them."""
 
 import asyncio
 import os
@@ -8,16 +8,16 @@ import psutil
 
 from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Folder
 from ops.stack.local import SERVER_ADDRESSES, Local
-from ops.stack.output import say
+from ops.stack.output import print_timestamped
 from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
 
 
 class PrivateServers:
-    """RabbitMQ and PostgreSQL, or nothing at all when the environment names others."""
+    """RabbitMQ and PostgreSQL of this checkout; none when the environment names other servers."""
 
     def __init__(self, root: Local) -> None:
         self.all: list[Server] = []
-        self._down_on_purpose: set[str] = set()
+        self._stopped_on_request: set[str] = set()
         self._starting: set[str] = set()
         self._restarts: dict[str, int] = {}
         if not (os.environ.get("YEYAK_AMQP_URL") and os.environ.get("YEYAK_DATABASE_URL")):
@@ -26,36 +26,36 @@ class PrivateServers:
             self.all = [self.rabbit, self.postgres]
 
     async def start(self) -> None:
-        """All of them; raises ServerFailed."""
+        """Start all; raises ServerFailed."""
         await asyncio.to_thread(start_all, *self.all)
 
     async def stop(self) -> None:
         await asyncio.to_thread(stop_all, *self.all)
 
-    async def revive(self) -> bool:
-        """Start those again that are gone; False when none was."""
-        gone = [server for server in self.all if not self._is_fine(server)]
-        await asyncio.gather(*(self._revive(server) for server in gone))
+    async def restart_failed(self) -> bool:
+        """Restart the servers that have ended; False when there were none."""
+        gone = [server for server in self.all if not self._is_as_requested(server)]
+        await asyncio.gather(*(self._restart(server) for server in gone))
         return bool(gone)
 
-    async def command(self, do: str, server: Server) -> None:
-        """`stop`, `start` or `restart` one of them; raises ServerFailed."""
-        if do in ("stop", "restart"):
-            self._down_on_purpose.add(server.name)
+    async def run_command(self, command: str, server: Server) -> None:
+        """`stop`, `start` or `restart` one server; raises ServerFailed."""
+        if command in ("stop", "restart"):
+            self._stopped_on_request.add(server.name)
             await asyncio.to_thread(server.stop)
-        if do in ("start", "restart"):
+        if command in ("start", "restart"):
             await asyncio.to_thread(server.start)
-            self._down_on_purpose.discard(server.name)
+            self._stopped_on_request.discard(server.name)
 
-    def want_all(self) -> None:
-        """Those that a person wanted down are started again, too."""
-        self._down_on_purpose.clear()
+    def clear_stop_requests(self) -> None:
+        """Let `restart_failed` start the servers, too, that a person stopped."""
+        self._stopped_on_request.clear()
 
     def named(self, name: str) -> Server | None:
         return next((server for server in self.all if server.name == name), None)
 
     def environment(self) -> dict[str, str]:
-        """What every process of the system gets: the addresses of others' servers; those of ours are its account's."""
+        """The environment of every process: addresses of external servers; those of private ones are per account."""
         if self.all:
             return {"YEYAK_PAYMENTS_REFUND_LOG": str(self.postgres.root / "refunds.jsonl")}
         return {name: os.environ[name] for name in SERVER_ADDRESSES if os.environ.get(name)}
@@ -65,8 +65,8 @@ class PrivateServers:
         """The broker's console, with the administrator's password."""
         return self.rabbit.api_url if self.all else os.environ.get("YEYAK_RABBITMQ_API")
 
-    def keep_accounts(self, folder: Folder, contexts: list[str]) -> bool:
-        """Write everybody's addresses, the passwords as they were; False when nothing has changed."""
+    def write_accounts(self, folder: Folder, contexts: list[str]) -> bool:
+        """Write the addresses of every account and keep the passwords; False when nothing has changed."""
         administrators = {
             AMQP: self.rabbit.amqp_url,
             API: self.rabbit.api_url,
@@ -75,9 +75,9 @@ class PrivateServers:
         }
         former = folder.read(ADMINISTRATOR)
         folder.write_administrator(administrators)
-        return bool(folder.write(contexts, Addresses(**self._templates()), move=True, former=former))
+        return bool(folder.write(contexts, Addresses(**self._address_templates()), move=True, former=former))
 
-    def _templates(self) -> dict[str, str]:
+    def _address_templates(self) -> dict[str, str]:
         login, sql = "{user}:{password}@127.0.0.1", self.postgres.ports["sql"]
         return {
             "amqp": f"amqp://{login}:{self.rabbit.ports['amqp']}/",
@@ -86,7 +86,7 @@ class PrivateServers:
             "provider_database": f"postgresql://{login}:{sql}/{self.postgres.databases[1]}",
         }
 
-    def described(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": server.name,
@@ -99,17 +99,17 @@ class PrivateServers:
             for server in self.all
         ]
 
-    def _is_fine(self, server: Server) -> bool:
-        return server.is_running() or server.name in self._down_on_purpose
+    def _is_as_requested(self, server: Server) -> bool:
+        return server.is_running() or server.name in self._stopped_on_request
 
-    async def _revive(self, server: Server) -> None:
-        say(f"{server.name} is gone; starting it again")
+    async def _restart(self, server: Server) -> None:
+        print_timestamped(f"{server.name} has ended; starting it again")
         self._restarts[server.name] = self._restarts.get(server.name, 0) + 1
         self._starting.add(server.name)
         try:
             await asyncio.to_thread(server.start)
         except (ServerFailed, OSError, psutil.Error) as failure:
-            say(f"{server.name} does not come back yet: {failure}")
+            print_timestamped(f"{server.name} does not start yet: {failure}")
         self._starting.discard(server.name)
 
     def _state_of(self, server: Server) -> str:

@@ -1,4 +1,4 @@
-"""Processes that we started: recognised by a mark that only we set, ended by pid."""
+"""Finding and ending operating system processes: found by an environment variable that only we set, ended by pid."""
 
 import contextlib
 import ctypes
@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent(parent: int, signum: int = signal.SIGKILL) -> Callable[[], None]:
-    """A `preexec_fn`: the kernel sends `signum` to the child when the *thread* that started it is gone."""
+    """A `preexec_fn`: the kernel sends `signum` to the child when the *thread* that started it has ended."""
 
     def set_death_signal() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
@@ -27,7 +27,7 @@ def dying_with_parent(parent: int, signum: int = signal.SIGKILL) -> Callable[[],
 
 
 def raise_file_limit() -> None:
-    """RabbitMQ takes a descriptor per connection; the soft limit is often 1024."""
+    """Raise the limit of open files to the hard limit: RabbitMQ needs one for each connection."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -53,7 +53,7 @@ def _living(belongs: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
 
 
 def first(candidates: Iterable[psutil.Process], belongs: Callable[[psutil.Process], bool]) -> psutil.Process | None:
-    """The first one that belongs; one that ends while it is looked at does not."""
+    """The first process for which `belongs` is true; one that ends meanwhile is skipped."""
     for process in candidates:
         with contextlib.suppress(psutil.Error):
             if belongs(process):
@@ -76,7 +76,7 @@ def send(processes: Iterable[psutil.Process], signum: int) -> None:
 
 
 def wait_gone(processes: Iterable[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Those that are still alive after `timeout` seconds; the kernel tells of each end."""
+    """Wait for the processes to end; returns those still alive after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     return [process for process in list(processes) if not _ends(process, deadline)]
 
@@ -87,7 +87,7 @@ def _ends(process: psutil.Process, deadline: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        if not is_alive(process):  # a stranger's pid by now
+        if not is_alive(process):  # the pid belongs to another process by now
             return True
         waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)

@@ -1,4 +1,4 @@
-"""Waiting for what nobody announces: the only place of the stack that looks again and again."""
+"""Polling for conditions that nothing signals; the only place in the stack that polls."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], within: float, every: float = 0.03) -> T:
-    """The first true value of `condition`, or its last one after `within` seconds."""
+    """Poll `condition`; returns its first true value, or its last value after `within` seconds."""
     deadline = time.monotonic() + within
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(every)
@@ -17,7 +17,7 @@ def wait_until(condition: Callable[[], T], within: float, every: float = 0.03) -
 
 
 async def until(condition: Callable[[], Awaitable[T]], within: float, every: float = 0.05) -> T:
-    """As `wait_until`, beside other work."""
+    """As `wait_until`, for a coroutine function; other tasks run meanwhile."""
     deadline = time.monotonic() + within
     while True:
         value = await condition()

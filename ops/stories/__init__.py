@@ -1,1 +1,1 @@
-"""The stories that `yeyak demo` plays over HTTP: one module per business, each with `play(stage)`."""
+"""The stories that `yeyak demo` plays over HTTP: one module for each business, with `play(runner)`."""

@@ -1,10 +1,10 @@
-"""Bike sharing, played: top up, ride, return, two for one bike, broken, short of money, a silent payment, history."""
+"""The story of bike sharing: top up, ride, return, two rivals for a bike, a declined and an unanswered payment."""
 
 from __future__ import annotations
 
 import asyncio
 
-from ops.stories.stage import Answer, Json, Person, Stage, counted
+from ops.stories.runner import Answer, Json, Person, StoryRunner, counted
 
 TITLE = "Bike sharing"
 BASE = "/v1/bike-sharing"
@@ -14,17 +14,17 @@ def paying(amount: int, token: str = "tok_visa") -> Json:
     return {"amount": amount, "payment": {"method": "card", "token": token, "last4": "4242", "brand": "visa"}}
 
 
-async def play(stage: Stage) -> None:
-    lee, minji, jun = stage.staff("lee"), stage.customer("minji"), stage.customer("jun")
-    bike = await _registered(stage, lee, "B1")
-    await _topped_up(stage, minji, bike)
-    await _rides(stage, lee, minji, bike)
-    await _one_bike(stage, lee)
-    silent = await _silent(stage, jun)
-    await _declined(stage, jun)
-    if silent:
-        await _nothing_kept(stage, jun, silent)
-    await stage.step(
+async def play(runner: StoryRunner) -> None:
+    lee, minji, jun = runner.staff("lee"), runner.customer("minji"), runner.customer("jun")
+    bike = await _registered(runner, lee, "B1")
+    await _topped_up(runner, minji, bike)
+    await _rides(runner, lee, minji, bike)
+    await _one_bike(runner, lee)
+    unanswered = await _unanswered(runner, jun)
+    await _declined(runner, jun)
+    if unanswered:
+        await _nothing_kept(runner, jun, unanswered)
+    await runner.step(
         "ride history of minji",
         minji,
         "GET",
@@ -34,20 +34,20 @@ async def play(stage: Stage) -> None:
     )
 
 
-async def _registered(stage: Stage, staff: Person, name: str) -> Json:
-    new = {"code": f"{name}-{stage.run}", "location": "City Hall"}
-    made = await stage.step(
+async def _registered(runner: StoryRunner, staff: Person, name: str) -> Json:
+    new = {"code": f"{name}-{runner.run}", "location": "City Hall"}
+    made = await runner.step(
         f"staff registers bike {name}", staff, "POST", f"{BASE}/bikes", new, expect=201, code="AVAILABLE"
     )
     return made.body
 
 
-async def _topped_up(stage: Stage, member: Person, bike: Json) -> None:
+async def _topped_up(runner: StoryRunner, member: Person, bike: Json) -> None:
     ride = {"bike_id": bike["bike_id"]}
-    await stage.step(
+    await runner.step(
         "without money nobody rides", member, "POST", f"{BASE}/rides", ride, expect=409, code="deposit_too_low"
     )
-    await stage.step(
+    await runner.step(
         "a member tops up 10,000 won",
         member,
         "POST",
@@ -60,22 +60,22 @@ async def _topped_up(stage: Stage, member: Person, bike: Json) -> None:
     )
 
 
-async def _started(stage: Stage, text: str, member: Person, bike: Json) -> Json:
-    """Take a bike; rides may hear of the money a moment later."""
+async def _started(runner: StoryRunner, text: str, member: Person, bike: Json) -> Json:
+    """Take a bike; rides receives the new balance a moment later."""
     path, ride = f"{BASE}/rides", {"bike_id": bike["bike_id"]}
     for _ in range(50):
-        answer = await member.ask("POST", path, ride)
+        answer = await member.send("POST", path, ride)
         if answer.code != "deposit_too_low":
             break
         await asyncio.sleep(0.05)
-    stage.check(text, "POST", answer, expect=201, code="RIDING")
-    stage.note(text, f"POST {answer.status}", "RIDING", answer.took_ms)
+    runner.check(text, "POST", answer, expect=201, code="RIDING")
+    runner.report(text, f"POST {answer.status}", "RIDING", answer.took_ms)
     return answer.body
 
 
-async def _rides(stage: Stage, staff: Person, member: Person, bike: Json) -> None:
-    ride = await _started(stage, "and takes the bike", member, bike)
-    await stage.step(
+async def _rides(runner: StoryRunner, staff: Person, member: Person, bike: Json) -> None:
+    ride = await _started(runner, "and takes the bike", member, bike)
+    await runner.step(
         "one ride at a time",
         member,
         "POST",
@@ -84,17 +84,17 @@ async def _rides(stage: Stage, staff: Person, member: Person, bike: Json) -> Non
         expect=409,
         code="ride_open",
     )
-    await stage.step(
+    await runner.step(
         "somebody reports it broken: after the ride",
         staff,
         "PATCH",
         f"{BASE}/bikes/{bike['bike_id']}",
-        {"status": "BROKER_ERRORS"},
+        {"status": "BROKEN"},
         code="IN_USE",
     )
     path = f"{BASE}/rides/{ride['ride_id']}/return"
     back = {"location": "Han River"}
-    first = await stage.step(
+    first = await runner.step(
         "the member returns it",
         member,
         "POST",
@@ -108,24 +108,24 @@ async def _rides(stage: Stage, staff: Person, member: Person, bike: Json) -> Non
     def the_same(answer: Answer) -> str | None:
         return None if answer.body == first.body else "another ride than the first time"
 
-    await stage.step("and again: nothing is charged twice", member, "POST", path, back, code="RETURNED", must=the_same)
-    await stage.until(
+    await runner.step("and again: nothing is charged twice", member, "POST", path, back, code="RETURNED", must=the_same)
+    await runner.until(
         "ride history shows the bill and the balance",
-        lambda: member.ask("GET", f"{BASE}/ride-history/{ride['ride_id']}"),
+        lambda: member.send("GET", f"{BASE}/ride-history/{ride['ride_id']}"),
         lambda answer: (answer.body["bill"] or {}).get("status") == "CLOSED" and answer.body["balance_after"] == 9_900,
         within=5,
         shows=lambda answer: f"{answer.code}, balance {answer.body['balance_after']}",
     )
-    await stage.until(
-        "the bike is BROKER_ERRORS now",
-        lambda: staff.ask("GET", f"{BASE}/bikes/{bike['bike_id']}"),
-        lambda answer: answer.code == "BROKER_ERRORS" and answer.body["location"] == "Han River",
+    await runner.until(
+        "the bike is BROKEN now",
+        lambda: staff.send("GET", f"{BASE}/bikes/{bike['bike_id']}"),
+        lambda answer: answer.code == "BROKEN" and answer.body["location"] == "Han River",
         within=5,
     )
-    await stage.step(
+    await runner.step(
         "which only staff can see", member, "GET", f"{BASE}/bikes/{bike['bike_id']}", expect=404, code="not_found"
     )
-    await stage.step(
+    await runner.step(
         "the ledger adds up",
         member,
         "GET",
@@ -137,12 +137,12 @@ async def _rides(stage: Stage, staff: Person, member: Person, bike: Json) -> Non
     )
 
 
-async def _one_bike(stage: Stage, staff: Person) -> None:
-    bike = await _registered(stage, staff, "B2")
-    members = [stage.customer("first"), stage.customer("second")]
+async def _one_bike(runner: StoryRunner, staff: Person) -> None:
+    bike = await _registered(runner, staff, "B2")
+    members = [runner.customer("first"), runner.customer("second")]
     for member in members:
         credit = {"amount": 5_000, "reason": "welcome"}
-        await stage.step(
+        await runner.step(
             f"staff credits {member.name.partition('-')[0]} 5,000 won",
             staff,
             "POST",
@@ -151,10 +151,10 @@ async def _one_bike(stage: Stage, staff: Person) -> None:
             expect=201,
             code="COMPLETED",
         )
-    spare = await _registered(stage, staff, "B3")
-    for member in members:  # a ride each: from here on rides knows of the money
-        ride = await _started(stage, f"{member.name.partition('-')[0]} rides", member, spare)
-        await stage.step(
+    spare = await _registered(runner, staff, "B3")
+    for member in members:  # a ride each: afterwards rides has their balances
+        ride = await _started(runner, f"{member.name.partition('-')[0]} rides", member, spare)
+        await runner.step(
             "staff ends the ride",
             staff,
             "POST",
@@ -162,26 +162,26 @@ async def _one_bike(stage: Stage, staff: Person) -> None:
             {"reason": "closing time", "location": "City Hall"},
             code="ENDED_BY_STAFF",
         )
-        await stage.until(
+        await runner.until(
             "the bike is free again",
-            lambda: staff.ask("GET", f"{BASE}/bikes/{spare['bike_id']}"),
+            lambda: staff.send("GET", f"{BASE}/bikes/{spare['bike_id']}"),
             lambda answer: answer.code == "AVAILABLE",
             within=5,
         )
     text = "two members, one bike, the same instant"
     wish = {"bike_id": bike["bike_id"]}
-    answers = await asyncio.gather(*(member.ask("POST", f"{BASE}/rides", wish) for member in members))
+    answers = await asyncio.gather(*(member.send("POST", f"{BASE}/rides", wish) for member in members))
     came = sorted((answer.status, answer.code) for answer in answers)
     outcome = " and ".join(f"{status} {code}" for status, code in came)
-    stage.note(text, "POST", outcome, max(answer.took_ms for answer in answers))
-    stage.must(came == [(201, "RIDING"), (409, "bike_not_available")], text, outcome)
+    runner.report(text, "POST", outcome, max(answer.took_ms for answer in answers))
+    runner.require(came == [(201, "RIDING"), (409, "bike_not_available")], text, outcome)
     (winner,) = (pair for pair in zip(members, answers, strict=True) if pair[1].status == 201)
     path = f"{BASE}/rides/{winner[1].body['ride_id']}/return"
-    await stage.step("and comes back", winner[0], "POST", path, {"location": "City Hall"}, code="RETURNED")
+    await runner.step("and comes back", winner[0], "POST", path, {"location": "City Hall"}, code="RETURNED")
 
 
-async def _declined(stage: Stage, member: Person) -> None:
-    await stage.step(
+async def _declined(runner: StoryRunner, member: Person) -> None:
+    await runner.step(
         "a card that is declined",
         member,
         "POST",
@@ -192,13 +192,13 @@ async def _declined(stage: Stage, member: Person) -> None:
     )
 
 
-async def _silent(stage: Stage, member: Person) -> Json | None:
-    """The cancelled top-up; None where the provider's slowness is short enough to be waited for."""
-    if stage.settings.payments_slow_seconds * 1000 <= stage.settings.payments_provider_ms:
-        stage.note("the payment provider is silent", "", "left out: here it is never slow", 0)
+async def _unanswered(runner: StoryRunner, member: Person) -> Json | None:
+    """The cancelled top-up; None where the provider's slowness is shorter than the time limit."""
+    if runner.settings.payments_slow_seconds * 1000 <= runner.settings.payments_provider_ms:
+        runner.report("the payment provider does not answer", "", "skipped: the provider is never slow here", 0)
         return None
-    answer = await stage.step(
-        "the payment provider is silent",
+    answer = await runner.step(
+        "the payment provider does not answer",
         member,
         "POST",
         f"{BASE}/deposits/top-ups",
@@ -209,12 +209,12 @@ async def _silent(stage: Stage, member: Person) -> Json | None:
     return answer.body
 
 
-async def _nothing_kept(stage: Stage, member: Person, top_up: Json) -> None:
-    shown = await stage.until(
-        "the silent payment: nothing is kept",
-        lambda: member.ask("GET", f"{BASE}/deposits/top-ups/{top_up['top_up_id']}"),
+async def _nothing_kept(runner: StoryRunner, member: Person, top_up: Json) -> None:
+    shown = await runner.until(
+        "the unanswered payment: nothing is kept",
+        lambda: member.send("GET", f"{BASE}/deposits/top-ups/{top_up['top_up_id']}"),
         lambda answer: answer.code == "CANCELLED" and answer.body["payment"]["status"] == "VOIDED",
-        within=2 * stage.settings.payments_slow_seconds + 20,
+        within=2 * runner.settings.payments_slow_seconds + 20,
         shows=lambda answer: f"{answer.code}, payment {answer.body['payment']['status']}",
     )
-    stage.must(shown.body["balance"] is None, "the silent payment", "it is in the ledger")
+    runner.require(shown.body["balance"] is None, "the unanswered payment", "it is in the ledger")

@@ -1,4 +1,4 @@
-"""Phone pre-order, played: offer, reserve, receipt, decline, silent payment, cancel, the last one, my reservations."""
+"""The story of phone pre-order: offer, reserve, receipt, a declined and an unanswered payment, cancel, the last one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from ops.stories.stage import Answer, Json, Person, Stage, counted
+from ops.stories.runner import Answer, Json, Person, StoryRunner, counted
 
 TITLE = "Phone pre-order"
 BASE = "/v1/preorder"
@@ -19,19 +19,19 @@ def wish(product: Json, token: str = "tok_visa") -> Json:
     return {"product_id": product["product_id"], "address": "Sejong-daero 110, Seoul", "payment": card}
 
 
-async def play(stage: Stage) -> None:
-    kim, minji, jun = stage.staff("kim"), stage.customer("minji"), stage.customer("jun")
-    product = await _offered(stage, kim, "Haneul 9", quota=5)
-    reservation = await _reserved(stage, minji, product)
-    await _receipt(stage, minji, reservation)
-    await stage.step(
+async def play(runner: StoryRunner) -> None:
+    kim, minji, jun = runner.staff("kim"), runner.customer("minji"), runner.customer("jun")
+    product = await _offered(runner, kim, "Haneul 9", quota=5)
+    reservation = await _reserved(runner, minji, product)
+    await _receipt(runner, minji, reservation)
+    await runner.step(
         "one to a member", minji, "POST", f"{BASE}/reservations", wish(product), expect=409, code="already_reserved"
     )
-    await _declined(stage, jun, product)
-    silent = await _silent(stage, jun, product)
-    await _cancelled(stage, minji, reservation)
-    await _last_one(stage, kim)
-    await stage.step(
+    await _declined(runner, jun, product)
+    unanswered = await _unanswered(runner, jun, product)
+    await _cancelled(runner, minji, reservation)
+    await _last_one(runner, kim)
+    await runner.step(
         "staff closes the product",
         kim,
         "PATCH",
@@ -39,24 +39,24 @@ async def play(stage: Stage) -> None:
         {"status": "CLOSED"},
         code="CLOSED",
     )
-    if silent:
-        await _nothing_kept(stage, jun, silent)
-    await _overview(stage, minji, jun)
+    if unanswered:
+        await _nothing_kept(runner, jun, unanswered)
+    await _overview(runner, minji, jun)
 
 
-async def _offered(stage: Stage, staff: Person, name: str, quota: int) -> Json:
-    new = {"name": f"{name} {stage.run}", "price": PRICE, "quota": quota}
+async def _offered(runner: StoryRunner, staff: Person, name: str, quota: int) -> Json:
+    new = {"name": f"{name} {runner.run}", "price": PRICE, "quota": quota}
     text = f"staff offers {name}, {quota} of it"
-    return (await stage.step(text, staff, "POST", f"{BASE}/products", new, expect=201, code="OPEN")).body
+    return (await runner.step(text, staff, "POST", f"{BASE}/products", new, expect=201, code="OPEN")).body
 
 
-async def _reserved(stage: Stage, member: Person, product: Json) -> Json:
+async def _reserved(runner: StoryRunner, member: Person, product: Json) -> Json:
     def right(answer: Answer) -> str | None:
         if "address" in answer.body:
-            return "the address is told"
+            return "the response contains the address"
         return None if answer.body["price"] == PRICE else f"the price is {answer.body['price']}"
 
-    answer = await stage.step(
+    answer = await runner.step(
         "a member reserves and pays",
         member,
         "POST",
@@ -70,10 +70,12 @@ async def _reserved(stage: Stage, member: Person, product: Json) -> Json:
     return answer.body
 
 
-async def _mine(stage: Stage, text: str, member: Person, reservation: Json, status: str, within: float = 5) -> Json:
-    answer = await stage.until(
+async def _mine(
+    runner: StoryRunner, text: str, member: Person, reservation: Json, status: str, within: float = 5
+) -> Json:
+    answer = await runner.until(
         text,
-        lambda: member.ask("GET", f"{BASE}/my-reservations/{reservation['reservation_id']}"),
+        lambda: member.send("GET", f"{BASE}/my-reservations/{reservation['reservation_id']}"),
         lambda answer: answer.body["status"] == status and answer.body["product"] is not None,
         within=within,
         shows=lambda answer: f"{answer.code}, {len(answer.body.get('timeline', []))} events",
@@ -81,10 +83,10 @@ async def _mine(stage: Stage, text: str, member: Person, reservation: Json, stat
     return answer.body
 
 
-async def _receipt(stage: Stage, member: Person, reservation: Json) -> None:
-    answer = await stage.until(
+async def _receipt(runner: StoryRunner, member: Person, reservation: Json) -> None:
+    answer = await runner.until(
         "the receipt says when to expect it",
-        lambda: member.ask("GET", f"{BASE}/my-reservations/{reservation['reservation_id']}"),
+        lambda: member.send("GET", f"{BASE}/my-reservations/{reservation['reservation_id']}"),
         lambda answer: answer.body["receipt"] is not None,
         within=5,
         shows=lambda answer: f"expected on {(answer.body.get('receipt') or {}).get('expected_delivery')}",
@@ -92,11 +94,11 @@ async def _receipt(stage: Stage, member: Person, reservation: Json) -> None:
     paid = datetime.fromisoformat(reservation["paid_at"]).astimezone(SEOUL).date()
     expected = (paid + timedelta(days=21)).isoformat()
     came = answer.body["receipt"]["expected_delivery"]
-    stage.must(came == expected, "the receipt", f"expected on {came}, not on {expected}")
+    runner.require(came == expected, "the receipt", f"expected on {came}, not on {expected}")
 
 
-async def _declined(stage: Stage, member: Person, product: Json) -> None:
-    answer = await stage.step(
+async def _declined(runner: StoryRunner, member: Person, product: Json) -> None:
+    answer = await runner.step(
         "another reserves, the card is declined",
         member,
         "POST",
@@ -105,16 +107,16 @@ async def _declined(stage: Stage, member: Person, product: Json) -> None:
         expect=402,
         code="payment_declined",
     )
-    await _mine(stage, "it stays visible, rejected", member, answer.body, "REJECTED")
+    await _mine(runner, "it stays visible, rejected", member, answer.body, "REJECTED")
 
 
-async def _silent(stage: Stage, member: Person, product: Json) -> Json | None:
-    """The cancelled reservation; None where the provider's slowness is short enough to be waited for."""
-    if stage.settings.payments_slow_seconds * 1000 <= stage.settings.payments_provider_ms:
-        stage.note("the payment provider is silent", "", "left out: here it is never slow", 0)
+async def _unanswered(runner: StoryRunner, member: Person, product: Json) -> Json | None:
+    """The cancelled reservation; None where the provider's slowness is shorter than the time limit."""
+    if runner.settings.payments_slow_seconds * 1000 <= runner.settings.payments_provider_ms:
+        runner.report("the payment provider does not answer", "", "skipped: the provider is never slow here", 0)
         return None
-    answer = await stage.step(
-        "the payment provider is silent",
+    answer = await runner.step(
+        "the payment provider does not answer",
         member,
         "POST",
         f"{BASE}/reservations",
@@ -123,52 +125,52 @@ async def _silent(stage: Stage, member: Person, product: Json) -> Json | None:
         code="payment_unavailable",
         shows=lambda answer: f"{answer.code}, Retry-After {answer.headers.get('retry-after')}",
     )
-    return await _mine(stage, "no reservation stands", member, answer.body, "CANCELLED")
+    return await _mine(runner, "the reservation is cancelled", member, answer.body, "CANCELLED")
 
 
-async def _nothing_kept(stage: Stage, member: Person, reservation: Json) -> None:
-    """The provider may still charge for as long as it is slow; then the charge is voided, within growing delays."""
-    await stage.until(
-        "the silent payment: nothing is kept",
-        lambda: member.ask("GET", f"/v1/payments/{reservation['payment_id']}"),
+async def _nothing_kept(runner: StoryRunner, member: Person, reservation: Json) -> None:
+    """Wait until the charge is voided; the provider may still charge while it is slow, and voids are retried."""
+    await runner.until(
+        "the unanswered payment: nothing is kept",
+        lambda: member.send("GET", f"/v1/payments/{reservation['payment_id']}"),
         lambda answer: answer.body["status"] == "VOIDED" and answer.body["captured"] == answer.body["refunded"],
-        within=2 * stage.settings.payments_slow_seconds + 20,
+        within=2 * runner.settings.payments_slow_seconds + 20,
         shows=lambda answer: f"{answer.code}, {answer.body.get('captured')} won kept",
     )
 
 
-async def _cancelled(stage: Stage, member: Person, reservation: Json) -> None:
+async def _cancelled(runner: StoryRunner, member: Person, reservation: Json) -> None:
     path = f"{BASE}/reservations/{reservation['reservation_id']}/cancellation"
-    await stage.step("the member cancels", member, "POST", path, {"reason": "changed my mind"}, code="CANCELLING")
-    seen = await _mine(stage, "it is cancelled", member, reservation, "CANCELLED", within=20)
+    await runner.step("the member cancels", member, "POST", path, {"reason": "changed my mind"}, code="CANCELLING")
+    seen = await _mine(runner, "it is cancelled", member, reservation, "CANCELLED", within=20)
 
     def parts(answer: Answer) -> str:
         receipt, refund = (answer.body.get(part) or {} for part in ("receipt", "refund"))
         return f"refund {refund.get('status')}, receipt {receipt.get('status')}"
 
-    await stage.until(
+    await runner.until(
         "the money is back, the receipt void",
-        lambda: member.ask("GET", f"{BASE}/my-reservations/{seen['reservation_id']}"),
+        lambda: member.send("GET", f"{BASE}/my-reservations/{seen['reservation_id']}"),
         lambda answer: parts(answer) == "refund REFUNDED, receipt VOIDED",
         within=5,
         shows=parts,
     )
 
 
-async def _last_one(stage: Stage, staff: Person) -> None:
-    product = await _offered(stage, staff, "Byeol", quota=1)
-    members = [stage.customer("first"), stage.customer("second")]
-    answers = await asyncio.gather(*(member.ask("POST", f"{BASE}/reservations", wish(product)) for member in members))
+async def _last_one(runner: StoryRunner, staff: Person) -> None:
+    product = await _offered(runner, staff, "Byeol", quota=1)
+    members = [runner.customer("first"), runner.customer("second")]
+    answers = await asyncio.gather(*(member.send("POST", f"{BASE}/reservations", wish(product)) for member in members))
     text = "two members, the last one, at once"
     came = sorted((answer.status, answer.code) for answer in answers)
     outcome = " and ".join(f"{status} {code}" for status, code in came)
-    stage.note(text, "POST", outcome, max(answer.took_ms for answer in answers))
-    stage.must(came == [(201, "CONFIRMED"), (409, "quota_full")], text, outcome)
+    runner.report(text, "POST", outcome, max(answer.took_ms for answer in answers))
+    runner.require(came == [(201, "CONFIRMED"), (409, "quota_full")], text, outcome)
 
 
-async def _overview(stage: Stage, *members: Person) -> None:
+async def _overview(runner: StoryRunner, *members: Person) -> None:
     for member in members:
-        await stage.step(
+        await runner.step(
             f"reservations of {member.name.partition('-')[0]}",
             member,
             "GET",

@@ -1,11 +1,11 @@
-"""Video rental, played: register, book, decline, silent payment, cancel with refund, pick up, return, My Page."""
+"""The story of video rental: book, a declined and an unanswered payment, pick up, return, cancel with refund."""
 
 from __future__ import annotations
 
 import asyncio
 from uuid import uuid4
 
-from ops.stories.stage import Answer, Json, Person, Stage, counted
+from ops.stories.runner import Answer, Json, Person, StoryRunner, counted
 
 TITLE = "Video rental"
 BASE = "/v1/video-rental"
@@ -16,42 +16,42 @@ def booking(video: Json, token: str = "tok_visa", days: int = 1) -> Json:
     return {"video_id": video["video_id"], "days": days, "payment": card}
 
 
-async def play(stage: Stage) -> None:
-    kim, minji, jun = stage.staff("kim"), stage.customer("minji"), stage.customer("jun")
-    video = await _registered(stage, kim, "Casablanca", copies=2)
-    rental = await _booked_and_repeated(stage, minji, video)
-    await _declined(stage, jun, video)
-    silent = await _silent(stage, jun, video)
-    await _lent(stage, kim, minji, video, rental)
-    await _cancelled(stage, minji, video)
-    await _last_copy(stage, kim)
-    if silent:
-        await _nothing_kept(stage, jun, silent)
-    await _overview(stage, minji, jun)
+async def play(runner: StoryRunner) -> None:
+    kim, minji, jun = runner.staff("kim"), runner.customer("minji"), runner.customer("jun")
+    video = await _registered(runner, kim, "Casablanca", copies=2)
+    rental = await _booked_and_repeated(runner, minji, video)
+    await _declined(runner, jun, video)
+    unanswered = await _unanswered(runner, jun, video)
+    await _lent(runner, kim, minji, video, rental)
+    await _cancelled(runner, minji, video)
+    await _last_copy(runner, kim)
+    if unanswered:
+        await _nothing_kept(runner, jun, unanswered)
+    await _overview(runner, minji, jun)
 
 
-async def _registered(stage: Stage, staff: Person, title: str, copies: int) -> Json:
-    new = {"title": f"{title} {stage.run}", "daily_price": 3000, "copies": copies}
+async def _registered(runner: StoryRunner, staff: Person, title: str, copies: int) -> Json:
+    new = {"title": f"{title} {runner.run}", "daily_price": 3000, "copies": copies}
     text = f"staff registers {title}, {copies} cop{'y' if copies == 1 else 'ies'}"
-    video = (await stage.step(text, staff, "POST", f"{BASE}/videos", new, expect=201, code="AVAILABLE")).body
-    await _free(stage, staff, video, copies, "rentals has heard of it")
+    video = (await runner.step(text, staff, "POST", f"{BASE}/videos", new, expect=201, code="AVAILABLE")).body
+    await _free(runner, staff, video, copies, "rentals has received it")
     return video
 
 
-async def _free(stage: Stage, person: Person, video: Json, copies: int, text: str) -> None:
-    await stage.until(
+async def _free(runner: StoryRunner, person: Person, video: Json, copies: int, text: str) -> None:
+    await runner.until(
         text,
-        lambda: person.ask("GET", f"{BASE}/videos/{video['video_id']}"),
+        lambda: person.send("GET", f"{BASE}/videos/{video['video_id']}"),
         lambda answer: answer.body["available"] == copies,
         within=5,
         shows=lambda answer: f"{answer.body.get('available')} of {answer.body.get('copies')} copies free",
     )
 
 
-async def _booked_and_repeated(stage: Stage, member: Person, video: Json) -> Json:
+async def _booked_and_repeated(runner: StoryRunner, member: Person, video: Json) -> Json:
     key, body = str(uuid4()), booking(video, days=2)
     path = f"{BASE}/rentals"
-    first = await stage.step(
+    first = await runner.step(
         "a member books for 2 days and pays",
         member,
         "POST",
@@ -69,7 +69,7 @@ async def _booked_and_repeated(stage: Stage, member: Person, video: Json) -> Jso
             return "expected Idempotency-Replayed: true"
         return None if answer.body == first.body else "another body than the first time"
 
-    await stage.step(
+    await runner.step(
         "the same request again, same key",
         member,
         "POST",
@@ -80,19 +80,19 @@ async def _booked_and_repeated(stage: Stage, member: Person, video: Json) -> Jso
         must=the_same,
         shows=lambda _: "the first answer again",
     )
-    await _on_my_page(stage, "My Page shows the booking", member, first.body, "BOOKED")
+    await _on_my_page(runner, "My Page shows the booking", member, first.body, "BOOKED")
     return first.body
 
 
-async def _on_my_page(stage: Stage, text: str, member: Person, rental: Json, status: str) -> Json:
+async def _on_my_page(runner: StoryRunner, text: str, member: Person, rental: Json, status: str) -> Json:
     def shown(answer: Answer) -> str:
-        told = [line["what"] for line in answer.body.get("timeline", [])]
+        events = [line["what"] for line in answer.body.get("timeline", [])]
         reason = f" ({answer.body['reason']})" if answer.body.get("reason") else ""
-        return f"{answer.code}{reason}, {len(told)} events"
+        return f"{answer.code}{reason}, {len(events)} events"
 
-    answer = await stage.until(
+    answer = await runner.until(
         text,
-        lambda: member.ask("GET", f"{BASE}/my-page/{rental['rental_id']}"),
+        lambda: member.send("GET", f"{BASE}/my-page/{rental['rental_id']}"),
         lambda answer: answer.body["status"] == status and answer.body["title"] is not None,
         within=5,
         shows=shown,
@@ -100,8 +100,8 @@ async def _on_my_page(stage: Stage, text: str, member: Person, rental: Json, sta
     return answer.body
 
 
-async def _declined(stage: Stage, member: Person, video: Json) -> None:
-    answer = await stage.step(
+async def _declined(runner: StoryRunner, member: Person, video: Json) -> None:
+    answer = await runner.step(
         "another books, the card is declined",
         member,
         "POST",
@@ -110,17 +110,17 @@ async def _declined(stage: Stage, member: Person, video: Json) -> None:
         expect=402,
         code="payment_declined",
     )
-    await _on_my_page(stage, "My Page shows it with the reason", member, answer.body, "REJECTED")
-    await _free(stage, member, video, 1, "the copy is free again")
+    await _on_my_page(runner, "My Page shows it with the reason", member, answer.body, "REJECTED")
+    await _free(runner, member, video, 1, "the copy is free again")
 
 
-async def _silent(stage: Stage, member: Person, video: Json) -> Json | None:
-    """The cancelled rental; None where the provider's slowness is short enough to be waited for."""
-    if stage.settings.payments_slow_seconds * 1000 <= stage.settings.payments_provider_ms:
-        stage.note("the payment provider is silent", "", "left out: here it is never slow", 0)
+async def _unanswered(runner: StoryRunner, member: Person, video: Json) -> Json | None:
+    """The cancelled rental; None where the provider's slowness is shorter than the time limit."""
+    if runner.settings.payments_slow_seconds * 1000 <= runner.settings.payments_provider_ms:
+        runner.report("the payment provider does not answer", "", "skipped: the provider is never slow here", 0)
         return None
-    answer = await stage.step(
-        "the payment provider is silent",
+    answer = await runner.step(
+        "the payment provider does not answer",
         member,
         "POST",
         f"{BASE}/rentals",
@@ -130,18 +130,18 @@ async def _silent(stage: Stage, member: Person, video: Json) -> Json | None:
         shows=lambda answer: f"{answer.code}, Retry-After {answer.headers.get('retry-after')}",
         must=lambda answer: None if answer.headers.get("retry-after") else "expected Retry-After",
     )
-    shown = await _on_my_page(stage, "no booking stands", member, answer.body, "CANCELLED")
-    payment = await _payment(stage, "was anything charged?", member, shown["payment_id"])
+    shown = await _on_my_page(runner, "the booking is cancelled", member, answer.body, "CANCELLED")
+    payment = await _payment(runner, "was anything charged?", member, shown["payment_id"])
     if payment["status"] == "VOIDING":
-        stage.note("we are still checking, and come back to it", "", "a late charge will be voided", 0)
-    await _free(stage, member, video, 1, "the copy is free again")
+        runner.report("the outcome is still unknown", "", "a late charge will be voided", 0)
+    await _free(runner, member, video, 1, "the copy is free again")
     return shown
 
 
-async def _payment(stage: Stage, text: str, member: Person, payment_id: str) -> Json:
-    answer = await stage.until(
+async def _payment(runner: StoryRunner, text: str, member: Person, payment_id: str) -> Json:
+    answer = await runner.until(
         text,
-        lambda: member.ask("GET", f"/v1/payments/{payment_id}"),
+        lambda: member.send("GET", f"/v1/payments/{payment_id}"),
         lambda answer: answer.body["status"] in ("VOIDING", "VOIDED"),
         within=5,
         shows=lambda answer: f"{answer.code}, {_kept(answer.body)} won kept",
@@ -153,21 +153,21 @@ def _kept(payment: Json) -> int:
     return int(payment.get("captured", 0)) - int(payment.get("refunded", 0))
 
 
-async def _nothing_kept(stage: Stage, member: Person, rental: Json) -> None:
-    """The provider may still charge for as long as it is slow; then the charge is voided, within growing delays."""
-    answer = await stage.until(
-        "the silent payment: nothing is kept",
-        lambda: member.ask("GET", f"/v1/payments/{rental['payment_id']}"),
+async def _nothing_kept(runner: StoryRunner, member: Person, rental: Json) -> None:
+    """Wait until the charge is voided; the provider may still charge while it is slow, and voids are retried."""
+    answer = await runner.until(
+        "the unanswered payment: nothing is kept",
+        lambda: member.send("GET", f"/v1/payments/{rental['payment_id']}"),
         lambda answer: answer.body["status"] == "VOIDED",
-        within=2 * stage.settings.payments_slow_seconds + 20,
+        within=2 * runner.settings.payments_slow_seconds + 20,
         shows=lambda answer: f"{answer.code}, {_kept(answer.body)} won kept",
     )
-    stage.must(_kept(answer.body) == 0, "the silent payment", f"{_kept(answer.body)} won are kept")
+    runner.require(_kept(answer.body) == 0, "the unanswered payment", f"{_kept(answer.body)} won are kept")
 
 
-async def _lent(stage: Stage, staff: Person, member: Person, video: Json, rental: Json) -> None:
+async def _lent(runner: StoryRunner, staff: Person, member: Person, video: Json, rental: Json) -> None:
     path = f"{BASE}/rentals/{rental['rental_id']}"
-    await stage.step(
+    await runner.step(
         "the member picks it up",
         member,
         "POST",
@@ -176,8 +176,8 @@ async def _lent(stage: Stage, staff: Person, member: Person, video: Json, rental
         shows=lambda answer: f"RENTED, due {answer.body['due_at']}",
         must=lambda answer: None if answer.body["due_at"] else "expected due_at",
     )
-    await stage.step("too late to cancel", member, "POST", f"{path}/cancellation", {}, expect=409, code="wrong_state")
-    await stage.step(
+    await runner.step("too late to cancel", member, "POST", f"{path}/cancellation", {}, expect=409, code="wrong_state")
+    await runner.step(
         "staff takes it back",
         staff,
         "POST",
@@ -186,15 +186,15 @@ async def _lent(stage: Stage, staff: Person, member: Person, video: Json, rental
         shows=lambda answer: f"RETURNED, late fee {answer.body['late_fee']} won",
         must=lambda answer: None if answer.body["late_fee"] == 0 else "expected no late fee",
     )
-    await _free(stage, member, video, 2, "both copies are free")
+    await _free(runner, member, video, 2, "both copies are free")
 
 
-async def _cancelled(stage: Stage, member: Person, video: Json) -> None:
-    rental = await stage.step(
+async def _cancelled(runner: StoryRunner, member: Person, video: Json) -> None:
+    rental = await runner.step(
         "the member books again", member, "POST", f"{BASE}/rentals", booking(video), expect=201, code="BOOKED"
     )
     path = f"{BASE}/rentals/{rental.body['rental_id']}"
-    await stage.step(
+    await runner.step(
         "and cancels", member, "POST", f"{path}/cancellation", {"reason": "changed my mind"}, code="CANCELLED"
     )
 
@@ -202,29 +202,29 @@ async def _cancelled(stage: Stage, member: Person, video: Json) -> None:
         found: Json = answer.body.get("refund") or {}
         return found
 
-    await stage.until(
+    await runner.until(
         "the money is back",
-        lambda: member.ask("GET", f"{BASE}/my-page/{rental.body['rental_id']}"),
+        lambda: member.send("GET", f"{BASE}/my-page/{rental.body['rental_id']}"),
         lambda answer: refund(answer).get("status") == "REFUNDED" and refund(answer).get("amount") == 3000,
         within=20,
         shows=lambda answer: f"{answer.code}, refund {refund(answer).get('status')} {refund(answer).get('amount')} won",
     )
 
 
-async def _last_copy(stage: Stage, staff: Person) -> None:
-    video = await _registered(stage, staff, "Oldboy", copies=1)
-    members = [stage.customer("first"), stage.customer("second")]
-    answers = await asyncio.gather(*(member.ask("POST", f"{BASE}/rentals", booking(video)) for member in members))
+async def _last_copy(runner: StoryRunner, staff: Person) -> None:
+    video = await _registered(runner, staff, "Oldboy", copies=1)
+    members = [runner.customer("first"), runner.customer("second")]
+    answers = await asyncio.gather(*(member.send("POST", f"{BASE}/rentals", booking(video)) for member in members))
     text = "two members, one copy, the same instant"
     came = sorted((answer.status, answer.code) for answer in answers)
     outcome = " and ".join(f"{status} {code}" for status, code in came)
-    stage.note(text, "POST", outcome, max(answer.took_ms for answer in answers))
-    stage.must(came == [(201, "BOOKED"), (409, "video_not_available")], text, outcome)
+    runner.report(text, "POST", outcome, max(answer.took_ms for answer in answers))
+    runner.require(came == [(201, "BOOKED"), (409, "video_not_available")], text, outcome)
 
 
-async def _overview(stage: Stage, *members: Person) -> None:
+async def _overview(runner: StoryRunner, *members: Person) -> None:
     for member in members:
-        await stage.step(
+        await runner.step(
             f"My Page of {member.name.partition('-')[0]}",
             member,
             "GET",

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-import ops.audit
+import ops.audit.runner
 from ops.audit import audit
 from tests.bike_sharing.conftest import TIMES
 from tests.bike_sharing.helpers import (
@@ -39,9 +39,9 @@ ROUNDS = [
         ("I4", f"delete from {D}.entries where kind = 'TOP_UP' and amount = 5000", "were entered for it"),
         ("I3", f"update {A}.bikes set held_by = null", "does not hold bike"),
         ("I1", f"delete from {R}.inbox where state = 'waiting'", "is RIDING, and no timer would end it"),
-        ("I1", f"delete from {A}.inbox where state = 'waiting'", "nobody will ask whether it stands"),
+        ("I1", f"delete from {A}.inbox where state = 'waiting'", "no step will check the hold"),
         ("I1", f"update {B}.bills set status = 'SETTLING' where status = 'CLOSED'", "no step takes its fee"),
-        ("I5", f"delete from {R}.bikes", "rides has not heard of bike"),
+        ("I5", f"delete from {R}.bikes", "rides does not have bike"),
         ("I5", f"update {B}.bills set fee_version = 0", "has version 0 of its fee"),
         ("I5", f"update {R}.rides set bike_released = false", "bikes has not let go of its bike"),
         ("I5", f"update {R}.accounts set version = 1", "rides has version 1 of account"),
@@ -75,7 +75,7 @@ ROUNDS = [
         ("I5", "select 1", "payments has not voided"),
         ("I3", f"update {R}.rides set status = 'RETURNED' where status = 'RIDING'", "which is RETURNED"),
         ("I5", "delete from journal.events where topic like 'bike_sharing.deposits.%'", "versions of fee"),
-        ("I5", f"delete from {V}.rides", "ride_history has not heard of ride"),
+        ("I5", f"delete from {V}.rides", "ride_history has not received ride"),
         ("I9", f"delete from {R}.inbox where topic like '%start_ride'", "came from no request that was kept"),
     ],
     [
@@ -130,7 +130,7 @@ async def original(make_settings: MakeSettings, servers: Servers) -> Original:
 
 @pytest.mark.parametrize("number", range(len(ROUNDS)))
 async def test_each_discrepancy_is_named(original: Original, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
     settings = await original.copy()
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     for _, statement, _ in ROUNDS[number]:

@@ -13,7 +13,7 @@ import pytest
 from ops.cli import STACK_COMMANDS
 from ops.deployment import compose
 from ops.deployment.contexts import name_of
-from ops.stack import engine
+from ops.stack import compose_engine
 from ops.stack.local import Local
 from workers.registry import CONTEXTS
 
@@ -101,7 +101,7 @@ def test_a_new_system_uses_private_servers_without_an_engine_or_with_servers_of_
     for name, value in {**environment, "AWAY": away, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}.items():
         monkeypatch.setenv(name, value)
 
-    assert engine.runs_the_system(Local(tmp_path / "local"), ["up"]) is taken_over
+    assert compose_engine.is_chosen(Local(tmp_path / "local"), ["up"]) is taken_over
 
 
 def test_a_system_with_private_servers_keeps_them(
@@ -111,7 +111,7 @@ def test_a_system_with_private_servers_keeps_them(
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     Local(tmp_path).write_env({"YEYAK_GATEWAY_PORT": "8088"})
 
-    assert not engine.runs_the_system(Local(tmp_path), ["up"])
+    assert not compose_engine.is_chosen(Local(tmp_path), ["up"])
 
 
 def test_an_unknown_engine_is_refused(yeyak: Yeyak) -> None:
@@ -122,18 +122,20 @@ def test_an_unknown_engine_is_refused(yeyak: Yeyak) -> None:
 
 
 def test_a_context_is_scaled_by_its_service_and_unsupported_options_are_refused() -> None:
-    assert engine.arguments(["scale", "cafe.menu=3"])[-2:] == ["--scale", "cafe-menu=3"]
+    assert compose_engine.arguments(["scale", "cafe.menu=3"])[-2:] == ["--scale", "cafe-menu=3"]
     with pytest.raises(SystemExit, match="--replicas is for a private system"):
-        engine.arguments(["up", "--replicas", "2"])
+        compose_engine.arguments(["up", "--replicas", "2"])
 
 
 def test_the_engine_has_every_command_of_the_stack() -> None:
-    assert {command.__name__ for command in STACK_COMMANDS} == engine.STACK.keys()
+    assert {command.__name__ for command in STACK_COMMANDS} == compose_engine.COMPOSE_COMMANDS.keys()
 
 
 def test_every_name_that_can_be_stopped_or_followed_is_a_service() -> None:
     services = compose.services()
 
     for name in (*CONTEXTS, "gateway", "gateway_api", "rabbitmq", "postgres", "postgresql"):
-        assert engine.arguments(["stop", name])[-1] in services
-    assert [engine.arguments(["logs", context])[-1] for context in CONTEXTS] == [name_of(name) for name in CONTEXTS]
+        assert compose_engine.arguments(["stop", name])[-1] in services
+    assert [compose_engine.arguments(["logs", context])[-1] for context in CONTEXTS] == [
+        name_of(name) for name in CONTEXTS
+    ]

@@ -45,13 +45,13 @@ CASES = [
     Case(
         "I1",
         "update video_rental_rentals.inbox set due_at = now() - interval '5 minutes' where state = 'waiting'",
-        "video_rental.rentals has not taken up video_rental.rentals.give_up_booking",
+        "video_rental.rentals has not processed video_rental.rentals.give_up_booking",
     ),
     # I2
     Case(
         "I2",
         "insert into provider.charges (key, amount, captured) values (gen_random_uuid(), 3000, 3000)",
-        "of 3000 won stands, and payments knows nothing of it",
+        "of 3000 won was captured, and payments has no row of it",
         at_provider=True,
     ),
     Case(
@@ -96,23 +96,23 @@ CASES = [
     Case(
         "I5",
         "delete from video_rental_my_page.rentals where rental_id = '{booked}'",
-        "my_page has not heard of rental {booked}, version 2",
+        "my_page has not received rental {booked}, version 2",
     ),
-    Case("I5", "delete from video_rental_my_page.videos", "my_page has not heard of video"),
-    Case("I5", "delete from video_rental_my_page.payments", "my_page has not heard of payment"),
-    Case("I5", "delete from video_rental_my_page.refunds", "my_page has not heard of refund"),
-    Case("I5", "delete from video_rental_rentals.videos", "rentals has not heard of video"),
-    Case("I5", "delete from video_rental_videos.videos", "which its writer does not know"),
+    Case("I5", "delete from video_rental_my_page.videos", "my_page has not received video"),
+    Case("I5", "delete from video_rental_my_page.payments", "my_page has not received payment"),
+    Case("I5", "delete from video_rental_my_page.refunds", "my_page has not received refund"),
+    Case("I5", "delete from video_rental_rentals.videos", "rentals has not received video"),
+    Case("I5", "delete from video_rental_videos.videos", "which its writer does not have"),
     Case(
         "I5",
         "delete from video_rental_rentals.rentals where rental_id = '{rejected}'",
-        "my_page has rental {rejected}, which its writer does not know",
+        "my_page has rental {rejected}, which its writer does not have",
     ),
     Case("I5", rental("rented", "version = 4"), "my_page has version 3 of rental {rented}, its writer version 4"),
     Case(
         "I5",
         "delete from payments.refunds where requested_by = 'rentals'",
-        "rental {cancelled}: payments has not heard of its refund",
+        "rental {cancelled}: payments does not have its refund",
     ),
     Case(
         "I5", payment("unavailable", "status = 'APPROVED'"), "rental {unavailable}: payments has not voided its payment"
@@ -120,7 +120,7 @@ CASES = [
     Case(
         "I5",
         "delete from journal.events where topic = 'video_rental.rentals.video_booked' and story_id = '{booked}'",
-        "the journal knows 1 of 2 versions of rental {booked}",
+        "the journal has 1 of 2 versions of rental {booked}",
     ),
     Case(
         "I5",
@@ -128,7 +128,7 @@ CASES = [
         where topic = 'video_rental.rentals.video_booked' and story_id = '{booked}'; insert into journal.events
         select position, gen_random_uuid(), topic, context, story_id, causation_id, actor, at, things, body
         from journal.events where story_id = '{rented}'""",
-        "of a rental that its writer does not know",
+        "of a rental that its writer does not have",
     ),
     # I6
     Case("I6", "update provider.refunds set amount = amount + 1", "won is REFUNDED, and the provider gave back", True),
@@ -145,13 +145,13 @@ CASES = [
         """insert into video_rental_my_page.timeline
         select generation, subject, version, 'BookingRejected', at, status from video_rental_my_page.timeline
         where subject = '{booked}' and version = 2""",
-        "version 2 of {booked} was told by BookingRejected, video_rental.rentals.video_booked",
+        "version 2 of {booked} was published by BookingRejected, video_rental.rentals.video_booked",
     ),
     # I7
     Case(
         "I7",
         "update video_rental_my_page.rentals set version = 2 where rental_id = '{rented}'",
-        "my_page shows version 2 of rental {rented}, and has heard of version 3",
+        "my_page shows version 2 of rental {rented}, and has received version 3",
     ),
     Case(
         "I7",
@@ -209,7 +209,7 @@ CASES = [
     Case(
         "I9",
         "delete from video_rental_rentals.inbox where id = '{booked}'",
-        "rental {booked} came from no request that was kept",
+        "rental {booked} has no request in the inbox",
     ),
     Case("I9", "delete from video_rental_videos.videos", "was answered for, and is not there"),
     Case("I9", "delete from payments.payments where status = 'APPROVED'", "was answered for, and is not there"),

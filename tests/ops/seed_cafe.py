@@ -60,12 +60,12 @@ CONTRADICTIONS = [
     ),
     Case("I3", "update cafe_orders.pickup_numbers set last = 3", "from 1 to 2, and 3 were given"),
     Case("I3", "delete from cafe_orders.pickup_numbers", "from 1 to 2, and 0 were given"),
-    Case("I5", "delete from cafe_orders.menu_items", "orders has not heard of menu item {item}, version 2"),
-    Case("I5", "delete from cafe_report.menu_items", "report has not heard of menu item {item}, version 2"),
+    Case("I5", "delete from cafe_orders.menu_items", "orders has not received menu item {item}, version 2"),
+    Case("I5", "delete from cafe_report.menu_items", "report has not received menu item {item}, version 2"),
     Case(
         "I5",
         "delete from cafe_report.orders where order_id = '{ordered}'",
-        "report has not heard of cafe order {ordered}, version 1",
+        "report has not received cafe order {ordered}, version 1",
     ),
     Case(
         "I5",
@@ -75,19 +75,19 @@ CONTRADICTIONS = [
     Case(
         "I5",
         "delete from journal.events where topic = 'cafe.orders.order_placed' and story_id = '{order_cancelled}'",
-        "the journal knows 1 of 2 versions of cafe order {order_cancelled}",
+        "the journal has 1 of 2 versions of cafe order {order_cancelled}",
     ),
     Case(
         "I6",
         """insert into cafe_report.timeline
         select generation, subject, version, 'MenuItemRegistered', at, status from cafe_report.timeline
         where subject = '{item}' and version = 2""",
-        "version 2 of {item} was told by MenuItemRegistered, cafe.menu.menu_item_changed",
+        "version 2 of {item} was published by MenuItemRegistered, cafe.menu.menu_item_changed",
     ),
     Case(
         "I7",
         "update cafe_report.menu_items set version = 1",
-        "report shows version 1 of menu item {item}, and has heard of version 2",
+        "report shows version 1 of menu item {item}, and has received version 2",
     ),
     Case(
         "I7",
@@ -122,7 +122,7 @@ CONTRADICTIONS = [
     Case(
         "I9",
         "delete from cafe_orders.inbox where id = '{ordered}'",
-        "order {ordered} came from no request that was kept",
+        "order {ordered} has no request in the inbox",
     ),
     Case("I9", "delete from cafe_menu.menu_items", "menu item {item} was answered for, and is not there"),
 ]

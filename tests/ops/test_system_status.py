@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from ops.commands.status import breakers, span
 from ops.stack.local import Local
-from ops.system_status import SystemDownError, SystemStatus, queue_of, standing, uptime
+from ops.system_status import SystemDownError, SystemStatus, queue_status, read_status, uptime
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
@@ -89,7 +89,7 @@ async def test_each_process_is_probed_for_readiness(system: System) -> None:
         ],
     }
     async with well, unwell:
-        stands = await standing(system.settings, here(state))
+        stands = await read_status(system.settings, here(state))
 
     assert [(one["name"], one["ready"]) for one in stands.processes] == [
         ("payments", True),
@@ -107,7 +107,7 @@ async def test_each_process_is_probed_for_readiness(system: System) -> None:
 
 
 async def test_the_status_of_a_ready_system(system: System) -> None:
-    stands = await standing(system.settings, here({"phase": "up", "servers": [], "processes": []}))
+    stands = await read_status(system.settings, here({"phase": "up", "servers": [], "processes": []}))
 
     writers = {worker.name for worker in workers() if not isinstance(worker, View)}
     assert stands.ready
@@ -122,7 +122,7 @@ async def test_the_status_of_a_ready_system(system: System) -> None:
 
 async def test_without_a_supervisor_the_consumers_of_the_broker_are_the_processes(system: System) -> None:
     async def ready() -> SystemStatus | None:
-        status = await standing(system.settings, here(None))
+        status = await read_status(system.settings, here(None))
         return status if status.ready else None
 
     stands = await eventually(ready, within=15, every=0.25)  # the broker counts every 5 s
@@ -136,7 +136,7 @@ async def test_a_system_that_is_down_is_reported(system: System) -> None:
     away = system.settings.model_copy(update={"rabbitmq_api": SecretStr("http://kim:pass@127.0.0.1:1")})
 
     with pytest.raises(SystemDownError, match="the system is down: `yeyak up` starts it") as down:
-        await standing(away, here(None))
+        await read_status(away, here(None))
 
     assert "pass" not in str(down.value)
 
@@ -149,7 +149,7 @@ async def test_a_missing_queue_and_an_unavailable_database_are_problems(
         update={"context_database_urls": {"payments": SecretStr("postgresql://nobody@127.0.0.1:1/x")}}
     )
 
-    stands = await standing(settings, here({"phase": "preparing", "servers": [], "processes": []}))
+    stands = await read_status(settings, here({"phase": "preparing", "servers": [], "processes": []}))
 
     assert stands.problems[0] == "the system is preparing"
     assert any(problem.startswith("the database of payments cannot be read") for problem in stands.problems)
@@ -159,14 +159,14 @@ async def test_a_missing_queue_and_an_unavailable_database_are_problems(
 def test_the_backlog_of_a_queue_includes_unacknowledged_messages() -> None:
     queue = {"messages": 5, "messages_ready": 3, "messages_unacknowledged": 2, "consumers": 1}
 
-    assert queue_of("a@b", queue, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
+    assert queue_status("a@b", queue, None) == {"name": "a@b", "backlog": 5, "ready": 3, "unacked": 2, "consumers": 1}
 
 
 @pytest.mark.parametrize(("read_to", "backlog"), [(9, 0), (4, 5), (-1, 10), (None, 0)])
 def test_the_backlog_of_the_stream_is_what_the_journal_has_not_read(read_to: int | None, backlog: int) -> None:
     queue = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
 
-    assert queue_of(topology.STREAM, queue, read_to)["backlog"] == backlog
+    assert queue_status(topology.STREAM, queue, read_to)["backlog"] == backlog
 
 
 def test_uptime_counts_from_the_last_start() -> None:

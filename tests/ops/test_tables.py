@@ -12,7 +12,9 @@ from ops import tables
 def test_an_id_is_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
     id = str(uuid4())
 
-    tables.show(["id", "what", "error"], [[id, "cafe.menu.menu_item_changed@cafe.orders", "not a message: " * 20]])
+    tables.print_table(
+        ["id", "what", "error"], [[id, "cafe.menu.menu_item_changed@cafe.orders", "not a message: " * 20]]
+    )
 
     printed = capsys.readouterr().out
     assert id in printed

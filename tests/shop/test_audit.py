@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-import ops.audit
+import ops.audit.runner
 from ops.audit import audit, pending_work
 from ops.stories import shop as story
-from ops.stories.stage import Line, Stage, issuer
+from ops.stories.runner import Line, StoryRunner, issuer
 from tests.conftest import MakeSettings
 from tests.shop.conftest import system_with
 from tests.shop.helpers import (
@@ -75,7 +75,7 @@ async def shop(make_settings: MakeSettings) -> AsyncIterator[Shop]:
 @pytest.fixture(autouse=True)
 def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing changes in an idle system, so the audit need not wait and read again."""
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 async def test_the_audit_of_an_undamaged_shop_finds_nothing(shop: Shop) -> None:
@@ -142,14 +142,14 @@ CASES = {
     ),
     "payments never heard of it": (
         "I5",
-        "order {awaiting}: payments has not heard of its transfer",
+        "order {awaiting}: payments does not have its transfer",
         "update payments.transfers set order_id = gen_random_uuid() where order_id = '{awaiting}'",
         "update payments.transfers t set order_id = o.order_id from shop_orders.orders o "
         "where o.transfer_id = t.transfer_id",
     ),
     "deliveries never heard of it": (
         "I5",
-        "order {closed} is paid for, and deliveries has not heard of it",
+        "order {closed} is paid for, and deliveries does not have it",
         "update shop_deliveries.deliveries set order_id = gen_random_uuid() where order_id = '{closed}'",
         "update shop_deliveries.deliveries set order_id = '{closed}' where status = 'DELIVERED'",
     ),
@@ -204,7 +204,7 @@ CASES = {
     ),
     "an order that nobody placed": (
         "I9",
-        "order {closed} came from no request that was kept",
+        "order {closed} has no request in the inbox",
         "update shop_orders.inbox set topic = 'x' where id = '{closed}'",
         "update shop_orders.inbox set topic = 'shop.orders.place_order' where id = '{closed}'",
     ),
@@ -235,7 +235,7 @@ async def test_the_story_of_the_demo_leaves_no_discrepancies(shop: Shop) -> None
     lines: list[Line] = []
     settings = shop.system.settings
     async with http_client(shop.system) as http:
-        stories = [Stage(http, settings, issuer(settings), lines.append) for _ in range(2)]
+        stories = [StoryRunner(http, settings, issuer(settings), lines.append) for _ in range(2)]
         await asyncio.gather(*map(story.play, stories))
 
     assert await pending_work(settings, 20, without=ABSENT) == []

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from ops.accounts.files import Folder
 from ops.stack.local import SERVER_ADDRESSES
-from ops.stack.probing import answers
+from ops.stack.monitor import answers
 from ops.stack.processes import dying_with_parent
 from workers.runtime.settings import PREFIX, Settings
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-import ops.audit
+import ops.audit.runner
 from ops.audit import audit
 from tests.conftest import MakeSettings
 from workers.runtime.settings import Settings
@@ -28,12 +28,12 @@ ANSWER = f"""
 CASES = [
     ("I1", TICKET + "'AVAILABLE', null)", f"ticket {T} is AVAILABLE, and no timer would expire it"),
     ("I1", RESERVATION + "'PENDING')", f"reservation {R} is PENDING, and no step settles it"),
-    ("I1", HOLD + "'HELD')", f"the hold of reservation {R} is not confirmed, and nobody will ask for it"),
+    ("I1", HOLD + "'HELD')", f"the hold of reservation {R} is not confirmed, and no step will check it"),
     ("I3", TICKET + f"'RESERVED', '{R}')", f"ticket {T} is RESERVED for {R}, and reserved by nobody"),
     ("I3", f"{TICKET}'AVAILABLE', null); {RESERVATION}'RESERVED')", f"for nobody, and reserved by {R}"),
-    ("I5", TICKET + "'EXPIRED', null)", f"board has not heard of ticket {T}, version 1"),
-    ("I5", TICKET + "'EXPIRED', null)", f"pricing has not heard of ticket {T}, version 1"),
-    ("I5", TICKET + "'EXPIRED', null)", f"the journal knows 0 of 1 versions of ticket {T}"),
+    ("I5", TICKET + "'EXPIRED', null)", f"board has not received ticket {T}, version 1"),
+    ("I5", TICKET + "'EXPIRED', null)", f"pricing has not received ticket {T}, version 1"),
+    ("I5", TICKET + "'EXPIRED', null)", f"the journal has 0 of 1 versions of ticket {T}"),
     (
         "I8",
         f"""{TICKET}'EXPIRED', null);
@@ -50,7 +50,7 @@ CASES = [
         "I6",
         f"""insert into ticketing_board.timeline values (1, '{T}', 1, 'TicketTaken', now(), ''),
         (1, '{T}', 1, 'TicketFreed', now(), '')""",
-        f"version 1 of {T} was told by TicketFreed, TicketTaken",
+        f"version 1 of {T} was published by TicketFreed, TicketTaken",
     ),
     ("I9", ANSWER + "'{}', false)", f"reservation {R} was answered RESERVED, and is not there"),
     (
@@ -64,7 +64,7 @@ CASES = [
 @pytest.fixture(autouse=True)
 def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing changes in these stores, so the audit need not wait and read again."""
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

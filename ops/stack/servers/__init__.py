@@ -5,8 +5,8 @@
     ...
     stop_all(rabbit, postgres)
 
-Everything is synchronous. A server found running under the same root is used as it is, whoever started it there;
-a server of any other root is never seen. Each root keeps its ports, passwords and data over restarts.
+Everything is synchronous. A server that already runs under the same root is used as it is; servers of other roots are
+never touched. Each root keeps its ports, passwords and data across restarts.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from ops.stack.servers.server import Server, ServerFailed
 
 
 def start_all(*servers: Server, timeout: float = 60.0) -> None:
-    """All at the same time, from one thread (which `die_with_parent` relies on)."""
+    """Start all servers at the same time, from one thread (`die_with_parent` relies on that); raises ServerFailed."""
     for server in servers:
         server.launch()
     for server in servers:
@@ -25,6 +25,7 @@ def start_all(*servers: Server, timeout: float = 60.0) -> None:
 
 
 def stop_all(*servers: Server) -> None:
+    """Stop all servers at the same time."""
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda server: server.stop(), servers))
 

@@ -30,7 +30,7 @@ class PostgresServer(Server):
 
     @property
     def provider_database_url(self) -> str:
-        """The payment provider's own ledger: a stranger's database, for all the system knows."""
+        """The payment provider's ledger; the system treats it as an external database."""
         return self.url_of("yeyak_provider")
 
     @property
@@ -48,67 +48,67 @@ class PostgresServer(Server):
     def _url(self) -> str:
         return self.database_url
 
-    def _all(self) -> list[psutil.Process]:
+    def _find_all(self) -> list[psutil.Process]:
         return processes.titled("postgres", self.identity)
 
     def _find_main(self) -> psutil.Process | None:
-        """The children rename themselves; only the server itself keeps its command line."""
-        return processes.first(self._all(), lambda process: "-D" in process.cmdline())
+        """Find the server process: its children change their command lines, only it keeps `-D`."""
+        return processes.first(self._find_all(), lambda process: "-D" in process.cmdline())
 
     def _prepare(self) -> None:
         self._make_home()
-        if not self._is_made:
+        if not self._is_initialised:
             shutil.rmtree(self.data, ignore_errors=True)
             self._initdb()
         self._drop_stale_pid_file()
 
     def _make_home(self) -> None:
         if os.geteuid() == 0 and not self.home.exists() and not _reaches(self._prefix(), self.root):
-            elsewhere = Path("/var/lib") / self.identity
-            elsewhere.mkdir(exist_ok=True)
+            outside = Path("/var/lib") / self.identity
+            outside.mkdir(exist_ok=True)
             self.home.unlink(missing_ok=True)
-            self.home.symlink_to(elsewhere)
+            self.home.symlink_to(outside)
         self.home.mkdir(mode=0o700, exist_ok=True)
         if os.geteuid() == 0:
             account = pwd.getpwnam("postgres")
             os.chown(self.home, account.pw_uid, account.pw_gid)
 
     def _initdb(self) -> None:
-        words = self.data.with_name("initdb.password")
-        write_atomically(words, self.password)
+        password_file = self.data.with_name("initdb.password")
+        write_atomically(password_file, self.password)
         if os.geteuid() == 0:
-            shutil.chown(words, "postgres", "postgres")
+            shutil.chown(password_file, "postgres", "postgres")
         try:
             self._as_postgres(
                 self._binary("initdb"),
                 f"--pgdata={self.data}",
                 "--username=postgres",
-                f"--pwfile={words}",
+                f"--pwfile={password_file}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
                 "--locale=C.UTF-8",
                 "--no-instructions",
             )
         finally:
-            words.unlink()
+            password_file.unlink()
 
     def _drop_stale_pid_file(self) -> None:
-        """Its pid may belong to somebody else by now, and PostgreSQL would then refuse to start."""
+        """Delete a `postmaster.pid` whose pid belongs to another process: PostgreSQL would refuse to start."""
         pid_file = self.data / "postmaster.pid"
         with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
             owner = psutil.Process(int(pid_file.read_text().split()[0]))
             if owner.name() == "postgres" and str(self.data) in " ".join(owner.cmdline()):
-                raise ServerFailed(f"somebody runs PostgreSQL (pid {owner.pid}) on {self.data}: stop that one first")
+                raise ServerFailed(f"PostgreSQL already runs on {self.data} (pid {owner.pid}): stop it first")
         pid_file.unlink(missing_ok=True)
 
     def _spawn(self, ports: dict[str, int]) -> subprocess.Popen[bytes]:
         command = [self._binary("postgres"), "-D", str(self.data)]
         for name, value in self._settings(ports).items():
             command += ["-c", f"{name}={value}"]
-        tie = ["setpriv", "--pdeathsig", "INT"] if self._die_with_parent else []
+        death_signal = ["setpriv", "--pdeathsig", "INT"] if self._die_with_parent else []
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [*self._prefix(), *tie, *command],
+                [*self._prefix(), *death_signal, *command],
                 env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
                 cwd=self.data.parent,
                 stdin=subprocess.DEVNULL,
@@ -122,7 +122,7 @@ class PostgresServer(Server):
             "cluster_name": self.identity,
             "listen_addresses": "127.0.0.1",
             "port": ports["sql"],
-            "unix_socket_directories": "",  # a socket's path may hold 107 bytes; a checkout's may hold more
+            "unix_socket_directories": "",  # the path of a socket is limited to 107 bytes; a checkout's may be longer
             "max_connections": 300,
             "shared_buffers": "256MB",
             "wal_compression": "lz4",
@@ -147,18 +147,18 @@ class PostgresServer(Server):
         except OSError:
             return False
 
-    def _complete(self) -> None:
-        if self._is_made:
+    def _finish_setup(self) -> None:
+        if self._is_initialised:
             return
         self._psql("postgres", f"CREATE ROLE {self.user} LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}'")
         self._psql("postgres", f"GRANT pg_monitor TO {self.user}")
         for database in self.databases:
             if self._psql("postgres", f"CREATE DATABASE {database} OWNER {self.user}") is None:
                 raise ServerFailed(f"the database {database} cannot be created: read {self.log}")
-        super()._complete()
+        super()._finish_setup()
 
     def _psql(self, database: str, statement: str) -> str | None:
-        """What it printed; None when it failed."""
+        """Run one statement as superuser; returns the output, None when it failed."""
         result = subprocess.run(
             [self._binary("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement],
             env={
@@ -191,27 +191,30 @@ class PostgresServer(Server):
             raise ServerFailed(f"{Path(command[0]).name} failed: {result.stderr.strip()[-400:]}")
 
     def _binary(self, name: str) -> str:
-        """Of the version that made the data: a newer server refuses it."""
+        """The program of the version that made the data: other versions refuse it."""
         made_by = self.data / "PG_VERSION"
         return _postgres_binary(name, made_by.read_text().strip() if made_by.exists() else None)
 
     def _prefix(self) -> list[str]:
-        """PostgreSQL refuses root. A checkout that its user cannot enter needs one capability, if we may lend it."""
+        """The command that switches from root to PostgreSQL's user, which PostgreSQL requires.
+
+        A checkout that this user cannot enter needs the capability `dac_override`, where it can be passed on.
+        """
         if os.geteuid() != 0:
             return []
         plain = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
-        lent = [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
-        return lent if not _reaches(plain, self.root) and _reaches(lent, self.root) else plain
+        with_capability = [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
+        return with_capability if not _reaches(plain, self.root) and _reaches(with_capability, self.root) else plain
 
 
 def _reaches(prefix: list[str], folder: Path) -> bool:
-    """Whether the account that `prefix` switches to can enter that folder (or the part of it that exists)."""
+    """Whether the account that `prefix` switches to can enter that folder."""
     command = [*prefix, "stat", f"{folder}/."]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 def _postgres_binary(name: str, version: str | None) -> str:
-    """Of that version if it is installed, otherwise of the newest that is."""
+    """The program of that version if it is installed, otherwise of the newest installed one."""
     found_servers = Path("/usr/lib/postgresql").glob("[0-9]*/bin/postgres")
     folders = {path.parts[4]: path.parent for path in found_servers}
     if folders:

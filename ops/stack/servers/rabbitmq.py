@@ -25,7 +25,7 @@ MARK = "SYSTEM_SERVER_OF"  # not a YEYAK_ name: those are settings, and unknown 
 class RabbitServer(Server):
     """RabbitMQ with the management console and Prometheus metrics; its own epmd, cookie and node name.
 
-    One that `joins` another is a node of its cluster from its first start on: started later, in a root of its own.
+    One that `joins` another becomes a node of its cluster at its first start; it has a root of its own.
     """
 
     name = "rabbitmq"
@@ -47,7 +47,7 @@ class RabbitServer(Server):
 
     @property
     def password(self) -> str:
-        """The cookie, too: nodes of a cluster have it in common."""
+        """The user's password, which is also the Erlang cookie; nodes of a cluster share it."""
         return self._joins.password if self._joins else super().password
 
     @property
@@ -66,17 +66,17 @@ class RabbitServer(Server):
     def _url(self) -> str:
         return self.amqp_url
 
-    def _all(self) -> list[psutil.Process]:
+    def _find_all(self) -> list[psutil.Process]:
         return processes.marked(MARK, self.identity)
 
     def _find_main(self) -> psutil.Process | None:
-        ours = {process.pid: process for process in self._all()}
+        ours = {process.pid: process for process in self._find_all()}
         return processes.first(
             ours.values(), lambda process: process.ppid() not in ours and process.name() in self._main_names
         )
 
     def _prepare(self) -> None:
-        if not self._is_made:
+        if not self._is_initialised:
             shutil.rmtree(self.home / "mnesia", ignore_errors=True)
         for folder in (self.home, self.home / "home"):
             folder.mkdir(mode=0o700, exist_ok=True, parents=True)
@@ -106,12 +106,12 @@ class RabbitServer(Server):
             )
 
     def _before_exec(self) -> Callable[[], None]:
-        tie = processes.dying_with_parent(os.getpid()) if self._die_with_parent else None
+        set_death_signal = processes.dying_with_parent(os.getpid()) if self._die_with_parent else None
 
         def before_exec() -> None:
             processes.raise_file_limit()
-            if tie:
-                tie()
+            if set_death_signal:
+                set_death_signal()
 
         return before_exec
 
@@ -135,7 +135,7 @@ class RabbitServer(Server):
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     def _environment(self, ports: dict[str, int]) -> dict[str, str]:
-        """Nothing of an installed broker's environment or configuration reaches this one."""
+        """The server's environment; nothing of an installed broker's configuration reaches it."""
         kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
         return kept | {
             MARK: self.identity,
@@ -152,12 +152,12 @@ class RabbitServer(Server):
             "RABBITMQ_CONF_ENV_FILE": str(self.home / "env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.home / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"
-            # some part of it waits 5 s for nothing at the end; what was confirmed is on disk long before
+            # the default waits 5 s at shutdown without need; confirmed messages are on disk before
             " -kernel shutdown_timeout 2000",
         }
 
     def _answers(self) -> bool:
-        """The console answers last of all, after the AMQP listener."""
+        """Whether the management API answers, which starts after the AMQP listener."""
         if not self.ports:
             return False
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports['console']}/api/overview")
@@ -174,7 +174,7 @@ class RabbitServer(Server):
 
 
 def _rabbitmq_script() -> str:
-    """The distribution's wrapper in /usr/sbin changes user and folders; the script below it does not."""
+    """The start script, not the distribution's wrapper in /usr/sbin, which changes user and folders."""
     script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     found = str(script) if script.exists() else shutil.which("rabbitmq-server")
     if not found:

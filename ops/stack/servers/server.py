@@ -1,4 +1,4 @@
-"""One server under a root folder: found, started, watched and ended, whatever it serves."""
+"""The base class of private servers: starts, finds and stops one server under a root folder."""
 
 import contextlib
 import fcntl
@@ -14,17 +14,20 @@ from pathlib import Path
 import psutil
 
 from ops.stack import processes
-from ops.stack.files import kept_secret, last_line, rotate, write_atomically
-from ops.stack.ports import kept_ports, read_ports
+from ops.stack.files import last_line, read_or_create_secret, rotate, write_atomically
+from ops.stack.ports import read_or_choose_ports, read_ports
 from ops.stack.waiting import wait_until
 
 
 class ServerFailed(Exception):
-    """One sentence for a person: what did not work, and which log to read."""
+    """A server could not be started; the text is one sentence that names the log to read."""
 
 
 class Server(ABC):
-    """One server process tree under `root`; `die_with_parent` ties it to the thread that starts it (for tests)."""
+    """One server process tree under `root`.
+
+    With `die_with_parent` the kernel ends it when the thread that started it ends (for tests).
+    """
 
     name: str
     port_names: tuple[str, ...]
@@ -42,7 +45,7 @@ class Server(ABC):
 
     @property
     def identity(self) -> str:
-        """Unique per root on this machine; it names the node or cluster and marks its processes."""
+        """A name that is unique per root on this machine; the node or cluster and its processes carry it."""
         return "yeyak-" + hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
 
     @property
@@ -51,7 +54,7 @@ class Server(ABC):
 
     @property
     def password(self) -> str:
-        return kept_secret(self.home / "password")
+        return read_or_create_secret(self.home / "password")
 
     @property
     def url(self) -> str | None:
@@ -71,30 +74,30 @@ class Server(ABC):
         return self.pid is not None
 
     def start(self, timeout: float = 60.0) -> None:
-        """Return when the server answers; does nothing if it does already. Raises ServerFailed."""
+        """Start the server and return when it answers; does nothing while it runs. Raises ServerFailed."""
         self.launch()
         self.wait_ready(timeout)
 
     def launch(self) -> None:
         """Start the process without waiting for it."""
-        with self._alone():
+        with self._locked():
             if self.is_running():
                 return
-            self._end(signal.SIGKILL, self._all())
+            self._end(signal.SIGKILL, self._find_all())
             self._prepare()
             rotate(self.log)
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            ports = kept_ports(self.home / "ports.json", list(self.port_names), self._preferred)
+            ports = read_or_choose_ports(self.home / "ports.json", list(self.port_names), self._preferred)
             self._child = self._spawn(ports)
-            self._known = self._recognisable(self._child)
+            self._known = self._wait_until_found(self._child)
 
-    def _recognisable(self, child: subprocess.Popen[bytes]) -> psutil.Process | None:
-        """Hold the lock until others, too, would recognise the new process as this server."""
+    def _wait_until_found(self, child: subprocess.Popen[bytes]) -> psutil.Process | None:
+        """Wait until `_find_main` finds the new process; the lock is held so long that no second one is started."""
         wait_until(lambda: child.poll() is not None or self._find_main() is not None, within=5.0, every=0.01)
         return self._find_main()
 
     def wait_ready(self, timeout: float = 60.0) -> None:
-        """Return when it answers; one that ends before that is launched once more. Raises ServerFailed."""
+        """Wait until the server answers; one that ends before that is launched once more. Raises ServerFailed."""
         deadline = time.monotonic() + timeout
         outcome = self._outcome(deadline)
         if outcome == "gone":
@@ -104,45 +107,45 @@ class Server(ABC):
             raise ServerFailed(f"{self.name} does not start ({last_line(self.log)}): read {self.log}")
         if outcome != "answers":
             raise ServerFailed(f"{self.name} does not answer after {timeout:.0f} s: read {self.log}")
-        self._complete()
+        self._finish_setup()
 
     def _outcome(self, deadline: float) -> str:
-        """`answers`, `gone`, or nothing yet."""
+        """`answers` or `gone`; empty when it has neither answered nor ended by the deadline."""
         return wait_until(
             lambda: "answers" if self._answers() else "" if self.is_running() else "gone", deadline - time.monotonic()
         )
 
     def stop(self, timeout: float = 30.0) -> None:
-        """Orderly, and by force after `timeout` seconds; nothing happens when it is down."""
-        with self._alone():
+        """Stop the server, with SIGKILL after `timeout` seconds; does nothing when it is down."""
+        with self._locked():
             if self.pid:
                 self._end(self._stop_signal, [psutil.Process(self.pid)], timeout)
-            self._end(signal.SIGKILL, self._all())
+            self._end(signal.SIGKILL, self._find_all())
             self._reap()
 
     def kill(self) -> None:
-        """SIGKILL for every process of this server, as a power cut would."""
-        self._end(signal.SIGKILL, self._all())
+        """Send SIGKILL to every process of this server, like a power cut."""
+        self._end(signal.SIGKILL, self._find_all())
         self._reap()
 
     def destroy(self) -> None:
-        """Stop it and delete its data, ports and password; the log stays."""
+        """Kill the server and delete its data, ports and password; the log is kept."""
         self.kill()
         home = self.home.resolve()
         self.home.unlink() if self.home.is_symlink() else None
         shutil.rmtree(home, ignore_errors=True)
 
     @property
-    def _is_made(self) -> bool:
-        """False while the data folder has never once held a server that answered."""
+    def _is_initialised(self) -> bool:
+        """Whether the setup of the data folder has finished, that is, a server has answered once."""
         return (self.home / "made").exists()
 
-    def _complete(self) -> None:
-        if not self._is_made:
+    def _finish_setup(self) -> None:
+        if not self._is_initialised:
             write_atomically(self.home / "made", "")
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f".{self.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -166,7 +169,7 @@ class Server(ABC):
     def _find_main(self) -> psutil.Process | None: ...
 
     @abstractmethod
-    def _all(self) -> list[psutil.Process]: ...
+    def _find_all(self) -> list[psutil.Process]: ...
 
     @abstractmethod
     def _prepare(self) -> None: ...

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import ops.audit
+import ops.audit.runner
 from ops.audit import audit, findings
 from ops.commands.audit import printed
 from storage.migrations import migrate
@@ -25,7 +25,7 @@ from tests.support.servers import Servers
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look again without a pause: nothing changes in a seeded system."""
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 async def test_a_consistent_system_has_no_discrepancies(stores: Seeded) -> None:
@@ -124,7 +124,7 @@ async def test_an_unavailable_store_leaves_the_others_checkable(stores: Seeded) 
     assert away == {"I2", "I4", "I6"}
     assert found["I2"].not_checkable is not None
     assert found["I2"].not_checkable.startswith("provider cannot be read (")
-    assert not found["I2"].well
+    assert not found["I2"].passed
     assert all(not finding.discrepancies for finding in found.values())
 
 
@@ -162,7 +162,7 @@ async def test_a_view_may_be_stored_in_another_kind_of_database(stores: Seeded, 
     settings = stores.settings.model_copy(update={"context_database_urls": {"video_rental.my_page": SecretStr(url)}})
 
     empty = await audit(settings)
-    assert f"my_page has not heard of rental {stores.rentals['booked']}, version 2" in empty["I5"]
+    assert f"my_page has not received rental {stores.rentals['booked']}, version 2" in empty["I5"]
 
     engine = create_async_engine(url)
     async with engine.begin() as sqlite:

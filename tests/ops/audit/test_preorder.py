@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-import ops.audit
+import ops.audit.runner
 from ops.audit import audit
 from tests.conftest import MakeSettings
 from tests.ops.conftest import Seeded
@@ -20,7 +20,7 @@ from tests.support.system import customer
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was played does not move: a second look finds the same."""
-    monkeypatch.setattr(ops.audit, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,12 @@ CASES = [
     ),
     Case("I5", "delete from preorder_receipts.receipts", "is CONFIRMED, and its receipt is not there"),
     Case("I5", receipt("off", "status = 'ISSUED'"), "reservation {off} is CANCELLED, and its receipt is ISSUED"),
-    Case("I5", "delete from payments.refunds", "reservation {off}: payments has not heard of its refund"),
+    Case("I5", "delete from payments.refunds", "reservation {off}: payments does not have its refund"),
     Case("I5", "delete from payments.payments", "reservation {silent}: payments has not voided its payment"),
-    Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not heard of reservation"),
-    Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not heard of receipt"),
-    Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not heard of product"),
-    Case("I5", "delete from preorder_reservations.products", "reservations has not heard of product"),
+    Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not received reservation"),
+    Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not received receipt"),
+    Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not received product"),
+    Case("I5", "delete from preorder_reservations.products", "reservations has not received product"),
     Case(
         "I5",
         "delete from journal.events where topic = 'preorder.reservations.reservation_confirmed'",
@@ -101,7 +101,7 @@ CASES = [
         "I6",
         "insert into preorder_my_reservations.timeline select generation, subject, version, 'ReservationRejected', at,"
         " status from preorder_my_reservations.timeline where subject = '{confirmed}' and version = 2",
-        "version 2 of {confirmed} was told by",
+        "version 2 of {confirmed} was published by",
     ),
     Case("I7", "delete from preorder_my_reservations.timeline", "my_reservations shows version 1 of product"),
     Case("I8", "update preorder_my_reservations.reservations set price = 1", "my_reservations does not have the price"),
@@ -110,7 +110,9 @@ CASES = [
     Case("I8", reservation("confirmed", "receipt_status = 'VOIDED'"), "has its receipt as VOIDED, and it is ISSUED"),
     Case("I8", receipt("confirmed", "issued_at = now()"), "the receipt of reservation {confirmed} is not as of its"),
     Case(
-        "I8", receipt("confirmed", "expected_delivery = expected_delivery + 1"), "{confirmed} is not as of its payment"
+        "I8",
+        receipt("confirmed", "expected_delivery = expected_delivery + 1"),
+        "{confirmed} does not match its payment",
     ),
     Case("I9", "delete from preorder_reservations.inbox", "reservation {confirmed} came from no request"),
     Case("I9", "delete from preorder_products.products", "was answered for, and is not there"),

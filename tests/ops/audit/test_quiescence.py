@@ -60,7 +60,7 @@ async def test_an_outbox_row_is_pending_work(empty: Settings, sql: AsSql) -> Non
         values (gen_random_uuid(), 'payments.payment_voided', '{}', gen_random_uuid(), 'kim')""")
 
     assert not await wait_until_idle(empty, within=0.5)
-    assert await pending_work(empty, within=0) == ["payments has 1 messages to say"]
+    assert await pending_work(empty, within=0) == ["payments has 1 messages to publish"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_an_outbox_row_is_pending_work(empty: Settings, sql: AsSql) -> Non
 async def test_a_started_step_is_pending_work(empty: Settings, sql: AsSql, row: str) -> None:
     await sql(row)
 
-    assert await pending_work(empty, within=0) == ["payments is at work on payments.drive_void"]
+    assert await pending_work(empty, within=0) == ["payments is processing payments.drive_void"]
 
 
 async def test_a_timer_that_is_due_in_hours_is_not_pending_work(empty: Settings, sql: AsSql) -> None:
@@ -124,7 +124,7 @@ async def test_contexts_that_do_not_run_are_ignored(empty: Settings, sql: AsSql)
     ("away", "reported"),
     [
         ({"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")}, "the database of payments cannot be read"),
-        ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be asked"),
+        ({"amqp_url": SecretStr("amqp://nobody@127.0.0.1:1/")}, "the broker cannot be reached"),
     ],
 )
 async def test_an_unavailable_server_counts_as_pending_work(

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from ops import environment
+from ops.cli_support import wrong_settings
 from ops.commands import audit, check_env, demo, provider_ledger, status, token
-from ops.configured import wrong_settings
 from ops.stack.local import Local
 from tests.ops.conftest import Seeded
 from workers.registry import CONTEXTS, workers
@@ -151,7 +151,7 @@ def test_the_audit_of_a_consistent_system_ends_with_0(yeyak: Yeyak, at: At, orig
 
     report = json.loads(printed)
     assert code == 0
-    assert report["well"]
+    assert report["passed"]
     assert [one["invariant"] for one in report["invariants"]] == [f"I{number}" for number in range(1, 10)]
 
 
@@ -268,7 +268,7 @@ async def test_ports_in_use_are_named_unless_the_system_is_up(
     ],
 )
 def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
-    assert environment.place(url) == shown
+    assert environment.redacted(url) == shown
 
 
 # -- demo
@@ -278,6 +278,4 @@ def test_a_demo_without_a_system_fails_with_one_sentence(yeyak: Yeyak) -> None:
     code, printed, complaint = yeyak("demo", "--url", "http://127.0.0.1:1")
 
     assert (code, printed) == (1, "")
-    assert complaint == (
-        "yeyak: the demo failed: nobody answers at http://127.0.0.1:1: is the system up? (`yeyak up`)\n"
-    )
+    assert complaint == ("yeyak: the demo failed: no answer from http://127.0.0.1:1: is the system up? (`yeyak up`)\n")

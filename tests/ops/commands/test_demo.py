@@ -1,4 +1,4 @@
-"""The stage checks what it is told to check; the story is played on a real system, whose audit is clean after it."""
+"""The runner checks what it is told to check; the story is played on a real system, whose audit is clean after it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from gateway_api.app import build
 from ops.audit import audit, pending_work
 from ops.commands.demo import STORIES, printed
-from ops.stories import stage as stages
-from ops.stories.stage import Answer, Line, Stage, StoryFailedError, counted, issuer
+from ops.stories import runner as runners
+from ops.stories.runner import Answer, Line, StoryFailedError, StoryRunner, counted, issuer
 from tests.support.system import System
 from workers.registry import CONTEXTS
 from workers.runtime.settings import Settings
@@ -26,14 +26,14 @@ Answering = Callable[[httpx.Request], httpx.Response]
 
 
 class Played:
-    """A stage before a door that says what a test wants."""
+    """A runner before a door that says what a test wants."""
 
     def __init__(self, answering: Answering) -> None:
         self.lines: list[Line] = []
         settings = Settings(jwt_key=KEY)
         http = httpx.AsyncClient(base_url="http://door", transport=httpx.MockTransport(answering))
-        self.stage = Stage(http, settings, issuer(settings), self.lines.append)
-        self.kim = self.stage.staff("kim")
+        self.runner = StoryRunner(http, settings, issuer(settings), self.lines.append)
+        self.kim = self.runner.staff("kim")
 
 
 def saying(status: int, body: dict[str, Any], **headers: str) -> Answering:
@@ -43,7 +43,7 @@ def saying(status: int, body: dict[str, Any], **headers: str) -> Answering:
 async def test_a_step_that_ends_as_it_must_is_a_line() -> None:
     played = Played(saying(201, {"status": "BOOKED"}))
 
-    answer = await played.stage.step("kim books", played.kim, "POST", "/x", {}, expect=201, code="BOOKED")
+    answer = await played.runner.step("kim books", played.kim, "POST", "/x", {}, expect=201, code="BOOKED")
 
     assert answer.body == {"status": "BOOKED"}
     assert [(line.step, line.http, line.outcome) for line in played.lines] == [("kim books", "POST 201", "BOOKED")]
@@ -61,7 +61,7 @@ async def test_a_step_that_ends_otherwise_is_named(wish: dict[str, Any], problem
     played = Played(saying(409, {"code": "wrong_state", "status": 409}))
 
     with pytest.raises(StoryFailedError, match=f"kim books: 409 wrong_state, {problem}"):
-        await played.stage.step("kim books", played.kim, "POST", "/x", {}, **wish)
+        await played.runner.step("kim books", played.kim, "POST", "/x", {}, **wish)
 
     assert played.lines[-1].outcome == f"wrong_state ({problem})"
 
@@ -71,26 +71,26 @@ async def test_silence_at_the_door_is_named() -> None:
         raise httpx.ReadTimeout("timed out")
 
     with pytest.raises(StoryFailedError, match="POST /x was not answered: timed out"):
-        await (played := Played(silence)).stage.step("kim books", played.kim, "POST", "/x", {})
+        await (played := Played(silence)).runner.step("kim books", played.kim, "POST", "/x", {})
 
 
 async def test_looking_ends_when_it_is_so_or_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "TELL_AFTER", 0.05)
+    monkeypatch.setattr(runners, "PROGRESS_AFTER", 0.05)
     states = iter(["PENDING"] * 4 + ["REFUNDED"])
     played = Played(lambda request: httpx.Response(200, json={"status": next(states, "REFUNDED")}))
 
     async def look() -> Answer:
-        return await played.kim.ask("GET", "/x")
+        return await played.kim.send("GET", "/x")
 
-    await played.stage.until("the money is back", look, lambda answer: answer.code == "REFUNDED", within=5)
+    await played.runner.until("the money is back", look, lambda answer: answer.code == "REFUNDED", within=5)
     assert [line.outcome for line in played.lines] == ["not yet: PENDING", "REFUNDED"]
 
     with pytest.raises(StoryFailedError, match="it rains: not within 0 s, it is 200 REFUNDED"):
-        await played.stage.until("it rains", look, lambda answer: False, within=0.1)
+        await played.runner.until("it rains", look, lambda answer: False, within=0.1)
 
 
 async def test_each_run_has_people_of_its_own() -> None:
-    names = {Played(saying(200, {})).stage.customer("minji").name for _ in range(5)}
+    names = {Played(saying(200, {})).runner.customer("minji").name for _ in range(5)}
 
     assert len(names) == 5
 
@@ -130,20 +130,22 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-async def open_stage(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[Callable[[list[Line]], Stage]]:
-    """Makes stages on a system of its own, behind a door, that note what happens in a list."""
+async def open_stage(
+    make_settings: Callable[..., Awaitable[Settings]],
+) -> AsyncIterator[Callable[[list[Line]], StoryRunner]]:
+    """Makes runners on a system of its own, behind a door, that note what happens in a list."""
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
     system = await System(settings).open()
     await system.start(*CONTEXTS)
     door = httpx.ASGITransport(build(system.rpc, settings))
     async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
-        yield lambda lines: Stage(http, settings, issuer(settings), lines.append)
+        yield lambda lines: StoryRunner(http, settings, issuer(settings), lines.append)
     await system.close()
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.rpartition(".")[2])
 async def test_a_story_is_played_on_a_real_system_which_keeps_its_promises(
-    open_stage: Callable[[list[Line]], Stage], story: ModuleType
+    open_stage: Callable[[list[Line]], StoryRunner], story: ModuleType
 ) -> None:
     lines: list[Line] = []
     twice = [open_stage(lines) for _ in range(2)]

@@ -50,13 +50,13 @@ class Gateway:
 async def system(root: Path):
     gateways = [await Gateway("first").open(), await Gateway("second").open()]
     balancer = Balancer([gateway.port for gateway in gateways])
-    balancer.watch()
+    balancer.start_probing()
     server = await asyncio.get_running_loop().create_server(lambda: Client(balancer), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     client = httpx.AsyncClient(base_url=url, trust_env=False, headers={"connection": "close"})
-    async with server, control.listening(root, balancer.obey, control.BALANCER), client as http:
+    async with server, control.serve_commands(root, balancer.handle_command, control.BALANCER), client as http:
         yield gateways, http
-    balancer.end()
+    balancer.stop()
     for gateway in gateways:
         await gateway.close()
 
@@ -111,7 +111,9 @@ async def test_draining_a_gateway_finishes_its_open_requests(tmp_path):
         slow = [asyncio.create_task(http.get("/slow")) for _ in range(4)]
         await until(lambda: _served(gateways), 5.0)
         leaving = asyncio.create_task(
-            asyncio.to_thread(control.tell, tmp_path, "leave", str(gateways[0].port), 10.0, of=control.BALANCER)
+            asyncio.to_thread(
+                control.send_command, tmp_path, "drain", str(gateways[0].port), 10.0, socket_name=control.BALANCER
+            )
         )
 
         await sees(http, {"second"})

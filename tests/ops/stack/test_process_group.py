@@ -7,7 +7,7 @@ import signal
 
 import psutil
 
-from ops.stack import probing
+from ops.stack import monitor
 from tests.ops.stack.test_supervisor import CHILD, PYTHON, here, is_ready, process, supervised, system, until
 
 __all__ = ["here"]  # a fixture
@@ -16,20 +16,20 @@ EXPORTER = CHILD.replace('os.environ.get("YEYAK_HEALTH_PORT") or os.environ["YEY
 
 
 def replicas(supervisor, of):
-    return [one for one in supervisor.described()["processes"] if one["contexts"] == [of]]
+    return [one for one in supervisor.describe()["processes"] if one["contexts"] == [of]]
 
 
 async def test_a_context_is_scaled_up_and_down(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
-        grown = await supervisor.obey("scale", "cafe.menu=3")
+        grown = await supervisor.handle_command("scale", "cafe.menu=3")
 
         assert grown["ok"]
         assert [one["name"] for one in replicas(supervisor, "cafe.menu")] == ["cafe.menu", "cafe.menu-2", "cafe.menu-3"]
         assert all(one["ready"] for one in replicas(supervisor, "cafe.menu"))
         pids = [one["pid"] for one in replicas(supervisor, "cafe.menu")]
-        await supervisor.obey("scale", "cafe.menu=1")
+        await supervisor.handle_command("scale", "cafe.menu=1")
         assert [one["pid"] for one in replicas(supervisor, "cafe.menu")] == pids[:1]
         assert not any(psutil.pid_exists(pid) for pid in pids[1:])
 
@@ -43,7 +43,7 @@ async def test_the_exporter_has_its_port_and_is_restarted(here):
         os.kill(before["pid"], signal.SIGKILL)
 
         await until(lambda: process(supervisor, "exporter")["pid"] not in (None, before["pid"]))
-        assert not (await supervisor.obey("scale", "exporter=2"))["ok"]
+        assert not (await supervisor.handle_command("scale", "exporter=2"))["ok"]
 
 
 async def test_scaling_that_is_not_possible_gives_a_reason(here):
@@ -51,7 +51,7 @@ async def test_scaling_that_is_not_possible_gives_a_reason(here):
         await until(lambda: is_ready(supervisor))
 
         for order, reason in (("cafe.bar=2", "cafe.bar"), ("cafe.menu=0", "1 to 10"), ("gateway=2", "--replicas")):
-            answer = await supervisor.obey("scale", order)
+            answer = await supervisor.handle_command("scale", order)
 
             assert not answer["ok"]
             assert reason in answer["error"]
@@ -60,9 +60,11 @@ async def test_scaling_that_is_not_possible_gives_a_reason(here):
 async def test_one_replica_is_always_ready_during_a_rolling_restart(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
-        await supervisor.obey("scale", "cafe.menu=2")
+        await supervisor.handle_command("scale", "cafe.menu=2")
         before = {one["name"]: one["pid"] for one in replicas(supervisor, "cafe.menu")}
-        restarting = asyncio.create_task(supervisor.obey("restart", "cafe.menu", {"YEYAK_DELAY_MS": "cafe.menu=1"}))
+        restarting = asyncio.create_task(
+            supervisor.handle_command("restart", "cafe.menu", {"YEYAK_DELAY_MS": "cafe.menu=1"})
+        )
         there = []
 
         while not restarting.done():
@@ -76,8 +78,8 @@ async def test_one_replica_is_always_ready_during_a_rolling_restart(here):
 
 
 async def test_a_frozen_process_is_replaced(here, monkeypatch):
-    monkeypatch.setattr(probing, "SILENT_SECONDS", 1.0)
-    monkeypatch.setattr(probing, "FROZEN_GRACE", 0.1)
+    monkeypatch.setattr(monitor, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(monitor, "FROZEN_GRACE", 0.1)
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
         frozen = process(supervisor, "payments")["pid"]
@@ -93,9 +95,9 @@ async def test_a_frozen_process_is_replaced(here, monkeypatch):
 async def test_leaking_replicas_are_replaced_one_after_the_other(here, monkeypatch):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
-        await supervisor.obey("scale", "cafe.menu=2")
+        await supervisor.handle_command("scale", "cafe.menu=2")
         leaking = {one["pid"] for one in replicas(supervisor, "cafe.menu")}
-        monkeypatch.setattr(probing, "resident", lambda pid: probing.MEMORY_LIMIT * 2 if pid in leaking else 0)
+        monkeypatch.setattr(monitor, "resident", lambda pid: monitor.MEMORY_LIMIT * 2 if pid in leaking else 0)
         there = []
 
         async with asyncio.timeout(20):

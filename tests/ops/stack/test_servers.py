@@ -11,7 +11,7 @@ import asyncpg
 import psutil
 import pytest
 
-from ops.stack.ports import free_port, is_free, kept_ports
+from ops.stack.ports import free_port, is_free, read_or_choose_ports
 from ops.stack.servers import PostgresServer, RabbitServer, start_all, stop_all
 
 
@@ -63,7 +63,7 @@ def test_a_process_that_ends_during_the_search_is_ignored(kind, tmp_path, monkey
     process = psutil.Process(ended.pid)
     ended.wait()
     server = kind(tmp_path)
-    monkeypatch.setattr(server, "_all", lambda: [process])
+    monkeypatch.setattr(server, "_find_all", lambda: [process])
 
     assert server.pid is None
 
@@ -127,30 +127,30 @@ def test_the_management_console_answers_its_user(servers):
 
 def test_ports_are_kept_unless_taken_or_damaged(tmp_path):
     file = tmp_path / "ports.json"
-    first = kept_ports(file, ["a", "b"], {"a": free_port()})
+    first = read_or_choose_ports(file, ["a", "b"], {"a": free_port()})
 
-    assert kept_ports(file, ["a", "b"], {}) == first
+    assert read_or_choose_ports(file, ["a", "b"], {}) == first
     file.write_text("{")
-    assert set(kept_ports(file, ["a", "b"], {})) == {"a", "b"}
+    assert set(read_or_choose_ports(file, ["a", "b"], {})) == {"a", "b"}
 
 
 def test_a_kept_port_is_waited_for(tmp_path):
     """The port is kept because clients know it; a process that was just killed may still listen for a moment."""
     file = tmp_path / "ports.json"
-    port = kept_ports(file, ["a"], {})["a"]
+    port = read_or_choose_ports(file, ["a"], {})["a"]
     listener = socket.create_server(("127.0.0.1", port))
     ending = threading.Timer(0.2, listener.close)
     ending.start()
 
-    assert kept_ports(file, ["a"], {}) == {"a": port}
+    assert read_or_choose_ports(file, ["a"], {}) == {"a": port}
     ending.join()
 
 
 def test_a_kept_port_that_stays_in_use_is_replaced(tmp_path):
     file = tmp_path / "ports.json"
-    port = kept_ports(file, ["a"], {})["a"]
+    port = read_or_choose_ports(file, ["a"], {})["a"]
     with socket.create_server(("127.0.0.1", port)):
-        assert kept_ports(file, ["a"], {}, patience=0.05)["a"] != port
+        assert read_or_choose_ports(file, ["a"], {}, patience=0.05)["a"] != port
 
 
 def test_a_port_with_a_listener_is_not_free():

@@ -13,7 +13,7 @@ import pytest
 
 from ops.stack import control
 from ops.stack.local import PROCESS_MARK, AlreadySupervised, Local
-from ops.stack.plans import Commands
+from ops.stack.process_specs import Commands
 from ops.stack.processes import marked
 from ops.stack.supervisor import Supervisor
 
@@ -48,7 +48,7 @@ async def supervised(here, commands):
     try:
         yield supervisor
     finally:
-        await supervisor.obey("shutdown", "")
+        await supervisor.handle_command("shutdown", "")
         await running
 
 
@@ -67,11 +67,11 @@ async def until(condition, seconds=10.0):
 
 
 def process(supervisor, name):
-    return next(entry for entry in supervisor.described()["processes"] if entry["name"] == name)
+    return next(entry for entry in supervisor.describe()["processes"] if entry["name"] == name)
 
 
 def is_ready(supervisor):
-    entries = supervisor.described()["processes"]
+    entries = supervisor.describe()["processes"]
     return bool(entries) and all(entry["ready"] for entry in entries)
 
 
@@ -83,7 +83,7 @@ async def test_only_the_gateway_has_the_key_that_signs_tokens(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
-        knows = [entry["name"] for entry in supervisor.described()["processes"] if knows_the_key(here, entry["pid"])]
+        knows = [entry["name"] for entry in supervisor.describe()["processes"] if knows_the_key(here, entry["pid"])]
 
     assert knows == ["gateway"]
     assert here.read_env()["YEYAK_JWT_KEY"] == here.jwt_key
@@ -100,14 +100,14 @@ async def test_a_child_that_dies_is_restarted(here):
         await until(lambda: is_ready(supervisor))
         assert process(supervisor, "payments")["restarts"] == 1
         assert process(supervisor, "cafe.menu")["restarts"] == 0
-        assert here.read_state()["processes"] == supervisor.described()["processes"]
+        assert here.read_state()["processes"] == supervisor.describe()["processes"]
 
 
 async def test_a_context_that_an_operator_stopped_stays_stopped(here):
     async with supervised(here, system()) as supervisor:
         await until(lambda: is_ready(supervisor))
 
-        answer = await asyncio.to_thread(control.tell, here.root, "stop", "cafe.menu")
+        answer = await asyncio.to_thread(control.send_command, here.root, "stop", "cafe.menu")
         payments = psutil.Process(process(supervisor, "payments")["pid"])
         payments.kill()
         await until(lambda: process(supervisor, "payments")["restarts"] == 1)
@@ -115,9 +115,9 @@ async def test_a_context_that_an_operator_stopped_stays_stopped(here):
 
         assert answer["ok"]
         assert process(supervisor, "cafe.menu")["state"] == "stopped"
-        await asyncio.to_thread(control.tell, here.root, "start", "cafe.menu")
+        await asyncio.to_thread(control.send_command, here.root, "start", "cafe.menu")
         await until(lambda: is_ready(supervisor))
-        unknown = await asyncio.to_thread(control.tell, here.root, "stop", "cafe.bar")
+        unknown = await asyncio.to_thread(control.send_command, here.root, "stop", "cafe.bar")
         assert "cafe.bar" in unknown["error"]
 
 
@@ -137,7 +137,7 @@ async def test_no_process_starts_before_the_preparation_succeeded(here):
 
     assert code == 1
     assert "no such table" in supervisor.problem
-    assert supervisor.described()["processes"] == []
+    assert supervisor.describe()["processes"] == []
 
 
 async def test_children_end_with_a_supervisor_that_is_killed(here):
@@ -145,7 +145,7 @@ async def test_children_end_with_a_supervisor_that_is_killed(here):
         f"""
         import asyncio, pathlib
         from ops.stack.local import Local
-        from ops.stack.plans import Commands
+        from ops.stack.process_specs import Commands
         from ops.stack.supervisor import Supervisor
         commands = Commands(prepare=[], workers={{"payments": {[*PYTHON, CHILD]!r}}}, gateway=None)
         async def main():

@@ -1,4 +1,4 @@
-"""Commands that must have succeeded before any process starts."""
+"""Runs the commands that must succeed before any process starts: migrations and topology."""
 
 import asyncio
 import os
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from ops.stack.files import last_line, rotate
 from ops.stack.local import PROCESS_MARK, REPOSITORY, Local, inherited
-from ops.stack.plans import StartFailed
+from ops.stack.process_specs import StartFailed
 from ops.stack.processes import dying_with_parent
 
 
 async def prepare(command: list[str], env: Mapping[str, str], here: Local, stopping: asyncio.Event) -> None:
-    """Run a command to its end, or until the system is told to stop; raises StartFailed."""
+    """Run a command until it ends or the system is stopped; raises StartFailed when it fails."""
     log = here.log_of("prepare")
     process = await _started(command, env, here)
     stop = asyncio.create_task(stopping.wait())

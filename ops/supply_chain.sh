@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the system is made of: `ops/supply.sh audit` looks for known weaknesses, `ops/supply.sh sbom FILE` lists the parts.
+# The supply chain: `ops/supply_chain.sh audit` checks the dependencies for known vulnerabilities,
+# `ops/supply_chain.sh sbom FILE` writes the list of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +19,7 @@ case ${1:-} in
       --output-reproducible --output-format JSON --output-file "${2:?the file to write}"
     ;;
   *)
-    echo "usage: ops/supply.sh audit | sbom FILE" >&2
+    echo "usage: ops/supply_chain.sh audit | sbom FILE" >&2
     exit 2
     ;;
 esac

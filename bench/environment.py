@@ -1,4 +1,4 @@
-"""Private servers, processes on them, and load generators; all of it ends with this process."""
+"""The environment of one run: private servers, processes on them, and load generators; all end with this process."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ READY_WITHIN = 60.0
 
 
 class BenchFailed(Exception):
-    """One sentence: what did not work, and which log to read."""
+    """A run failed; the text is one sentence that names the log to read."""
 
 
-class Stage:
-    """The servers of one run, in a folder of its own; what an earlier run left there is deleted first."""
+class Environment:
+    """The servers and processes of one run, in a folder of its own, which is emptied first."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.rabbit = RabbitServer(root, die_with_parent=True)
         self.postgres = PostgresServer(root, die_with_parent=True)
-        self._children: list[subprocess.Popen[str]] = []
+        self._processes: list[subprocess.Popen[str]] = []
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        with _alone(self.root):
+        with _locked(self.root):
             self._empty()
             start_all(self.rabbit, self.postgres)
             try:
                 yield
             finally:
-                self._end_children()
+                self._stop_processes()
                 stop_all(self.rabbit, self.postgres)
                 self._empty()
 
@@ -59,9 +59,9 @@ class Stage:
         return self.root / "logs" / f"{name}.log"
 
     def start(
-        self, name: str, argv: list[str], env: Mapping[str, str], *, talks: bool = False
+        self, name: str, argv: list[str], env: Mapping[str, str], *, piped: bool = False
     ) -> subprocess.Popen[str]:
-        """Start `python -m ARGV` with a log of its own; with one that `talks` we keep a pipe each way."""
+        """Start `python -m ARGV` with a log of its own; `piped` keeps a pipe to its stdin and stdout."""
         log = self.log_of(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as stream:
@@ -69,25 +69,25 @@ class Stage:
                 [sys.executable, "-m", *argv],
                 cwd=REPOSITORY,
                 env=os.environ | env,
-                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if talks else stream,
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else stream,
                 stderr=stream,
                 text=True,
                 start_new_session=True,
                 preexec_fn=processes.dying_with_parent(os.getpid()),
             )
-        self._children.append(child)
+        self._processes.append(child)
         return child
 
     def run(self, name: str, argv: list[str], env: Mapping[str, str]) -> None:
-        """Run to the end; raises BenchFailed."""
+        """Run a command to its end; raises BenchFailed."""
         if self.start(name, argv, env).wait(timeout=READY_WITHIN):
             raise BenchFailed(f"{' '.join(argv)} failed ({last_line(self.log_of(name))}): read {self.log_of(name)}")
 
-    def _end_children(self) -> None:
-        for child in self._children:
+    def _stop_processes(self) -> None:
+        for child in self._processes:
             child.terminate()
-        for child in self._children:
+        for child in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=20)
             child.kill()
@@ -99,7 +99,7 @@ class Stage:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _locked(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     with (root / "bench.lock").open("w") as lock:
         try:
@@ -110,12 +110,12 @@ def _alone(root: Path) -> Iterator[None]:
         yield
 
 
-class Load:
-    """A load generator, one job at a time; see `bench.load`."""
+class LoadGenerator:
+    """A load generator process, one job at a time; see `bench.load`."""
 
-    def __init__(self, stage: Stage, env: Mapping[str, str], name: str = "load") -> None:
-        self._log = stage.log_of(name)
-        self._process = stage.start(name, ["bench.load"], env, talks=True)
+    def __init__(self, environment: Environment, env: Mapping[str, str], name: str = "load") -> None:
+        self._log = environment.log_of(name)
+        self._process = environment.start(name, ["bench.load"], env, piped=True)
         self.pid = self._process.pid
         self._line()
 
@@ -125,7 +125,7 @@ class Load:
         self._process.stdin.flush()
 
     def end(self) -> dict[str, Any]:
-        """Wait for the result of what was begun."""
+        """Wait for the result of the job that was begun."""
         return dict(json.loads(self._line()))
 
     def do(self, job: str, **given: Any) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Load:
 async def until(
     holds: Callable[[], Any], problem: str | Callable[[], str], within: float = READY_WITHIN, every: float = 0.1
 ) -> None:
-    """Wait until something (or what can be awaited of it) holds; raises BenchFailed with the problem."""
+    """Wait until a function, or the awaitable that it returns, is true; raises BenchFailed with the problem."""
     deadline = time.monotonic() + within
     while True:
         found = holds()

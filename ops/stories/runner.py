@@ -1,4 +1,4 @@
-"""The stage for stories: people at the gateway's door, and a table of what came of each request."""
+"""Runs stories over HTTP: sends their requests, checks the responses, and shows each step as a line of a table."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from workers.runtime.settings import Settings
 
 Json = dict[str, Any]
 Sign = Callable[[str, Role, str | None], str]
-"""A token for a subject, a role and a grade."""
+"""Signs a token for a subject, a role and a grade."""
 Check = Callable[["Answer"], str | None]
 
-PATIENCE = 30.0
-"""Seconds for one request; the gateway answers long before."""
+TIMEOUT = 30.0
+"""Seconds for one request; the gateway answers earlier."""
 
 
-TELL_AFTER = 3.0
-"""Seconds of looking after which the onlooker is told what there is so far."""
+PROGRESS_AFTER = 3.0
+"""Seconds of waiting after which an intermediate line is shown."""
 
 
 class StoryFailedError(Exception):
-    """A step did not end as it must; its text says which and how."""
+    """A step did not end as expected; the text says which one and how it ended."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the gateway said."""
+    """A response of the gateway."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,12 +54,12 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The `code` of a problem, the `status` of a thing."""
+        """The `code` of a problem, or the `status` of a thing."""
         return str(self.body.get("code" if self.status >= 400 else "status") or "")
 
 
 def issuer(settings: Settings) -> Sign:
-    """Signs tokens as the system's door accepts them; raises ValueError without a local key."""
+    """Make a function that signs tokens for the gateway; raises ValueError without a local key."""
     if settings.jwt_key is None:
         raise ValueError("there is no key to sign with: start the system (`yeyak up`), or set YEYAK_JWT_KEY")
     key = settings.jwt_key.get_secret_value()
@@ -79,15 +79,15 @@ def issuer(settings: Settings) -> Sign:
 
 
 class Person:
-    """Somebody with a token."""
+    """A user of the gateway, with a token."""
 
-    def __init__(self, stage: Stage, name: str, role: Role, grade: str | None = None) -> None:
+    def __init__(self, runner: StoryRunner, name: str, role: Role, grade: str | None = None) -> None:
         self.name = name
-        self._stage = stage
-        self._headers = {"authorization": f"Bearer {stage.sign(name, role, grade)}", "accept-language": "en"}
+        self._stage = runner
+        self._headers = {"authorization": f"Bearer {runner.sign(name, role, grade)}", "accept-language": "en"}
 
-    async def ask(self, method: str, path: str, body: Json | None = None, *, key: str | None = None) -> Answer:
-        """One request, whatever comes of it; raises StoryFailedError when nobody answers."""
+    async def send(self, method: str, path: str, body: Json | None = None, *, key: str | None = None) -> Answer:
+        """Send one request and return the response, whatever its status; raises StoryFailedError without one."""
         headers = self._headers | ({"idempotency-key": key} if key else {})
         started = time.perf_counter()
         try:
@@ -98,8 +98,8 @@ class Person:
         return Answer(response.status_code, response.headers, content, (time.perf_counter() - started) * 1000)
 
 
-class Stage:
-    """Plays steps, checks them, and shows each as a line."""
+class StoryRunner:
+    """Runs the steps of a story, checks them, and shows each as a line."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Stage:
         self.settings = settings
         self.sign = sign
         self.run = uuid4().hex[:6]
-        """Tells the people and things of this run from those of others."""
+        """A suffix that makes the names of this run unique."""
         self._show = show
 
     def staff(self, name: str) -> Person:
@@ -135,16 +135,16 @@ class Stage:
         shows: Callable[[Answer], str] = lambda answer: answer.code,
         must: Check | None = None,
     ) -> Answer:
-        """One request that must end with a status and, if given, with a `code`: a problem's, or a thing's `status`."""
-        answer = await person.ask(method, path, body, key=key)
+        """Send one request that must end with a status and, if given, a `code`; raises StoryFailedError."""
+        answer = await person.send(method, path, body, key=key)
         self.check(text, method, answer, expect=expect, code=code, must=must)
-        self.note(text, f"{method} {answer.status}", shows(answer), answer.took_ms)
+        self.report(text, f"{method} {answer.status}", shows(answer), answer.took_ms)
         return answer
 
     def check(
         self, text: str, method: str, answer: Answer, *, expect: int, code: str | None = None, must: Check | None = None
     ) -> None:
-        """Raises StoryFailedError, after a line that shows what came instead."""
+        """Check a response; a wrong one is shown as a line and raises StoryFailedError."""
         problem = None
         if answer.status != expect:
             problem = f"expected {expect}"
@@ -153,46 +153,46 @@ class Stage:
         elif must is not None:
             problem = must(answer)
         if problem:
-            self.note(text, f"{method} {answer.status}", f"{answer.code} ({problem})", answer.took_ms)
+            self.report(text, f"{method} {answer.status}", f"{answer.code} ({problem})", answer.took_ms)
             raise StoryFailedError(f"{text}: {answer.status} {answer.code}, {problem}")
 
     async def until(
         self,
         text: str,
-        look: Callable[[], Awaitable[Answer]],
+        read: Callable[[], Awaitable[Answer]],
         reached: Callable[[Answer], bool],
         *,
         within: float,
         shows: Callable[[Answer], str] = lambda answer: answer.code,
     ) -> Answer:
-        """Look again and again until it is so; raises StoryFailedError when that takes too long."""
+        """Repeat a read until `reached` is true; raises StoryFailedError after `within` seconds."""
         started = time.perf_counter()
-        told = False
+        reported = False
         while True:
-            answer = await look()
+            answer = await read()
             took = time.perf_counter() - started
             if answer.status == 200 and reached(answer):
-                self.note(text, f"GET {answer.status}", shows(answer), took * 1000)
+                self.report(text, f"GET {answer.status}", shows(answer), took * 1000)
                 return answer
             if took > within:
-                self.note(text, f"GET {answer.status}", f"{shows(answer)} (still)", took * 1000)
+                self.report(text, f"GET {answer.status}", f"{shows(answer)} (still)", took * 1000)
                 raise StoryFailedError(f"{text}: not within {within:.0f} s, it is {answer.status} {shows(answer)}")
-            if took > TELL_AFTER and not told:
-                told = True
-                self.note(text, "", f"not yet: {shows(answer)}", 0)
+            if took > PROGRESS_AFTER and not reported:
+                reported = True
+                self.report(text, "", f"not yet: {shows(answer)}", 0)
             await asyncio.sleep(min(0.25, 0.02 + took / 10))
 
-    def note(self, text: str, http: str, outcome: str, took_ms: float) -> None:
+    def report(self, text: str, http: str, outcome: str, took_ms: float) -> None:
         self._show(Line(text, http, outcome, took_ms))
 
-    def must(self, is_so: bool, text: str, otherwise: str) -> None:
-        """Raises StoryFailedError when it is not so."""
+    def require(self, is_so: bool, text: str, otherwise: str) -> None:
+        """Raise StoryFailedError unless a condition is true."""
         if not is_so:
             raise StoryFailedError(f"{text}: {otherwise}")
 
 
 def counted(words: Iterable[object]) -> str:
-    """`2 x BOOKED, CANCELLED`."""
+    """Count equal words: `2 x BOOKED, CANCELLED`."""
     seen: dict[str, int] = {}
     for word in words:
         seen[str(word)] = seen.get(str(word), 0) + 1

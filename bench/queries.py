@@ -1,4 +1,4 @@
-"""Questions over the queue: one row, asked through the gateway over HTTP, and without it."""
+"""Queries: one row, read over HTTP through the gateway, and over the queue without it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from statistics import median
 from typing import Any
 
 from bench.booking import percentiles
-from bench.stage import Load, Stage
+from bench.environment import Environment, LoadGenerator
 from bench.systems import Floor, Yeyak
 
 CLIENTS = 64
 
 
-async def compare(stage: Stage, load: Load, floor: Floor, yeyak: Yeyak, rounds: int, seconds: float) -> dict[str, Any]:
-    """Floor and yeyak in turn, for `http` and for `queue`."""
+async def compare(
+    environment: Environment, load: LoadGenerator, floor: Floor, yeyak: Yeyak, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """Measure floor and system in turn, over `http` and over `queue`."""
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {way: {"floor": [], "yeyak": []} for way in ("http", "queue")}
     for warm in (True, *(False for _ in range(rounds))):
         for system in (floor, yeyak):
             for way, found in runs.items():
-                result = await _ask(stage, load, system, way, 1.0 if warm else seconds)
+                result = await _run(environment, load, system, way, 1.0 if warm else seconds)
                 if not warm:
                     found[system.name].append(result)
     results: dict[str, Any] = {}
@@ -28,13 +30,15 @@ async def compare(stage: Stage, load: Load, floor: Floor, yeyak: Yeyak, rounds: 
     return results
 
 
-async def _ask(stage: Stage, load: Load, system: Floor | Yeyak, way: str, seconds: float) -> dict[str, Any]:
+async def _run(
+    environment: Environment, load: LoadGenerator, system: Floor | Yeyak, way: str, seconds: float
+) -> dict[str, Any]:
     id = await system.one_id()
     common = {"clients": CLIENTS, "seconds": seconds}
     if way == "http":
-        look = {"port": system.port, "heads": [system.look(id)], "bodies": [""], "keys": False, "first": 0}
-        return load.do("book", expect=200, **look, **common)
-    return load.do("ask", yeyak=system.name == "yeyak", amqp=stage.rabbit.amqp_url, id=id, **common)
+        read = {"port": system.port, "heads": [system.read(id)], "bodies": [""], "keys": False, "first": 0}
+        return load.do("book", expect=200, **read, **common)
+    return load.do("request", yeyak=system.name == "yeyak", amqp=environment.rabbit.amqp_url, id=id, **common)
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What commands begin and end with: the settings, and one sentence when something is wrong."""
+"""What every command uses: the settings, and an error message that ends the command."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic import ValidationError
 from workers.runtime.settings import PREFIX, Settings, settings
 
 
-def fail(sentence: str) -> NoReturn:
-    """Say what is wrong on stderr, and end with 1."""
-    typer.echo(f"yeyak: {sentence}", err=True)
+def fail(message: str) -> NoReturn:
+    """Print a message to stderr and exit with 1."""
+    typer.echo(f"yeyak: {message}", err=True)
     raise typer.Exit(1)
 
 
 def configuration() -> Settings:
-    """The settings; ends the command with the names of those that are wrong."""
-    for chatty in ("aio_pika", "aiormq"):  # what they would log, the command says in its own words
-        logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
+    """Return the settings; invalid ones end the command with their names."""
+    for library in ("aio_pika", "aiormq"):  # the commands print connection errors themselves
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         return settings()
     except ValidationError as error:
@@ -28,7 +28,7 @@ def configuration() -> Settings:
 
 
 def wrong_settings(error: ValidationError) -> list[str]:
-    """One sentence for each setting that is wrong, without its value: it may be a secret."""
+    """Describe each invalid setting without its value, which may be a secret."""
     return [
         f"{PREFIX}{'.'.join(map(str, problem['loc'])).removeprefix(PREFIX.lower()).upper()}: {_lower(problem['msg'])}"
         for problem in error.errors(include_input=False, include_url=False, include_context=False)

@@ -1,0 +1,124 @@
+"""The processes of a system: their commands, names, ports and environments."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.accounts.files import OPERATOR
+from ops.stack.child_process import ProcessSpec
+from ops.stack.local import REPOSITORY, Local
+from ops.stack.ports import free_port, is_free, read_or_choose_ports
+
+GATEWAY, BALANCER, EXPORTER = "gateway", "balancer", "exporter"
+GATEWAY_PORT = 8088
+MAX_GATEWAYS = 5
+
+
+class StartFailed(Exception):
+    """The system cannot start; the text is one sentence that says why and names the log to read."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands that run a system; tests pass their own."""
+
+    prepare: list[list[str]]
+    workers: Mapping[str, list[str]]
+    gateway: list[str] | None
+    exporter: list[str] | None = None
+    """The command of the audit exporter; its port is appended as the last argument."""
+
+
+def system_commands() -> Commands:
+    python, yeyak = sys.executable, [sys.executable, "-m", "ops.cli"]
+    return Commands(
+        prepare=[[*yeyak, "migrate"], [*yeyak, "topology", "apply"]],
+        workers={context: [python, "-m", "workers", context] for context in read_contexts()},
+        gateway=[python, "-m", "gateway_api"],
+        exporter=[*yeyak, "exporter", "--port"],
+    )
+
+
+def read_contexts() -> list[str]:
+    """Return all context names, read in a subprocess: the supervisor stays small and survives a broken import."""
+    program = "import json, workers.registry as system; print(json.dumps(list(system.CONTEXTS)))"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StartFailed(f"workers/registry.py cannot be read ({reason})")
+    return list(json.loads(result.stdout.splitlines()[-1]))
+
+
+class ProcessSpecs:
+    """Makes the spec of each process: its name, port and account. The first replica has the name of its context.
+
+    With a balancer, the balancer listens on the system's port and each gateway on one of its own.
+    """
+
+    def __init__(
+        self, commands: Commands, here: Local, key: dict[str, str], *, accounts: Path | None, balanced: bool
+    ) -> None:
+        self._commands = commands
+        self._key = key
+        self._accounts = accounts
+        self._gateways = [GATEWAY, *(f"{GATEWAY}-{number}" for number in range(2, MAX_GATEWAYS + 1))]
+        entry_names = [*self._gateways, BALANCER] if balanced else [GATEWAY]
+        self.balanced = balanced and commands.gateway is not None
+        self._ports = _ports([*commands.workers, EXPORTER], entry_names, here)
+
+    @property
+    def gateway_port(self) -> int:
+        """The port that clients of the system use."""
+        return self._ports[BALANCER if self.balanced else GATEWAY]
+
+    def services(self) -> list[str]:
+        """What can have replicas: the contexts, and `gateway`."""
+        return [*self._commands.workers, *([GATEWAY] if self._commands.gateway else [])]
+
+    def replica(self, service: str, number: int) -> ProcessSpec:
+        """The spec of replica `number`, from 1 on, of a context or of the gateway."""
+        name = service if number == 1 else f"{service}-{number}"
+        identity = {"YEYAK_PROCESS": name} | self._account(service)
+        port = self._ports.get(name) or free_port()
+        url = f"http://127.0.0.1:{port}/ready"
+        if service == GATEWAY:
+            env = {"YEYAK_GATEWAY_PORT": str(port), **self._key, **identity}
+            return ProcessSpec(name, self._commands.gateway or [], url, service, env=env)
+        env = {"YEYAK_HEALTH_PORT": str(port), **identity}
+        return ProcessSpec(name, self._commands.workers[service], url, service, [service], env)
+
+    def _account(self, account: str) -> dict[str, str]:
+        return {"YEYAK_SECRETS_DIR": str(self._accounts / account)} if self._accounts else {}
+
+    def exporter(self) -> ProcessSpec | None:
+        """The exporter answers every path with its metrics, `/ready` included."""
+        if self._commands.exporter is None:
+            return None
+        port = str(self._ports[EXPORTER])
+        url = f"http://127.0.0.1:{port}/ready"
+        return ProcessSpec(EXPORTER, [*self._commands.exporter, port], url, EXPORTER, env=self._account(OPERATOR))
+
+    def balancer(self) -> ProcessSpec:
+        ports = [str(self._ports[name]) for name in (BALANCER, *self._gateways)]
+        argv = [sys.executable, "-m", "ops.stack.balancer", *ports]
+        return ProcessSpec(BALANCER, argv, f"http://127.0.0.1:{ports[0]}/ready", BALANCER)
+
+
+def _ports(contexts: list[str], entry_names: list[str], here: Local) -> dict[str, int]:
+    """Assign a port to every name; the last of `entry_names` gets the system's port."""
+    entry, requested = entry_names[-1], os.environ.get("YEYAK_GATEWAY_PORT")
+    if requested and not is_free(int(requested)):
+        raise StartFailed(
+            f"port {requested} (YEYAK_GATEWAY_PORT) is in use: choose another, or stop the process that listens there"
+        )
+    file = here.root / ("ports.json" if entry == GATEWAY else "ports_balanced.json")
+    ports = read_or_choose_ports(file, [*contexts, *entry_names], {entry: GATEWAY_PORT})
+    if requested or is_free(GATEWAY_PORT):
+        ports[entry] = int(requested or GATEWAY_PORT)
+    return ports
