@@ -215,20 +215,22 @@ async def request(job: dict[str, Any]) -> dict[str, Any]:
 
 async def _yeyak_client(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     from contracts.video_rental.rentals import ShowShelf
-    from workers.runtime.messaging.bus import Bus
-    from workers.runtime.messaging.rpc import RpcClient, RpcRequest
+    from workers.runtime.messaging import accelerator
+    from workers.runtime.messaging.broker import Broker
+    from workers.runtime.messaging.envelope import RpcRequest
+    from workers.runtime.messaging.rpc import RpcClient
     from workers.runtime.settings import settings
 
-    bus = Bus(job["amqp"], "bench")
-    await bus.start()
-    rpc = RpcClient(bus, "bench", settings())
-    await rpc.start()
+    accelerator.enable()
+    broker = Broker(job["amqp"], "bench")
+    await broker.connect()
+    rpc = RpcClient(broker, settings())
     body = ShowShelf(video_id=UUID(job["id"])).model_dump_json().encode()
 
     async def once() -> str:
         id = uuid4()
         request = RpcRequest(ShowShelf.topic, ShowShelf.exchange, body, id, "staff:bench", id)
-        return (await rpc.call(request, within=5, budget=2)).kind
+        return (await rpc.call(request, within=5)).kind
 
     return once
 

@@ -19,7 +19,8 @@ from ops.stack.ports import is_free, read_ports
 from storage.dialects import with_driver
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.settings import Settings, unknown_names
 
@@ -85,14 +86,14 @@ def redacted(url: str) -> str:
 
 async def _check_broker(url: str) -> str | None:
     """Check that every exchange and queue exists."""
-    bus = Bus(url, "check-env")
+    broker = Broker(url, "check-env")
     try:
-        await bus.start()
-        missing = [queue.name for queue in topology.plan(workers()) if await bus.inspect_queue(queue.name) is None]
+        await broker.connect()
+        missing = [queue.name for queue in topology.plan(workers()) if await broker.inspect_queue(queue.name) is None]
     except ChannelNotFoundEntity:
         return "its exchanges are missing: run `yeyak topology apply`"
     finally:
-        await bus.stop()
+        await broker.stop()
     return f"{len(missing)} queues are missing ({missing[0]}, ...): run `yeyak topology apply`" if missing else None
 
 

@@ -11,9 +11,10 @@ from uuid import uuid4
 
 from contracts.base import Caller, Command, Query, Refused
 from ops.cli_support import configuration, fail
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
-from workers.runtime.messaging.rpc import RpcClient, RpcReply, RpcRequest
-from workers.runtime.processing.processor import budget_of
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.envelope import RpcReply, RpcRequest
+from workers.runtime.messaging.errors import BROKER_ERRORS
+from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.processing.tx import decode_answer, decode_refusal
 
 CLIENT_NAME = "ops"
@@ -40,24 +41,19 @@ def operator() -> Caller:
 async def request_client(within: float = 5.0) -> AsyncIterator[SendRequest]:
     """Connect to the broker and yield a function that sends requests; it raises Refused and RequestFailed."""
     configured = configuration()
-    bus = Bus(configured.amqp_url.get_secret_value(), CLIENT_NAME)
-    problem = await _start(bus)
+    broker = Broker(configured.amqp_url.get_secret_value(), CLIENT_NAME)
+    problem = await _connect(broker)
     if problem:
-        await bus.stop()
         raise RequestFailed(f"the broker cannot be reached, is the system up? {problem}")
-    rpc = RpcClient(bus, CLIENT_NAME, configured)
-    await rpc.start()
+    rpc = RpcClient(broker, configured)
 
     async def request(message: Command[Any] | Query[Any]) -> Any:
-        return _decode_reply(
-            message, await rpc.call(_as_rpc_request(message), within=within, budget=budget_of(within)), within
-        )
+        return _decode_reply(message, await rpc.call(_as_rpc_request(message), within=within), within)
 
     try:
         yield request
     finally:
-        await rpc.stop()
-        await bus.stop()
+        await broker.stop()
 
 
 async def request(message: Command[Any] | Query[Any], within: float = 5.0) -> Any:
@@ -71,9 +67,9 @@ async def request(message: Command[Any] | Query[Any], within: float = 5.0) -> An
         fail(str(failure))
 
 
-async def _start(bus: Bus) -> str | None:
+async def _connect(broker: Broker) -> str | None:
     try:
-        await bus.start()
+        await broker.connect()
     except (*BROKER_ERRORS, OSError) as error:
         return str(error) or type(error).__name__
     return None

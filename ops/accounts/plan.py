@@ -23,7 +23,7 @@ from contracts.journal import (
     TellStory,
 )
 from ops.accounts.files import GATEWAY, OPERATOR
-from workers.runtime.messaging.bus import DEAD, EVENTS
+from workers.runtime.messaging.exchanges import DEAD, EVENTS
 from workers.runtime.messaging.topology import DEAD_QUEUE, STREAM
 from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.projections.view import View

@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.accounts.files import Credentials
 from ops.accounts.plan import Account
-from workers.runtime.messaging.bus import REPLIES
+from workers.runtime.messaging.exchanges import REPLIES
 from workers.runtime.messaging.management import ManagementClient
 
 NOTHING = "^$"

@@ -19,7 +19,8 @@ from storage.inbox import Inbox
 from workers.journal.batch_consumer import ConsumerClosed, consume_batches
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.projections.view import View
 from workers.runtime.settings import Settings
 
@@ -76,7 +77,7 @@ class _WorkProbe:
         self._settings = settings
         self._workers = [worker(name) for name in CONTEXTS if name not in without]
         self._databases: dict[str, asyncpg.Connection] = {}
-        self._bus: Bus | None = None
+        self._broker: Broker | None = None
         self._queues = [queue for each in self._workers for queue in each.queues()]
         self._stream: _EventStream | None = None
         if "journal" not in without:
@@ -93,7 +94,7 @@ class _WorkProbe:
             await self._stream.stop()
         for connection in self._databases.values():
             connection.terminate()
-        await self._close_bus()
+        await self._close_broker()
 
     async def observe(self) -> _Observation:
         observed = _Observation()
@@ -127,15 +128,15 @@ class _WorkProbe:
 
     async def _observe_queues(self, observed: _Observation) -> None:
         try:
-            bus = await self._connected_bus()
+            broker = await self._connected_broker()
             for queue in self._queues:
-                found = await bus.inspect_queue(queue)
+                found = await broker.inspect_queue(queue)
                 if found is None:
                     observed.pending.append(f"queue {queue} is missing")
                 elif found[0]:
                     observed.pending.append(f"{found[0]} messages wait in {queue}")
         except CONNECTION_ERRORS as error:
-            await self._close_bus()
+            await self._close_broker()
             observed.pending.append(f"the broker cannot be reached ({_first_line(error)})")
 
     async def _connection(self, url: str) -> asyncpg.Connection:
@@ -145,25 +146,25 @@ class _WorkProbe:
             )
         return self._databases[url]
 
-    async def _connected_bus(self) -> Bus:
-        if self._bus is None:
-            bus = Bus(self._settings.amqp_url.get_secret_value(), "audit")
+    async def _connected_broker(self) -> Broker:
+        if self._broker is None:
+            broker = Broker(self._settings.amqp_url.get_secret_value(), "audit")
             try:
                 async with asyncio.timeout(5):
-                    await bus.start()
+                    await broker.connect()
             except BaseException:
                 with contextlib.suppress(*CONNECTION_ERRORS):
-                    await bus.stop()
+                    await broker.stop()
                 raise
-            self._bus = bus
-        return self._bus
+            self._broker = broker
+        return self._broker
 
-    async def _close_bus(self) -> None:
-        bus, self._bus = self._bus, None
-        if bus is not None:
+    async def _close_broker(self) -> None:
+        broker, self._broker = self._broker, None
+        if broker is not None:
             with contextlib.suppress(*CONNECTION_ERRORS):
                 async with asyncio.timeout(2):
-                    await bus.stop()
+                    await broker.stop()
 
 
 class _EventStream:

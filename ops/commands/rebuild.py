@@ -12,7 +12,8 @@ import typer
 from ops.accounts.files import DATABASE, Folder
 from storage.views import ViewDatabase
 from workers.registry import workers
-from workers.runtime.messaging.bus import BROKER_ERRORS, Bus
+from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.projections.rebuild import RebuildFailed
 from workers.runtime.projections.rebuild import rebuild as rebuild_view
@@ -48,15 +49,13 @@ def _database_of(view: View, configuration: Settings) -> str:
 
 async def _rebuild(view: View) -> int:
     configuration = settings()
-    bus = Bus(configuration.amqp_url.get_secret_value(), "rebuild")
-    rpc = RpcClient(bus, "rebuild", configuration)
+    broker = Broker(configuration.amqp_url.get_secret_value(), "rebuild")
+    rpc = RpcClient(broker, configuration)
     store = ViewDatabase(view.tables, _database_of(view, configuration))
     store.open()
     try:
-        await bus.start()
-        await rpc.start()
-        return await rebuild_view(view, store, bus, rpc)
+        await broker.connect()
+        return await rebuild_view(view, store, broker, rpc)
     finally:
-        await rpc.stop()
-        await bus.stop()
+        await broker.stop()
         await store.close()

@@ -13,7 +13,7 @@ from ops.stack.local import REPOSITORY, local
 from ops.stack.ports import free_port
 from workers.registry import worker
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.bus import REPLIES
+from workers.runtime.messaging.exchanges import REPLIES
 from workers.runtime.messaging.management import ManagementClient
 from workers.runtime.settings import read_settings
 
