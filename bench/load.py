@@ -219,12 +219,12 @@ async def _yeyak_client(job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
     from workers.runtime.messaging.broker import Broker
     from workers.runtime.messaging.envelope import RpcRequest
     from workers.runtime.messaging.rpc import RpcClient
-    from workers.runtime.settings import settings
+    from workers.settings import worker_settings
 
     accelerator.enable()
     broker = Broker(job["amqp"], "bench")
     await broker.connect()
-    rpc = RpcClient(broker, settings())
+    rpc = RpcClient(broker, worker_settings())
     body = ShowShelf(video_id=UUID(job["id"])).model_dump_json().encode()
 
     async def once() -> str:

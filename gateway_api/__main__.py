@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -16,11 +17,11 @@ from pydantic import ValidationError
 
 from gateway_api.app import GatewayState, build
 from gateway_api.metrics import NAME
+from gateway_api.settings import GatewaySettings, gateway_settings
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import tracing
 from workers.runtime.observability.logs import configure_logs
-from workers.runtime.settings import Settings, settings, unknown_names
 
 SHUTDOWN_SECONDS = 10
 """How long open requests have after SIGTERM."""
@@ -53,7 +54,7 @@ class GatewayServer(uvicorn.Server):
 def main() -> int:
     """Run the gateway; returns 2 for wrong settings. uvicorn exits with 3 when it cannot bind the port."""
     try:
-        configuration = settings()
+        configuration = gateway_settings()
         configure_logs(configuration.log_level, sys.stderr)
         broker = Broker(configuration.amqp_url.get_secret_value(), NAME)
         app = build(RpcClient(broker, configuration), configuration, broker=broker)
@@ -66,7 +67,7 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    for name in unknown_names():
+    for name in GatewaySettings.unknown(os.environ):
         log.warning("unknown_setting", name=name)
     config = uvicorn.Config(
         app,
@@ -90,7 +91,7 @@ def main() -> int:
     return 0
 
 
-def _sockets(config: uvicorn.Config, configuration: Settings) -> Iterator[socket.socket]:
+def _sockets(config: uvicorn.Config, configuration: GatewaySettings) -> Iterator[socket.socket]:
     """Bind the public port, and the port of probes and metrics where that is another one."""
     yield config.bind_socket()
     if configuration.health_port:

@@ -33,10 +33,10 @@ from gateway_api.gateway import Gateway, RequestClient, Route, Routes
 from gateway_api.language import preferred
 from gateway_api.openapi import openapi_document
 from gateway_api.problems import Problem
+from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import Verifier
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS
-from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class GatewayState:
 
 
 def build(
-    rpc: RequestClient, settings: Settings, *, broker: Broker | None = None, verifier: Verifier | None = None
+    rpc: RequestClient, settings: GatewaySettings, *, broker: Broker | None = None, verifier: Verifier | None = None
 ) -> Starlette:
     """Build the application over a request client.
 
@@ -129,7 +129,7 @@ def all_routes() -> list[Route]:
     return [route for routes in ROUTES for route in routes.table]
 
 
-def _middleware(settings: Settings, routes: Callable[[], list[Any]]) -> list[Middleware]:
+def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> list[Middleware]:
     layers = [Middleware(EdgeMiddleware, routes=routes)]
     if settings.gateway_cors_origins:
         origins = Middleware(

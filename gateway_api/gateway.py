@@ -24,11 +24,11 @@ from gateway_api.codes import CODES
 from gateway_api.language import preferred
 from gateway_api.limits import Bulkheads, TokenBuckets
 from gateway_api.problems import Problem
+from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import SignedIn, Verifier
 from gateway_api.trace_context import traceparent
 from workers.runtime.messaging.card_numbers import holds_card_number
 from workers.runtime.messaging.envelope import RpcReply, RpcRequest
-from workers.runtime.settings import Settings
 
 CUSTOMER: frozenset[Role] = frozenset({"customer"})
 STAFF: frozenset[Role] = frozenset({"staff", "operator"})
@@ -47,7 +47,7 @@ LONGEST_NAME = 128
 REQUESTS = UUID("5b0c9a52-6d7e-4f0e-9a3b-0f5d6a0c7e11")
 """The UUID namespace of message ids that are derived from idempotency keys."""
 
-TimeLimit = Callable[[Settings], float]
+TimeLimit = Callable[[GatewaySettings], float]
 Handler = Callable[..., Awaitable[Response]]
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -278,7 +278,7 @@ def _last_parameter(template: str) -> str:
 class Gateway:
     """What all requests share: the request client, the verifier of tokens, the limits."""
 
-    def __init__(self, rpc: RequestClient, settings: Settings, verifier: Verifier | None = None) -> None:
+    def __init__(self, rpc: RequestClient, settings: GatewaySettings, verifier: Verifier | None = None) -> None:
         self.rpc = rpc
         self.settings = settings
         self.verifier = verifier or Verifier(settings)

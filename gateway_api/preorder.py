@@ -33,14 +33,14 @@ from contracts.preorder.reservations import (
 from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
+from gateway_api.settings import GatewaySettings
 from workers.runtime.messaging.envelope import RpcReply
-from workers.runtime.settings import Settings
 
 COUNTING_SECONDS = 0.2
 """The time limit of the request for free quotas: the catalogue is answered without them after it."""
 
 
-def paying(settings: Settings) -> float:
+def paying(settings: GatewaySettings) -> float:
     """The time limit of a payment and one second, for a command that requests a payment."""
     return settings.preorder_payment_ms / 1000 + 1
 

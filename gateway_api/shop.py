@@ -37,10 +37,10 @@ from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
 from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
-from workers.runtime.settings import Settings
+from gateway_api.settings import GatewaySettings
 
 
-def taking_stock(settings: Settings) -> float:
+def taking_stock(settings: GatewaySettings) -> float:
     """The time limit of the products context and one second."""
     return settings.shop_stock_ms / 1000 + 1
 

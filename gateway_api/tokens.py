@@ -15,7 +15,7 @@ import structlog
 
 from contracts.base import Caller, Role
 from gateway_api.problems import Problem
-from workers.runtime.settings import Settings
+from gateway_api.settings import GatewaySettings
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class SignedIn:
 class Verifier:
     """Verifies tokens and caches up to `CACHED_TOKENS` of them, because verifying a signature is slow."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: GatewaySettings, clock: Callable[[], float] = time.time) -> None:
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._clock = clock

@@ -36,11 +36,11 @@ from contracts.video_rental.videos import (
 )
 from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from gateway_api.settings import GatewaySettings
 from workers.runtime.messaging.envelope import RpcReply
-from workers.runtime.settings import Settings
 
 
-def paying(settings: Settings) -> float:
+def paying(settings: GatewaySettings) -> float:
     """The time limit of a payment and one second, for a command that requests a payment."""
     return settings.video_rental_payment_ms / 1000 + 1
 

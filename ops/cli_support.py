@@ -8,7 +8,8 @@ from typing import NoReturn
 import typer
 from pydantic import ValidationError
 
-from workers.runtime.settings import PREFIX, Settings, settings
+from ops.settings import SystemSettings, system_settings
+from workers.runtime.settings import PREFIX
 
 
 def fail(message: str) -> NoReturn:
@@ -17,12 +18,12 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def configuration() -> Settings:
+def configuration() -> SystemSettings:
     """Return the settings; invalid ones end the command with their names."""
     for library in ("aio_pika", "aiormq"):  # the commands print connection errors themselves
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
-        return settings()
+        return system_settings()
     except ValidationError as error:
         fail("; ".join(wrong_settings(error)))
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway_api.tokens import Verifier
+from ops.settings import SystemSettings
 from ops.stack.local import REPOSITORY, Local
 from ops.stack.ports import is_free, read_ports
 from storage.dialects import with_driver
@@ -22,7 +23,6 @@ from workers.runtime.messaging import topology
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
-from workers.runtime.settings import Settings, unknown_names
 
 TIMEOUT = 5.0
 EXPECTED_ERRORS = (
@@ -38,11 +38,11 @@ EXPECTED_ERRORS = (
 Probe = Callable[[], Awaitable[str | None]]
 
 
-async def problems(settings: Settings, here: Local) -> tuple[int, list[str]]:
+async def problems(settings: SystemSettings, here: Local) -> tuple[int, list[str]]:
     """Return how many checks were made, and the problems, a sentence each."""
     probes = [one async for one in _probes(settings, here)]
     found = await asyncio.gather(*(_run(name, probe) for name, probe in probes))
-    wrong = [f"{name}: there is no such setting" for name in unknown_names()]
+    wrong = [f"{name}: there is no such setting" for name in SystemSettings.unknown(os.environ)]
     return len(probes) + 1, wrong + [sentence for sentence in found if sentence]
 
 
@@ -57,7 +57,7 @@ async def _run(name: str, probe: Probe) -> str | None:
     return f"{name}: {problem}" if problem else None
 
 
-async def _probes(settings: Settings, here: Local) -> AsyncIterator[tuple[str, Probe]]:
+async def _probes(settings: SystemSettings, here: Local) -> AsyncIterator[tuple[str, Probe]]:
     broker_url, provider = settings.amqp_url.get_secret_value(), settings.provider_database
     yield f"broker {redacted(broker_url)}", lambda: _check_broker(broker_url)
     if settings.rabbitmq_api is not None:
@@ -97,7 +97,7 @@ async def _check_broker(url: str) -> str | None:
     return f"{len(missing)} queues are missing ({missing[0]}, ...): run `yeyak topology apply`" if missing else None
 
 
-async def _check_management_api(settings: Settings) -> str | None:
+async def _check_management_api(settings: SystemSettings) -> str | None:
     async with ManagementClient(settings, TIMEOUT) as api:
         await api.queues()
     return None
@@ -126,7 +126,7 @@ async def _check_other_database(url: str) -> str | None:
         await engine.dispose()
 
 
-async def _check_signing_key(settings: Settings) -> str | None:
+async def _check_signing_key(settings: SystemSettings) -> str | None:
     Verifier(settings)  # raises ValueError with the missing setting
     return None
 

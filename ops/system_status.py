@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import httpx
 
+from ops.settings import SystemSettings
 from ops.stack.local import Local
 from storage.database import Session
 from storage.inbox import Inbox
@@ -18,7 +19,6 @@ from workers.registry import CONTEXTS, worker, workers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.projections.view import View
-from workers.runtime.settings import Settings
 
 PROBE_SECONDS = 2.0
 READ_SECONDS = 5.0
@@ -56,7 +56,7 @@ class SystemStatus:
         return [{**unknown, **server, "ready": server["state"] == "running"} for server in self.servers]
 
 
-async def read_status(settings: Settings, here: Local) -> SystemStatus:
+async def read_status(settings: SystemSettings, here: Local) -> SystemStatus:
     """Read all sources at the same time; raises SystemDownError."""
     status = SystemStatus()
     state = here.read_state() if here.supervisor_pid() else {}
@@ -157,7 +157,7 @@ def _connected_processes(
 
 
 async def _read_broker(
-    settings: Settings, status: SystemStatus, read_offset: int | None
+    settings: SystemSettings, status: SystemStatus, read_offset: int | None
 ) -> list[dict[str, Any]] | None:
     """Set the queues; returns the connections, or None when the management API does not answer."""
     try:
@@ -191,7 +191,7 @@ def queue_status(name: str, reported: Mapping[str, Any], read_offset: int | None
 # -- databases
 
 
-async def _read_databases(settings: Settings, status: SystemStatus) -> None:
+async def _read_databases(settings: SystemSettings, status: SystemStatus) -> None:
     writers = [one for one in map(worker, CONTEXTS) if not isinstance(one, View)]
     found = await asyncio.gather(
         *(_read_inbox(settings.database_of(one.name), one.schema) for one in writers), return_exceptions=True
@@ -214,7 +214,7 @@ async def _read_inbox(url: str, schema: str) -> Mapping[str, Any]:
         connection.terminate()
 
 
-async def _read_dead_letters(settings: Settings, status: SystemStatus) -> int | None:
+async def _read_dead_letters(settings: SystemSettings, status: SystemStatus) -> int | None:
     """Set the open dead letters; returns the stream offset up to which the journal has read, None if unknown."""
     try:
         connection = await asyncpg.connect(

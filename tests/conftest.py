@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from contracts.base import Caller
 from ops.accounts.files import Folder
+from ops.settings import SystemSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
 from tests.support.system import System, customer
 from tests.support.view_databases import KINDS, ViewDatabases
-from workers.runtime.settings import Settings
 
 _local = tempfile.TemporaryDirectory(prefix="yeyak-tests-")
 
@@ -104,7 +104,7 @@ def make_settings(
 ) -> MakeSettings:
     """Make settings of a new system: a virtual host and databases of its own, and short times."""
 
-    async def make(**more: Any) -> Settings:
+    async def make(**more: Any) -> SystemSettings:
         name = f"system_{uuid4().hex[:12]}"
         database = await support.create_database(servers, name, support.TEMPLATE)
         provider = await support.create_database(servers, f"{name}_provider", support.PROVIDER_TEMPLATE)
@@ -115,11 +115,11 @@ def make_settings(
             "database_url": SecretStr(database),
             "provider_database_url": SecretStr(provider),
             "rabbitmq_api": SecretStr(servers.rabbit.api_url),
-            "tick_seconds": 0.05,
+            "scheduler_seconds": 0.05,
             "relay_after_seconds": 0.3,
             "lease_seconds": 2,
             "check_queues_seconds": 1,
-            "breaker_rest_seconds": 0.5,
+            "breaker_open_seconds": 0.5,
             "payments_slow_seconds": 0.8,
             "payments_provider_ms": 300,
             "video_rental_payment_ms": 700,
@@ -128,7 +128,7 @@ def make_settings(
         if view_databases is not None:
             urls = await view_databases.urls()
             quick["context_database_urls"] = {name: SecretStr(url) for name, url in urls.items()}
-        return Settings(**(quick | more))
+        return SystemSettings(**(quick | more))
 
     return make
 

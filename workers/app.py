@@ -30,7 +30,7 @@ from workers.runtime.observability.log_events import UNKNOWN_SETTING, WORKER_REA
 from workers.runtime.observability.logs import configure_logs
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.worker_runtime import WorkerRuntime
-from workers.runtime.settings import Settings, settings, unknown_names
+from workers.settings import WorkerSettings, worker_settings
 
 log = structlog.get_logger()
 
@@ -66,12 +66,12 @@ def create_app(runtimes: list[WorkerRuntime]) -> FastStream:
     )
 
 
-def runtimes_of(names: list[str], configuration: Settings) -> list[WorkerRuntime]:
+def runtimes_of(names: list[str], configuration: WorkerSettings) -> list[WorkerRuntime]:
     """The contexts of these names, ready to be started; raises KeyError for a name that is none."""
     return [worker(name).runtime(configuration.of(name)) for name in names]
 
 
-def enable_accelerator(configuration: Settings) -> None:
+def enable_accelerator(configuration: WorkerSettings) -> None:
     """Use the accelerator for the connections to come, unless the settings switch it off."""
     if configuration.amqp_accelerator == "on":
         accelerator.enable()
@@ -81,7 +81,7 @@ def __getattr__(name: str) -> Any:
     """`app`, made when it is first asked for: importing this module reads no settings."""
     if name != "app":
         raise AttributeError(name)
-    configuration = settings()
+    configuration = worker_settings()
     enable_accelerator(configuration)
     named = [part.strip() for part in os.environ.get(CONTEXTS_VARIABLE, "").split(",") if part.strip()]
     app = globals()["app"] = create_app(runtimes_of(named or list(CONTEXTS), configuration))
@@ -98,7 +98,7 @@ async def running(app: FastStream) -> AsyncIterator[None]:
         await app.stop()
 
 
-async def run(names: list[str], configuration: Settings) -> None:
+async def run(names: list[str], configuration: WorkerSettings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
     enable_accelerator(configuration)
     runtimes = runtimes_of(names, configuration)
@@ -119,11 +119,11 @@ def main() -> None:
     wanted = parser.parse_args().contexts
     names = list(CONTEXTS) if "all" in wanted else list(dict.fromkeys(wanted))
     try:
-        configuration = settings()
+        configuration = worker_settings()
     except ValueError as error:
         sys.exit(f"the settings are wrong: {error}")
     configure_logs(configuration.log_level)
-    for name in unknown_names():
+    for name in WorkerSettings.unknown(os.environ):
         log.warning(UNKNOWN_SETTING, name=name)
     failpoints.install(configuration.failpoints)
     tracing.start()

@@ -23,7 +23,7 @@ from gateway_api.console.oidc import Oidc
 from gateway_api.console.operations_pages import OperationsPages
 from gateway_api.console.site import Site
 from gateway_api.gateway import Gateway
-from workers.runtime.settings import Settings
+from gateway_api.settings import GatewaySettings
 
 ASSETS = Path(__file__).parent / "static"
 
@@ -50,7 +50,7 @@ class Console:
 def add_to(
     app: Starlette,
     gateway: Gateway,
-    settings: Settings,
+    settings: GatewaySettings,
     *,
     is_closing: Callable[[], bool],
     breakers: Callable[[], dict[str, str]],

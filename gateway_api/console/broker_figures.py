@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway_api.settings import GatewaySettings
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
-from workers.runtime.settings import Settings
 
 STREAM = "yeyak.journal"
 """The journal's stream keeps messages that were read, so that its length is not a backlog."""
@@ -36,7 +36,7 @@ class BrokerFigures:
     available: bool = True
 
 
-async def read(settings: Settings) -> BrokerFigures:
+async def read(settings: GatewaySettings) -> BrokerFigures:
     """Read the figures from the management API; raises nothing when it is not available."""
     history = {"age_seconds": AGE_SECONDS, "step_seconds": STEP_SECONDS}
     try:

@@ -24,8 +24,8 @@ from gateway_api.console.session import LONGEST_COOKIE
 from gateway_api.console.site import PageContext, Site, local_url
 from gateway_api.console.words import Text
 from gateway_api.problems import Problem
+from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import ASYMMETRIC
-from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
@@ -81,7 +81,9 @@ class NotSignedInError(Exception):
 class Oidc:
     """The routes of the sign-in: to the issuer, the callback, and sign-out at the issuer."""
 
-    def __init__(self, site: Site, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, site: Site, settings: GatewaySettings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         missing = [name for name in ("console_url", "console_key", "jwt_jwks_url") if getattr(settings, name) is None]
         if missing:
             raise ValueError(f"YEYAK_OIDC_ISSUER needs {', '.join(f'YEYAK_{name.upper()}' for name in missing)}")

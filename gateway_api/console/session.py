@@ -15,7 +15,7 @@ from contracts.base import Caller
 from gateway_api.gateway import Gateway
 from gateway_api.language import Language, preferred
 from gateway_api.problems import Problem
-from workers.runtime.settings import Settings
+from gateway_api.settings import GatewaySettings
 
 SESSION: Final = "yeyak_session"
 BROWSER: Final = "yeyak_browser"
@@ -54,7 +54,7 @@ class Visitor:
 class Sessions:
     """Reads and writes the cookies; `secure` when the console is served by https."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+    def __init__(self, gateway: Gateway, settings: GatewaySettings) -> None:
         self._gateway = gateway
         self._key = _key(settings)
         self.secure = (settings.console_url or "").startswith("https://")
@@ -120,7 +120,7 @@ def language_of(request: Request) -> Language:
     return preferred(request.headers.get("accept-language", ""))
 
 
-def _key(settings: Settings) -> bytes:
+def _key(settings: GatewaySettings) -> bytes:
     """Return the signing key of forms; a random one where sign-in is not possible.
 
     Raises ValueError when sign-in is configured without a key.

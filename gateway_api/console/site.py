@@ -24,7 +24,7 @@ from gateway_api.console.words import Text
 from gateway_api.gateway import Gateway
 from gateway_api.language import Language
 from gateway_api.problems import Problem
-from workers.runtime.settings import Settings
+from gateway_api.settings import GatewaySettings
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ PageHandler = Callable[[PageContext], Awaitable[Response]]
 class Site:
     """What all pages of the console share."""
 
-    def __init__(self, app: Starlette, gateway: Gateway, settings: Settings, live: LiveUpdates) -> None:
+    def __init__(self, app: Starlette, gateway: Gateway, settings: GatewaySettings, live: LiveUpdates) -> None:
         self.app = app
         self.gateway = gateway
         self.settings = settings

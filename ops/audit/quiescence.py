@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 
+from ops.settings import SystemSettings
 from storage.inbox import Inbox
 from workers.journal.batch_consumer import ConsumerClosed, consume_batches
 from workers.registry import CONTEXTS, worker
@@ -22,7 +23,6 @@ from workers.runtime.messaging import topology
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.projections.view import View
-from workers.runtime.settings import Settings
 
 IDLE_SECONDS = 0.7
 POLL_SECONDS = 0.1
@@ -39,12 +39,12 @@ PENDING = """
 READ_OFFSET = "select coalesce(max(last_offset), -1) from journal.reader"
 
 
-async def wait_until_idle(settings: Settings, within: float, *, without: Collection[str] = ()) -> bool:
+async def wait_until_idle(settings: SystemSettings, within: float, *, without: Collection[str] = ()) -> bool:
     """Wait until no work is pending, at most `within` seconds; False when some still is."""
     return not await pending_work(settings, within, without=without)
 
 
-async def pending_work(settings: Settings, within: float, *, without: Collection[str] = ()) -> list[str]:
+async def pending_work(settings: SystemSettings, within: float, *, without: Collection[str] = ()) -> list[str]:
     """Wait like `wait_until_idle`; returns what is still pending then, a sentence each."""
     deadline = time.monotonic() + within
     async with _WorkProbe(settings, frozenset(without)) as probe:
@@ -73,7 +73,7 @@ class _Observation:
 class _WorkProbe:
     """Observes databases and queues; what cannot be reached counts as pending."""
 
-    def __init__(self, settings: Settings, without: frozenset[str]) -> None:
+    def __init__(self, settings: SystemSettings, without: frozenset[str]) -> None:
         self._settings = settings
         self._workers = [worker(name) for name in CONTEXTS if name not in without]
         self._databases: dict[str, asyncpg.Connection] = {}

@@ -10,7 +10,7 @@ from contracts.journal import AuditedInvariant, AuditReport, RecordAudit
 from ops.audit.money import Totals
 from ops.audit.runner import Finding, findings, money_balance
 from ops.requests import RequestFailed, describe_refusal, request_client
-from workers.runtime.settings import Settings
+from ops.settings import SystemSettings
 
 MAX_DISCREPANCIES, MAX_CHARACTERS = 5, 400
 """How many discrepancies of an invariant are sent to the journal, and how many characters of each."""
@@ -38,7 +38,7 @@ class AuditResult:
         )
 
 
-async def run_audit(settings: Settings) -> AuditResult:
+async def run_audit(settings: SystemSettings) -> AuditResult:
     """Run one audit."""
     began = time.monotonic()
     found = await findings(settings)

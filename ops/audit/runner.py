@@ -12,7 +12,7 @@ from ops.audit.money import Totals, i2_no_double_charge, i4_money_balance, total
 from ops.audit.registry import SYSTEMS, TABLES, VIEWS
 from ops.audit.stores import NotCheckableError, Stores
 from ops.audit.unfinished import i1_no_loss
-from workers.runtime.settings import Settings
+from ops.settings import SystemSettings
 
 INVARIANTS: dict[str, tuple[str, list[Check]]] = {
     "I1": ("no loss", [i1_no_loss]),
@@ -47,7 +47,7 @@ class Finding:
         return not self.discrepancies and self.not_checkable is None
 
 
-async def audit(settings: Settings, *, without: Collection[str] = ()) -> dict[str, list[str]]:
+async def audit(settings: SystemSettings, *, without: Collection[str] = ()) -> dict[str, list[str]]:
     """Return the discrepancies of each invariant; one that could not be checked has a line that says why.
 
     `without` names contexts that do not run: the checks do not expect them to have received anything.
@@ -59,7 +59,7 @@ async def audit(settings: Settings, *, without: Collection[str] = ()) -> dict[st
     }
 
 
-async def findings(settings: Settings, *, without: Collection[str] = ()) -> list[Finding]:
+async def findings(settings: SystemSettings, *, without: Collection[str] = ()) -> list[Finding]:
     """Check each invariant; discrepancies are checked again after a second, and only those found twice count."""
     first = await _check_all(settings, without)
     if all(finding.passed for finding in first):
@@ -68,7 +68,7 @@ async def findings(settings: Settings, *, without: Collection[str] = ()) -> list
     return [_in_both(*pair) for pair in zip(first, await _check_all(settings, without), strict=True)]
 
 
-async def money_balance(settings: Settings) -> Totals | None:
+async def money_balance(settings: SystemSettings) -> Totals | None:
     """Return what the provider keeps and what is due, in one snapshot; None when a store cannot be read."""
     async with Stores(settings, TABLES, VIEWS).snapshot() as stores:
         try:
@@ -83,7 +83,7 @@ def _in_both(first: Finding, second: Finding) -> Finding:
     return Finding(first.invariant, first.title, both, second.not_checkable)
 
 
-async def _check_all(settings: Settings, without: Collection[str]) -> list[Finding]:
+async def _check_all(settings: SystemSettings, without: Collection[str]) -> list[Finding]:
     async with Stores(settings, TABLES, VIEWS, frozenset(without)).snapshot() as stores:
         return [await _check(stores, name, title, checks) for name, (title, checks) in INVARIANTS.items()]
 

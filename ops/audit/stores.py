@@ -20,10 +20,10 @@ from pydantic_core import to_json
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from ops.settings import SystemSettings
 from storage.dialects import with_driver
 from storage.views import ViewTables
 from workers.registry import CONTEXTS
-from workers.runtime.settings import Settings
 
 Row = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ class Stores:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SystemSettings,
         tables: Mapping[str, Sequence[str]],
         views: Mapping[str, ViewTables],
         without: frozenset[str] = frozenset(),
@@ -257,7 +257,7 @@ async def _connect(stack: AsyncExitStack, url: str) -> asyncpg.Connection:
     return connection
 
 
-def _database_of(schema: str, settings: Settings) -> str:
+def _database_of(schema: str, settings: SystemSettings) -> str:
     if schema == "provider":
         return settings.provider_database
     return settings.database_of(CONTEXT_OF[schema])

@@ -11,7 +11,7 @@ import typer
 from ops.audit import Finding, pending_work, report
 from ops.audit.report import AuditResult
 from ops.cli_support import configuration
-from workers.runtime.settings import Settings
+from ops.settings import SystemSettings
 
 SHOWN = 20
 """How many discrepancies of one invariant are printed."""
@@ -40,7 +40,7 @@ def audit(
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings, wait: float) -> tuple[list[str], AuditResult, str | None]:
+async def _run(settings: SystemSettings, wait: float) -> tuple[list[str], AuditResult, str | None]:
     pending = await pending_work(settings, wait) if wait else []
     result = await report.run_audit(settings)
     return pending, result, await report.send_to_journal(result)

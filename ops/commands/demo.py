@@ -10,10 +10,10 @@ import httpx
 import typer
 
 from ops.cli_support import configuration, fail
+from ops.settings import SystemSettings
 from ops.stack.local import local
 from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
 from ops.stories.runner import TIMEOUT, Line, StoryFailedError, StoryRunner, issuer
-from workers.runtime.settings import Settings
 
 STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
 STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
@@ -34,14 +34,14 @@ def demo(
         fail(f"the demo failed: {failure}")
 
 
-def gateway_url(settings: Settings) -> str:
+def gateway_url(settings: SystemSettings) -> str:
     """The URL of the running system's gateway."""
     running = local().read_state().get("gateway_url") if local().supervisor_pid() else None
     host = settings.gateway_host if settings.gateway_host not in ("0.0.0.0", "::") else "127.0.0.1"
     return running or f"http://{host}:{settings.gateway_port}"
 
 
-async def play(settings: Settings, url: str) -> None:
+async def play(settings: SystemSettings, url: str) -> None:
     """Play every story, one after another; raises StoryFailedError."""
     sign = issuer(settings)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:

@@ -13,9 +13,9 @@ from ops.cli_support import configuration, fail
 from ops.drills import DRILLS
 from ops.drills.local_system import DrillFailedError, LocalSystem, Result
 from ops.drills.siege import NoSiegeError
+from ops.settings import SystemSettings
 from ops.stack.local import local
 from workers.runtime.messaging.management import ManagementUnavailable
-from workers.runtime.settings import Settings
 
 AT_MOST = 300.0
 """Seconds for one drill."""
@@ -36,7 +36,7 @@ def drill(
         raise typer.Exit(1)
 
 
-async def _run_all(settings: Settings, names: list[str]) -> bool:
+async def _run_all(settings: SystemSettings, names: list[str]) -> bool:
     here = local()
     state = here.read_state() if here.supervisor_pid() else {}
     if not any(one["name"] == "balancer" for one in state.get("processes", [])):

@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_ser
 from ops.audit import Finding, report
 from ops.audit.report import AuditResult
 from ops.cli_support import configuration
+from ops.settings import SystemSettings
 from workers.registry import CONTEXTS
-from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class AuditMetrics:
         self._discrepancies.labels(finding.invariant, finding.title).set(len(finding.discrepancies))
 
 
-async def _run_until_stopped(metrics: AuditMetrics, settings: Settings, every: float) -> None:
+async def _run_until_stopped(metrics: AuditMetrics, settings: SystemSettings, every: float) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -14,12 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from ops.accounts import rights, roles
 from ops.accounts.files import ADMINISTRATOR, PROVIDER, Folder
 from ops.accounts.plan import accounts
+from ops.settings import SystemSettings, system_settings
 from storage.migrations import migrate as migrate_schema
 from storage.migrations.locks import LockPolicy, LocksNotGranted
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
-from workers.runtime.settings import Settings, read_settings, settings
 
 topology_app = typer.Typer(no_args_is_help=True, help="Exchanges, queues and bindings of the system.")
 
@@ -56,10 +56,10 @@ def migrate(
     typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles exist" if made else ""))
 
 
-def administrator() -> Settings:
+def administrator() -> SystemSettings:
     """The settings with the addresses of `administrator/` in the accounts' folder, where it exists."""
     folder = Folder.named()
-    return read_settings(**folder.settings_of(ADMINISTRATOR)) if folder else settings()
+    return SystemSettings.read(**folder.settings_of(ADMINISTRATOR)) if folder else system_settings()
 
 
 async def _make_roles(databases: dict[str, str]) -> int:
@@ -89,7 +89,7 @@ async def _create_database(url: str) -> None:
 def apply() -> None:
     """Declare every exchange, queue and binding, and create the users of the accounts' folder."""
     configuration = administrator()
-    queues = topology.plan(workers(), configuration.asked_queue_type)
+    queues = topology.plan(workers(), configuration.request_queue_type)
     try:
         asyncio.run(topology.apply(configuration.amqp_url.get_secret_value(), queues))
         users = asyncio.run(_make_users(configuration))
@@ -105,7 +105,7 @@ def apply() -> None:
     typer.echo(f"{len(queues)} queues exist" + (f", {users} users exist" if users else ""))
 
 
-async def _make_users(configuration: Settings) -> int:
+async def _make_users(configuration: SystemSettings) -> int:
     folder = Folder.named()
     if folder is None:
         return 0
@@ -117,6 +117,6 @@ async def _make_users(configuration: Settings) -> int:
 def export() -> None:
     """Print the topology as RabbitMQ's definitions.json, with the passwords of the accounts' folder if there is one."""
     folder = Folder.named()
-    queues = topology.plan(workers(), settings().asked_queue_type)
+    queues = topology.plan(workers(), system_settings().request_queue_type)
     users = rights.definitions(accounts(workers()), "/", folder.broker_user if folder else lambda _: None)
     typer.echo(json.dumps(users | topology.definitions(queues), indent=2, ensure_ascii=False))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ops.accounts.files import DATABASE, Folder
+from ops.settings import SystemSettings, system_settings
 from storage.views import ViewDatabase
 from workers.registry import workers
 from workers.runtime.messaging.broker import Broker
@@ -18,7 +19,6 @@ from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.projections.rebuild import RebuildFailed
 from workers.runtime.projections.rebuild import rebuild as rebuild_view
 from workers.runtime.projections.view import View
-from workers.runtime.settings import Settings, settings
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def rebuild(view: Annotated[str, typer.Argument(help="a view, with or without it
     typer.echo(f"{chosen[0].name}: {applied} events applied in {time.monotonic() - began:.1f} s")
 
 
-def _database_of(view: View, configuration: Settings) -> str:
+def _database_of(view: View, configuration: SystemSettings) -> str:
     """The database URL with the view's own role, if this machine has it: the operator's role can only read."""
     folder = Folder.named()
     if folder is None or view.name in configuration.context_database_urls:
@@ -48,7 +48,7 @@ def _database_of(view: View, configuration: Settings) -> str:
 
 
 async def _rebuild(view: View) -> int:
-    configuration = settings()
+    configuration = system_settings()
     broker = Broker(configuration.amqp_url.get_secret_value(), "rebuild")
     rpc = RpcClient(broker, configuration)
     store = ViewDatabase(view.tables, _database_of(view, configuration))

@@ -12,9 +12,9 @@ from ops.accounts.files import PAYMENTS
 from ops.deployment import settings
 from ops.deployment.contexts import name_of
 from ops.deployment.rules import FINISHING_SECONDS
+from ops.settings import SystemSettings
 from ops.stack.local import REPOSITORY
 from workers.registry import CONTEXTS
-from workers.runtime.settings import Settings
 
 FILE = REPOSITORY / "compose.yaml"
 ONE_SHOTS = ("secrets", "accounts", "migrate", "topology")
@@ -86,7 +86,7 @@ def confined(all_services: Services) -> Iterator[str]:
 
 @rule("who stays is looked after, and has the time to finish")
 def looked_after(all_services: Services) -> Iterator[str]:
-    least = Settings.model_fields["drain_seconds"].default + FINISHING_SECONDS
+    least = SystemSettings.model_fields["drain_seconds"].default + FINISHING_SECONDS
     for name, service in staying(all_services).items():
         if "healthcheck" not in service or service.get("restart") != "unless-stopped" or "mem_limit" not in service:
             yield f"nobody looks after {name}"

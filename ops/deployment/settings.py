@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from workers.runtime.settings import OUTSIDE, PREFIX, Settings
+from ops.settings import SystemSettings
+from workers.runtime.settings import OUTSIDE, PREFIX
 
 
 def wrong(environment: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each name that is no setting and each value that a setting cannot have."""
     ours = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
     for name in ours.keys() - OUTSIDE:
-        if name.removeprefix(PREFIX).lower() not in Settings.model_fields:
+        if name.removeprefix(PREFIX).lower() not in SystemSettings.model_fields:
             yield f"{name} is no setting"
     values = {name.removeprefix(PREFIX).lower(): value for name, value in ours.items()}
     try:
-        Settings(**{name: value for name, value in values.items() if name in Settings.model_fields})  # type: ignore[arg-type]
+        SystemSettings(**{name: value for name, value in values.items() if name in SystemSettings.model_fields})  # type: ignore[arg-type]
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             yield f"{PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg']}"

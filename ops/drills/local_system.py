@@ -14,11 +14,11 @@ import httpx
 
 from contracts.base import Role
 from ops.drills.siege import MEMBERS, LoadResult, SiegeRequest, load
+from ops.settings import SystemSettings
 from ops.stack import control
 from ops.stack.local import Local
 from ops.stack.waiting import until
 from ops.stories.runner import issuer
-from workers.runtime.settings import Settings
 
 COMMAND_SECONDS = 300.0
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
@@ -39,7 +39,7 @@ class Result:
 class LocalSystem:
     """A running system with a balancer in front."""
 
-    def __init__(self, settings: Settings, here: Local, http: httpx.AsyncClient, url: str) -> None:
+    def __init__(self, settings: SystemSettings, here: Local, http: httpx.AsyncClient, url: str) -> None:
         self.settings = settings
         self.url = url
         self._here = here

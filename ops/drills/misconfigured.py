@@ -9,13 +9,13 @@ from uuid import uuid4
 
 from ops.accounts.files import ADMINISTRATOR, Folder
 from ops.drills.local_system import DrillFailedError, LocalSystem, Result
+from ops.settings import SystemSettings
 from ops.stack.local import REPOSITORY, local
 from ops.stack.ports import free_port
 from workers.registry import worker
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.exchanges import REPLIES
 from workers.runtime.messaging.management import ManagementClient
-from workers.runtime.settings import read_settings
 
 ENDS_WITHIN = 30.0
 
@@ -31,7 +31,7 @@ async def wrong_exchange(system: LocalSystem) -> Result:
     folder = Folder.named()
     if folder is None:
         raise DrillFailedError("the system has no accounts folder: is it up?")
-    settings = read_settings(**folder.settings_of(ADMINISTRATOR))
+    settings = SystemSettings.read(**folder.settings_of(ADMINISTRATOR))
     vhost = f"drill-{uuid4().hex[:8]}"
     amqp = settings.amqp_url.get_secret_value() + vhost
     async with ManagementClient(settings, timeout=30.0) as api:

@@ -14,7 +14,7 @@ import httpx
 
 from contracts.base import Role
 from gateway_api.tokens import issue
-from workers.runtime.settings import Settings
+from ops.settings import SystemSettings
 
 Json = dict[str, Any]
 Sign = Callable[[str, Role, str | None], str]
@@ -58,7 +58,7 @@ class Answer:
         return str(self.body.get("code" if self.status >= 400 else "status") or "")
 
 
-def issuer(settings: Settings) -> Sign:
+def issuer(settings: SystemSettings) -> Sign:
     """Make a function that signs tokens for the gateway; raises ValueError without a local key."""
     if settings.jwt_key is None:
         raise ValueError("there is no key to sign with: start the system (`yeyak up`), or set YEYAK_JWT_KEY")
@@ -104,7 +104,7 @@ class StoryRunner:
     def __init__(
         self,
         http: httpx.AsyncClient,
-        settings: Settings,
+        settings: SystemSettings,
         sign: Sign,
         show: Callable[[Line], None],
     ) -> None:

@@ -17,7 +17,7 @@ TIMES = {
     "payments_slow_seconds": 1.2,
     "bike_sharing_payment_ms": 1500,
     "bike_sharing_take_ms": 1500,
-    "bike_sharing_ask_holder_seconds": 3600,
+    "bike_sharing_holder_check_seconds": 3600,
 }
 """Short enough to wait for, and long enough for a busy machine; unconfirmed holds are not checked during a test."""
 

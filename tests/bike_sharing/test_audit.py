@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 import ops.audit.runner
 from ops.audit import audit
+from ops.settings import SystemSettings
 from tests.bike_sharing.conftest import TIMES
 from tests.bike_sharing.helpers import (
     CONTEXTS,
@@ -28,7 +29,6 @@ from tests.conftest import MakeSettings
 from tests.support import servers as support
 from tests.support.servers import Servers
 from tests.support.system import System, customer
-from workers.runtime.settings import Settings
 
 A, B, D, R, V = (f"bike_sharing_{name}" for name in ("bikes", "billing", "deposits", "rides", "ride_history"))
 ROUNDS = [
@@ -98,10 +98,10 @@ ROUNDS = [
 class Original:
     """The stores of a system without discrepancies: rides that are paid, owed, paid off, and one that is not over."""
 
-    settings: Settings
+    settings: SystemSettings
     servers: Servers
 
-    async def copy(self) -> Settings:
+    async def copy(self) -> SystemSettings:
         """Copy the stores; returns the settings of the copy."""
         source = self.settings.database_url.get_secret_value().rpartition("/")[2]
         url = await support.create_database(self.servers, f"copy_{uuid4().hex[:12]}", source)

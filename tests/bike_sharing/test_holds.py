@@ -37,7 +37,7 @@ from tests.support.system import Json, System, eventually
 @pytest.fixture(scope="module")
 async def system(make_settings: MakeSettings) -> AsyncIterator[System]:
     """A system in which bikes soon checks unconfirmed holds."""
-    async with system_with(make_settings, bike_sharing_ask_holder_seconds=0.1) as running:
+    async with system_with(make_settings, bike_sharing_holder_check_seconds=0.1) as running:
         yield running
 
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.bike_sharing.rides import FeePlan
+from ops.settings import SystemSettings
 from workers.bike_sharing.deposits import rules as deposits
 from workers.bike_sharing.rides import rules as rides
-from workers.runtime.settings import Settings
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = FeePlan(per_minute=100, at_most=20_000)
@@ -89,11 +89,11 @@ def test_locations_are_a_list_in_the_environment(
 ) -> None:
     monkeypatch.setenv("YEYAK_BIKE_SHARING_LOCATIONS", given)
 
-    assert Settings().bike_sharing_locations == locations
+    assert SystemSettings().bike_sharing_locations == locations
 
 
 def test_locations_that_are_no_list_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YEYAK_BIKE_SHARING_LOCATIONS", "[City Hall")
 
     with pytest.raises(ValidationError, match="bike_sharing_locations"):
-        Settings()
+        SystemSettings()

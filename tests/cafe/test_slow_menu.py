@@ -12,6 +12,7 @@ import pytest
 from contracts.base import Caller
 from contracts.cafe.menu import ListMenu, QuotePrice
 from contracts.cafe.orders import ListOrders
+from ops.settings import SystemSettings
 from tests.cafe.conftest import Send, system_with
 from tests.cafe.helpers import MENU, ORDERS, SOLD_OUT, known_item, orders_of, place_order
 from tests.conftest import MakeSettings
@@ -19,11 +20,10 @@ from tests.support.system import Json, System, eventually
 from workers.runtime.delays import delays
 from workers.runtime.messaging.breaker import CircuitBreaker
 from workers.runtime.messaging.rpc import RpcReply
-from workers.runtime.settings import Settings
 
 TOO_SLOW, SLOW = "cafe.menu=700", "cafe.menu=400-600"
 WINDOW = 20
-DEFAULT_MS = Settings.model_fields["cafe_price_ms"].default
+DEFAULT_MS = SystemSettings.model_fields["cafe_price_ms"].default
 
 
 @pytest.fixture(scope="module")
@@ -204,5 +204,5 @@ def test_delays_and_time_limits_are_settings_of_the_environment(monkeypatch: pyt
     monkeypatch.setenv("YEYAK_DELAY_MS", SLOW)
     monkeypatch.setenv("YEYAK_CAFE_PRICE_MS", "900")
 
-    assert (Settings().delay_ms, Settings().cafe_price_ms) == (SLOW, 900)
-    assert Settings.model_fields["cafe_price_ms"].default == 610
+    assert (SystemSettings().delay_ms, SystemSettings().cafe_price_ms) == (SLOW, 900)
+    assert SystemSettings.model_fields["cafe_price_ms"].default == 610

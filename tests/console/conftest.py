@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from gateway_api.app import build
+from ops.settings import SystemSettings
 from tests.gateway_api.conftest import KEY, FakeRpcClient
-from workers.runtime.settings import Settings
 
 
 class Browser(httpx.AsyncClient):
@@ -55,7 +55,7 @@ def open_browser(rpc: FakeRpcClient) -> OpenBrowser:
     """Make browsers of a gateway with these settings."""
 
     def opened(**settings: Any) -> Browser:
-        app = build(rpc, Settings(**{"jwt_key": KEY, "gateway_rate": 0, **settings}))
+        app = build(rpc, SystemSettings(**{"jwt_key": KEY, "gateway_rate": 0, **settings}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         return Browser(transport=transport, base_url="http://console", headers={"accept-language": "en"})
 

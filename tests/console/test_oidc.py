@@ -22,9 +22,9 @@ from gateway_api.console.session import SESSION
 from gateway_api.console.site import Site
 from gateway_api.gateway import Gateway
 from gateway_api.tokens import PublishedKeys
+from ops.settings import SystemSettings
 from tests.console.conftest import Browser
 from tests.gateway_api.conftest import FakeRpcClient
-from workers.runtime.settings import Settings
 
 ISSUER, CONSOLE, SECRET = "https://id.example", "http://console", "hush: 100 % secret"
 
@@ -106,7 +106,7 @@ def browser(issuer, rpc) -> Browser:
 
 
 def at_console(issuer: Issuer, rpc: FakeRpcClient, **more: Any) -> Browser:
-    settings = Settings(
+    settings = SystemSettings(
         oidc_issuer=issuer.name,
         oidc_client_id="console",
         oidc_client_secret=SecretStr(SECRET),
@@ -311,7 +311,7 @@ def test_an_issuer_needs_its_neighbours_by_name(rpc, name):
         "jwt_key": SecretStr("j" * 32),
         name: None,
     }
-    settings = Settings(**given)
+    settings = SystemSettings(**given)
 
     with pytest.raises(ValueError, match=f"YEYAK_{name.upper()}"):
         Oidc(Site(Starlette(), Gateway(rpc, settings), settings, LiveUpdates("amqp://nobody")), settings)

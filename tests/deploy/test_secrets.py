@@ -13,14 +13,14 @@ import pytest
 from gateway_api.tokens import SHORTEST_KEY
 from ops import probe
 from ops.commands.secrets import written
-from workers.runtime.settings import Settings
+from ops.settings import SystemSettings
 
 
 def test_the_preparation_uses_the_passwords_that_the_servers_accept(tmp_path: Path) -> None:
     files = written(tmp_path, "broker.example", "database.example")
 
     broker = (tmp_path / "rabbitmq" / "90-system.conf").read_text()
-    settings = Settings(_secrets_dir=tmp_path / "administrator")
+    settings = SystemSettings(_secrets_dir=tmp_path / "administrator")
     amqp = urlsplit(settings.amqp_url.get_secret_value())
     sql = urlsplit(settings.database_url.get_secret_value())
     assert f"default_user = {amqp.username}\ndefault_pass = {amqp.password}\n" in broker

@@ -22,13 +22,13 @@ import pytest
 from ops.accounts.files import OPERATOR, Folder
 from ops.audit import audit
 from ops.audit.quiescence import pending_work
+from ops.settings import SystemSettings
 from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts, settings_of
 from tests.support.customers import Customer, Outcome
 from tests.support.processes import GATEWAY, Processes
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS
-from workers.runtime.settings import Settings
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 SEED = int(os.environ.get("KILLING_SEED", "20"))
@@ -43,7 +43,9 @@ AFTER = {"booking": "BOOKED", "cancellation": "CANCELLED", "pickup": "RENTED", "
 class RunningSystem:
     """A system of processes, a client of its gateway, and access to its stores."""
 
-    def __init__(self, system: System, operator: Settings, processes: Processes, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, system: System, operator: SystemSettings, processes: Processes, client: httpx.AsyncClient
+    ) -> None:
         self.system = system
         self.operator = operator
         """The settings with which the operator's account connects."""

@@ -12,8 +12,8 @@ import pytest
 
 from gateway_api import tokens
 from gateway_api.app import build
+from ops.settings import SystemSettings
 from workers.runtime.messaging.envelope import RpcReply, RpcRequest
-from workers.runtime.settings import Settings
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
@@ -74,8 +74,8 @@ def rpc() -> FakeRpcClient:
 
 
 @pytest.fixture
-def make_settings() -> Callable[..., Settings]:
-    return lambda **changes: Settings(**{"jwt_key": KEY, "gateway_rate": 0, **changes})
+def make_settings() -> Callable[..., SystemSettings]:
+    return lambda **changes: SystemSettings(**{"jwt_key": KEY, "gateway_rate": 0, **changes})
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from gateway_api.app import all_routes
 from gateway_api.gateway import STAFF
+from ops.settings import SystemSettings
 from tests.gateway_api import preorder_routes
 from workers.runtime.messaging.envelope import RpcReply
-from workers.runtime.settings import Settings
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 TOP_UP = {"amount": 1000, "payment": CARD}
@@ -227,7 +227,9 @@ def test_operators_may_do_what_staff_may_do():
 
 def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
     """Every wait for another context is a setting in milliseconds."""
-    waits = {name: 9000 for name in Settings.model_fields if name.endswith(("_payment_ms", "_take_ms", "_stock_ms"))}
+    waits = {
+        name: 9000 for name in SystemSettings.model_fields if name.endswith(("_payment_ms", "_take_ms", "_stock_ms"))
+    }
     settings = make_settings(**waits, cafe_price_ms=9000)
 
     for route in all_routes():

@@ -14,17 +14,17 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from ops.settings import SystemSettings
 from tests.ops.seed import BY_HAND, PRICE, seed
 from tests.support import servers as support
 from tests.support.servers import Servers
-from workers.runtime.settings import Settings
 
 
 @dataclass(frozen=True)
 class Seeded:
     """The stores of an idle system, and a rental of each kind in them."""
 
-    settings: Settings
+    settings: SystemSettings
     rentals: dict[str, UUID]
 
     async def rows(self, statement: str, *arguments: Any, provider: bool = False) -> list[Any]:
@@ -50,7 +50,7 @@ class Seeded:
 
 
 @pytest.fixture(scope="session")
-async def original(make_settings: Callable[..., Awaitable[Settings]]) -> Seeded:
+async def original(make_settings: Callable[..., Awaitable[SystemSettings]]) -> Seeded:
     """The seeded system that others are copied from; tests must not change it."""
     settings = await make_settings()
     stores = Seeded(settings, await seed(settings))

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 
+from ops.settings import SystemSettings
 from tests.ops.seed_cafe import CAFE, NAMES
-from workers.runtime.settings import Settings
 
 KINDS = ("booked", "rented", "returned", "cancelled", "rejected", "unavailable", "late", "partly")
 """How rentals ended; the list repeats."""
@@ -142,7 +142,7 @@ PROVIDER = """
       from plan where refund_id is not null"""
 
 
-async def seed(settings: Settings, count: int = len(KINDS)) -> dict[str, UUID]:
+async def seed(settings: SystemSettings, count: int = len(KINDS)) -> dict[str, UUID]:
     """Write `count` rentals of every kind, one of each video in ten, and a café; return one rental of each kind."""
     videos = [uuid4() for _ in range(max(1, count // 10))]
     plan = [_row(i, videos) for i in range(count)]

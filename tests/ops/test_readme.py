@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.settings import SystemSettings
 from workers.registry import CONTEXTS
-from workers.runtime.settings import OUTSIDE, PREFIX, Settings
+from workers.runtime.settings import OUTSIDE, PREFIX
 
 ROOT = Path(__file__).parents[2]
 OPERATING = {"README.md": "Operating", "README.ko.md": "운영"}
@@ -36,8 +37,8 @@ def test_drills_are_documented_with_examples_that_slow_all_contexts(readme: str)
 def test_each_documented_setting_exists_with_its_documented_default(readme: str) -> None:
     named = re.findall(r"`(YEYAK_[A-Z_]+)`(?: ?\(([0-9.]+)\))?", section(readme))
 
-    fields = Settings.model_fields
+    fields = SystemSettings.model_fields
     assert {name for name, _ in named} <= {PREFIX + field.upper() for field in fields} | OUTSIDE
     told = {name.removeprefix(PREFIX).lower(): float(value) for name, value in named if value}
-    assert told == {"cafe_price_ms": 610, "breaker_rest_seconds": 5}
+    assert told == {"cafe_price_ms": 610, "breaker_open_seconds": 5}
     assert all(float(fields[field].default) == value for field, value in told.items())

@@ -12,17 +12,17 @@ import pytest
 from pydantic import SecretStr
 
 from ops.commands.status import breakers, span
+from ops.settings import SystemSettings
 from ops.stack.local import Local
 from ops.system_status import SystemDownError, SystemStatus, queue_status, read_status, uptime
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.projections.view import View
-from workers.runtime.settings import Settings
 
 
 @pytest.fixture(scope="module")
-async def system(make_settings: Callable[..., Awaitable[Settings]]) -> AsyncIterator[System]:
+async def system(make_settings: Callable[..., Awaitable[SystemSettings]]) -> AsyncIterator[System]:
     """A system in which every context runs."""
     running = await System(await make_settings()).open()
     await running.start(*CONTEXTS)
@@ -142,7 +142,7 @@ async def test_a_system_that_is_down_is_reported(system: System) -> None:
 
 
 async def test_a_missing_queue_and_an_unavailable_database_are_problems(
-    make_settings: Callable[..., Awaitable[Settings]],
+    make_settings: Callable[..., Awaitable[SystemSettings]],
 ) -> None:
     settings = await make_settings()  # the topology was never applied
     settings = settings.model_copy(

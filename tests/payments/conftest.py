@@ -25,6 +25,7 @@ from contracts.payments import (
     RequestPayment,
     VoidPayment,
 )
+from ops.settings import SystemSettings
 from storage import payments as store
 from storage import refunds
 from storage.migrations import migrate
@@ -33,7 +34,6 @@ from workers.payments import worker
 from workers.runtime.messaging.envelope import Envelope
 from workers.runtime.processing.processor import MessageProcessor, ProcessingResult
 from workers.runtime.processing.worker_runtime import WorkerRuntime
-from workers.runtime.settings import Settings
 
 KIM = Caller(member_id="kim", role="customer")
 STAFF = Caller(member_id="boss", role="staff")
@@ -162,7 +162,7 @@ class Payments:
 @pytest.fixture
 async def payments(database_url: str, tmp_path: Path) -> AsyncIterator[Payments]:
     """One replica of payments; a slow charge takes 1 s, a call to the provider 0.6 s at most."""
-    settings = Settings(
+    settings = SystemSettings(
         database_url=database_url,
         payments_slow_seconds=1.0,
         payments_provider_ms=600,
@@ -173,7 +173,7 @@ async def payments(database_url: str, tmp_path: Path) -> AsyncIterator[Payments]
 
 
 @asynccontextmanager
-async def replica(settings: Settings) -> AsyncIterator[Payments]:
+async def replica(settings: SystemSettings) -> AsyncIterator[Payments]:
     """Payments with its database and its provider, and no broker."""
     runtime = WorkerRuntime(worker, settings)
     await runtime.open()

@@ -15,12 +15,12 @@ from contracts.base import Event
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry
 from contracts.video_rental.rentals import BookingCancelled, LateFeeStatus, RentalStatus, VideoBooked
 from contracts.video_rental.videos import VideoRegistered, VideoStatus
+from ops.settings import SystemSettings
 from storage.video_rental import my_page as store
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
 from workers.runtime.projections.rebuild import _begin
 from workers.runtime.projections.view import CONNECTION_ERRORS, apply
-from workers.runtime.settings import Settings
 from workers.video_rental.my_page import worker
 
 NAME = "video_rental.my_page"
@@ -30,13 +30,13 @@ Open = Callable[[], ViewDatabase]
 
 
 @pytest.fixture
-async def settings(make_settings: MakeSettings) -> Settings:
-    made: Settings = await make_settings()
+async def settings(make_settings: MakeSettings) -> SystemSettings:
+    made: SystemSettings = await make_settings()
     return made
 
 
 @pytest.fixture
-async def opened(settings: Settings) -> AsyncIterator[Open]:
+async def opened(settings: SystemSettings) -> AsyncIterator[Open]:
     """Opens the view's database, as a replica would."""
     stores: list[ViewDatabase] = []
 

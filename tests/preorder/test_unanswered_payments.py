@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.base import Caller
+from ops.settings import SystemSettings
 from tests.preorder.helpers import (
     PRICE,
     RESERVATIONS,
@@ -25,7 +26,6 @@ from tests.preorder.helpers import (
 from tests.support.failpoints import paused
 from tests.support.payments import wait_for_payment, wait_for_void
 from tests.support.system import System
-from workers.runtime.settings import Settings
 
 
 @pytest.mark.parametrize("token", ["tok_slow", "tok_error"])
@@ -46,7 +46,7 @@ async def test_a_provider_that_fails_or_does_not_answer_cancels_the_reservation_
 
 
 def test_the_time_for_a_payment_is_620_ms() -> None:
-    assert Settings().preorder_payment_ms == 620
+    assert SystemSettings().preorder_payment_ms == 620
 
 
 async def test_a_reservation_is_answered_within_620_ms_and_leaves_no_charge(system: System, kim: Caller) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from contracts.base import Command, Event, Message, Query, Shape
+from ops.settings import SystemSettings
 from storage.database import Statement
 from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
@@ -21,7 +22,6 @@ from tests.support.system import System
 from workers.runtime.messaging import envelope, topology
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
-from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
 
@@ -84,7 +84,7 @@ class RuntimeHarness(System):
 
     database: Proxy
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SystemSettings) -> None:
         super().__init__(settings)
         self._channels: list[Any] = []
 

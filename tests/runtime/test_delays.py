@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from ops.settings import SystemSettings
 from workers.runtime.delays import Delay, delays
-from workers.runtime.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_delays_are_by_context(text: str, expected: dict[str, Delay]) -> None:
 @pytest.mark.parametrize("text", ["payments", "payments=", "payments=soon", "payments=-5", "=5", "payments=1-2-3"])
 def test_any_other_text_fails_when_a_process_starts(text: str) -> None:
     with pytest.raises(ValidationError, match="no delay"):
-        Settings(delay_ms=text)
+        SystemSettings(delay_ms=text)

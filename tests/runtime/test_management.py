@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from gateway_api.console import broker_figures
+from ops.settings import SystemSettings
 from tests.support.system import System
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
-from workers.runtime.settings import Settings
 
 UNREACHABLE = SecretStr("http://kim:secret@127.0.0.1:1")
 
@@ -28,7 +28,7 @@ async def test_an_object_that_does_not_exist_is_an_error(system: System) -> None
 
 @pytest.mark.parametrize("address", [None, UNREACHABLE])
 async def test_without_an_api_there_is_one_error_and_no_figures(address: SecretStr | None) -> None:
-    settings = Settings(rabbitmq_api=address)
+    settings = SystemSettings(rabbitmq_api=address)
 
     with pytest.raises(ManagementUnavailable) as unavailable:
         async with ManagementClient(settings) as api:

@@ -41,7 +41,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PREFETCH", "many"),
         ("LOG_LEVEL", "LOUD"),
         ("RETRY_SECONDS", "soon"),
-        ("TICK_SECONDS", "0"),
+        ("SCHEDULER_SECONDS", "0"),
         ("HEALTH_PORT", "65536"),
     ],
 )

@@ -12,11 +12,11 @@ import pytest
 from contracts.base import Refused
 from contracts.payments import DriveVoid, PaymentState, PaymentVoided, RequestPayment, ShowPayment, VoidPayment
 from contracts.video_rental.videos import VideoRegistered
+from ops.settings import SystemSettings
 from storage.database import Session
 from workers.runtime.messaging.envelope import Envelope
 from workers.runtime.processing.processor import MessageProcessor
 from workers.runtime.processing.tx import NoReply, Tx, decode_answer, decode_refusal, encode_refusal
-from workers.runtime.settings import Settings
 from workers.runtime.worker import Handler, Worker
 
 
@@ -72,7 +72,7 @@ def envelope(**more: Any) -> Envelope:
 
 @pytest.fixture
 def tx() -> Tx:
-    context: Any = Worker("payments").runtime(Settings())
+    context: Any = Worker("payments").runtime(SystemSettings())
     return Tx(Session(None), envelope(budget=2.0), context, time.monotonic())
 
 
@@ -112,7 +112,7 @@ def test_derived_ids_depend_on_the_message_and_a_name(tx: Tx) -> None:
 
 
 def test_the_time_left_counts_from_the_delivery() -> None:
-    context: Any = Worker("payments").runtime(Settings())
+    context: Any = Worker("payments").runtime(SystemSettings())
 
     assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 1.5).time_left() == pytest.approx(
         0.5, abs=0.1
@@ -123,7 +123,7 @@ def test_the_time_left_counts_from_the_delivery() -> None:
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(0, 0.25), (1, 0.5), (2, 1), (4, 4), (8, 60), (10_000, 60)])
 def test_a_growing_delay_doubles_up_to_its_limit(attempt: int, seconds: float) -> None:
-    context: Any = Worker("payments").runtime(Settings())
+    context: Any = Worker("payments").runtime(SystemSettings())
     tx = Tx(Session(None), envelope(attempt=attempt), context, 0.0)
 
     assert tx.backoff(0.5, 60) == timedelta(seconds=seconds)

@@ -59,7 +59,7 @@ async def doubled(make_settings: MakeSettings, front: Proxy, cluster: list[Rabbi
             (await api.put(f"/api/vhosts/{vhost}")).raise_for_status()
         patient = {"video_rental_payment_ms": 1200, "payments_provider_ms": 800}  # three nodes on this machine
         amqp = SecretStr(front.url + vhost)
-        settings = await make_settings(**(patient | {"amqp_url": amqp, "asked_queue_type": "quorum"} | more))
+        settings = await make_settings(**(patient | {"amqp_url": amqp, "request_queue_type": "quorum"} | more))
         system = await System(settings, "video_rental").open()
         opened.append(system)
         await system.start(*system.names)

@@ -16,13 +16,13 @@ import typer
 from typer.testing import CliRunner
 
 from ops.commands import prepare
+from ops.settings import system_settings
 from storage.migrations import locks, migrate
 from storage.migrations.locks import LockPolicy, LocksNotGranted
 from tests.support import servers as support
 from tests.support.revisions import add_revision
 from tests.support.servers import Servers
 from tests.support.system import eventually
-from workers.runtime.settings import settings
 
 QUICK = LockPolicy(first_wait=0.02, longest_wait=0.1, first_pause=0.02, longest_pause=0.1, patience=60)
 ADDS = "alter table products add column added text"
@@ -39,9 +39,9 @@ async def url(servers: Servers, templates: None, tmp_path: Path, monkeypatch: py
 def environment(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The database as the commands find it."""
     monkeypatch.setenv("YEYAK_DATABASE_URL", url)
-    settings.cache_clear()
+    system_settings.cache_clear()
     yield
-    settings.cache_clear()
+    system_settings.cache_clear()
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ from typing import Any
 from ops.accounts import rights, roles
 from ops.accounts.files import PROVIDER, Addresses, Folder
 from ops.accounts.plan import accounts
+from ops.settings import SystemSettings
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging.management import ManagementClient
-from workers.runtime.settings import Settings
 
 
 def template(url: str) -> str:
@@ -20,7 +20,7 @@ def template(url: str) -> str:
     return f"{scheme}://{{user}}:{{password}}@{rest.rpartition('@')[2]}"
 
 
-async def open_accounts(settings: Settings, folder: Path) -> Folder:
+async def open_accounts(settings: SystemSettings, folder: Path) -> Folder:
     """Write the accounts of a system that `settings` administer, and make their users and roles.
 
     Users belong to the whole broker, roles to the whole server: towns of one suite share a folder.
@@ -39,7 +39,7 @@ async def open_accounts(settings: Settings, folder: Path) -> Folder:
     return kept
 
 
-def settings_of(folder: Folder, settings: Settings, account: str) -> Settings:
+def settings_of(folder: Folder, settings: SystemSettings, account: str) -> SystemSettings:
     """The settings of a process that signs in with that account."""
     given: dict[str, Any] = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return Settings(**(given | folder.settings_of(account)))
+    return SystemSettings(**(given | folder.settings_of(account)))

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ops.settings import SystemSettings
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.system import System
 from workers.runtime.processing import failpoints
-from workers.runtime.settings import Settings
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 """How often the same place of the same context is crashed in one scenario."""
@@ -78,7 +78,7 @@ class CrashWalk:
         finally:
             failpoints.hook = None
 
-    async def _run(self, settings: Settings, name: str, contexts: Iterable[str]) -> None:
+    async def _run(self, settings: SystemSettings, name: str, contexts: Iterable[str]) -> None:
         system = await System(settings, name).open()
         crashes = Crashes(system)
         await system.start(*contexts)

@@ -16,16 +16,17 @@ from typing import Any
 from pydantic import SecretStr
 
 from ops.accounts.files import Folder
+from ops.settings import SystemSettings
 from ops.stack.local import SERVER_ADDRESSES
 from ops.stack.monitor import answers
 from ops.stack.processes import dying_with_parent
-from workers.runtime.settings import PREFIX, Settings
+from workers.runtime.settings import PREFIX
 
 GATEWAY = "gateway"
 PAUSE_SECONDS = 0.1
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: SystemSettings) -> dict[str, str]:
     """The settings that were given, as a process reads them; its addresses are in its account's files."""
     given = {PREFIX + name.upper(): _text(getattr(settings, name)) for name in settings.model_fields_set}
     return {name: value for name, value in given.items() if name not in SERVER_ADDRESSES}
@@ -48,7 +49,7 @@ def free_port() -> int:
 class Running:
     """One process, again and again until it is ended."""
 
-    def __init__(self, name: str, settings: Settings, log: Path, accounts: Folder) -> None:
+    def __init__(self, name: str, settings: SystemSettings, log: Path, accounts: Folder) -> None:
         context = name.partition(" ")[0]
         self.name = name
         self.port = free_port()
@@ -104,7 +105,7 @@ class Running:
 class Processes:
     """Worker processes and a gateway, each with its account; `payments (second)` names another replica."""
 
-    def __init__(self, settings: Settings, logs: Path, accounts: Folder) -> None:
+    def __init__(self, settings: SystemSettings, logs: Path, accounts: Folder) -> None:
         self.settings = settings
         self._accounts = accounts
         self._logs = logs

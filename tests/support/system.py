@@ -20,6 +20,7 @@ from contracts.base import CATALOGUE, Caller, Message, Query
 from contracts.payments import Card
 from contracts.video_rental.rentals import BookVideo
 from contracts.video_rental.videos import RegisterVideo
+from ops.settings import SystemSettings
 from tests.support.crash import is_handling, kill
 from tests.support.view_databases import ViewReader
 from workers.registry import CONTEXTS, worker
@@ -28,7 +29,6 @@ from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.envelope import RpcReply, RpcRequest
 from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.processing.worker_runtime import WorkerRuntime
-from workers.runtime.settings import Settings
 
 Json = dict[str, Any]
 """An answer, an event, or a row of a list, as JSON has it."""
@@ -103,7 +103,7 @@ def list_query(context: str) -> Query[Any]:
 class System:
     """Contexts that run in this process, by name."""
 
-    def __init__(self, settings: Settings, *systems: str) -> None:
+    def __init__(self, settings: SystemSettings, *systems: str) -> None:
         self.settings = settings
         self.names = contexts_of(*systems)
         """The contexts whose queues exist: those of the systems that are named, or all."""
@@ -124,7 +124,7 @@ class System:
     async def open(self) -> System:
         """Apply the topology and record events; starts no context."""
         url = self.settings.amqp_url.get_secret_value()
-        queues = topology.plan([worker(name) for name in self.names], self.settings.asked_queue_type)
+        queues = topology.plan([worker(name) for name in self.names], self.settings.request_queue_type)
         await topology.apply(url, queues)
         await self.broker.connect()
         self.connection = await aio_pika.connect_robust(url)
@@ -148,7 +148,7 @@ class System:
             pool.terminate()
         await self._view_reader.close()
 
-    async def start(self, *names: str, settings: Settings | None = None, replica: str = "") -> None:
+    async def start(self, *names: str, settings: SystemSettings | None = None, replica: str = "") -> None:
         """Start contexts; `replica` is the suffix of a second one of the same."""
         for name in names:
             context = worker(name).runtime(settings or self.settings)
@@ -374,7 +374,7 @@ class System:
 
 @asynccontextmanager
 async def running_system(
-    settings: Awaitable[Settings],
+    settings: Awaitable[SystemSettings],
     name: str,
     contexts: Iterable[str],
     *,

@@ -9,8 +9,8 @@ import pytest
 
 import ops.audit.runner
 from ops.audit import audit
+from ops.settings import SystemSettings
 from tests.conftest import MakeSettings
-from workers.runtime.settings import Settings
 
 T, R, P = (UUID(int=n) for n in (1, 2, 3))
 PRICE = """'{"base": 1, "lines": [], "total": 1, "grade": "STANDARD"}'"""
@@ -68,12 +68,12 @@ def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-async def settings(make_settings: MakeSettings) -> Settings:
-    made: Settings = await make_settings()
+async def settings(make_settings: MakeSettings) -> SystemSettings:
+    made: SystemSettings = await make_settings()
     return made
 
 
-async def test_the_audit_of_an_undamaged_system_finds_nothing(settings: Settings) -> None:
+async def test_the_audit_of_an_undamaged_system_finds_nothing(settings: SystemSettings) -> None:
     assert not any((await audit(settings)).values())
 
 
@@ -81,7 +81,7 @@ SCHEMAS = ("ticketing_tickets", "ticketing_reservations", "ticketing_pricing", "
 
 
 @pytest.mark.parametrize(("invariant", "damage", "part"), CASES, ids=[f"{case[0]} {i}" for i, case in enumerate(CASES)])
-async def test_each_discrepancy_is_named(settings: Settings, invariant: str, damage: str, part: str) -> None:
+async def test_each_discrepancy_is_named(settings: SystemSettings, invariant: str, damage: str, part: str) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     try:
         await connection.execute(damage)

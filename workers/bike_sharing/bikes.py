@@ -106,7 +106,7 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
 
 
 def _next_check_delay(tx: Tx, attempt: int) -> timedelta:
-    first = tx.settings.bike_sharing_ask_holder_seconds
+    first = tx.settings.bike_sharing_holder_check_seconds
     return timedelta(seconds=min(max(first, LONGEST_CHECK_DELAY), first * 2 ** min(attempt - 1, 30)))
 
 

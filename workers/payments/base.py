@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from storage.database import Database
 from workers.payments.provider import ProviderClient
+from workers.payments.settings import PaymentsSettings
 from workers.payments.simulator import Simulator
-from workers.runtime.settings import Settings
 from workers.runtime.worker import Worker
 
 worker = payments = Worker("payments")
@@ -16,7 +16,7 @@ LEDGER_CONNECTIONS = 12
 
 
 @payments.resource
-async def open_provider(settings: Settings) -> AsyncIterator[ProviderClient]:
+async def open_provider(settings: PaymentsSettings) -> AsyncIterator[ProviderClient]:
     """Open the simulator; a real provider replaces it here."""
     calls = settings.payments_provider_calls
     database = Database(settings.provider_database, size=min(calls, LEDGER_CONNECTIONS))

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from ops.accounts.files import Folder
+from ops.settings import SystemSettings
 from tests.conftest import MakeSettings
 from tests.support.accounts import open_accounts
 from workers.registry import workers
 from workers.runtime.messaging import topology
-from workers.runtime.settings import Settings
 
 
 @pytest.fixture(scope="module")
-async def admin_settings(make_settings: MakeSettings) -> Settings:
+async def admin_settings(make_settings: MakeSettings) -> SystemSettings:
     """The administrator's settings of a system whose queues and tables exist."""
-    settings: Settings = await make_settings()
+    settings: SystemSettings = await make_settings()
     await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
     return settings
 
 
 @pytest.fixture(scope="module")
-async def folder(admin_settings: Settings, accounts_folder: Folder) -> Folder:
+async def folder(admin_settings: SystemSettings, accounts_folder: Folder) -> Folder:
     return await open_accounts(admin_settings, accounts_folder.path)

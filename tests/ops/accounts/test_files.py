@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ops.accounts.files import AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Credentials, Folder
 from ops.cli import add_commands, app
-from workers.runtime.settings import read_settings
+from ops.settings import SystemSettings
 
 HERE = Addresses(
     amqp="amqp://{user}:{password}@here:5672/",
@@ -85,7 +85,7 @@ def test_where_a_context_has_its_own_server_is_read_from_a_file_too(tmp_path: Pa
     (folder.of("administrator")).mkdir()
     (folder.of("administrator") / "yeyak_context_database_urls").write_text('{"cafe.menu": "postgresql://own/menu"}')
 
-    settings = read_settings(**folder.settings_of("administrator"))
+    settings = SystemSettings.read(**folder.settings_of("administrator"))
 
     assert settings.database_of("cafe.menu") == "postgresql://own/menu"
 
@@ -119,7 +119,7 @@ def test_settings_read_an_accounts_folder(tmp_path: Path, monkeypatch: pytest.Mo
     folder.write(NAMES, HERE)
     monkeypatch.setenv("YEYAK_SECRETS_DIR", str(folder.of("cafe.menu")))
 
-    settings = read_settings()
+    settings = SystemSettings.read()
 
     assert settings.amqp_url.get_secret_value() == folder.read("cafe.menu")[AMQP]
     assert settings.database_of("cafe.menu") == folder.read("cafe.menu")[DATABASE]
@@ -130,7 +130,7 @@ def test_contexts_of_one_process_keep_their_own_accounts(tmp_path: Path, monkeyp
     folder.write(NAMES, HERE)
     monkeypatch.setenv("YEYAK_SECRETS_DIR", str(folder.of("system")))
 
-    settings = read_settings()
+    settings = SystemSettings.read()
 
     for name in NAMES:
         assert settings.of(name).amqp_url.get_secret_value() == folder.read(name)[AMQP]

@@ -16,9 +16,9 @@ from contracts.base import CATALOGUE, Event
 from gateway_api.app import all_routes
 from ops.accounts.files import AMQP, Folder
 from ops.accounts.plan import Account, accounts
+from ops.settings import SystemSettings
 from tests.conftest import MakeSettings
 from workers.registry import CONTEXTS, workers
-from workers.runtime.settings import Settings
 
 Action = Callable[[AbstractChannel, str], Awaitable[object]]
 ACCOUNTS = (*CONTEXTS, "gateway", "operator")
@@ -182,7 +182,7 @@ async def test_an_account_receives_replies_to_itself(connections: dict[str, Abst
 
 
 async def test_an_account_cannot_connect_to_another_system(folder: Folder, make_settings: MakeSettings) -> None:
-    elsewhere: Settings = await make_settings()
+    elsewhere: SystemSettings = await make_settings()
     vhost = elsewhere.amqp_url.get_secret_value().rpartition("/")[2]
     there = folder.read("payments")[AMQP].rpartition("/")[0]
 

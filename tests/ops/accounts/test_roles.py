@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from ops.accounts.files import DATABASE, PROVIDER_DATABASE, Folder
+from ops.settings import SystemSettings
 from workers.registry import CONTEXTS
-from workers.runtime.settings import Settings
 
 OWN_TABLES = """
     select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -66,7 +66,7 @@ async def test_a_context_must_not_use_other_tables_or_change_its_schema(folder: 
             await menu.execute(action)
 
 
-async def test_payments_cannot_read_the_providers_database(folder: Folder, admin_settings: Settings) -> None:
+async def test_payments_cannot_read_the_providers_database(folder: Folder, admin_settings: SystemSettings) -> None:
     provider, own = folder.read("payments")[PROVIDER_DATABASE], folder.read("payments")[DATABASE]
     payments_there = own.rpartition("/")[0] + "/" + provider.rpartition("/")[2]
 

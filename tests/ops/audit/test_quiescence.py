@@ -14,17 +14,17 @@ from workers.runtime.messaging.bus import COMMANDS
 
 from contracts.payments import VoidPayment
 from ops.audit import pending_work, wait_until_idle
+from ops.settings import SystemSettings
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.envelope import told
-from workers.runtime.settings import Settings
 
 AsSql = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
-async def empty(make_settings: Callable[..., Awaitable[Settings]]) -> Settings:
+async def empty(make_settings: Callable[..., Awaitable[SystemSettings]]) -> SystemSettings:
     """Servers with every queue and table, and no running context."""
     settings = await make_settings()
     await topology.apply(settings.amqp_url.get_secret_value(), topology.plan(workers()))
@@ -32,7 +32,7 @@ async def empty(make_settings: Callable[..., Awaitable[Settings]]) -> Settings:
 
 
 @pytest.fixture
-async def sql(empty: Settings) -> AsyncIterator[AsSql]:
+async def sql(empty: SystemSettings) -> AsyncIterator[AsSql]:
     connection = await asyncpg.connect(empty.database_url.get_secret_value())
 
     async def run(statement: str) -> None:
@@ -50,11 +50,11 @@ def step(state: str, due: str, attempts: int = 0) -> str:
           gen_random_uuid(), 'kim')"""
 
 
-async def test_a_system_without_pending_work_is_idle(empty: Settings) -> None:
+async def test_a_system_without_pending_work_is_idle(empty: SystemSettings) -> None:
     assert await wait_until_idle(empty, within=5)
 
 
-async def test_an_outbox_row_is_pending_work(empty: Settings, sql: AsSql) -> None:
+async def test_an_outbox_row_is_pending_work(empty: SystemSettings, sql: AsSql) -> None:
     await sql("""
         insert into payments.outbox (id, topic, body, story_id, actor)
         values (gen_random_uuid(), 'payments.payment_voided', '{}', gen_random_uuid(), 'kim')""")
@@ -72,26 +72,26 @@ async def test_an_outbox_row_is_pending_work(empty: Settings, sql: AsSql) -> Non
     ],
     ids=["started", "due", "to be tried again"],
 )
-async def test_a_started_step_is_pending_work(empty: Settings, sql: AsSql, row: str) -> None:
+async def test_a_started_step_is_pending_work(empty: SystemSettings, sql: AsSql, row: str) -> None:
     await sql(row)
 
     assert await pending_work(empty, within=0) == ["payments is processing payments.drive_void"]
 
 
-async def test_a_timer_that_is_due_in_hours_is_not_pending_work(empty: Settings, sql: AsSql) -> None:
+async def test_a_timer_that_is_due_in_hours_is_not_pending_work(empty: SystemSettings, sql: AsSql) -> None:
     await sql(step("waiting", "now() + interval '1 hour'"))
 
     assert await wait_until_idle(empty, within=5)
 
 
-async def test_a_dead_letter_is_not_pending_work(empty: Settings, sql: AsSql) -> None:
+async def test_a_dead_letter_is_not_pending_work(empty: SystemSettings, sql: AsSql) -> None:
     await sql(step("dead", "now()"))
 
     assert await wait_until_idle(empty, within=5)
 
 
 async def test_a_queued_message_is_pending_work_until_it_is_handled(
-    make_settings: Callable[..., Awaitable[Settings]],
+    make_settings: Callable[..., Awaitable[SystemSettings]],
 ) -> None:
     system = await System(await make_settings()).open()
     try:
@@ -114,7 +114,7 @@ async def heard_of_the_void(system: System) -> bool:
     return bool(system.events_of("payments.payment_voided"))
 
 
-async def test_contexts_that_do_not_run_are_ignored(empty: Settings, sql: AsSql) -> None:
+async def test_contexts_that_do_not_run_are_ignored(empty: SystemSettings, sql: AsSql) -> None:
     await sql(step("started", "now()"))
 
     assert await wait_until_idle(empty, within=5, without={"payments"})
@@ -128,7 +128,7 @@ async def test_contexts_that_do_not_run_are_ignored(empty: Settings, sql: AsSql)
     ],
 )
 async def test_an_unavailable_server_counts_as_pending_work(
-    empty: Settings, away: dict[str, Any], reported: str
+    empty: SystemSettings, away: dict[str, Any], reported: str
 ) -> None:
     started = time.monotonic()
 

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from ops import environment
 from ops.cli_support import wrong_settings
 from ops.commands import audit, check_env, demo, provider_ledger, status, token
+from ops.settings import SystemSettings, system_settings
 from ops.stack.local import Local
 from tests.ops.conftest import Seeded
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
-from workers.runtime.settings import Settings, settings
 
 KEY = "a key of more than thirty-two bytes, for tests"
 
@@ -30,9 +30,9 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
     """Isolate the environment variables, and read the settings again."""
     monkeypatch.setenv("YEYAK_LOCAL", str(tmp_path))
     monkeypatch.setenv("YEYAK_JWT_KEY", KEY)
-    settings.cache_clear()
+    system_settings.cache_clear()
     yield monkeypatch
-    settings.cache_clear()
+    system_settings.cache_clear()
 
 
 @pytest.fixture
@@ -50,21 +50,21 @@ def yeyak(environ: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
-def at(environ: pytest.MonkeyPatch) -> Callable[[Settings], None]:
+def at(environ: pytest.MonkeyPatch) -> Callable[[SystemSettings], None]:
     """Point the commands to a system."""
 
-    def point(system: Settings) -> None:
+    def point(system: SystemSettings) -> None:
         environ.setenv("YEYAK_DATABASE_URL", system.database_url.get_secret_value())
         environ.setenv("YEYAK_PROVIDER_DATABASE_URL", system.provider_database)
         environ.setenv("YEYAK_PAYMENTS_REFUND_LOG", str(system.payments_refund_log))
         environ.setenv("YEYAK_AMQP_URL", "amqp://nobody@127.0.0.1:1/")
-        settings.cache_clear()
+        system_settings.cache_clear()
 
     return point
 
 
 Yeyak = Callable[..., tuple[int, str, str]]
-At = Callable[[Settings], None]
+At = Callable[[SystemSettings], None]
 
 
 # -- token
@@ -195,13 +195,13 @@ def test_wrong_settings_are_named_without_their_values(yeyak: Yeyak, environ: py
 
 def test_each_wrong_setting_has_its_name() -> None:
     with pytest.raises(ValueError, match="batch") as wrong:
-        Settings(batch=0, nonsense=1)  # type: ignore[call-arg]
+        SystemSettings(batch=0, nonsense=1)  # type: ignore[call-arg]
 
     assert sorted(line.partition(":")[0] for line in wrong_settings(wrong.value)) == ["YEYAK_BATCH", "YEYAK_NONSENSE"]
 
 
 async def test_a_complete_environment_passes(
-    make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
+    make_settings: Callable[..., Awaitable[SystemSettings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     system = await make_settings(jwt_key=SecretStr(KEY), gateway_port=0)
     await topology.apply(system.amqp_url.get_secret_value(), topology.plan(workers()))
@@ -213,7 +213,7 @@ async def test_a_complete_environment_passes(
 
 
 async def test_each_problem_of_an_environment_has_a_line(
-    make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
+    make_settings: Callable[..., Awaitable[SystemSettings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environ.setenv("YEYAK_POOLSIZE", "3")
     (tmp_path / "file").write_text("")
@@ -241,7 +241,7 @@ async def test_each_problem_of_an_environment_has_a_line(
 
 
 async def test_ports_in_use_are_named_unless_the_system_is_up(
-    make_settings: Callable[..., Awaitable[Settings]], environ: pytest.MonkeyPatch, tmp_path: Path
+    make_settings: Callable[..., Awaitable[SystemSettings]], environ: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]

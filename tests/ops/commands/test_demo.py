@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from gateway_api.app import build
 from ops.audit import audit, pending_work
 from ops.commands.demo import STORIES, printed
+from ops.settings import SystemSettings
 from ops.stories import runner as runners
 from ops.stories.runner import Answer, Line, StoryFailedError, StoryRunner, counted, issuer
 from tests.support.system import System
 from workers.registry import CONTEXTS
-from workers.runtime.settings import Settings
 
 KEY = SecretStr("a key of more than thirty-two bytes, for tests")
 
@@ -30,7 +30,7 @@ class Played:
 
     def __init__(self, answering: Answering) -> None:
         self.lines: list[Line] = []
-        settings = Settings(jwt_key=KEY)
+        settings = SystemSettings(jwt_key=KEY)
         http = httpx.AsyncClient(base_url="http://door", transport=httpx.MockTransport(answering))
         self.runner = StoryRunner(http, settings, issuer(settings), self.lines.append)
         self.kim = self.runner.staff("kim")
@@ -97,7 +97,7 @@ async def test_each_run_has_people_of_its_own() -> None:
 
 def test_without_a_key_nobody_can_sign_in() -> None:
     with pytest.raises(ValueError, match="there is no key to sign with"):
-        issuer(Settings())
+        issuer(SystemSettings())
 
 
 def test_lines_are_aligned() -> None:
@@ -131,7 +131,7 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 async def open_stage(
-    make_settings: Callable[..., Awaitable[Settings]],
+    make_settings: Callable[..., Awaitable[SystemSettings]],
 ) -> AsyncIterator[Callable[[list[Line]], StoryRunner]]:
     """Makes runners on a system of its own, behind a door, that note what happens in a list."""
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from ops.settings import SystemSettings
 from tests.runtime.fake_bus import FakeBus, request
 from tests.support.system import eventually
 from workers.runtime.messaging.rpc import FRESH_SECONDS, QueueAvailability, RpcClient, RpcReply
-from workers.runtime.settings import Settings
 
 QUEUE = "sample.decide@sample"
 
@@ -23,7 +23,7 @@ def bus() -> FakeBus:
 
 @pytest.fixture
 async def rpc(bus: FakeBus) -> RpcClient:
-    made = RpcClient(bus, "test", Settings(breaker_rest_seconds=0.2, backlog_limit=10))  # type: ignore[arg-type]
+    made = RpcClient(bus, "test", SystemSettings(breaker_open_seconds=0.2, backlog_limit=10))  # type: ignore[arg-type]
     await made.start()
     return made
 

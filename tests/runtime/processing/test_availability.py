@@ -178,7 +178,7 @@ async def test_a_timer_that_became_due_meanwhile_fires_when_the_database_is_back
         return WorkResult()
 
     worker.handlers[DoWork.topic].first = set_timer
-    context = await harness.run(worker, tick_seconds=0.3)
+    context = await harness.run(worker, scheduler_seconds=0.3)
     await harness.done(DoWork(), id=uuid4())
     await harness.database.cut()
 

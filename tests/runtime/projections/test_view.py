@@ -11,11 +11,11 @@ import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
 
 from contracts.video_rental.videos import VideoRegistered, VideoStatus
+from ops.settings import SystemSettings
 from tests.support.system import eventually
 from workers.registry import worker
 from workers.runtime.projections import view as module
 from workers.runtime.projections.view import ViewRuntime
-from workers.runtime.settings import Settings
 
 
 def video_registered() -> bytes:
@@ -70,7 +70,7 @@ async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewRuntime]:
     async def apply(*_: Any) -> None:
         """Write nothing."""
 
-    runtime = worker("video_rental.my_page").runtime(Settings())
+    runtime = worker("video_rental.my_page").runtime(SystemSettings())
     assert isinstance(runtime, ViewRuntime)
     monkeypatch.setattr(module, "apply", apply)
     monkeypatch.setattr(module, "LONGEST_PAUSE", 0)

@@ -87,7 +87,7 @@ class RpcClient:
     def breaker(self, callee: str) -> CircuitBreaker:
         """The circuit breaker that guards a context."""
         if callee not in self.breakers:
-            self.breakers[callee] = CircuitBreaker(self._settings.breaker_rest_seconds)
+            self.breakers[callee] = CircuitBreaker(self._settings.breaker_open_seconds)
         return self.breakers[callee]
 
     def _queue(self, queue: str) -> QueueAvailability:

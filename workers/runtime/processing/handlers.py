@@ -14,7 +14,7 @@ from workers.runtime.settings import Settings
 
 Step = Callable[..., Awaitable[Any]]
 """A handler's first or second function."""
-ResourceOpener = Callable[[Settings], AsyncIterator[Any]]
+ResourceOpener = Callable[[Any], AsyncIterator[Any]]
 GaugeReader = Callable[[Session], Awaitable[None]]
 BackgroundTask = Callable[..., Awaitable[None]]
 

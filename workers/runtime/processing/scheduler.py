@@ -69,7 +69,7 @@ class InboxScheduler:
 
     async def _is_something_due(self, session: Session) -> bool:
         """If nothing is, stay idle until something will be."""
-        idle, now = IDLE_INTERVALS * self._services.settings.tick_seconds, time.monotonic()
+        idle, now = IDLE_INTERVALS * self._services.settings.scheduler_seconds, time.monotonic()
         within = await self._services.inbox.next_due(session)
         if within is not None and within <= 0:
             return True

@@ -88,7 +88,7 @@ class WorkerRuntime:
     def __init__(self, worker: BaseWorker, settings: Settings) -> None:
         self.worker = worker
         self.name = worker.name
-        self.settings = settings
+        self.settings: Any = settings
         self.database = Database(settings.database_of(worker.name), size=settings.pool_size)
         self.inbox = Inbox(worker.schema)
         self.broker = Broker(settings.amqp_url.get_secret_value(), worker.name, graceful_timeout=settings.drain_seconds)
@@ -126,7 +126,7 @@ class WorkerRuntime:
     @property
     def prefetch(self) -> int:
         """Deliveries that a channel may hold."""
-        return self.settings.prefetch
+        return int(self.settings.prefetch)
 
     def declare(self) -> None:
         """Declare the subscribers and publishers of this context with its broker."""
@@ -188,7 +188,7 @@ class WorkerRuntime:
     def start_tasks(self) -> None:
         """Start what runs beside the deliveries."""
         settings = self.settings
-        self.every(settings.tick_seconds, self.scheduler.run)
+        self.every(settings.scheduler_seconds, self.scheduler.run)
         self.every(settings.relay_after_seconds / 2, self.outbox.relay_leftovers)
         self.every(0.2, self.outbox.flush)
         self.every(0.25, self.reports.flush)

@@ -127,7 +127,7 @@ class ViewRuntime(WorkerRuntime):
 
     @property
     def prefetch(self) -> int:
-        return self.settings.batch
+        return int(self.settings.batch)
 
     def attach(self, subscriber: DirectSubscriber, handler: Handler) -> None:
         collect = None if handler.is_query else partial(self._collect, handler)

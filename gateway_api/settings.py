@@ -1,0 +1,66 @@
+"""The settings of the gateway, of sign-in and of the console."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pkgutil import iter_modules
+from typing import ClassVar
+
+from pydantic import Field, SecretStr
+
+import contracts
+from workers.runtime.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """Every setting that the gateway reads."""
+
+    others: ClassVar[tuple[str, ...]] = (
+        "provider_",
+        "keep_journal_",
+        *(f"{module.name}_" for module in iter_modules(contracts.__path__)),
+    )
+
+    # HTTP
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(8088, ge=0, le=65535)
+    gateway_rate: float = Field(50, ge=0)
+    """Requests per second and member, with bursts of four times as many; 0 = off."""
+    gateway_in_flight: int = Field(400, ge=1)
+    """Requests at once per context before 503."""
+    gateway_body_limit: int = Field(65_536, ge=1)
+    gateway_cors_origins: list[str] = []
+    jwt_key: SecretStr | None = None
+    """The local signing key (HS256), for runs without an issuer."""
+    jwt_issuer: str = "yeyak.local"
+    jwt_audience: str = "yeyak"
+    jwt_jwks_url: str | None = None
+    """Where an issuer publishes its keys; with it, the local key is not accepted."""
+
+    # sign-in and console
+    console_url: str | None = None
+    """Where people reach it, e.g. `https://yeyak.example`; its cookies are for https only then."""
+    console_key: SecretStr | None = None
+    """Signs the console's forms, the same for all gateways; on a local run the local key does."""
+    oidc_issuer: str | None = None
+    """People sign in there (OpenID Connect); without it, on a local run, they choose who to be."""
+    oidc_client_id: str = "yeyak"
+    oidc_client_secret: SecretStr | None = None
+    oidc_scope: str = "openid"
+    oidc_resource: str | None = None
+    """The API's name at the issuer, for one that makes JWT access tokens only when it is asked for them by name."""
+
+    # the limits of the requests that commands make, by which their routes wait; the workers have the same settings
+    video_rental_payment_ms: int = Field(3000, ge=10)
+    cafe_price_ms: int = Field(610, ge=10)
+    shop_stock_ms: int = Field(3000, ge=10)
+    bike_sharing_take_ms: int = Field(1200, ge=10)
+    bike_sharing_payment_ms: int = Field(3000, ge=10)
+    ticketing_take_ms: int = Field(3000, ge=10)
+    preorder_payment_ms: int = Field(620, ge=10)
+
+
+@lru_cache
+def gateway_settings() -> GatewaySettings:
+    """The settings of this process, read once; raises as `Settings.read` does."""
+    return GatewaySettings.read()
