@@ -1,1 +1,1 @@
-"""Who may do what: a user of the broker and a role of the database for each context, the gateway and the operator."""
+"""Accounts: a broker user and a database role for each context, the gateway and the operator."""

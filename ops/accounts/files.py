@@ -1,7 +1,7 @@
-"""The accounts' folder: for each account a folder with the addresses that it uses, passwords in them.
+"""The accounts folder: one folder for each account, with the addresses that it uses and the passwords in them.
 
-Files are named like settings, so that a process reads its own by `YEYAK_SECRETS_DIR`. A password is made once; to
-change it, delete the account's files, write them again, apply, and restart who uses them.
+Files are named like settings, so that a process reads its own with `YEYAK_SECRETS_DIR`. A password is created once; to
+change it, delete the files of the account, write them again, apply, and restart the processes that use them.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ PAYMENTS = "payments"
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the servers are: URLs with `{user}` and `{password}` in them."""
+    """The URLs of the servers, with `{user}` and `{password}` as placeholders."""
 
     amqp: str
     database: str
     provider_database: str
     api: str = ""
-    """The management API; the operator reads it, and the gateway for its operators' page."""
+    """The management API, for the operator and the console's operations page."""
 
     def of(self, account: str) -> dict[str, tuple[str, str]]:
-        """What an account needs: file name -> (template, user)."""
+        """The files of an account: file name -> (URL template, user)."""
         found = {AMQP: (self.amqp, account)}
         if account != GATEWAY:
             found[DATABASE] = (self.database, account)
@@ -61,7 +61,7 @@ class Credentials:
         return cls(unquote(parts.username or ""), unquote(parts.password or ""))
 
 
-def _stays(name: str, url: str) -> bool:
+def _is_kept(name: str, url: str) -> bool:
     return True
 
 
@@ -72,22 +72,22 @@ def _is_elsewhere(name: str, url: str, former: Mapping[str, str]) -> bool:
 
 
 class Folder:
-    """An accounts' folder, readable by its owner alone."""
+    """An accounts folder, readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def named(cls) -> Folder | None:
-        """The one that an administrator's environment names, if it does."""
-        place = os.environ.get("YEYAK_ACCOUNTS_DIR")
-        return cls(Path(place)) if place else None
+        """The folder that YEYAK_ACCOUNTS_DIR names, if it is set."""
+        path = os.environ.get("YEYAK_ACCOUNTS_DIR")
+        return cls(Path(path)) if path else None
 
     def of(self, account: str) -> Path:
         return self.path / account
 
     def read(self, account: str) -> dict[str, str]:
-        """An account's files by their names; empty when it has none."""
+        """Read the files of an account, by their names; empty when it has none."""
         return {file.name: file.read_text().strip() for file in sorted(self.of(account).glob("yeyak_*"))}
 
     def settings_of(self, account: str) -> dict[str, Any]:
@@ -116,39 +116,41 @@ class Folder:
         move: bool = False,
         former: Mapping[str, str] | None = None,
     ) -> int:
-        """Write what is missing; with `move` every address anew, passwords stay. Returns how many files were written.
+        """Write missing files; with `move` rewrite every address and keep the passwords. Returns how many were written.
 
-        With the `former` addresses of the servers that moved, by the names of their files, an address that points
-        elsewhere is left alone: somebody gave that context a server of its own.
+        `former` holds the former addresses of moved servers, by file name. An address that points elsewhere is kept:
+        that context has a server of its own.
 
-        `system/` is for one process that runs several contexts: each context's own addresses in one file.
+        `system/` is for one process that runs several contexts: one file has the addresses of all of them.
         """
         names = list(contexts)
-        stays = partial(_is_elsewhere, former=former or {}) if move else _stays
-        written = sum(self._write(account, addresses, stays) for account in (*names, GATEWAY, OPERATOR))
+        is_kept = partial(_is_elsewhere, former=former or {}) if move else _is_kept
+        written = sum(self._write(account, addresses, is_kept) for account in (*names, GATEWAY, OPERATOR))
         for setting, name in (("yeyak_context_amqp_urls", AMQP), ("yeyak_context_database_urls", DATABASE)):
             urls = {context: self.read(context)[name] for context in names}
-            written += self._put(self.of(SYSTEM) / setting, json.dumps(urls, indent=1))
-        written += self._put(self.of(SYSTEM) / PROVIDER_DATABASE, self.read(PAYMENTS)[PROVIDER_DATABASE])
+            written += self._write_file(self.of(SYSTEM) / setting, json.dumps(urls, indent=1))
+        written += self._write_file(self.of(SYSTEM) / PROVIDER_DATABASE, self.read(PAYMENTS)[PROVIDER_DATABASE])
         return written
 
     def write_administrator(self, addresses: Mapping[str, str]) -> None:
-        """Keep the addresses by which accounts are made, by the names of their files."""
+        """Write the administrator's addresses, by file name."""
         for name, url in addresses.items():
-            self._put(self.of(ADMINISTRATOR) / name, url)
+            self._write_file(self.of(ADMINISTRATOR) / name, url)
 
-    def _write(self, account: str, addresses: Addresses, stays: Callable[[str, str], bool]) -> int:
-        there, written, fresh = self.read(account), 0, secrets.token_urlsafe(24)
+    def _write(self, account: str, addresses: Addresses, is_kept: Callable[[str, str], bool]) -> int:
+        existing, written, new_password = self.read(account), 0, secrets.token_urlsafe(24)
         for name, (template, user) in addresses.of(account).items():
-            if name in there and stays(name, there[name]):
+            if name in existing and is_kept(name, existing[name]):
                 continue
-            kept = there.get(name) or (there.get(AMQP) if name == API else None)  # one user of one server
+            kept = existing.get(name) or (
+                existing.get(AMQP) if name == API else None
+            )  # both belong to the same broker user
             password = Credentials.of(kept).password if kept else ""
-            url = template.format(user=quote(user, safe=""), password=quote(password or fresh, safe=""))
-            written += self._put(self.of(account) / name, url)
+            url = template.format(user=quote(user, safe=""), password=quote(password or new_password, safe=""))
+            written += self._write_file(self.of(account) / name, url)
         return written
 
-    def _put(self, file: Path, text: str) -> bool:
+    def _write_file(self, file: Path, text: str) -> bool:
         if file.exists() and file.read_text() == text:
             return False
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What each account needs of the broker, from what the workers handle and say and what the gateway's routes ask."""
+"""The broker permissions that each account needs, derived from handlers, published events and gateway routes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from workers.runtime.projections.view import View
 
 JOURNAL = "journal"
 LIVE_QUEUES = r"yeyak\.live\..+"
-"""The gateway's own queues of events, for who watches the system in a browser."""
-OPERATORS_NAMES = ("ops", "rebuild", "check-env", "audit")
-OPERATORS_ORDERS = (
+"""The gateway's temporary queues of events for live pages in the console."""
+OPERATOR_CLIENT_NAMES = ("ops", "rebuild", "check-env", "audit")
+OPERATOR_MESSAGES = (
     ListDeadLetters,
     ShowDeadLetter,
     ResolveDeadLetter,
@@ -53,49 +53,49 @@ class Account:
     """One user of the broker; queues are regular expressions of their names."""
 
     name: str
-    speaks_as: tuple[str, ...]
-    """Whose reply queues it has."""
+    client_names: tuple[str, ...]
+    """The names of its clients, which prefix their reply queues."""
     sends: Topics
-    receives: Topics = field(default_factory=dict)
-    keeps: tuple[str, ...] = ()
-    """Queues of its own, which it reads and binds; the topology makes them."""
-    makes: tuple[str, ...] = ()
-    """Queues that it makes, reads and binds."""
-    reads: tuple[str, ...] = ()
-    """Queues that it reads and nothing more."""
-    answers: bool = False
+    binds: Topics = field(default_factory=dict)
+    own_queues: tuple[str, ...] = ()
+    """Queues that it reads and binds; the topology declares them."""
+    declared_queues: tuple[str, ...] = ()
+    """Queues that it declares, reads and binds itself."""
+    read_queues: tuple[str, ...] = ()
+    """Queues that it only reads."""
+    sends_replies: bool = False
     tags: str = ""
 
     @property
     def reply_queues(self) -> list[str]:
-        return [rf"{re.escape(name)}\.[0-9a-f-]{{36}}@replies" for name in self.speaks_as]
+        return [rf"{re.escape(name)}\.[0-9a-f-]{{36}}@replies" for name in self.client_names]
 
 
 def accounts(workers: Iterable[BaseWorker]) -> list[Account]:
-    """Everybody who connects to the broker."""
+    """Return the accounts of all contexts, the gateway and the operator."""
     system = list(workers)
     return [*(_of_worker(worker, system) for worker in system), _gateway(), _operator()]
 
 
 def _of_worker(worker: BaseWorker, system: list[BaseWorker]) -> Account:
-    said, journal = list(_said(worker)), worker.name == JOURNAL
+    sent, journal = list(_sent_by(worker)), worker.name == JOURNAL
     if journal:
-        said += [handler.message for each in system for handler in each.handlers.values() if _takes_up(handler)]
+        sent += [
+            handler.message for each in system for handler in each.handlers.values() if _replays_dead_letters(handler)
+        ]
     return Account(
         name=worker.name,
-        speaks_as=(worker.name,),
-        sends=_topics(said) | {DEAD: frozenset(map(re.escape, worker.handlers))},
-        receives=_gathered(
-            (handler.message.exchange, map(re.escape, handler.keys)) for handler in worker.handlers.values()
-        ),
-        keeps=(f"[^@]+@{re.escape(worker.name)}",),
-        reads=(re.escape(STREAM), re.escape(DEAD_QUEUE)) if journal else (),
-        answers=True,
+        client_names=(worker.name,),
+        sends=_topics(sent) | {DEAD: frozenset(map(re.escape, worker.handlers))},
+        binds=_merged((handler.message.exchange, map(re.escape, handler.keys)) for handler in worker.handlers.values()),
+        own_queues=(f"[^@]+@{re.escape(worker.name)}",),
+        read_queues=(re.escape(STREAM), re.escape(DEAD_QUEUE)) if journal else (),
+        sends_replies=True,
     )
 
 
-def _said(worker: BaseWorker) -> Iterable[type[Message]]:
-    """Its own events, what its steps ask, the orders that it declares, and what every runtime tells the journal."""
+def _sent_by(worker: BaseWorker) -> Iterable[type[Message]]:
+    """Its events, its steps' requests, the commands that it declares, and the runtime's reports to the journal."""
     yield from (message for message in CATALOGUE.values() if issubclass(message, Event) and _owns(worker, message))
     yield from (handler.requests for handler in worker.handlers.values() if handler.requests)
     yield from worker.sends
@@ -104,7 +104,7 @@ def _said(worker: BaseWorker) -> Iterable[type[Message]]:
         yield FileDeadLetter
 
 
-def _takes_up(handler: Handler) -> bool:
+def _replays_dead_letters(handler: Handler) -> bool:
     return issubclass(handler.message, TakeUpDeadLetter)
 
 
@@ -115,16 +115,16 @@ def _owns(worker: BaseWorker, message: type[Message]) -> bool:
 def _gateway() -> Account:
     return Account(
         name=GATEWAY,
-        speaks_as=(GATEWAY,),
-        sends=_topics(_asked_at_the_door()),
-        receives={EVENTS: frozenset({".*"})},
-        makes=(LIVE_QUEUES,),
+        client_names=(GATEWAY,),
+        sends=_topics(_sent_by_gateway()),
+        binds={EVENTS: frozenset({".*"})},
+        declared_queues=(LIVE_QUEUES,),
         tags="management",
     )
 
 
-def _asked_at_the_door() -> Iterator[type[Message]]:
-    """What the gateway's modules import to ask it: a route may fall back to another query than its own."""
+def _sent_by_gateway() -> Iterator[type[Message]]:
+    """The requests that the gateway's modules import: a route may fall back to another query than its own."""
     known = set(CATALOGUE.values())
     for name, module in tuple(sys.modules.items()):
         if name.startswith(f"{gateway_api.__name__}."):
@@ -135,25 +135,25 @@ def _asked_at_the_door() -> Iterator[type[Message]]:
 def _operator() -> Account:
     return Account(
         name=OPERATOR,
-        speaks_as=OPERATORS_NAMES,
-        sends=_topics(OPERATORS_ORDERS),
-        reads=(re.escape(STREAM),),
+        client_names=OPERATOR_CLIENT_NAMES,
+        sends=_topics(OPERATOR_MESSAGES),
+        read_queues=(re.escape(STREAM),),
         tags="monitoring",
     )
 
 
 def _topics(messages: Iterable[type[Message]]) -> dict[str, frozenset[str]]:
-    return _gathered((message.exchange, [_keys(message)]) for message in messages)
+    return _merged((message.exchange, [_routing_key(message)]) for message in messages)
 
 
-def _keys(message: type[Message]) -> str:
-    """The routing keys under which a message may be said."""
+def _routing_key(message: type[Message]) -> str:
+    """A regular expression of the routing keys of a message."""
     about = rf"(\.{CONTEXT_NAME})?" if issubclass(message, Event) and message.about else ""
     return re.escape(message.topic) + about
 
 
-def _gathered(found: Iterable[tuple[str, Iterable[str]]]) -> dict[str, frozenset[str]]:
-    gathered: dict[str, frozenset[str]] = {}
+def _merged(found: Iterable[tuple[str, Iterable[str]]]) -> dict[str, frozenset[str]]:
+    merged: dict[str, frozenset[str]] = {}
     for exchange, keys in found:
-        gathered[exchange] = gathered.get(exchange, frozenset()) | frozenset(keys)
-    return gathered
+        merged[exchange] = merged.get(exchange, frozenset()) | frozenset(keys)
+    return merged

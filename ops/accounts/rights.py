@@ -1,6 +1,6 @@
-"""Accounts as the broker knows them: users, permissions on queues and exchanges, permissions on topics.
+"""Converts accounts to RabbitMQ users and permissions on queues, exchanges and topics.
 
-Regular expressions are anchored here: the broker would find them anywhere in a name.
+Regular expressions are anchored here, because the broker matches them anywhere in a name.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from workers.runtime.messaging.management import ManagementClient
 NOTHING = "^$"
 SALT_BYTES = 4
 
-Known = Callable[[str], Credentials | None]
-"""The user and password of an account."""
+FindCredentials = Callable[[str], Credentials | None]
+"""Returns the user and password of an account; None when it has none."""
 
 
-def definitions(accounts: Iterable[Account], vhost: str, known: Known = lambda _: None) -> dict[str, list[Any]]:
-    """Users and their permissions in the form of RabbitMQ's `definitions.json`; who has no password cannot sign in."""
+def definitions(
+    accounts: Iterable[Account], vhost: str, credentials_of: FindCredentials = lambda _: None
+) -> dict[str, list[Any]]:
+    """Users and permissions as in RabbitMQ's `definitions.json`; a user without password cannot sign in."""
     found: dict[str, list[Any]] = {"users": [], "permissions": [], "topic_permissions": []}
     for account in accounts:
-        credentials = known(account.name) or Credentials(account.name, "")
+        credentials = credentials_of(account.name) or Credentials(account.name, "")
         whose = {"user": credentials.user, "vhost": vhost}
         found["users"].append(_user(account, credentials))
         found["permissions"].append({**whose, **permissions(account)})
@@ -37,24 +39,24 @@ def definitions(accounts: Iterable[Account], vhost: str, known: Known = lambda _
 
 
 def permissions(account: Account) -> dict[str, str]:
-    """What it may configure, write and read: to bind a queue is to write it and to read its exchange."""
-    made = [*account.reply_queues, *account.makes]
+    """What an account may configure, write and read; to bind a queue needs write on it and read on the exchange."""
+    declared = [*account.reply_queues, *account.declared_queues]
     replies = re.escape(REPLIES)
-    said, heard = map(re.escape, sorted(account.sends)), map(re.escape, sorted(account.receives))
+    sent, bound = map(re.escape, sorted(account.sends)), map(re.escape, sorted(account.binds))
     return {
-        "configure": _any_of(made),
-        "write": _any_of([*said, *([replies] if account.answers else []), *made, *account.keeps]),
-        "read": _any_of([*heard, replies, *made, *account.keeps, *account.reads]),
+        "configure": _any_of(declared),
+        "write": _any_of([*sent, *([replies] if account.sends_replies else []), *declared, *account.own_queues]),
+        "read": _any_of([*bound, replies, *declared, *account.own_queues, *account.read_queues]),
     }
 
 
 def topic_permissions(account: Account) -> Iterator[dict[str, str]]:
-    """By exchange: the routing keys that it may say, and those that it may bind."""
-    for exchange in sorted({*account.sends, *account.receives}):
+    """Yield, for each exchange, the routing keys that an account may publish and bind."""
+    for exchange in sorted({*account.sends, *account.binds}):
         yield {
             "exchange": exchange,
             "write": _any_of(sorted(account.sends.get(exchange, ()))),
-            "read": _any_of(sorted(account.receives.get(exchange, ()))),
+            "read": _any_of(sorted(account.binds.get(exchange, ()))),
         }
 
 
@@ -76,11 +78,12 @@ def _hash(password: str) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-async def apply(api: ManagementClient, accounts: Iterable[Account], known: Known) -> int:
-    """Make the users what the plan says; returns how many. Raises `ManagementUnavailable`.
+async def apply(api: ManagementClient, accounts: Iterable[Account], credentials_of: FindCredentials) -> int:
+    """Create or update the users; returns how many. Raises `ManagementUnavailable`.
 
-    What an account once might say on an exchange that it lost is inert: the permission on the exchange is gone.
+    Old topic permissions on an exchange that an account no longer uses stay without effect: the permission on the
+    exchange itself is gone.
     """
-    wanted = definitions([account for account in accounts if known(account.name)], api.vhost, known)
+    wanted = definitions([account for account in accounts if credentials_of(account.name)], api.vhost, credentials_of)
     await api.import_definitions(wanted)
     return len(wanted["users"])

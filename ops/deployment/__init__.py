@@ -1,5 +1,5 @@
-"""What runs the system elsewhere, written and checked.
+"""Generates and checks the files that deploy the system.
 
-`python -m ops.deployment write` writes what follows from `workers/registry.py`; `check` names what is wrong with the
-rest: compose.yaml, deploy/kubernetes, the workflow.
+`python -m ops.deployment write` generates the files that follow from `workers/registry.py`; `check` finds what is wrong
+with the others: compose.yaml, deploy/kubernetes, the workflows.
 """

@@ -15,26 +15,28 @@ WORKFLOWS = REPOSITORY / ".github" / "workflows"
 
 
 def write() -> None:
-    """Write what follows from the system."""
-    for path, text in contexts.written().items():
+    """Write the generated files."""
+    for path, text in contexts.generated_files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
 def problems() -> Iterator[str]:
-    """Everything that is wrong, a line each."""
-    for path, text in contexts.written().items():
+    """Yield every problem, a line each."""
+    for path, text in contexts.generated_files().items():
         if not path.exists() or path.read_text() != text:
-            yield f"{path.relative_to(REPOSITORY)} is not what the system asks for: run `make manifests`"
-    yield from (f"compose.yaml: {wrong}" for wrong in schemas.of_file(compose.FILE, "compose-spec.json"))
-    yield from (f"compose.yaml: {wrong}" for wrong in compose.broken(compose.services()))
+            yield f"{path.relative_to(REPOSITORY)} is out of date: run `make manifests`"
+    yield from (f"compose.yaml: {invalid}" for invalid in schemas.of_file(compose.FILE, "compose-spec.json"))
+    yield from (f"compose.yaml: {invalid}" for invalid in compose.violations(compose.services()))
     for workflow in sorted(WORKFLOWS.glob("*.yml")):
-        yield from (f"{workflow.name}: {wrong}" for wrong in schemas.of_file(workflow, "github-workflows.json"))
+        yield from (f"{workflow.name}: {invalid}" for invalid in schemas.of_file(workflow, "github-workflows.json"))
     with tempfile.TemporaryDirectory() as folder:
-        kubernetes = rendering.copy(Path(folder), rendering.made_up())
+        kubernetes = rendering.copy(Path(folder), rendering.placeholder_accounts())
         for overlay in rendering.OVERLAYS:
-            yield from (f"{overlay}: {wrong}" for wrong in _overlay(kubernetes, overlay))
-        yield from (f"monitoring: {wrong}" for wrong in _refused(rendering.build(kubernetes / rendering.MONITORING)))
+            yield from (f"{overlay}: {invalid}" for invalid in _overlay(kubernetes, overlay))
+        yield from (
+            f"monitoring: {invalid}" for invalid in _refused(rendering.build(kubernetes / rendering.MONITORING))
+        )
 
 
 def _overlay(kubernetes: Path, overlay: str) -> Iterator[str]:
@@ -44,13 +46,13 @@ def _overlay(kubernetes: Path, overlay: str) -> Iterator[str]:
         yield str(failure)
         return
     yield from _refused(manifests)
-    yield from (f"{broken.rule}: {broken.what}" for broken in rules.broken(Manifests(manifests)))
+    yield from (f"{violation.rule}: {violation.problem}" for violation in rules.violations(Manifests(manifests)))
 
 
 def _refused(manifests: list[rendering.Manifest]) -> Iterator[str]:
     for manifest in manifests:
         named = f"{manifest['kind']} {manifest['metadata']['name']}"
-        yield from (f"{named}: {wrong}" for wrong in schemas.of_kubernetes(manifest))
+        yield from (f"{named}: {invalid}" for invalid in schemas.of_kubernetes(manifest))
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The parts of deploy/kubernetes that follow from others: what each context has of its own, accounts, alerts."""
+"""Generates the files of deploy/kubernetes that follow from others: contexts, accounts, alerts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.registry import CONTEXTS
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 ALERTS = REPOSITORY / "deploy" / "prometheus" / "alerts.yml"
-MOST_REPLICAS = 5
+MAX_REPLICAS = 5
 REPLICAS = {
     "video_rental.rentals": 10,
     "ticketing.reservations": 10,
@@ -19,10 +19,10 @@ REPLICAS = {
     "bike_sharing.bikes": 3,
     "journal": 2,
 }
-"""The most that a context may have, where it is not `MOST_REPLICAS`."""
+"""The maximum of replicas of a context, where it is not `MAX_REPLICAS`."""
 REFUND_LOG = "payments"
-ACCOUNTS = {account: tuple(Addresses("", "", "", "told").of(account)) for account in (*CONTEXTS, GATEWAY, OPERATOR)}
-"""Who has an account, and the files that it is made of."""
+ACCOUNTS = {account: tuple(Addresses("", "", "", "api").of(account)) for account in (*CONTEXTS, GATEWAY, OPERATOR)}
+"""The accounts, and the names of their files."""
 
 WRITTEN = "# Written by `make manifests` from workers/registry.py.\n"
 KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
@@ -30,12 +30,12 @@ COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
 
 
 def name_of(context: str) -> str:
-    """`video_rental.my_page` as Kubernetes may call it."""
+    """The name of a context as Kubernetes allows it: `video-rental-my-page`."""
     return context.replace(".", "-").replace("_", "-")
 
 
-def written() -> dict[Path, str]:
-    """Every file that follows from the system, with its text."""
+def generated_files() -> dict[Path, str]:
+    """The path and text of every generated file."""
     folder = KUBERNETES / "base" / "contexts"
     files = {folder / name_of(context) / "kustomization.yaml": kustomization(context) for context in CONTEXTS}
     files[folder / "kustomization.yaml"] = _listing()
@@ -46,7 +46,7 @@ def written() -> dict[Path, str]:
 
 
 def kustomization(context: str) -> str:
-    """The shape with a context's name, account, settings, queues and limits."""
+    """The kustomization of a context: name, account, settings, queues and limits on top of the shared shape."""
     system, queues = name_of(context.partition(".")[0]), "@" + context.replace(".", "[.]") + "$"
     refund_log = _REFUND_LOG if context == REFUND_LOG else ""
     return f"""{WRITTEN}{KUSTOMIZATION}resources: [../../shape]
@@ -63,7 +63,7 @@ patches:
 {refund_log}  - target: {{kind: ScaledObject}}
     patch: |-
       - {{op: replace, path: /spec/scaleTargetRef/name, value: worker-{name_of(context)}}}
-      - {{op: replace, path: /spec/maxReplicaCount, value: {REPLICAS.get(context, MOST_REPLICAS)}}}
+      - {{op: replace, path: /spec/maxReplicaCount, value: {REPLICAS.get(context, MAX_REPLICAS)}}}
       - {{op: replace, path: /spec/triggers/0/metadata/queueName, value: "{queues}"}}
 """
 
@@ -92,7 +92,7 @@ def _accounts() -> str:
 
 
 def _all_accounts() -> str:
-    """For who makes the users and roles: every account's addresses, a folder each."""
+    """Mount every account's addresses, a folder each, in the job that creates users and roles."""
     sources = ""
     for account, files in ACCOUNTS.items():
         items = ", ".join(f"{{key: {file}, path: {account}/{file}}}" for file in files)
@@ -112,7 +112,7 @@ spec:
 
 
 def _alerts() -> str:
-    """The rules of deploy/prometheus/alerts.yml as the Prometheus Operator takes them."""
+    """The rules of deploy/prometheus/alerts.yml as a PrometheusRule."""
     groups = ALERTS.read_text().partition("\ngroups:\n")[2]
     return f"""# Written by `make manifests` from deploy/prometheus/alerts.yml.
 apiVersion: monitoring.coreos.com/v1

@@ -1,4 +1,4 @@
-"""Rendered manifests, as rules and tests ask for them."""
+"""Read access to rendered manifests, for rules and tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNITS = {"m": 0.001, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "GB": 1e9}
 
 
 def quantity(text: str) -> float:
-    """`500m` as 0.5, `64Mi` in bytes, as is `2GB` of RabbitMQ's settings."""
+    """Parse a quantity: `500m` is 0.5; `64Mi`, and `2GB` of RabbitMQ's settings, are in bytes."""
     for unit, size in UNITS.items():
         if text.endswith(unit):
             return float(text.removesuffix(unit)) * size
@@ -20,7 +20,7 @@ def quantity(text: str) -> float:
 
 @dataclass(frozen=True)
 class Pod:
-    """What a Deployment or a Job runs."""
+    """The pod of a Deployment or a Job."""
 
     manifest: Manifest
 
@@ -29,7 +29,7 @@ class Pod:
         return str(self.manifest["metadata"]["name"])
 
     @property
-    def stays(self) -> bool:
+    def is_long_running(self) -> bool:
         return bool(self.manifest["kind"] == "Deployment")
 
     @property
@@ -52,7 +52,7 @@ class Pod:
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
     def references(self) -> set[tuple[str, str]]:
-        """What must be there for the pod to start, by kind and name."""
+        """The objects that must exist for the pod to start, as (kind, name)."""
         found = {("ServiceAccount", self.spec["serviceAccountName"])} if "serviceAccountName" in self.spec else set()
         for container in self.containers:
             found |= {("ConfigMap", source["configMapRef"]["name"]) for source in container.get("envFrom", [])}
@@ -76,7 +76,7 @@ def _behind(volume: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Manifests:
-    """All that is applied of an overlay."""
+    """All manifests of an overlay."""
 
     all: list[Manifest]
 
@@ -87,7 +87,7 @@ class Manifests:
         return next((manifest for manifest in self.of(kind) if manifest["metadata"]["name"] == name), None)
 
     def keys_of(self, kind: str, name: str) -> set[str]:
-        """What a Secret or a ConfigMap holds; nothing when it is not there."""
+        """The keys of a Secret or a ConfigMap; empty when it does not exist."""
         found = self.one(kind, name)
         return set(found["data"]) if found else set()
 
@@ -98,7 +98,7 @@ class Manifests:
         return next((pod for pod in self.pods() if pod.name == name), None)
 
     def environment(self, container: dict[str, Any]) -> dict[str, str]:
-        """The plain values that a container gets; what comes of fields and secrets is left out."""
+        """The plain environment values of a container, without those from fields and secrets."""
         values: dict[str, str] = {}
         for source in container.get("envFrom", []):
             config = self.one("ConfigMap", source["configMapRef"]["name"])

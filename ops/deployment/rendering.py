@@ -1,4 +1,4 @@
-"""Manifests as `kubectl kustomize` renders them, with accounts that are made up for the purpose."""
+"""Renders manifests with `kubectl kustomize`, with placeholder accounts."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Manifest = dict[str, Any]
 Accounts = Mapping[str, Mapping[str, str]]
 """The files of each account, by its name."""
 MONITORING = "monitoring"
-"""Applied where a Prometheus Operator is."""
+"""Applied only where a Prometheus Operator runs."""
 SIGNING_KEY = Path("overlays", "local", "release", "yeyak_jwt_key")
 
 
 class RenderingFailed(Exception):
-    """What kustomize said."""
+    """Kustomize failed; the text is its error output."""
 
 
-def made_up() -> Accounts:
-    """Accounts that nobody can use."""
+def placeholder_accounts() -> Accounts:
+    """Accounts with placeholder passwords."""
     return {account: dict.fromkeys(files, "for-rendering-only") for account, files in ACCOUNTS.items()}
 
 
 def copy(folder: Path, accounts: Accounts, signing_key: str = "for-rendering-only") -> Path:
-    """A copy of deploy/kubernetes that has these accounts and this key; the checkout's own are left out."""
+    """Copy deploy/kubernetes with these accounts and this key instead of the checkout's own; returns the copy."""
     ours = shutil.ignore_patterns(*(account for account in ACCOUNTS))
     copied = folder / "kubernetes"
     shutil.copytree(KUBERNETES, copied, ignore=lambda path, names: ours(path, names) & _accounts_in(path, names))
@@ -52,12 +52,12 @@ def _accounts_in(path: str, names: list[str]) -> set[str]:
 
 
 def render(kubernetes: Path, overlay: str, part: str) -> list[Manifest]:
-    """What would be applied; raises RenderingFailed."""
+    """Render one part of an overlay; raises RenderingFailed."""
     return build(kubernetes / "overlays" / overlay / part)
 
 
 def build(folder: Path) -> list[Manifest]:
-    """What a folder makes; raises RenderingFailed."""
+    """Render a folder; raises RenderingFailed."""
     result = subprocess.run([*_tool(), str(folder)], capture_output=True, text=True, check=False)
     if result.returncode:
         raise RenderingFailed(f"{folder.parent.name}/{folder.name}: {result.stderr.strip()[-2000:]}")
@@ -69,4 +69,4 @@ def _tool() -> list[str]:
         return ["kubectl", "kustomize"]
     if TOOL.exists():
         return [str(TOOL), "build"]
-    raise RenderingFailed("neither kubectl nor .local/tools/kustomize is there: run ops/kustomize.sh")
+    raise RenderingFailed("neither kubectl nor .local/tools/kustomize exists: run ops/kustomize.sh")

@@ -1,4 +1,4 @@
-"""What every rendered system must fulfil; each rule gives what is against it, in words."""
+"""Rules for the rendered manifests; each yields its violations, a sentence each."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.deployment import settings
-from ops.deployment.contexts import MOST_REPLICAS, REFUND_LOG, REPLICAS, name_of
+from ops.deployment.contexts import MAX_REPLICAS, REFUND_LOG, REPLICAS, name_of
 from ops.deployment.manifests import Manifests, quantity
 from workers.registry import CONTEXTS, worker
 
 Rule = Callable[[Manifests], Iterator[str]]
 RULES: dict[str, Rule] = {}
 FINISHING_SECONDS = 5
-"""What a process needs beside its drain: connections to close, the interpreter to end."""
+"""Seconds that a process needs after its drain, to close connections and exit."""
 PROBES = {
     "readinessProbe": {"periodSeconds": 5, "timeoutSeconds": 2, "failureThreshold": 10},
     "livenessProbe": {"periodSeconds": 5, "timeoutSeconds": 2, "failureThreshold": 5},
 }
 LIMITS = {"cpu": "500m", "memory": "500Mi"}
-OF_OPERATORS = {("Secret", "rabbitmq-default-user"), ("Secret", "postgres-app")}
-"""Made by the operators with their clusters."""
+CREATED_BY_OPERATORS = {("Secret", "rabbitmq-default-user"), ("Secret", "postgres-app")}
+"""Created by the operators with their clusters."""
 SERVERS = {"app.kubernetes.io/name": "rabbitmq"}, {"cnpg.io/cluster": "postgres"}
 
 
-def rule(sentence: str) -> Callable[[Rule], Rule]:
+def rule(title: str) -> Callable[[Rule], Rule]:
     def register(function: Rule) -> Rule:
-        RULES[sentence] = function
+        RULES[title] = function
         return function
 
     return register
@@ -37,13 +37,13 @@ def rule(sentence: str) -> Callable[[Rule], Rule]:
 @rule("every pod is confined")
 def confined(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
-        of_all = pod.spec.get("securityContext", {})
-        if not of_all.get("runAsNonRoot") or of_all.get("runAsUser", 0) < 10_000:
-            yield f"{pod.name} may run as root, or as somebody of the node"
-        if of_all.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        pod_context = pod.spec.get("securityContext", {})
+        if not pod_context.get("runAsNonRoot") or pod_context.get("runAsUser", 0) < 10_000:
+            yield f"{pod.name} may run as root or as a user of the node"
+        if pod_context.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"{pod.name} may use every system call"
         if pod.spec.get("automountServiceAccountToken") is not False or pod.spec.get("enableServiceLinks") is not False:
-            yield f"{pod.name} is told of the cluster what it does not need"
+            yield f"{pod.name} gets information about the cluster that it does not need"
         if any(pod.spec.get(shared) for shared in ("hostNetwork", "hostPID", "hostIPC")):
             yield f"{pod.name} shares the node's namespaces"
         if any("hostPath" in volume for volume in pod.spec.get("volumes", [])):
@@ -55,7 +55,7 @@ def confined(manifests: Manifests) -> Iterator[str]:
                 yield f"{pod.name} may write where it should not, or become more than it is"
 
 
-@rule("an image has a tag that tells its version")
+@rule("each image has a version tag")
 def tagged(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
         for container in pod.containers:
@@ -64,71 +64,71 @@ def tagged(manifests: Manifests) -> Iterator[str]:
                 yield f"{pod.name} runs {container['image']}"
 
 
-@rule("resources are asked for and limited")
+@rule("resources are requested and limited")
 def limited(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
         for container in pod.containers:
-            asked, most = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
-            if {"cpu", "memory"} - asked.keys() or {"cpu", "memory"} - most.keys():
-                yield f"{pod.name} has resources without bounds"
-            elif any(quantity(asked[name]) > quantity(most[name]) for name in ("cpu", "memory")):
-                yield f"{pod.name} asks for more than it may have"
-            elif pod.stays and most != LIMITS:
-                yield f"{pod.name} may have {most}, not {LIMITS}"
+            requested, limits = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
+            if {"cpu", "memory"} - requested.keys() or {"cpu", "memory"} - limits.keys():
+                yield f"{pod.name} has resources without limits"
+            elif any(quantity(requested[name]) > quantity(limits[name]) for name in ("cpu", "memory")):
+                yield f"{pod.name} requests more than its limits"
+            elif pod.is_long_running and limits != LIMITS:
+                yield f"{pod.name} has the limits {limits}, not {LIMITS}"
 
 
-@rule("who stays is probed, in the system's rhythm and behind a startup probe")
+@rule("every long-running pod has a startup, a readiness and a liveness probe")
 def probed(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
-        for container in pod.containers if pod.stays else []:
+        for container in pod.containers if pod.is_long_running else []:
             ports = {port["name"] for port in container.get("ports", [])}
             for name in ("startupProbe", *PROBES):
                 probe = container.get(name, {})
                 if any(probe.get(figure) != value for figure, value in PROBES.get(name, {}).items()):
                     yield f"the {name} of {pod.name} does not keep {PROBES[name]}"
                 if probe.get("httpGet", {}).get("port") not in ports:
-                    yield f"the {name} of {pod.name} asks at a port that is not there"
+                    yield f"the {name} of {pod.name} uses an unknown port"
 
 
-@rule("who is told to end has the time to finish")
+@rule("a stopped pod has time to finish")
 def graceful(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
-        for container in pod.containers if pod.stays else []:
+        for container in pod.containers if pod.is_long_running else []:
             waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
             drain = float(manifests.environment(container).get("YEYAK_DRAIN_SECONDS", 15))
             if not waits:
-                yield f"{pod.name} ends while others still turn to it"
+                yield f"{pod.name} stops while it still gets requests"
             if waits + drain + FINISHING_SECONDS > pod.spec.get("terminationGracePeriodSeconds", 30):
                 yield f"{pod.name} is killed before its {drain:.0f} s of drain are over"
 
 
-@rule("what is set are settings")
+@rule("every YEYAK_ variable is a valid setting")
 def settings_exist(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
         for container in pod.containers:
-            yield from (f"{pod.name}: {problem}" for problem in settings.wrong(manifests.environment(container)))
+            yield from (f"{pod.name}: {problem}" for problem in settings.invalid(manifests.environment(container)))
 
 
-@rule("what is referred to is there")
+@rule("every referenced object exists")
 def complete(manifests: Manifests) -> Iterator[str]:
-    there = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests.all} | OF_OPERATORS
+    existing = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests.all} | CREATED_BY_OPERATORS
     for pod in manifests.pods():
-        yield from (f"{pod.name} misses the {kind} {name}" for kind, name in sorted(pod.references() - there))
+        yield from (f"{pod.name} misses the {kind} {name}" for kind, name in sorted(pod.references() - existing))
     for authentication in manifests.of("TriggerAuthentication"):
         for secret in authentication["spec"]["secretTargetRef"]:
             if secret["key"] not in manifests.keys_of("Secret", secret["name"]):
                 yield f"{authentication['metadata']['name']} misses {secret['key']} of {secret['name']}"
     for target in manifests.of("ScaledObject"):
         name = target["spec"]["scaleTargetRef"]["name"]
-        if ("Deployment", name) not in there:
-            yield f"{target['metadata']['name']} scales {name}, which is not there"
+        if ("Deployment", name) not in existing:
+            yield f"{target['metadata']['name']} scales {name}, which does not exist"
     for manifest in manifests.of("ScaledObject"):
         for trigger in manifest["spec"]["triggers"]:
-            if ("TriggerAuthentication", trigger["authenticationRef"]["name"]) not in there:
-                yield f"{manifest['metadata']['name']} has nobody to ask as"
+            if ("TriggerAuthentication", trigger["authenticationRef"]["name"]) not in existing:
+                yield f"{manifest['metadata']['name']} has no credentials"
 
 
-@rule("each context has a deployment, and as many replicas as its queues ask for")
+@rule("each context has a deployment that is scaled within its limits")
 def contexts(manifests: Manifests) -> Iterator[str]:
     running = [pod.containers[0]["args"] for pod in manifests.pods() if pod.name.startswith("worker-")]
     if sorted(running) != sorted([context] for context in CONTEXTS):
@@ -136,40 +136,40 @@ def contexts(manifests: Manifests) -> Iterator[str]:
     for context in CONTEXTS:
         scaled = manifests.one("ScaledObject", f"worker-{name_of(context)}")
         if scaled is None or manifests.one("PodDisruptionBudget", f"worker-{name_of(context)}") is None:
-            yield f"{context} is not scaled, or not protected from evictions"
-        elif scaled["spec"]["maxReplicaCount"] != REPLICAS.get(context, MOST_REPLICAS):
+            yield f"{context} has no ScaledObject or no PodDisruptionBudget"
+        elif scaled["spec"]["maxReplicaCount"] != REPLICAS.get(context, MAX_REPLICAS):
             yield f"{context} has another number of replicas"
 
 
-@rule("what scales a context are its own queues, messages in work included")
+@rule("each context is scaled by its own queues, unacknowledged messages included")
 def scaled_by_its_queues(manifests: Manifests) -> Iterator[str]:
     queues = {name for context in CONTEXTS for name in worker(context).queues()}
     for context in CONTEXTS:
         scaled = manifests.one("ScaledObject", f"worker-{name_of(context)}") or {"spec": {"triggers": []}}
         for figures in (trigger["metadata"] for trigger in scaled["spec"]["triggers"]):
-            seen = {name for name in queues if re.search(figures["queueName"], name)}
-            if seen != set(worker(context).queues()):
-                yield f"{context} is scaled by other queues than its own"
+            matched = {name for name in queues if re.search(figures["queueName"], name)}
+            if matched != set(worker(context).queues()):
+                yield f"{context} is scaled by other queues"
             if (figures["protocol"], figures["excludeUnacknowledged"]) != ("http", "false"):
-                yield f"{context} looks idle while it works"
+                yield f"{context} does not count unacknowledged messages"
 
 
-@rule("a selector finds the pods that it means")
+@rule("each selector matches its pods only")
 def selectors(manifests: Manifests) -> Iterator[str]:
     pods = list(manifests.pods())
-    for pod in (pod for pod in pods if pod.stays):
+    for pod in (pod for pod in pods if pod.is_long_running):
         found = [other.name for other in pods if pod.selector.items() <= other.labels.items()]
         if found != [pod.name]:
-            yield f"{pod.name} takes {found} for its own"
+            yield f"{pod.name} selects {found}"
     for manifest in [*manifests.of("PodDisruptionBudget"), *manifests.of("Service")]:
         selector = manifest["spec"]["selector"]
         wanted = selector.get("matchLabels", selector)
         if [pod.name for pod in pods if wanted.items() <= pod.labels.items()] != [manifest["metadata"]["name"]]:
-            yield f"the {manifest['kind']} {manifest['metadata']['name']} is not for its pods alone"
+            yield f"the {manifest['kind']} {manifest['metadata']['name']} does not select exactly its pods"
 
 
-@rule("nobody speaks with anybody unless it is said")
-def quiet(manifests: Manifests) -> Iterator[str]:
+@rule("all network traffic is denied unless it is allowed")
+def isolated(manifests: Manifests) -> Iterator[str]:
     policies = manifests.of("NetworkPolicy")
     if not any(
         policy["spec"]["podSelector"] == {}
@@ -178,7 +178,7 @@ def quiet(manifests: Manifests) -> Iterator[str]:
         and not policy["spec"].get("egress")
         for policy in policies
     ):
-        yield "whoever is not named may speak with everybody"
+        yield "traffic is not denied by default"
     labels = [pod.labels for pod in manifests.pods()] + [*SERVERS]
     for policy in policies:
         peers = [
@@ -190,41 +190,41 @@ def quiet(manifests: Manifests) -> Iterator[str]:
         for selector in (policy["spec"]["podSelector"], *(peer.get("podSelector", {}) for peer in peers)):
             wanted = selector.get("matchLabels", {}).items()
             if not any(wanted <= known.items() for known in labels):
-                yield f"{policy['metadata']['name']} speaks of {dict(wanted)}, whom nobody is"
+                yield f"{policy['metadata']['name']} selects {dict(wanted)}, which no pod has"
 
 
-@rule("the gateway is reached through a load balancer, and grows with its load")
+@rule("the gateway has a load balancer and is scaled with its load")
 def reachable(manifests: Manifests) -> Iterator[str]:
     service, scaler = manifests.one("Service", "gateway"), manifests.one("HorizontalPodAutoscaler", "gateway")
     if service is None or service["spec"]["type"] != "LoadBalancer":
-        yield "nobody reaches the gateway"
+        yield "the gateway has no load balancer"
     if scaler is None or scaler["spec"]["scaleTargetRef"]["name"] != "gateway":
-        yield "the gateway does not grow"
+        yield "the gateway is not scaled"
 
 
 @rule("the refund log outlives its pods")
-def kept(manifests: Manifests) -> Iterator[str]:
+def refund_log_is_kept(manifests: Manifests) -> Iterator[str]:
     claim = manifests.one("PersistentVolumeClaim", "refund-log")
     if claim is None or claim["spec"]["resources"]["requests"]["storage"] != "1Gi":
         yield "the refund log has no volume of 1Gi"
     for pod in manifests.pods():
         path = manifests.environment(pod.containers[0]).get("YEYAK_PAYMENTS_REFUND_LOG", "")
         claims = {claim["claimName"]: volume["name"] for volume in pod.spec["volumes"] for claim in _claims(volume)}
-        there = {
+        existing = {
             mount["mountPath"]
             for mount in pod.containers[0]["volumeMounts"]
             if mount["name"] == claims.get("refund-log", "")
         }
-        if pod.name in (f"worker-{REFUND_LOG}", "exporter") and path.rpartition("/")[0] not in there:
-            yield f"{pod.name} looks for the refund log at {path}, where it is not"
+        if pod.name in (f"worker-{REFUND_LOG}", "exporter") and path.rpartition("/")[0] not in existing:
+            yield f"{pod.name} does not mount the refund log at {path}"
 
 
 def _claims(volume: dict[str, Any]) -> list[dict[str, Any]]:
     return [volume["persistentVolumeClaim"]] if "persistentVolumeClaim" in volume else []
 
 
-@rule("figures are told inside alone")
-def told_inside(manifests: Manifests) -> Iterator[str]:
+@rule("metrics are not reachable from outside")
+def metrics_are_internal(manifests: Manifests) -> Iterator[str]:
     service, gateway = manifests.one("Service", "gateway"), manifests.pod("gateway")
     if service is None or gateway is None:
         return
@@ -232,44 +232,44 @@ def told_inside(manifests: Manifests) -> Iterator[str]:
     ports = {port["containerPort"]: port["name"] for port in container["ports"]}
     inside = ports.get(int(manifests.environment(container).get("YEYAK_HEALTH_PORT", 0)))
     if inside is None or inside in {port["targetPort"] for port in service["spec"]["ports"]}:
-        yield "/metrics of the gateway is open to everybody"
+        yield "/metrics of the gateway is reachable from outside"
 
 
-@rule("the database has a connection for whoever may ask for one")
-def connected(manifests: Manifests) -> Iterator[str]:
-    """Beside its most replicas, a context has one more process while it is rolled out."""
-    most = {
+@rule("the database allows as many connections as all replicas may open")
+def connections_suffice(manifests: Manifests) -> Iterator[str]:
+    """During a rollout, a context has one process more than its maximum of replicas."""
+    limits = {
         one["spec"]["scaleTargetRef"]["name"]: one["spec"]["maxReplicaCount"] for one in manifests.of("ScaledObject")
     }
-    asked = 0
+    requested = 0
     for pod in manifests.pods():
-        if pod.name in most:
+        if pod.name in limits:
             size = int(manifests.environment(pod.containers[0])["YEYAK_POOL_SIZE"])
-            asked += (most[pod.name] + 1) * size
+            requested += (limits[pod.name] + 1) * size
     for cluster in manifests.of("Cluster"):
         allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-        if asked > allowed:
-            yield f"{cluster['metadata']['name']} allows {allowed} connections, {asked} may be asked for"
+        if requested > allowed:
+            yield f"{cluster['metadata']['name']} allows {allowed} connections, {requested} may be opened"
 
 
-@rule("the broker has more disk than it keeps free")
-def roomy(manifests: Manifests) -> Iterator[str]:
+@rule("the disk of the broker is larger than its disk limit")
+def disk_is_large_enough(manifests: Manifests) -> Iterator[str]:
     for cluster in manifests.of("RabbitmqCluster"):
         settings = dict(line.split(" = ") for line in cluster["spec"]["rabbitmq"]["additionalConfig"].splitlines())
         disk, free = cluster["spec"]["persistence"]["storage"], settings["disk_free_limit.absolute"]
         if quantity(disk) < 2 * quantity(free):
-            yield f"of {disk} {free} stay free: the alarm is never far"
+            yield f"of {disk} {free} must stay free: that is too little"
 
 
 @dataclass(frozen=True)
-class Broken:
-    """A rule that a system does not fulfil."""
+class Violation:
+    """A violation of a rule."""
 
     rule: str
-    what: str
+    problem: str
 
 
-def broken(manifests: Manifests) -> Iterator[Broken]:
-    """Everything that is against a rule."""
-    for sentence, function in RULES.items():
-        yield from (Broken(sentence, what) for what in function(manifests))
+def violations(manifests: Manifests) -> Iterator[Violation]:
+    """Yield every violation of a rule."""
+    for title, function in RULES.items():
+        yield from (Violation(title, problem) for problem in function(manifests))

@@ -1,4 +1,4 @@
-"""Files held against the schemas of who will read them, strictly: a field that is not known is refused."""
+"""Validates files against the schemas of the programs that read them; unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from ops.stack.local import REPOSITORY
 
 SCHEMAS = REPOSITORY / "deploy" / "schemas"
-PLACE = "system:///"
+BASE_URI = "system:///"
 
 
 @cache
@@ -26,20 +26,20 @@ def _read(name: str) -> dict[str, Any]:
 
 @cache
 def _registry() -> jsonschema_rs.Registry:
-    return jsonschema_rs.Registry([(PLACE + name, _read(name)) for name in ("kubernetes.json", "operators.yaml")])
+    return jsonschema_rs.Registry([(BASE_URI + name, _read(name)) for name in ("kubernetes.json", "operators.yaml")])
 
 
 @cache
 def _definition(file: str, name: str) -> Any:
-    return jsonschema_rs.validator_for({"$ref": f"{PLACE}{file}#/$defs/{name}"}, registry=_registry())
+    return jsonschema_rs.validator_for({"$ref": f"{BASE_URI}{file}#/$defs/{name}"}, registry=_registry())
 
 
 def _validator(manifest: dict[str, Any]) -> Any:
     """The schema of a manifest's kind; raises KeyError when there is none."""
     version, kind = manifest["apiVersion"], manifest["kind"]
-    ours = f"{version}/{kind}"
-    if ours in _read("operators.yaml")["$defs"]:
-        return _definition("operators.yaml", ours.replace("/", "~1"))
+    full_kind = f"{version}/{kind}"
+    if full_kind in _read("operators.yaml")["$defs"]:
+        return _definition("operators.yaml", full_kind.replace("/", "~1"))
     group = "core" if "/" not in version else version.partition("/")[0].partition(".")[0]
     name = f"io.k8s.api.{group}.{version.rpartition('/')[2]}.{kind}"
     if name not in _read("kubernetes.json")["$defs"]:
@@ -48,7 +48,7 @@ def _validator(manifest: dict[str, Any]) -> Any:
 
 
 def of_kubernetes(manifest: dict[str, Any]) -> Iterator[str]:
-    """What Kubernetes and its operators would refuse."""
+    """Yield what Kubernetes and its operators would refuse."""
     try:
         validator = _validator(manifest)
     except KeyError as unknown:
@@ -58,17 +58,17 @@ def of_kubernetes(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def of_file(path: Path, schema: str) -> Iterator[str]:
-    """What is wrong with compose.yaml or a workflow, by `compose-spec.json` or `github-workflows.json`."""
+    """Validate compose.yaml or a workflow against `compose-spec.json` or `github-workflows.json`."""
     text = path.read_text()
-    parsed = yaml.load(text, _KeysAsTheyAre)
+    parsed = yaml.load(text, _WorkflowLoader)
     yield from _errors(jsonschema_rs.validator_for(_read(schema)), parsed)
 
 
-class _KeysAsTheyAre(yaml.SafeLoader):
-    """YAML 1.1 takes the key `on` of a workflow for true."""
+class _WorkflowLoader(yaml.SafeLoader):
+    """A YAML loader that keeps the key `on` of a workflow, which YAML 1.1 reads as true."""
 
 
-_KeysAsTheyAre.yaml_implicit_resolvers = {
+_WorkflowLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -76,5 +76,5 @@ _KeysAsTheyAre.yaml_implicit_resolvers = {
 
 def _errors(validator: Any, instance: Any) -> Iterator[str]:
     for error in validator.iter_errors(instance):
-        place = ".".join(map(str, error.instance_path))
-        yield f"{place or 'the whole'}: {error.message[:300]}"
+        path = ".".join(map(str, error.instance_path))
+        yield f"{path or 'file'}: {error.message[:300]}"

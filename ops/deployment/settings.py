@@ -1,4 +1,4 @@
-"""Whether what a deployment sets are settings of the system, with values that they can have."""
+"""Checks that the environment of a deployment consists of valid settings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ops.settings import SystemSettings
 from workers.runtime.settings import OUTSIDE, PREFIX
 
 
-def wrong(environment: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each name that is no setting and each value that a setting cannot have."""
+def invalid(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each unknown setting and each invalid value."""
     ours = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
     for name in ours.keys() - OUTSIDE:
         if name.removeprefix(PREFIX).lower() not in SystemSettings.model_fields:
-            yield f"{name} is no setting"
+            yield f"{name} is not a setting"
     values = {name.removeprefix(PREFIX).lower(): value for name, value in ours.items()}
     try:
         SystemSettings(**{name: value for name, value in values.items() if name in SystemSettings.model_fields})  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ Spoil = Callable[[Services], Any]
 
 
 def test_the_compose_file_follows_the_rules_and_is_valid() -> None:
-    assert list(compose.broken(compose.services())) == []
+    assert list(compose.violations(compose.services())) == []
     assert list(schemas.of_file(compose.FILE, "compose-spec.json")) == []
 
 
@@ -40,30 +40,30 @@ def test_a_key_that_compose_does_not_know_is_refused(tmp_path: Path, change: dic
 
 
 SPOILT: dict[str, list[Spoil]] = {
-    "each context has a service that runs it, with its own account and nobody else's": [
+    "each context has a service that runs it with its own account": [
         lambda services: services.pop("cafe-menu"),
         lambda services: services["cafe-menu"].update(command=["python", "-m", "workers", "cafe.orders"]),
         lambda services: services["cafe-menu"].update(volumes=services["cafe-orders"]["volumes"]),
         lambda services: services["gateway"].update(volumes=[]),
     ],
-    "our services are confined": [
+    "own services are confined": [
         lambda services: services["gateway"].update(read_only=False),
         lambda services: services["migrate"].update(cap_drop=[]),
         lambda services: services["journal"].update(user="0"),
     ],
-    "who stays is looked after, and has the time to finish": [
+    "each long-running service is monitored, limited and has time to stop": [
         lambda services: services["journal"].pop("healthcheck"),
         lambda services: services["journal"].update(stop_grace_period="10s"),
         lambda services: services["journal"].pop("mem_limit"),
     ],
-    "nothing starts before what it needs": [
+    "each service starts after its dependencies": [
         lambda services: services["journal"].update(depends_on={}),
         lambda services: services["migrate"].update(depends_on={"accounts": {}}),
     ],
     "only this machine reaches a published port": [
         lambda services: services["rabbitmq"].update(ports=["5672:5672"]),
     ],
-    "who keeps no data has no way to the database": [
+    "only services that need the database can reach it": [
         lambda services: services["gateway"].update(networks=["default", "database"]),
         lambda services: services["journal"].pop("networks"),
     ],
@@ -71,11 +71,11 @@ SPOILT: dict[str, list[Spoil]] = {
         lambda services: services["operator"].update(volumes=[]),
         lambda services: services["exporter"].update(environment={}),
     ],
-    "what is set are settings": [
+    "every YEYAK_ variable is a valid setting": [
         lambda services: services["gateway"].update(environment={"YEYAK_GATEWAY_DOOR": "8088"}),
         lambda services: services["gateway"].update(environment={"YEYAK_GATEWAY_PORT": "front"}),
     ],
-    "an image has a tag that tells its version": [
+    "each image has a version tag": [
         lambda services: services["postgres"].update(image="postgres"),
     ],
 }

@@ -20,7 +20,7 @@ Spoil = Callable[[Manifests], Any]
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Manifests]:
-    kubernetes = rendering.copy(tmp_path_factory.mktemp("rendered"), rendering.made_up())
+    kubernetes = rendering.copy(tmp_path_factory.mktemp("rendered"), rendering.placeholder_accounts())
 
     @cache
     def overlay(name: str) -> Manifests:
@@ -33,18 +33,20 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Manife
 def test_a_rendered_system_follows_the_rules_and_is_valid(rendered, overlay: str) -> None:
     system = rendered(overlay)
 
-    assert list(rules.broken(system)) == []
+    assert list(rules.violations(system)) == []
     assert [wrong for manifest in system.all for wrong in schemas.of_kubernetes(manifest)] == []
 
 
 def test_a_prometheus_operator_scrapes_every_pod_and_has_every_alert(rendered, tmp_path: Path) -> None:
-    monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
+    monitoring = Manifests(
+        rendering.build(rendering.copy(tmp_path, rendering.placeholder_accounts()) / rendering.MONITORING)
+    )
 
     assert [wrong for manifest in monitoring.all for wrong in schemas.of_kubernetes(manifest)] == []
     monitor = spec(monitoring, "PodMonitor", "system")
     ports = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}
     (wanted,) = monitor["selector"]["matchExpressions"]
-    for pod in (pod for pod in rendered("production").pods() if pod.stays):
+    for pod in (pod for pod in rendered("production").pods() if pod.is_long_running):
         assert pod.labels[wanted["key"]] in wanted["values"]
         assert len(ports & {port["name"] for port in pod.containers[0]["ports"]}) == 1
     groups = yaml.safe_load(contexts.ALERTS.read_text())["groups"]
@@ -85,29 +87,29 @@ SPOILT: dict[str, list[Spoil]] = {
         lambda system: container(system)["securityContext"].update(readOnlyRootFilesystem=False),
         lambda system: container(system)["securityContext"].update(capabilities={"add": ["SYS_ADMIN"]}),
     ],
-    "an image has a tag that tells its version": [
+    "each image has a version tag": [
         lambda system: container(system).update(image="yeyak"),
         lambda system: container(system).update(image="yeyak:latest"),
     ],
-    "resources are asked for and limited": [
+    "resources are requested and limited": [
         lambda system: container(system)["resources"]["limits"].pop("memory"),
         lambda system: container(system)["resources"]["limits"].update(memory="2Gi"),
         lambda system: container(system)["resources"]["requests"].update(cpu="1"),
     ],
-    "who stays is probed, in the system's rhythm and behind a startup probe": [
+    "every long-running pod has a startup, a readiness and a liveness probe": [
         lambda system: container(system).pop("startupProbe"),
         lambda system: container(system)["livenessProbe"].update(failureThreshold=1),
         lambda system: container(system, "gateway")["readinessProbe"]["httpGet"].update(port="metrics"),
     ],
-    "who is told to end has the time to finish": [
+    "a stopped pod has time to finish": [
         lambda system: deployment(system)["spec"].update(terminationGracePeriodSeconds=20),
         lambda system: container(system, "gateway").pop("lifecycle"),
     ],
-    "what is set are settings": [
+    "every YEYAK_ variable is a valid setting": [
         lambda system: container(system)["env"].append({"name": "YEYAK_PREFETCHED", "value": "1"}),
         lambda system: container(system)["env"].append({"name": "YEYAK_PREFETCH", "value": "many"}),
     ],
-    "what is referred to is there": [
+    "every referenced object exists": [
         lambda system: without(system, "PersistentVolumeClaim", "refund-log"),
         lambda system: container(system)["envFrom"][0]["configMapRef"].update(name="runtime"),
         lambda system: deployment(system)["spec"]["volumes"][0]["secret"].update(secretName="account-payments"),
@@ -117,27 +119,27 @@ SPOILT: dict[str, list[Spoil]] = {
             key="x"
         ),
     ],
-    "each context has a deployment, and as many replicas as its queues ask for": [
+    "each context has a deployment that is scaled within its limits": [
         lambda system: without(system, "Deployment", "worker-journal"),
         lambda system: container(system).update(args=["journal"]),
         lambda system: without(system, "PodDisruptionBudget", "worker-journal"),
         lambda system: spec(system, "ScaledObject", "worker-bike-sharing-bikes").update(maxReplicaCount=5),
     ],
-    "what scales a context are its own queues, messages in work included": [
+    "each context is scaled by its own queues, unacknowledged messages included": [
         lambda system: trigger(system).update(queueName="@cafe[.]"),
         lambda system: trigger(system).update(excludeUnacknowledged="true"),
         lambda system: trigger(system).update(protocol="amqp"),
     ],
-    "a selector finds the pods that it means": [
+    "each selector matches its pods only": [
         lambda system: deployment(system)["metadata"]["labels"].update({"app.kubernetes.io/name": "journal"}),
         lambda system: spec(system, "Service", "gateway").update(selector={"app.kubernetes.io/component": "worker"}),
     ],
-    "nobody speaks with anybody unless it is said": [
+    "all network traffic is denied unless it is allowed": [
         lambda system: without(system, "NetworkPolicy", "nobody"),
         lambda system: spec(system, "NetworkPolicy", "nobody").update(egress=[{}]),
         lambda system: spec(system, "NetworkPolicy", "workers")["podSelector"]["matchLabels"].update(app="worker"),
     ],
-    "the gateway is reached through a load balancer, and grows with its load": [
+    "the gateway has a load balancer and is scaled with its load": [
         lambda system: spec(system, "Service", "gateway").update(type="ClusterIP"),
         lambda system: without(system, "HorizontalPodAutoscaler", "gateway"),
     ],
@@ -149,15 +151,15 @@ SPOILT: dict[str, list[Spoil]] = {
         lambda system: container(system, "exporter")["volumeMounts"].pop(),
         lambda system: container(system, "exporter")["envFrom"].pop(),
     ],
-    "figures are told inside alone": [
+    "metrics are not reachable from outside": [
         lambda system: spec(system, "Service", "gateway")["ports"][0].update(targetPort="health"),
         lambda system: container(system, "gateway")["env"].append({"name": "YEYAK_HEALTH_PORT", "value": "0"}),
     ],
-    "the database has a connection for whoever may ask for one": [
+    "the database allows as many connections as all replicas may open": [
         lambda system: spec(system, "Cluster", "postgres")["postgresql"]["parameters"].update(max_connections="600"),
         lambda system: spec(system, "ScaledObject", "worker-journal").update(maxReplicaCount=50),
     ],
-    "the broker has more disk than it keeps free": [
+    "the disk of the broker is larger than its disk limit": [
         lambda system: spec(system, "RabbitmqCluster", "rabbitmq")["persistence"].update(storage="2Gi"),
     ],
 }
@@ -196,7 +198,9 @@ def test_an_unknown_field_or_one_of_another_type_is_refused(rendered, kind: str,
 
 
 def test_an_alert_with_unknown_fields_is_refused(tmp_path: Path) -> None:
-    monitoring = Manifests(rendering.build(rendering.copy(tmp_path, rendering.made_up()) / rendering.MONITORING))
+    monitoring = Manifests(
+        rendering.build(rendering.copy(tmp_path, rendering.placeholder_accounts()) / rendering.MONITORING)
+    )
     alerts = spec(monitoring, "PrometheusRule", "alerts")["groups"][0]["rules"][0]
     monitor = spec(monitoring, "PodMonitor", "system")["podMetricsEndpoints"][0]
 
@@ -211,7 +215,7 @@ def test_a_kind_without_a_schema_is_refused() -> None:
 
 
 def test_the_committed_files_are_up_to_date() -> None:
-    written = contexts.written()
+    written = contexts.generated_files()
 
     assert {path: path.read_text() for path in written} == written
     folders = {path.name for path in (contexts.KUBERNETES / "base" / "contexts").iterdir() if path.is_dir()}
@@ -219,8 +223,8 @@ def test_the_committed_files_are_up_to_date() -> None:
 
 
 def test_a_changed_setting_reaches_the_pods_that_read_it_and_no_others(tmp_path: Path) -> None:
-    before = pods_of(rendering.copy(tmp_path / "before", rendering.made_up()))
-    changed = rendering.copy(tmp_path / "after", rendering.made_up())
+    before = pods_of(rendering.copy(tmp_path / "before", rendering.placeholder_accounts()))
+    changed = rendering.copy(tmp_path / "after", rendering.placeholder_accounts())
     (changed / "config" / "cafe.env").write_text("YEYAK_CAFE_PRICE_MS=700\n")
     (changed / "accounts" / "journal" / "yeyak_amqp_url").write_text("another-password")
 

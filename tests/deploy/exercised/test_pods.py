@@ -22,7 +22,7 @@ ROUNDS = 2
 
 
 async def test_the_job_prepares_servers_that_are_empty(node: Node) -> None:
-    (job,) = (pod for pod in node.manifests.pods() if not pod.stays)
+    (job,) = (pod for pod in node.manifests.pods() if not pod.is_long_running)
 
     for spec in job.containers:
         container = node.container(job, spec)
@@ -30,7 +30,7 @@ async def test_the_job_prepares_servers_that_are_empty(node: Node) -> None:
 
 
 async def test_every_deployment_starts_is_probed_and_ends_within_its_grace_period(node: Node) -> None:
-    deployments = [pod for pod in node.manifests.pods() if pod.stays]
+    deployments = [pod for pod in node.manifests.pods() if pod.is_long_running]
     places = asyncio.Semaphore(AT_ONCE)
 
     async def exercised(pod: Pod) -> str | None:
