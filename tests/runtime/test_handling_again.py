@@ -339,7 +339,7 @@ async def test_a_commit_without_an_answer_takes_effect_once_whenever_it_lands(
 
     worker.handlers[Do.topic].first = begin_once
     await lab.run(worker)
-    commit, inbox_look = LateCommit(monkeypatch), Inbox.look
+    commit, inbox_look = LateCommit(monkeypatch), Inbox.find
 
     async def look(inbox: Inbox, session: Session, message_id: UUID) -> Any:
         if lands.startswith("before"):
