@@ -114,7 +114,7 @@ async def test_what_the_broker_gave_up_is_filed_with_the_brokers_reason(journal)
     await (await source.get()).reject(requeue=False)
 
     (letter,) = await until_filed(journal, context="payments")
-    assert (letter["error"], letter["queue"]) == ("rejected by its reader", queue)
+    assert (letter["error"], letter["queue"]) == ("rejected by its consumer", queue)
     assert (letter["message_id"], letter["topic"]) == (str(message_id), VoidPayment.topic)
 
 
@@ -139,10 +139,10 @@ async def test_what_died_in_the_broker_is_said_again_as_it_was(journal):
     ("queue", "body", "message_id", "reason"),
     [
         ("payments.void_payment@payments", b"not JSON", SOME_ID, "not a payments.void_payment"),
-        ("payments.void_payment@payments", b'{"payment_id": "\xff"}', SOME_ID, "UTF-8"),
+        ("payments.void_payment@payments", b'{"payment_id": "\xff"}', SOME_ID, "truncated, escaped or masked"),
         ("payments.void_payment@payments", b"{}", "not-a-uuid", "no id"),
-        ("payments.no_such_thing@payments", b"{}", SOME_ID, "nobody knows"),
-        ("journal.tell_story@journal", b"{}", SOME_ID, "asked"),
+        ("payments.no_such_thing@payments", b"{}", SOME_ID, "no message has the topic"),
+        ("journal.tell_story@journal", b"{}", SOME_ID, "it was a request"),
     ],
 )
 async def test_some_can_only_be_given_up(journal, queue, body, message_id, reason):
