@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import aio_pika
 from alembic.migration import MigrationContext
@@ -13,13 +13,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.base import Command, Event, Message, Query, Shape
+from contracts.base import Command, Event, Query, Shape
 from ops.settings import SystemSettings
 from storage.database import Statement
 from storage.migrations.common import create_inbox_and_outbox, keep_traces
 from tests.support.proxy import Proxy
 from tests.support.system import System
-from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging import topology
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.worker import Worker
@@ -98,8 +98,7 @@ class RuntimeHarness(System):
         self._connection = await aio_pika.connect(self.amqp_url)
         self._through = {"sample": SecretStr(self.database.url), "decisions": SecretStr(self.database.url)}
         await topology.apply(self.amqp_url, topology.plan([]))
-        await self._bus.start()
-        await self._asker.start()
+        await self.broker.connect()
         return self
 
     @property
@@ -118,20 +117,13 @@ class RuntimeHarness(System):
         context = worker.runtime(changed)
         self.contexts[worker.name + replica] = context
         await context.start()
-        self._asker._doors.clear()  # forget the consumers of an earlier test
+        self.rpc._queues.clear()  # forget the consumers of an earlier test
         return context
 
     async def close(self) -> None:
         await super().close()
         await self._connection.close()
         await self.database.cut()
-
-    async def publish(self, message: Message, id: UUID | None = None) -> UUID:
-        """Publish a durable message as an outbox does; return its id."""
-        id = id or uuid4()
-        durable = envelope.told(id, message.model_dump_json().encode(), message.topic, "test", id, None, "test")
-        await self._bus.publish(message.exchange, message.topic, durable)
-        return id
 
     async def effects(self, id: UUID | None = None) -> list[str]:
         """Return the recorded effects of one message or of all, in order."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from workers.runtime.messaging.bus import REPLIES
-
 from storage.database import Session, Statement
 from tests.runtime.harness import (
     Decide,
@@ -18,8 +16,8 @@ from tests.runtime.harness import (
     WorkResult,
     record_effect,
 )
-from tests.support.messages import as_message
 from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging.exchanges import REPLIES
 from workers.runtime.processing.tx import RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
@@ -56,13 +54,18 @@ async def serve_decisions(harness: RuntimeHarness, let_go: asyncio.Event, begun:
     other.handles(Decide)(do_work)
     await topology.apply(harness.amqp_url, topology.plan([other]))
     channel = await harness.channel()
-    replies = await channel.get_exchange(REPLIES, ensure=False)
     queue = await channel.get_queue(f"{Decide.topic}@decisions")
 
     async def decide(query: Any) -> None:
         begun.set()
         await let_go.wait()
-        answer = envelope.reply("done", b'{"text": "yes"}', query.correlation_id, "decisions", replayed=False)
-        await replies.publish(as_message(answer), routing_key=query.reply_to.partition("|")[0])
+        await harness.broker.publish(
+            b'{"text": "yes"}',
+            routing_key=query.reply_to.partition("|")[0],
+            exchange=envelope.exchange(REPLIES),
+            mandatory=False,
+            correlation_id=query.correlation_id,
+            message_type="done",
+        )
 
     await queue.consume(decide, no_ack=True)

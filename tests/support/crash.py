@@ -25,18 +25,15 @@ async def kill(runtime: WorkerRuntime) -> None:
     """
     running: Any = runtime
     is_view = hasattr(running, "store")
-    while running.consumers.broker is None:  # it is being started, and has a message already
-        await asyncio.sleep(0.01)
     current = asyncio.current_task()
-    tasks = [*running.consumers.at_work, *running._loops, *running.outbox._tasks, running.availability._probe]
+    tasks = [*runtime.deliveries, *running._tasks, *running.outbox._tasks, running.availability._probe]
     tasks = [task for task in (*tasks, running._applying if is_view else None) if task not in (None, current)]
     for task in tasks:
         task.cancel()
     await running.database.stop()
-    await running.consumers.broker._connection.close()
-    for task in running.consumers.at_work:  # delivered meanwhile
+    await runtime.broker.disconnect()
+    for task in runtime.deliveries:  # delivered meanwhile
         task.cancel()
-    await running.bus.stop()
     if is_view:
         await running.store.close()
         return
@@ -49,7 +46,7 @@ async def kill(runtime: WorkerRuntime) -> None:
 def is_handling(runtime: WorkerRuntime) -> bool:
     """Whether a runtime handles a message now; a view handles those that wait for their batch."""
     arrived: Any = getattr(runtime, "_arrived", None)
-    return bool(runtime.consumers.at_work or (arrived is not None and arrived._unfinished_tasks))
+    return bool(runtime.deliveries or (arrived is not None and arrived._unfinished_tasks))
 
 
 @dataclass

@@ -178,9 +178,9 @@ class System:
     # -- messages
 
     async def request(
-        self, message: Message, *, id: UUID | None = None, digest: str = "", within: float = 8.0, budget: float = 5.0
+        self, message: Message, *, id: UUID | None = None, digest: str = "", within: float = 8.0
     ) -> RpcReply:
-        """Send a command or a query as the gateway would; `within` and `budget` in seconds."""
+        """Send a command or a query as the gateway would; `within` in seconds."""
         message_id = id or uuid4()
         request = RpcRequest(
             topic=message.topic,
@@ -211,7 +211,7 @@ class System:
         """Repeat a request under one id until it is done or refused, as a patient client would."""
         deadline = time.monotonic() + within
         while True:
-            reply = await self.request(message, id=id, digest=digest, within=2.0, budget=1.5)
+            reply = await self.request(message, id=id, digest=digest, within=2.0)
             if reply.kind in ("done", "refused") or time.monotonic() > deadline:
                 return reply
             await asyncio.sleep(0.05)
@@ -233,7 +233,7 @@ class System:
         """Repeat a request, each time as a new one, until its reply is of this kind."""
 
         async def is_kind() -> bool:
-            return (await self.request(message, within=1.0, budget=0.8)).kind == kind
+            return (await self.request(message, within=1.0)).kind == kind
 
         await eventually(is_kind)
 
@@ -265,8 +265,15 @@ class System:
         for message in messages:
             message_id = id or uuid4()
             body = message.model_dump_json().encode()
-            published = envelope.told(message_id, body, message.topic, message.owner(), message_id, None, "test")
-            await self.bus.publish(message.exchange, message.topic, published)
+            await self.broker.publish(
+                body,
+                routing_key=message.topic,
+                exchange=envelope.exchange(message.exchange),
+                persist=True,
+                headers=envelope.durable_headers(message_id, None, "test"),
+                message_id=str(message_id),
+                message_type=message.topic,
+            )
         return message_id
 
     # -- events

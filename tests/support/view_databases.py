@@ -124,7 +124,7 @@ async def rebuild_view(system: System, name: str) -> int:
     store = ViewDatabase(view.tables, system.settings.database_of(name))
     store.open()
     try:
-        return await rebuild(view, store, system.bus, system.rpc)
+        return await rebuild(view, store, system.broker, system.rpc)
     finally:
         await store.close()
 

@@ -44,7 +44,7 @@ async def received_events(harness: RuntimeHarness, worker: Worker, **about: Any)
     worker.handles(Weighed, **about)(record_event)
     await harness.run(worker)
 
-    await harness.ask(DoWork(text="sample"))
+    await harness.request(DoWork(text="sample"))
 
     async def all_of_it() -> bool:
         return (await harness.effects()).count("sample") == 2

@@ -99,24 +99,24 @@ async def test_requests_are_unavailable_at_once_and_served_again_when_the_databa
     harness: RuntimeHarness, worker: Worker, message: Any
 ) -> None:
     context = await harness.run(worker)
-    assert (await harness.ask(message)).kind == "done"
+    assert (await harness.request(message)).kind == "done"
     await harness.database.cut()
     began = time.monotonic()
 
-    replies = [await harness.ask(message) for _ in range(5)]
+    replies = [await harness.request(message) for _ in range(5)]
 
     assert [reply.kind for reply in replies] == ["unavailable"] * 5
     assert time.monotonic() - began < 3
     await harness.database.mend()
     await eventually(lambda: is_available(context))
-    assert (await harness.ask(message)).kind == "done"
+    assert (await harness.request(message)).kind == "done"
     assert len(await harness.effects()) == (2 if isinstance(message, DoWork) else 0)
 
 
 async def test_a_worker_is_not_ready_while_its_database_is_unavailable(harness: RuntimeHarness, worker: Worker) -> None:
     context = await harness.run(worker)
     await harness.database.cut()
-    await harness.ask(ShowWork())
+    await harness.request(ShowWork())
 
     assert context.readiness()["database"] is False
 

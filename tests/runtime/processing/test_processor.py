@@ -32,8 +32,8 @@ async def test_a_repeated_request_has_the_first_answer_and_no_second_effect(
     await harness.run(worker)
     id = uuid4()
 
-    first = await harness.ask(DoWork(text="once"), id=id)
-    again = await harness.ask(DoWork(text="once"), id=id)
+    first = await harness.request(DoWork(text="once"), id=id)
+    again = await harness.request(DoWork(text="once"), id=id)
 
     assert (first.kind, first.replayed, again.kind, again.replayed) == ("done", False, "done", True)
     assert first.body == again.body == b'{"text":"once"}'
@@ -51,7 +51,7 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
     await harness.run(worker)
     id = uuid4()
 
-    replies = [await harness.ask(DoWork(), id=id) for _ in range(2)]
+    replies = [await harness.request(DoWork(), id=id) for _ in range(2)]
 
     assert [(reply.kind, reply.body, reply.replayed) for reply in replies] == [
         ("refused", b'{"code": "sold_out", "left": 0}', False),
@@ -69,16 +69,16 @@ async def test_a_returned_refusal_commits_its_writes(harness: RuntimeHarness, wo
     await harness.run(worker)
     id = uuid4()
 
-    assert (await harness.ask(DoWork(), id=id)).kind == "refused"
+    assert (await harness.request(DoWork(), id=id)).kind == "refused"
     assert await harness.effects(id) == ["noted"]
 
 
 async def test_the_same_id_with_another_digest_is_refused(harness: RuntimeHarness, worker: Worker) -> None:
     await harness.run(worker)
     id = uuid4()
-    await harness.ask(DoWork(text="one"), id=id, digest="one")
+    await harness.request(DoWork(text="one"), id=id, digest="one")
 
-    reply = await harness.ask(DoWork(text="two"), id=id, digest="two")
+    reply = await harness.request(DoWork(text="two"), id=id, digest="two")
 
     assert reply.body == b'{"code": "idempotency_key_reused"}'
     assert await harness.effects(id) == ["one"]
@@ -103,9 +103,9 @@ async def test_a_repeated_request_is_still_running_in_every_replica_until_it_has
     await harness.run(worker, replica=" (second)")
     id = uuid4()
 
-    requests = [asyncio.create_task(harness.ask(DoWork(), id=id)) for _ in range(6)]
+    requests = [asyncio.create_task(harness.request(DoWork(), id=id)) for _ in range(6)]
     await begun.wait()
-    impatient = await harness.ask(DoWork(), id=id, within=0.3, budget=0.1)
+    impatient = await harness.request(DoWork(), id=id, within=0.3, budget=0.1)
     let_go.set()
 
     assert impatient.kind == "still_running"
@@ -122,7 +122,7 @@ async def test_a_request_whose_deadline_has_passed_is_not_handled(harness: Runti
     await harness.run(worker, delay_ms="sample=400")
     id = uuid4()
 
-    reply = await harness.ask(DoWork(text="late"), id=id, within=0.6, budget=0.5)
+    reply = await harness.request(DoWork(text="late"), id=id, within=0.6, budget=0.5)
 
     assert reply.kind == "unknown"
     await harness.wait_until_idle()
@@ -153,7 +153,7 @@ async def test_a_retryable_not_found_is_retried(harness: RuntimeHarness, worker:
 
     worker.handlers[message.topic].first = needs_it
     await harness.run(worker)
-    request = asyncio.create_task(harness.ask(message))
+    request = asyncio.create_task(harness.request(message))
     await missed.wait()
 
     await harness.rows("sample", "insert into sample.effects (what) values ('news')")
@@ -172,7 +172,7 @@ async def test_a_retryable_not_found_is_not_found_after_half_a_second(
     await harness.run(worker)
     began = time.monotonic()
 
-    reply = await harness.ask(message)
+    reply = await harness.request(message)
 
     assert reply.body == b'{"code": "not_found"}'
     assert time.monotonic() - began >= 0.5
@@ -186,7 +186,7 @@ async def test_a_retryable_not_found_may_have_a_code_of_its_own(harness: Runtime
     await harness.run(worker)
     began = time.monotonic()
 
-    reply = await harness.ask(DoWork(text="nothing"))
+    reply = await harness.request(DoWork(text="nothing"))
 
     assert (reply.kind, reply.body) == ("refused", b'{"code": "not_priced_yet"}')
     assert time.monotonic() - began >= 0.5
@@ -215,7 +215,7 @@ async def test_a_read_only_first_function_writes_nothing_before_the_reply(
     await harness.run(worker)
     id = uuid4()
 
-    request = asyncio.create_task(harness.ask(DoWork(), id=id))
+    request = asyncio.create_task(harness.request(DoWork(), id=id))
     await begun.wait()
     before = await harness.row(id)
     let_go.set()
@@ -246,10 +246,10 @@ async def test_a_read_only_request_without_a_reply_commits_nothing_and_may_be_re
     await harness.run(worker)
     id = uuid4()
 
-    unanswered = await harness.ask(DoWork(), id=id)
+    unanswered = await harness.request(DoWork(), id=id)
     left = await harness.row(id), await harness.effects(id)
     let_go.set()
-    again = await harness.ask(DoWork(), id=id)
+    again = await harness.request(DoWork(), id=id)
 
     assert (unanswered.kind, left) == ("unavailable", (None, []))
     assert (again.kind, again.replayed, await harness.effects(id)) == ("done", False, ["noted"])
@@ -270,7 +270,7 @@ async def test_an_unavailable_callee_is_noticed_before_anything_is_written(
     await harness.run(worker)
     id = uuid4()
 
-    reply = await harness.ask(DoWork(), id=id)
+    reply = await harness.request(DoWork(), id=id)
 
     assert reply.kind == "unavailable"
     assert await harness.row(id) is None

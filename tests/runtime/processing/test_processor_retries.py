@@ -145,7 +145,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     await harness.run(worker)
     id = uuid4()
 
-    reply = await harness.ask(DoWork(), id=id, within=0.5, budget=0.3)
+    reply = await harness.request(DoWork(), id=id, within=0.5, budget=0.3)
     await eventually(lambda: _state(harness, id, "done"))
 
     assert reply.kind in ("unknown", "still_running")
@@ -190,7 +190,7 @@ async def test_a_started_step_that_became_a_dead_letter_is_settled_by_its_replay
     worker.handles(DoWork, requests=Decide)(begin).then(settle)
     await harness.run(worker, retry_seconds=(0.05,))
     id = uuid4()
-    await harness.ask(DoWork(), id=id, within=0.5, budget=0.3)
+    await harness.request(DoWork(), id=id, within=0.5, budget=0.3)
     await eventually(lambda: _state(harness, id, "dead"))
 
     mended.set()
@@ -296,7 +296,7 @@ async def test_a_read_only_first_function_causes_no_transaction_conflicts(
     worker.handles(DoWork, requests=Decide, read_only=True)(quote).then(settle)
     await harness.run(worker)
 
-    replies = await asyncio.gather(*(harness.ask(DoWork(text=str(number)), id=uuid4()) for number in range(40)))
+    replies = await asyncio.gather(*(harness.request(DoWork(text=str(number)), id=uuid4()) for number in range(40)))
 
     assert [reply.kind for reply in replies] == ["done"] * 40
     assert set(ran.values()) == {1}
@@ -365,7 +365,7 @@ async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
     monkeypatch.setattr(Inbox, "look", look)
     id = uuid4()
 
-    reply = await harness.ask(DoWork(), id=id, within=1.0, budget=0.8)
+    reply = await harness.request(DoWork(), id=id, within=1.0, budget=0.8)
 
     assert reply.kind in ("still_running", "unknown")
     assert (await harness.row(id))["state"] == "waiting"

@@ -27,12 +27,12 @@ async def test_a_stopping_replica_finishes_its_requests_and_accepts_no_new_ones(
 
     worker.handles(DoWork)(do_work)
     leaving = await harness.run(worker)
-    long = asyncio.create_task(harness.ask(DoWork(text="long")))
+    long = asyncio.create_task(harness.request(DoWork(text="long")))
     await begun.wait()
     await harness.run(worker, replica=" that stays")
 
     finishing = asyncio.create_task(leaving.consumers.finish(10.0))
-    replies = [await harness.ask(DoWork(text=f"{number}")) for number in range(10)]
+    replies = [await harness.request(DoWork(text=f"{number}")) for number in range(10)]
     assert not finishing.done()
     let_go.set()
 

@@ -66,11 +66,12 @@ class Broker(RabbitBroker):
             if self._is_real and self._publishes:
                 await self.producer.open()
         except BaseException:
-            await self._abandon()
+            await self.disconnect()
             raise
         return connection
 
-    async def _abandon(self) -> None:
+    async def disconnect(self) -> None:
+        """Close both connections at once; the broker delivers again what was not acknowledged."""
         await self.producer.close()
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
@@ -82,7 +83,7 @@ class Broker(RabbitBroker):
         try:
             await super().stop(exc_type, exc_val, exc_tb)
         finally:
-            await self._abandon()
+            await self.disconnect()
 
     @property
     def _is_real(self) -> bool:
