@@ -14,6 +14,8 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.schema_names import qualified
+
 Won = Annotated[int, Field(ge=0, le=10**12)]
 """An amount of money in whole won."""
 MemberId = Annotated[str, Field(min_length=1, max_length=128)]
@@ -65,6 +67,11 @@ class Message(Shape):
                 break
         if "topic" in cls.__dict__ and CATALOGUE.setdefault(cls.topic, cls).__name__ != cls.__name__:
             raise TypeError(f"two messages have the topic {cls.topic}")
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The schema of the body, with names that are unique in the whole system."""
+        return qualified(cls, super().model_json_schema(*args, **kwargs))
 
     @classmethod
     def owner(cls) -> str:

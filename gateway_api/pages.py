@@ -17,12 +17,14 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from contracts.base import Message
-from gateway_api import asyncapi
+from gateway_api import message_catalogue
 from gateway_api.codes import CODES
 from gateway_api.language import preferred
 from gateway_api.problems import Problem
 
 STATIC = Path(__file__).parent / "static"
+ASYNCAPI = STATIC / "asyncapi.json"
+"""Written by `make manifests` from the FastStream application of all contexts."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -68,7 +70,7 @@ def add_to(app: Starlette, state: GatewayHealth, openapi: dict[str, Any], privat
         return _page("Yeyak · AsyncAPI", _catalogue())
 
     async def asyncapi_document(request: Request) -> Response:
-        return _json(to_json(asyncapi.document()))
+        return _json(ASYNCAPI.read_bytes())
 
     async def problem(request: Request) -> Response:
         code = request.path_params["code"]
@@ -135,7 +137,7 @@ def _problem_text(code: str) -> str:
 def _catalogue() -> str:
     """Return every context with its commands, queries and events as HTML."""
     contexts: dict[str, list[tuple[str, type[Message]]]] = defaultdict(list)
-    for topic, message in asyncapi.catalogue().items():
+    for topic, message in message_catalogue.catalogue().items():
         contexts[message.owner()].append((topic, message))
     links = "".join(f'<li><a href="#{escape(name)}">{escape(name)}</a></li>' for name in contexts)
     sections = "".join(_context(name, messages) for name, messages in contexts.items())
@@ -149,18 +151,18 @@ def _context(name: str, messages: list[tuple[str, type[Message]]]) -> str:
     order = ["command", "question", "event"]
     items = "".join(
         _message(topic, message)
-        for topic, message in sorted(messages, key=lambda pair: order.index(asyncapi.kind(pair[1])))
+        for topic, message in sorted(messages, key=lambda pair: order.index(message_catalogue.kind(pair[1])))
     )
     return f'<section id="{escape(name)}"><h2>{escape(name)}</h2>{items}</section>'
 
 
 def _message(topic: str, message: type[Message]) -> str:
-    kind = asyncapi.kind(message)
+    kind = message_catalogue.kind(message)
     answer = f"<h4>Answer: {escape(message.answer.__name__)}</h4>{_fields(message.answer)}" if message.answer else ""
     return (
         f'<details id="{escape(topic)}"><summary><span class="{kind}">{kind}</span> <b>{escape(message.__name__)}</b> '
         f"<code>{escape(topic)}</code> <i>{message.delivery()}, {escape(message.exchange)}</i></summary>"
-        f"<p>{escape(asyncapi.summary(message))}</p>{_fields(message)}{answer}</details>"
+        f"<p>{escape(message_catalogue.summary(message))}</p>{_fields(message)}{answer}</details>"
     )
 
 

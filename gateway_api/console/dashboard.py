@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gateway_api import asyncapi
+from gateway_api import message_catalogue
 from gateway_api.console.broker_figures import BrokerFigures
 from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.words import Count, Money, State, Text, Tone
@@ -67,7 +67,7 @@ class ContextRow:
 
 
 def _contexts() -> list[str]:
-    return sorted({message.owner() for message in asyncapi.catalogue().values()})
+    return sorted({message.owner() for message in message_catalogue.catalogue().values()})
 
 
 def rows(response: ApiResponse) -> list[ContextRow]:

@@ -7,23 +7,27 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ops.deployment import compose, contexts, rendering, rules, schemas
+from ops.deployment import asyncapi, compose, contexts, rendering, rules, schemas
 from ops.deployment.manifests import Manifests
 from ops.stack.local import REPOSITORY
 
 WORKFLOWS = REPOSITORY / ".github" / "workflows"
 
 
+def _generated_files() -> dict[Path, str]:
+    return contexts.generated_files() | {asyncapi.FILE: asyncapi.document()}
+
+
 def write() -> None:
     """Write the generated files."""
-    for path, text in contexts.generated_files().items():
+    for path, text in _generated_files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
 def problems() -> Iterator[str]:
     """Yield every problem, a line each."""
-    for path, text in contexts.generated_files().items():
+    for path, text in _generated_files().items():
         if not path.exists() or path.read_text() != text:
             yield f"{path.relative_to(REPOSITORY)} is out of date: run `make manifests`"
     yield from (f"compose.yaml: {invalid}" for invalid in schemas.of_file(compose.FILE, "compose-spec.json"))

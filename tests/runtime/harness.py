@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from contracts.base import Command, Event, Query, Shape
 from ops.settings import SystemSettings
 from storage.database import Statement
-from storage.migrations.common import create_inbox_and_outbox, keep_traces
+from storage.migrations.common import add_traceparent, create_inbox_and_outbox
 from tests.support.proxy import Proxy
 from tests.support.system import System
 from workers.runtime.messaging import topology
@@ -74,7 +74,7 @@ def _create(connection: Connection) -> None:
     connection.execute(text("set local search_path to sample"))
     with Operations.context(MigrationContext.configure(connection)):
         create_inbox_and_outbox()
-        keep_traces()
+        add_traceparent()
     columns = "message_id uuid, what text, at timestamptz default clock_timestamp()"
     connection.execute(text(f"create table effects ({columns})"))
 
