@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def migrate(
 
     `url` is a plain `postgresql://` (or, for a view, any SQLAlchemy URL). On PostgreSQL a migration that gets no lock
     is repeated as `policy` says; `report` is called with a sentence each time. Raises LocksNotGranted in the end.
+    Not to be called where an event loop runs.
     """
     schema = context.replace(".", "_")
     config = Config()
@@ -45,6 +47,6 @@ def migrate(
 
     policy = policy or LockPolicy()
     if url.startswith("postgresql://"):
-        migrate_when_granted(apply, schema, url, policy, report)
+        asyncio.run(migrate_when_granted(apply, schema, url, policy, report))
     else:
         apply(policy.longest_wait)

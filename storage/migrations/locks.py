@@ -29,7 +29,7 @@ class LockPolicy:
     first_pause: float = 0.5
     longest_pause: float = 5.0
     patience: float = 600.0
-    """No try begins later than this after the first."""
+    """No try begins later than this after the first that got no lock."""
 
 
 class LocksNotGranted(Exception):
@@ -61,53 +61,52 @@ _HOLDERS = """
 """Autovacuum is left out because it ends when somebody waits for its lock."""
 
 
-def migrate_when_granted(
+async def migrate_when_granted(
     apply: Callable[[float], None], schema: str, url: str, policy: LockPolicy, report: Callable[[str], None]
 ) -> None:
-    """Call `apply` with a lock_timeout in seconds until it gets its locks, and report each time that it does not.
+    """Call `apply` in a thread with a lock_timeout in seconds until it gets its locks, and report each failed try.
 
     Raises LocksNotGranted when the patience is at an end, and what `apply` raises for any other reason.
     """
-    began = time.monotonic()
+    refused_since = 0.0
     wait, pause = policy.first_wait, policy.first_pause
     blocking: list[Holder] = []
     for number in itertools.count(1):
         if blocking:
-            blocking = _still_there(blocking, holders(url, schema))
+            blocking = _still_there(blocking, await holders(url, schema))
         if not blocking:
             try:
-                apply(wait)
+                await asyncio.to_thread(apply, wait)
             except Exception as error:
                 if not is_transient(error):
                     raise
             else:
-                if number > 1:
-                    report(f"{schema}: migrated after {time.monotonic() - began:.1f} s")
+                if refused_since:
+                    report(f"{schema}: migrated after {time.monotonic() - refused_since:.1f} s")
                 return
-            blocking = [holder for holder in holders(url, schema) if holder.seconds is None or holder.seconds >= wait]
+            now = await holders(url, schema)
+            blocking = [holder for holder in now if holder.seconds is None or holder.seconds >= wait]
             wait = min(policy.longest_wait, wait * 2)
+        refused_since = refused_since or time.monotonic()
         problem = _sentence(schema, blocking)
-        if time.monotonic() - began + pause > policy.patience:
+        if time.monotonic() - refused_since + pause > policy.patience:
             raise LocksNotGranted(
                 f"{problem}; it gave up after {policy.patience:g} s, and the schema is as it was:"
                 " run `yeyak migrate` again when that transaction has ended"
             )
         report(f"{problem}; it tries again in {pause:g} s (try {number})")
-        time.sleep(pause)
+        await asyncio.sleep(pause)
         pause = min(policy.longest_pause, pause * 2)
 
 
-def holders(url: str, schema: str) -> list[Holder]:
+async def holders(url: str, schema: str) -> list[Holder]:
     """The transactions that hold locks on a schema's tables now, the oldest first."""
-
-    async def fetch() -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(url, timeout=10)
-        try:
-            return list(await connection.fetch(_HOLDERS, schema))
-        finally:
-            await connection.close()
-
-    return [Holder(row["transaction"], row["seconds"], _describe(row)) for row in asyncio.run(fetch())]
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        rows = await connection.fetch(_HOLDERS, schema)
+    finally:
+        await connection.close()
+    return [Holder(row["transaction"], row["seconds"], _describe(row)) for row in rows]
 
 
 def _still_there(before: list[Holder], now: list[Holder]) -> list[Holder]:

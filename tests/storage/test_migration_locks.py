@@ -120,12 +120,12 @@ async def test_while_it_is_seen_to_be_blocked_it_asks_for_no_lock_and_others_rea
     tries: list[float] = []
     when_granted = locks.migrate_when_granted
 
-    def counted(apply: Callable[[float], None], *rest: object) -> None:
+    async def counted(apply: Callable[[float], None], *rest: object) -> None:
         def count(wait: float) -> None:
             tries.append(wait)
             apply(wait)
 
-        when_granted(count, *rest)  # type: ignore[arg-type]
+        await when_granted(count, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("storage.migrations.migrate_when_granted", counted)
     async with reader(url):
