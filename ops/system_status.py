@@ -93,6 +93,11 @@ async def _probe_processes(known: list[dict[str, Any]], status: SystemStatus) ->
     for one, (_, body) in zip(known, answers, strict=True):
         reported = body.get("breakers", {})
         status.breakers |= reported if one["contexts"] else {one["name"]: reported}
+        status.problems += [
+            f"{context}: {source}: {error}"
+            for context, sources in body.get("problems", {}).items()
+            for source, error in sources.items()
+        ]
     return [_as_row(one, ready) for one, (ready, _) in zip(known, answers, strict=True)]
 
 
@@ -135,7 +140,7 @@ def _connected_processes(
     found = []
     for connection in connections:
         name, _, purpose = str(connection.get("user_provided_name", "")).partition(": ")
-        if purpose != "says" or (name not in CONTEXTS and name != "gateway"):
+        if purpose != "publisher" or (name not in CONTEXTS and name != "gateway"):
             continue
         since = datetime.fromtimestamp(connection["connected_at"] / 1000, UTC).isoformat()
         found.append(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,14 +22,20 @@ from tests.support import servers as support
 from tests.support.servers import Servers
 from tests.support.system import System, customer
 from tests.support.view_databases import KINDS, ViewDatabases
+from workers.runtime.messaging import accelerator
 
 _local = tempfile.TemporaryDirectory(prefix="yeyak-tests-")
+
+_accelerator = os.environ.get("YEYAK_AMQP_ACCELERATOR", "on")
 
 for name in [name for name in os.environ if name.startswith("YEYAK_")]:
     del os.environ[name]
 os.environ["YEYAK_ENGINE"] = "private"
 os.environ["YEYAK_LOCAL"] = _local.name
 """Commands under test must not find a system that runs in this checkout."""
+os.environ["YEYAK_AMQP_ACCELERATOR"] = _accelerator
+if _accelerator != "off":
+    accelerator.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +62,6 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 async def templates(servers: Servers) -> None:
     """Migrated databases; every system copies them."""
-    import asyncio
-
     for template in (support.TEMPLATE, support.PROVIDER_TEMPLATE):
         await support.create_database(servers, template)
     await asyncio.to_thread(support.make_templates, servers)
@@ -77,12 +84,27 @@ async def view_databases(
         await databases.stop()
 
 
+LIMIT_SECONDS = 900
+"""After which a test that waits for what does not come fails, with the place where it waits."""
 LONG = ("crash_walk", "killed_processes", "mutants", "server_outages", "test_delivery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first, so that no process is left with one of them at the end."""
+    """Limit each test, and run the longest files first: no process is left with one of them at the end."""
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            if not hasattr(item.obj, "hypothesis"):
+                item.obj = _limited(item.obj)
+
+
+def _limited(test: Any) -> Any:
+    @functools.wraps(test)
+    async def limited(*arguments: Any, **fixtures: Any) -> None:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await test(*arguments, **fixtures)
+
+    return limited
 
 
 MakeSettings = Callable[..., Any]

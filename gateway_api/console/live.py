@@ -17,16 +17,11 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
-from faststream import AckPolicy
-from faststream.rabbit import RabbitMessage, RabbitQueue
 from pydantic_core import from_json
 
 from contracts.base import Caller
-from workers.runtime.messaging.broker import Broker
-from workers.runtime.messaging.delivery import Delivery
-from workers.runtime.messaging.envelope import exchange
+from workers.runtime.messaging.consumer import consume_events
 from workers.runtime.messaging.errors import BROKER_ERRORS
-from workers.runtime.messaging.exchanges import EVENTS
 
 log = structlog.get_logger()
 
@@ -41,7 +36,7 @@ CHECK_SECONDS = 1.0
 """How often a stream checks whether the gateway is closing."""
 LINGER_SECONDS = 60.0
 """How long events are still consumed after the last page was closed."""
-LONGEST_QUEUE = 20_000
+QUEUE_LIMIT = 20_000
 
 REFRESH = "refresh"
 """The hint to reload everything."""
@@ -232,47 +227,19 @@ class LiveUpdates:
 
     async def _consume_once(self) -> None:
         closed = asyncio.Event()
-        broker = Broker(self._url, "gateway: live updates", publishes=False, on_lost=closed.set)
-        subscriber = broker.subscriber(
-            RabbitQueue(
-                f"yeyak.live.{uuid4().hex}",
-                durable=False,
-                exclusive=True,
-                auto_delete=True,
-                robust=False,
-                routing_key="#",
-                arguments={"x-max-length": LONGEST_QUEUE},
-            ),
-            exchange(EVENTS),
-            ack_policy=AckPolicy.ACK_FIRST,
-            no_reply=True,
-        )
-        subscriber(self._on_message)
-        subscriber.attach(self._on_delivery, broker.producer, self._on_event)
-        try:
-            await broker.start()
+        name = "gateway: live updates"
+        async with consume_events(self._url, name, self._on_event, closed.set, queue_limit=QUEUE_LIMIT):
             self._start_epoch()
             while self._has_viewers() and not closed.is_set():
                 await _pause(closed, CHECK_SECONDS)
-        finally:
-            await broker.stop()
 
-    def _on_event(self, delivery: Delivery) -> bool:
-        """Publish the hints of an event; the queue has no acknowledgements."""
-        delivery.mark_ended()
+    def _on_event(self, message: Any) -> None:
+        """Publish the hints of an event."""
         try:
-            body = from_json(delivery.raw.body)
+            body = from_json(message.body)
         except ValueError:
-            return True
-        self.publish(str(delivery.raw.type), body if isinstance(body, dict) else {})
-        return True
-
-    async def _on_delivery(self, delivery: Delivery) -> None:
-        self._on_event(delivery)
-
-    async def _on_message(self, message: RabbitMessage) -> None:
-        """The function that FastStream registers; with middlewares it calls this one."""
-        self._on_event(Delivery(message.raw_message, ""))
+            return
+        self.publish(str(message.type), body if isinstance(body, dict) else {})
 
     def _start_epoch(self) -> None:
         self._epoch = uuid4().hex[:12]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.ticketing.pricing import Grade
 from gateway_api.tokens import issue
 from ops.cli_support import configuration, fail
 
@@ -16,11 +17,6 @@ class Role(StrEnum):
     CUSTOMER = "customer"
     STAFF = "staff"
     OPERATOR = "operator"
-
-
-class Grade(StrEnum):
-    STANDARD = "STANDARD"
-    VIP = "VIP"
 
 
 def register(app: typer.Typer) -> None:

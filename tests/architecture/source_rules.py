@@ -26,9 +26,11 @@ RUNTIME_MODULES_OF_THE_GATEWAY = {
     f"workers.runtime.{name}"
     for name in (
         "messaging.breaker",
-        "messaging.bus",
+        "messaging.broker",
         "messaging.card_numbers",
+        "messaging.consumer",
         "messaging.envelope",
+        "messaging.errors",
         "messaging.management",
         "messaging.rpc",
         "observability.logs",
@@ -44,6 +46,10 @@ OWNED = {
     "storage.transfers": "payments",
 }
 """Modules of storage that belong to a context although they do not have its name."""
+FASTSTREAM = ("workers.runtime.", "workers.app.")
+"""Where FastStream is used: the runtime, and the application that `faststream run` starts."""
+LOG_EVENTS = "workers.runtime.observability.log_events"
+"""The module with the log events that operators search for."""
 ENTRY_POINTS = {"workers.app", "workers.__main__"}
 """They start contexts by name, and import the registry inside a function, after everything else."""
 RUNTIME_LAYERS = {
@@ -135,13 +141,14 @@ def one_name(listing: Listing) -> Iterator[str]:
                 yield f"{context} has no {layer}.{context}"
 
 
-@rule("every module of workers belongs to a context or to the runtime")
+@rule("every module of workers belongs to a context or to the runtime, or has the settings of a system")
 def module_owner(listing: Listing) -> Iterator[str]:
     packages = {"workers", *(f"workers.{system}" for system in _systems(listing))}
+    settings = {f"{package}.settings" for package in packages}
     for source in listing.of("workers"):
         if (
             source.module.startswith("workers.runtime")
-            or source.module in {"workers.registry"} | ENTRY_POINTS | packages
+            or source.module in {"workers.registry"} | ENTRY_POINTS | packages | settings
         ):
             continue
         if listing.context_of(source.module) is None:
@@ -152,10 +159,10 @@ def _systems(listing: Listing) -> set[str]:
     return {context.partition(".")[0] for context in listing.contexts}
 
 
-@rule("only the runtime imports FastStream")
+@rule("only the runtime and the application of the workers import FastStream")
 def faststream(listing: Listing) -> Iterator[str]:
     for source in listing.of("contracts", "storage", "workers", "gateway_api", "ops"):
-        if source.module.startswith("workers.runtime."):
+        if f"{source.module}.".startswith(FASTSTREAM):
             continue
         yield from (
             f"{source.path} imports {module}"
@@ -164,10 +171,11 @@ def faststream(listing: Listing) -> Iterator[str]:
         )
 
 
-@rule("nothing calls FastStream's `request`, which holds one lock for a whole round trip")
-def no_request(listing: Listing) -> Iterator[str]:
+@rule("only the RPC client calls a broker's `request`: there each way in which it ends becomes an outcome")
+def requests(listing: Listing) -> Iterator[str]:
     for source in listing.sources:
-        yield from (f"{source.path} calls {call}" for call, _ in source.calls if call.endswith("broker.request"))
+        if source.module != "workers.runtime.messaging.rpc":
+            yield from (f"{source.path} calls {call}" for call, _ in source.calls if call.endswith("broker.request"))
 
 
 @rule("nothing is published to the default exchange: the right to write there covers every queue")
@@ -244,15 +252,34 @@ def runtime_layers(listing: Listing) -> Iterator[str]:
 
 @rule("a log call names its event by a snake_case constant")
 def log_events(listing: Listing) -> Iterator[str]:
+    """Yield each log call whose event is neither a literal nor a constant of `log_events`."""
+    constants = _log_event_constants(listing)
     for source in listing.sources:
         for call in source.call_nodes:
             if not (isinstance(call.func, ast.Attribute) and call.func.attr in LOG_METHODS):
                 continue
             if not re.search(r"\b_?log(ger)?(\.bind\(.*\))?$", ast.unparse(call.func.value)):
                 continue
-            event = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
-            if not (isinstance(event, str) and LOG_EVENT.fullmatch(event)):
-                yield f"{source.path}:{call.lineno} logs {ast.unparse(call.args[0]) if call.args else 'no event'}"
+            event = call.args[0] if call.args else None
+            if isinstance(event, ast.Name) and LOG_EVENTS in listing.imports(source):
+                value = constants.get(event.id)
+            else:
+                value = event.value if isinstance(event, ast.Constant) else None
+            if not (isinstance(value, str) and LOG_EVENT.fullmatch(value)):
+                yield f"{source.path}:{call.lineno} logs {ast.unparse(event) if event else 'no event'}"
+
+
+def _log_event_constants(listing: Listing) -> dict[str, object]:
+    """The constants of the module `log_events`, with their values."""
+    return {
+        node.targets[0].id: node.value.value
+        for source in listing.sources
+        if source.module == LOG_EVENTS
+        for node in source.tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
 
 
 @rule("a public class name is defined once")

@@ -54,7 +54,7 @@ async def test_a_bike_held_for_an_unknown_ride_is_freed_once_rides_answers_the_q
     await system.done(take(bike_id, ride_id, kim))
 
     async def three_queries_wait() -> bool:
-        found = await system.bus.inspect_queue(f"{SettleHold.topic}@{RIDES}")
+        found = await system.broker.inspect_queue(f"{SettleHold.topic}@{RIDES}")
         return found is not None and found[0] >= 3
 
     await eventually(three_queries_wait)

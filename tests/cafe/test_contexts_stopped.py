@@ -91,7 +91,7 @@ async def test_the_report_catches_up_after_it_was_stopped(system: System) -> Non
 
 async def test_an_order_whose_answer_was_lost_is_found_under_the_same_key(system: System, kim: Caller) -> None:
     item, request_id = await system.done(register_item()), uuid4()
-    request = asyncio.create_task(system.request(place_order(item, kim), id=request_id, within=0.5, budget=0.4))
+    request = asyncio.create_task(system.request(place_order(item, kim), id=request_id, within=0.5))
     await system.wait_for_rows(ORDERS, "select 1 from cafe_orders.orders where order_id = $1", request_id)
     await system.kill(ORDERS)
     await system.start(ORDERS)

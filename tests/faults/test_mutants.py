@@ -16,7 +16,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,8 +30,10 @@ from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow
 from tests.support.system import System, customer, eventually
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.delivery import Delivery
+from workers.runtime.messaging.envelope import RpcReply
 from workers.runtime.processing import failpoints
+from workers.runtime.processing.handlers import Handler
 from workers.runtime.processing.outbox import OutboxRelay
 from workers.runtime.processing.processor import MessageProcessor
 from workers.runtime.processing.worker_runtime import WorkerRuntime
@@ -167,16 +168,13 @@ async def book_and_show(system: Stage, video_id: UUID, shown: bool = True) -> tu
 
 
 def acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:
-    handle = WorkerRuntime._handle
+    handle = WorkerRuntime.handle
 
-    async def early(self: WorkerRuntime, raw: Any, handling: MessageProcessor) -> None:
-        await raw.ack()
-        await handle(self, SimpleNamespace(ack=_nothing, nack=_nothing), handling)  # type: ignore[arg-type]
+    async def early(self: WorkerRuntime, handler: Handler, delivery: Delivery) -> None:
+        await delivery.release(self.broker.producer)
+        await handle(self, handler, delivery)
 
-    patch.setattr(WorkerRuntime, "_handle", early)
-
-
-async def _nothing(**_: Any) -> None: ...
+    patch.setattr(WorkerRuntime, "handle", early)
 
 
 def charge_without_a_key(patch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_s
     id = uuid4()
     reply = await system.until_done(system.booking(video_id, token="tok_error"), id=id)
     assert b"payment_unavailable" in reply.body
-    await eventually(lambda: _only_void_is_unsaid(system))
+    await eventually(lambda: _only_void_is_unpublished(system))
     await eventually(lambda: _missing(system, "payments", queue))
 
     await topology.apply(
@@ -162,17 +162,17 @@ async def test_a_deleted_queue_holds_messages_back_until_it_is_there_again(own_s
     )
     await system.wait_until_idle()
 
-    assert system.contexts["payments"].consumers.missing == []
+    assert system.contexts["payments"].missing_queues == []
     assert await checks.discrepancies(system, video_id) == []
 
 
-async def _only_void_is_unsaid(system: System) -> bool:
+async def _only_void_is_unpublished(system: System) -> bool:
     left = await system.rows("video_rental.rentals", "select topic from video_rental_rentals.outbox")
     return [row["topic"] for row in left] == [VoidPayment.topic]
 
 
 async def _missing(system: System, context: str, queue: str) -> bool:
-    return queue in system.contexts[context].consumers.missing
+    return queue in system.contexts[context].missing_queues
 
 
 async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwhile(own_system: System) -> None:
@@ -189,7 +189,7 @@ async def test_a_deleted_binding_is_made_again_and_nothing_counts_as_sent_meanwh
     assert await checks.discrepancies(system, video_id) == []
 
 
-async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
+async def test_a_query_whose_queue_is_gone_is_unavailable_at_once(own_system: System) -> None:
     async with channel_of(own_system) as channel:
         await channel.queue_delete(f"{ListVideos.topic}@video_rental.videos")
 
@@ -198,7 +198,7 @@ async def test_a_question_whose_queue_is_gone_is_unavailable_at_once(own_system:
     assert reply.kind == "unavailable"
 
 
-async def test_a_question_that_no_queue_wants_is_unavailable_and_not_waited_for(own_system: System) -> None:
+async def test_a_query_that_is_unroutable_is_unavailable_and_not_waited_for(own_system: System) -> None:
     queue = f"{ListVideos.topic}@video_rental.videos"
     async with channel_of(own_system) as channel:
         held = await channel.get_queue(queue)

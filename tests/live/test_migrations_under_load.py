@@ -12,7 +12,7 @@ import pytest
 from storage.migrations import migrate
 from storage.migrations.locks import LockPolicy
 from tests.conftest import MakeSettings
-from tests.flows.renting import discrepancies
+from tests.flows.helpers import discrepancies
 from tests.support.load import clients_at_work
 from tests.support.revisions import add_revision
 from tests.support.system import System, eventually

@@ -12,7 +12,7 @@ import pytest
 from tests.support import checks
 from tests.support.servers import Servers
 from tests.support.system import System, customer
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 
 Fault = Callable[[Servers], Awaitable[None]]
 MEMBERS, AT_ONCE = 60, 8

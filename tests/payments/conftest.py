@@ -73,8 +73,8 @@ class Payments:
     def __init__(self, runtime: WorkerRuntime) -> None:
         self.runtime = runtime
 
-    async def handle(self, message: Message, *, id: UUID | None = None, budget: float = 2.4) -> ProcessingResult:
-        """Handle one delivery; only a request has a budget and a reply."""
+    async def handle(self, message: Message, *, id: UUID | None = None, deadline: float = 2.4) -> ProcessingResult:
+        """Handle one delivery; only a request has a deadline and a reply."""
         is_request = message.delivery() == "request"
         envelope = Envelope(
             id=id or uuid4(),
@@ -83,12 +83,12 @@ class Payments:
             story_id=uuid4(),
             causation_id=None,
             actor="video_rental.rentals",
-            budget=budget if is_request else 0.0,
+            deadline=deadline if is_request else 0.0,
             reply_to="replies|yeyak.replies" if is_request else "",
         )
         handler = worker.handlers[message.topic]
-        processor = MessageProcessor(self.runtime, handler, message, envelope, time.monotonic())
-        return await (self.runtime._look_up(processor) if handler.is_query else processor.run())
+        processor = MessageProcessor(self.runtime.services, handler, message, envelope, time.monotonic())
+        return await (self.runtime._answer_query(processor) if handler.is_query else processor.run())
 
     async def answer(self, message: Command[Any], **more: Any) -> str:
         """Handle a command; returns the status in the answer, or the code of the refusal."""

@@ -71,7 +71,7 @@ async def test_another_amount_under_the_same_id_is_refused(payments: Payments) -
 async def test_a_call_that_would_be_late_is_not_begun(payments: Payments) -> None:
     command = request()
 
-    assert await payments.answer(command, budget=0.05) == "provider_unavailable"
+    assert await payments.answer(command, deadline=0.05) == "provider_unavailable"
     assert await payments.rows("select 1 from payments.payments") == []
     assert await payments.charges() == []
 
@@ -194,7 +194,7 @@ async def test_a_void_waits_for_a_refund_under_way(payments: Payments) -> None:
 async def test_a_crash_before_a_charge_is_stored_ends_voided(payments: Payments) -> None:
     command = request()
     async with payments.runtime.database.session() as session:
-        await store.ask(session, command)
+        await store.create(session, command)
     await payments.runtime.resource(ProviderClient).charge(
         command.payment_id, command.amount, command.method.token, deadline=time.monotonic() + 1
     )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import NotSupportedError
 
 from storage.database import Session
-from tests.runtime.lab import Do, Done, Lab, Look, effect
+from tests.runtime.harness import DoWork, RuntimeHarness, ShowWork, WorkResult, record_effect
 from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
 
@@ -25,49 +25,51 @@ def wrapped() -> NotSupportedError:
 
 
 @pytest.mark.parametrize("error", [INVALID, OUTDATED], ids=["statement", "type"])
-async def test_a_step_is_repeated_and_takes_effect_once(lab: Lab, worker: Worker, error: Exception) -> None:
+async def test_a_step_is_repeated_and_takes_effect_once(
+    harness: RuntimeHarness, worker: Worker, error: Exception
+) -> None:
     failures = [error]
 
-    async def do(command: Do, tx: Tx) -> Done:
-        await effect(tx, "done")
+    async def do_work(command: DoWork, tx: Tx) -> WorkResult:
+        await record_effect(tx, "done")
         if failures:
             raise failures.pop()
-        return Done(text="done")
+        return WorkResult(text="done")
 
-    worker.handles(Do)(do)
-    await lab.run(worker)
+    worker.handles(DoWork)(do_work)
+    await harness.run(worker)
     id = uuid4()
 
-    reply = await lab.ask(Do(), id=id)
+    reply = await harness.request(DoWork(), id=id)
 
     assert (reply.kind, failures) == ("done", [])
-    assert await lab.effects(id) == ["done"]
+    assert await harness.effects(id) == ["done"]
 
 
 @pytest.mark.parametrize("error", [INVALID, OUTDATED, wrapped()], ids=["statement", "type", "wrapped"])
-async def test_a_query_is_repeated(lab: Lab, worker: Worker, error: Exception) -> None:
+async def test_a_query_is_repeated(harness: RuntimeHarness, worker: Worker, error: Exception) -> None:
     failures = [error]
 
-    async def look(query: Look, session: Session) -> Done:
+    async def show_work(query: ShowWork, session: Session) -> WorkResult:
         if failures:
             raise failures.pop()
-        return Done(text="seen")
+        return WorkResult(text="seen")
 
-    worker.handles(Look)(look)
-    await lab.run(worker)
+    worker.handles(ShowWork)(show_work)
+    await harness.run(worker)
 
-    assert (await lab.ask(Look())).kind == "done"
+    assert (await harness.request(ShowWork())).kind == "done"
 
 
-async def test_a_query_that_never_succeeds_is_answered_unavailable(lab: Lab, worker: Worker) -> None:
+async def test_a_query_that_never_succeeds_is_answered_unavailable(harness: RuntimeHarness, worker: Worker) -> None:
     tries: list[int] = []
 
-    async def look(query: Look, session: Session) -> Done:
+    async def show_work(query: ShowWork, session: Session) -> WorkResult:
         tries.append(1)
         raise INVALID
 
-    worker.handles(Look)(look)
-    await lab.run(worker)
+    worker.handles(ShowWork)(show_work)
+    await harness.run(worker)
 
-    assert (await lab.ask(Look())).kind == "unavailable"
+    assert (await harness.request(ShowWork())).kind == "unavailable"
     assert len(tries) == 3

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from workers.runtime.settings import Settings, settings, unknown_names
-
-
-@pytest.fixture(autouse=True)
-def _read_anew() -> Iterator[None]:
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
+from gateway_api.settings import GatewaySettings
+from ops.settings import SystemSettings
+from workers.runtime.settings import Settings
+from workers.settings import WorkerSettings
 
 
 def in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
@@ -25,13 +20,13 @@ def in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Non
 
 
 def test_every_setting_has_a_default() -> None:
-    assert settings() == Settings()
+    assert WorkerSettings.read() == WorkerSettings()
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YEYAK_PREFETCH", "7")
 
-    assert settings().prefetch == 7
+    assert Settings.read().prefetch == 7
 
 
 @pytest.mark.parametrize(
@@ -51,7 +46,7 @@ def test_a_wrong_value_fails_with_the_name_of_its_variable(
     monkeypatch.setenv(f"YEYAK_{name}", value)
 
     with pytest.raises(ValueError, match=name.lower()):
-        settings()
+        Settings.read()
 
 
 def test_an_unknown_name_in_a_settings_file_fails_with_its_name(
@@ -59,35 +54,49 @@ def test_an_unknown_name_in_a_settings_file_fails_with_its_name(
 ) -> None:
     in_a_file(monkeypatch, tmp_path, "YEYAK_PREFTECH=7\n")
 
-    with pytest.raises(ValidationError, match=r"(?i)preftech"):
-        settings()
+    with pytest.raises(ValueError, match=r"(?i)preftech"):
+        Settings.read()
 
 
 def test_the_environment_overrides_the_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     in_a_file(monkeypatch, tmp_path, "YEYAK_PREFETCH=7\nYEYAK_BATCH=9\n")
     monkeypatch.setenv("YEYAK_PREFETCH", "8")
 
-    assert (settings().prefetch, settings().batch) == (8, 9)
+    found = Settings.read()
+
+    assert (found.prefetch, found.batch) == (8, 9)
 
 
 def test_an_unknown_name_in_the_environment_is_only_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YEYAK_PREFTECH", "7")
     monkeypatch.setenv("YEYAK_LOCAL", "/tmp/x")
 
-    assert settings() == Settings()
-    assert unknown_names() == ["YEYAK_PREFTECH"]
+    assert Settings.read() == Settings()
+    assert Settings.unknown(os.environ) == ["YEYAK_PREFTECH"]
+
+
+def test_settings_of_other_processes_are_known_to_a_worker_and_to_the_gateway() -> None:
+    names = ["YEYAK_GATEWAY_PORT", "YEYAK_PAYMENTS_SLOW_SECONDS", "YEYAK_PREFETCH", "YEYAK_NONSENSE"]
+
+    for kind in (WorkerSettings, GatewaySettings):
+        assert kind.unknown(names) == ["YEYAK_NONSENSE"]
+
+
+def test_the_whole_system_has_every_setting_of_its_processes_and_no_other() -> None:
+    assert set(SystemSettings.model_fields) == set(WorkerSettings.model_fields) | set(GatewaySettings.model_fields)
+    assert SystemSettings.unknown(["YEYAK_GATEWAY_NONSENSE"]) == ["YEYAK_GATEWAY_NONSENSE"]
 
 
 def test_a_secret_may_be_in_a_file_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "YEYAK_AMQP_URL").write_text("amqp://kim:hush@broker/\n")
     monkeypatch.setenv("YEYAK_SECRETS_DIR", str(tmp_path))
 
-    assert settings().amqp_url.get_secret_value() == "amqp://kim:hush@broker/"
-    assert "hush" not in repr(settings())
+    assert Settings.read().amqp_url.get_secret_value() == "amqp://kim:hush@broker/"
+    assert "hush" not in repr(Settings.read())
 
 
 def test_a_context_has_the_common_database_or_one_of_its_own() -> None:
-    chosen = Settings(
+    chosen = WorkerSettings(
         database_url="postgresql://common/yeyak",
         context_database_urls={"video_rental.my_page": "sqlite+aiosqlite:///x"},
     )

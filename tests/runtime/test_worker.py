@@ -10,14 +10,16 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from contracts.base import Refused
+from contracts.outcomes import Outcome
 from contracts.payments import DriveVoid, PaymentState, PaymentVoided, RequestPayment, ShowPayment, VoidPayment
 from contracts.video_rental.videos import VideoRegistered
 from ops.settings import SystemSettings
 from storage.database import Session
 from workers.runtime.messaging.envelope import Envelope
+from workers.runtime.processing.handlers import Handler
 from workers.runtime.processing.processor import MessageProcessor
-from workers.runtime.processing.tx import NoReply, Tx, decode_answer, decode_refusal, encode_refusal
-from workers.runtime.worker import Handler, Worker
+from workers.runtime.processing.tx import Tx, decode_answer, decode_refusal, encode_refusal
+from workers.runtime.worker import Worker
 
 
 async def handler(message: Any, tx: Any) -> None: ...
@@ -52,8 +54,8 @@ def test_a_message_has_one_handler() -> None:
 async def test_a_handler_that_sends_a_request_needs_a_second_function() -> None:
     declared: Any = Handler(RequestPayment, handler, None, read_only=False)
 
-    with pytest.raises(TypeError, match="handler asks, but has no second function"):
-        await MessageProcessor(None, declared, None, envelope(), 0.0)._settle(NoReply.UNKNOWN)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="handler makes a request, but has no second function"):
+        await MessageProcessor(None, declared, None, envelope(), 0.0)._settle(Outcome.UNKNOWN)  # type: ignore[arg-type]
 
 
 def test_each_context_has_a_queue_for_its_dead_letters() -> None:
@@ -73,13 +75,13 @@ def envelope(**more: Any) -> Envelope:
 @pytest.fixture
 def tx() -> Tx:
     context: Any = Worker("payments").runtime(SystemSettings())
-    return Tx(Session(None), envelope(budget=2.0), context, time.monotonic())
+    return Tx(Session(None), envelope(deadline=2.0), context, time.monotonic())
 
 
 def test_a_published_message_carries_the_story_its_cause_and_the_actor(tx: Tx) -> None:
     tx.publish(VoidPayment(payment_id=UUID(int=1)))
 
-    (published,) = tx.told
+    (published,) = tx.outgoing
     assert (published.story_id, published.causation_id, published.actor) == (
         tx.envelope.story_id,
         tx.id,
@@ -88,7 +90,7 @@ def test_a_published_message_carries_the_story_its_cause_and_the_actor(tx: Tx) -
 
 
 def test_a_request_cannot_be_published(tx: Tx) -> None:
-    with pytest.raises(TypeError, match=r"payments.show_payment is asked, not told"):
+    with pytest.raises(TypeError, match=r"payments.show_payment is a request"):
         tx.publish(ShowPayment.model_construct())  # type: ignore[arg-type]
 
 
@@ -111,14 +113,18 @@ def test_derived_ids_depend_on_the_message_and_a_name(tx: Tx) -> None:
     assert tx.derive_id("payment") == tx.derive_id("payment") == uuid5(tx.id, "payment")
 
 
-def test_the_time_left_counts_from_the_delivery() -> None:
+@pytest.mark.parametrize(
+    ("deadline", "passed", "left"),
+    [(2.0, 0.0, 1.9), (2.0, 1.5, 0.4), (0.2, 0.0, 0.19), (2.0, 9.0, 0.0), (0.0, 0.0, 0.0)],
+    ids=["margin for the way back", "counted from the delivery", "a small margin", "too late", "nobody waits"],
+)
+def test_the_time_left_counts_from_the_delivery_and_leaves_a_margin_for_the_reply(
+    monkeypatch: pytest.MonkeyPatch, deadline: float, passed: float, left: float
+) -> None:
     context: Any = Worker("payments").runtime(SystemSettings())
+    monkeypatch.setattr("workers.runtime.processing.tx.time.monotonic", lambda: 100.0 + passed)
 
-    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 1.5).time_left() == pytest.approx(
-        0.5, abs=0.1
-    )
-    assert Tx(Session(None), envelope(budget=2.0), context, time.monotonic() - 9).time_left() == 0.0
-    assert Tx(Session(None), envelope(), context, time.monotonic()).time_left() == 0.0
+    assert Tx(Session(None), envelope(deadline=deadline), context, 100.0).time_left() == pytest.approx(left)
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(0, 0.25), (1, 0.5), (2, 1), (4, 4), (8, 60), (10_000, 60)])

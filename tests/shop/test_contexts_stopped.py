@@ -168,7 +168,7 @@ async def test_orders_killed_while_it_confirms_finishes_the_order_by_itself(syst
     order = await awaiting_payment(system, product_id, 2)
 
     async with paused(ORDERS, place) as pause:
-        confirming = asyncio.create_task(system.request(confirm(order), within=2.0, budget=1.5))
+        confirming = asyncio.create_task(system.request(confirm(order), within=2.0))
         await pause.reached.wait()
         await system.kill(ORDERS)
     await system.start(ORDERS)

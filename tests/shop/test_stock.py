@@ -103,7 +103,7 @@ async def test_what_was_taken_is_returned_once_and_cannot_be_taken_again_in_that
     product_id, order_id = await shelf.product(5), uuid4()
     await shelf.take(product_id, order_id, 3)
 
-    returned = await asyncio.gather(*(shelf.give_back(product_id, order_id) for _ in range(10)))
+    returned = await asyncio.gather(*(shelf.return_stock(product_id, order_id) for _ in range(10)))
 
     assert sorted(returned) == [0] * 9 + [3]
     assert await shelf.take(product_id, order_id, 3) == ("RETURNED", False)
@@ -113,7 +113,7 @@ async def test_what_was_taken_is_returned_once_and_cannot_be_taken_again_in_that
 async def test_a_return_that_comes_before_the_take_leaves_a_tombstone(shelf: Shelf) -> None:
     product_id, order_id = await shelf.product(5), uuid4()
 
-    returned = await shelf.give_back(product_id, order_id)
+    returned = await shelf.return_stock(product_id, order_id)
 
     assert returned == 0
     assert await shelf.take(product_id, order_id, 3) == ("RETURNED", False)
@@ -126,7 +126,7 @@ async def test_of_a_take_and_a_return_at_once_nothing_is_left_over(shelf: Shelf)
     order_ids = [uuid4() for _ in range(20)]
 
     await asyncio.gather(
-        *(command(product_id, order_id) for order_id in order_ids for command in (shelf.take, shelf.give_back))
+        *(command(product_id, order_id) for order_id in order_ids for command in (shelf.take, shelf.return_stock))
     )
 
     assert await shelf.stock(product_id) == 100

@@ -66,12 +66,12 @@ async def finish(
     session: Session,
     inbox: Inbox,
     claim: Claim,
-    outbox_message: Sequence[OutboxMessage] = (),
+    messages: Sequence[OutboxMessage] = (),
     timers: Sequence[Timer] = (),
 ) -> bool:
     """Finish one step."""
     return await inbox.finish(
-        session, [CompletedStep(claim, [replace(row, causation_id=claim.id) for row in outbox_message], timers)]
+        session, [CompletedStep(claim, [replace(row, causation_id=claim.id) for row in messages], timers)]
     )
 
 
@@ -202,17 +202,17 @@ async def test_a_due_row_is_leased_to_exactly_one_of_ten_schedulers(
 ) -> None:
     due = await write_due_rows(session, inbox, 60, -SECOND)
 
-    async def take() -> list[UUID]:
-        taken = []
+    async def lease() -> list[UUID]:
+        leased = []
         async with database.session() as own:
-            while rows := await inbox.take_due(own, uuid4(), MINUTE, 4):
-                taken += [row["id"] for row in rows]
-        return taken
+            while rows := await inbox.lease_due(own, uuid4(), MINUTE, 4):
+                leased += [row["id"] for row in rows]
+        return leased
 
-    taken = [id for some in await asyncio.gather(*(take() for _ in range(10))) for id in some]
+    leased = [id for some in await asyncio.gather(*(lease() for _ in range(10))) for id in some]
 
-    assert len(taken) == 60
-    assert set(taken) == due
+    assert len(leased) == 60
+    assert set(leased) == due
 
 
 async def test_rows_that_are_not_due_or_finished_are_not_leased(inbox: Inbox, session: Session) -> None:
@@ -220,7 +220,7 @@ async def test_rows_that_are_not_due_or_finished_are_not_leased(inbox: Inbox, se
     await write_due_rows(session, inbox, 2, -SECOND, state="done")
     await write_due_rows(session, inbox, 2, -SECOND, state="dead")
 
-    assert await inbox.take_due(session, uuid4(), MINUTE, 10) == []
+    assert await inbox.lease_due(session, uuid4(), MINUTE, 10) == []
 
 
 async def test_an_expired_lease_is_given_to_another_owner_and_the_first_cannot_finish(
@@ -228,8 +228,8 @@ async def test_an_expired_lease_is_given_to_another_owner_and_the_first_cannot_f
 ) -> None:
     (id,) = await write_due_rows(session, inbox, 1, -SECOND, state="started")
     first, second = uuid4(), uuid4()
-    await inbox.take_due(session, first, -SECOND, 10)
-    (row,) = await inbox.take_due(session, second, MINUTE, 10)
+    await inbox.lease_due(session, first, -SECOND, 10)
+    (row,) = await inbox.lease_due(session, second, MINUTE, 10)
 
     assert (row["attempts"], row["owner"]) == (2, second)
     assert not await finish(session, inbox, claim(id, first), [outbox_message()])
@@ -240,7 +240,7 @@ async def test_the_row_that_has_been_due_longest_is_leased_first(inbox: Inbox, s
     late = await write_due_rows(session, inbox, 1, -SECOND)
     early = await write_due_rows(session, inbox, 1, -MINUTE)
 
-    rows = await inbox.take_due(session, uuid4(), MINUTE, 1)
+    rows = await inbox.lease_due(session, uuid4(), MINUTE, 1)
 
     assert {row["id"] for row in rows} == early != late
 
@@ -250,7 +250,7 @@ async def test_a_failure_is_stored_with_its_error_and_counted_until_a_success(
 ) -> None:
     failing = claim(state="waiting", body="{}", answer=None, after=SECOND)
     for _ in range(3):
-        assert await inbox.later(session, failing, "a bug")
+        assert await inbox.save_failure(session, failing, "a bug")
 
     row = await harness.row(failing.id)
     assert (row["state"], row["error"], row["failures"]) == ("waiting", "a bug", 3)
@@ -263,8 +263,8 @@ async def test_a_failure_reported_by_another_owner_changes_nothing(inbox: Inbox,
     over = claim()
     await finish(session, inbox, over)
 
-    assert not await inbox.later(session, claim(over.id, state="waiting", after=SECOND), "a bug")
-    assert not await inbox.later(session, claim(over.id, over.owner, "dead", after=SECOND), "a bug")
+    assert not await inbox.save_failure(session, claim(over.id, state="waiting", after=SECOND), "a bug")
+    assert not await inbox.save_failure(session, claim(over.id, over.owner, "dead", after=SECOND), "a bug")
 
 
 async def test_a_dead_letter_is_replayed_or_discarded_once(
@@ -276,7 +276,7 @@ async def test_a_dead_letter_is_replayed_or_discarded_once(
 
     assert await inbox.replay(session, first.id)
     assert not await inbox.replay(session, first.id)
-    assert [row["id"] for row in await inbox.take_due(session, uuid4(), MINUTE, 9)] == [first.id]
+    assert [row["id"] for row in await inbox.lease_due(session, uuid4(), MINUTE, 9)] == [first.id]
     assert await inbox.discard(session, second.id, "nobody needs it")
     assert not await inbox.discard(session, second.id, "again")
     row = await harness.row(second.id)
@@ -289,7 +289,7 @@ async def test_a_dead_letter_is_replayed_or_discarded_once(
 async def write_outbox_rows(session: Session, inbox: Inbox, *texts: str) -> list[UUID]:
     rows = [outbox_message(text) for text in texts]
     for row in rows:
-        await inbox.post(session, row)
+        await inbox.add_message(session, row)
     return [row.id for row in rows]
 
 
@@ -324,7 +324,7 @@ async def test_a_row_that_fails_waits_longer_each_time_and_delays_no_other(
     (other,) = await write_outbox_rows(session, inbox, "other")
     assert [round(wait.total_seconds()) for wait in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     assert [row.id for row in await inbox.lease_unsent(session, timedelta(), SECOND, 10)] == [other]
-    await inbox.sent(session, [failing, other])
+    await inbox.delete_sent(session, [failing, other])
     assert await counts(harness) == (0, 0)
 
 
@@ -347,7 +347,7 @@ async def test_a_row_that_is_committed_late_is_found_after_newer_ones(
                 inbox.lease_unsent(session, timedelta(), MINUTE, 10), inbox.lease_unsent(other, timedelta(), MINUTE, 10)
             )
         assert [row.id for rows in relays for row in rows] == late
-        await inbox.sent(session, late)
+        await inbox.delete_sent(session, late)
 
     assert [row.id for row in await inbox.lease_unsent(session, timedelta(), MINUTE, 10)] == [early]
 
@@ -366,7 +366,7 @@ async def test_old_answers_are_deleted_and_unfinished_rows_are_kept(
     await session.connection.execute("update sample.inbox set received_at = now() - interval '15 days'")
     await finish(session, inbox, recent)
 
-    assert await inbox.forget(session, timedelta(days=14)) == 1
+    assert await inbox.delete_done(session, timedelta(days=14)) == 1
 
     left = await harness.rows("sample", "select id, state from sample.inbox")
     assert sorted(row["state"] for row in left) == ["dead", "done", "started", "waiting"]

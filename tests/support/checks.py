@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from tests.support.system import System
-from workers.runtime.messaging.rpc import RpcReply
+from workers.runtime.messaging.envelope import RpcReply
 
 HOLDING = ("AWAITING_PAYMENT", "BOOKED", "RENTED")
 PAID = ("BOOKED", "RENTED", "RETURNED")

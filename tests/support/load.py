@@ -45,7 +45,7 @@ class Load:
             await self._send(ShowShelf(video_id=video_id))
 
     async def _send(self, message: Message) -> None:
-        reply = await self._system.ask(message, within=30.0, budget=25.0)
+        reply = await self._system.request(message, within=30.0)
         self.answers[reply.kind] += 1
         if reply.kind != "done":
             self.failed.append((message.topic, reply.kind, reply.body))

@@ -220,7 +220,9 @@ async def test_the_board_in_sqlite_has_the_same_entries(
 ) -> None:
     reservation = await vip.reserve(await ticketing.ticket())
     await ticketing.system.wait_until_idle()
-    events = [CATALOGUE[topic].model_validate(body) for topic, body in ticketing.system.events if topic in board.copies]
+    events = [
+        CATALOGUE[topic].model_validate(body) for topic, body in ticketing.system.events if topic in board.projections
+    ]
 
     await apply(board, in_sqlite, events)
 

@@ -14,12 +14,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
-from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
 
-from workers.runtime.messaging.broker import Broker
-from workers.runtime.messaging.delivery import Delivery
+from workers.runtime.messaging.consumer import consume
 from workers.runtime.messaging.errors import BROKER_ERRORS
-from workers.runtime.messaging.subscriber import current_delivery
 
 
 class ConsumerClosed(Exception):
@@ -35,25 +32,13 @@ class BatchConsumer:
         self._changed = asyncio.Event()
         self._is_closed = False
 
-    def collect(self, delivery: Delivery) -> bool:
-        """Add a delivery; its batch is acknowledged by `ack`, and the broker delivers it again when it never is."""
-        self._messages.append(delivery.raw)
+    def collect(self, message: AbstractIncomingMessage) -> None:
+        """Add a message; `ack` acknowledges its batch, and the broker delivers it again when that never happens."""
+        self._messages.append(message)
         if len(self._messages) >= self._needed:
             self._changed.set()
-        return True
 
-    async def handle(self, delivery: Delivery) -> None:
-        """Add a delivery that came through FastStream's middlewares; it is acknowledged with its batch."""
-        delivery.mark_ended()
-        self.collect(delivery)
-
-    async def receive(self, message: RabbitMessage) -> None:
-        """The function that FastStream registers; with middlewares it calls this one."""
-        delivery = current_delivery.get()
-        if delivery is not None:
-            await self.handle(delivery)
-
-    def close(self, *_: Any) -> None:
+    def close(self) -> None:
         """Make `batch` raise ConsumerClosed; called when the connection, the channel or the consumer is closed."""
         self._is_closed = True
         self._changed.set()
@@ -94,22 +79,11 @@ async def consume_batches(
 ) -> AsyncIterator[BatchConsumer]:
     """Consume an existing queue or stream in batches; raises ConsumerClosed when it cannot be consumed."""
     consumer = BatchConsumer()
-    broker = Broker(url, name, publishes=False, on_lost=consumer.close)
-    subscriber = broker.subscriber(
-        RabbitQueue(queue, declare=False, robust=False),
-        channel=Channel(prefetch_count=prefetch, publisher_confirms=False),
-        consume_args=arguments,
-        no_reply=True,
-    )
-    subscriber(consumer.receive)
-    subscriber.attach(consumer.handle, broker.producer, consumer.collect)
-    subscriber.on_cancelled = consumer.close
-    try:
+    async with contextlib.AsyncExitStack() as stack:
         try:
-            await broker.start()
+            await stack.enter_async_context(
+                consume(url, name, queue, consumer.collect, consumer.close, prefetch=prefetch, arguments=arguments)
+            )
         except (*BROKER_ERRORS, OSError) as error:
             raise ConsumerClosed(repr(error)) from error
         yield consumer
-    finally:
-        with contextlib.suppress(*BROKER_ERRORS):
-            await broker.stop()

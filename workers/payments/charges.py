@@ -47,7 +47,10 @@ async def request_payment(command: RequestPayment, tx: Tx) -> ExternalCall | Pay
     deadline = time.monotonic() + seconds
     if await store.create(tx, command):
         charge = (command.payment_id, command.amount, command.method.token)
-        return ExternalCall(lambda: provider.charge(*charge, deadline=deadline), within=seconds)
+        payer, purpose = command.payer, str(command.purpose).partition(":")[0]
+        return ExternalCall(
+            lambda: provider.charge(*charge, payer=payer, purpose=purpose, deadline=deadline), within=seconds
+        )
     known = await store.find(tx, command.payment_id)
     assert known is not None
     answer = rules.answer_to_repeat(known, command)

@@ -5,12 +5,12 @@ Each call carries an idempotency key: the payment's id for a charge, the refund'
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
+
+from workers.payments.slots import CallSlots
 
 
 class ProviderFailed(Exception):
@@ -71,15 +71,12 @@ class Provider(Protocol):
         ...
 
 
-Answer = TypeVar("Answer")
-
-
 class ProviderClient:
     """Calls a provider with a time limit of `limit` seconds per call, and with at most `calls` calls at once."""
 
     def __init__(self, provider: Provider, *, calls: int, limit: float) -> None:
         self._provider = provider
-        self._slots = asyncio.Semaphore(calls)
+        self._slots = CallSlots(calls)
         self.limit = limit
         """Seconds that one call may take, including the wait for a free slot."""
 
@@ -88,24 +85,28 @@ class ProviderClient:
         """Seconds from the request of a payment in which a charge may still appear at the provider."""
         return self.limit + self._provider.capture_window
 
-    async def _within(self, seconds: float, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        async with asyncio.timeout(seconds), self._slots:
-            return await call()
-
-    async def charge(self, key: UUID, amount: int, token: str, *, deadline: float) -> Approved | Declined:
+    async def charge(
+        self, key: UUID, amount: int, token: str, *, payer: str, purpose: str, deadline: float
+    ) -> Approved | Declined:
         """Charge before `deadline` (monotonic seconds); raises TimeoutError, at once when the deadline has passed."""
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
+        if deadline <= time.monotonic():
             raise TimeoutError("the deadline of the charge has passed")
-        return await self._within(remaining, lambda: self._provider.charge(key, amount, token))
+        async with self._slots.slot(payer, purpose, deadline):
+            return await self._provider.charge(key, amount, token)
 
     async def void(self, key: UUID) -> Voided | NoCharge:
-        return await self._within(self.limit, lambda: self._provider.void(key))
+        async with self._slots.slot(str(key), "void", self._deadline()):
+            return await self._provider.void(key)
 
     async def refund(self, key: UUID, charge_key: UUID, amount: int, *, again: bool) -> Refunded | NotRefunded:
         """Refund; with `again` (an earlier attempt may have succeeded) the refund is looked up first."""
         if again:
-            known = await self._within(self.limit, lambda: self._provider.look_up(key))
+            async with self._slots.slot(str(key), "refund", self._deadline()):
+                known = await self._provider.look_up(key)
             if isinstance(known, Refunded):
                 return known
-        return await self._within(self.limit, lambda: self._provider.refund(key, charge_key, amount))
+        async with self._slots.slot(str(key), "refund", self._deadline()):
+            return await self._provider.refund(key, charge_key, amount)
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self.limit

@@ -12,7 +12,9 @@ import pytest
 from storage.database import Session
 from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
 from tests.support.system import eventually
+from workers.runtime.messaging.delivery import Delivery
 from workers.runtime.processing.availability import DatabaseAvailability
+from workers.runtime.processing.handlers import Handler
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 from workers.runtime.worker import Worker
@@ -94,7 +96,7 @@ async def is_available(context: WorkerRuntime) -> bool:
     return context.availability.is_available
 
 
-@pytest.mark.parametrize("message", [ShowWork(), DoWork(text="now")], ids=["question", "command"])
+@pytest.mark.parametrize("message", [ShowWork(), DoWork(text="now")], ids=["query", "command"])
 async def test_requests_are_unavailable_at_once_and_served_again_when_the_database_is_back(
     harness: RuntimeHarness, worker: Worker, message: Any
 ) -> None:
@@ -133,7 +135,7 @@ async def test_durable_messages_wait_for_the_database_and_take_effect_once(
     ids = [await harness.publish(RecordNote()) for _ in range(20)]
 
     async def held() -> bool:
-        return len(context.consumers.at_work) == 20 and not context.availability.is_available
+        return len(context.deliveries) == 20 and not context.availability.is_available
 
     await eventually(held)
     await harness.database.mend()
@@ -149,13 +151,13 @@ async def test_a_message_that_waited_for_too_long_is_requeued_and_redelivered(
     harness: RuntimeHarness, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliveries: list[Any] = []
-    deliver = WorkerRuntime.deliver
+    process = WorkerRuntime.process
 
-    async def counted(context: WorkerRuntime, raw: Any, handler: Any) -> None:
-        deliveries.append(raw.redelivered)
-        await deliver(context, raw, handler)
+    async def counted(context: WorkerRuntime, handler: Handler, delivery: Delivery) -> Any:
+        deliveries.append(delivery.raw.redelivered)
+        return await process(context, handler, delivery)
 
-    monkeypatch.setattr(WorkerRuntime, "deliver", counted)
+    monkeypatch.setattr(WorkerRuntime, "process", counted)
     context = await harness.run(worker, database_patience_seconds=0.2)
     await harness.database.cut()
     id = await harness.publish(RecordNote())

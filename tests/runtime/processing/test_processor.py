@@ -10,11 +10,12 @@ from uuid import uuid4
 import pytest
 
 from contracts.base import Refused
+from contracts.outcomes import Outcome
 from storage.database import Session
 from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
 from tests.runtime.sample_handlers import KNOWN, add_handlers, serve_decisions
 from tests.support.system import eventually
-from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, RetryableNotFound, Tx
+from workers.runtime.processing.tx import NothingCommitted, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 
@@ -105,7 +106,7 @@ async def test_a_repeated_request_is_still_running_in_every_replica_until_it_has
 
     requests = [asyncio.create_task(harness.request(DoWork(), id=id)) for _ in range(6)]
     await begun.wait()
-    impatient = await harness.request(DoWork(), id=id, within=0.3, budget=0.1)
+    impatient = await harness.request(DoWork(), id=id, within=0.3)
     let_go.set()
 
     assert impatient.kind == "still_running"
@@ -122,7 +123,7 @@ async def test_a_request_whose_deadline_has_passed_is_not_handled(harness: Runti
     await harness.run(worker, delay_ms="sample=400")
     id = uuid4()
 
-    reply = await harness.request(DoWork(text="late"), id=id, within=0.6, budget=0.5)
+    reply = await harness.request(DoWork(text="late"), id=id, within=0.3)
 
     assert reply.kind == "unknown"
     await harness.wait_until_idle()
@@ -161,7 +162,7 @@ async def test_a_retryable_not_found_is_retried(harness: RuntimeHarness, worker:
     assert (await request).kind == "done"
 
 
-@pytest.mark.parametrize("message", [DoWork(text="nothing"), ShowWork(text="nothing")], ids=["command", "question"])
+@pytest.mark.parametrize("message", [DoWork(text="nothing"), ShowWork(text="nothing")], ids=["command", "query"])
 async def test_a_retryable_not_found_is_not_found_after_half_a_second(
     harness: RuntimeHarness, worker: Worker, message: Any
 ) -> None:
@@ -236,7 +237,7 @@ async def test_a_read_only_request_without_a_reply_commits_nothing_and_may_be_re
 
     async def note(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
         await record_effect(tx, "noted")
-        if outcome is NoReply.UNKNOWN:
+        if outcome is Outcome.UNKNOWN:
             raise NothingCommitted
         return WorkResult(text="noted")
 

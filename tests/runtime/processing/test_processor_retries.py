@@ -14,12 +14,13 @@ import pytest
 
 from contracts.base import Refused
 from contracts.journal import take_up_dead_letter
+from contracts.outcomes import Outcome
 from storage.database import CommitInDoubt, Database, Session, Statement
 from storage.inbox import Inbox
 from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, WorkResult, record_effect
 from tests.runtime.sample_handlers import KNOWN, add_handlers, record_note, serve_decisions
 from tests.support.system import eventually
-from workers.runtime.processing.tx import NoReply, Request, RunAgain, Tx
+from workers.runtime.processing.tx import Request, RunAgain, Tx
 from workers.runtime.worker import Worker
 
 
@@ -135,7 +136,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
 
     async def settle(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
         outcomes.append(outcome)
-        if outcome is not NoReply.UNKNOWN:
+        if outcome is not Outcome.UNKNOWN:
             raise Refused("no")
         return WorkResult(text="settled later")
 
@@ -145,11 +146,11 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     await harness.run(worker)
     id = uuid4()
 
-    reply = await harness.request(DoWork(), id=id, within=0.5, budget=0.3)
+    reply = await harness.request(DoWork(), id=id, within=0.5)
     await eventually(lambda: _state(harness, id, "done"))
 
     assert reply.kind in ("unknown", "still_running")
-    assert outcomes == [WorkResult(text="yes"), NoReply.UNKNOWN]
+    assert outcomes == [WorkResult(text="yes"), Outcome.UNKNOWN]
 
 
 @pytest.mark.parametrize(
@@ -190,14 +191,14 @@ async def test_a_started_step_that_became_a_dead_letter_is_settled_by_its_replay
     worker.handles(DoWork, requests=Decide)(begin).then(settle)
     await harness.run(worker, retry_seconds=(0.05,))
     id = uuid4()
-    await harness.request(DoWork(), id=id, within=0.5, budget=0.3)
+    await harness.request(DoWork(), id=id, within=0.5)
     await eventually(lambda: _state(harness, id, "dead"))
 
     mended.set()
     await harness.publish(take_up_dead_letter("sample")(message_id=id, action="replay", reason="it is mended"))
 
     await eventually(lambda: _state(harness, id, "done"))
-    assert await harness.effects(id) == ["begun", "settled as NoReply.UNKNOWN"]
+    assert await harness.effects(id) == ["begun", "settled as unknown"]
 
 
 async def too_few_values(tx: Tx) -> None:
@@ -320,7 +321,7 @@ class LateCommit:
                 async with transaction(database) as session:
                     yield session
                 return
-            connection = await database._take()
+            connection = await database._acquire()
             begun = connection.transaction()
             await begun.start()
             yield Session(connection)
@@ -339,7 +340,7 @@ class LateCommit:
         await self.landing
 
 
-@pytest.mark.parametrize("lands", ["before the row is looked for", "after it"])
+@pytest.mark.parametrize("lands", ["before the row is read", "after it"])
 async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
     harness: RuntimeHarness, worker: Worker, monkeypatch: pytest.MonkeyPatch, lands: str
 ) -> None:
@@ -353,19 +354,19 @@ async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
 
     worker.handlers[DoWork.topic].first = begin_once
     await harness.run(worker)
-    commit, inbox_look = LateCommit(monkeypatch), Inbox.look
+    commit, inbox_find = LateCommit(monkeypatch), Inbox.find
 
-    async def look(inbox: Inbox, session: Session, message_id: UUID) -> Any:
+    async def find(inbox: Inbox, session: Session, message_id: UUID) -> Any:
         if lands.startswith("before"):
             await commit.landed()
-        row = await inbox_look(inbox, session, message_id)
+        row = await inbox_find(inbox, session, message_id)
         await commit.landed()
         return row
 
-    monkeypatch.setattr(Inbox, "look", look)
+    monkeypatch.setattr(Inbox, "find", find)
     id = uuid4()
 
-    reply = await harness.request(DoWork(), id=id, within=1.0, budget=0.8)
+    reply = await harness.request(DoWork(), id=id, within=1.0)
 
     assert reply.kind in ("still_running", "unknown")
     assert (await harness.row(id))["state"] == "waiting"

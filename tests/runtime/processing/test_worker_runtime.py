@@ -31,7 +31,7 @@ async def test_a_stopping_replica_finishes_its_requests_and_accepts_no_new_ones(
     await begun.wait()
     await harness.run(worker, replica=" that stays")
 
-    finishing = asyncio.create_task(leaving.consumers.finish(10.0))
+    finishing = asyncio.create_task(leaving.finish())
     replies = [await harness.request(DoWork(text=f"{number}")) for number in range(10)]
     assert not finishing.done()
     let_go.set()
@@ -60,7 +60,7 @@ async def test_a_handler_whose_channel_was_closed_runs_to_its_end(harness: Runti
     id = await harness.publish(RecordNote(text="once"))
     await begun.wait()
 
-    await context.consumers.broker._connection.transport.connection.close(ConnectionError("cut"))
+    await context.broker._connection.transport.connection.close(ConnectionError("cut"))
     let_go.set()
     await harness.wait_until_idle()
 
@@ -77,7 +77,7 @@ async def test_a_replica_stops_while_the_broker_is_unavailable(harness: RuntimeH
     leaving = await harness.run(worker, amqp_url=SecretStr(broker.url))
 
     async def is_away() -> bool:
-        return not leaving.bus.connected
+        return not leaving.broker.is_usable
 
     await broker.cut()
     await eventually(is_away)

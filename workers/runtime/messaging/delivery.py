@@ -69,7 +69,7 @@ class Delivery:
     async def release(self, settler: Settler) -> None:
         """Acknowledge before the end: the message waits here and holds no delivery slot.
 
-        Only for a request, whose loss is an unknown outcome and never a wrong one.
+        For a request, whose loss is an unknown outcome and never a wrong one, and for what the inbox will resume.
         """
         if not self._ended:
             self._ended = True

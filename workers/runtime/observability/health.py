@@ -66,7 +66,12 @@ def _application(contexts: Sequence[Instrumented], stop: asyncio.Event) -> Any:
         elif scope["path"] == "/ready":
             parts = {context.name: context.readiness() for context in contexts}
             ready = not stop.is_set() and all(all(part.values()) for part in parts.values())
-            body: dict[str, Any] = {"ready": ready, "contexts": parts, "breakers": _breakers(contexts)}
+            body: dict[str, Any] = {
+                "ready": ready,
+                "contexts": parts,
+                "problems": {context.name: found for context in contexts if (found := context.problems())},
+                "breakers": _breakers(contexts),
+            }
             await _respond(send, 200 if ready else 503, json.dumps(body).encode(), "application/json")
         else:
             await _respond(send, 404, b"{}", "application/json")

@@ -109,6 +109,8 @@ class MessageProcessor:
         """Set once there is something that the last read did not see."""
         self.on_wait: Callable[[], Awaitable[bool]] | None = None
         """Asked once before the message waits for something that is not known yet; False: it may not."""
+        self.on_started: Callable[[], Awaitable[None]] | None = None
+        """Called once the pending state of a step is committed: from then on the scheduler resumes it."""
         self._may_wait: bool | None = None
         self._in_doubt = False
 
@@ -143,6 +145,8 @@ class MessageProcessor:
             return _result(result)
         self.services.outbox.publish_committed(self._take_outgoing())
         await self.reach("started")
+        if self.on_started is not None and not self.keeps_nothing(result):
+            await self.on_started()
         outcome = await self._outcome(result)
         await self.reach("heard")
         return await self._settle(outcome)

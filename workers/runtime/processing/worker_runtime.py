@@ -361,7 +361,7 @@ class WorkerRuntime:
 
     @asynccontextmanager
     async def _slot(self, processor: MessageProcessor, delivery: Delivery) -> AsyncIterator[None]:
-        """The delivery slot of a request, which it gives up when it waits for what is not known yet."""
+        """The delivery slot of a message, given up while it waits: for what is not known yet, or for a reply."""
         caller, waits = processor.envelope.actor, False
 
         async def give_up() -> bool:
@@ -374,6 +374,7 @@ class WorkerRuntime:
 
         if processor.envelope.is_request:
             processor.on_wait = give_up
+        processor.on_started = partial(delivery.release, self.broker.producer)
         try:
             yield
         finally:

@@ -1,9 +1,9 @@
-"""A bus without a broker: it records requests and replies as a test says."""
+"""A broker without RabbitMQ: it records requests and replies as a test says."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -12,25 +12,40 @@ from tests.support.system import eventually
 from workers.runtime.messaging.rpc import RpcRequest
 
 
-class FakeBus:
-    """The part of a bus that an `RpcClient` uses."""
+@dataclass
+class PublishedRequest:
+    """A request as it was given to the broker, and the reply that it waits for."""
+
+    body: bytes
+    routing_key: str
+    exchange: str
+    options: dict[str, Any]
+    reply: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answer(self, kind: str, body: bytes = b"{}", **headers: Any) -> None:
+        """Deliver its reply."""
+        raw = SimpleNamespace(correlation_id=self.options["correlation_id"], type=kind, body=body, headers=headers)
+        self.reply.set_result(SimpleNamespace(raw_message=raw))
+
+    def fail(self, error: Exception) -> None:
+        """Have `request` raise this error."""
+        self.reply.set_exception(error)
+
+
+class FakeBroker:
+    """The part of a broker that an `RpcClient` uses."""
+
+    name = "test"
 
     def __init__(self) -> None:
-        self.connected = True
-        self.reply_queue = "test@replies"
-        self.on_reply: Callable[[Any], None] = lambda _: None
+        self.is_usable = True
         self.queue_state: tuple[int, int] | None = (0, 1)
         """Messages and consumers of every queue; None: the queue does not exist."""
         self.inspection_seconds = 0.0
         self.inspection_error: Exception | None = None
         self.request_error: Exception | None = None
         self.inspected: list[str] = []
-        self.requests: list[Any] = []
-        self.forgotten: list[Any] = []
-        """Requests whose return is no longer expected."""
-        self.return_last_request: Callable[[], None] = lambda: None
-        """Return the last request as unroutable."""
-        self.on_lost: Callable[[], None] = lambda: None
+        self.requests: list[PublishedRequest] = []
         self.answers: list[tuple[str, bytes]] = []
         """Kinds and bodies of the next replies; the last one repeats; empty: no reply."""
 
@@ -41,17 +56,15 @@ class FakeBus:
             raise self.inspection_error
         return self.queue_state
 
-    async def request(
-        self, exchange: str, topic: str, message: Any, on_return: Callable[[], None]
-    ) -> Callable[[], None]:
-        self.requests.append(message)
-        self.return_last_request = on_return
+    async def request(self, body: bytes, *, routing_key: str, exchange: Any, timeout: float, **options: Any) -> Any:
+        published = PublishedRequest(body, routing_key, exchange.name, options)
+        self.requests.append(published)
         if self.request_error:
             raise self.request_error
         if self.answers:
-            kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            self.reply(message.correlation_id, kind, body)
-        return lambda: self.forgotten.append(message)
+            published.answer(*(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]))
+        async with asyncio.timeout(timeout):
+            return await published.reply
 
     async def published(self, number: int) -> None:
         """Wait until this number of requests was published."""
@@ -60,10 +73,6 @@ class FakeBus:
             return len(self.requests) >= number
 
         await eventually(enough, every=0)
-
-    def reply(self, correlation_id: str, kind: str, body: bytes = b"{}", **headers: Any) -> None:
-        """Deliver a message of the reply queue."""
-        self.on_reply(SimpleNamespace(correlation_id=correlation_id, type=kind, body=body, headers=headers))
 
 
 def request(topic: str = "sample.decide") -> RpcRequest:
