@@ -93,9 +93,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Limit each test, and run the longest files first: no process is left with one of them at the end."""
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))
     for item in items:
-        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-            if not hasattr(item.obj, "hypothesis"):
-                item.obj = _limited(item.obj)
+        test = item.obj if isinstance(item, pytest.Function) else None
+        if inspect.iscoroutinefunction(test) and not hasattr(test, "hypothesis"):
+            item.obj = _limited(test)  # type: ignore[attr-defined]
 
 
 def _limited(test: Any) -> Any:

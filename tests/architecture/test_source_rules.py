@@ -38,14 +38,19 @@ def made_up(root: Path, files: dict[str, str]) -> Listing:
         "workers/bakery/__init__.py": "",
         "workers/bakery/ovens.py": "from storage import database\nimport storage.bakery.ovens, contracts.till",
         "workers/registry.py": "import workers.till",
-        "workers/runtime/messaging/broker.py": "import faststream\nfrom datetime import UTC, datetime\ndatetime.now(UTC)",
+        "workers/runtime/messaging/broker.py": "import faststream, datetime\ndatetime.datetime.now(tz)",
         "workers/runtime/messaging/rpc.py": "async def call(self): await self._broker.request(b'')",
         "workers/runtime/observability/log_events.py": "TILL_EMPTY = 'till_empty'\nTILL_LOST = 'The till is lost'",
         "workers/runtime/worker.py": "",
         "workers/app.py": "import faststream\ndef main():\n    from workers.registry import CONTEXTS",
         "workers/settings.py": "import workers.bakery.settings",
         "workers/bakery/settings.py": "",
-        "workers/till.py": f"import workers.app\nfrom {LOG_EVENTS} import TILL_EMPTY\nlog.info('sold', loaves=1)\nlog.info(TILL_EMPTY)",
+        "workers/till.py": f"""\
+import workers.app
+from {LOG_EVENTS} import TILL_EMPTY
+log.info('sold', loaves=1)
+log.info(TILL_EMPTY)
+""",
         "gateway_api/bakery.py": "from contracts.bakery import ovens\nfrom workers.runtime.messaging import broker",
         "ops/cli.py": "print('hello')\nclass Loaf: ...",
         "bench/load.py": f"import bench.stage  # noqa: {'E501 ' * 30}",

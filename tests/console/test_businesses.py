@@ -1,4 +1,4 @@
-"""What the businesses show of a thing: what comes next, what it went through, what a form begins with."""
+"""The console's description of each business: next actions, history, and initial form values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = "2026-03-01T{:02}:00:00Z"
 
 
 def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
-    """Of 10 o'clock; over at 12, where it is over. The ticket had another one before and has one after it."""
+    """Return a reservation made at 10:00 and, if it is over, ended at 12:00; its ticket had others before and after."""
     lines = [{"at": HOUR.format(hour), "what": f"at {hour}", "reason": None} for hour in (8, 9, 10, 11, 12, 13, 14)]
     return {
         "status": status,
@@ -28,25 +28,25 @@ def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "hours"), [("CANCELLED", [10, 11, 12]), ("REJECTED", [10, 11, 12]), ("RESERVED", [10, 11, 12, 13, 14])]
 )
-def test_a_reservation_tells_of_its_own_time_only(status, hours):
+def test_a_reservation_shows_its_own_times_only(status, hours):
     lines = ticketing.business.records.timeline(reservation(status))
 
     assert [line["what"] for line in lines] == [f"at {hour}" for hour in hours]
 
 
-def test_a_reservation_whose_ticket_is_over_is_not_under_way():
+def test_a_reservation_whose_ticket_is_over_is_not_shown_as_open():
     assert ticketing.business.records.next(reservation("RESERVED")) is not None
     assert ticketing.business.records.next(reservation("RESERVED", "EXPIRED")) is None
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "shown"),
     [("ORDERED", ["OrderPlaced"]), ("READY", ["OrderPlaced", "OrderMarkedReady"])],
 )
-def test_an_order_of_the_cafe_tells_when_it_was_placed_and_when_it_changed(status, told):
+def test_a_cafe_order_shows_when_it_was_placed_and_changed(status, shown):
     order = {"status": status, "reason": None, "created_at": HOUR.format(1), "modified_at": HOUR.format(2)}
 
-    assert [line["what"] for line in cafe.business.records.timeline(order)] == told
+    assert [line["what"] for line in cafe.business.records.timeline(order)] == shown
 
 
 def test_a_refund_begins_with_what_is_left():
@@ -56,11 +56,11 @@ def test_a_refund_begins_with_what_is_left():
     assert payments.refund.fields[0].initial_value({}) == ""
 
 
-def test_a_day_is_written_as_people_of_seoul_write_it():
+def test_a_day_is_formatted_for_seoul():
     assert (day(date(2024, 2, 20), "ko"), day(date(2024, 2, 20), "en")) == ("2024년 2월 20일 (화)", "Tue 20 Feb 2024")
 
 
-async def test_what_lies_beside_several_things_is_asked_for_once(browser, rpc):
+async def test_a_related_thing_of_several_items_is_requested_once(browser, rpc):
     held = {
         **{name: rental()[name] for name in ("member_id", "created_at", "modified_at", "version", "reason")},
         "status": "RESERVED",
@@ -74,7 +74,7 @@ async def test_what_lies_beside_several_things_is_asked_for_once(browser, rpc):
     page = await browser.look("/ticketing/reservations")
 
     assert page.status_code == 200
-    assert len([ask for ask in rpc.asked if ask.topic.startswith("ticketing.board.")]) == 1
+    assert len([request for request in rpc.requests if request.topic.startswith("ticketing.board.")]) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The system at a dashboard: the last audit and the money balance on the operators' page."""
+"""The dashboard shows the last audit and the money balance."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def audit(**changes: Any) -> dict[str, Any]:
     return {**report, "invariants": [{**well, **changed}], **changes}
 
 
-def system(told: dict[str, Any] | None) -> dict[str, Any]:
-    return {"standings": [], "minutes": [], "open_letters": 0, "read_to": 0, "as_of": NOW, "audit": told}
+def system(report: dict[str, Any] | None) -> dict[str, Any]:
+    return {"standings": [], "minutes": [], "open_letters": 0, "read_to": 0, "as_of": NOW, "audit": report}
 
 
-def test_every_invariant_has_words_for_people():
+def test_every_invariant_has_a_label():
     assert dashboard.INVARIANTS.keys() == INVARIANTS.keys()
 
 
 @pytest.mark.parametrize(
-    ("told", "value", "tone"),
+    ("report", "value", "tone"),
     [
         (None, dashboard.NOT_YET, "wait"),
         (audit(), dashboard.ALL_WELL, "good"),
@@ -39,22 +39,22 @@ def test_every_invariant_has_words_for_people():
     ],
     ids=["none yet", "well", "old", "wrong", "not checkable"],
 )
-def test_the_last_audit_is_a_figure(told, value, tone):
-    first = dashboard.audit_measures(told, NOW)[0]
+def test_the_last_audit_is_shown_as_a_figure(report, value, tone):
+    first = dashboard.audit_measures(report, NOW)[0]
 
     assert (first.value, first.tone) == (value, tone)
 
 
 @pytest.mark.parametrize(("kept", "balance", "tone"), [(3000, 0, "good"), (4500, 1500, "bad"), (1000, -2000, "bad")])
-def test_money_that_does_not_balance_is_bad(kept, balance, tone):
+def test_a_money_difference_is_shown_as_bad(kept, balance, tone):
     _, money = dashboard.audit_measures(audit(money_kept=kept), NOW)
 
     assert (money.value, money.tone) == (Money(balance), tone)
 
 
-async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
-    told = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
-    rpc.replies_with("journal.show_town", system(told))
+async def test_the_page_lists_discrepancies_and_escapes_them(browser, rpc):
+    report = audit(discrepancies=1, first=["rental <b>1</b> has no charge"], money_kept=0)
+    rpc.replies_with("journal.show_town", system(report))
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")
@@ -65,10 +65,10 @@ async def test_the_page_names_what_is_wrong_and_escapes_it(browser, rpc):
     assert "-₩3,000" in page.text
 
 
-async def test_a_journal_that_knows_no_audits_yet_shows_none(browser, rpc):
-    told = system(None)
-    del told["audit"]
-    rpc.replies_with("journal.show_town", told)
+async def test_without_an_audit_none_is_shown(browser, rpc):
+    report = system(None)
+    del report["audit"]
+    rpc.replies_with("journal.show_town", report)
     await browser.sign_in("jung")
 
     page = await browser.look("/operator")

@@ -8,6 +8,7 @@ from html import unescape
 
 import pytest
 
+from contracts.outcomes import Outcome
 from gateway_api.console.businesses import ALL
 from tests.console.conftest import Browser, rental
 from tests.gateway_api.conftest import FakeRpcClient
@@ -24,7 +25,7 @@ def endless(rpc: FakeRpcClient, monkeypatch: pytest.MonkeyPatch) -> FakeRpcClien
     async def call(request, **_):
         rpc.requests.append(request)
         more = {"items": [], "next_cursor": CURSOR, "as_of": "2026-02-27T14:50:01Z"}
-        return rpc.answers.get(request.topic, RpcReply("done", json.dumps(more).encode()))
+        return rpc.answers.get(request.topic, RpcReply(Outcome.DONE, json.dumps(more).encode()))
 
     rpc.replies_with("bike_sharing.deposits.show_deposit", {"member_id": "kim", "balance": 0, "debt": 0})
     monkeypatch.setattr(rpc, "call", call)

@@ -1,4 +1,4 @@
-"""LiveUpdates hints: whom an event concerns, what a browser missed, and how often it hears the same."""
+"""Live hints: who receives a hint, what a reconnected browser receives, and how often a hint is repeated."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def missed(live: LiveUpdates, caller: Caller, since: str) -> set[str]:
         ("journal.mark_set", {}, set()),
     ],
 )
-def test_an_event_names_what_changed_and_whom_it_concerns(topic, body, hints):
+def test_a_hint_names_the_changed_thing_and_its_member(topic, body, hints):
     assert set(hints_of(topic, body)) == hints
 
 
-def test_only_the_member_and_staff_hear_of_a_members_things(live):
+def test_only_the_member_and_staff_receive_hints_about_a_members_things(live):
     since = live.position
     live.publish(*BOOKED)
 
@@ -70,7 +70,7 @@ def test_only_the_member_and_staff_hear_of_a_members_things(live):
     assert missed(live, LEE, since) == {"catalogue-video_rental"}
 
 
-def test_what_names_nobody_is_for_staff_alone(live):
+def test_a_hint_without_a_member_is_for_staff_only(live):
     since = live.position
     live.publish("payments.payment_voided", {"payer": ""})
 
@@ -78,7 +78,7 @@ def test_what_names_nobody_is_for_staff_alone(live):
     assert missed(live, STAFF, since) == {"records-payments"}
 
 
-def test_a_browser_that_comes_back_hears_what_it_missed_and_no_more(live):
+def test_a_reconnected_browser_receives_exactly_the_missed_hints(live):
     live.publish(*BOOKED)
     since = live.position
     live.publish("cafe.orders.order_placed", {"member_id": "kim"})
@@ -90,11 +90,11 @@ def test_a_browser_that_comes_back_hears_what_it_missed_and_no_more(live):
 @pytest.mark.parametrize(
     "since", ["", "-0", "another-3", "nonsense", "another-x", "{epoch}-²", "{epoch}-" + "9" * 5000]
 )
-def test_a_place_that_is_not_known_is_answered_with_look_at_everything(live, since):
+def test_an_unknown_position_is_answered_with_a_full_refresh(live, since):
     assert missed(live, KIM, since.format(epoch=live.position.partition("-")[0])) == {REFRESH}
 
 
-def test_beyond_what_is_kept_everything_is_looked_at_again(live, monkeypatch):
+def test_a_position_that_is_too_old_is_answered_with_a_full_refresh(live, monkeypatch):
     since = live.position
     for _ in range(1_001):
         live.publish(*BOOKED)
@@ -102,14 +102,14 @@ def test_beyond_what_is_kept_everything_is_looked_at_again(live, monkeypatch):
     assert missed(live, KIM, since) == {REFRESH}
 
 
-def test_a_break_of_the_line_to_the_system_is_a_new_beginning(live):
+def test_a_broken_connection_to_the_broker_causes_a_full_refresh(live):
     since = live.position
     live._start_epoch()
 
     assert missed(live, KIM, since) == {REFRESH}
 
 
-def test_a_hint_comes_at_once_and_again_until_views_have_followed(clock):
+def test_a_hint_is_sent_at_once_and_repeated_until_views_have_caught_up(clock):
     viewer, given = Viewer(KIM), []
     viewer.schedule("records-cafe", clock())
     for tenth in range(200):
@@ -118,7 +118,7 @@ def test_a_hint_comes_at_once_and_again_until_views_have_followed(clock):
     assert given == list(AFTER_SECONDS)
 
 
-def test_a_page_that_is_drawn_before_the_views_have_followed_hears_of_it_still(live, clock):
+def test_a_page_drawn_before_the_views_caught_up_still_receives_the_hint(live, clock):
     live.publish(*BOOKED)
     clock.now += 0.1
     kim, lee = Viewer(KIM), Viewer(LEE)
@@ -132,7 +132,7 @@ def test_a_page_that_is_drawn_before_the_views_have_followed_hears_of_it_still(l
     assert lee.take(clock.now) == ["catalogue-video_rental"]
 
 
-def test_a_busy_system_does_not_make_a_page_look_without_end(clock):
+def test_a_busy_system_does_not_refresh_a_page_without_end(clock):
     viewer, given = Viewer(KIM), 0
     for _ in range(1000):
         viewer.schedule("catalogue-cafe", clock())
@@ -149,20 +149,20 @@ async def test_a_stream_ends_when_the_gateway_closes(live: LiveUpdates, monkeypa
         return
 
     monkeypatch.setattr(live, "_consume", nobody_listens)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     async def read() -> None:
         async for part in live.stream(KIM, live.position, lambda: over):
-            heard.append(part)  # noqa: PERF401 - the test looks at it meanwhile
+            received.append(part)  # noqa: PERF401 - the test looks at it meanwhile
 
     async with asyncio.timeout(5):
         reading: asyncio.Task[Any] = asyncio.create_task(read())
-        while not heard:
+        while not received:
             await asyncio.sleep(0)
         live.publish(*BOOKED)
-        while not any(b"records-video_rental" in part for part in heard):
-            await asyncio.sleep(0.01)
+        while not any(b"records-video_rental" in part for part in received):
+            await asyncio.sleep(0)
         over = True
         await reading
 
-    assert heard[0] == b"retry: 1000\n\n"
+    assert received[0] == b"retry: 1000\n\n"

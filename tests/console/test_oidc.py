@@ -1,4 +1,4 @@
-"""Signing in at an issuer: the code with its proof, tokens that are checked, and all that must not work."""
+"""Signing in with OpenID Connect: the authorization code with PKCE, verified tokens, and refused attempts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ISSUER, CONSOLE, SECRET = "https://id.example", "http://console", "hush: 100 % s
 
 
 class Issuer:
-    """An issuer of tokens, as far as a console sees it."""
+    """The endpoints of an issuer that the console calls."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -38,25 +38,25 @@ class Issuer:
         self.access: dict[str, Any] = {}
         self.identity: dict[str, Any] = {}
         self.opaque = ""
-        """An access token that is no JWT."""
+        """The access token that is issued instead of a JWT; empty: a JWT."""
         self.takes = "client_secret_basic"
         self.supports: list[str] | None = None
         self.name = ISSUER
         self.away = False
 
     def send(self, place: str) -> str:
-        """A browser arrives; returns the state that it takes back."""
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(place).query).items()}
-        assert asked["response_type"] == "code"
-        assert asked["redirect_uri"] == f"{CONSOLE}/sign-in/callback"
-        assert asked["code_challenge_method"] == "S256"
-        self.asked = asked
-        self.challenge, self.nonce = asked["code_challenge"], asked["nonce"]
-        return asked["state"]
+        """Accept an authorization request; return the state for the callback."""
+        parameters = {name: values[0] for name, values in parse_qs(urlsplit(place).query).items()}
+        assert parameters["response_type"] == "code"
+        assert parameters["redirect_uri"] == f"{CONSOLE}/sign-in/callback"
+        assert parameters["code_challenge_method"] == "S256"
+        self.parameters = parameters
+        self.challenge, self.nonce = parameters["code_challenge"], parameters["nonce"]
+        return parameters["state"]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.away:
-            raise httpx.ConnectError("nobody is there")
+            raise httpx.ConnectError("no answer")
         if request.url.path == "/.well-known/openid-configuration":
             places = {"authorization_endpoint": f"{ISSUER}/authorize", "token_endpoint": f"{ISSUER}/token"}
             ways = {} if self.supports is None else {"token_endpoint_auth_methods_supported": self.supports}
@@ -116,21 +116,21 @@ def at_console(issuer: Issuer, rpc: FakeRpcClient, **more: Any) -> Browser:
         console_url=CONSOLE,
         **more,
     )
-    app, door = Starlette(), Gateway(rpc, settings)
-    door.verifier.published_keys = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
-    Oidc(Site(app, door, settings, LiveUpdates("amqp://nobody")), settings, httpx.MockTransport(issuer))
+    app, gateway = Starlette(), Gateway(rpc, settings)
+    gateway.verifier.published_keys = PublishedKeys(f"{ISSUER}/keys", lambda: None, httpx.MockTransport(issuer))
+    Oidc(Site(app, gateway, settings, LiveUpdates("amqp://nobody")), settings, httpx.MockTransport(issuer))
     return Browser(transport=httpx.ASGITransport(app), base_url=CONSOLE, headers={"accept-language": "en"})
 
 
-async def arrive(browser: Browser, issuer: Issuer, next_place: str = "/mine") -> str:
-    """To the issuer; returns the state."""
+async def begin_sign_in(browser: Browser, issuer: Issuer, next_place: str = "/mine") -> str:
+    """Follow the redirect to the issuer; return the state."""
     answer = await browser.look(f"/sign-in/begin?next={next_place}")
     assert answer.status_code == 303
     return issuer.send(answer.headers["location"])
 
 
 async def test_a_code_with_its_proof_becomes_a_session(browser, issuer):
-    state = await arrive(browser, issuer)
+    state = await begin_sign_in(browser, issuer)
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
 
@@ -139,21 +139,21 @@ async def test_a_code_with_its_proof_becomes_a_session(browser, issuer):
 
 
 async def test_another_state_is_refused(browser, issuer):
-    await arrive(browser, issuer)
+    await begin_sign_in(browser, issuer)
 
     assert (await browser.look("/sign-in/callback?code=the-code&state=another")).status_code == 400
     assert SESSION not in browser.cookies
 
 
-async def test_whoever_has_not_begun_is_refused(browser, issuer):
-    state = await arrive(browser, issuer)
+async def test_a_callback_without_a_started_sign_in_is_refused(browser, issuer):
+    state = await begin_sign_in(browser, issuer)
     browser.cookies.delete(FLOW_COOKIE)
 
     assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code == 400
 
 
-async def test_what_was_begun_cannot_be_forged(browser, issuer):
-    await arrive(browser, issuer)
+async def test_the_cookie_of_a_started_sign_in_cannot_be_forged(browser, issuer):
+    await begin_sign_in(browser, issuer)
     begun = base64.urlsafe_b64encode(b'{"state":"s","nonce":"n","verifier":"v","next":"/"}').decode()
     browser.cookies.clear()
     browser.cookies.set(FLOW_COOKIE, f"{begun}.{'0' * 64}")
@@ -169,20 +169,20 @@ async def test_what_was_begun_cannot_be_forged(browser, issuer):
         ("client_secret_post", ["client_secret_post", "client_secret_basic"]),
     ],
 )
-async def test_the_client_names_itself_as_the_issuer_takes_it(browser, issuer, takes, supports):
+async def test_the_client_authenticates_as_the_issuer_supports(browser, issuer, takes, supports):
     issuer.takes, issuer.supports = takes, supports
-    state = await arrive(browser, issuer)
+    state = await begin_sign_in(browser, issuer)
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
 
     assert answer.status_code == 303
 
 
-async def test_an_issuer_is_called_as_it_calls_itself(rpc):
+async def test_an_issuer_whose_name_ends_with_a_slash_is_accepted(rpc):
     issuer = Issuer()
     issuer.name = f"{ISSUER}/"
     browser = at_console(issuer, rpc)
-    state = await arrive(browser, issuer)
+    state = await begin_sign_in(browser, issuer)
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}&iss={ISSUER}/")
 
@@ -191,18 +191,18 @@ async def test_an_issuer_is_called_as_it_calls_itself(rpc):
 
 async def test_an_issuer_can_be_asked_for_tokens_for_the_api(issuer, rpc):
     browser = at_console(issuer, rpc, oidc_resource="https://api.example", oidc_scope="openid api")
-    await arrive(browser, issuer)
+    await begin_sign_in(browser, issuer)
 
-    asked = (issuer.asked["resource"], issuer.asked["audience"], issuer.asked["scope"])
-    assert asked == ("https://api.example", "https://api.example", "openid api")
+    parameters = (issuer.parameters["resource"], issuer.parameters["audience"], issuer.parameters["scope"])
+    assert parameters == ("https://api.example", "https://api.example", "openid api")
 
 
 @pytest.mark.parametrize(
     ("access", "opaque"),
     [({"aud": "somebody-else"}, ""), ({"role": None}, ""), ({}, "an-opaque-token"), ({"long": "x" * 4000}, "")],
 )
-async def test_where_trying_again_is_no_help_a_person_is_told_so(browser, issuer, access, opaque):
-    state = await arrive(browser, issuer)
+async def test_a_permanent_sign_in_error_does_not_offer_a_retry(browser, issuer, access, opaque):
+    state = await begin_sign_in(browser, issuer)
     issuer.access, issuer.opaque = access, opaque
 
     page = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
@@ -221,8 +221,8 @@ async def test_where_trying_again_is_no_help_a_person_is_told_so(browser, issuer
         ("code=the-code&state={state}&iss=https://elsewhere.example", 400, "Please sign in once more"),
     ],
 )
-async def test_who_was_not_signed_in_hears_why(browser, issuer, query, status, says):
-    state = await arrive(browser, issuer)
+async def test_a_failed_sign_in_shows_its_reason(browser, issuer, query, status, says):
+    state = await begin_sign_in(browser, issuer)
 
     page = await browser.look(f"/sign-in/callback?{query.format(state=state)}")
 
@@ -230,8 +230,8 @@ async def test_who_was_not_signed_in_hears_why(browser, issuer, query, status, s
 
 
 @pytest.mark.parametrize("half_way", [False, True])
-async def test_an_issuer_that_is_away_is_said_to_be_away(browser, issuer, half_way):
-    state = await arrive(browser, issuer) if half_way else ""
+async def test_an_unavailable_issuer_is_reported(browser, issuer, half_way):
+    state = await begin_sign_in(browser, issuer) if half_way else ""
     issuer.away = True
 
     page = await browser.look(f"/sign-in/callback?code=the-code&state={state}" if half_way else "/sign-in/begin")
@@ -240,23 +240,23 @@ async def test_an_issuer_that_is_away_is_said_to_be_away(browser, issuer, half_w
     assert "The sign-in service does not answer" in page.text
 
 
-async def test_an_issuer_whose_clock_is_a_little_ahead_is_believed(browser, issuer):
+async def test_a_small_clock_difference_of_the_issuer_is_accepted(browser, issuer):
     issuer.identity = {"iat": time.time() + 30}
-    state = await arrive(browser, issuer)
+    state = await begin_sign_in(browser, issuer)
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
 
     assert answer.status_code == 303
 
 
-async def test_one_may_sign_out_at_the_issuer_too(browser):
+async def test_signing_out_offers_the_issuers_sign_out(browser):
     answer = await browser.look("/sign-in/end")
 
     assert (answer.status_code, answer.headers["location"]) == (303, f"{ISSUER}/end?client_id=console")
 
 
-async def test_looking_at_the_way_back_again_leads_home(browser, issuer):
-    state = await arrive(browser, issuer)
+async def test_reloading_the_callback_redirects_home(browser, issuer):
+    state = await begin_sign_in(browser, issuer)
     for _ in range(2):
         answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
 
@@ -278,7 +278,7 @@ async def test_looking_at_the_way_back_again_leads_home(browser, issuer):
     ],
 )
 async def test_tokens_that_are_not_for_this_sign_in_are_refused(browser, issuer, access, identity):
-    state = await arrive(browser, issuer)
+    state = await begin_sign_in(browser, issuer)
     issuer.access, issuer.identity = access, identity
 
     assert (await browser.look(f"/sign-in/callback?code=the-code&state={state}")).status_code in (400, 403)
@@ -286,15 +286,15 @@ async def test_tokens_that_are_not_for_this_sign_in_are_refused(browser, issuer,
 
 
 @pytest.mark.parametrize("query", ["code=another&state={state}", "state={state}", "error=access_denied&state={state}"])
-async def test_without_the_right_code_nobody_is_signed_in(browser, issuer, query):
-    state = await arrive(browser, issuer)
+async def test_a_wrong_code_signs_nobody_in(browser, issuer, query):
+    state = await begin_sign_in(browser, issuer)
 
     assert (await browser.look(f"/sign-in/callback?{query.format(state=state)}")).status_code in (400, 403)
     assert SESSION not in browser.cookies
 
 
-async def test_it_leads_nowhere_else_afterwards(browser, issuer):
-    state = await arrive(browser, issuer, "//elsewhere.example")
+async def test_signing_in_redirects_only_within_the_console(browser, issuer):
+    state = await begin_sign_in(browser, issuer, "//elsewhere.example")
 
     answer = await browser.look(f"/sign-in/callback?code=the-code&state={state}")
 
@@ -302,7 +302,7 @@ async def test_it_leads_nowhere_else_afterwards(browser, issuer):
 
 
 @pytest.mark.parametrize("name", ["console_url", "console_key", "jwt_jwks_url"])
-def test_an_issuer_needs_its_neighbours_by_name(rpc, name):
+def test_an_issuer_needs_the_related_settings(rpc, name):
     given: dict[str, Any] = {
         "oidc_issuer": ISSUER,
         "console_url": CONSOLE,

@@ -7,11 +7,13 @@ import json
 
 import pytest
 
+from contracts.outcomes import Outcome
 from gateway_api.console.businesses import ALL
 from gateway_api.console.render import POLICY
 from gateway_api.console.session import SESSION
 from gateway_api.tokens import Verifier
 from tests.console.conftest import rental, video
+from workers.runtime.messaging.envelope import RpcReply
 
 VIDEO, RENTAL = video()["video_id"], rental()["rental_id"]
 BOOK = f"/video-rental/videos/{VIDEO}/book"
@@ -221,9 +223,7 @@ async def test_an_unknown_outcome_is_never_shown_as_done(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
     nonce = browser.hidden("nonce")
-    from workers.runtime.messaging.envelope import RpcReply
-
-    shelf.answers["video_rental.rentals.book_video"] = RpcReply("unknown")
+    shelf.answers["video_rental.rentals.book_video"] = RpcReply(Outcome.UNKNOWN)
 
     browser.page = await browser.submit(BOOK, days="1", token="tok_visa")
 

@@ -52,7 +52,7 @@ class Stage(System):
 @pytest.fixture
 async def system(make_settings: MakeSettings) -> AsyncIterator[Stage]:
     """A system for one test, without a journal."""
-    own = Stage(await make_settings())
+    own = Stage(await make_settings(payments_provider_ms=1000, video_rental_payment_ms=2000, payments_slow_seconds=2))
     await own.open()
     own.plans = follow(own)
     await own.start(PAYMENTS, "video_rental.videos", RENTALS, MY_PAGE)
@@ -255,7 +255,7 @@ class Mutant:
 
 MUTANTS = {
     "F04": Mutant(a_refund_is_asked_for, acknowledge_before_commit, "won are kept of charge"),
-    "F06": Mutant(a_charge_is_made, charge_without_a_key, "payments knows nothing of it"),
+    "F06": Mutant(a_charge_is_made, charge_without_a_key, "payments has no row of it"),
     "F09": Mutant(something_is_said, forget_before_the_confirm, "version"),
     "F21": Mutant(a_commit_gets_no_answer, commit_again_under_a_new_id, "answered already_booked"),
     "F26": Mutant(a_request_comes_again, claim_always, "answered already_booked"),

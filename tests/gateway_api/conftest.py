@@ -1,4 +1,4 @@
-"""A door over an asking client that answers as the test says."""
+"""The gateway over an RPC client with fixed answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.outcomes import Outcome
 from gateway_api import tokens
 from gateway_api.app import build
 from ops.settings import SystemSettings
@@ -20,32 +21,34 @@ KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 
 @dataclass
 class FakeRpcClient:
-    """Remembers what was asked; answers with what the test put under a topic."""
+    """An RPC client that records its requests and answers each topic with the reply that a test set."""
 
     answers: dict[str, RpcReply] = field(default_factory=dict)
-    asked: list[RpcRequest] = field(default_factory=list)
-    waits: list[tuple[float, float]] = field(default_factory=list)
+    requests: list[RpcRequest] = field(default_factory=list)
+    time_limits: list[float] = field(default_factory=list)
 
-    async def call(self, request: RpcRequest, *, within: float, time_limit: float) -> RpcReply:
-        self.asked.append(request)
-        self.waits.append((within, time_limit))
-        return self.answers.get(request.topic, RpcReply("unavailable", retry_after=2))
+    async def call(self, request: RpcRequest, *, within: float) -> RpcReply:
+        self.requests.append(request)
+        self.time_limits.append(within)
+        return self.answers.get(request.topic, RpcReply(Outcome.UNAVAILABLE, retry_after=2))
 
     def replies_with(self, topic: str, answer: dict[str, Any], *, replayed: bool = False) -> None:
-        self.answers[topic] = RpcReply("done", json.dumps(answer).encode(), replayed=replayed)
+        self.answers[topic] = RpcReply(Outcome.DONE, json.dumps(answer).encode(), replayed=replayed)
 
     def refuses(self, topic: str, code: str, *, replayed: bool = False, **details: Any) -> None:
-        self.answers[topic] = RpcReply("refused", json.dumps({"code": code, **details}).encode(), replayed=replayed)
+        self.answers[topic] = RpcReply(
+            Outcome.REFUSED, json.dumps({"code": code, **details}).encode(), replayed=replayed
+        )
 
     @property
     def body(self) -> dict[str, Any]:
-        """What was asked last."""
-        found: dict[str, Any] = json.loads(self.asked[-1].body)
+        """The body of the last request."""
+        found: dict[str, Any] = json.loads(self.requests[-1].body)
         return found
 
 
 class Client(httpx.AsyncClient):
-    """Sends as anybody: `as_="customer:kim"`."""
+    """An HTTP client that sends requests as any caller: `as_="customer:kim"`."""
 
     async def request(self, method: str, url: Any, *, as_: str = "", **more: Any) -> httpx.Response:  # type: ignore[override]
         headers = dict(more.pop("headers", None) or {})
@@ -79,13 +82,13 @@ def make_settings() -> Callable[..., SystemSettings]:
 
 
 @pytest.fixture
-async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
-    """Makes clients of doors with other settings."""
+async def make_client(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
+    """Make clients of gateways with other settings."""
     clients: list[Client] = []
 
     def make(**changes: Any) -> Client:
         transport = httpx.ASGITransport(build(rpc, make_settings(**changes)), raise_app_exceptions=False)
-        clients.append(Client(transport=transport, base_url="http://door"))
+        clients.append(Client(transport=transport, base_url="http://gateway"))
         return clients[-1]
 
     yield make
@@ -94,5 +97,5 @@ async def open_door(rpc, make_settings) -> AsyncIterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def door(open_door) -> Client:
-    return open_door()
+def client(make_client) -> Client:
+    return make_client()

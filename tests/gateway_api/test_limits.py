@@ -1,4 +1,4 @@
-"""Not too much at once."""
+"""Rate limits and concurrency limits."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ def test_one_member_does_not_take_from_another():
     assert taken(buckets, "lee", 1000) == 200
 
 
-def test_it_says_in_whole_seconds_when_to_come_back():
+def test_retry_after_is_in_whole_seconds():
     buckets = TokenBuckets(0.25, Clock())
     taken(buckets, "kim", 10)
 
@@ -54,11 +54,11 @@ def test_it_says_in_whole_seconds_when_to_come_back():
     assert refused.value.headers["retry-after"] == "4"
 
 
-def test_off_means_off():
+def test_a_rate_of_zero_sets_no_limit():
     assert taken(TokenBuckets(0), "kim", 10_000) == 10_000
 
 
-def test_memory_is_bounded(monkeypatch):
+def test_the_number_of_remembered_members_is_bounded(monkeypatch):
     monkeypatch.setattr(limits, "MEMBERS", 5)
     buckets = TokenBuckets(50, Clock())
 
@@ -68,7 +68,7 @@ def test_memory_is_bounded(monkeypatch):
     assert len(buckets) == 5
 
 
-def test_a_full_context_refuses_and_its_neighbour_does_not():
+def test_a_full_context_refuses_requests_and_another_one_does_not():
     bulkheads = Bulkheads(2)
 
     with bulkheads.slot("cafe.menu"), bulkheads.slot("cafe.menu"):
@@ -81,8 +81,8 @@ def test_a_full_context_refuses_and_its_neighbour_does_not():
         assert bulkheads.in_flight["cafe.menu"] == 1
 
 
-async def test_too_many_requests_of_one_member(open_door):
-    client = open_door(gateway_rate=0.5)
+async def test_too_many_requests_of_one_member_are_refused(make_client):
+    client = make_client(gateway_rate=0.5)
 
     answers = [(await client.get("/v1/video-rental/rentals", as_="customer:kim")) for _ in range(3)]
     other = await client.get("/v1/video-rental/rentals", as_="customer:lee")
@@ -93,8 +93,8 @@ async def test_too_many_requests_of_one_member(open_door):
     assert other.status_code == 503
 
 
-async def test_a_slow_context_does_not_take_the_whole_door(open_door, rpc):
-    client = open_door(gateway_in_flight=2)
+async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc):
+    client = make_client(gateway_in_flight=2)
     rpc.replies_with("payments.list_payments", {"items": [], "next_cursor": None})
     held = asyncio.Event()
     answer = rpc.call

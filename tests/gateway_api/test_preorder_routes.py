@@ -2,6 +2,7 @@
 
 import pytest
 
+from contracts.outcomes import Outcome
 from gateway_api import preorder
 from workers.runtime.messaging.envelope import RpcReply
 
@@ -79,7 +80,7 @@ async def test_a_refusal_has_its_status_and_its_texts(client, rpc, code, status,
 
 
 async def test_an_unknown_outcome_names_the_status_url(client, rpc):
-    rpc.answers["preorder.reservations.reserve_phone"] = RpcReply("unknown")
+    rpc.answers["preorder.reservations.reserve_phone"] = RpcReply(Outcome.UNKNOWN)
 
     answer = await client.post(f"{BASE}/reservations", json=WISH, as_="customer:kim")
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from contracts.outcomes import Outcome
 from gateway_api.app import all_routes
 from gateway_api.gateway import STAFF
 from ops.settings import SystemSettings
@@ -280,7 +281,7 @@ async def test_filters_and_paging_reach_the_context(client, rpc):
 
 
 async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc):
-    for kind in ("unavailable", "unknown"):
+    for kind in (Outcome.UNAVAILABLE, Outcome.UNKNOWN):
         rpc.answers["video_rental.rentals.list_shelf"] = rpc.answers["video_rental.rentals.show_shelf"] = RpcReply(kind)
         rpc.replies_with("video_rental.videos.list_videos", {"items": [VIDEO], "next_cursor": "next"})
         rpc.replies_with("video_rental.videos.show_video", VIDEO)
@@ -313,7 +314,7 @@ async def test_phones_are_shown_with_their_stock_while_reservations_are_availabl
     assert [item["available"] for item in listed.json()["items"]] == [available, None]
     assert shown.json() == {**PHONE, "available": available}
     assert rpc.body == {"product_ids": [ID]}
-    assert max(within for within, _ in rpc.time_limits[1::2]) < 2
+    assert max(rpc.time_limits[1::2]) < 2
 
 
 async def test_phones_without_a_quota_are_shown_without_a_request_to_reservations(client, rpc):

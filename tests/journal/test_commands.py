@@ -12,9 +12,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ops.commands import dead_letters, story
+from ops.settings import system_settings
 from tests.journal.test_dead_letters import file_dead_letter, put_into_queue, wait_until_filed
 from tests.support.system import System
-from workers.runtime import settings
 
 Yeyak = Callable[..., Awaitable[Result]]
 
@@ -23,7 +23,7 @@ Yeyak = Callable[..., Awaitable[Result]]
 def yeyak(journal_system: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
     """Run a command against the journal's system, in a thread because it needs its own event loop."""
     monkeypatch.setenv("YEYAK_AMQP_URL", journal_system.settings.amqp_url.get_secret_value())
-    settings.settings.cache_clear()
+    system_settings.cache_clear()
     app = typer.Typer()
     story.register(app)
     dead_letters.register(app)
@@ -32,7 +32,7 @@ def yeyak(journal_system: System, monkeypatch: pytest.MonkeyPatch) -> Yeyak:
         return await asyncio.to_thread(CliRunner().invoke, app, list(arguments), answer)
 
     yield run
-    settings.settings.cache_clear()
+    system_settings.cache_clear()
 
 
 async def test_dead_letters_are_listed_shown_and_discarded(journal, yeyak):
@@ -93,7 +93,7 @@ async def test_a_story_is_a_table_a_diagram_or_json(journal, yeyak):
 async def test_without_a_journal_the_command_fails_with_one_sentence(journal_system, yeyak, monkeypatch):
     stopped = await yeyak("story", str(uuid4()))
     monkeypatch.setenv("YEYAK_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")
-    settings.settings.cache_clear()
+    system_settings.cache_clear()
     gone = await yeyak("story", str(uuid4()))
 
     assert (stopped.exit_code, "journal cannot be asked now" in stopped.output) == (1, True)

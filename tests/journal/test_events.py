@@ -1,47 +1,43 @@
-"""Every event is kept once, in the order of the stream, whatever restarts."""
+"""The journal keeps every event once, in the order of the stream, across restarts."""
 
 from __future__ import annotations
 
 import asyncio
 from uuid import UUID, uuid4
 
-from workers.runtime.messaging.bus import EVENTS
-
 from contracts.journal import FindMark, MarkSet, ReadEvents
 from tests.support.system import System, eventually
-from workers.runtime.messaging import envelope, topology
+from workers.runtime.messaging import topology
+from workers.runtime.messaging.exchanges import EVENTS
 
 
-async def say(system: System, *ids: UUID) -> None:
-    """Say an event under each message id; it names the same id as its mark."""
+async def publish_events(system: System, *ids: UUID) -> None:
+    """Publish one event for each message id; its mark has the same id."""
     for id in ids:
-        body = MarkSet(mark_id=id, version=1).model_dump_json().encode()
-        await system.bus.publish(
-            EVENTS, MarkSet.topic, envelope.told(id, body, MarkSet.topic, "test", id, None, "tester")
-        )
+        await system.publish(MarkSet(mark_id=id, version=1), id=id)
 
 
-async def kept(system: System) -> list[UUID]:
+async def kept_ids(system: System) -> list[UUID]:
     rows = await system.rows("journal", "select message_id from journal.events order by position")
     return [row["message_id"] for row in rows]
 
 
-async def until_kept(system: System, *ids: UUID) -> None:
+async def wait_until_kept(system: System, *ids: UUID) -> None:
     async def same() -> bool:
-        return await kept(system) == list(ids)
+        return await kept_ids(system) == list(ids)
 
     try:
         await eventually(same, within=20)
     except AssertionError:
-        assert await kept(system) == list(ids)
+        assert await kept_ids(system) == list(ids)
         raise
 
 
 async def test_events_are_kept_with_their_bodies_and_can_be_read_again(journal):
     first, second = uuid4(), uuid4()
 
-    await say(journal, first, second)
-    await until_kept(journal, first, second)
+    await publish_events(journal, first, second)
+    await wait_until_kept(journal, first, second)
 
     events = (await journal.done(ReadEvents(topics=[MarkSet.topic])))["events"]
     assert [UUID(event["message_id"]) for event in events] == [first, second]
@@ -55,97 +51,97 @@ async def test_a_mark_has_a_position_once_it_was_read(journal):
     mark = uuid4()
     assert await journal.done(FindMark(mark_id=mark)) == {"position": None}
 
-    await say(journal, mark)
-    await until_kept(journal, mark)
+    await publish_events(journal, mark)
+    await wait_until_kept(journal, mark)
 
     assert (await journal.done(FindMark(mark_id=mark)))["position"] == 1
 
 
-async def test_reading_goes_on_exactly_where_it_ended(house):
+async def test_reading_continues_exactly_where_it_ended(journal_system):
     ids = [uuid4() for _ in range(30)]
-    await house.start("journal")
-    await say(house, *ids[:10])
-    await until_kept(house, *ids[:10])
+    await journal_system.start("journal")
+    await publish_events(journal_system, *ids[:10])
+    await wait_until_kept(journal_system, *ids[:10])
 
-    await house.kill("journal")
-    await say(house, *ids[10:20])
-    await house.start("journal")
-    await until_kept(house, *ids[:20])
-    await house.stop("journal")
-    await say(house, *ids[20:])
-    await house.start("journal")
+    await journal_system.kill("journal")
+    await publish_events(journal_system, *ids[10:20])
+    await journal_system.start("journal")
+    await wait_until_kept(journal_system, *ids[:20])
+    await journal_system.stop("journal")
+    await publish_events(journal_system, *ids[20:])
+    await journal_system.start("journal")
 
-    await until_kept(house, *ids)
-    reader = await house.one("journal", "select last_offset, position from journal.reader")
+    await wait_until_kept(journal_system, *ids)
+    reader = await journal_system.one("journal", "select last_offset, position from journal.reader")
     assert tuple(reader) == (29, 30)
 
 
-async def test_many_events_are_kept_in_few_transactions(house):
+async def test_many_events_are_kept_in_few_transactions(journal_system):
     ids = [uuid4() for _ in range(1200)]
-    await asyncio.gather(*(say(house, id) for id in ids))
+    await asyncio.gather(*(publish_events(journal_system, id) for id in ids))
 
-    await house.start("journal")
+    await journal_system.start("journal")
 
     async def all_kept() -> bool:
-        return len(await kept(house)) == len(ids)
+        return len(await kept_ids(journal_system)) == len(ids)
 
     await eventually(all_kept)
-    assert set(await kept(house)) == set(ids)
-    transactions = await house.one("journal", "select count(distinct xmin::text) from journal.events")
+    assert set(await kept_ids(journal_system)) == set(ids)
+    transactions = await journal_system.one("journal", "select count(distinct xmin::text) from journal.events")
     assert transactions[0] <= 10
 
 
-async def test_an_event_that_is_said_twice_is_kept_once(journal):
+async def test_an_event_that_is_published_twice_is_kept_once(journal):
     first, second = uuid4(), uuid4()
 
-    await say(journal, first, first)
-    await until_kept(journal, first)
-    await say(journal, first, second)
+    await publish_events(journal, first, first)
+    await wait_until_kept(journal, first)
+    await publish_events(journal, first, second)
 
-    await until_kept(journal, first, second)
+    await wait_until_kept(journal, first, second)
 
 
-async def test_a_second_journal_stands_by_and_takes_over(house):
+async def test_a_second_journal_takes_over_from_the_first(journal_system):
     first, second, third = uuid4(), uuid4(), uuid4()
-    await house.start("journal")
-    await say(house, first)
-    await until_kept(house, first)
-    await house.start("journal", replica="#2")
-    await say(house, second)
-    await until_kept(house, first, second)
+    await journal_system.start("journal")
+    await publish_events(journal_system, first)
+    await wait_until_kept(journal_system, first)
+    await journal_system.start("journal", replica="#2")
+    await publish_events(journal_system, second)
+    await wait_until_kept(journal_system, first, second)
 
-    await house.kill("journal")
-    await say(house, third)
+    await journal_system.kill("journal")
+    await publish_events(journal_system, third)
 
-    await until_kept(house, first, second, third)
+    await wait_until_kept(journal_system, first, second, third)
 
 
-async def test_a_stream_that_is_made_anew_is_read_from_its_start(house):
+async def test_a_recreated_stream_is_read_from_its_start(journal_system):
     old, new = [uuid4() for _ in range(5)], [uuid4() for _ in range(2)]
-    await house.start("journal")
-    await say(house, *old)
-    await until_kept(house, *old)
+    await journal_system.start("journal")
+    await publish_events(journal_system, *old)
+    await wait_until_kept(journal_system, *old)
 
-    await delete_stream(house)
-    await topology.apply(house.settings.amqp_url.get_secret_value(), topology.plan([]))
-    await say(house, *new)
+    await delete_stream(journal_system)
+    await topology.apply(journal_system.settings.amqp_url.get_secret_value(), topology.plan([]))
+    await publish_events(journal_system, *new)
 
-    await until_kept(house, *old, *new)
+    await wait_until_kept(journal_system, *old, *new)
 
 
-async def test_a_longer_stream_that_is_made_anew_is_noticed_too(house):
+async def test_a_recreated_stream_that_is_longer_is_read_from_its_start_too(journal_system):
     old, new = [uuid4() for _ in range(2)], [uuid4() for _ in range(6)]
-    await house.start("journal")
-    await say(house, *old)
-    await until_kept(house, *old)
-    await house.stop("journal")
+    await journal_system.start("journal")
+    await publish_events(journal_system, *old)
+    await wait_until_kept(journal_system, *old)
+    await journal_system.stop("journal")
 
-    await delete_stream(house)
-    await topology.apply(house.settings.amqp_url.get_secret_value(), topology.plan([]))
-    await say(house, *new)
-    await house.start("journal")
+    await delete_stream(journal_system)
+    await topology.apply(journal_system.settings.amqp_url.get_secret_value(), topology.plan([]))
+    await publish_events(journal_system, *new)
+    await journal_system.start("journal")
 
-    await until_kept(house, *old, *new)
+    await wait_until_kept(journal_system, *old, *new)
 
 
 async def delete_stream(system: System) -> None:
@@ -154,10 +150,10 @@ async def delete_stream(system: System) -> None:
     await channel.close()
 
 
-async def test_the_reader_comes_back_when_its_connections_are_cut(journal):
+async def test_the_reader_recovers_when_its_connections_are_cut(journal):
     first, second = uuid4(), uuid4()
-    await say(journal, first)
-    await until_kept(journal, first)
+    await publish_events(journal, first)
+    await wait_until_kept(journal, first)
 
     await journal.rows(
         "journal",
@@ -165,22 +161,22 @@ async def test_the_reader_comes_back_when_its_connections_are_cut(journal):
         select pg_terminate_backend(pid) from pg_stat_activity
         where application_name = 'yeyak' and datname = current_database()""",
     )
-    await say(journal, second)
+    await publish_events(journal, second)
 
-    await until_kept(journal, first, second)
+    await wait_until_kept(journal, first, second)
 
 
-async def test_an_event_that_nobody_can_read_is_kept_all_the_same(journal):
+async def test_an_unreadable_event_is_kept_too(journal):
     channel = await journal.connection.channel()
     exchange = await channel.get_exchange(EVENTS, ensure=False)
     import aio_pika
 
     await exchange.publish(aio_pika.Message(b"\x00\xff not JSON", headers={"story_id": "none"}), "by.hand")
     later = uuid4()
-    await say(journal, later)
+    await publish_events(journal, later)
 
     async def both() -> bool:
-        return len(await kept(journal)) == 2
+        return len(await kept_ids(journal)) == 2
 
     await eventually(both)
     row = await journal.one("journal", "select topic, body from journal.events where position = 1")

@@ -1,4 +1,4 @@
-"""Everything that is known of one thing, in the order in which it happened."""
+"""A story holds every entry about one thing, in the order in which it happened."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def handled(kind: str, topic: str, id: UUID, *, story: UUID, cause: UUID | None 
 def entry(
     kind: str, topic: str, id: UUID | None, *, cause: UUID | None = None, at: float = 0, **more: Any
 ) -> StoryEntry:
-    """`at` in milliseconds after noon."""
+    """Return an entry of a story; `at` is in milliseconds after noon."""
     fields: dict[str, Any] = {"context": topic.rpartition(".")[0], "outcome": "done", "actor": "member:min"}
     fields |= {"kind": kind, "topic": topic, "message_id": id, "causation_id": cause, "body": None, "took_ms": 5.0}
     fields |= {"at": NOON + timedelta(milliseconds=at), "attempt": 1}
     return StoryEntry.model_validate(fields | more)
 
 
-async def test_what_runtimes_report_is_told_by_its_story_by_a_message_or_by_its_cause(journal):
+async def test_reported_entries_are_found_by_their_story_their_message_or_their_cause(journal):
     booking, payment = uuid4(), uuid4()
     report = RecordHandled(
         entries=[
@@ -63,7 +63,7 @@ async def test_reports_leave_no_inbox_rows_for_long(journal):
     assert await journal.rows("journal", "select 1 from journal.inbox") == []
 
 
-async def test_rows_go_to_their_month_also_those_that_came_before_it_was_made(journal):
+async def test_rows_are_in_the_partition_of_their_month_also_those_from_before_it_existed(journal):
     from storage.journal_partitions import create_partitions, drop_partitions
 
     next_year = datetime.now(UTC).date().replace(year=datetime.now(UTC).year + 1, month=5, day=17)
@@ -94,12 +94,12 @@ async def test_the_story_of_a_booking_in_a_whole_system(system: System):
 
     wanted = {("command", BOOK), ("ask", PAY), ("command", PAY), ("event", "video_rental.rentals.video_booked")}
 
-    async def told() -> Story | None:
+    async def complete_story() -> Story | None:
         reply = await system.request(TellStory(id=rental_id))
         story = Story.model_validate_json(reply.body) if reply.kind == "done" else None
         return story if story and wanted <= {(entry.kind, entry.topic) for entry in story.entries} else None
 
-    story: Story = await eventually(told)
+    story: Story = await eventually(complete_story)
 
     topics = [entry.topic for entry in story.entries]
     assert topics.index(BOOK) < topics.index(PAY) < topics.index("video_rental.rentals.video_booked")
@@ -111,7 +111,7 @@ async def test_the_story_of_a_booking_in_a_whole_system(system: System):
     assert "video_booked" in drawn
 
 
-def test_nothing_comes_before_its_cause_whatever_the_clocks_say():
+def test_no_entry_comes_before_its_cause_with_any_clock_difference():
     order, payment, approved, booked = (uuid4() for _ in range(4))
     entries = [
         entry("event", "payments.payment_approved", approved, cause=payment, at=-3_600_000, outcome="said"),
@@ -128,13 +128,13 @@ def test_nothing_comes_before_its_cause_whatever_the_clocks_say():
     assert names[-1] == "video_booked"
 
 
-def test_messages_that_cause_each_other_do_not_hang():
+def test_messages_that_cause_each_other_are_ordered_too():
     one, other = uuid4(), uuid4()
 
     assert len(causal_order([entry("command", PAY, one, cause=other), entry("command", PAY, other, cause=one)])) == 2
 
 
-def test_the_diagram_shows_orders_asks_answers_events_retries_and_deaths():
+def test_the_diagram_shows_commands_requests_replies_events_retries_and_dead_letters():
     order, payment, booked, void = (uuid4() for _ in range(4))
     entries = [
         entry("command", BOOK, order, at=0, took_ms=40.0),

@@ -1,4 +1,4 @@
-"""One trace from the door to the view, whatever carries it on: an ask, an event, the sweeper, a timer."""
+"""One trace leads from the gateway to the view: over requests, events, the outbox relay and timers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from gateway_api import tokens
 from ops.accounts.files import Folder
 from tests.conftest import MakeSettings
-from tests.observability.conftest import KEY, at_work, booking, door_of, register
+from tests.observability.conftest import KEY, booking, gateway_client, register, running_system
 from tests.observability.otlp_receiver import Receiver, Span
 from tests.support.processes import Processes
 from tests.support.system import System, eventually
@@ -41,11 +41,11 @@ class Traced:
 
     async def book(self, **headers: str) -> httpx.Response:
         headers |= {"authorization": f"Bearer {tokens.issue(uuid4().hex, 'customer', key=KEY)}"}
-        async with door_of(self.processes) as door:
-            return await door.post("/v1/video-rental/rentals", json=booking(self.video_id), headers=headers)
+        async with gateway_client(self.processes) as client:
+            return await client.post("/v1/video-rental/rentals", json=booking(self.video_id), headers=headers)
 
     async def trace(self, trace_id: str, *awaited: tuple[str, str]) -> list[Span]:
-        """The trace, once it has spans of these services and names."""
+        """Return the trace once it has spans of these services and names."""
 
         async def arrived() -> bool:
             return set(awaited) <= {(span.service, span.name) for span in self.receiver.trace(trace_id)}
@@ -59,7 +59,7 @@ class Traced:
 
 
 def caller() -> tuple[str, str, dict[str, str]]:
-    """A trace that began at somebody who calls the door."""
+    """Return the ids and the header of a trace that began at a caller of the gateway."""
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
@@ -86,14 +86,14 @@ async def traced(
         "YEYAK_VIDEO_RENTAL_PICKUP_HOURS": A_MOMENT,
     }
     logs = tmp_path_factory.mktemp("logs")
-    async with at_work(make_settings, accounts_folder, logs, **environment) as (system, processes):
-        async with door_of(processes) as door:
-            video_id = await register(door, system)
+    async with running_system(make_settings, accounts_folder, logs, **environment) as (system, processes):
+        async with gateway_client(processes) as client:
+            video_id = await register(client, system)
         yield Traced(system, processes, receiver, video_id)
 
 
-async def test_what_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -> None:
-    """The first of this file: nothing but this booking may come to the place where the process dies."""
+async def test_a_message_that_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -> None:
+    """Must be the first test of this file: only this booking may pass the armed failpoint."""
     trace_id, _, headers = caller()
     await traced.processes.arm(RENTALS, f"{RENTALS}:replied=kill")
 
@@ -102,7 +102,7 @@ async def test_what_a_crash_left_in_the_outbox_keeps_its_trace(traced: Traced) -
     spans = await traced.trace(trace_id, booked, started)
 
     lost = one(spans, *booked).parent_id
-    assert lost not in {span.span_id for span in spans}, "it died before it could tell of its own span"
+    assert lost not in {span.span_id for span in spans}, "it died before it could export its own span"
     assert {span.parent_id for span in spans if (span.service, span.name) == started} == {lost}
 
 
@@ -118,24 +118,35 @@ async def test_one_trace_leads_from_the_caller_to_the_view(traced: Traced) -> No
     )
 
     assert answer.status_code == 201
-    door = one(spans, "gateway", "POST /v1/video-rental/rentals")
-    asks = one(spans, "gateway", f"ask {BOOK}")
-    books = one(spans, RENTALS, BOOK)
-    asks_for_money = one(spans, RENTALS, f"ask {PAY}")
-    pays = one(spans, "payments", PAY)
-    shows = one(spans, VIEW, f"{RENTALS}.video_booked")
-    shows_the_payment = one(spans, VIEW, "payments.payment_approved")
-    below = [(door, span_id), (asks, door.span_id), (books, asks.span_id), (asks_for_money, books.span_id)]
-    below += [(pays, asks_for_money.span_id), (shows, books.span_id), (shows_the_payment, pays.span_id)]
+    root = one(spans, "gateway", "POST /v1/video-rental/rentals")
+    request = one(spans, "gateway", f"ask {BOOK}")
+    booking_span = one(spans, RENTALS, BOOK)
+    payment_request = one(spans, RENTALS, f"ask {PAY}")
+    payment_span = one(spans, "payments", PAY)
+    view_span = one(spans, VIEW, f"{RENTALS}.video_booked")
+    view_payment_span = one(spans, VIEW, "payments.payment_approved")
+    below = [
+        (root, span_id),
+        (request, root.span_id),
+        (booking_span, request.span_id),
+        (payment_request, booking_span.span_id),
+    ]
+    below += [
+        (payment_span, payment_request.span_id),
+        (view_span, booking_span.span_id),
+        (view_payment_span, payment_span.span_id),
+    ]
     assert [(span.name, span.parent_id) for span, _ in below] == [(span.name, parent) for span, parent in below]
-    assert (door.kind, asks.kind, books.kind, shows.kind) == ("SERVER", "CLIENT", "SERVER", "CONSUMER")
-    assert door.attributes["http.response.status_code"] == "201"
-    assert books.attributes["yeyak.story_id"] == answer.json()["rental_id"]
-    assert {span.attributes["yeyak.outcome"] for span in (door, asks, books, pays, shows)} == {"done"}
+    assert (root.kind, request.kind, booking_span.kind, view_span.kind) == ("SERVER", "CLIENT", "SERVER", "CONSUMER")
+    assert root.attributes["http.response.status_code"] == "201"
+    assert booking_span.attributes["yeyak.story_id"] == answer.json()["rental_id"]
+    assert {span.attributes["yeyak.outcome"] for span in (root, request, booking_span, payment_span, view_span)} == {
+        "done"
+    }
     assert all(span.began <= span.ended for span in spans)
 
 
-async def test_a_timer_goes_on_with_the_trace_in_which_it_was_set(traced: Traced) -> None:
+async def test_a_timer_continues_the_trace_in_which_it_was_set(traced: Traced) -> None:
     trace_id, _, headers = caller()
 
     await traced.book(**headers)
@@ -150,40 +161,40 @@ async def test_a_timer_goes_on_with_the_trace_in_which_it_was_set(traced: Traced
     assert [span.service for span in spans if span.parent_id == cancels.span_id and span.service != VIEW]
 
 
-async def test_without_a_trace_of_the_callers_one_begins_at_the_door(traced: Traced) -> None:
+async def test_without_a_traceparent_a_trace_begins_at_the_gateway(traced: Traced) -> None:
     await traced.book()
 
     async def begun() -> Any:
         return [span for span in traced.receiver.spans if span.service == "gateway" and not span.parent_id]
 
-    for door in await eventually(begun):
-        assert door.name.partition(" ")[2].startswith("/v1/video-rental/")
+    for root in await eventually(begun):
+        assert root.name.partition(" ")[2].startswith("/v1/video-rental/")
 
 
-async def test_where_nothing_is_traced_nothing_is_carried(make_settings: MakeSettings) -> None:
+async def test_without_tracing_no_message_carries_a_traceparent(make_settings: MakeSettings) -> None:
     system = await System(await make_settings(), "video_rental").open()
     await system.start(*system.names)
-    heard: list[aio_pika.abc.AbstractIncomingMessage] = []
+    received: list[aio_pika.abc.AbstractIncomingMessage] = []
     channel = await system.connection.channel()
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind("yeyak.events", "#")
 
-    async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        heard.append(message)
+    async def receive(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        received.append(message)
 
-    await queue.consume(hear, no_ack=True)
+    await queue.consume(receive, no_ack=True)
     try:
         await system.done(system.booking(await system.video()), id=uuid4())
         await system.wait_until_idle()
         kept = await system.rows(RENTALS, "select traceparent from video_rental_rentals.inbox")
     finally:
         await system.close()
-    assert {message.type for message in heard} >= {f"{RENTALS}.video_booked", "payments.payment_approved"}
-    assert [message.type for message in heard if "traceparent" in message.headers] == []
+    assert {message.type for message in received} >= {f"{RENTALS}.video_booked", "payments.payment_approved"}
+    assert [message.type for message in received if "traceparent" in message.headers] == []
     assert {row["traceparent"] for row in kept} == {None}
 
 
-def test_not_to_trace_costs_a_look_at_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_tracing_costs_less_than_a_microsecond(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "on", None)
     holder = SimpleNamespace(tracing=tracing)
 
@@ -192,7 +203,7 @@ def test_not_to_trace_costs_a_look_at_a_name(monkeypatch: pytest.MonkeyPatch) ->
     assert took / 100_000 < 1e-6
 
 
-def test_an_endpoint_that_does_not_answer_delays_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unavailable_trace_endpoint_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     tracing.start()
     assert tracing.on is not None

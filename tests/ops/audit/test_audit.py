@@ -105,11 +105,11 @@ async def test_a_discrepancy_that_is_gone_at_the_second_look_is_not_reported(
         pauses.append(seconds)
         await stores.run("update video_rental_my_page.rentals set version = 2 where rental_id = '{booked}'")
 
-    monkeypatch.setattr(ops.audit, "asyncio", SimpleNamespace(sleep=catch_up))
+    monkeypatch.setattr(ops.audit.runner, "asyncio", SimpleNamespace(sleep=catch_up))
 
     found = await audit(stores.settings)
 
-    assert pauses == [ops.audit.LOOK_AGAIN_SECONDS]
+    assert pauses == [ops.audit.runner.RECHECK_SECONDS]
     assert not any(found.values())
 
 

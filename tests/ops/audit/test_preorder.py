@@ -1,4 +1,4 @@
-"""What the audit says of phone pre-order: nothing of a healthy system, and each thing that is wrong by its name."""
+"""The audit of phone pre-order reports nothing for a consistent system, and each contradiction by its name."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from tests.support.system import customer
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was played does not move: a second look finds the same."""
+    """Look again without a pause: nothing changes in a stopped system."""
     monkeypatch.setattr(ops.audit.runner, "RECHECK_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
 async def original(make_settings: MakeSettings) -> Seeded:
-    """A system that was played and has stopped, and a reservation of each kind in it."""
+    """The stores of a stopped system after its stories, with a reservation of each kind."""
     async with system_with(make_settings, "journal") as system:
         product_id = await known_product(system, quota=2)
         confirmed = await system.done(reserve(product_id))
         off = await system.done(reserve(product_id))
         await system.done(cancel(off))
-        rejected, silent = await asyncio.gather(
+        rejected, unanswered = await asyncio.gather(
             system.refused(reserve(await known_product(system), customer(), "tok_declined")),
             system.refused(reserve(await known_product(system), customer(), "tok_slow")),
         )
         await wait_until_cancelled(system, off)
         await system.wait_until_idle()
-        kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "silent": silent}
+        kinds = {"confirmed": confirmed, "off": off, "rejected": rejected, "unanswered": unanswered}
         settings = system.settings
     return Seeded(settings, {kind: UUID(one["reservation_id"]) for kind, one in kinds.items()})
 
@@ -86,12 +86,12 @@ CASES = [
     ),
     Case("I5", "delete from preorder_receipts.receipts", "is CONFIRMED, and its receipt is not there"),
     Case("I5", receipt("off", "status = 'ISSUED'"), "reservation {off} is CANCELLED, and its receipt is ISSUED"),
-    Case("I5", "delete from payments.refunds", "reservation {off}: payments does not have its refund"),
-    Case("I5", "delete from payments.payments", "reservation {silent}: payments has not voided its payment"),
-    Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not received reservation"),
-    Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not received receipt"),
-    Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not received product"),
-    Case("I5", "delete from preorder_reservations.products", "reservations has not received product"),
+    Case("I5", "delete from payments.refunds", "reservation {off}: payments has not heard of its refund"),
+    Case("I5", "delete from payments.payments", "reservation {unanswered}: payments has not voided its payment"),
+    Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not heard of reservation"),
+    Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not heard of receipt"),
+    Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not heard of product"),
+    Case("I5", "delete from preorder_reservations.products", "reservations has not heard of product"),
     Case(
         "I5",
         "delete from journal.events where topic = 'preorder.reservations.reservation_confirmed'",
@@ -121,27 +121,27 @@ CASES = [
 ]
 
 
-async def test_a_system_that_was_played_is_well(stores: Seeded) -> None:
+async def test_a_system_after_its_story_is_consistent(stores: Seeded) -> None:
     assert not any((await audit(stores.settings)).values())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant} {case.said[:60]}")
-async def test_what_is_wrong_is_named(stores: Seeded, case: Case) -> None:
-    await stores.run(case.spoil, provider=case.at_provider)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant} {case.reported[:60]}")
+async def test_each_contradiction_is_reported(stores: Seeded, case: Case) -> None:
+    await stores.run(case.script, provider=case.at_provider)
 
     found = await audit(stores.settings)
 
-    said = case.said.format(**stores.rentals)
-    assert [line for line in found[case.invariant] if said in line], found
+    reported = case.reported.format(**stores.rentals)
+    assert [line for line in found[case.invariant] if reported in line], found
 
 
-async def test_a_quota_that_is_lowered_while_it_is_taken_is_no_discrepancy(stores: Seeded) -> None:
+async def test_lowering_a_quota_that_is_in_use_is_no_discrepancy(stores: Seeded) -> None:
     await stores.run("update preorder_reservations.products set quota = 0")
 
     assert (await audit(stores.settings))["I3"] == []
 
 
-async def test_contexts_that_do_not_run_are_expected_to_have_heard_of_nothing(stores: Seeded) -> None:
+async def test_contexts_that_do_not_run_are_not_expected_to_have_received_anything(stores: Seeded) -> None:
     await stores.run("delete from preorder_receipts.receipts; delete from preorder_my_reservations.timeline")
 
     found = await audit(

@@ -10,7 +10,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from workers.runtime.messaging.bus import COMMANDS
 
 from contracts.payments import VoidPayment
 from ops.audit import pending_work, wait_until_idle
@@ -18,7 +17,6 @@ from ops.settings import SystemSettings
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
-from workers.runtime.messaging.envelope import told
 
 AsSql = Callable[[str], Awaitable[None]]
 
@@ -96,12 +94,11 @@ async def test_a_queued_message_is_pending_work_until_it_is_handled(
     system = await System(await make_settings()).open()
     try:
         command = VoidPayment(payment_id=uuid4())
-        message = told(uuid4(), command.model_dump_json().encode(), command.topic, "test", uuid4(), None, "kim")
-        await system.bus.publish(COMMANDS, command.topic, message)
+        await system.publish(command)
         assert await pending_work(system.settings, within=0) == ["1 messages wait in payments.void_payment@payments"]
 
         await system.start("payments")
-        await eventually(lambda: heard_of_the_void(system))
+        await eventually(lambda: has_voided(system))
         assert "the journal has 1 events to read" in await pending_work(system.settings, within=0.5)
 
         await system.start(*(name for name in CONTEXTS if name != "payments"))
@@ -110,7 +107,7 @@ async def test_a_queued_message_is_pending_work_until_it_is_handled(
         await system.close()
 
 
-async def heard_of_the_void(system: System) -> bool:
+async def has_voided(system: System) -> bool:
     return bool(system.events_of("payments.payment_voided"))
 
 

@@ -1,4 +1,4 @@
-"""The runner checks what it is told to check; the story is played on a real system, whose audit is clean after it."""
+"""The runner checks every step; each story runs on a real system, whose audit is clean afterwards."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Answering = Callable[[httpx.Request], httpx.Response]
 
 
 class Played:
-    """A runner before a door that says what a test wants."""
+    """A runner in front of a gateway with fixed answers."""
 
     def __init__(self, answering: Answering) -> None:
         self.lines: list[Line] = []
         settings = SystemSettings(jwt_key=KEY)
-        http = httpx.AsyncClient(base_url="http://door", transport=httpx.MockTransport(answering))
+        http = httpx.AsyncClient(base_url="http://gateway", transport=httpx.MockTransport(answering))
         self.runner = StoryRunner(http, settings, issuer(settings), self.lines.append)
         self.kim = self.runner.staff("kim")
 
 
-def saying(status: int, body: dict[str, Any], **headers: str) -> Answering:
+def answering_with(status: int, body: dict[str, Any], **headers: str) -> Answering:
     return lambda request: httpx.Response(status, json=body, headers=headers)
 
 
-async def test_a_step_that_ends_as_it_must_is_a_line() -> None:
-    played = Played(saying(201, {"status": "BOOKED"}))
+async def test_a_step_with_the_expected_outcome_is_a_line() -> None:
+    played = Played(answering_with(201, {"status": "BOOKED"}))
 
     answer = await played.runner.step("kim books", played.kim, "POST", "/x", {}, expect=201, code="BOOKED")
 
@@ -57,8 +57,8 @@ async def test_a_step_that_ends_as_it_must_is_a_line() -> None:
         ({"expect": 409, "must": lambda answer: "it is too warm"}, "it is too warm"),
     ],
 )
-async def test_a_step_that_ends_otherwise_is_named(wish: dict[str, Any], problem: str) -> None:
-    played = Played(saying(409, {"code": "wrong_state", "status": 409}))
+async def test_a_step_with_another_outcome_is_named(wish: dict[str, Any], problem: str) -> None:
+    played = Played(answering_with(409, {"code": "wrong_state", "status": 409}))
 
     with pytest.raises(StoryFailedError, match=f"kim books: 409 wrong_state, {problem}"):
         await played.runner.step("kim books", played.kim, "POST", "/x", {}, **wish)
@@ -66,15 +66,15 @@ async def test_a_step_that_ends_otherwise_is_named(wish: dict[str, Any], problem
     assert played.lines[-1].outcome == f"wrong_state ({problem})"
 
 
-async def test_silence_at_the_door_is_named() -> None:
-    def silence(request: httpx.Request) -> httpx.Response:
+async def test_a_gateway_that_does_not_answer_is_named() -> None:
+    def no_answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("timed out")
 
     with pytest.raises(StoryFailedError, match="POST /x was not answered: timed out"):
-        await (played := Played(silence)).runner.step("kim books", played.kim, "POST", "/x", {})
+        await (played := Played(no_answer)).runner.step("kim books", played.kim, "POST", "/x", {})
 
 
-async def test_looking_ends_when_it_is_so_or_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_ends_when_the_condition_holds_or_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runners, "PROGRESS_AFTER", 0.05)
     states = iter(["PENDING"] * 4 + ["REFUNDED"])
     played = Played(lambda request: httpx.Response(200, json={"status": next(states, "REFUNDED")}))
@@ -89,8 +89,8 @@ async def test_looking_ends_when_it_is_so_or_when_it_takes_too_long(monkeypatch:
         await played.runner.until("it rains", look, lambda answer: False, within=0.1)
 
 
-async def test_each_run_has_people_of_its_own() -> None:
-    names = {Played(saying(200, {})).runner.customer("minji").name for _ in range(5)}
+async def test_each_run_has_its_own_members() -> None:
+    names = {Played(answering_with(200, {})).runner.customer("minji").name for _ in range(5)}
 
     assert len(names) == 5
 
@@ -114,7 +114,7 @@ def test_lines_are_aligned() -> None:
     assert first.endswith(" 12")
 
 
-def test_words_are_counted() -> None:
+def test_repeated_outcomes_are_counted() -> None:
     assert counted(["BOOKED", "CANCELLED", "BOOKED"]) == "2 x BOOKED, CANCELLED"
 
 
@@ -126,31 +126,31 @@ ANSWERS = {
     "cafe": {"POST 201", "POST 200", "POST 409", "PATCH 200", "PATCH 409", "GET 200", "GET 404"},
     "preorder": {"POST 201", "POST 402", "POST 409", "GET 200"},
 }
-"""What each story must have met, at least."""
+"""The answers that each story must contain at least."""
 
 
 @pytest.fixture(scope="module")
-async def open_stage(
+async def open_runner(
     make_settings: Callable[..., Awaitable[SystemSettings]],
 ) -> AsyncIterator[Callable[[list[Line]], StoryRunner]]:
-    """Makes runners on a system of its own, behind a door, that note what happens in a list."""
+    """Make runners on a system with a gateway; they record each step in a list."""
     settings = await make_settings(jwt_key=KEY, gateway_rate=0, cafe_price_ms=3000)
     system = await System(settings).open()
     await system.start(*CONTEXTS)
-    door = httpx.ASGITransport(build(system.rpc, settings))
-    async with httpx.AsyncClient(base_url="http://door", transport=door, timeout=30) as http:
+    transport = httpx.ASGITransport(build(system.rpc, settings))
+    async with httpx.AsyncClient(base_url="http://gateway", transport=transport, timeout=30) as http:
         yield lambda lines: StoryRunner(http, settings, issuer(settings), lines.append)
     await system.close()
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.rpartition(".")[2])
-async def test_a_story_is_played_on_a_real_system_which_keeps_its_promises(
-    open_stage: Callable[[list[Line]], StoryRunner], story: ModuleType
+async def test_each_story_runs_on_a_real_system_and_leaves_it_consistent(
+    open_runner: Callable[[list[Line]], StoryRunner], story: ModuleType
 ) -> None:
     lines: list[Line] = []
-    twice = [open_stage(lines) for _ in range(2)]
+    twice = [open_runner(lines) for _ in range(2)]
 
-    await asyncio.gather(*map(story.play, twice))  # at once: it may be played again and again
+    await asyncio.gather(*map(story.play, twice))  # concurrently: a story can be repeated
 
     settings = twice[0].settings
     assert await pending_work(settings, within=20) == []

@@ -132,7 +132,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     let_go.set()
 
     async def begin(command: DoWork, tx: Tx) -> Request:
-        return tx.request(Decide(), within=0.2)
+        return tx.request(Decide(), within=1.0)
 
     async def settle(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
         outcomes.append(outcome)
@@ -146,7 +146,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     await harness.run(worker)
     id = uuid4()
 
-    reply = await harness.request(DoWork(), id=id, within=0.5)
+    reply = await harness.request(DoWork(), id=id, within=2.0)
     await eventually(lambda: _state(harness, id, "done"))
 
     assert reply.kind in ("unknown", "still_running")
@@ -249,7 +249,7 @@ async def test_concurrent_messages_delivered_twice_take_effect_once_while_some_f
 
     ids = [uuid4() for _ in range(60)]
     await asyncio.gather(
-        *(harness.publish(RecordNote(text=str(number)), id) for number, id in enumerate(ids) for _ in range(2))
+        *(harness.publish(RecordNote(text=str(number)), id=id) for number, id in enumerate(ids) for _ in range(2))
     )
 
     for number, id in enumerate(ids):
@@ -369,5 +369,5 @@ async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
     reply = await harness.request(DoWork(), id=id, within=1.0)
 
     assert reply.kind in ("still_running", "unknown")
-    assert (await harness.row(id))["state"] == "waiting"
+    await eventually(lambda: _state(harness, id, "waiting"))
     assert await harness.effects(id) == ["begun"]

@@ -14,6 +14,7 @@ from contracts.video_rental.videos import VideoRegistered, VideoStatus
 from ops.settings import SystemSettings
 from tests.support.system import eventually
 from workers.registry import worker
+from workers.runtime.messaging.delivery import Delivery
 from workers.runtime.projections import view as module
 from workers.runtime.projections.view import ViewRuntime
 
@@ -82,8 +83,8 @@ async def view(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ViewRuntime]:
 
 def deliver(view: ViewRuntime, *deliveries: Any) -> None:
     handler = view.worker.handlers[VideoRegistered.topic]
-    for delivery in deliveries:
-        assert view.collect(delivery, handler)
+    for raw in deliveries:
+        assert view._collect(handler, Delivery(raw, f"{VideoRegistered.topic}@video_rental.my_page"))
 
 
 async def settled(delivery: EventDelivery) -> list[str]:
@@ -121,7 +122,7 @@ async def test_a_batch_that_fails_unexpectedly_is_requeued_and_the_view_continue
     async def dead_letter(*_: Any) -> None:
         raise LookupError("no such exchange")
 
-    monkeypatch.setattr(view.bus, "dead_letter", dead_letter)
+    monkeypatch.setattr(view.broker.producer, "dead_letter", dead_letter)
     unreadable, following = EventDelivery(b"no JSON"), EventDelivery()
 
     deliver(view, unreadable)

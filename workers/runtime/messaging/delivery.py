@@ -71,9 +71,17 @@ class Delivery:
 
         For a request, whose loss is an unknown outcome and never a wrong one, and for what the inbox will resume.
         """
-        if not self._ended:
-            self._ended = True
+        if self._ended:
+            return
+        self._ended = True
+        try:
             await settler.acknowledge(self.raw)
+        except asyncio.CancelledError:
+            self._ended = False
+            raise
+        except Exception as error:
+            self._ended = False  # it is ended after its handler
+            log.warning(DELIVERY_FAILED, queue=self.queue, error=_described(error))
 
     @property
     def ended(self) -> bool:
@@ -98,8 +106,8 @@ class Delivery:
             self.requeue("cancelled")
             raise
         except BaseException as error:  # the delivery ends, whatever it is; a process that must end is ended elsewhere
-            log.exception(DELIVERY_FAILED, queue=self.queue, error=repr(error))
-            self.requeue(repr(error))
+            self.requeue(_described(error))
+            log.exception(DELIVERY_FAILED, queue=self.queue, error=self.reason)
         finally:
             await self.settle(settler)
 
@@ -124,8 +132,8 @@ class Delivery:
             if self.disposition is Disposition.DEAD_LETTER and await self._dead_letter(settler):
                 return
             await asyncio.sleep(self.delay())
-        except Exception as error:
-            log.warning(DELIVERY_FAILED, queue=self.queue, error=repr(error))
+        except (Exception, asyncio.CancelledError) as error:  # the library cancels what waits when a channel closes
+            log.warning(DELIVERY_FAILED, queue=self.queue, error=_described(error))
         await self._give_back()
 
     async def _dead_letter(self, settler: Settler) -> bool:
@@ -133,7 +141,7 @@ class Delivery:
         try:
             await settler.dead_letter(self.raw, self.queue, self.reason)
         except (Unroutable, *BROKER_ERRORS) as error:
-            log.warning(DELIVERY_FAILED, queue=self.queue, error=repr(error))
+            log.warning(DELIVERY_FAILED, queue=self.queue, error=_described(error))
             return False
         await settler.acknowledge(self.raw)
         return True
@@ -143,4 +151,12 @@ class Delivery:
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self.raw.nack(requeue=True)
         except Exception as error:  # the channel is gone: the broker delivers it again
-            log.info(DELIVERY_FAILED, queue=self.queue, error=repr(error))
+            log.info(DELIVERY_FAILED, queue=self.queue, error=_described(error))
+
+
+def _described(error: BaseException) -> str:
+    """The error's `repr`, which some of the library's exceptions fail to make."""
+    try:
+        return repr(error)
+    except Exception:
+        return type(error).__name__

@@ -32,6 +32,7 @@ class DirectSubscriber(RabbitSubscriber):
     _handler: DeliveryHandler | None = None
     _collect: Collector | None = None
     _settler: Settler | None = None
+    _accepts = False
     _tasks: set[asyncio.Task[None]]
     _deliveries: set[Delivery]
     on_cancelled: Callable[[], None] | None = None
@@ -60,7 +61,7 @@ class DirectSubscriber(RabbitSubscriber):
 
     def dispatch(self, msg: Any) -> None:
         """Start handling a message; its order among others is kept for those that are collected."""
-        if not self.running:
+        if not self._accepts:
             return  # the consumer was cancelled: the broker delivers the message again
         delivery = Delivery(msg, self.queue.name)
         if self._broker_middlewares:
@@ -93,7 +94,8 @@ class DirectSubscriber(RabbitSubscriber):
             current_delivery.reset(token)
 
     async def start(self) -> None:
-        """Consume."""
+        """Consume; deliveries may arrive before FastStream calls the subscriber running."""
+        self._accepts = True
         await super().start()
         queue: Any = self._queue_obj
         if self.on_cancelled is not None and queue is not None:
@@ -110,3 +112,4 @@ class DirectSubscriber(RabbitSubscriber):
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await queue.cancel(tag)
         await super().stop()
+        self._accepts = False

@@ -16,7 +16,7 @@ EVERYTHING = Publishing(
     "video_rental.rentals.book_video",
     "gateway",
     persistent=True,
-    headers={"actor": "customer:김", "budget_ms": 1500, "replayed": True, "at_ms": 1_790_000_000_123, "early": -1},
+    headers={"actor": "customer:김", "deadline_ms": 1500, "replayed": True, "at_ms": 1_790_000_000_123, "early": -1},
     correlation_id="c" * 255,
     reply_to="gateway.1@replies|yeyak.replies",
     expiration=0.35,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from workers.runtime.messaging.accelerator.frame_reader import FrameReader
+from workers.runtime.messaging.accelerator.frame_reader import FrameReader, UnreadableHeader
 
 short = st.text(max_size=60)
 names = st.from_regex(r"[a-zA-Z0-9_.:-]{0,60}", fullmatch=True)
@@ -100,3 +101,56 @@ def test_a_frame_with_wrong_lengths_raises_the_librarys_error() -> None:
 
     with pytest.raises(InvalidFrameError):
         asyncio.run(all_of(lying))
+
+
+# -- properties that cannot be read
+
+
+def header_frame(**given: Any) -> bytes:
+    return frame.marshal(ContentHeader(0, 2, Basic.Properties(message_id="m1", app_id="test", **given)), 1)
+
+
+def deep_headers(depth: int) -> bytes:
+    """A header frame whose headers are a table in a table in a table."""
+    table = b""
+    for _ in range(depth):
+        table = b"\x01tF" + struct.pack(">I", len(table)) + table
+    flags = Basic.Properties.flags["headers"] | Basic.Properties.flags["message_id"] | Basic.Properties.flags["app_id"]
+    payload = struct.pack(">HHQH", 60, 0, 2, flags) + struct.pack(">I", len(table)) + table + b"\x02m1\x04test"
+    return struct.pack(">BHI", 2, 1, len(payload)) + payload + b"\xce"
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECONDS = int(NOON.timestamp())
+NOT_UTF8 = b"\x04\xff\xfe\xfd\xfc"
+UNREADABLE = {
+    "microseconds": (
+        header_frame(timestamp=NOON).replace(struct.pack(">Q", SECONDS), struct.pack(">Q", SECONDS * 10**6)),
+        "timestamp",
+    ),
+    "correlation id": (header_frame(correlation_id="cccc").replace(b"\x04cccc", NOT_UTF8), "correlation_id"),
+    "content type": (header_frame(content_type="cccc").replace(b"\x04cccc", NOT_UTF8), "content_type"),
+    "name of a header": (header_frame(headers={"cccc": True}).replace(b"\x04cccc", NOT_UTF8), "headers"),
+    "text of a header": (header_frame(headers={"a": "cccc"}).replace(b"cccc", NOT_UTF8[1:]), "headers"),
+    "type of a header": (header_frame(headers={"a": True}).replace(b"\x01at\x01", b"\x01a\x01\x01"), "headers"),
+    "deep headers": (deep_headers(3000), "headers"),
+}
+
+
+@pytest.mark.parametrize(("data", "name"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_property_that_cannot_be_read_is_left_out_and_named(data: bytes, name: str) -> None:
+    ((_, _, header), (_, _, next_one)) = await all_of(data + header_frame())
+
+    assert isinstance(header, UnreadableHeader)
+    assert header.reason.startswith(f"{name}: ")
+    assert (header.body_size, header.properties.message_id, header.properties.app_id) == (2, "m1", "test")
+    assert getattr(header.properties, name) is None
+    assert type(next_one) is ContentHeader
+
+
+async def test_a_routing_key_that_is_not_utf8_is_read_with_replacements() -> None:
+    deliver = frame.marshal(Basic.Deliver("c", 1, False, "x", "cccc"), 1).replace(b"\x04cccc", NOT_UTF8)
+
+    ((_, _, read),) = await all_of(deliver)
+
+    assert read.routing_key == "\ufffd" * 4
