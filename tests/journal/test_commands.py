@@ -96,5 +96,5 @@ async def test_where_no_journal_runs_it_says_so_in_one_sentence(house, yeyak, mo
     settings.settings.cache_clear()
     gone = await yeyak("story", str(uuid4()))
 
-    assert (stopped.exit_code, "journal cannot be asked now" in stopped.output) == (1, True)
+    assert (stopped.exit_code, "journal is unavailable" in stopped.output) == (1, True)
     assert (gone.exit_code, "the broker cannot be reached" in gone.output) == (1, True)
