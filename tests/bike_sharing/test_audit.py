@@ -43,12 +43,12 @@ ROUNDS = [
         ("I1", f"update {B}.bills set status = 'SETTLING' where status = 'CLOSED'", "no step takes its fee"),
         ("I5", f"delete from {R}.bikes", "rides does not have bike"),
         ("I5", f"update {B}.bills set fee_version = 0", "has version 0 of its fee"),
-        ("I5", f"update {R}.rides set bike_released = false", "bikes has not let go of its bike"),
+        ("I5", f"update {R}.rides set bike_released = false", "bikes has not released its bike"),
         ("I5", f"update {R}.accounts set version = 1", "rides has version 1 of account"),
         ("I7", f"delete from {V}.timeline where version = 1", "ride_history shows version"),
         ("I8", f"update {V}.bills set amount = 1", "does not have the amount of its writer"),
         ("I8", f"update {D}.top_ups set payment_status = 'VOIDED' where payment_id is not null", "payment as VOIDED"),
-        ("I9", f"delete from {D}.inbox where topic like '%top_up_deposit'", "came from no request that was kept"),
+        ("I9", f"delete from {D}.inbox where topic like '%top_up_deposit'", "has no request in the inbox"),
     ],
     [
         (
@@ -76,7 +76,7 @@ ROUNDS = [
         ("I3", f"update {R}.rides set status = 'RETURNED' where status = 'RIDING'", "which is RETURNED"),
         ("I5", "delete from journal.events where topic like 'bike_sharing.deposits.%'", "versions of fee"),
         ("I5", f"delete from {V}.rides", "ride_history has not received ride"),
-        ("I9", f"delete from {R}.inbox where topic like '%start_ride'", "came from no request that was kept"),
+        ("I9", f"delete from {R}.inbox where topic like '%start_ride'", "has no request in the inbox"),
     ],
     [
         ("I4", f"update {D}.entries set bill_id = gen_random_uuid() where kind = 'FEE'", "which has no fee"),

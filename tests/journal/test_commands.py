@@ -96,5 +96,5 @@ async def test_without_a_journal_the_command_fails_with_one_sentence(journal_sys
     system_settings.cache_clear()
     gone = await yeyak("story", str(uuid4()))
 
-    assert (stopped.exit_code, "journal cannot be asked now" in stopped.output) == (1, True)
+    assert (stopped.exit_code, "journal is unavailable" in stopped.output) == (1, True)
     assert (gone.exit_code, "the broker cannot be reached" in gone.output) == (1, True)

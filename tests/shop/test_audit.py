@@ -105,7 +105,7 @@ CASES = {
     ),
     "stock that vanished": (
         "I3",
-        "3 are in stock, of 10 that came 6 are taken",
+        "3 are in stock, of 10 supplied 6 are taken",
         "update shop_products.products set stock = stock - 1 where supplied = 10 and stock = 4",
         "update shop_products.products set stock = stock + 1 where supplied = 10 and stock = 3",
     ),

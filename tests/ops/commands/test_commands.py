@@ -253,7 +253,7 @@ async def test_ports_in_use_are_named_unless_the_system_is_up(
         with Local(tmp_path).only_supervisor():
             _, while_up = await environment.problems(system, Local(tmp_path))
 
-    taken = "somebody listens there already"
+    taken = "another process listens there"
     assert f"gateway port {port}: {taken}" in problems
     assert f"health port {port} of payments: {taken}" in problems
     assert taken not in " ".join(while_up)
