@@ -55,7 +55,8 @@ class CrashWalk:
     ) -> None:
         """`scenarios` has the contexts whose places are crashed, by the name of the scenario.
 
-        `visits` says how many visits of a place in one scenario get a crash; `check` looks at each system at the end.
+        `visits` returns how many visits of a place in one scenario get a crash; `check` returns what is wrong with a
+        system at the end.
         """
         self._play = play
         self._scenarios = scenarios

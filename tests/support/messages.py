@@ -1,4 +1,4 @@
-"""What this runtime publishes, in the client library's words: for tests that speak without a `Bus`."""
+"""Messages of the runtime as messages of aio-pika, for tests that publish without a `Bus`."""
 
 from __future__ import annotations
 
