@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4, uuid5
 
-from contracts.base import Caller
+from contracts.base import Caller, Message
 from contracts.bike_sharing.bikes import BikeCondition, ChangeBike, RegisterBike, ShowBike
 from contracts.bike_sharing.billing import ShowBill
 from contracts.bike_sharing.deposits import CreditDeposit, ListEntries, ShowDeposit, TopUpDeposit
@@ -96,6 +96,15 @@ async def returned_ride(system: System, member: Caller, minutes: int) -> Json:
     ride = await started_ride(system, member)
     await set_duration(system, ride, minutes * 60 - 30)
     return await system.done(return_bike(ride, member))
+
+
+async def done_in_the_end(system: System, command: Message) -> Json:
+    """Send a command, as a new request each time, until it is done: a busy machine may not answer in time."""
+    while True:
+        code, body = await system.outcome(command)
+        if code == "done":
+            return body
+        assert code in ("payment_unavailable", "bike_unavailable", "deposit_too_low", "unavailable", "unknown"), body
 
 
 # -- queries

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 import pytest
 
-from contracts.base import Caller, Message
+from contracts.base import Caller
 from contracts.bike_sharing.billing import BillOpened, BillSettling
 from contracts.bike_sharing.deposits import ListDeposits
 from contracts.bike_sharing.ride_history import ListRideHistory
@@ -21,6 +21,7 @@ from tests.bike_sharing.helpers import (
     RIDES,
     bill_id_of,
     credit,
+    done_in_the_end,
     end_ride,
     known_bike,
     ledger_of,
@@ -164,15 +165,18 @@ async def test_messages_delivered_twice_and_to_two_replicas_take_effect_once(sys
     await system.start(*CONTEXTS, replica=" 2")
 
     async with everything_twice(system) as copied:
-        await asyncio.gather(*(_done(system, top_up(member, 5_000)) for member in members))
+        await asyncio.gather(*(done_in_the_end(system, top_up(member, 5_000)) for member in members))
         bikes = [await known_bike(system) for _ in members]
         rides = await asyncio.gather(
-            *(_done(system, start_ride(bike_id, member)) for bike_id, member in zip(bikes, members, strict=True))
+            *(
+                done_in_the_end(system, start_ride(bike_id, member))
+                for bike_id, member in zip(bikes, members, strict=True)
+            )
         )
         for ride in rides:
             await set_duration(system, ride, 90)
         await asyncio.gather(
-            *(_done(system, return_bike(ride, member)) for ride, member in zip(rides, members, strict=True))
+            *(done_in_the_end(system, return_bike(ride, member)) for ride, member in zip(rides, members, strict=True))
         )
         for ride in rides:
             await wait_for_bill(system, ride, status="CLOSED")
@@ -182,15 +186,6 @@ async def test_messages_delivered_twice_and_to_two_replicas_take_effect_once(sys
     for member, ride in zip(members, rides, strict=True):
         assert await ledger_of(system, member) == [("TOP_UP", 5_000), ("FEE", -200)]
         assert (await ride_of(system, ride["ride_id"]))["version"] == 3
-
-
-async def _done(system: System, command: Message) -> Json:
-    """Send a command, as a new request each time, until it is done: a busy machine may not answer in time."""
-    while True:
-        code, body = await system.outcome(command)
-        if code == "done":
-            return body
-        assert code in ("payment_unavailable", "bike_unavailable", "deposit_too_low", "unavailable", "unknown"), body
 
 
 async def test_a_stopped_context_is_unavailable(system: System) -> None:

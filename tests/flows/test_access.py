@@ -33,7 +33,7 @@ MESSAGES: dict[str, MakeMessage] = {
     "waive the late fee of": lambda rental, caller: WaiveLateFee(
         rental_id=rental["rental_id"], reason="please", caller=caller
     ),
-    "look at": lambda rental, caller: ShowRental(rental_id=rental["rental_id"], caller=caller),
+    "show": lambda rental, caller: ShowRental(rental_id=rental["rental_id"], caller=caller),
     "see on My Page": lambda rental, caller: ShowMyPage(rental_id=rental["rental_id"], caller=caller),
     "see the payment of": lambda rental, caller: ShowPayment(payment_id=rental["payment_id"], caller=caller),
 }

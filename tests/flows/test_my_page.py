@@ -26,12 +26,12 @@ from contracts.video_rental.my_page import ListMyPage
 from contracts.video_rental.rentals import (
     BookingCancelled,
     BookingStarted,
-    LateFeeStatus,
     RentalStatus,
     VideoBooked,
 )
 from contracts.video_rental.videos import VideoChanged, VideoRegistered, VideoStatus
 from tests.flows.helpers import MY_PAGE, cancel, net_booking_charge, page_of, view_of, wait_for_view
+from tests.support.states import payment_fields, rental_fields
 from tests.support.system import STAFF, Json, System, customer, eventually
 
 NOW = datetime.now(UTC)
@@ -45,47 +45,29 @@ class BookingEvents:
         self.member = customer()
 
     def _rental(self, kind: type[Event], status: RentalStatus, version: int, **more: Any) -> Event:
-        known: Json = {
-            "rental_id": self.rental_id,
-            "video_id": self.video_id,
-            "member_id": self.member.member_id,
-            "days": 1,
-            "daily_price": 1000,
-            "price": 1000,
-            "status": status,
-            "reason": None,
-            "payment_id": self.payment_id,
-            "pickup_until": None,
-            "picked_up_at": None,
-            "due_at": None,
-            "returned_at": None,
-            "late_fee": 0,
-            "late_fee_status": LateFeeStatus.NONE,
-            "late_fee_payment_id": None,
-            "created_at": NOW,
-            "modified_at": NOW + timedelta(seconds=version),
-            "version": version,
-        }
-        return kind(**(known | more))
+        fields = rental_fields(
+            rental_id=self.rental_id,
+            video_id=self.video_id,
+            member_id=self.member.member_id,
+            payment_id=self.payment_id,
+            status=status,
+            created_at=NOW,
+            modified_at=NOW + timedelta(seconds=version),
+            version=version,
+        )
+        return kind(**(fields | more))
 
     def _payment(self, kind: type[Event], status: PaymentStatus, version: int, refunded: int = 0) -> Event:
-        return kind(
+        fields = payment_fields(
             payment_id=self.payment_id,
             status=status,
             payer=self.member.member_id,
-            amount=1000,
-            purpose="video_rental.rentals",
-            method="card",
-            last4="4242",
-            brand="visa",
-            captured=1000,
-            refunding=0,
             refunded=refunded,
-            reason=None,
             created_at=NOW,
             modified_at=NOW + timedelta(seconds=1.5 if version == 1 else 9),
             version=version,
         )
+        return kind(**fields)
 
     def _refund(self, kind: type[Event], status: RefundStatus, version: int) -> Event:
         return kind(

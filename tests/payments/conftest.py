@@ -60,7 +60,7 @@ async def migrated(servers: Servers) -> str:
 
 @pytest.fixture
 async def database_url(migrated: str) -> str:
-    """The same, empty again."""
+    """The database of `migrated` with empty tables."""
     tables = ("inbox", "outbox", "payments", "refunds", "entries")
     await _execute(migrated, "truncate " + ", ".join(f"payments.{table}" for table in tables))
     await _execute(f"{migrated}_provider", "truncate provider.charges, provider.refunds")

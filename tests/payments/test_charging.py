@@ -219,7 +219,7 @@ async def test_a_void_is_tried_again_while_the_provider_is_unreachable(
     await payments.answer(command)
 
     async def unreachable(_: object) -> None:
-        raise ConnectionError("the provider is away")
+        raise ConnectionError("the provider is unreachable")
 
     with monkeypatch.context() as outage:
         outage.setattr(payments.runtime.resource(ProviderClient), "void", unreachable)

@@ -13,12 +13,13 @@ import pytest
 
 from contracts.base import Event
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry
-from contracts.video_rental.rentals import BookingCancelled, LateFeeStatus, RentalStatus, VideoBooked
+from contracts.video_rental.rentals import BookingCancelled, RentalStatus, VideoBooked
 from contracts.video_rental.videos import VideoRegistered, VideoStatus
 from ops.settings import SystemSettings
 from storage.video_rental import my_page as store
 from storage.views import ViewDatabase
 from tests.conftest import MakeSettings
+from tests.support.states import rental_fields
 from workers.runtime.projections.rebuild import _begin
 from workers.runtime.projections.view import CONNECTION_ERRORS, apply
 from workers.video_rental.my_page import worker
@@ -55,29 +56,9 @@ def view(opened: Open) -> ViewDatabase:
     return opened()
 
 
-def rental(rental_id: UUID, version: int, kind: type[Event] = VideoBooked, **changed: object) -> Event:
-    known: dict[str, object] = {
-        "rental_id": rental_id,
-        "video_id": uuid4(),
-        "member_id": "kim",
-        "days": 1,
-        "daily_price": 1000,
-        "price": 1000,
-        "status": RentalStatus.BOOKED,
-        "reason": None,
-        "payment_id": uuid4(),
-        "pickup_until": None,
-        "picked_up_at": None,
-        "due_at": None,
-        "returned_at": None,
-        "late_fee": 0,
-        "late_fee_status": LateFeeStatus.NONE,
-        "late_fee_payment_id": None,
-        "created_at": NOON,
-        "modified_at": NOON,
-        "version": version,
-    }
-    return kind(**(known | changed))
+def rental(rental_id: UUID, version: int, kind: type[Event] = VideoBooked, **changes: object) -> Event:
+    fields = rental_fields(rental_id=rental_id, version=version, created_at=NOON, modified_at=NOON)
+    return kind(**(fields | changes))
 
 
 async def entry(view: ViewDatabase, rental_id: UUID) -> MyPageEntry:

@@ -87,8 +87,10 @@ async def test_an_address_is_in_one_table_and_in_no_event_view_inbox_or_log(
 MakeMessage = Callable[[Json, Caller], Message]
 MESSAGES: dict[str, MakeMessage] = {
     "cancel": cancel,
-    "look at": lambda reservation, caller: ShowReservation(reservation_id=reservation["reservation_id"], caller=caller),
-    "see": lambda reservation, caller: ShowMyReservation(reservation_id=reservation["reservation_id"], caller=caller),
+    "show": lambda reservation, caller: ShowReservation(reservation_id=reservation["reservation_id"], caller=caller),
+    "show in the view": lambda reservation, caller: ShowMyReservation(
+        reservation_id=reservation["reservation_id"], caller=caller
+    ),
     "see the payment of": lambda reservation, caller: ShowPayment(payment_id=reservation["payment_id"], caller=caller),
 }
 

@@ -1,4 +1,4 @@
-"""A system's accounts: everybody signs in as themselves, as `make up` has it."""
+"""The accounts of a system: every process signs in with its own, as after `make up`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.runtime.messaging.management import ManagementClient
 
 
 def template(url: str) -> str:
-    """The URL for somebody else."""
+    """The URL with placeholders for another account."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{{user}}:{{password}}@{rest.rpartition('@')[2]}"
 
@@ -23,7 +23,7 @@ def template(url: str) -> str:
 async def open_accounts(settings: SystemSettings, folder: Path) -> Folder:
     """Write the accounts of a system that `settings` administer, and make their users and roles.
 
-    Users belong to the whole broker, roles to the whole server: towns of one suite share a folder.
+    Users belong to the whole broker and roles to the whole database server: the systems of a suite share a folder.
     """
     kept = Folder(folder)
     addresses = Addresses(

@@ -1,4 +1,4 @@
-"""What must hold in a quiet system, read from all its stores."""
+"""What must hold in an idle system, read from all its stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def rentals_of(system: System, video_id: UUID) -> list[Any]:
 
 
 async def discrepancies(system: System, video_id: UUID) -> list[str]:
-    """Everything that is wrong about a video's rentals, their money, and what was said of them."""
+    """What is wrong with a video's rentals, their money, their events and their view."""
     rentals = await rentals_of(system, video_id)
     shelf = await system.one(
         "video_rental.rentals",
@@ -29,13 +29,13 @@ async def discrepancies(system: System, video_id: UUID) -> list[str]:
         video_id,
     )
     active = sum(row["status"] in HOLDING for row in rentals)
-    wrong = []
+    lines = []
     if shelf["held"] != active or active > shelf["copies"]:
-        wrong.append(f"held {shelf['held']}, active {active}, copies {shelf['copies']}")
+        lines.append(f"held {shelf['held']}, active {active}, copies {shelf['copies']}")
     for row in rentals:
-        wrong += [f"left {row['status']}"] if row["status"] == "AWAITING_PAYMENT" else []
-        wrong += await _money(system, row) + await _unsaid(system, row)
-    return wrong
+        lines += [f"left {row['status']}"] if row["status"] == "AWAITING_PAYMENT" else []
+        lines += await _money(system, row) + await _view(system, row)
+    return lines
 
 
 async def _money(system: System, row: Any) -> list[str]:
@@ -49,30 +49,30 @@ async def _money(system: System, row: Any) -> list[str]:
     return [] if net == should else [f"the provider keeps {net} for a rental that is {row['status']}"]
 
 
-async def _unsaid(system: System, row: Any) -> list[str]:
-    """Versions that the view never heard of, or a view that shows another one than the writer has."""
+async def _view(system: System, row: Any) -> list[str]:
+    """Versions that are missing in the timeline of the view, or a view with another version than its writer."""
     rental_id = row["rental_id"]
-    heard = await system.rows(
+    timeline = await system.rows(
         "video_rental.my_page", "select version from video_rental_my_page.timeline where subject=$1", rental_id
     )
     shown = await system.rows(
         "video_rental.my_page", "select version from video_rental_my_page.rentals where rental_id=$1", rental_id
     )
-    missing = set(range(1, row["version"] + 1)) - {line["version"] for line in heard}
+    missing = set(range(1, row["version"] + 1)) - {line["version"] for line in timeline}
     seen = [line["version"] for line in shown]
-    return ([f"versions {missing} were never heard"] if missing else []) + (
+    return ([f"versions {missing} are missing in My Page"] if missing else []) + (
         [] if seen == [row["version"]] else [f"My Page shows {seen}, rentals has {row['version']}"]
     )
 
 
 def untrue(reply: RpcReply, row: Any) -> str | None:
-    """An answer to a booking that does not agree with its row."""
+    """A line for an answer to a booking that does not agree with its row; None for one that does."""
     code = json.loads(reply.body).get("code") if reply.kind == "refused" else reply.kind
     status = row["status"] if row else None
-    true = {
+    agree = {
         "BOOKED": {"done"},
         "REJECTED": {"payment_declined"},
         "CANCELLED": {"payment_unavailable"},
         None: {"video_not_available", "already_booked"},
     }[status]
-    return None if code in true else f"answered {code}, but the rental is {status}"
+    return None if code in agree else f"answered {code}, but the rental is {status}"

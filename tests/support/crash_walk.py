@@ -10,12 +10,13 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ops.settings import SystemSettings
 from tests.conftest import MakeSettings
 from tests.support.crash import COMMIT, Plan, follow
-from tests.support.system import System
+from tests.support.system import System, eventually
 from workers.runtime.processing import failpoints
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
@@ -51,15 +52,18 @@ class CrashWalk:
         scenarios: Mapping[str, frozenset[str]],
         *,
         visits: Callable[[str, Place], int] = lambda scenario, place: ROUNDS,
+        ready: Callable[[System], Awaitable[Any]] | None = None,
         check: Callable[[System], Awaitable[list[str]]] | None = None,
     ) -> None:
         """`scenarios` has the contexts whose places are crashed, by the name of the scenario.
 
-        `visits` says how many visits of a place in one scenario get a crash; `check` looks at each system at the end.
+        `visits` returns how many visits of a place in one scenario get a crash. A system begins once `ready` is true;
+        `check` returns what is wrong with it at the end.
         """
         self._play = play
         self._scenarios = scenarios
         self._visits = visits
+        self._ready = ready
         self._check = check
         self._work = [(name, Plan(only=only)) for name, only in scenarios.items()]
         self.problems: list[str] = []
@@ -83,6 +87,8 @@ class CrashWalk:
         crashes = Crashes(system)
         await system.start(*contexts)
         try:
+            if self._ready is not None:
+                await eventually(partial(self._ready, system), within=60)
             while self._work or len(self.places) < len(self._scenarios):
                 if self._work:
                     await self._play_one(system, crashes, *self._work.pop(0))

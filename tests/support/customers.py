@@ -1,4 +1,4 @@
-"""Customers over HTTP who do not give up: the same request with the same key until there is an outcome."""
+"""Customers over HTTP: they repeat a request with the same key until there is an outcome."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from gateway_api.tokens import issue
 
 BASE = "/v1/video-rental"
 NO_OUTCOME = {"unavailable", "outcome_unknown", "still_running", "too_many_requests"}
-"""Codes that say: ask again."""
+"""Codes after which a request is repeated."""
 BOOKING = next(route for route in all_routes() if (route.method, route.path) == ("POST", f"{BASE}/rentals"))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the door said in the end; `code` is `done` or a problem's code."""
+    """The last answer of the gateway; `code` is `done` or the code of a problem."""
 
     code: str
     body: dict[str, Any]
 
 
 class Customer:
-    """One caller at the door."""
+    """One caller of the gateway."""
 
-    def __init__(self, door: httpx.AsyncClient, name: str, key: str, role: Role = "customer") -> None:
+    def __init__(self, http: httpx.AsyncClient, name: str, key: str, role: Role = "customer") -> None:
         self.caller = Caller(member_id=name, role=role)
-        self._door = door
+        self._http = http
         self._headers = {"authorization": f"Bearer {issue(name, role, key=key)}"}
 
     def rental_of(self, key: str) -> UUID:
-        """The rental that a booking under this key is about."""
+        """The id of the rental that a booking with this key makes."""
         return message_id(self.caller, BOOKING, key.encode())
 
     async def post(self, path: str, body: dict[str, Any], key: str = "", within: float = 60) -> Outcome:
@@ -46,18 +46,17 @@ class Customer:
         headers = self._headers | {"idempotency-key": key or str(uuid4())}
         deadline = time.monotonic() + within
         while True:
-            said = "nothing"
             try:
-                answer = await self._door.post(BASE + path, json=body, headers=headers)
+                answer = await self._http.post(BASE + path, json=body, headers=headers)
             except httpx.TransportError as error:
-                said = repr(error)
+                last = repr(error)
             else:
                 outcome = Outcome(answer.json()["code"] if answer.is_error else "done", answer.json())
                 if outcome.code not in NO_OUTCOME:
                     return outcome
-                said = outcome.code
+                last = outcome.code
             if time.monotonic() > deadline:
-                raise AssertionError(f"no outcome of {path} within {within} s: {said}")
+                raise AssertionError(f"no outcome of {path} within {within} s: {last}")
             await asyncio.sleep(0.1)
 
     async def book(self, video_id: str, token: str = "tok_visa", key: str = "") -> Outcome:

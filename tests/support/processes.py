@@ -47,16 +47,16 @@ def free_port() -> int:
 
 
 class Running:
-    """One process, again and again until it is ended."""
+    """One process, which is started again whenever it dies, until it is ended."""
 
     def __init__(self, name: str, settings: SystemSettings, log: Path, accounts: Folder) -> None:
         context = name.partition(" ")[0]
         self.name = name
         self.port = free_port()
         self.ends: list[int] = []
-        """How each life ended: the negative number of the signal."""
+        """The exit code of each run; the negative number of a signal."""
         self.failpoints = ""
-        """For the next life only."""
+        """`YEYAK_FAILPOINTS` of the next run only."""
         self.overrides: dict[str, str] = {}
         self._argv = ["-m", "gateway_api"] if context == GATEWAY else ["-m", "workers", context]
         self._env = environment(settings) | {
@@ -120,7 +120,7 @@ class Processes:
 
     @property
     def url(self) -> str:
-        """Where the gateway listens, in each of its lives."""
+        """The gateway's URL; it stays the same when the gateway is started again."""
         return f"http://127.0.0.1:{self._running[GATEWAY].port}"
 
     async def start(self, *names: str, **overrides: str) -> None:
@@ -143,7 +143,7 @@ class Processes:
             await asyncio.sleep(0.05)
 
     async def arm(self, name: str, failpoints: str) -> int:
-        """Give a process a life with failpoints; returns how often it had died before that."""
+        """Restart a process with failpoints; returns how often it had ended before."""
         running = self._running[name]
         running.failpoints = failpoints
         lives = len(running.ends) + 1

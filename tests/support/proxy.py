@@ -1,4 +1,4 @@
-"""A way to a server that a test can cut and mend."""
+"""A proxy before a server, which a test can cut off and restore."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes bytes on to a server on this machine; cut off, it closes what is open and refuses what comes.
+    """Forwards connections to a server on this machine; when it is cut off, it closes them and refuses new ones.
 
-    With `others` connections go to each in turn, and to the next one where nobody listens.
+    With `others`, connections go to each port in turn, and to the next one if it refuses.
     """
 
     def __init__(self, url: str, *others: int) -> None:
@@ -24,7 +24,7 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._is_silent = False
         self.kept_waiting: list[asyncio.StreamWriter] = []
-        """Connections that came while this was silent; nobody ever answers them."""
+        """Connections that were accepted while the proxy was silent; they get no answer."""
         self._passing: set[asyncio.Task[None]] = set()
 
     @property
@@ -33,13 +33,13 @@ class Proxy:
         return self._url.replace(self._from, f"127.0.0.1:{self._port}", 1)
 
     async def fall_silent(self) -> None:
-        """Close everything, and keep waiting what comes from now on."""
+        """Close all connections; accept new ones from now on, and never answer them."""
         await self.cut()
         await self.mend()
         self._is_silent = True
 
     async def mend(self) -> Proxy:
-        """Let through what comes from now on."""
+        """Forward new connections from now on."""
         self._is_silent = False
         if self._server is not None:
             return self
@@ -48,7 +48,7 @@ class Proxy:
         return self
 
     async def cut(self) -> None:
-        """Close everything, and listen no more."""
+        """Close all connections and the port."""
         if self._server is not None:
             self._server.close()
             self._server = None

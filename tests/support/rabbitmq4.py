@@ -26,6 +26,6 @@ class Rabbit4Server(RabbitServer):
         return super()._run(["chroot", str(SYSTEM), *command], environment)
 
     def _configuration(self, ports: dict[str, int]) -> str:
-        """There is no /proc in the folder to read memory from."""
+        """Set the memory limit: the folder has no /proc to read it from."""
         memory = "vm_memory_calculation_strategy = allocated\ntotal_memory_available_override_value = 4GB\n"
         return super()._configuration(ports) + memory

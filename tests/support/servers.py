@@ -1,4 +1,4 @@
-"""The suite's own RabbitMQ and PostgreSQL, and a piece of each for whoever wants to be alone."""
+"""The suite's own RabbitMQ and PostgreSQL, and new virtual hosts and databases on them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def create_vhost(servers: Servers) -> str:
 
 
 async def delete_vhost(servers: Servers, amqp_url: str) -> None:
-    """Forget a virtual host with everything in it."""
+    """Delete a virtual host with everything in it."""
     async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False) as api:
         await api.delete(f"/api/vhosts/{amqp_url.rpartition('/')[2]}")
 

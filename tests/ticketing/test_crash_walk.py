@@ -36,6 +36,11 @@ async def priced_ticket(system: System) -> UUID:
     return ticket_id
 
 
+async def can_reserve(system: System) -> bool:
+    command = ReserveTicket(ticket_id=await priced_ticket(system), caller=customer())
+    return (await system.outcome(command))[0] == "done"
+
+
 async def play(system: System, crashes: Crashes, name: str, plan: Plan) -> list[str]:
     """Reserve, and perhaps cancel, under a plan of crashes; returns what is wrong."""
     members, cancels = SCENARIOS[name]
@@ -68,6 +73,7 @@ async def test_a_reservation_ends_well_after_any_kill_and_any_lost_commit(make_s
     walk = CrashWalk(
         play,
         dict.fromkeys(SCENARIOS, frozenset({TICKETS, RESERVATIONS})),
+        ready=can_reserve,
         visits=lambda name, place: ROUNDS if not SCENARIOS[name][1] or place[1] in AFTER_COMMIT else 0,
     )
 

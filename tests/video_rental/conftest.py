@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +17,11 @@ from storage.database import Database
 from storage.video_rental import rentals as store
 from tests.support import servers as support
 from tests.support.servers import Servers
+from tests.support.states import NOW, payment_fields
 from tests.support.system import customer
 
 AT_ONCE = 40
 PICKUP = timedelta(hours=48)
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def video_state(video_id: UUID, **changes: Any) -> VideoState:
@@ -41,23 +41,7 @@ def video_state(video_id: UUID, **changes: Any) -> VideoState:
 
 
 def payment_state(payment_id: UUID, status: PaymentStatus, version: int, refunded: int = 0) -> PaymentState:
-    return PaymentState(
-        payment_id=payment_id,
-        status=status,
-        payer="kim",
-        amount=1000,
-        purpose="video_rental.rentals",
-        method="card",
-        last4="4242",
-        brand="visa",
-        captured=1000,
-        refunding=0,
-        refunded=refunded,
-        reason=None,
-        created_at=NOW,
-        modified_at=NOW,
-        version=version,
-    )
+    return PaymentState(**payment_fields(payment_id=payment_id, status=status, version=version, refunded=refunded))
 
 
 def refund_state(rental: Rental, refund_id: UUID, status: RefundStatus, version: int) -> RefundState:
