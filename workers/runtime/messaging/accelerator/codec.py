@@ -1,6 +1,6 @@
 """AMQP 0-9-1 frames of what this runtime says most: publications and acknowledgements, as bytes.
 
-The client library spends 0.17 ms of CPU on a confirmed publication, these and `writing.py` 0.04 (decision 0009).
+The client library spends 0.17 ms of CPU on a confirmed publication, these and `frame_writer.py` 0.04 (decision 0001).
 """
 
 from __future__ import annotations
