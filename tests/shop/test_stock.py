@@ -40,7 +40,7 @@ class Shelf:
             state, changed = await store.take(session, command)
         return state, changed is not None
 
-    async def give_back(self, product_id: UUID, order_id: UUID, round: int = 1) -> int:
+    async def return_stock(self, product_id: UUID, order_id: UUID, round: int = 1) -> int:
         command = ReturnStock(
             product_id=product_id, order_id=order_id, order_status=OrderStatus.PAYMENT_CANCELLED, round=round
         )
