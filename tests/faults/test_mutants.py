@@ -168,13 +168,13 @@ async def book_and_show(system: Stage, video_id: UUID, shown: bool = True) -> tu
 
 
 def acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:
-    handle = WorkerRuntime.handle
+    process = WorkerRuntime.process
 
-    async def early(self: WorkerRuntime, handler: Handler, delivery: Delivery) -> None:
+    async def early(self: WorkerRuntime, handler: Handler, delivery: Delivery) -> Any:
         await delivery.release(self.broker.producer)
-        await handle(self, handler, delivery)
+        return await process(self, handler, delivery)
 
-    patch.setattr(WorkerRuntime, "handle", early)
+    patch.setattr(WorkerRuntime, "process", early)
 
 
 def charge_without_a_key(patch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ async def test_everything_delivered_twice_and_to_two_workers_at_once_takes_effec
         tokens = ["tok_visa"] * 16 + ["tok_declined"] * 4
         wishes = [(uuid4(), customer(), token) for token in tokens]
         replies = await asyncio.gather(
-            *(system.until_done(system.booking(video_id, member, token), id=id) for id, member, token in wishes)
+            *(system.until_done(system.booking(video_id, who, token), id=id, each=10) for id, who, token in wishes)
         )
         booked = [(id, who) for (id, who, _), reply in zip(wishes, replies, strict=True) if reply.kind == "done"]
         await asyncio.gather(*(system.done(CancelBooking(rental_id=id, caller=who)) for id, who in booked[:5]))

@@ -207,11 +207,16 @@ class System:
         answer: Json = json.loads(reply.body)
         return answer
 
-    async def until_done(self, message: Message, *, id: UUID, digest: str = "", within: float = 20.0) -> RpcReply:
-        """Repeat a request under one id until it is done or refused, as a patient client would."""
+    async def until_done(
+        self, message: Message, *, id: UUID, digest: str = "", within: float = 20.0, each: float = 2.0
+    ) -> RpcReply:
+        """Repeat a request under one id until it is done or refused, as a patient client would.
+
+        Each try waits `each` seconds, which limits what is requested on its behalf, too.
+        """
         deadline = time.monotonic() + within
         while True:
-            reply = await self.request(message, id=id, digest=digest, within=2.0)
+            reply = await self.request(message, id=id, digest=digest, within=each)
             if reply.kind in ("done", "refused") or time.monotonic() > deadline:
                 return reply
             await asyncio.sleep(0.05)
