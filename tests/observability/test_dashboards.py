@@ -36,7 +36,7 @@ def test_a_query_of_an_unknown_metric_or_label_is_reported(exposed: Exposed) -> 
         "sum(rate(yeyak_bookings_made_total[5m]))",
         'yeyak_ready{contexts="payments"}',
         "sum by (state) (yeyak_ready)",
-        "histogram_quantile(0.9, sum by (le) (rate(yeyak_ask_seconds_buckets[5m])))",
+        "histogram_quantile(0.9, sum by (le) (rate(yeyak_request_seconds_buckets[5m])))",
     ):
         assert against(Query("here", expression), exposed), expression
 

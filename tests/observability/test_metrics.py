@@ -10,8 +10,8 @@ RENTALS, BOOK = "video_rental.rentals", "video_rental.rentals.book_video"
 
 
 def test_bookings_are_counted_by_their_outcome(exposed: Exposed) -> None:
-    assert exposed.value("yeyak_bookings_total", context=RENTALS, became="booked") == 1
-    assert exposed.value("yeyak_bookings_total", context=RENTALS, became="rejected") == 1
+    assert exposed.value("yeyak_bookings_total", context=RENTALS, result="booked") == 1
+    assert exposed.value("yeyak_bookings_total", context=RENTALS, result="rejected") == 1
 
 
 def test_each_counted_booking_is_an_event() -> None:
@@ -32,10 +32,10 @@ def test_a_repeated_request_is_a_duplicate_and_no_second_booking(exposed: Expose
 
 
 def test_requests_are_counted_by_their_outcome_and_timed(exposed: Exposed) -> None:
-    asked = {"context": RENTALS, "callee": "payments"}
-    assert exposed.value("yeyak_asked_total", **asked, outcome="done") == 1
-    assert exposed.value("yeyak_asked_total", **asked, outcome="refused") == 1
-    assert exposed.value("yeyak_ask_seconds_count", **asked) == 2
+    labels = {"context": RENTALS, "callee": "payments"}
+    assert exposed.value("yeyak_requests_total", **labels, outcome="done") == 1
+    assert exposed.value("yeyak_requests_total", **labels, outcome="refused") == 1
+    assert exposed.value("yeyak_request_seconds_count", **labels) == 2
     assert exposed.value("yeyak_gateway_context_requests_total", context=RENTALS, outcome="refused") == 1
 
 
@@ -56,7 +56,7 @@ def test_waiting_rows_are_exposed_with_their_age(exposed: Exposed) -> None:
 
 
 def test_an_unreadable_message_is_counted_as_a_dead_letter_of_its_reader(exposed: Exposed) -> None:
-    assert exposed.value("yeyak_dead_letters", of="video_rental.my_page") == 1
+    assert exposed.value("yeyak_dead_letters", context="video_rental.my_page") == 1
 
 
 def test_a_view_exposes_its_lag(exposed: Exposed) -> None:
