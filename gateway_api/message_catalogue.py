@@ -20,10 +20,10 @@ def catalogue() -> dict[str, type[Message]]:
 
 
 def kind(message: type[Message]) -> str:
-    """Return `event`, `command`, or `question` for a query: the values of the document."""
+    """Return `event`, `query` or `command`."""
     if issubclass(message, Event):
         return "event"
-    return "question" if issubclass(message, Query) else "command"
+    return "query" if issubclass(message, Query) else "command"
 
 
 def summary(message: type[Message]) -> str:

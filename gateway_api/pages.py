@@ -148,7 +148,7 @@ def _catalogue() -> str:
 
 
 def _context(name: str, messages: list[tuple[str, type[Message]]]) -> str:
-    order = ["command", "question", "event"]
+    order = ["command", "query", "event"]
     items = "".join(
         _message(topic, message)
         for topic, message in sorted(messages, key=lambda pair: order.index(message_catalogue.kind(pair[1])))

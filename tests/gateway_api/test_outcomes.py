@@ -131,7 +131,7 @@ async def test_an_unknown_outcome_names_the_status_url(client, rpc):
         (BOOK, "video_rental.rentals.pick_up_video", "payments.refund_payment"), RpcReply(Outcome.UNKNOWN)
     )
     rpc.answers["video_rental.videos.register_video"] = rpc.answers["video_rental.videos.change_video"] = RpcReply(
-        "unknown"
+        Outcome.UNKNOWN
     )
     thing = uuid4()
 

@@ -54,6 +54,7 @@ async def test_no_request_fails_while_tables_are_altered(patient_system: System)
             await load.answered(60)
     await connection.close()
 
+    await system.wait_until_idle(within=60)
     assert load.failed == [], load.answers
     assert await discrepancies(system) == []
 
@@ -85,6 +86,7 @@ async def test_a_migration_waits_for_a_session_that_reads_and_customers_do_not_w
         await load.answered(60)
     await dump.close()
 
+    await system.wait_until_idle(within=60)
     assert load.failed == [], load.answers
     assert f"process {pid} (pg_dump, " in printed[1]
     assert printed[-1].startswith("payments: migrated after ")
@@ -105,5 +107,6 @@ async def test_a_migration_of_all_tables_that_a_booking_writes_gives_way_to_book
         await asyncio.to_thread(migrate, "video_rental.rentals", url, policy=LOCKS)
         await load.answered(60)
 
+    await system.wait_until_idle(within=60)
     assert load.failed == [], load.answers
     assert await discrepancies(system) == []

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from aio_pika import connect_robust
 from aiormq.exceptions import ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream._internal.endpoint.subscriber.call_item import CallsCollection
@@ -15,7 +16,7 @@ from faststream.rabbit.subscriber.config import RabbitSubscriberConfig, RabbitSu
 from faststream.rabbit.subscriber.specification import RabbitSubscriberSpecification
 
 from workers.runtime.messaging.connection import CONNECT_SECONDS, RECONNECT_SECONDS, SafeRobustConnection
-from workers.runtime.messaging.errors import BrokerUnavailable
+from workers.runtime.messaging.errors import BrokerUnavailable, as_broker_errors
 from workers.runtime.messaging.producer import PipelinedProducer
 from workers.runtime.messaging.subscriber import DirectSubscriber
 
@@ -67,6 +68,23 @@ class Broker(RabbitBroker):
                 await self.producer.open()
         except BaseException:
             await self.disconnect()
+            raise
+        return connection
+
+    async def _connect(self) -> Any:
+        """As `RabbitBroker._connect`, and closes the connection when its first channel cannot be opened."""
+        connection: Any = await connect_robust(**self._connection_kwargs)
+        for on_close in self._on_close:
+            connection.close_callbacks.add(on_close)
+        for on_reconnected in self._on_reconnected:
+            connection.reconnect_callbacks.add(on_reconnected)
+        try:
+            if self._channel is None:
+                self.config.connect(connection)
+                self._channel = await self.config.channel_manager.get_channel()
+        except BaseException:
+            self.config.disconnect()
+            await connection.close()
             raise
         return connection
 
@@ -160,17 +178,19 @@ class Broker(RabbitBroker):
     async def bind(self, queue: str, exchange: str, routing_key: str) -> None:
         """Bind a queue, which changes nothing when it is bound already."""
         async with asyncio.timeout(INSPECT_SECONDS), self._inspecting:
-            channel = await self._inspection_channel()
-            await channel.queue_bind(queue, exchange, routing_key=routing_key)
+            with as_broker_errors():
+                channel = await self._inspection_channel()
+                await channel.queue_bind(queue, exchange, routing_key=routing_key)
 
     async def inspect_queue(self, queue: str) -> tuple[int, int] | None:
         """How many messages wait in a queue and how many consumers it has; None when there is no such queue."""
         if not self._is_real:
             return (0, 1)
         async with asyncio.timeout(INSPECT_SECONDS), self._inspecting:
-            channel = await self._inspection_channel()
             try:
-                found = await channel.queue_declare(queue, passive=True)
+                with as_broker_errors():
+                    channel = await self._inspection_channel()
+                    found = await channel.queue_declare(queue, passive=True)
             except ChannelNotFoundEntity:
                 return None
         return found.message_count or 0, found.consumer_count or 0

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import aio_pika
 
 BROKER_ERRORS = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
@@ -14,3 +18,22 @@ class Unroutable(Exception):
 
 class BrokerUnavailable(ConnectionError):
     """There is no usable connection; nothing was published."""
+
+
+@contextmanager
+def as_broker_errors() -> Iterator[None]:
+    """Raise one of BROKER_ERRORS for what the library raises when a channel closes.
+
+    It ends whatever waits on the channel with the reason, which may be a CancelledError, or with a bare Exception.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from error

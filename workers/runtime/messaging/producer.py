@@ -28,7 +28,7 @@ from workers.runtime.messaging.accelerator.frame_writer import (
 )
 from workers.runtime.messaging.connection import SafeRobustConnection, connect
 from workers.runtime.messaging.envelope import dead_letter_copy
-from workers.runtime.messaging.errors import BrokerUnavailable, Unroutable
+from workers.runtime.messaging.errors import BrokerUnavailable, Unroutable, as_broker_errors
 from workers.runtime.messaging.exchanges import DEAD, REPLIES
 
 CONFIRM_SECONDS, REQUEST_SECONDS = 5.0, 10.0
@@ -117,26 +117,29 @@ class PipelinedProducer(AioPikaFastProducer):
         if not self.is_usable:
             raise BrokerUnavailable("the broker is unavailable")
         async with asyncio.timeout(cmd.timeout or CONFIRM_SECONDS):
-            if isinstance(message, Publishing) and accelerator.is_enabled():
-                exchange = await self._exchange("durable", cmd.exchange.name)
-                confirm = await publish(self._publications, exchange, cmd.destination, message)
-                result = await _confirmed(confirm)
-            else:
-                exchange = await self._exchange("plain", cmd.exchange.name)
-                result = await exchange.publish(_plain(message), cmd.destination, mandatory=True)
+            with as_broker_errors():
+                result = await self._publish_confirmed(cmd, message)
         if is_returned(result):
             raise Unroutable(cmd.destination)
         return result
 
+    async def _publish_confirmed(self, cmd: RabbitPublishCommand, message: Publishing | aio_pika.Message) -> Any:
+        if isinstance(message, Publishing) and accelerator.is_enabled():
+            exchange = await self._exchange("durable", cmd.exchange.name)
+            return await (await publish(self._publications, exchange, cmd.destination, message))
+        exchange = await self._exchange("plain", cmd.exchange.name)
+        return await exchange.publish(_plain(message), cmd.destination, mandatory=True)
+
     async def _publish_unconfirmed(self, exchange_name: str, routing_key: str, message: Publishing | Any) -> None:
         if self.connection is None:
             raise BrokerUnavailable("the broker is unavailable")
-        exchange = await self._exchange("unconfirmed", exchange_name)
-        if isinstance(message, Publishing) and accelerator.is_enabled():
-            writer = self._requests if exchange_name == REPLIES else self._publications
-            await publish_unconfirmed(writer, exchange, routing_key, message)
-        else:
-            await exchange.publish(_plain(message), routing_key, mandatory=False)
+        with as_broker_errors():
+            exchange = await self._exchange("unconfirmed", exchange_name)
+            if isinstance(message, Publishing) and accelerator.is_enabled():
+                writer = self._requests if exchange_name == REPLIES else self._publications
+                await publish_unconfirmed(writer, exchange, routing_key, message)
+            else:
+                await exchange.publish(_plain(message), routing_key, mandatory=False)
 
     async def dead_letter(self, raw: Any, queue: str, reason: str) -> None:
         """Publish the copy of a message to the dead-letter exchange, whatever its headers; raises as `publish`."""
@@ -144,8 +147,9 @@ class PipelinedProducer(AioPikaFastProducer):
             raise BrokerUnavailable("the broker is unavailable")
         topic = queue.partition("@")[0]
         async with asyncio.timeout(CONFIRM_SECONDS):
-            exchange = await self._exchange("plain", DEAD)
-            result = await exchange.publish(dead_letter_copy(raw, queue, reason), topic, mandatory=True)
+            with as_broker_errors():
+                exchange = await self._exchange("plain", DEAD)
+                result = await exchange.publish(dead_letter_copy(raw, queue, reason), topic, mandatory=True)
         if is_returned(result):
             raise Unroutable(topic)
 
@@ -179,21 +183,27 @@ class PipelinedProducer(AioPikaFastProducer):
         forget: Callable[[], None] | None = None
         try:
             async with asyncio.timeout(cmd.timeout or REQUEST_SECONDS):
-                if isinstance(message, Publishing) and accelerator.is_enabled():
-                    exchange = await self._exchange("request", cmd.exchange.name)
-                    forget = await publish_returnable(
-                        self._requests, exchange, cmd.destination, message, lambda: _return(reply, cmd.destination)
-                    )
-                else:
-                    exchange = await self._exchange("plain", cmd.exchange.name)
-                    result = await exchange.publish(_plain(message), cmd.destination, mandatory=True)
-                    if is_returned(result):
-                        raise Unroutable(cmd.destination)
+                with as_broker_errors():
+                    forget = await self._publish_request(cmd, message, reply)
                 return await reply
         finally:
             del self._waiting[key]
             if forget is not None:
                 forget()
+
+    async def _publish_request(
+        self, cmd: RabbitPublishCommand, message: Publishing | aio_pika.Message, reply: asyncio.Future[Any]
+    ) -> Callable[[], None]:
+        """Publish a request; the result stops waiting for its return."""
+        if isinstance(message, Publishing) and accelerator.is_enabled():
+            exchange = await self._exchange("request", cmd.exchange.name)
+            return await publish_returnable(
+                self._requests, exchange, cmd.destination, message, lambda: _return(reply, cmd.destination)
+            )
+        exchange = await self._exchange("plain", cmd.exchange.name)
+        if is_returned(await exchange.publish(_plain(message), cmd.destination, mandatory=True)):
+            raise Unroutable(cmd.destination)
+        return lambda: None
 
     def _replied(self, raw: Any) -> None:
         reply = self._waiting.get(raw.correlation_id or "")
@@ -265,17 +275,6 @@ class _ReplyConsumer:
 def _return(reply: asyncio.Future[Any], topic: str) -> None:
     if not reply.done():
         reply.set_exception(Unroutable(topic))
-
-
-async def _confirmed(confirm: asyncio.Future[Any]) -> Any:
-    try:
-        return await confirm
-    except asyncio.CancelledError:
-        if confirm.cancelled():  # by the library, when the channel closes
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from None
-        raise
 
 
 def _plain(message: Publishing | aio_pika.Message) -> aio_pika.Message:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
+from faststream._internal.endpoint.call_wrapper import HandlerCallWrapper
 from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 
 from workers.runtime.messaging.delivery import Delivery, Settler
@@ -26,8 +27,24 @@ current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", d
 """The delivery that FastStream's path is handling."""
 
 
+class DeliveryCall(HandlerCallWrapper[..., Any]):
+    """The function that FastStream registers, called with the delivery.
+
+    Its types are for the AsyncAPI document. FastStream would validate by them, and a body that nobody can read would
+    come back without an end.
+    """
+
+    async def call_wrapped(self, message: Any) -> Any:
+        """Call the function, below FastStream's middlewares."""
+        if self.is_test:
+            await self._recorder.record(message)
+        return await self._declared_call(current_delivery.get() or Delivery(message.raw_message, ""))
+
+
 class DirectSubscriber(RabbitSubscriber):
     """Consumes one queue; `attach` gives it what handles the deliveries."""
+
+    _call_wrapper_class = DeliveryCall
 
     _handler: DeliveryHandler | None = None
     _collect: Collector | None = None

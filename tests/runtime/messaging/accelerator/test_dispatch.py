@@ -27,8 +27,6 @@ QUEUE = "sample.dispatched"
 delivers = st.builds(Basic.Deliver, short, st.integers(1, 2**63 - 1), st.booleans(), names, short)
 TEXTS = {
     "app_id",
-    "content_encoding",
-    "content_type",
     "correlation_id",
     "message_id",
     "reply_to",
@@ -40,6 +38,8 @@ SAME = {
     "body",
     "channel",
     "consumer_tag",
+    "content_encoding",
+    "content_type",
     "delivery_tag",
     "exchange",
     "expiration",

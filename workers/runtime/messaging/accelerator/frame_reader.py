@@ -42,7 +42,7 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 _by_the_library = aiormq.connection.FrameReceiver
 
 
-class _UnreadableValue(Exception):
+class _UnreadableValue(ValueError):
     """A value that cannot be read, and the offset behind it."""
 
     def __init__(self, end: int, reason: str) -> None:
