@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -84,27 +82,12 @@ async def view_databases(
         await databases.stop()
 
 
-LIMIT_SECONDS = 900
-"""After which a test that waits for what does not come fails, with the place where it waits."""
 LONG = ("crash_walk", "killed_processes", "mutants", "server_outages", "test_delivery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Limit each test, and run the longest files first: no process is left with one of them at the end."""
+    """Run the longest files first, so that no process is left with one of them at the end."""
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))
-    for item in items:
-        test = item.obj if isinstance(item, pytest.Function) else None
-        if inspect.iscoroutinefunction(test) and not hasattr(test, "hypothesis"):
-            item.obj = _limited(test)  # type: ignore[attr-defined]
-
-
-def _limited(test: Any) -> Any:
-    @functools.wraps(test)
-    async def limited(*arguments: Any, **fixtures: Any) -> None:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await test(*arguments, **fixtures)
-
-    return limited
 
 
 MakeSettings = Callable[..., Any]

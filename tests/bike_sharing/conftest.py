@@ -10,7 +10,8 @@ import pytest
 
 from tests.bike_sharing.helpers import CONTEXTS, discrepancies, top_up
 from tests.conftest import MakeSettings
-from tests.support.system import System, customer, running_system
+from tests.support.running_system import running_system
+from tests.support.system import System, customer
 
 TIMES = {
     "payments_provider_ms": 600,

@@ -14,7 +14,8 @@ from tests.cafe.helpers import CONTEXTS, discrepancies
 from tests.conftest import MakeSettings
 from tests.support.gateway import GATEWAY, http_client
 from tests.support.gateway import send as send_request
-from tests.support.system import System, running_system
+from tests.support.running_system import running_system
+from tests.support.system import System
 
 SETTINGS = {"cafe_price_ms": 3000} | GATEWAY
 """Long enough that a busy machine does not look like a slow menu."""

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import MakeSettings
 from tests.flows.helpers import discrepancies
-from tests.support.system import System, contexts_of, running_system
+from tests.support.running_system import running_system
+from tests.support.system import System, contexts_of
 
 TIMES = {"payments_provider_ms": 600, "payments_slow_seconds": 1.2, "video_rental_payment_ms": 1500}
 """Short enough to wait for, and long enough that an approval comes in time on a busy machine."""

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 
 from tests.conftest import MakeSettings
 from tests.runtime.harness import RuntimeHarness
 from workers.runtime.worker import Worker
+
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+"""With every local variable, as structlog shows tracebacks by default, a test of many failures takes minutes."""
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import MakeSettings
 from tests.shop.helpers import CONTEXTS, awaiting_payment, discrepancies, known_product
-from tests.support.system import System, running_system
+from tests.support.running_system import running_system
+from tests.support.system import System
 
 TIMES = {"shop_preparing_seconds": 0, "shop_stock_ms": 1000}
 

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -382,30 +381,3 @@ class System:
         self, video_id: UUID, member: Caller | None = None, token: str = "tok_visa", days: int = 1
     ) -> BookVideo:
         return BookVideo(video_id=video_id, days=days, payment=card(token), caller=member or customer())
-
-
-@asynccontextmanager
-async def running_system(
-    settings: Awaitable[SystemSettings],
-    name: str,
-    contexts: Iterable[str],
-    *,
-    ready: Callable[[System], Awaitable[Any]] | None = None,
-    discrepancies: Callable[[System], Awaitable[Any]],
-) -> AsyncIterator[System]:
-    """A system with these contexts, once `ready` is true; at the end there must be no discrepancies.
-
-    Contexts that a test has stopped are started for the last check.
-    """
-    contexts = tuple(contexts)
-    system = await System(await settings, name).open()
-    try:
-        await system.start(*contexts)
-        if ready is not None:
-            await eventually(partial(ready, system), within=60)
-        yield system
-        await system.start_stopped(*contexts)
-        await system.wait_until_idle(within=40)
-        assert not await discrepancies(system)
-    finally:
-        await system.close()

@@ -16,7 +16,8 @@ import httpx
 from contracts.base import Caller
 from tests.conftest import MakeSettings
 from tests.support.gateway import GATEWAY, http_client, send
-from tests.support.system import Json, System, eventually, running_system, wait_for_fields
+from tests.support.running_system import running_system
+from tests.support.system import Json, System, eventually, wait_for_fields
 from tests.support.view_databases import is_moved
 
 TICKETS, PRICING, RESERVATIONS, BOARD = CONTEXTS = tuple(

@@ -103,7 +103,7 @@ def _drop(*_: Any) -> Any:
     raise structlog.DropEvent
 
 
-async def handled(raw: Raw, handler: Any) -> Delivery:
+async def handled(raw: Raw, handler: Any) -> Raw:
     """Handle a delivery; only a cancellation may escape."""
     delivery = Delivery(raw, "sample.do_work@sample")
     try:
@@ -112,7 +112,7 @@ async def handled(raw: Raw, handler: Any) -> Delivery:
     except asyncio.CancelledError:
         pass
     assert delivery.ended
-    return delivery
+    return raw
 
 
 async def acknowledging(delivery: Delivery) -> None:
@@ -147,7 +147,7 @@ async def raising_in_handler(error: BaseException) -> list[str]:
     async def handler(delivery: Delivery) -> None:
         raise error
 
-    return (await handled(Raw(), handler)).raw.ended
+    return (await handled(Raw(), handler)).ended
 
 
 async def raising_after_the_decision(error: BaseException) -> list[str]:
@@ -155,24 +155,24 @@ async def raising_after_the_decision(error: BaseException) -> list[str]:
         delivery.acknowledge()
         raise error
 
-    return (await handled(Raw(), handler)).raw.ended
+    return (await handled(Raw(), handler)).ended
 
 
 async def raising_in_acknowledge(error: BaseException) -> list[str]:
-    return (await handled(Raw(acknowledged=error), acknowledging)).raw.ended
+    return (await handled(Raw(acknowledged=error), acknowledging)).ended
 
 
 async def raising_in_dead_letter(error: BaseException) -> list[str]:
-    return (await handled(Raw(dead_lettered=error), dead_lettering)).raw.ended
+    return (await handled(Raw(dead_lettered=error), dead_lettering)).ended
 
 
 async def raising_in_acknowledge_of_a_dead_letter(error: BaseException) -> list[str]:
-    return (await handled(Raw(acknowledged=error), dead_lettering)).raw.ended
+    return (await handled(Raw(acknowledged=error), dead_lettering)).ended
 
 
 async def raising_in_nack(error: BaseException) -> list[str]:
     """Return what was tried: `nack` fails when the channel is gone, and then the broker delivers the message again."""
-    return (await handled(Raw(given_back=error), undecided)).raw.tried
+    return (await handled(Raw(given_back=error), undecided)).tried
 
 
 async def raising_in_release(error: BaseException) -> list[str]:
@@ -185,13 +185,13 @@ async def raising_in_release(error: BaseException) -> list[str]:
             raise errors.pop()
         await acknowledge(message)
 
-    raw.acknowledge = fails_once  # type: ignore[method-assign]
+    raw.acknowledge = fails_once  # type: ignore[method-assign, assignment]
 
     async def handler(delivery: Delivery) -> None:
         await delivery.release(raw)
         delivery.acknowledge()
 
-    return (await handled(raw, handler)).raw.ended
+    return (await handled(raw, handler)).ended
 
 
 ENDS = {

@@ -1,126 +1,22 @@
-"""Publications, requests and acknowledgements on a real broker, with the accelerator and without it."""
+"""Publications and acknowledgements on a real broker, with the accelerator and without it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 import pytest
 
-from tests.support import servers as support
-from tests.support.servers import Servers
+from tests.runtime.messaging.broker_client import TOPIC, cut, publish, queue_of, received
 from tests.support.system import eventually
-from workers.runtime.messaging import accelerator, envelope, topology
+from workers.runtime.messaging import topology
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS, BrokerUnavailable, Unroutable
-from workers.runtime.messaging.exchanges import COMMANDS, EVENTS, REPLIES
-from workers.runtime.messaging.producer import PipelinedProducer, RequestLost
-
-TOPIC = "sample.do_work"
-
-
-@pytest.fixture(params=["accelerator", "library"])
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = accelerator.is_enabled()
-    accelerator.enable() if request.param == "accelerator" else accelerator.disable()
-    yield request.param
-    accelerator.enable() if before else accelerator.disable()
-
-
-@pytest.fixture(scope="module")
-async def url(servers: Servers) -> AsyncIterator[str]:
-    amqp_url = await support.create_vhost(servers)
-    await topology.apply(amqp_url, topology.plan([]))
-    yield amqp_url
-    await support.delete_vhost(servers, amqp_url)
-
-
-@pytest.fixture
-async def broker(url: str, path: str) -> AsyncIterator[Broker]:
-    broker = Broker(url, "test")
-    await broker.connect()
-    yield broker
-    await broker.stop()
-
-
-@pytest.fixture
-async def channel(url: str, path: str) -> AsyncIterator[Any]:
-    connection = await aio_pika.connect(url)
-    yield await connection.channel()
-    await connection.close()
-
-
-async def queue_of(channel: Any, topic: str = TOPIC, exchange: str = COMMANDS) -> Any:
-    queue = await channel.declare_queue(exclusive=True)
-    await queue.bind(exchange, routing_key=topic)
-    return queue
-
-
-async def publish(broker: Broker, body: bytes = b"{}", topic: str = TOPIC, exchange: str = COMMANDS) -> Any:
-    return await broker.publish(
-        body,
-        routing_key=topic,
-        exchange=envelope.exchange(exchange),
-        persist=True,
-        headers=envelope.durable_headers(uuid4(), None, "test"),
-        message_id=str(uuid4()),
-        message_type=topic,
-    )
-
-
-async def request(broker: Broker, body: bytes = b"{}", topic: str = TOPIC, timeout: float = 5.0, **more: Any) -> bytes:
-    reply: Any = await broker.request(
-        body,
-        routing_key=topic,
-        exchange=envelope.exchange(COMMANDS),
-        timeout=timeout,
-        expiration=timeout,
-        message_id=str(uuid4()),
-        message_type=topic,
-        correlation_id=more.pop("correlation_id", str(uuid4())),
-        **more,
-    )
-    found: bytes = reply.raw_message.body
-    return found
-
-
-async def reply_to(broker: Broker, raw: Any, body: bytes) -> None:
-    await broker.publish(
-        body,
-        routing_key=raw.reply_to.partition("|")[0],
-        exchange=envelope.exchange(REPLIES),
-        mandatory=False,
-        correlation_id=raw.correlation_id,
-        message_type="done",
-    )
-
-
-async def drain(queue: Any) -> AsyncIterator[Any]:
-    while message := await queue.get(no_ack=True, fail=False):
-        yield message
-
-
-async def received(queue: Any, number: int) -> list[Any]:
-    """Get this number of messages, in the order of the queue."""
-    found: list[Any] = []
-
-    async def are_there() -> bool:
-        found.extend([message async for message in drain(queue)])
-        return len(found) >= number
-
-    await eventually(are_there, every=0.01)
-    return found
-
-
-def cut(broker: Broker) -> None:
-    """Break the connection for publications as a broken network would."""
-    transport: Any = broker.producer.connection
-    transport.transport.connection._reader_task.cancel()
-
+from workers.runtime.messaging.exchanges import COMMANDS, EVENTS
+from workers.runtime.messaging.producer import PipelinedProducer
 
 # -- the connection
 
@@ -314,91 +210,6 @@ async def test_a_dead_letter_is_a_confirmed_copy_with_its_reason(broker: Broker,
     (copy,) = await received(dead, 1)
     assert (copy.body, copy.message_id, copy.delivery_mode) == (b"[", original.message_id, 2)
     assert (copy.headers["x-reason"], copy.headers["x-queue"]) == ("no JSON", f"{TOPIC}@sample")
-
-
-# -- requests
-
-
-async def test_each_request_receives_its_own_reply_in_any_order(broker: Broker, channel: Any) -> None:
-    queue = await queue_of(channel)
-    requests = [asyncio.create_task(request(broker, b"%d" % number)) for number in range(20)]
-
-    for raw in reversed(await received(queue, 20)):
-        await reply_to(broker, raw, raw.body)
-
-    assert [int(body) for body in await asyncio.gather(*requests)] == list(range(20))
-
-
-async def test_a_late_reply_and_a_second_one_are_discarded(broker: Broker, channel: Any) -> None:
-    queue = await queue_of(channel)
-    with pytest.raises(TimeoutError):
-        await request(broker, timeout=0.05)
-    late = aio_pika.Message(b"", reply_to=broker.producer.reply_queue, correlation_id="late")
-    mine = asyncio.create_task(request(broker, b"mine", correlation_id="mine"))
-    found = await received(queue, 1)
-
-    await reply_to(broker, late, b"late")
-    await reply_to(broker, found[-1], b"first")
-    await reply_to(broker, found[-1], b"second")
-
-    assert await mine == b"first"
-    again = asyncio.create_task(request(broker, b"again"))
-    await reply_to(broker, (await received(queue, 1))[-1], b"third")
-    assert await again == b"third"
-
-
-async def test_only_the_unroutable_request_is_returned(broker: Broker, channel: Any) -> None:
-    queue = await queue_of(channel)
-    topics = [TOPIC, "sample.unroutable", TOPIC, "sample.unroutable"]
-    requests = [asyncio.create_task(request(broker, topic=topic)) for topic in topics]
-
-    for raw in await received(queue, 2):
-        await reply_to(broker, raw, b"yes")
-
-    results = await asyncio.gather(*requests, return_exceptions=True)
-    assert [result if isinstance(result, bytes) else type(result) for result in results] == [b"yes", Unroutable] * 2
-
-
-async def test_nothing_is_kept_of_a_request_that_has_ended(broker: Broker, channel: Any) -> None:
-    await queue_of(channel)
-    topics = ("sample.unroutable", TOPIC)
-
-    await asyncio.gather(
-        *(request(broker, topic=topic, timeout=0.2) for topic in topics for _ in range(5)), return_exceptions=True
-    )
-
-    assert broker.producer._waiting == {}
-    for use in ("request", "plain"):
-        underlay = await broker.producer._channels[use].get_underlay_channel()
-        assert (underlay.confirmations, underlay.message_id_delivery_tag) == ({}, {}), use
-
-
-async def test_a_lost_connection_ends_every_request_that_waits(broker: Broker, channel: Any) -> None:
-    queue = await queue_of(channel)
-    requests = [asyncio.create_task(request(broker, timeout=60)) for _ in range(3)]
-    await received(queue, 3)
-
-    cut(broker)
-
-    async with asyncio.timeout(10):
-        results = await asyncio.gather(*requests, return_exceptions=True)
-    assert [type(result) for result in results] == [RequestLost] * 3
-
-
-async def test_requests_are_answered_again_over_a_new_connection(broker: Broker, channel: Any) -> None:
-    queue = await queue_of(channel)
-    cut(broker)
-
-    async def is_answered() -> bool:
-        sent = asyncio.create_task(request(broker, timeout=2.0))
-        while not sent.done():
-            async for raw in drain(queue):
-                with contextlib.suppress(*BROKER_ERRORS):
-                    await reply_to(broker, raw, b"yes")
-            await asyncio.sleep(0.01)
-        return sent.exception() is None and sent.result() == b"yes"
-
-    await eventually(is_answered, within=20)
 
 
 # -- acknowledgements

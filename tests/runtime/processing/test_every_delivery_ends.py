@@ -106,7 +106,7 @@ def fail_and_break(name: str, faults: Faults, worker: Worker, patch: pytest.Monk
     patch.setattr(Inbox, name, broken)
 
 
-PLACES = {
+PLACES: dict[str, Callable[[Faults, Worker, pytest.MonkeyPatch], None]] = {
     "handler.first": break_handler,
     "inbox.finish": break_finish,
     "inbox.find": partial(fail_and_break, "find"),
@@ -133,9 +133,8 @@ async def test_every_delivery_ends_and_takes_effect_once_when_the_fault_is_gone(
         *(harness.request(DoWork(text=name), id=id, within=1.0) for id, name in requests.items())
     )
     await eventually(lambda: asyncio.sleep(0, all(faults.raised[id] for id in notes)), within=30)
-    if place != "inbox.save_failure":  # the failures of requests are not kept
-        assert all(reply.kind in ("unavailable", "unknown", "still_running") for reply in replies)
-    assert await harness.effects() == [] or place == "inbox.save_failure"
+    assert all(reply.kind in ("unavailable", "unknown", "still_running") for reply in replies)
+    assert await harness.effects() == []
     faults.removed = True
 
     async def all_are_done() -> bool:
