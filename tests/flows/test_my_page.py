@@ -213,7 +213,7 @@ async def test_a_booking_is_on_my_page_while_it_awaits_its_payment(system: Syste
 async def test_a_query_right_after_a_change_is_answered_as_soon_as_its_version_is_applied(
     system: System, kim: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.runtime.projections.view.LOOK_AGAIN_SECONDS", 60)
+    monkeypatch.setattr("workers.runtime.projections.view.RECHECK_SECONDS", 60)
     for _ in range(5):
         rental = await system.done(system.booking(await system.video(), kim))
         seen_booked = await view_of(system, rental, min_version=rental["version"], caller=kim)

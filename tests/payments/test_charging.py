@@ -196,7 +196,12 @@ async def test_a_crash_before_a_charge_is_stored_ends_voided(payments: Payments)
     async with payments.runtime.database.session() as session:
         await store.create(session, command)
     await payments.runtime.resource(ProviderClient).charge(
-        command.payment_id, command.amount, command.method.token, deadline=time.monotonic() + 1
+        command.payment_id,
+        command.amount,
+        command.method.token,
+        payer=command.payer,
+        purpose=command.purpose,
+        deadline=time.monotonic() + 1,
     )
     await payments.execute(
         "insert into payments.inbox (id, topic, digest, owner, state, body, due_at, story_id, actor)"

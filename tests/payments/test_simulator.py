@@ -114,14 +114,13 @@ async def test_the_first_two_refunds_of_a_bad_token_fail(simulator: Simulator) -
 
 async def test_calls_in_flight_are_capped_and_waiting_counts(simulator: Simulator) -> None:
     client = ProviderClient(simulator, calls=1, limit=5)
-    first = asyncio.create_task(
-        client.charge(uuid4(), 1000, "tok_slow", deadline=asyncio.get_running_loop().time() + 9)
-    )
+    by = {"payer": "kim", "purpose": "video_rental.rentals"}
+    first = asyncio.create_task(client.charge(uuid4(), 1000, "tok_slow", **by, deadline=time.monotonic() + 9))
     await asyncio.sleep(0.02)
     key = uuid4()
 
     with pytest.raises(TimeoutError):
-        await client.charge(key, 1000, "tok_visa", deadline=time.monotonic() + 0.05)
+        await client.charge(key, 1000, "tok_visa", **by, deadline=time.monotonic() + 0.05)
 
     assert await first == Approved(1000)
     assert await client.void(key) == NoCharge()

@@ -52,7 +52,7 @@ def receipt(kind: str, change: str) -> str:
 
 CASES = [
     Case("I1", reservation("confirmed", "status = 'AWAITING_PAYMENT'"), "reservation {confirmed} awaits its payment"),
-    Case("I1", reservation("off", "status = 'CANCELLING'"), "reservation {off} is CANCELLING, and everything"),
+    Case("I1", reservation("off", "status = 'CANCELLING'"), "reservation {off} is CANCELLING, and every compensation"),
     Case("I3", "update preorder_reservations.quotas set taken = taken + 1", "are taken,"),
     Case("I3", "delete from preorder_reservations.quotas", "0 are taken, 1 are active"),
     Case(
@@ -86,12 +86,12 @@ CASES = [
     ),
     Case("I5", "delete from preorder_receipts.receipts", "is CONFIRMED, and its receipt is not there"),
     Case("I5", receipt("off", "status = 'ISSUED'"), "reservation {off} is CANCELLED, and its receipt is ISSUED"),
-    Case("I5", "delete from payments.refunds", "reservation {off}: payments has not heard of its refund"),
+    Case("I5", "delete from payments.refunds", "reservation {off}: payments does not have its refund"),
     Case("I5", "delete from payments.payments", "reservation {unanswered}: payments has not voided its payment"),
-    Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not heard of reservation"),
-    Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not heard of receipt"),
-    Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not heard of product"),
-    Case("I5", "delete from preorder_reservations.products", "reservations has not heard of product"),
+    Case("I5", "delete from preorder_my_reservations.reservations", "my_reservations has not received reservation"),
+    Case("I5", "delete from preorder_my_reservations.receipts", "my_reservations has not received receipt"),
+    Case("I5", "delete from preorder_my_reservations.products", "my_reservations has not received product"),
+    Case("I5", "delete from preorder_reservations.products", "reservations has not received product"),
     Case(
         "I5",
         "delete from journal.events where topic = 'preorder.reservations.reservation_confirmed'",
@@ -108,13 +108,13 @@ CASES = [
     Case("I8", reservation("confirmed", "payment_status = 'VOIDED'"), "has its payment as VOIDED, and it is APPROVED"),
     Case("I8", reservation("off", "refund_status = 'PENDING'"), "reservation {off} has its refund as PENDING"),
     Case("I8", reservation("confirmed", "receipt_status = 'VOIDED'"), "has its receipt as VOIDED, and it is ISSUED"),
-    Case("I8", receipt("confirmed", "issued_at = now()"), "the receipt of reservation {confirmed} is not as of its"),
+    Case("I8", receipt("confirmed", "issued_at = now()"), "the receipt of reservation {confirmed} does not match its payment"),
     Case(
         "I8",
         receipt("confirmed", "expected_delivery = expected_delivery + 1"),
         "{confirmed} does not match its payment",
     ),
-    Case("I9", "delete from preorder_reservations.inbox", "reservation {confirmed} came from no request"),
+    Case("I9", "delete from preorder_reservations.inbox", "reservation {confirmed} has no request in the inbox"),
     Case("I9", "delete from preorder_products.products", "was answered for, and is not there"),
     Case("I9", reservation("rejected", "status = 'CANCELLED'"), "{rejected} was refused (payment_declined), and its"),
     Case("I9", reservation("off", "paid_at = null"), "{off} was answered with one that was never paid"),
