@@ -46,7 +46,11 @@ CAFE = f"""
     drop table served"""
 
 CONTRADICTIONS = [
-    Case("I1", "update cafe_orders.inbox set state = 'started', due_at = now() - interval '2 minutes'", "which is overdue"),
+    Case(
+        "I1",
+        "update cafe_orders.inbox set state = 'started', due_at = now() - interval '2 minutes'",
+        "which is overdue",
+    ),
     Case(
         "I3",
         "update cafe_orders.orders set pickup_number = 3 where pickup_number = 2",

@@ -108,7 +108,11 @@ CASES = [
     Case("I8", reservation("confirmed", "payment_status = 'VOIDED'"), "has its payment as VOIDED, and it is APPROVED"),
     Case("I8", reservation("off", "refund_status = 'PENDING'"), "reservation {off} has its refund as PENDING"),
     Case("I8", reservation("confirmed", "receipt_status = 'VOIDED'"), "has its receipt as VOIDED, and it is ISSUED"),
-    Case("I8", receipt("confirmed", "issued_at = now()"), "the receipt of reservation {confirmed} does not match its payment"),
+    Case(
+        "I8",
+        receipt("confirmed", "issued_at = now()"),
+        "the receipt of reservation {confirmed} does not match its payment",
+    ),
     Case(
         "I8",
         receipt("confirmed", "expected_delivery = expected_delivery + 1"),
