@@ -54,7 +54,7 @@ async def test_the_story_of_bike_sharing_over_http(runner: StoryRunner, system: 
     await asyncio.gather(bike_sharing.play(runner), bike_sharing.play(another))
 
     assert {line.http for line in LINES} >= {"POST 201", "POST 200", "POST 402", "POST 409", "POST 503", "GET 404"}
-    assert any(line.step == "the silent payment: nothing is kept" for line in LINES)
+    assert any(line.step == "the unanswered payment: nothing is kept" for line in LINES)
 
 
 async def test_what_is_created_has_a_location_header(kim: Person, staff: Person) -> None:
