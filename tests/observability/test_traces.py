@@ -112,16 +112,16 @@ async def test_one_trace_leads_from_the_caller_to_the_view(traced: Traced) -> No
     answer = await traced.book(**headers)
     spans = await traced.trace(
         trace_id,
-        *(("gateway", "POST /v1/video-rental/rentals"), ("gateway", f"ask {BOOK}"), (RENTALS, BOOK)),
-        *((RENTALS, f"ask {PAY}"), ("payments", PAY)),
+        *(("gateway", "POST /v1/video-rental/rentals"), ("gateway", f"request {BOOK}"), (RENTALS, BOOK)),
+        *((RENTALS, f"request {PAY}"), ("payments", PAY)),
         *((VIEW, f"{RENTALS}.video_booked"), (VIEW, "payments.payment_approved")),
     )
 
     assert answer.status_code == 201
     root = one(spans, "gateway", "POST /v1/video-rental/rentals")
-    request = one(spans, "gateway", f"ask {BOOK}")
+    request = one(spans, "gateway", f"request {BOOK}")
     booking_span = one(spans, RENTALS, BOOK)
-    payment_request = one(spans, RENTALS, f"ask {PAY}")
+    payment_request = one(spans, RENTALS, f"request {PAY}")
     payment_span = one(spans, "payments", PAY)
     view_span = one(spans, VIEW, f"{RENTALS}.video_booked")
     view_payment_span = one(spans, VIEW, "payments.payment_approved")
