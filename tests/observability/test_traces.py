@@ -212,4 +212,4 @@ def test_an_unavailable_trace_endpoint_does_not_delay_the_end(monkeypatch: pytes
     took = timeit.timeit(tracing.stop, number=1)
 
     assert tracing.on is None
-    assert took < tracing.LEAVE_SECONDS + 1
+    assert took < tracing.SHUTDOWN_SECONDS + 1
