@@ -14,11 +14,11 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
-from workers.runtime.messaging.bus import Bus
 
 from gateway_api.app import build
 from tests.conftest import MakeSettings
 from tests.support.system import System
+from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
 
 CHROMIUM = "/usr/bin/chromium"
@@ -51,8 +51,8 @@ class LiveSystem:
 async def city(make_settings: MakeSettings) -> AsyncIterator[LiveSystem]:
     system = await System(await make_settings(**PATIENT)).open()
     await system.start(*system.names)
-    bus = Bus(system.settings.amqp_url.get_secret_value(), "gateway")
-    app = build(RpcClient(bus, "gateway", system.settings), system.settings, bus=bus)
+    broker = Broker(system.settings.amqp_url.get_secret_value(), "gateway")
+    app = build(RpcClient(broker, system.settings), system.settings, broker=broker)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
