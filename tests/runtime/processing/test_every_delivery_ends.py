@@ -137,11 +137,18 @@ async def test_every_delivery_ends_and_takes_effect_once_when_the_fault_is_gone(
     assert await harness.effects() == []
     faults.removed = True
 
-    async def all_are_done() -> bool:
-        rows = await harness.rows("sample", "select id from sample.inbox where state = 'done'")
-        return notes.keys() <= {row["id"] for row in rows}
+    async def unfinished() -> dict[str, Any]:
+        rows = await harness.rows("sample", "select id, state, error, due_at - now() as due from sample.inbox")
+        states = {row["id"]: row for row in rows}
+        return {name: states.get(id) for id, name in notes.items() if id not in states or states[id]["state"] != "done"}
 
-    await eventually(all_are_done, within=30)
+    async def all_are_done() -> bool:
+        return not await unfinished()
+
+    try:
+        await eventually(all_are_done, within=30)
+    except AssertionError:
+        raise AssertionError(f"{await unfinished()} {context.deliveries} {context.problems()}") from None
     answers = await asyncio.gather(
         *(harness.until_done(DoWork(text=name), id=id, within=30) for id, name in requests.items())
     )

@@ -100,6 +100,33 @@ async def test_a_timer_fires_once_with_any_number_of_replicas(harness: RuntimeHa
     assert sorted(map(int, await harness.effects())) == list(range(40))
 
 
+async def test_a_handler_that_raises_a_cancellation_does_not_end_the_scheduler(
+    harness: RuntimeHarness, worker: Worker
+) -> None:
+    """A client library raises one when its connection is lost; nobody has cancelled anything."""
+    raised: list[UUID] = []
+
+    async def cancelled_once(command: RecordNote, tx: Tx) -> None:
+        if not raised:
+            raised.append(tx.id)
+            raise asyncio.CancelledError
+        await record_effect(tx, command.text)
+
+    async def set_timers(command: DoWork, tx: Tx) -> WorkResult:
+        for number in range(2):
+            tx.schedule(RecordNote(text=str(number)), after=timedelta(seconds=number / 2), name=str(number))
+        return WorkResult()
+
+    worker.handlers[DoWork.topic].first = set_timers
+    worker.handlers[RecordNote.topic].first = cancelled_once
+    await harness.run(worker, retry_seconds=(0.2,) * 100)
+
+    await harness.done(DoWork())
+    await harness.wait_until_idle()
+
+    assert (len(raised), sorted(await harness.effects())) == (1, ["0", "1"])
+
+
 async def test_a_timer_belongs_to_the_story_that_set_it(harness: RuntimeHarness, worker: Worker) -> None:
     seen: list[Any] = []
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import aio_pika
+
+from workers.runtime.cancellation import WaitCancelled, foreign_cancellation_as_error
 
 BROKER_ERRORS = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
 """The broker is unavailable; what was published may have been stored."""
@@ -27,13 +28,9 @@ def as_broker_errors() -> Iterator[None]:
     It ends whatever waits on the channel with the reason, which may be a CancelledError, or with a bare Exception.
     """
     try:
-        yield
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from error
+        with foreign_cancellation_as_error():
+            yield
     except Exception as error:
-        if type(error) is not Exception:
+        if type(error) not in (Exception, WaitCancelled):
             raise
         raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from error

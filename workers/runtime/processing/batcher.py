@@ -17,6 +17,7 @@ from uuid import UUID
 
 from storage.database import CONNECTION_ERRORS, CommitInDoubt, Database, Row, Session
 from storage.inbox import CompletedStep, Inbox
+from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.processing.handlers import Step
 
 CONCURRENT_TRANSACTIONS = 2
@@ -129,15 +130,8 @@ class TransactionBatcher:
         self._careful = max(0, self._careful - 1)
         done: list[tuple[_WaitingStep, StepRun]] = []
         try:
-            async with self._database.transaction() as session:
-                for step in batch:
-                    run = await self._run_one_of(session, step, careful)
-                    done += [(step, run)] if run else []
-                completed = [run.completed for step, run in done if not step.claimant.keeps_nothing(run.result)]
-                if completed and not await self._inbox.finish(session, completed):
-                    raise _SharedClaimFailed
-                await batch[0].claimant.reach("claimed")
-            await batch[0].claimant.reach("commit lost?")
+            with foreign_cancellation_as_error():
+                await self._run_in_one_transaction(batch, careful, done)
         except CommitInDoubt:
             for step, run in done:
                 step.end(error=CommitInDoubt(run.result))
@@ -152,6 +146,19 @@ class TransactionBatcher:
             for step, run in done:
                 step.end(step.claimant.mark_committed(run))
         return True
+
+    async def _run_in_one_transaction(
+        self, batch: list[_WaitingStep], careful: bool, done: list[tuple[_WaitingStep, StepRun]]
+    ) -> None:
+        async with self._database.transaction() as session:
+            for step in batch:
+                run = await self._run_one_of(session, step, careful)
+                done += [(step, run)] if run else []
+            completed = [run.completed for step, run in done if not step.claimant.keeps_nothing(run.result)]
+            if completed and not await self._inbox.finish(session, completed):
+                raise _SharedClaimFailed
+            await batch[0].claimant.reach("claimed")
+        await batch[0].claimant.reach("commit lost?")
 
     async def _run_one_of(self, session: Session, step: _WaitingStep, careful: bool) -> StepRun | None:
         """Run one step of a batch; with a savepoint, one that raises ends alone, and None is returned."""
@@ -170,7 +177,8 @@ class TransactionBatcher:
 
     async def _run_alone(self, step: _WaitingStep) -> None:
         try:
-            step.end(await self._run_single(step.claimant, step.function, *step.outcome))
+            with foreign_cancellation_as_error():
+                step.end(await self._run_single(step.claimant, step.function, *step.outcome))
         except Exception as error:
             step.end(error=error)
 

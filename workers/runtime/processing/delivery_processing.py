@@ -22,6 +22,7 @@ from contracts.base import Message, Refused
 from contracts.journal import EntryKind, RecordHandled
 from contracts.outcomes import Outcome
 from storage.database import CONNECTION_ERRORS, is_transient
+from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.delays import delays
 from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.broker import Broker
@@ -191,7 +192,8 @@ class DeliveryProcessing:
         if processor.is_too_late():
             return NO_REPLY
         try:
-            return await processor.run()
+            with foreign_cancellation_as_error():
+                return await processor.run()
         except Requeue:
             raise
         except Exception as error:
@@ -203,7 +205,8 @@ class DeliveryProcessing:
         try:
             while True:
                 try:
-                    answer = await self.read(processor)
+                    with foreign_cancellation_as_error():
+                        answer = await self.read(processor)
                 except StaleRead as stale:
                     if not await processor.begin_wait(STALE_READ_WAIT_SECONDS):
                         return answered(stale.answer)

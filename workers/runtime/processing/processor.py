@@ -23,6 +23,7 @@ from contracts.base import Message, Refused
 from contracts.outcomes import Outcome
 from storage.database import AMBIGUOUS, CONNECTION_ERRORS, TRANSIENT, CommitInDoubt, Row, Session
 from storage.inbox import Claim, CompletedStep, OutboxMessage
+from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
 from workers.runtime.observability.log_events import EXTERNAL_CALL_FAILED
 from workers.runtime.processing import failpoints
@@ -218,7 +219,8 @@ class MessageProcessor:
         """Run a step within a transaction; its claim is still to be made."""
         tx = Tx(session, self.envelope, self.services, self.received)
         try:
-            result = await function(self.message, *outcome, tx)
+            with foreign_cancellation_as_error():
+                result = await function(self.message, *outcome, tx)
         except TimeoutError:
             raise
         except AMBIGUOUS as error:
@@ -304,7 +306,8 @@ class MessageProcessor:
         if isinstance(pending, ExternalCall):
             try:
                 async with asyncio.timeout(pending.within):
-                    return await pending.make()
+                    with foreign_cancellation_as_error():
+                        return await pending.make()
             except Exception as error:
                 log.warning(
                     EXTERNAL_CALL_FAILED, context=self.services.name, topic=self.envelope.topic, error=repr(error)

@@ -17,6 +17,7 @@ import structlog
 from contracts.journal import EntryKind, FileDeadLetter
 from storage.database import CONNECTION_ERRORS, CommitInDoubt, Row, Session
 from storage.inbox import Claim, OutboxMessage
+from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging.envelope import Envelope, read_body
 from workers.runtime.observability import tracing
 from workers.runtime.observability.log_events import HANDLER_FAILED, MESSAGE_DEAD_LETTERED, NO_HANDLER
@@ -92,7 +93,8 @@ class InboxScheduler:
         started = row["state"] == "started"
         try:
             processor.message = read_body(handler.message, envelope.body)
-            result = await processor.run(resume=started)
+            with foreign_cancellation_as_error():
+                result = await processor.run(resume=started)
         except Requeue:
             return
         except Exception as error:

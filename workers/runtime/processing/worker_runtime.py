@@ -18,6 +18,7 @@ from faststream.rabbit import Channel, RabbitQueue
 from contracts.base import CATALOGUE, Event, Message
 from storage.database import CONNECTION_ERRORS, Database
 from storage.inbox import Inbox
+from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS
@@ -223,7 +224,8 @@ class WorkerRuntime(DeliveryProcessing):
                 await asyncio.sleep(seconds)
                 try:
                     if await self.availability.wait(3600):
-                        await function()
+                        with foreign_cancellation_as_error():
+                            await function()
                         self.health.succeeded(source)
                 except (AMQPError, TimeoutError) as error:
                     log.warning(BROKER_UNAVAILABLE, context=self.name, task=source, error=repr(error))

@@ -25,6 +25,7 @@ from contracts.base import Event
 from contracts.outcomes import Outcome
 from storage.database import is_transient
 from storage.views import TimelineRow, ViewDatabase, ViewTables
+from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.delivery import Delivery
 from workers.runtime.messaging.envelope import Envelope, Unreadable, read_body
@@ -240,7 +241,8 @@ class ViewRuntime(WorkerRuntime):
         pause = 0.02
         while True:
             try:
-                await apply(self.worker, self.store, [read.event for read in batch])
+                with foreign_cancellation_as_error():
+                    await apply(self.worker, self.store, [read.event for read in batch])
             except CONNECTION_ERRORS as error:
                 if not is_transient(error):
                     if isinstance(error, EVENT_ERRORS):
