@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+
+import pytest
 
 from contracts.journal import Handled, RecordHandled, Story, StoryEntry, TellStory
 from ops.commands.story import diagram
@@ -86,7 +89,18 @@ async def test_rows_are_in_the_partition_of_their_month_also_those_from_before_i
     assert f"journal.handled_{next_year:%Y_%m}" in dropped
 
 
-async def test_the_story_of_a_booking_in_a_whole_system(system: System):
+@pytest.fixture
+async def patient_system(make_settings) -> AsyncIterator[System]:
+    """All contexts of video rental, with time for the first call to the provider."""
+    settings = await make_settings(payments_provider_ms=5000, video_rental_payment_ms=8000)
+    system = await System(settings, "video_rental").open()
+    await system.start(*system.names)
+    yield system
+    await system.close()
+
+
+async def test_the_story_of_a_booking_in_a_whole_system(patient_system: System):
+    system = patient_system
     video_id = await system.video()
     rental_id, member = uuid4(), customer("min")
     await system.done(system.booking(video_id, member), id=rental_id)

@@ -172,7 +172,8 @@ async def test_without_a_traceparent_a_trace_begins_at_the_gateway(traced: Trace
 
 
 async def test_without_tracing_no_message_carries_a_traceparent(make_settings: MakeSettings) -> None:
-    system = await System(await make_settings(), "video_rental").open()
+    settings = await make_settings(payments_provider_ms=5000, video_rental_payment_ms=8000)
+    system = await System(settings, "video_rental").open()
     await system.start(*system.names)
     received: list[aio_pika.abc.AbstractIncomingMessage] = []
     channel = await system.connection.channel()

@@ -33,6 +33,7 @@ async def running_system(
         yield system
         await system.start_stopped(*contexts)
         await system.wait_until_idle(within=40)
-        assert not await discrepancies(system)
+        found = await discrepancies(system)
+        assert not found, found
     finally:
         await system.close()
