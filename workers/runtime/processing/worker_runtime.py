@@ -44,6 +44,8 @@ log = structlog.get_logger()
 Resource = TypeVar("Resource")
 STATUS_SECONDS = 10
 """How often a process reports its status to the journal."""
+PING_SECONDS = 5.0
+"""How often an idle context looks whether its database can be used."""
 STUCK_SECONDS = 60.0
 """After which a delivery that has not ended makes its context unready."""
 
@@ -63,7 +65,7 @@ class WorkerRuntime(DeliveryProcessing):
             settings=settings,
             database=database,
             inbox=self.inbox,
-            availability=DatabaseAvailability(worker.name, database),
+            availability=DatabaseAvailability(worker.name, partial(self.inbox.ping, database)),
             rpc=self.rpc,
             outbox=OutboxRelay(worker.name, database, self.inbox, broker, settings),
             batcher=TransactionBatcher(database, self.inbox),
@@ -150,6 +152,7 @@ class WorkerRuntime(DeliveryProcessing):
         self.every(0.2, self.outbox.flush)
         self.every(0.25, self.reports.flush)
         self.every(STATUS_SECONDS, self.report_status)
+        self.every(PING_SECONDS, self.availability.check)
         self.every(600, self._forget)
         self.every(settings.check_queues_seconds, self.check_queues)
         for seconds, function in self.worker.background:
