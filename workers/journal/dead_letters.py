@@ -25,8 +25,8 @@ from storage.database import Row, Session
 from storage.inbox import OutboxMessage
 from storage.journal import NewDeadLetter
 from workers.journal.base import journal
-from workers.journal.batch_consumer import ConsumerClosed, consume_batches
 from workers.journal.masking import mask_cards, printable
+from workers.runtime.messaging.batch_consumer import ConsumerClosed, consume_batches
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.observability import metrics

@@ -20,8 +20,8 @@ from storage import journal_partitions as partitions
 from storage.database import Session
 from storage.journal import StreamEvent, StreamPosition
 from workers.journal.base import journal
-from workers.journal.batch_consumer import BatchConsumer, ConsumerClosed, consume_batches
 from workers.journal.masking import printable
+from workers.runtime.messaging.batch_consumer import BatchConsumer, ConsumerClosed, consume_batches
 from workers.runtime.messaging.topology import STREAM
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
