@@ -1,7 +1,7 @@
 # Most targets run ops/bootstrap.sh first, which returns at once when everything is installed.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console
+.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ test-polyglot: ## run the suites of the views on PostgreSQL, MariaDB and SQLite
 	@ops/bootstrap.sh polyglot
 	@for kind in postgresql mariadb sqlite; do \
 	  echo "views on $$kind" && .venv/bin/python -m pytest -n 2 --dist loadfile --views $$kind $(VIEW_SUITES) $(args) || exit 1; done
+
+test-plain: export YEYAK_AMQP_ACCELERATOR := off
+test-plain: bootstrap ## run the delivery, fault and flow tests without the AMQP accelerator
+	@.venv/bin/python -m pytest -n 2 --dist loadfile tests/live tests/faults tests/runtime tests/flows tests/journal $(args)
 
 test-rabbitmq4: bootstrap ## run the delivery tests on RabbitMQ 4
 	@ops/debian13.sh
