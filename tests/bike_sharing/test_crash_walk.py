@@ -75,4 +75,4 @@ async def test_the_books_balance_after_any_kill_and_any_lost_commit(make_setting
 
     assert walk.problems == []
     assert walk.played.total() > 20
-    assert walk.place_names() >= {"written", COMMIT, "started", "heard", "said"}
+    assert walk.place_names() >= {"written", COMMIT, "started", "outcome_known", "handed_over"}

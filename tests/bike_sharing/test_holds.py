@@ -130,7 +130,7 @@ async def test_rides_killed_between_request_and_answer_ends_the_ride_by_itself(s
     bike_id, request_id = await known_bike(system), uuid4()
     await credit(system, kim)
 
-    async with paused(RIDES, "heard") as pause:
+    async with paused(RIDES, "outcome_known") as pause:
         request = asyncio.create_task(system.request(start_ride(bike_id, kim), id=request_id, within=1))
         await pause.reached.wait()
         await system.kill(RIDES)

@@ -55,5 +55,5 @@ async def test_an_order_ends_well_after_any_kill_and_any_lost_commit(make_settin
     assert walk.problems == []
     assert walk.played.total() > 40
     assert walk.place_names() >= {
-        "written", "claimed", COMMIT, "started", "heard", "committed", "replied", "said", "publish",
+        "written", "claimed", COMMIT, "started", "outcome_known", "committed", "replied", "handed_over", "publish",
     }  # fmt: skip

@@ -171,7 +171,7 @@ def begin(scenario: Scenario, trace: list[Place], approved: list[Place]) -> int:
     if trace is approved:
         return 0
     if not scenario.cancelled:
-        return trace.index((RESERVATIONS, "heard"))
+        return trace.index((RESERVATIONS, "outcome_known"))
     parted = (at for at, pair in enumerate(zip(trace, approved, strict=False)) if pair[0] != pair[1])
     return next(parted, len(approved))
 

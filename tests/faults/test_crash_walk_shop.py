@@ -95,6 +95,6 @@ async def test_an_order_ends_well_after_any_kill_and_any_lost_commit(make_settin
     assert walk.played.total() > 40
     for context in WALKED:
         assert walk.place_names(context) >= {
-            "written", "claimed", COMMIT, "committed", "replied", "said", "confirmed",
+            "written", "claimed", COMMIT, "committed", "replied", "handed_over", "confirmed",
         }  # fmt: skip
-    assert {("shop.orders", "started"), ("shop.orders", "heard")} <= walk.places["in stock"]
+    assert {("shop.orders", "started"), ("shop.orders", "outcome_known")} <= walk.places["in stock"]

@@ -109,7 +109,7 @@ async def a_refund_is_asked_for(system: Stage) -> Answers:
 
 
 async def a_charge_is_made(system: Stage) -> Answers:
-    return await crash(system, PAYMENTS, "heard", lambda: booked(system))
+    return await crash(system, PAYMENTS, "outcome_known", lambda: booked(system))
 
 
 async def something_is_said(system: Stage) -> Answers:

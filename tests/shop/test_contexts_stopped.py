@@ -141,7 +141,7 @@ async def test_stock_taken_for_a_round_that_is_over_is_returned_and_the_round_is
     order = await awaiting_payment(system, product_id, 2)
 
     async def end_the_round(context: str, at: str) -> None:
-        if (context, at) == (ORDERS, "heard"):
+        if (context, at) == (ORDERS, "outcome_known"):
             await _set_status(system, order, "ORDER_CANCELLED")
 
     with monkeypatch.context() as patched:
@@ -162,7 +162,7 @@ async def _set_status(system: System, order: Json, status: str) -> None:
     )
 
 
-@pytest.mark.parametrize("place", ["started", "heard"])
+@pytest.mark.parametrize("place", ["started", "outcome_known"])
 async def test_orders_killed_while_it_confirms_finishes_the_order_by_itself(system: System, place: str) -> None:
     product_id = await known_product(system, stock=5)
     order = await awaiting_payment(system, product_id, 2)

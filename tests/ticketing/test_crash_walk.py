@@ -81,4 +81,13 @@ async def test_a_reservation_ends_well_after_any_kill_and_any_lost_commit(make_s
 
     assert walk.problems == []
     assert walk.played.total() > 20
-    assert walk.place_names() >= {"written", "claimed", COMMIT, "started", "heard", "committed", "replied", "said"}
+    assert walk.place_names() >= {
+        "written",
+        "claimed",
+        COMMIT,
+        "started",
+        "outcome_known",
+        "committed",
+        "replied",
+        "handed_over",
+    }

@@ -37,27 +37,27 @@ def test_without_failpoints_there_is_no_hook(killed: list[tuple[int, int]]) -> N
 
 
 async def test_a_process_is_killed_at_the_first_pass_of_its_failpoint(killed: list[tuple[int, int]]) -> None:
-    failpoints.install("payments:heard=kill")
+    failpoints.install("payments:outcome_known=kill")
 
-    await reach("payments:written", "video_rental.rentals:heard")
+    await reach("payments:written", "video_rental.rentals:outcome_known")
     assert killed == []
-    await reach("payments:heard")
+    await reach("payments:outcome_known")
     assert killed == ONCE
 
 
 async def test_a_count_selects_the_pass(killed: list[tuple[int, int]]) -> None:
-    failpoints.install("payments:heard=kill@3")
+    failpoints.install("payments:outcome_known=kill@3")
 
-    await reach("payments:heard", "payments:heard")
+    await reach("payments:outcome_known", "payments:outcome_known")
     assert killed == []
-    await reach("payments:heard")
+    await reach("payments:outcome_known")
     assert killed == ONCE
 
 
 async def test_each_failpoint_has_its_own_count(killed: list[tuple[int, int]]) -> None:
-    failpoints.install("payments:heard=kill@2, payments:commit lost?=kill")
+    failpoints.install("payments:outcome_known=kill@2, payments:commit lost?=kill")
 
-    await reach("payments:heard")
+    await reach("payments:outcome_known")
     assert killed == []
     await reach("payments:commit lost?")
     assert killed == ONCE
@@ -65,16 +65,18 @@ async def test_each_failpoint_has_its_own_count(killed: list[tuple[int, int]]) -
 
 async def test_a_leak_allocates_more_at_each_pass(killed: list[tuple[int, int]]) -> None:
     process = psutil.Process()
-    failpoints.install("payments:heard=leak@64")
+    failpoints.install("payments:outcome_known=leak@64")
     before = process.memory_info().rss
 
-    await reach("payments:heard", "payments:heard", "payments:written")
+    await reach("payments:outcome_known", "payments:outcome_known", "payments:written")
 
     assert process.memory_info().rss - before > 100 * 2**20
     assert killed == []
 
 
-@pytest.mark.parametrize("wrong", ["payments:heard", "payments:heard=stop", "payments:heard=kill@x", "=", "a=kill,,"])
+@pytest.mark.parametrize(
+    "wrong", ["payments:outcome_known", "payments:outcome_known=stop", "payments:outcome_known=kill@x", "=", "a=kill,,"]
+)
 def test_text_that_cannot_be_parsed_is_refused(killed: list[tuple[int, int]], wrong: str) -> None:
     with pytest.raises(ValueError, match="YEYAK_FAILPOINTS"):
         failpoints.install(wrong)

@@ -184,7 +184,7 @@ class DeliveryProcessing:
         delivery.acknowledge()
         self.outbox.publish_committed(processor.outgoing)
         if failpoints.hook:
-            await failpoints.hook(self.name, "said")
+            await failpoints.hook(self.name, "handed_over")
         self.record(processor, result)
         return processor.envelope, result
 

@@ -97,7 +97,7 @@ class OutboxRelay:
             if not rows:
                 return
             if failpoints.hook:
-                await failpoints.hook(self._context, "swept")
+                await failpoints.hook(self._context, "leftovers")
             sent = await asyncio.gather(*map(self._publish, rows))
             await self.flush()
             if not any(sent):

@@ -149,7 +149,7 @@ class MessageProcessor:
         if self.on_started is not None and not self.keeps_nothing(result):
             await self.on_started()
         outcome = await self._outcome(result)
-        await self.reach("heard")
+        await self.reach("outcome_known")
         return await self._settle(outcome)
 
     async def _settle(self, outcome: Any) -> ProcessingResult:
