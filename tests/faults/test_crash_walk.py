@@ -60,5 +60,6 @@ async def test_a_booking_ends_well_after_any_kill_and_any_lost_commit(make_setti
     assert walk.problems == []
     assert walk.played.total() > 100
     assert walk.place_names() >= {
-        "written", "claimed", COMMIT, "started", "outcome_known", "committed", "replied", "handed_over", "publish", "confirmed",
+        "written", "claimed", COMMIT, "started", "outcome_known", "committed", "replied", "handed_over", "publish",
+        "confirmed",
     }  # fmt: skip
