@@ -132,6 +132,7 @@ class StillRunning(Refused):
     """The same request is being handled."""
 
     code = "still_running"
+    retry_after = 1
     ko = Words("같은 요청을 처리하고 있습니다", "잠시 뒤 같은 Idempotency-Key로 다시 보내면 결과를 알 수 있습니다.")
     en = Words(
         "The same request is being processed", "Repeat it shortly with the same Idempotency-Key to get its outcome."

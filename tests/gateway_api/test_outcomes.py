@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from contracts.base import REFUSALS
 from contracts.outcomes import Outcome
-from gateway_api.codes import CODES
+from gateway_api.problem_kinds import GATEWAY_KINDS
 from workers.runtime.messaging.envelope import RpcReply
 
 BASE = "/v1/video-rental"
@@ -257,7 +258,7 @@ async def test_a_replayed_answer_is_marked(client, rpc):
 
 
 def test_every_code_has_texts_in_both_languages():
-    for code, found in CODES.items():
+    for code, found in (GATEWAY_KINDS | REFUSALS).items():
         assert all(found.ko), code
         assert all(found.en), code
         assert not any("가" <= char <= "힣" for text in found.en for char in text), code
