@@ -12,7 +12,16 @@ import pytest
 from contracts.base import Refused
 from contracts.outcomes import Outcome
 from storage.database import Session
-from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
+from tests.runtime.harness import (
+    Decide,
+    DoWork,
+    RecordNote,
+    RuntimeHarness,
+    ShowWork,
+    WorkRefused,
+    WorkResult,
+    record_effect,
+)
 from tests.runtime.sample_handlers import KNOWN, add_handlers, serve_decisions
 from tests.support.system import eventually
 from workers.runtime.processing.tx import NothingCommitted, Request, RetryableNotFound, Tx
@@ -46,7 +55,7 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
 ) -> None:
     async def sold_out(command: DoWork, tx: Tx) -> WorkResult:
         await record_effect(tx, "undone")
-        raise Refused("sold_out", left=0)
+        raise WorkRefused(left=0)
 
     worker.handlers[DoWork.topic].first = sold_out
     await harness.run(worker)
@@ -55,8 +64,8 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
     replies = [await harness.request(DoWork(), id=id) for _ in range(2)]
 
     assert [(reply.kind, reply.body, reply.replayed) for reply in replies] == [
-        ("refused", b'{"code": "sold_out", "left": 0}', False),
-        ("refused", b'{"code": "sold_out", "left": 0}', True),
+        ("refused", b'{"code": "work_refused", "left": 0}', False),
+        ("refused", b'{"code": "work_refused", "left": 0}', True),
     ]
     assert await harness.effects(id) == []
 
@@ -64,7 +73,7 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
 async def test_a_returned_refusal_commits_its_writes(harness: RuntimeHarness, worker: Worker) -> None:
     async def rejected(command: DoWork, tx: Tx) -> Refused:
         await record_effect(tx, "noted")
-        return Refused("rejected")
+        return WorkRefused()
 
     worker.handlers[DoWork.topic].first = rejected
     await harness.run(worker)
