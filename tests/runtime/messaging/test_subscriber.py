@@ -142,7 +142,7 @@ async def test_with_a_middleware_messages_are_handled_and_answered_as_without_on
     await harness.wait_until_idle()
 
     assert (first.kind, first.replayed, again.kind, again.replayed) == ("done", False, "done", True)
-    assert (first.body, refused, shown) == (again.body, {"code": "no"}, {"text": "done"})
+    assert (first.body, refused, shown) == (again.body, {"code": "work_refused"}, {"text": "done"})
     assert sorted(await harness.effects()) == ["done", "noted"]
     assert Counting.seen == [DoWork.topic, DoWork.topic, DoWork.topic, ShowWork.topic, RecordNote.topic]
 
