@@ -67,6 +67,12 @@ def test_each_request_states_its_refusals_even_if_it_has_none() -> None:
     assert silent([BuyLoaf]) == ["bakery.sales.buy_loaf"]
 
 
+def test_a_message_declares_a_code_once() -> None:
+    for message in messages().values():
+        codes = [kind.code for kind in refusals_of(message)]
+        assert len(codes) == len(set(codes)), message.topic
+
+
 def test_each_refusal_is_declared_by_a_message() -> None:
     of = messages().values()
 

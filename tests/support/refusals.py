@@ -44,7 +44,7 @@ def difference_of(message: type[Message], refusal: Refused) -> str | None:
 
 def _fits(kind: type[Refused], details: str) -> bool:
     try:
-        details_model(kind).model_validate_json(details, strict=True)
+        details_model(kind).model_validate_json(details, strict=True, extra="forbid")
     except ValidationError:
         return False
     return True
