@@ -16,6 +16,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape
+from contracts.bike_sharing.refusals import BikeBroken, BikeNotAvailable, CodeTaken, HoldAlreadyReleased
+from contracts.refusals import NotFound, WrongState
 
 Code = Annotated[str, Field(min_length=1, max_length=60)]
 Location = Annotated[str, Field(min_length=1, max_length=60)]
@@ -50,6 +52,7 @@ class RegisterBike(Command[BikeState]):
     """Refused with `invalid` (a location that is not in the list) or `code_taken`."""
 
     topic = "bike_sharing.bikes.register_bike"
+    refusals = (CodeTaken,)
 
     code: Code
     location: Location
@@ -61,6 +64,7 @@ class ChangeBike(Command[BikeState]):
     """Change the fields that are given; refused (`wrong_state`) for a held bike, except to set its condition BROKEN."""
 
     topic = "bike_sharing.bikes.change_bike"
+    refusals = (NotFound, WrongState)
 
     bike_id: UUID
     location: Location | None = None
@@ -74,6 +78,7 @@ class TakeBike(Command[BikeState]):
     """
 
     topic = "bike_sharing.bikes.take_bike"
+    refusals = (NotFound, BikeBroken, BikeNotAvailable, HoldAlreadyReleased)
 
     bike_id: UUID
     ride_id: UUID
@@ -142,6 +147,7 @@ class ShowBike(Query[BikeState]):
     """One bike; a BROKEN bike is `not_found` for customers."""
 
     topic = "bike_sharing.bikes.show_bike"
+    refusals = (NotFound,)
 
     bike_id: UUID
     caller: Caller
@@ -149,6 +155,7 @@ class ShowBike(Query[BikeState]):
 
 class ListBikes(Query[Page[BikeState]]):
     topic = "bike_sharing.bikes.list_bikes"
+    refusals = ()
 
     location: str | None = None
     status: BikeStatus | None = None

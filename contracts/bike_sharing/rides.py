@@ -16,6 +16,16 @@ from pydantic import AwareDatetime
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.bike_sharing.bikes import Location
+from contracts.bike_sharing.refusals import (
+    BikeUnavailable,
+    DebtOwed,
+    DepositTooLow,
+    RideBikeBroken,
+    RideBikeNotAvailable,
+    RideBikeNotFound,
+    RideOpen,
+)
+from contracts.refusals import NotFound, WrongState
 
 
 class RideStatus(StrEnum):
@@ -65,6 +75,15 @@ class StartRide(Command[RideState]):
     """
 
     topic = "bike_sharing.rides.start_ride"
+    refusals = (
+        RideBikeNotFound,
+        RideOpen,
+        DebtOwed,
+        DepositTooLow,
+        RideBikeBroken,
+        RideBikeNotAvailable,
+        BikeUnavailable,
+    )
 
     bike_id: UUID
     caller: Caller
@@ -74,6 +93,7 @@ class ReturnBike(Command[RideState]):
     """The rider returns the bike; a repetition answers with the unchanged ride."""
 
     topic = "bike_sharing.rides.return_bike"
+    refusals = (NotFound, WrongState)
 
     ride_id: UUID
     location: Location
@@ -84,6 +104,7 @@ class EndRide(Command[RideState]):
     """Staff end a ride, with a reason."""
 
     topic = "bike_sharing.rides.end_ride"
+    refusals = (NotFound, WrongState)
 
     ride_id: UUID
     reason: Reason
@@ -143,6 +164,7 @@ class RideEndedAtCap(RideEvent):
 
 class ShowRide(Query[RideState]):
     topic = "bike_sharing.rides.show_ride"
+    refusals = (NotFound,)
 
     ride_id: UUID
     caller: Caller
@@ -150,6 +172,7 @@ class ShowRide(Query[RideState]):
 
 class ListRides(Query[Page[RideState]]):
     topic = "bike_sharing.rides.list_rides"
+    refusals = ()
 
     member_id: str | None = None
     status: RideStatus | None = None

@@ -18,6 +18,8 @@ from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Reason, Shape, Won
 from contracts.cafe.menu import MenuPrice
+from contracts.cafe.refusals import NotForSale, SoldOut
+from contracts.refusals import NotFound, PriceChanged, WrongState
 
 Quantity = Annotated[int, Field(ge=1, le=1000)]
 
@@ -59,6 +61,7 @@ class PlaceOrder(Command[Order]):
     """
 
     topic = "cafe.orders.place_order"
+    refusals = (NotFound, SoldOut, NotForSale, PriceChanged)
 
     menu_item_id: UUID
     quantity: Quantity = 1
@@ -68,6 +71,7 @@ class PlaceOrder(Command[Order]):
 
 class AcceptOrder(Command[Order]):
     topic = "cafe.orders.accept_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -75,6 +79,7 @@ class AcceptOrder(Command[Order]):
 
 class RejectOrder(Command[Order]):
     topic = "cafe.orders.reject_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     reason: Reason
@@ -83,6 +88,7 @@ class RejectOrder(Command[Order]):
 
 class MarkOrderReady(Command[Order]):
     topic = "cafe.orders.mark_order_ready"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -90,6 +96,7 @@ class MarkOrderReady(Command[Order]):
 
 class CollectOrder(Command[Order]):
     topic = "cafe.orders.collect_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -97,6 +104,7 @@ class CollectOrder(Command[Order]):
 
 class CancelOrder(Command[Order]):
     topic = "cafe.orders.cancel_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -132,6 +140,7 @@ class OrderCancelled(OrderEvent):
 
 class ShowOrder(Query[Order]):
     topic = "cafe.orders.show_order"
+    refusals = (NotFound,)
 
     order_id: UUID
     caller: Caller
@@ -141,6 +150,7 @@ class ListOrders(Query[Page[Order]]):
     """The orders of a member, or of all when `member_id` is None, newest first."""
 
     topic = "cafe.orders.list_orders"
+    refusals = ()
 
     member_id: str | None = None
     status: OrderStatus | None = None
