@@ -189,7 +189,7 @@ def parse(body: bytes, form: type[FormT], key: str = "") -> FormT:
 
     Raises, in this order, `bad_json`, `card_number_refused` (for the key too) or `invalid`.
     """
-    if not body and _accepts_empty(form):
+    if not body and accepts_empty(form):
         body = b"{}"
     key_holds_card = bool(key) and holds_card_number(key)
     unstorable: list[str] = []
@@ -211,7 +211,8 @@ def parse(body: bytes, form: type[FormT], key: str = "") -> FormT:
 
 
 @cache
-def _accepts_empty(form: type[Form]) -> bool:
+def accepts_empty(form: type[Form]) -> bool:
+    """Whether no body is as good as `{}`."""
     return not any(field.is_required() for field in form.model_fields.values())
 
 

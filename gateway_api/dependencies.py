@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from pydantic import AfterValidator, BeforeValidator
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
@@ -35,7 +36,7 @@ class AdmittedRequest(Request):
     """
 
     raw: bytes = b""
-    form: Form = EmptyBody()
+    parsed: Form = EmptyBody()
 
     def __init__(self, request: Request, gateway: Gateway, route: GatewayRoute, signed_in: SignedIn) -> None:
         super().__init__(request.scope, request.receive)
@@ -44,10 +45,10 @@ class AdmittedRequest(Request):
         self.signed_in = signed_in
 
     async def body(self) -> Any:
-        return self.form
+        return self.parsed
 
     async def json(self) -> Any:
-        return self.form
+        return self.parsed
 
 
 class Authenticated(SecurityBase):
@@ -87,7 +88,7 @@ ResourceId = Annotated[UUID, BeforeValidator(_id), Path()]
 MemberName = Annotated[str, AfterValidator(_name), Path(json_schema_extra={"minLength": 1, "maxLength": LONGEST_NAME})]
 """A member in the path; what is too long or cannot be stored is `not_found`."""
 IdempotencyKey = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Header(
         alias="Idempotency-Key",
         description="Repeating with the same key is safe and returns the first outcome.",

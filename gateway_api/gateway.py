@@ -1,7 +1,7 @@
 """What all requests to the API share: the limits, and the messages that requests send to the contexts.
 
 Problems are raised in this order: 401 not_signed_in, 403 wrong_role, 429 too_many_requests, 413 too_large,
-400 bad_json, 422 card_number_refused, 422 invalid, 404 not_found for an impossible id; then the refusals of the context.
+400 bad_json, 422 card_number_refused, 422 invalid, 404 not_found for what is no id; then the refusals of the context.
 `routing.GatewayRoute` makes the checks up to the body, FastAPI those of the declared parameters.
 """
 

@@ -32,8 +32,8 @@ def sends(
     """Declare the message that an endpoint sends; everything that its OpenAPI operation says follows from it.
 
     `creates` is the path template of what is created: the answer is 201 with its Location. `status_path` is the path
-    template of the outcome while it is unknown, if that is neither `creates` nor the resource of the route. `time_limit`
-    is how long the context may work on the message, in seconds or as a function of the settings.
+    template of the outcome while it is unknown, if that is neither `creates` nor the resource of the route.
+    `time_limit` is how long the context may work on the message, in seconds or as a function of the settings.
     """
     seconds = DEFAULT_LIMIT_SECONDS if time_limit is None else time_limit
     limit = seconds if callable(seconds) else lambda _: seconds
@@ -62,9 +62,11 @@ class GatewayRoute(APIRoute):
         options["status_code"] = success
         options["response_model"] = None if success == 204 else declared.message.answer
         options["response_description"] = "Done"
-        options["responses"] = responses(declared.message, self.method, success)
+        options["responses"] = responses(declared.message, self.method, success, has_id="}" in path)
         options["summary"] = endpoint.__name__.replace("_", " ").capitalize()
         super().__init__(path, endpoint, **options)
+        if self.body_field is not None and bodies.accepts_empty(self.form):
+            self.openapi_extra = {"requestBody": {"required": False}}
         self.description = f"{self.description} For: {', '.join(sorted(self.roles))}.".strip()
 
     @property
@@ -95,7 +97,7 @@ class GatewayRoute(APIRoute):
                 length = headers.get(b"content-length")
                 key = headers.get(b"idempotency-key")
                 admitted.raw = await bodies.receive_body(request.receive, length, gateway.settings.gateway_body_limit)
-                admitted.form = bodies.parse(admitted.raw, form, key.decode("latin-1") if key else "")
+                admitted.parsed = bodies.parse(admitted.raw, form, key.decode("latin-1") if key else "")
             bodies.check_query(request.scope["query_string"], empty=not has_query)
             return await handle(admitted)
 

@@ -234,8 +234,8 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
     settings = make_settings(**waits, cafe_price_ms=9000)
 
     for route in all_routes():
-        if route.message.topic in WAITING:
-            assert route.time_limit(settings) > 9
+        if route.operation.message.topic in WAITING:
+            assert route.operation.time_limit(settings) > 9
 
 
 @pytest.mark.parametrize(

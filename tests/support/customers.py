@@ -12,7 +12,7 @@ import httpx
 
 from contracts.base import Caller, Role
 from gateway_api.app import all_routes
-from gateway_api.gateway import message_id
+from gateway_api.idempotency import message_id
 from gateway_api.tokens import issue
 
 BASE = "/v1/video-rental"

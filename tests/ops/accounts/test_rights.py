@@ -217,7 +217,7 @@ def test_each_message_has_one_account_that_may_publish_it(plan: dict[str, Accoun
 
 def test_the_gateways_account_may_send_the_message_of_every_route(plan: dict[str, Account]) -> None:
     assert {
-        route.message.topic for route in all_routes() if not may(dict(plan["gateway"].sends), route.message.topic)
+        route.operation.message.topic for route in all_routes() if not may(dict(plan["gateway"].sends), route.message.topic)
     } == set()
 
 
