@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Header, Path
@@ -16,14 +16,11 @@ from starlette.requests import Request
 from contracts.base import Caller, Role
 from gateway_api import bodies
 from gateway_api.bodies import EmptyBody, Form
-from gateway_api.gateway import ANY, CUSTOMER, OPERATOR, STAFF, Gateway, Sender
+from gateway_api.gateway import ANY, CUSTOMER, OPERATOR, STAFF, Gateway, Operation, Sender
 from gateway_api.idempotency import UUID_TEXT, digest, message_id
 from gateway_api.tokens import SignedIn
 from gateway_api.trace_context import traceparent
 from workers.runtime.messaging.card_numbers import holds_card_number
-
-if TYPE_CHECKING:
-    from gateway_api.routing import GatewayRoute
 
 LONGEST_NAME = 128
 
@@ -38,10 +35,10 @@ class AdmittedRequest(Request):
     raw: bytes = b""
     parsed: Form = EmptyBody()
 
-    def __init__(self, request: Request, gateway: Gateway, route: GatewayRoute, signed_in: SignedIn) -> None:
+    def __init__(self, request: Request, gateway: Gateway, operation: Operation, signed_in: SignedIn) -> None:
         super().__init__(request.scope, request.receive)
         self.gateway = gateway
-        self.route = route
+        self.operation = operation
         self.signed_in = signed_in
 
     async def body(self) -> Any:
@@ -103,16 +100,14 @@ async def _queries(request: AdmittedRequest) -> Sender:
 
 async def _commands(request: AdmittedRequest, idempotency_key: IdempotencyKey = None) -> Sender:
     key = None if idempotency_key is None else idempotency_key.encode("latin-1")
-    id_ = message_id(request.signed_in.caller, request.route, key)
+    id_ = message_id(request.signed_in.caller, request.operation, key)
     return _sender(request, id_, digest(request.path_params, request.raw))
 
 
 def _sender(request: AdmittedRequest, id_: UUID, digest_: str) -> Sender:
-    route = request.route
     return Sender(
         request.gateway,
-        route.operation,
-        route.method,
+        request.operation,
         request.path_params,
         request.signed_in.actor,
         id_,

@@ -64,8 +64,11 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """The message that a route sends, and how its outcome becomes HTTP."""
+    """A method and a path, the message that is sent, and how its outcome becomes HTTP."""
 
+    method: str
+    path: str
+    """The whole path template: `/v1/video-rental/rentals/{rental_id}`."""
     message: type[Message]
     creates: str = ""
     """The path template of what is created; its last parameter names the field of the answer that holds the id."""
@@ -74,6 +77,11 @@ class Operation:
     time_limit: TimeLimit = lambda _: DEFAULT_LIMIT_SECONDS
     """How long the context may work on the message, in seconds."""
 
+    @property
+    def success(self) -> int:
+        """The status of the answer `done`."""
+        return 201 if self.creates else 204 if self.method == "DELETE" else 200
+
 
 @dataclass(slots=True)
 class Sender:
@@ -81,7 +89,6 @@ class Sender:
 
     gateway: Gateway
     operation: Operation
-    method: str
     path_params: dict[str, str]
     actor: str
     message_id: UUID
@@ -131,7 +138,7 @@ class Sender:
                 raise refused(reply)
             case "still_running":
                 raise Problem("still_running")
-            case "unknown" if self.method != "GET":
+            case "unknown" if self.operation.method != "GET":
                 raise Problem("outcome_unknown", status_url=self._url(self.operation.status_path, str(self.message_id)))
             case _:
                 after = {"retry-after": str(reply.retry_after)} if reply.retry_after else {}
@@ -141,12 +148,12 @@ class Sender:
         headers = {"cache-control": "no-store"}
         if reply.replayed:
             headers["idempotency-replayed"] = "true"
-        if self.method == "DELETE":
-            return Response(status_code=204, headers=headers)
         if creates := self.operation.creates:
             new_id = from_json(reply.body)[_PARAMETER.findall(creates)[-1]]
             headers["location"] = self._url(creates, new_id)
-        return Response(reply.body, 201 if creates else 200, headers, "application/json")
+        if self.operation.success == 204:
+            return Response(status_code=204, headers=headers)
+        return Response(reply.body, self.operation.success, headers, "application/json")
 
     def _url(self, template: str, new_id: str) -> str:
         return _PARAMETER.sub(lambda name: self.path_params.get(name[1], new_id), template)

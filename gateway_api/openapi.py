@@ -10,14 +10,22 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.base import REFUSALS, Message, Refused
+from contracts.base import REFUSALS, Refused
 from contracts.refusals import details_model, refusals_of
 from gateway_api.codes import CODES, RETRY_AFTER
+from gateway_api.gateway import Operation
 
-EVERY_REQUEST = ("not_signed_in", "wrong_role", "too_many_requests", "card_number_refused", "invalid")
+EVERY_REQUEST = (
+    "not_signed_in",
+    "wrong_role",
+    "too_many_requests",
+    "card_number_refused",
+    "invalid",
+    "unavailable",
+    "internal_error",
+)
 EVERY_CHANGE = ("too_large", "bad_json", "still_running", "outcome_unknown")
 """Problems of a request that is not a GET."""
-NO_REPLY = ("unavailable", "internal_error")
 
 DESCRIPTION = """The API of six small businesses: video rental, café, shop, bike sharing, ticketing, phone pre-order.
 
@@ -52,20 +60,22 @@ class ProblemDetails(BaseModel):
     trace_id: str = Field("", description="Of `internal_error`: the id by which operators find it.")
 
 
-def problem_codes(message: type[Message], method: str, *, has_id: bool) -> list[tuple[int, str]]:
-    """Return every problem of a route that sends this message, as pairs of status and code; sorted."""
-    codes = [*EVERY_REQUEST, *NO_REPLY, *(EVERY_CHANGE if method != "GET" else ()), *(["not_found"] if has_id else [])]
-    declared = [(refusal.status, refusal.code) for refusal in refusals_of(message)]
+def problem_codes(operation: Operation) -> list[tuple[int, str]]:
+    """Return every problem of an operation, as pairs of status and code; sorted."""
+    codes = [*EVERY_REQUEST, *(EVERY_CHANGE if operation.method != "GET" else ())]
+    if "{" in operation.path:
+        codes.append("not_found")
+    declared = [(refusal.status, refusal.code) for refusal in refusals_of(operation.message)]
     return sorted({*declared, *((CODES[code].status, code) for code in codes)})
 
 
-def responses(message: type[Message], method: str, success: int, *, has_id: bool) -> dict[int | str, dict[str, Any]]:
+def responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
     """Return what FastAPI's `responses` says of a route: its problems by status, and the Location of a 201."""
     by_status: dict[int, list[str]] = defaultdict(list)
-    for status, code in problem_codes(message, method, has_id=has_id):
+    for status, code in problem_codes(operation):
         by_status[status].append(code)
     found: dict[int | str, dict[str, Any]] = {status: _problems(codes) for status, codes in by_status.items()}
-    if success == 201:
+    if operation.success == 201:
         found[201] = {"headers": LOCATION}
     return found
 

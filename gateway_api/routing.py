@@ -7,6 +7,8 @@ the rate and reads the body; the endpoint then gets a request whose body is vali
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi.routing import APIRoute
@@ -39,7 +41,9 @@ def sends(
     limit = seconds if callable(seconds) else lambda _: seconds
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        endpoint.__dict__[_OPERATION] = Operation(message, creates, status_path, limit)
+        endpoint.__dict__[_OPERATION] = partial(
+            Operation, message=message, creates=creates, status_path=status_path, time_limit=limit
+        )
         return endpoint
 
     return declare
@@ -49,20 +53,14 @@ class GatewayRoute(APIRoute):
     """A route that sends a message; its endpoint is declared with `sends` and has a dependency for its caller."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        declared: Operation = endpoint.__dict__[_OPERATION]
-        self.method: str = next(iter(options["methods"]))
+        method: str = next(iter(options["methods"]))
+        operation: Operation = endpoint.__dict__[_OPERATION](method, path)
         resource = path[: path.rindex("}") + 1] if "}" in path else path
-        self.operation = Operation(
-            declared.message,
-            declared.creates,
-            declared.status_path or declared.creates or resource,
-            declared.time_limit,
-        )
-        success = 201 if declared.creates else 204 if self.method == "DELETE" else 200
-        options["status_code"] = success
-        options["response_model"] = None if success == 204 else declared.message.answer
+        self.operation = replace(operation, status_path=operation.status_path or operation.creates or resource)
+        options["status_code"] = operation.success
+        options["response_model"] = None if operation.success == 204 else operation.message.answer
         options["response_description"] = "Done"
-        options["responses"] = responses(declared.message, self.method, success, has_id="}" in path)
+        options["responses"] = responses(operation)
         options["summary"] = endpoint.__name__.replace("_", " ").capitalize()
         super().__init__(path, endpoint, **options)
         if self.body_field is not None and bodies.accepts_empty(self.form):
@@ -82,7 +80,7 @@ class GatewayRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the checks that come before the parameters are read."""
         handle = super().get_route_handler()
-        roles, form, has_query = self.roles, self.form, bool(self.dependant.query_params)
+        operation, roles, form, has_query = self.operation, self.roles, self.form, bool(self.dependant.query_params)
 
         async def admit(request: Request) -> Response:
             headers: dict[bytes, bytes] = dict(request.scope["headers"])
@@ -92,8 +90,8 @@ class GatewayRoute(APIRoute):
                 raise Problem("wrong_role")
             gateway.buckets.take(signed_in.caller.member_id)
 
-            admitted = AdmittedRequest(request, gateway, self, signed_in)
-            if self.method != "GET":
+            admitted = AdmittedRequest(request, gateway, operation, signed_in)
+            if operation.method != "GET":
                 length = headers.get(b"content-length")
                 key = headers.get(b"idempotency-key")
                 admitted.raw = await bodies.receive_body(request.receive, length, gateway.settings.gateway_body_limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.base import Refused, Words
-from contracts.refusals import NotFound, DeclinedPayment, PaymentUnavailable
+from contracts.refusals import DeclinedPayment, NotFound, PaymentUnavailable
 
 
 class CodeTaken(Refused):

@@ -216,7 +216,7 @@ def test_the_table_of_routes_is_complete():
     def template(path: str) -> str:
         return re.sub(r"\{[a-z_]+\}", ID, path)
 
-    routes = [(route.method, template(route.path)) for route in all_routes()]
+    routes = [(route.operation.method, template(route.path)) for route in all_routes()]
     assert sorted(routes) == sorted((r[0], r[1]) for r in ROUTES)
 
 
