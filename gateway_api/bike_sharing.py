@@ -34,7 +34,7 @@ from contracts.bike_sharing.deposits import (
 )
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
-from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, optional
+from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, MemberName, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -53,16 +53,24 @@ CONDITIONS: dict[str | None, BikeCondition | None] = {
 
 
 class NewTopUp(Form):
+    model_config = example(
+        amount=10000, payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
+    )
+
     amount: TopUpAmount
     payment: CardPayment
 
 
 class NewCredit(Form):
+    model_config = example(amount=2000, reason="고장 보상")
+
     amount: CreditAmount
     reason: NonBlankReason
 
 
 class NewBike(Form):
+    model_config = example(code="B-0042", location="강남역")
+
     code: Annotated[Code, NOT_BLANK]
     location: GivenLocation
     status: Settable = "AVAILABLE"
@@ -70,6 +78,8 @@ class NewBike(Form):
 
 class BikeChanges(Form):
     """A field that is left out keeps its value."""
+
+    model_config = example(status="BROKEN")
 
     location: GivenLocation = optional()
     status: Settable = optional()
@@ -81,14 +91,20 @@ class BikeFilters(Paging):
 
 
 class NewRide(Form):
+    model_config = example(bike_id="0afa707b-1493-4eed-a57b-9e56f3c744a5")
+
     bike_id: UUID
 
 
 class Return(Form):
+    model_config = example(location="시청역")
+
     location: GivenLocation
 
 
 class Ending(Form):
+    model_config = example(reason="반납하지 않음", location="시청역")
+
     reason: NonBlankReason
     location: GivenLocation | None = None
 

@@ -31,6 +31,11 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def example(**fields: Any) -> ConfigDict:
+    """Return the configuration of a form with an example of it for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class EmptyBody(Form):
     """No body, or `{}`."""
 

@@ -30,7 +30,7 @@ from contracts.cafe.orders import (
     ShowOrder,
 )
 from contracts.cafe.report import ListReport, ShowReport
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -39,6 +39,8 @@ router = APIRouter(prefix="/v1/cafe", tags=["café"], route_class=GatewayRoute)
 
 
 class NewMenuItem(Form):
+    model_config = example(name="아메리카노", price=4500)
+
     name: NonBlankName
     price: MenuPrice
     status: MenuItemStatus = MenuItemStatus.AVAILABLE
@@ -46,6 +48,8 @@ class NewMenuItem(Form):
 
 class MenuItemChanges(Form):
     """A field that is left out keeps its value."""
+
+    model_config = example(price=4800, expected_version=3)
 
     name: NonBlankName = optional()
     price: MenuPrice = optional()
@@ -59,6 +63,8 @@ class MenuFilters(Paging):
 
 
 class NewOrder(Form):
+    model_config = example(menu_item_id="0afa707b-1493-4eed-a57b-9e56f3c744a5", quantity=2, expected_price=4500)
+
     menu_item_id: UUID
     quantity: Quantity = 1
     expected_price: MenuPrice | None = None
@@ -66,6 +72,8 @@ class NewOrder(Form):
 
 
 class Rejection(Form):
+    model_config = example(reason="재료 소진")
+
     reason: NonBlankReason
 
 

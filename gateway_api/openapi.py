@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -110,7 +110,9 @@ class DocumentedApi(FastAPI):
             used = set(_refs(document["paths"], "#/components/examples/"))
             components["examples"] = {code: _example(code) for code in sorted(used)}
             names = _short_names(components["schemas"])
-            components["schemas"] = dict(sorted((names[name], it) for name, it in components["schemas"].items()))
+            components["schemas"] = {
+                names[name]: {**schema, "title": names[name]} for name, schema in components["schemas"].items()
+            }
             self.openapi_schema = _renamed(document, names)
         return self.openapi_schema
 
@@ -153,17 +155,17 @@ def _example(code: str) -> dict[str, Any]:
 # --- names of schemas ------------------------------------------------------------------------------------------------
 
 _QUALIFIED = re.compile(r"(?:contracts|gateway_api)__(?:(\w+?)__)?(?:\w+__)?(\w+)")
-_PAGE = re.compile(r"Page_(\w+?)_+")
 
 
-def _short_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the names for clients: `RentalPage` for `Page_Rental_`, `CafeOrder` where two systems have an `Order`."""
-    return {name: _short_name(name) for name in names}
+def _short_names(schemas: dict[str, Any]) -> dict[str, str]:
+    """Return the names for clients: `RentalPage` for `Page[Rental]`, `CafeOrder` where two systems have an `Order`."""
+    return {name: _short_name(name, schema) for name, schema in schemas.items()}
 
 
-def _short_name(name: str) -> str:
-    if page := _PAGE.fullmatch(name):
-        return f"{_short_name(page[1])}Page"
+def _short_name(name: str, schema: dict[str, Any]) -> str:
+    if str(schema.get("title")).startswith("Page["):
+        item = schema["properties"]["items"]["items"]["$ref"].rpartition("/")[2]
+        return f"{_short_name(item, {})}Page"
     if qualified := _QUALIFIED.fullmatch(name):
         system = "".join(part.capitalize() for part in (qualified[1] or "").split("_"))
         return f"{system}{qualified[2]}"

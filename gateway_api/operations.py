@@ -16,7 +16,7 @@ from contracts.journal import (
     ShowTown,
     TellStory,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, NonBlankReason, Paging, optional
+from gateway_api.bodies import DIGITS, Filters, Form, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Commands, Operator, Queries, ResourceId
 from gateway_api.routing import GatewayRoute, sends
 
@@ -39,6 +39,8 @@ class StatusFilters(Filters):
 
 
 class Decision(Form):
+    model_config = example(action="replay", reason="원인을 고침")
+
     action: Literal["replay", "discard"]
     reason: NonBlankReason
 

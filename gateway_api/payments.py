@@ -19,7 +19,7 @@ from contracts.payments import (
     ShowPayment,
     ShowRefund,
 )
-from gateway_api.bodies import Form, NonBlankReason, Paging, optional
+from gateway_api.bodies import Form, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Queries, ResourceId, Staff
 from gateway_api.gateway import owned
 from gateway_api.routing import GatewayRoute, sends
@@ -42,6 +42,8 @@ class RefundFilters(Paging):
 
 
 class NewRefund(Form):
+    model_config = example(amount=1500, reason="흠집")
+
     amount: Annotated[Won, Field(gt=0)]
     reason: NonBlankReason
 

@@ -31,7 +31,17 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
-from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import (
+    NOT_BLANK,
+    CardPayment,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, Sender, owned
 from gateway_api.problems import Problem
@@ -54,6 +64,8 @@ router = APIRouter(prefix="/v1/preorder", tags=["phone pre-order"], route_class=
 class NewProduct(Form):
     """Without `quota` the number of reservations is not limited."""
 
+    model_config = example(name="Haneul 9", price=1250000, quota=100)
+
     name: NonBlankName
     price: ProductPrice
     quota: Quota | None = None
@@ -61,6 +73,8 @@ class NewProduct(Form):
 
 class ProductChanges(Form):
     """A field that is left out keeps its value."""
+
+    model_config = example(quota=150)
 
     price: ProductPrice = optional()
     quota: Quota = optional()
@@ -72,12 +86,20 @@ class ProductFilters(Paging):
 
 
 class NewReservation(Form):
+    model_config = example(
+        product_id="0afa707b-1493-4eed-a57b-9e56f3c744a5",
+        address="서울시 중구 세종대로 110",
+        payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"},
+    )
+
     product_id: UUID
     address: Annotated[Address, NOT_BLANK]
     payment: CardPayment
 
 
 class Cancellation(Form):
+    model_config = example(reason="다른 모델로 예약할게요")
+
     reason: NonBlankReason | None = None
 
 

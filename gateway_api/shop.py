@@ -36,7 +36,7 @@ from contracts.shop.products import (
 )
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
-from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -52,6 +52,8 @@ router = APIRouter(prefix="/v1/shop", tags=["shop"], route_class=GatewayRoute)
 
 
 class NewProduct(Form):
+    model_config = example(name="머그컵", price=12000, stock=40)
+
     name: NonBlankName
     price: Price
     stock: Stock
@@ -60,12 +62,16 @@ class NewProduct(Form):
 class ProductChanges(Form):
     """A field that is left out keeps its value."""
 
+    model_config = example(price=11000)
+
     name: NonBlankName = optional()
     price: Price = optional()
     status: ProductStatus = optional()
 
 
 class Restocking(Form):
+    model_config = example(quantity=20)
+
     quantity: Supply
 
 
@@ -74,15 +80,21 @@ class ProductFilters(Paging):
 
 
 class NewOrder(Form):
+    model_config = example(product_id="0afa707b-1493-4eed-a57b-9e56f3c744a5", quantity=2)
+
     product_id: UUID
     quantity: Quantity
 
 
 class OrderCancellation(Form):
+    model_config = example(reason="다른 색으로 주문할게요")
+
     reason: NonBlankReason | None = None
 
 
 class Deposit(Form):
+    model_config = example(amount=24000, depositor="김민지")
+
     amount: Won | None = None
     depositor: Annotated[Depositor, NOT_BLANK] | None = None
 

@@ -38,7 +38,7 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.problems import Problem
@@ -63,6 +63,13 @@ def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
 
 
 class NewTicket(Form):
+    model_config = example(
+        name="연극 햄릿 R석",
+        starts_at="2030-05-01T19:30:00+09:00",
+        ends_at="2030-05-01T22:00:00+09:00",
+        base_price=80000,
+    )
+
     name: NonBlankName
     starts_at: Moment
     ends_at: Moment
@@ -76,6 +83,8 @@ class NewTicket(Form):
 
 class TicketChanges(Form):
     """A field that is left out keeps its value."""
+
+    model_config = example(name="연극 햄릿 S석")
 
     name: NonBlankName = optional()
     starts_at: Moment = optional()
@@ -92,6 +101,8 @@ class TicketFilters(Paging):
 
 
 class NewPolicy(Form):
+    model_config = example(name="VIP 할인", kind="percent", value=10, grade="VIP")
+
     name: NonBlankName
     kind: PolicyKind
     value: PolicyValue
@@ -118,10 +129,14 @@ class PolicyFilters(Paging):
 
 
 class Wish(Form):
+    model_config = example(ticket_id="0afa707b-1493-4eed-a57b-9e56f3c744a5")
+
     ticket_id: UUID
 
 
 class Cancellation(Form):
+    model_config = example(reason="일정이 바뀌었어요")
+
     reason: NonBlankReason | None = None
 
 

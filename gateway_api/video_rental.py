@@ -35,7 +35,7 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -52,6 +52,8 @@ router = APIRouter(prefix="/v1/video-rental", tags=["video rental"], route_class
 
 
 class NewVideo(Form):
+    model_config = example(title="카사블랑카", daily_price=1500, copies=3)
+
     title: NonBlankName
     daily_price: DailyPrice
     copies: Copies = 1
@@ -59,6 +61,8 @@ class NewVideo(Form):
 
 class VideoChanges(Form):
     """A field that is left out keeps its value."""
+
+    model_config = example(daily_price=1200)
 
     title: NonBlankName = optional()
     daily_price: DailyPrice = optional()
@@ -71,20 +75,32 @@ class VideoFilters(Paging):
 
 
 class Booking(Form):
+    model_config = example(
+        video_id="0afa707b-1493-4eed-a57b-9e56f3c744a5",
+        days=2,
+        payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"},
+    )
+
     video_id: UUID
     days: Days = 1
     payment: CardPayment
 
 
 class Cancellation(Form):
+    model_config = example(reason="일정이 바뀌었어요")
+
     reason: NonBlankReason | None = None
 
 
 class LateFeePayment(Form):
+    model_config = example(payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"})
+
     payment: CardPayment
 
 
 class Waiver(Form):
+    model_config = example(reason="처음 늦은 고객")
+
     reason: NonBlankReason
 
 
