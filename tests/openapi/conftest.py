@@ -26,6 +26,7 @@ from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
 
 HERE = Path(__file__).parent
+BIN = REPOSITORY / ".venv/bin"
 NODE_MODULES = REPOSITORY / ".local/tools/openapi/node_modules"
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 PATIENT: dict[str, Any] = {

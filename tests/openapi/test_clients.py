@@ -11,11 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from ops.stack.local import REPOSITORY
-from tests.openapi.conftest import LiveSystem, node, run
+from tests.openapi.conftest import BIN, LiveSystem, node, run
 from tests.support.system import STAFF, customer, eventually
 
-BIN = REPOSITORY / ".venv/bin"
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 
 
