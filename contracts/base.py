@@ -71,7 +71,7 @@ class Refused(Exception):
     status: ClassVar[int] = 409
     """The status of the HTTP response."""
     retry_after: ClassVar[int | None] = None
-    """Seconds after which to try again; each refusal with the status 503 has it."""
+    """Whole seconds after which to try again; each refusal with the status 503 has it."""
     ko: ClassVar[Words] = Words("지금은 할 수 없습니다", "업무 규칙에 따라 거절되었습니다.")
     en: ClassVar[Words] = Words("Not possible now", "A rule of the business refuses this.")
     required_details: ClassVar[frozenset[str]] = frozenset()
@@ -138,8 +138,8 @@ def wrong_details(kind: type[Refused], details: Collection[str]) -> bool:
 def _register(kind: type[Refused]) -> None:
     if not {"ko", "en"} <= kind.__dict__.keys():
         raise TypeError(f"{kind.__name__} has no words in both languages")
-    if (kind.status == 503) != (kind.retry_after is not None):
-        raise TypeError(f"{kind.__name__} has `retry_after` if its status is 503, and only then")
+    if kind.status == 503 and kind.retry_after is None:
+        raise TypeError(f"{kind.__name__} has the status 503 and no `retry_after`")
     if REFUSALS.setdefault(kind.code, kind) is not kind:
         raise TypeError(f"{kind.__name__} has the code of another refusal: {kind.code}")
 

@@ -229,7 +229,7 @@ class ShowDeadLetter(Query[DeadLetter]):
 
 
 class ResolveDeadLetter(Command[DeadLetter]):
-    """Replay or discard a dead letter. Refused with `wrong_role`, `not_found`, `wrong_state` or `not_replayable`."""
+    """Replay or discard a dead letter."""
 
     topic = "journal.resolve_dead_letter"
     refusals = (WrongRole, NotFound, WrongState, NotReplayable)
@@ -264,7 +264,7 @@ class Story(Shape):
 
 
 class TellStory(Query[Story]):
-    """The story of anything that has an id, e.g. a rental, a payment or a message. Refused with `not_found`."""
+    """The story of anything that has an id, e.g. a rental, a payment or a message."""
 
     topic = "journal.tell_story"
     refusals = (StoryNotFound,)

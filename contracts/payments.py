@@ -159,11 +159,7 @@ class RefundTooLarge(Refused):
 
 
 class RequestPayment(Command[PaymentState]):
-    """Charge a card once; a repetition with the same payment id gets the same answer.
-
-    Refused with `declined` (and `reason`), `provider_unavailable` (the payment is being voided), `voided`,
-    `payment_mismatch` (the id belongs to another payer or amount) or `still_running` (requested by another message).
-    """
+    """Charge a card once; a repetition with the same payment id gets the same answer."""
 
     topic = "payments.request_payment"
     refusals = (ChargeDeclined, ProviderUnavailable, AlreadyVoided, PaymentMismatch, StillRunning)
@@ -200,8 +196,7 @@ class RefundRest(Command[None]):
 class RefundPayment(Command[RefundState]):
     """A manual refund of a part or of the rest; the refund has the id of this message.
 
-    Refused with `not_found`, `wrong_state` (nothing was captured, or the payment is being voided), `refund_too_large`
-    (and `left`, what can be refunded) or `still_running`.
+    Refused (`wrong_state`) if nothing was captured, or the payment is being voided.
     """
 
     topic = "payments.refund_payment"

@@ -132,6 +132,7 @@ class StillRunning(Refused):
     """The same request is being handled."""
 
     code = "still_running"
+    retry_after = 1
     ko = Words("같은 요청을 처리하고 있습니다", "잠시 뒤 같은 Idempotency-Key로 다시 보내면 결과를 알 수 있습니다.")
     en = Words(
         "The same request is being processed", "Repeat it shortly with the same Idempotency-Key to get its outcome."
@@ -153,14 +154,12 @@ def refusals_of(message: type[Message]) -> tuple[type[Refused], ...]:
 
 @cache
 def details_model(kind: type[Refused]) -> type[BaseModel]:
-    """The details of a refusal as a model, e.g. for the schema of a problem; optional ones have no default there."""
+    """The details of a refusal as a model, e.g. for the schema of a problem, which has no defaults."""
     hints = get_type_hints(kind)
     fields: dict[str, Any] = {name: (hints[name], ...) for name in sorted(kind.required_details)}
     for name in sorted(kind.optional_details):
         fields[name] = (hints[name], Field(getattr(kind, name), json_schema_extra=_without_default))
-    return create_model(
-        kind.__name__, __config__=ConfigDict(frozen=True, extra="forbid"), __doc__=kind.__doc__, **fields
-    )
+    return create_model(kind.__name__, __config__=ConfigDict(frozen=True), __doc__=kind.__doc__, **fields)
 
 
 def _without_default(schema: dict[str, Any]) -> None:

@@ -8,8 +8,8 @@ Problems are raised in this order: 401 not_signed_in, 403 wrong_role, 429 too_ma
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -18,9 +18,9 @@ from starlette.responses import Response
 
 from contracts.base import Caller, Message, Role
 from gateway_api import bodies, metrics
-from gateway_api.codes import CODES
 from gateway_api.idempotency import UUID_TEXT
 from gateway_api.limits import Bulkheads, TokenBuckets
+from gateway_api.problem_kinds import kind_of
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import Verifier
@@ -76,6 +76,8 @@ class Operation:
     """The path template at which the caller finds the outcome while it is unknown (`status_url`)."""
     time_limit: TimeLimit = lambda _: DEFAULT_LIMIT_SECONDS
     """How long the context may work on the message, in seconds."""
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """The statuses of refusals that have another one here than in general, by code."""
 
     @property
     def success(self) -> int:
@@ -135,7 +137,7 @@ class Sender:
             case "done":
                 return self._done(reply)
             case "refused":
-                raise refused(reply)
+                raise self._refused(reply)
             case "still_running":
                 raise Problem("still_running")
             case "unknown" if self.operation.method != "GET":
@@ -155,21 +157,21 @@ class Sender:
             return Response(status_code=204, headers=headers)
         return Response(reply.body, self.operation.success, headers, "application/json")
 
+    def _refused(self, reply: RpcReply) -> Problem:
+        details: dict[str, Any] = from_json(reply.body)
+        code = str(details.pop("code"))
+        if code == "invalid":  # only the names of fields: a text about a value could repeat the value
+            return bodies.invalid((str(error.get("field")), "value") for error in details.get("errors", []))
+        headers = {"idempotency-replayed": "true"} if reply.replayed else {}
+        after = details.pop("retry_after", reply.retry_after)
+        if after is not None and kind_of(code).status == 503:
+            headers["retry-after"] = str(after)
+        problem = Problem(code, headers=headers, **details)
+        problem.kind = problem.kind._replace(status=self.operation.statuses.get(code, problem.status))
+        return problem
+
     def _url(self, template: str, new_id: str) -> str:
         return _PARAMETER.sub(lambda name: self.path_params.get(name[1], new_id), template)
-
-
-def refused(reply: RpcReply) -> Problem:
-    """Return the refusal of a context as a problem."""
-    details: dict[str, Any] = from_json(reply.body)
-    code = str(details.pop("code"))
-    if code == "invalid":  # only the names of fields: a text about a value could repeat the value
-        return bodies.invalid((str(error.get("field")), "value") for error in details.get("errors", []))
-    headers = {"idempotency-replayed": "true"} if reply.replayed else {}
-    after = details.pop("retry_after", reply.retry_after)
-    if after is not None and code in CODES and CODES[code].status == 503:
-        headers["retry-after"] = str(after)
-    return Problem(code, headers=headers, **details)
 
 
 def owned(caller: Caller, filters: bodies.Filters, field: str = "member_id") -> dict[str, Any]:

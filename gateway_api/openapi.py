@@ -10,10 +10,10 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.base import REFUSALS, Refused
+from contracts.base import Refused
 from contracts.refusals import details_model, refusals_of
-from gateway_api.codes import CODES, RETRY_AFTER
 from gateway_api.gateway import Operation
+from gateway_api.problem_kinds import kind_of
 
 EVERY_REQUEST = (
     "not_signed_in",
@@ -65,8 +65,8 @@ def problem_codes(operation: Operation) -> list[tuple[int, str]]:
     codes = [*EVERY_REQUEST, *(EVERY_CHANGE if operation.method != "GET" else ())]
     if "{" in operation.path:
         codes.append("not_found")
-    declared = [(refusal.status, refusal.code) for refusal in refusals_of(operation.message)]
-    return sorted({*declared, *((CODES[code].status, code) for code in codes)})
+    codes += [refusal.code for refusal in refusals_of(operation.message)]
+    return sorted({(operation.statuses.get(code, kind_of(code).status), code) for code in codes})
 
 
 def responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
@@ -74,28 +74,25 @@ def responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int, list[str]] = defaultdict(list)
     for status, code in problem_codes(operation):
         by_status[status].append(code)
-    found: dict[int | str, dict[str, Any]] = {status: _problems(codes) for status, codes in by_status.items()}
+    found: dict[int | str, dict[str, Any]] = {status: _problems(status, codes) for status, codes in by_status.items()}
     if operation.success == 201:
         found[201] = {"headers": LOCATION}
     return found
 
 
-def _problems(codes: list[str]) -> dict[str, Any]:
-    examples = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
+def _problems(status: int, codes: list[str]) -> dict[str, Any]:
+    examples = {
+        code: {"$ref": f"#/components/examples/{code}"} if kind_of(code).status == status else _example(code, status)
+        for code in codes
+    }
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
     response: dict[str, Any] = {
-        "description": "; ".join(f"`{code}`: {_words(code)[1]}" for code in codes),
+        "description": "; ".join(f"`{code}`: {kind_of(code).en.title}" for code in codes),
         "content": {"application/problem+json": content},
     }
-    if any(code in RETRY_AFTER or code == "too_many_requests" for code in codes):
+    if any(code == "too_many_requests" or kind_of(code).retry_after for code in codes):
         response["headers"] = RETRY
     return response
-
-
-def _words(code: str) -> tuple[int, str, str]:
-    """Return the status of a code, and its title and detail in English."""
-    definition: Any = REFUSALS.get(code) or CODES[code]
-    return definition.status, definition.en.title, definition.en.detail
 
 
 class DocumentedApi(FastAPI):
@@ -146,10 +143,16 @@ def _all_refusals(kind: type[Refused]) -> Iterator[type[Refused]]:
         yield from _all_refusals(refusal)
 
 
-def _example(code: str) -> dict[str, Any]:
-    status, title, detail = _words(code)
-    value = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail, "code": code}
-    return {"summary": title, "value": value}
+def _example(code: str, status: int = 0) -> dict[str, Any]:
+    kind = kind_of(code)
+    value = {
+        "type": f"/problems/{code}",
+        "title": kind.en.title,
+        "status": status or kind.status,
+        "detail": kind.en.detail,
+        "code": code,
+    }
+    return {"summary": kind.en.title, "value": value}
 
 
 # --- names of schemas ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ the rate and reads the body; the endpoint then gets a request whose body is vali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -29,20 +29,31 @@ _OPERATION = "gateway_operation"
 
 
 def sends(
-    message: type[Message], *, creates: str = "", status_path: str = "", time_limit: TimeLimit | float | None = None
+    message: type[Message],
+    *,
+    creates: str = "",
+    status_path: str = "",
+    time_limit: TimeLimit | float | None = None,
+    statuses: Mapping[str, int] | None = None,
 ) -> Callable[[Endpoint], Endpoint]:
     """Declare the message that an endpoint sends; everything that its OpenAPI operation says follows from it.
 
     `creates` is the path template of what is created: the answer is 201 with its Location. `status_path` is the path
     template of the outcome while it is unknown, if that is neither `creates` nor the resource of the route.
     `time_limit` is how long the context may work on the message, in seconds or as a function of the settings.
+    `statuses` are those of refusals that have another status here than in general, by code.
     """
     seconds = DEFAULT_LIMIT_SECONDS if time_limit is None else time_limit
     limit = seconds if callable(seconds) else lambda _: seconds
 
     def declare(endpoint: Endpoint) -> Endpoint:
         endpoint.__dict__[_OPERATION] = partial(
-            Operation, message=message, creates=creates, status_path=status_path, time_limit=limit
+            Operation,
+            message=message,
+            creates=creates,
+            status_path=status_path,
+            time_limit=limit,
+            statuses=statuses or {},
         )
         return endpoint
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError, from_json
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from contracts.base import Won
@@ -41,18 +41,9 @@ from contracts.ticketing.tickets import (
 from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
-from gateway_api.problems import Problem
 from gateway_api.routing import GatewayRoute, sends
 
 router = APIRouter(prefix="/v1/ticketing", tags=["ticketing"], route_class=GatewayRoute)
-
-
-class NoPrice(Problem):
-    """`not_priced_yet` as 404, for a request of the price itself."""
-
-    @property
-    def status(self) -> int:
-        return 404
 
 
 def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
@@ -203,13 +194,10 @@ async def list_prices(filters: Annotated[Paging, Query()], caller: Anyone, queri
 
 
 @router.get("/prices/{ticket_id}")
-@sends(ShowPrice)
+@sends(ShowPrice, statuses={"not_priced_yet": 404})
 async def show_price(ticket_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
     """What a ticket costs the caller, line by line."""
-    reply = await queries.send_raw(ShowPrice(ticket_id=ticket_id, caller=caller))
-    if reply.kind == "refused" and from_json(reply.body)["code"] == "not_priced_yet":
-        raise NoPrice("not_priced_yet")
-    return queries.to_response(reply)
+    return await queries.send(ShowPrice(ticket_id=ticket_id, caller=caller))
 
 
 @router.post("/reservations")

@@ -49,7 +49,7 @@ class BikeState(Shape):
 
 
 class RegisterBike(Command[BikeState]):
-    """Refused with `invalid` (a location that is not in the list) or `code_taken`."""
+    """Refused (`invalid`) for a location that is not in the list."""
 
     topic = "bike_sharing.bikes.register_bike"
     refusals = (CodeTaken,)
@@ -72,10 +72,7 @@ class ChangeBike(Command[BikeState]):
 
 
 class TakeBike(Command[BikeState]):
-    """Check and take a bike in one step; the ride holds it until `ReleaseBike`.
-
-    Refused with `not_found`, `bike_broken`, `bike_not_available`, or `hold_released` (the release arrived first).
-    """
+    """Check and take a bike in one step; the ride holds it until `ReleaseBike`."""
 
     topic = "bike_sharing.bikes.take_bike"
     refusals = (NotFound, BikeBroken, BikeNotAvailable, HoldAlreadyReleased)

@@ -105,10 +105,7 @@ class FeeState(Shape):
 
 
 class TopUpDeposit(Command[TopUp]):
-    """Pay into one's own deposit; the top-up has the id of this message.
-
-    Refused with `payment_declined` or `payment_unavailable`.
-    """
+    """Pay into one's own deposit; the top-up has the id of this message."""
 
     topic = "bike_sharing.deposits.top_up_deposit"
     refusals = (NotFound, TopUpDeclined, TopUpUnavailable)

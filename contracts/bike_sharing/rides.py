@@ -70,8 +70,7 @@ class RideState(Shape):
 class StartRide(Command[RideState]):
     """A member takes a bike; the ride has the id of this message.
 
-    Refused with `not_found`, `ride_open`, `debt_owed` or `deposit_too_low`; and with `bike_broken`,
-    `bike_not_available` or `bike_unavailable`, which leave a ride that is NOT_STARTED.
+    A refusal by bikes, or no reply, leaves a ride that is NOT_STARTED.
     """
 
     topic = "bike_sharing.rides.start_ride"

@@ -56,8 +56,7 @@ class Order(Shape):
 class PlaceOrder(Command[Order]):
     """A customer places an order; it has the id of this message.
 
-    Refused with `not_found`, `sold_out`, `not_for_sale` or `price_changed` (and `price`). The outcome is `unavailable`,
-    and nothing is written, if the menu does not reply.
+    The outcome is `unavailable`, and nothing is written, if the menu does not reply.
     """
 
     topic = "cafe.orders.place_order"

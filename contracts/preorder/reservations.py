@@ -69,11 +69,7 @@ class ReservationWithAddress(Reservation):
 
 
 class ReservePhone(Command[Reservation]):
-    """A customer reserves a phone and pays at once; the reservation has the id of this message.
-
-    Refused with `not_found`, `closed`, `already_reserved`, `quota_full`, `payment_declined`, `payment_unavailable` or
-    `cancelled`.
-    """
+    """A customer reserves a phone and pays at once; the reservation has the id of this message."""
 
     topic = "preorder.reservations.reserve_phone"
     refusals = (

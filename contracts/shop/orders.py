@@ -101,8 +101,7 @@ class CancelOrder(Command[Order]):
 class ConfirmPayment(Command[Order]):
     """The seller confirms that the money has arrived.
 
-    Refused with `not_found`, `amount_mismatch` (and `expected`), `out_of_stock`, `deadline_passed`, `wrong_state`, or
-    `still_confirming` while products does not reply: the order stays CONFIRMING, and the step is repeated.
+    While products does not reply the order stays CONFIRMING, and the step is repeated.
     """
 
     topic = "shop.orders.confirm_payment"

@@ -85,10 +85,7 @@ class RestockProduct(Command[ProductState]):
 
 
 class TakeStock(Command[StockTake]):
-    """Take the whole quantity or nothing, once for each order and round; a repetition gets the same answer.
-
-    Refused with `out_of_stock`, `round_closed` (`ReturnStock` of that round arrived first) or `not_found`.
-    """
+    """Take the whole quantity or nothing, once for each order and round; a repetition gets the same answer."""
 
     topic = "shop.products.take_stock"
     refusals = (NotFound, OutOfStock, RoundClosed)

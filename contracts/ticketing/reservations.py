@@ -46,10 +46,7 @@ class Reservation(Shape):
 
 
 class ReserveTicket(Command[Reservation]):
-    """Reserve a ticket; the reservation has the id of this message.
-
-    Refused with `not_found`, `not_priced_yet`, `ticket_expired`, `ticket_not_available` or `ticket_unavailable`.
-    """
+    """Reserve a ticket; the reservation has the id of this message."""
 
     topic = "ticketing.reservations.reserve_ticket"
     refusals = (NotFound, NotPricedYet, ReservationTicketExpired, ReservationTicketNotAvailable, TicketUnavailable)

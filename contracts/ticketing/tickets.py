@@ -79,10 +79,7 @@ class ChangeTicket(Command[Ticket]):
 
 
 class TakeTicket(Command[TicketState]):
-    """Hold an available ticket for a reservation.
-
-    Refused with `not_found`, `ticket_expired` or `ticket_not_available`.
-    """
+    """Hold an available ticket for a reservation."""
 
     topic = "ticketing.tickets.take_ticket"
     refusals = (NotFound, ExpiredTicket, TicketNotAvailable)

@@ -90,11 +90,7 @@ class VideoOnShelf(VideoState):
 
 
 class BookVideo(Command[Rental]):
-    """A customer books a video for some days and pays at once; the rental has the id of this message.
-
-    Refused with `not_found`, `late_fee_owed`, `already_booked`, `video_not_available`, `payment_declined` or
-    `payment_unavailable`.
-    """
+    """A customer books a video for some days and pays at once; the rental has the id of this message."""
 
     topic = "video_rental.rentals.book_video"
     refusals = (NotFound, LateFeeOwed, AlreadyBooked, VideoNotAvailable, BookingDeclined, BookingPaymentUnavailable)
