@@ -32,6 +32,7 @@ from gateway_api.edge_middleware import EdgeMiddleware, methods
 from gateway_api.gateway import Gateway, RequestClient, Route, Routes
 from gateway_api.language import preferred
 from gateway_api.openapi import openapi_document
+from gateway_api.path_segments import EncodedSlashes
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import Verifier
@@ -130,7 +131,7 @@ def all_routes() -> list[Route]:
 
 
 def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> list[Middleware]:
-    layers = [Middleware(EdgeMiddleware, routes=routes)]
+    layers = [Middleware(EncodedSlashes), Middleware(EdgeMiddleware, routes=routes)]
     if settings.gateway_cors_origins:
         origins = Middleware(
             CORSMiddleware,

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.bike_sharing.bikes import (
     BikeCondition,
     BikeStatus,
@@ -33,7 +34,7 @@ from contracts.bike_sharing.deposits import (
 )
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
-from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, optional
+from gateway_api.bodies import NOT_BLANK, ONE_LINE, CardPayment, Form, MinVersion, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 
 routes = Routes(
@@ -46,9 +47,8 @@ routes = Routes(
     },
 )
 
-GivenLocation = Annotated[Location, NOT_BLANK]
+GivenLocation = Annotated[Location, NOT_BLANK, ONE_LINE]
 Settable = Literal["AVAILABLE", "BROKEN"]
-MemberFilter = Annotated[str, Field(min_length=1, max_length=128)]
 
 CONDITIONS: dict[str | None, BikeCondition | None] = {
     "AVAILABLE": BikeCondition.GOOD,
@@ -68,7 +68,7 @@ class NewCredit(Form):
 
 
 class NewBike(Form):
-    code: Annotated[Code, NOT_BLANK]
+    code: Annotated[Code, NOT_BLANK, ONE_LINE]
     location: GivenLocation
     status: Settable = "AVAILABLE"
 
@@ -99,17 +99,17 @@ class Ending(Form):
 
 
 class TopUpFilters(Paging):
-    member_id: MemberFilter | None = None
+    member_id: MemberId | None = None
     status: TopUpStatus | None = None
 
 
 class RideFilters(Paging):
-    member_id: MemberFilter | None = None
+    member_id: MemberId | None = None
     status: RideStatus | None = None
 
 
 class BillFilters(Paging):
-    member_id: MemberFilter | None = None
+    member_id: MemberId | None = None
     status: BillStatus | None = None
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.cafe.menu import (
     ChangeMenuItem,
     ListMenu,
@@ -74,7 +75,7 @@ class Rejection(Form):
 
 
 class OrderFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    member_id: MemberId | None = None
     status: OrderStatus | None = None
 
 

@@ -6,28 +6,29 @@ Problems are raised in this order: 401 not_signed_in, 403 wrong_role, 429 too_ma
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from uuid import UUID, uuid4, uuid5
+from urllib.parse import quote
+from uuid import UUID, uuid4
 
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from contracts.base import Caller, Message, Role
-from gateway_api import bodies, metrics
+from contracts.base import LONGEST_MEMBER_ID, Caller, Message, Role
+from gateway_api import bodies, metrics, texts
 from gateway_api.bodies import Filters, Form
 from gateway_api.codes import CODES
+from gateway_api.idempotency import digest, message_id
 from gateway_api.language import preferred
 from gateway_api.limits import Bulkheads, TokenBuckets
+from gateway_api.path_segments import path_parameters
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import SignedIn, Verifier
 from gateway_api.trace_context import traceparent
-from workers.runtime.messaging.card_numbers import holds_card_number
 from workers.runtime.messaging.envelope import RpcReply, RpcRequest
 
 CUSTOMER: frozenset[Role] = frozenset({"customer"})
@@ -42,15 +43,9 @@ MARGIN_SECONDS = 0.5
 DEFAULT_LIMIT_SECONDS = 2.0
 """How long a context may work on a message, where its routes set no time_limit of their own."""
 
-LONGEST_NAME = 128
-
-REQUESTS = UUID("5b0c9a52-6d7e-4f0e-9a3b-0f5d6a0c7e11")
-"""The UUID namespace of message ids that are derived from idempotency keys."""
-
 TimeLimit = Callable[[GatewaySettings], float]
 Handler = Callable[..., Awaitable[Response]]
 
-_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")
 
@@ -178,11 +173,9 @@ class RequestContext:
         return UUID(text)
 
     def text(self, name: str) -> str:
-        """Return a path parameter that is a name; raises `not_found` when it is too long or cannot be stored."""
-        text = self._path[name]
-        if holds_card_number(text):
-            raise Problem("card_number_refused")
-        if len(text) > LONGEST_NAME or not bodies.is_storable(text):
+        """Return a path parameter that is a name; raises `not_found` when nobody can have that name."""
+        text = texts.normalized(self._path[name])
+        if len(text) > LONGEST_MEMBER_ID or not texts.is_readable(text) or not texts.is_visible(text):
             raise Problem("not_found")
         return text
 
@@ -268,7 +261,7 @@ class RequestContext:
         return Problem(code, headers=headers, **details)
 
     def _url(self, template: str, new_id: str) -> str:
-        return _PARAMETER.sub(lambda name: self._path.get(name[1], new_id), template)
+        return _PARAMETER.sub(lambda name: quote(self._path.get(name[1], new_id), safe=""), template)
 
 
 def _last_parameter(template: str) -> str:
@@ -310,7 +303,8 @@ class Gateway:
             raise Problem("wrong_role")
         self.buckets.take(signed_in.caller.member_id)
 
-        context = RequestContext(self, route, signed_in, request.scope["path_params"])
+        path = path_parameters(request.scope["path_params"])
+        context = RequestContext(self, route, signed_in, path)
         context.traceparent = traceparent(request.scope)
         parsed: Form | Filters
         if route.method == "GET":
@@ -320,28 +314,8 @@ class Gateway:
             length = headers.get(b"content-length")
             body = await bodies.receive_body(request.receive, length, self.settings.gateway_body_limit)
             key = headers.get(b"idempotency-key")
-            parsed = bodies.parse(body, route.form, key.decode("latin-1") if key else "")
+            parsed = bodies.parse(body, route.form)
             bodies.parse_query(request.scope["query_string"], route.filters)
             context.message_id = message_id(context.caller, route, key)
-            context.digest = digest(request.scope["path_params"], body)
+            context.digest = digest(path, body)
         return await (route.handler(context, parsed) if type(parsed).model_fields else route.handler(context))
-
-
-def message_id(caller: Caller, route: Route, key: bytes | None) -> UUID:
-    """Derive a message id from caller, route and idempotency key; a random one without a key. Raises `invalid`."""
-    if key is None:
-        return uuid4()
-    if not _KEY.fullmatch(key):
-        raise bodies.invalid([("Idempotency-Key", "visible")])
-    parts = (caller.role, caller.member_id, route.method, route.path, key.decode())
-    return uuid5(REQUESTS, "".join(f"{len(part)}:{part}" for part in parts))
-
-
-def digest(path: Mapping[str, str], body: bytes) -> str:
-    """Return the SHA-256 of path parameters and raw body, by which a reused idempotency key is detected."""
-    hashed = hashlib.sha256()
-    for name, value in sorted(path.items()):
-        normalized = value.lower() if _UUID.fullmatch(value) else value
-        hashed.update(f"{name}={len(value)}:{normalized};".encode())
-    hashed.update(body)
-    return hashed.hexdigest()

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
-from contracts.base import Won
+from contracts.base import MemberId, Won
 from contracts.payments import (
     ListPayments,
     ListRefunds,
@@ -23,17 +23,15 @@ from gateway_api.gateway import ANY, STAFF, RequestContext, Routes
 
 routes = Routes("/v1", "payments")
 
-Payer = Annotated[str, Field(min_length=1, max_length=128)]
-
 
 class PaymentFilters(Paging):
-    payer: Payer | None = None
+    payer: MemberId | None = None
     status: PaymentStatus | None = None
     purpose: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
 class RefundFilters(Paging):
-    payer: Payer | None = None
+    payer: MemberId | None = None
     status: RefundStatus | None = None
     payment_id: UUID | None = None
 

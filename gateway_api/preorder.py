@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.outcomes import Outcome
 from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
 from contracts.preorder.products import (
@@ -85,16 +85,13 @@ class Cancellation(Form):
     reason: NonBlankReason | None = None
 
 
-Member = Annotated[str, Field(min_length=1, max_length=128)]
-
-
 class ReservationFilters(Paging):
-    member_id: Member | None = None
+    member_id: MemberId | None = None
     status: ReservationStatus | None = None
 
 
 class ReceiptFilters(Paging):
-    member_id: Member | None = None
+    member_id: MemberId | None = None
     status: ReceiptStatus | None = None
 
 

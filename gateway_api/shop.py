@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
 from starlette.responses import Response
 
-from contracts.base import Won
+from contracts.base import MemberId, Won
 from contracts.shop.deliveries import DeliveryStatus, ListDeliveries
 from contracts.shop.order_status import ListOrderStatus, ShowOrderStatus
 from contracts.shop.orders import (
@@ -35,7 +34,7 @@ from contracts.shop.products import (
 )
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
-from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import NOT_BLANK, ONE_LINE, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.settings import GatewaySettings
 
@@ -88,11 +87,11 @@ class OrderCancellation(Form):
 
 class Deposit(Form):
     amount: Won | None = None
-    depositor: Annotated[Depositor, NOT_BLANK] | None = None
+    depositor: Annotated[Depositor, NOT_BLANK, ONE_LINE] | None = None
 
 
 class OrderFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    member_id: MemberId | None = None
     status: OrderStatus | None = None
 
 

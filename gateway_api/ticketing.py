@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError, from_json
 from starlette.responses import Response
 
-from contracts.base import Won
+from contracts.base import MemberId, Won
 from contracts.ticketing.board import ListBoard, ShowBoard
 from contracts.ticketing.pricing import (
     CreatePolicy,
@@ -37,7 +37,7 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
+from gateway_api.bodies import RFC_3339, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
 from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
 from gateway_api.problems import Problem
 
@@ -49,6 +49,9 @@ routes = Routes(
         ShowBoard: lambda _: 2.5,  # waits for `min_version`
     },
 )
+
+
+Instant = Annotated[Moment, RFC_3339]
 
 
 class NoPrice(Problem):
@@ -68,8 +71,8 @@ def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
 
 class NewTicket(Form):
     name: NonBlankName
-    starts_at: Moment
-    ends_at: Moment
+    starts_at: Instant
+    ends_at: Instant
     base_price: Won
 
     @field_validator("ends_at")
@@ -82,8 +85,8 @@ class TicketChanges(Form):
     """A field that is left out keeps its value."""
 
     name: NonBlankName = optional()
-    starts_at: Moment = optional()
-    ends_at: Moment = optional()
+    starts_at: Instant = optional()
+    ends_at: Instant = optional()
 
     @field_validator("ends_at")
     @classmethod
@@ -101,8 +104,8 @@ class NewPolicy(Form):
     value: PolicyValue
     """1 to 100 for `percent`, whole won for `amount`."""
     grade: Literal["VIP"] | None = None
-    valid_from: Moment | None = None
-    valid_until: Moment | None = None
+    valid_from: Instant | None = None
+    valid_until: Instant | None = None
 
     @field_validator("value")
     @classmethod
@@ -130,7 +133,7 @@ class Cancellation(Form):
 
 
 class ReservationFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    member_id: MemberId | None = None
     status: ReservationStatus | None = None
 
 
