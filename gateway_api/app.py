@@ -34,6 +34,7 @@ from gateway_api.edge_middleware import EdgeMiddleware, methods
 from gateway_api.gateway import Gateway, RequestClient
 from gateway_api.language import preferred
 from gateway_api.openapi import DESCRIPTION, DocumentedApi
+from gateway_api.path_segments import EncodedSlashes
 from gateway_api.problems import Problem
 from gateway_api.routing import GatewayRoute
 from gateway_api.settings import GatewaySettings
@@ -156,7 +157,7 @@ def all_routes() -> list[GatewayRoute]:
 
 
 def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> list[Middleware]:
-    layers = [Middleware(EdgeMiddleware, routes=routes)]
+    layers = [Middleware(EncodedSlashes), Middleware(EdgeMiddleware, routes=routes)]
     if settings.gateway_cors_origins:
         origins = Middleware(
             CORSMiddleware,
@@ -183,8 +184,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     errors = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors() if detail["loc"][0] != "path"]
     if errors:
         return await _problem(request, bodies.from_error_details(errors))
-    refused = next((detail for detail in error.errors() if detail["type"] == "card_number_refused"), None)
-    return await _problem(request, Problem("card_number_refused" if refused else "not_found"))
+    return await _problem(request, Problem("not_found"))
 
 
 async def _disconnected(request: Request, error: Exception) -> Response:

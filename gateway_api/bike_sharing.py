@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.bike_sharing.bikes import (
     BikeCondition,
     BikeStatus,
@@ -34,16 +35,25 @@ from contracts.bike_sharing.deposits import (
 )
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
-from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import (
+    NOT_BLANK,
+    ONE_LINE,
+    CardPayment,
+    Form,
+    MinVersion,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, MemberName, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
 router = APIRouter(prefix="/v1/bike-sharing", tags=["bike sharing"], route_class=GatewayRoute)
 
-GivenLocation = Annotated[Location, NOT_BLANK]
+GivenLocation = Annotated[Location, NOT_BLANK, ONE_LINE]
 Settable = Literal["AVAILABLE", "BROKEN"]
-MemberFilter = Annotated[str, Field(min_length=1, max_length=128)]
 
 CONDITIONS: dict[str | None, BikeCondition | None] = {
     "AVAILABLE": BikeCondition.GOOD,
@@ -71,7 +81,7 @@ class NewCredit(Form):
 class NewBike(Form):
     model_config = example(code="B-0042", location="강남역")
 
-    code: Annotated[Code, NOT_BLANK]
+    code: Annotated[Code, NOT_BLANK, ONE_LINE]
     location: GivenLocation
     status: Settable = "AVAILABLE"
 
@@ -110,17 +120,17 @@ class Ending(Form):
 
 
 class TopUpFilters(Paging):
-    member_id: MemberFilter = optional()
+    member_id: MemberId = optional()
     status: TopUpStatus = optional()
 
 
 class RideFilters(Paging):
-    member_id: MemberFilter = optional()
+    member_id: MemberId = optional()
     status: RideStatus = optional()
 
 
 class BillFilters(Paging):
-    member_id: MemberFilter = optional()
+    member_id: MemberId = optional()
     status: BillStatus = optional()
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.cafe.menu import (
     ChangeMenuItem,
     ListMenu,
@@ -78,7 +79,7 @@ class Rejection(Form):
 
 
 class OrderFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    member_id: MemberId = optional()
     status: OrderStatus = optional()
 
 

@@ -13,16 +13,13 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from contracts.base import Caller, Role
-from gateway_api import bodies
+from contracts.base import LONGEST_MEMBER_ID, Caller, Role
+from gateway_api import texts
 from gateway_api.bodies import EmptyBody, Form
 from gateway_api.gateway import ANY, CUSTOMER, OPERATOR, STAFF, Gateway, Operation, Sender
 from gateway_api.idempotency import UUID_TEXT, digest, message_id
 from gateway_api.tokens import SignedIn
 from gateway_api.trace_context import traceparent
-from workers.runtime.messaging.card_numbers import holds_card_number
-
-LONGEST_NAME = 128
 
 
 class AdmittedRequest(Request):
@@ -73,17 +70,18 @@ def _id(value: object) -> object:
 
 
 def _name(value: str) -> str:
-    if holds_card_number(value):
-        raise PydanticCustomError("card_number_refused", "a card number")
-    if len(value) > LONGEST_NAME or not bodies.is_storable(value):
-        raise PydanticCustomError("not_found", "not a name")
-    return value
+    text = texts.normalized(value)
+    if len(text) > LONGEST_MEMBER_ID or not texts.is_readable(text) or not texts.is_visible(text):
+        raise PydanticCustomError("not_found", "nobody's name")
+    return text
 
 
 ResourceId = Annotated[UUID, BeforeValidator(_id), Path()]
 """An id in the path; anything else is `not_found`."""
-MemberName = Annotated[str, AfterValidator(_name), Path(json_schema_extra={"minLength": 1, "maxLength": LONGEST_NAME})]
-"""A member in the path; what is too long or cannot be stored is `not_found`."""
+MemberName = Annotated[
+    str, AfterValidator(_name), Path(json_schema_extra={"minLength": 1, "maxLength": LONGEST_MEMBER_ID})
+]
+"""A member in the path; what nobody can be called is `not_found`."""
 IdempotencyKey = Annotated[
     str | SkipJsonSchema[None],
     Header(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -171,7 +172,7 @@ class Sender:
         return problem
 
     def _url(self, template: str, new_id: str) -> str:
-        return _PARAMETER.sub(lambda name: self.path_params.get(name[1], new_id), template)
+        return _PARAMETER.sub(lambda name: quote(self.path_params.get(name[1], new_id), safe=""), template)
 
 
 def owned(caller: Caller, filters: bodies.Filters, field: str = "member_id") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from contracts.base import Won
+from contracts.base import MemberId, Won
 from contracts.payments import (
     ListPayments,
     ListRefunds,
@@ -26,17 +26,15 @@ from gateway_api.routing import GatewayRoute, sends
 
 router = APIRouter(prefix="/v1", tags=["payments"], route_class=GatewayRoute)
 
-Payer = Annotated[str, Field(min_length=1, max_length=128)]
-
 
 class PaymentFilters(Paging):
-    payer: Payer = optional()
+    payer: MemberId = optional()
     status: PaymentStatus = optional()
     purpose: Annotated[str, Field(min_length=1, max_length=100)] = optional()
 
 
 class RefundFilters(Paging):
-    payer: Payer = optional()
+    payer: MemberId = optional()
     status: RefundStatus = optional()
     payment_id: UUID = optional()
 

@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.outcomes import Outcome
 from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
 from contracts.preorder.products import (
@@ -103,16 +103,13 @@ class Cancellation(Form):
     reason: NonBlankReason | None = None
 
 
-Member = Annotated[str, Field(min_length=1, max_length=128)]
-
-
 class ReservationFilters(Paging):
-    member_id: Member = optional()
+    member_id: MemberId = optional()
     status: ReservationStatus = optional()
 
 
 class ReceiptFilters(Paging):
-    member_id: Member = optional()
+    member_id: MemberId = optional()
     status: ReceiptStatus = optional()
 
 

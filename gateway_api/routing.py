@@ -21,6 +21,7 @@ from gateway_api.bodies import EmptyBody, Form
 from gateway_api.dependencies import AdmittedRequest, Authenticated
 from gateway_api.gateway import DEFAULT_LIMIT_SECONDS, Gateway, Operation, TimeLimit
 from gateway_api.openapi import responses
+from gateway_api.path_segments import path_parameters
 from gateway_api.problems import Problem
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -104,10 +105,11 @@ class GatewayRoute(APIRoute):
             admitted = AdmittedRequest(request, gateway, operation, signed_in)
             if operation.method != "GET":
                 length = headers.get(b"content-length")
-                key = headers.get(b"idempotency-key")
                 admitted.raw = await bodies.receive_body(request.receive, length, gateway.settings.gateway_body_limit)
-                admitted.parsed = bodies.parse(admitted.raw, form, key.decode("latin-1") if key else "")
-            bodies.check_query(request.scope["query_string"], empty=not has_query)
+                admitted.parsed = bodies.parse(admitted.raw, form)
+            scope = request.scope
+            scope["query_string"] = bodies.check_query(scope["query_string"], empty=not has_query)
+            scope["path_params"] = path_parameters(scope["path_params"])
             return await handle(admitted)
 
         return admit

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
-from contracts.base import Won
+from contracts.base import MemberId, Won
 from contracts.shop.deliveries import DeliveryStatus, ListDeliveries
 from contracts.shop.order_status import ListOrderStatus, ShowOrderStatus
 from contracts.shop.orders import (
@@ -36,7 +35,17 @@ from contracts.shop.products import (
 )
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
-from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import (
+    NOT_BLANK,
+    ONE_LINE,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -96,11 +105,11 @@ class Deposit(Form):
     model_config = example(amount=24000, depositor="김민지")
 
     amount: Won | None = None
-    depositor: Annotated[Depositor, NOT_BLANK] | None = None
+    depositor: Annotated[Depositor, NOT_BLANK, ONE_LINE] | None = None
 
 
 class OrderFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    member_id: MemberId = optional()
     status: OrderStatus = optional()
 
 

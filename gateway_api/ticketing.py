@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from contracts.base import Won
+from contracts.base import MemberId, Won
 from contracts.ticketing.board import ListBoard, ShowBoard
 from contracts.ticketing.pricing import (
     CreatePolicy,
@@ -38,12 +38,15 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import RFC_3339, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
 router = APIRouter(prefix="/v1/ticketing", tags=["ticketing"], route_class=GatewayRoute)
+
+
+Instant = Annotated[Moment, RFC_3339]
 
 
 def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
@@ -62,8 +65,8 @@ class NewTicket(Form):
     )
 
     name: NonBlankName
-    starts_at: Moment
-    ends_at: Moment
+    starts_at: Instant
+    ends_at: Instant
     base_price: Won
 
     @field_validator("ends_at")
@@ -78,8 +81,8 @@ class TicketChanges(Form):
     model_config = example(name="연극 햄릿 S석")
 
     name: NonBlankName = optional()
-    starts_at: Moment = optional()
-    ends_at: Moment = optional()
+    starts_at: Instant = optional()
+    ends_at: Instant = optional()
 
     @field_validator("ends_at")
     @classmethod
@@ -99,8 +102,8 @@ class NewPolicy(Form):
     value: PolicyValue
     """1 to 100 for `percent`, whole won for `amount`."""
     grade: Literal["VIP"] | None = None
-    valid_from: Moment | None = None
-    valid_until: Moment | None = None
+    valid_from: Instant | None = None
+    valid_until: Instant | None = None
 
     @field_validator("value")
     @classmethod
@@ -132,7 +135,7 @@ class Cancellation(Form):
 
 
 class ReservationFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    member_id: MemberId = optional()
     status: ReservationStatus = optional()
 
 

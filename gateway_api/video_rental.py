@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from contracts.base import MemberId
 from contracts.outcomes import Outcome
 from contracts.video_rental.my_page import ListMyPage, ShowMyPage
 from contracts.video_rental.rentals import (
@@ -105,7 +105,7 @@ class Waiver(Form):
 
 
 class RentalFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    member_id: MemberId = optional()
     status: RentalStatus = optional()
 
 
