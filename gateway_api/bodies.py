@@ -28,6 +28,8 @@ from workers.runtime.messaging.card_numbers import holds_card_number
 MAX_ERRORS = 20
 MAX_FIELDS = 100
 """How many fields an object of a body may have before its shape is looked at."""
+MAX_ITEMS = 2000
+"""How many lists, objects and further items in them a body may hold; no form has as many."""
 LONGEST_FIELD = 100
 
 
@@ -167,6 +169,7 @@ def too_large(limit: int) -> Problem:
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 _REPEATED = re.compile(r'Detected duplicate key "(.*)" at line [0-9]+ column [0-9]+', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -175,6 +178,8 @@ def parse(body: bytes, form: type[FormT]) -> FormT:
     if not body and accepts_empty(form):
         body = b"{}"
     text = _decode(body)
+    if _items(text) > MAX_ITEMS and _items(_STRING.sub("", text)) > MAX_ITEMS:  # before objects are made of them
+        raise Problem("bad_json")
     try:
         tree = from_json(body, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError as error:
@@ -188,6 +193,10 @@ def parse(body: bytes, form: type[FormT]) -> FormT:
         if any(holds_card_number(f"{number:.0f}") for number in _floats(tree, form)):
             raise Problem("card_number_refused") from None
         raise from_validation_error(error) from None
+
+
+def _items(text: str) -> int:
+    return sum(map(text.count, ",[{"))
 
 
 def _decode(body: bytes) -> str:

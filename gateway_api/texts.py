@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_PLAIN = re.compile(r"[!-~가-힣ㄱ-ㆎ一-鿿](?:[ -~가-힣ㄱ-ㆎ一-鿿]*)")
+_PLAIN = re.compile(r"[!-~가-힣ㄱ-ㅣ一-鿿](?:[ -~가-힣ㄱ-ㅣ一-鿿]*)")
 """Texts that need no further look: they begin with a visible character of ASCII, Hangul or hanja, and hold no other."""
+_UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _LINE_BREAKS = "\n\r\t"
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\u034f")
 """Invisible although Unicode calls them letters, symbols or marks."""
@@ -33,9 +34,7 @@ def is_readable(text: str) -> bool:
 
 def is_visible(text: str) -> bool:
     """Whether a text holds a character that can be seen."""
-    return bool(_PLAIN.match(text)) or any(
-        unicodedata.category(character)[0] not in "ZCM" and character not in _FILLERS for character in text
-    )
+    return bool(_PLAIN.match(text)) or any(map(_can_be_seen, text))
 
 
 def is_one_line(text: str) -> bool:
@@ -54,10 +53,12 @@ def _is_readable_at(text: str, index: int) -> bool:
         return character in "\u2800\ufffc"
     if character in _LINE_BREAKS:
         return True
-    category = unicodedata.category(character)
-    return category not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} or (
-        category == "Cn" and ord(character) in _PICTOGRAPHS
-    )
+    return ord(character) in _PICTOGRAPHS or unicodedata.category(character) not in _UNREADABLE
+
+
+def _can_be_seen(character: str) -> bool:
+    shown = unicodedata.category(character)[0] not in "ZCM" or ord(character) in _PICTOGRAPHS
+    return shown and character not in _FILLERS
 
 
 def _joins(before: str) -> bool:

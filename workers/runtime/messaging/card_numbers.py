@@ -119,8 +119,12 @@ def _with_ascii_digits(text: str) -> str:
     """Replace the decimal digits of other scripts; each character keeps its place."""
     if text.isascii():
         return text
-    foreign = {digit: str(unicodedata.decimal(digit)) for digit in filter(str.isdecimal, set(text))}
-    return "".join(map(foreign.get, text, text)) if any(digit > "9" for digit in foreign) else text
+    foreign = {digit: str(unicodedata.decimal(digit)) for digit in filter(str.isdecimal, set(text)) if digit > "9"}
+    if len(foreign) > 20:  # more than two scripts
+        return "".join(map(foreign.get, text, text))
+    for digit, ascii_digit in foreign.items():
+        text = text.replace(digit, ascii_digit)
+    return text
 
 
 def _end_of_card(text: str, start: int) -> int:
