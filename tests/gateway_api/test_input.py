@@ -12,15 +12,15 @@ from uuid import UUID
 import pytest
 
 from gateway_api import app, bodies
-from gateway_api.bike_sharing import BikeFilters
 from gateway_api.bodies import Filters, Form, Input
 from gateway_api.problems import Problem
 from gateway_api.video_rental import Booking
+from tests.gateway_api.conftest import bearer
 from tests.gateway_api.test_card_numbers import completed, grouped
 from tests.gateway_api.test_routes import CARD, ID, ROUTES
 from tests.gateway_api.test_texts import HOSTILE, INVISIBLE
 
-assert app.ROUTES  # the modules of the routes define the forms
+assert app.ROUTERS  # the modules of the routes define the forms
 WRITES = [(method, path, body or {}, who, topic) for method, path, body, who, topic in ROUTES if method != "GET"]
 READS = [route for route in ROUTES if route[0] == "GET"]
 MULTILINE = {"reason", "address"}
@@ -199,13 +199,30 @@ async def test_odd_queries_are_refused_and_raw_ones_read(client, rpc, method, pa
     assert not rpc.requests
 
 
-def test_a_query_in_raw_utf_8_is_read():
-    raw = "location=" + unicodedata.normalize("NFD", "강남역")
+async def test_a_query_in_raw_utf_8_is_read(rpc, make_settings):
+    application = app.build(rpc, make_settings())
+    raw = ("location=" + unicodedata.normalize("NFD", "강남역")).encode()
 
-    assert bodies.parse_query(raw.encode(), BikeFilters).location == "강남역"
-    assert bodies.parse_query(b"location=%EA%B0%95%EB%82%A8%EC%97%AD", BikeFilters).location == "강남역"
-    with pytest.raises(Problem, match="invalid"):
-        bodies.parse_query(b"location=\xff", BikeFilters)
+    for query in (raw, b"location=%EA%B0%95%EB%82%A8%EC%97%AD"):
+        await get_raw(application, "/v1/bike-sharing/bikes", query)
+        assert rpc.body["location"] == "강남역"
+    assert await get_raw(application, "/v1/bike-sharing/bikes", b"location=\xff") == 422
+
+
+async def get_raw(application, path: str, query: bytes) -> int:
+    """Send a query string as it is, which no client library does; returns the status."""
+    sent = []
+    headers = [(b"authorization", bearer("customer:kim").encode())]
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query}
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await application({**scope, "root_path": "", "headers": headers}, receive, send)
+    return sent[0]["status"]
 
 
 @pytest.mark.parametrize("model", FORMS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,6 @@ PATIENT: dict[str, Any] = {
 }
 """Long enough for a busy machine."""
 
-Run = Callable[..., Any]
-
 
 @dataclass(frozen=True)
 class LiveSystem:
@@ -54,10 +53,14 @@ class LiveSystem:
         return tokens.issue(caller.member_id, caller.role, key=KEY)
 
 
-async def run(folder: Path, *command: str | Path, within: float = 300) -> str:
+async def run(folder: Path, *command: str | Path, within: float = 300, **environment: str) -> str:
     """Run a command in a folder; returns what it prints, raises AssertionError with it when the command fails."""
     process = await asyncio.create_subprocess_exec(
-        *map(str, command), cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *map(str, command),
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     try:
         printed = (await asyncio.wait_for(process.communicate(), within))[0].decode(errors="replace")
