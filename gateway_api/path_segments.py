@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_SLASH = "\udc2f"
-"""Stands for an encoded slash while routes are matched: a lone surrogate, which no decoded path contains."""
+_SLASH = "\ufdd0"
+"""Stands for an encoded slash while routes are matched: a character that Unicode reserves for such internal use."""
 _ENCODED = re.compile("%2f", re.IGNORECASE)
 
 

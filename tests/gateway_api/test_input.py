@@ -286,7 +286,7 @@ def adversarial(size: int) -> dict[str, bytes]:
         "objects": filled('{"name":[*{}]}', '{"a":1},'),
         "repeated at the end": filled('{"name":[*{}],"name":1}', "{},"),
         "strings": filled('{"name":[*1]}', '"",'),
-        "unterminated": filled("[,,,*", ",")[: size // 8] + filled('"*', '\\"'),
+        "unterminated": b"[" + b"," * (size // 8) + filled('"*', '\\"'),
         "numbers": filled('{"name":[*1]}', "1,"),
         "exponents": filled('{"name":[*1]}', "1e5,"),
         "nested": b'{"a":' * (size // 6) + b"1" + b"}" * (size // 6),

@@ -20,6 +20,7 @@ from ops.tables import print_table
 from ops.terminal import echo, escaped
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 \u202eevil\u2066 \x9b31m \x00 \u200b \U000e0041 \ufeff\r"
+ID = "0afa707b-1493-4eed-a57b-9e56f3c744a5"
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 
@@ -98,11 +99,11 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ["dead-letters", "list"],
         ["dead-letters", "list", "--json"],
-        ["dead-letters", "show", str(uuid4())],
-        ["dead-letters", "show", str(uuid4()), "--json"],
-        ["story", str(uuid4())],
-        ["story", str(uuid4()), "--mermaid"],
-        ["story", str(uuid4()), "--json"],
+        ["dead-letters", "show", ID],
+        ["dead-letters", "show", ID, "--json"],
+        ["story", ID],
+        ["story", ID, "--mermaid"],
+        ["story", ID, "--json"],
     ],
     ids=" ".join,
 )
