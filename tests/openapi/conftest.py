@@ -89,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def live(make_settings: MakeSettings) -> AsyncIterator[LiveSystem]:
     """All contexts, and the gateway as a server."""
     system = await System(await make_settings(**PATIENT)).open()
