@@ -31,6 +31,9 @@ DESCRIPTION = """The API of six small businesses: video rental, café, shop, bik
 
 A request that changes something may be repeated with the same `Idempotency-Key`; it is done once, and each repetition
 gets the first outcome. Problems are RFC 9457, in Korean or English by `Accept-Language`; clients go by their `code`.
+
+Amounts are whole won, written without a fraction. Texts are compared in Unicode's normal form C and hold no control
+characters; card numbers are refused wherever a text is. A cursor is what `next_cursor` of the page before says.
 """
 LOCATION = {"Location": {"description": "The path of what was created.", "schema": {"type": "string"}}}
 RETRY = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
