@@ -4,31 +4,65 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, NamedTuple, TypeVar
+from itertools import islice
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from jiter import from_json
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from contracts.base import Name, Reason
 from contracts.payments import Card
+from gateway_api import texts
 from gateway_api.language import Language
 from gateway_api.problems import Problem
-from workers.runtime.messaging.card_numbers import LONGEST, SHORTEST, holds_card_number
+from workers.runtime.messaging.card_numbers import holds_card_number
 
 MAX_ERRORS = 20
+MAX_FIELDS = 100
+"""How many fields an object of a body may have before its shape is looked at."""
+MAX_ITEMS = 2000
+"""How many lists, objects and further items in them a body may hold; no form has as many."""
 LONGEST_FIELD = 100
 
 
-class Form(BaseModel):
+class Input(BaseModel):
+    """What a caller sends: every text is stripped and in Unicode's normal form, and can be read by a person."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _normalize(cls, value: Any) -> Any:
+        return texts.normalized(value) if isinstance(value, str) else value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _must_be_readable(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if not texts.is_readable(value):
+                raise PydanticCustomError("characters", "characters that nobody can see")
+            if value and not texts.is_visible(value):
+                raise PydanticCustomError("blank", "nothing that can be seen")
+        return value
+
+
+class Form(Input):
     """The body of a request; unknown fields and lax types are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(strict=True)
+
+
+def example(**fields: Any) -> ConfigDict:
+    """Return the configuration of a form with an example of it for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class EmptyBody(Form):
@@ -40,10 +74,8 @@ def optional() -> Any:
     return Field(default_factory=lambda: None)
 
 
-class Filters(BaseModel):
+class Filters(Input):
     """The parameters of a query string; each name at most once."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _whole_number(value: object) -> object:
@@ -62,11 +94,36 @@ class Paging(Filters):
     """The parameters of a page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=200), DIGITS] = 50
-    cursor: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    cursor: Annotated[str, Field(min_length=1, max_length=1000)] = optional()
 
+
+def _one_line(value: str) -> str:
+    if not texts.is_one_line(value):
+        raise PydanticCustomError("characters", "a line break or a tab")
+    return value
+
+
+def _instant(value: object) -> object:
+    if not isinstance(value, str):
+        raise PydanticCustomError("datetime_type", "not a text")
+    if not _RFC_3339.fullmatch(value):
+        raise PydanticCustomError("datetime_parsing", "not an instant of RFC 3339")
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise PydanticCustomError("datetime_parsing", "no such instant") from None
+
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6}[0-9]*)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 NOT_BLANK = Field(pattern=r"\S")
-NonBlankName = Annotated[Name, NOT_BLANK]
+ONE_LINE = AfterValidator(_one_line)
+"""Validator of a text without line breaks and tabs."""
+RFC_3339 = BeforeValidator(_instant)
+"""Validator of an instant: a text by RFC 3339 with its offset from UTC, e.g. `2030-01-01T00:00:00+09:00`."""
+NonBlankName = Annotated[Name, NOT_BLANK, ONE_LINE]
 NonBlankReason = Annotated[Reason, NOT_BLANK]
 
 
@@ -84,7 +141,6 @@ class CardPayment(Card):
 
 
 FormT = TypeVar("FormT", bound=Form)
-FiltersT = TypeVar("FiltersT", bound=Filters)
 
 
 async def receive_body(receive: Receive, content_length: bytes | None, limit: int) -> bytes:
@@ -112,133 +168,136 @@ def too_large(limit: int) -> Problem:
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
-_NEEDS_CHECK = re.compile(rb"[0-9](?:[ -]*[0-9]){12}|\\|[\[:,]\s*-?[0-9.]+[eE]")
-"""Bodies that may hold a card number or an unstorable character: 13 digits, an escape, or an exponent."""
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_REPEATED = re.compile(r'Detected duplicate key "(.*)" at line [0-9]+ column [0-9]+', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def is_storable(text: str) -> bool:
-    """Whether a database can store a text: no zero byte, no lone surrogate."""
-    return not _UNSTORABLE.search(text)
+def parse(body: bytes, form: type[FormT]) -> FormT:
+    """Validate a body as a form; raises, in this order, `bad_json`, `card_number_refused` or `invalid`."""
+    if not body and accepts_empty(form):
+        body = b"{}"
+    text = _decode(body)
+    if _items(text) > MAX_ITEMS and _items(_STRING.sub("", text)) > MAX_ITEMS:  # before objects are made of them
+        raise Problem("bad_json")
+    try:
+        tree = from_json(body, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
+    except ValueError as error:
+        raise _unreadable(text, form, str(error)) from None
+    if holds_card_number(_unescaped(text)):
+        raise Problem("card_number_refused")
+    _check_width(tree, form)
+    try:
+        return form.model_validate_json(body)
+    except ValidationError as error:
+        if any(holds_card_number(f"{number:.0f}") for number in _floats(tree, form)):
+            raise Problem("card_number_refused") from None
+        raise from_validation_error(error) from None
 
 
-class _JsonObject(NamedTuple):
-    """A JSON object with all its pairs, including repeated keys."""
-
-    pairs: list[tuple[str, Any]]
+def _items(text: str) -> int:
+    return sum(map(text.count, ",[{"))
 
 
-class _JsonNumber(NamedTuple):
-    """A JSON number as text."""
+def _decode(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Problem("bad_json") from None
 
-    text: str
 
-    def holds_card_number(self) -> bool:
-        if holds_card_number(self.text):
-            return True
-        if not self.text.strip("-0123456789") or len(self.text) > 1000:
-            return False
-        try:
-            value = Decimal(self.text)
-        except ArithmeticError:
-            return False
-        if not SHORTEST <= value.adjusted() + 1 <= LONGEST or value != value.to_integral_value():
-            return False
-        return holds_card_number(f"{value:f}".partition(".")[0])
+def _unreadable(text: str, form: type[Form], reason: str) -> Problem:
+    """Return the problem of a body that the strict parser did not read."""
+    try:
+        tree = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return Problem("bad_json")
+    repeated = _REPEATED.fullmatch(reason)
+    if not repeated and not _SURROGATE.search(_unescaped(text)):
+        return Problem("bad_json")
+    if holds_card_number(_unescaped(text)):
+        return Problem("card_number_refused")
+    if repeated:
+        return invalid([(displayable(repeated[1]), "repeated")])
+    fields = [name for name in _given(tree, form) if _SURROGATE.search(json.dumps(tree[name], ensure_ascii=False))]
+    return invalid((name, "characters") for name in fields or ["body"])
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_JsonObject, parse_int=_JsonNumber, parse_float=_JsonNumber, parse_constant=_refuse_constant
-).decode
+def _unescaped(text: str) -> str:
+    r"""Return JSON with its escapes resolved (`\u0034` is a digit); the result is searched, not parsed."""
+    if "\\" not in text:
+        return text
+    escaped = (
+        text.replace("\\\\", "\\u005c").replace("\\/", "/").encode("ascii", "backslashreplace").decode("unicode_escape")
+    )
+    return escaped.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-def _load(body: bytes) -> Any:
-    """Decode without losing repeated keys or digits; raises `bad_json`."""
-    try:
-        return _decode(body.decode())
-    except (ValueError, RecursionError):
-        raise Problem("bad_json") from None
+def _check_width(tree: Any, form: type[Form]) -> None:
+    """Refuse objects with very many fields before pydantic reports each of them."""
+    if not isinstance(tree, dict):
+        return
+    if len(tree) > MAX_FIELDS:
+        unknown = islice((name for name in tree if name not in form.model_fields), MAX_ERRORS)
+        raise invalid((displayable(name), "extra_forbidden") for name in unknown)
+    for name in _given(tree, form):
+        if isinstance(tree[name], dict) and len(tree[name]) > MAX_FIELDS:
+            raise invalid([(name, "too_many_fields")])
 
 
-def _leaves(tree: Any) -> Iterator[tuple[str, str | _JsonNumber]]:
-    """Iterate over every key, string and number with its path."""
-    stack: list[tuple[str, Any]] = [("", tree)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, _JsonObject):
-            for key, child in value.pairs:
-                yield path, key
-                stack.append((_below(path, key), child))
-        elif isinstance(value, _JsonNumber):
-            yield path, value
-        elif isinstance(value, list):
-            stack.extend((path, child) for child in value)
-        elif isinstance(value, str):
-            yield path, value
+def _given(tree: Any, form: type[Form]) -> list[str]:
+    return [name for name in form.model_fields if name in tree] if isinstance(tree, dict) else []
 
 
-def _below(path: str, key: str) -> str:
-    return f"{path}.{key[:LONGEST_FIELD]}".lstrip(".") if len(path) < LONGEST_FIELD else path
-
-
-def parse(body: bytes, form: type[FormT], key: str = "") -> FormT:
-    """Validate a body as a form; `key` is the idempotency key.
-
-    Raises, in this order, `bad_json`, `card_number_refused` (for the key too) or `invalid`.
-    """
-    if not body and _accepts_empty(form):
-        body = b"{}"
-    key_holds_card = bool(key) and holds_card_number(key)
-    unstorable: list[str] = []
-    if key_holds_card or not body.isascii() or _NEEDS_CHECK.search(body):
-        for path, leaf in _leaves(_load(body)):
-            if leaf.holds_card_number() if isinstance(leaf, _JsonNumber) else holds_card_number(leaf):
-                raise Problem("card_number_refused")
-            if isinstance(leaf, str) and _UNSTORABLE.search(leaf):
-                unstorable.append(path)
-        if key_holds_card:
-            raise Problem("card_number_refused")
-    if unstorable:
-        raise invalid((displayable(path), "characters") for path in unstorable)
-    try:
-        return form.model_validate_json(body)
-    except ValidationError as error:
-        _load(body)
-        raise from_validation_error(error) from None
+def _floats(tree: Any, form: type[Form]) -> list[float]:
+    """Return the numbers with a fraction or an exponent, which no field accepts."""
+    values = [tree, *(tree[name] for name in _given(tree, form))]
+    return [value for value in values if isinstance(value, float)]
 
 
 @cache
-def _accepts_empty(form: type[Form]) -> bool:
+def accepts_empty(form: type[Form]) -> bool:
+    """Whether no body is as good as `{}`."""
     return not any(field.is_required() for field in form.model_fields.values())
 
 
 # --- queries ------------------------------------------------------------------------------------------------------
 
 
-def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
-    """Validate a query string as filters; raises `card_number_refused` or `invalid`."""
+_IDS = re.compile("[a-z_]+_id|payer")
+"""Parameters that name a person or a thing: ids of any digits, which are not searched for card numbers."""
+_RAW = re.compile(rb"[\x80-\xff]")
+
+
+def _percent(raw: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % ord(raw[0])
+
+
+def check_query(query: bytes, *, empty: bool = False) -> bytes:
+    """Check what holds for every query string, and return it in ASCII; `empty` where no parameter is defined.
+
+    Raises `card_number_refused` or `invalid`.
+    """
     if not query:
-        return filters()
+        return query
+    ascii_only = query if query.isascii() else _RAW.sub(_percent, query)
     try:
-        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=50, errors="strict")
+        pairs = parse_qsl(ascii_only.decode(), keep_blank_values=True, max_num_fields=50, errors="strict")
     except ValueError:
         raise invalid([("query", "query")]) from None
     for key, value in pairs:
-        if holds_card_number(key) or holds_card_number(value):
+        if holds_card_number(key) or (not _IDS.fullmatch(key) and holds_card_number(value)):
             raise Problem("card_number_refused")
-    errors = [(displayable(key), "characters") for key, value in pairs if _UNSTORABLE.search(key + value)]
-    given = dict(pairs)
-    errors += [(displayable(key), "repeated") for key in given if sum(key == other for other, _ in pairs) > 1]
-    if errors:
-        raise invalid(errors)
-    try:
-        return filters.model_validate(given)
-    except ValidationError as error:
-        raise from_validation_error(error) from None
+    repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+    if repeated:
+        raise invalid((displayable(key), "repeated") for key in repeated)
+    if empty and pairs:
+        raise invalid((displayable(key), "extra_forbidden") for key, _ in pairs)
+    return ascii_only
 
 
 # --- errors, which never repeat the values that were sent -----------------------------------------------------------
@@ -246,18 +305,23 @@ def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
 
 def displayable(path: str) -> str:
     """Return a field's path for a response: at most `LONGEST_FIELD` characters, all of them encodable."""
-    return _UNSTORABLE.sub("�", path[:LONGEST_FIELD]) or "body"
+    shown = path[:LONGEST_FIELD]
+    return "".join(one if texts.is_readable(one) else "\ufffd" for one in shown) or "body"
 
 
 def from_validation_error(error: ValidationError) -> Problem:
     """Return `invalid` with the errors of pydantic."""
-    details = error.errors(include_url=False, include_input=False)
+    return from_error_details(error.errors(include_url=False, include_input=False))
+
+
+def from_error_details(details: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return `invalid` with the errors of pydantic or FastAPI."""
     return invalid(
         (displayable(".".join(map(str, detail["loc"]))), *_reason(detail)) for detail in details[:MAX_ERRORS]
     )
 
 
-def _reason(detail: ErrorDetails) -> tuple[str, dict[str, Any]]:
+def _reason(detail: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return detail["type"], {key: value for key, value in detail.get("ctx", {}).items() if key in _LIMITS}
 
 
@@ -286,7 +350,12 @@ _OTHER = ("올바르지 않은 값입니다", "not a valid value")
 _DETAILS: dict[str, tuple[str, str]] = {
     "missing": ("꼭 필요한 항목입니다", "is required"),
     "extra_forbidden": ("알 수 없는 항목입니다", "is not known here"),
-    "characters": ("쓸 수 없는 문자가 들어 있습니다", "holds characters that cannot be stored"),
+    "characters": ("쓸 수 없는 문자가 들어 있습니다", "holds characters that are not accepted"),
+    "blank": ("보이는 글자가 있어야 합니다", "must have a character that can be seen"),
+    "too_many_fields": ("항목이 너무 많습니다", "has too many fields"),
+    "datetime_type": ("RFC 3339 시각이어야 합니다", "must be a time by RFC 3339, with its offset"),
+    "datetime_parsing": ("RFC 3339 시각이어야 합니다", "must be a time by RFC 3339, with its offset"),
+    "string_unicode": ("쓸 수 없는 문자가 들어 있습니다", "holds characters that are not accepted"),
     "repeated": ("한 번만 쓸 수 있습니다", "may be given once"),
     "query": ("읽을 수 없는 질의입니다", "cannot be read"),
     "visible": ("보이는 문자 1~255자여야 합니다", "must be 1 to 255 visible characters"),

@@ -13,7 +13,7 @@ import httpx
 import jwt
 import structlog
 
-from contracts.base import Caller, Role
+from contracts.base import LONGEST_MEMBER_ID, Caller, Role
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 LONGEST_TOKEN = 8192
-LONGEST_SUBJECT = 128
+LONGEST_SUBJECT = LONGEST_MEMBER_ID
 SHORTEST_KEY = 32
 """Bytes; a shorter HS256 key can be guessed."""
 CACHED_TOKENS = 10_000

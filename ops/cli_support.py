@@ -9,12 +9,13 @@ import typer
 from pydantic import ValidationError
 
 from ops.settings import SystemSettings, system_settings
+from ops.terminal import echo
 from workers.runtime.settings import PREFIX
 
 
 def fail(message: str) -> NoReturn:
     """Print a message to stderr and exit with 1."""
-    typer.echo(f"yeyak: {message}", err=True)
+    echo(f"yeyak: {message}", err=True)
     raise typer.Exit(1)
 
 

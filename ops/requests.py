@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from contracts.base import Caller, Command, Query, Refused
 from ops.cli_support import configuration, fail
+from ops.terminal import escaped
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.envelope import RpcReply, RpcRequest
 from workers.runtime.messaging.errors import BROKER_ERRORS
@@ -102,5 +103,5 @@ def _decode_reply(message: Any, reply: RpcReply, within: float) -> Any:
 
 def describe_refusal(refusal: Refused) -> str:
     """Format a refusal for a person."""
-    details = ", ".join(f"{name} {value}" for name, value in refusal.details.items())
+    details = ", ".join(f"{name} {escaped(str(value))}" for name, value in refusal.details.items())
     return f"refused: {refusal.code}" + (f" ({details})" if details else "")

@@ -8,12 +8,14 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from ops.terminal import escaped
+
 WIDTH = 100
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Print a header and rows; columns of numbers are aligned right."""
-    lines = [["" if value is None else str(value) for value in row] for row in rows]
+    lines = [["" if value is None else escaped(str(value)) for value in row] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=title or None)
     table.title_justify, table.title_style = "left", "bold"
     for index, column in enumerate(columns):

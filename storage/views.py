@@ -21,7 +21,7 @@ from pydantic import AwareDatetime
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.base import Shape, TimelineEntry
+from contracts.base import LONGEST_MEMBER_ID, Shape, TimelineEntry
 from storage import paging
 from storage.dialects import connect, upsert
 
@@ -37,6 +37,10 @@ class Instant(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+MemberText = sa.String(LONGEST_MEMBER_ID)
+"""The type of a column that holds a member id; MariaDB indexes no text without a length."""
 
 
 def _timeline_table(metadata: sa.MetaData) -> sa.Table:

@@ -9,6 +9,7 @@ import typer
 
 from ops.accounts.files import Addresses, Folder
 from ops.cli_support import fail
+from ops.terminal import echo
 from workers.registry import CONTEXTS
 
 accounts_app = typer.Typer(no_args_is_help=True, help="Broker users and database roles, one of each for every context.")
@@ -38,4 +39,4 @@ def write(
             fail("a template must contain {user} and {password}")
     addresses = Addresses(amqp, database, provider_database or f"{database}_provider", api)
     written = Folder(folder).write(CONTEXTS, addresses, move=move)
-    typer.echo(f"{written} files were written")
+    echo(f"{written} files were written")

@@ -12,6 +12,7 @@ from ops.audit import Finding, pending_work, report
 from ops.audit.report import AuditResult
 from ops.cli_support import configuration
 from ops.settings import SystemSettings
+from ops.terminal import echo
 
 SHOWN = 20
 """How many discrepancies of one invariant are printed."""
@@ -30,12 +31,12 @@ def audit(
     found = result.found
     if as_json:
         invariants = [_as_json(finding) for finding in found]
-        typer.echo(json.dumps({"passed": result.passed, "pending_work": pending, "invariants": invariants}, indent=1))
+        echo(json.dumps({"passed": result.passed, "pending_work": pending, "invariants": invariants}, indent=1))
     else:
         for line in [*(f"pending: {sentence}" for sentence in pending), *printed(found)]:
-            typer.echo(line)
+            echo(line)
     if problem:
-        typer.echo(f"the journal did not get the result: {problem}", err=True)
+        echo(f"the journal did not get the result: {problem}", err=True)
     if not result.passed:
         raise typer.Exit(1)
 

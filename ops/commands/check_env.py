@@ -9,6 +9,7 @@ import typer
 from ops import environment
 from ops.cli_support import configuration
 from ops.stack.local import local
+from ops.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -20,9 +21,9 @@ def check_env() -> None:
     configured, here = configuration(), local()
     checked, problems = asyncio.run(environment.problems(configured, here))
     for problem in problems:
-        typer.echo(problem)
+        echo(problem)
     if problems and "amqp_url" not in configured.model_fields_set and not here.supervisor_pid():
-        typer.echo("The system is down: `yeyak up` starts a broker and a database of its own.", err=True)
+        echo("The system is down: `yeyak up` starts a broker and a database of its own.", err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{checked} checks, no problem")
+    echo(f"{checked} checks, no problem")

@@ -15,6 +15,7 @@ from ops.cli_support import fail
 from ops.commands.story import clock
 from ops.requests import RequestFailed, SendRequest, describe_refusal, operator, request, request_client
 from ops.tables import print_table
+from ops.terminal import echo, escaped
 
 dead_letters = typer.Typer(
     no_args_is_help=True, help="Messages that could not be processed: list, show, replay, discard."
@@ -57,10 +58,10 @@ def list_(
     )
     page: DeadLetters = asyncio.run(request(query))
     if as_json:
-        typer.echo(page.model_dump_json(indent=1))
+        echo(page.model_dump_json(indent=1))
         return
     print_table(["id", "died (Seoul)", "status", "what", "error"], map(_row, page.items))
-    typer.echo(f"{len(page.items)}{' of more' if page.next_cursor else ''} dead letters")
+    echo(f"{len(page.items)}{' of more' if page.next_cursor else ''} dead letters")
 
 
 @dead_letters.command()
@@ -68,14 +69,14 @@ def show(dead_letter_id: Annotated[UUID, typer.Argument()], as_json: AsJson = Fa
     """Show one dead letter with its body, its headers and the decisions so far."""
     letter: DeadLetter = asyncio.run(request(ShowDeadLetter(dead_letter_id=dead_letter_id)))
     if as_json:
-        typer.echo(letter.model_dump_json(indent=1))
+        echo(letter.model_dump_json(indent=1))
         return
     for name, value in letter.model_dump(exclude={"resolutions", "body"}).items():
         if value is not None:
-            typer.echo(f"{name:15} {value}")
+            echo(f"{name:15} {escaped(str(value))}")
     for resolution in letter.resolutions:
-        typer.echo(f"{resolution.action:15} {clock(resolution.at)} by {resolution.by}: {resolution.reason}")
-    typer.echo(f"\n{letter.body}")
+        echo(f"{resolution.action:15} {clock(resolution.at)} by {resolution.by}: {escaped(resolution.reason)}")
+    echo(f"\n{letter.body}")
 
 
 @dead_letters.command()
@@ -134,11 +135,11 @@ async def _resolve_all(action: Action, reason: str, dead_letter_id: UUID | None,
                 )
             except Refused as refusal:
                 refused += 1
-                typer.echo(f"{id} {describe_refusal(refusal)}", err=True)
+                echo(f"{id} {describe_refusal(refusal)}", err=True)
             else:
-                typer.echo(f"{id} {letter.status} {_subject(letter)}")
+                echo(f"{id} {letter.status} {_subject(letter)}")
     if not ids:
-        typer.echo("there are none")
+        echo("there are none")
     return refused
 
 

@@ -14,6 +14,7 @@ from ops.settings import SystemSettings
 from ops.stack.local import local
 from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
 from ops.stories.runner import TIMEOUT, Line, StoryFailedError, StoryRunner, issuer
+from ops.terminal import echo
 
 STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
 STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
@@ -52,10 +53,10 @@ async def play(settings: SystemSettings, url: str) -> None:
         if not ready:
             raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` shows why")
         for story in STORIES:
-            typer.echo(f"{story.TITLE}, at {url}")
-            typer.echo(printed(Line("step", "HTTP", "outcome", -1)))
-            await story.play(StoryRunner(http, settings, sign, lambda line: typer.echo(printed(line))))
-    typer.echo("every step ended as expected")
+            echo(f"{story.TITLE}, at {url}")
+            echo(printed(Line("step", "HTTP", "outcome", -1)))
+            await story.play(StoryRunner(http, settings, sign, lambda line: echo(printed(line))))
+    echo("every step ended as expected")
 
 
 def printed(line: Line) -> str:

@@ -15,6 +15,7 @@ from ops.drills.local_system import DrillFailedError, LocalSystem, Result
 from ops.drills.siege import NoSiegeError
 from ops.settings import SystemSettings
 from ops.stack.local import local
+from ops.terminal import echo
 from workers.runtime.messaging.management import ManagementUnavailable
 
 AT_MOST = 300.0
@@ -49,7 +50,7 @@ async def _run_all(settings: SystemSettings, names: list[str]) -> bool:
             began = time.monotonic()
             result = await _run(system, name)
             verdict, took = "pass" if result.passed else "FAIL", time.monotonic() - began
-            typer.echo(f"{verdict}  {name:<18} {took:4.0f} s  {result.figures}")
+            echo(f"{verdict}  {name:<18} {took:4.0f} s  {result.figures}")
             passed = passed and result.passed
     return passed
 

@@ -15,6 +15,7 @@ from ops.accounts import rights, roles
 from ops.accounts.files import ADMINISTRATOR, PROVIDER, Folder
 from ops.accounts.plan import accounts
 from ops.settings import SystemSettings, system_settings
+from ops.terminal import echo
 from storage.migrations import migrate as migrate_schema
 from storage.migrations.locks import LockPolicy, LocksNotGranted
 from workers.registry import CONTEXTS, workers
@@ -47,13 +48,13 @@ def migrate(
         for url in set(chosen.values()):
             asyncio.run(_create_database(url))
         for name, url in chosen.items():
-            migrate_schema(name, url, policy=LockPolicy(patience=patience), report=typer.echo)
+            migrate_schema(name, url, policy=LockPolicy(patience=patience), report=echo)
         made = asyncio.run(_make_roles(chosen))
     except LocksNotGranted as error:
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         sys.exit(f"the database could not be prepared: {error}")
-    typer.echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles exist" if made else ""))
+    echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles exist" if made else ""))
 
 
 def administrator() -> SystemSettings:
@@ -102,7 +103,7 @@ def apply() -> None:
         sys.exit(f"the topology could not be applied: {error}")
     except ManagementUnavailable as error:
         sys.exit(f"the users could not be created: {error}")
-    typer.echo(f"{len(queues)} queues exist" + (f", {users} users exist" if users else ""))
+    echo(f"{len(queues)} queues exist" + (f", {users} users exist" if users else ""))
 
 
 async def _make_users(configuration: SystemSettings) -> int:
@@ -119,4 +120,4 @@ def export() -> None:
     folder = Folder.named()
     queues = topology.plan(workers(), system_settings().request_queue_type)
     users = rights.definitions(accounts(workers()), "/", folder.broker_user if folder else lambda _: None)
-    typer.echo(json.dumps(users | topology.definitions(queues), indent=2, ensure_ascii=False))
+    echo(json.dumps(users | topology.definitions(queues), indent=2, ensure_ascii=False))

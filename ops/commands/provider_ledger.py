@@ -11,6 +11,7 @@ import typer
 
 from ops.cli_support import configuration, fail
 from ops.tables import print_table
+from ops.terminal import echo
 
 CHARGES = "select key::text, amount, captured, voided, refunded from provider.charges order by created_at, key"
 
@@ -26,11 +27,11 @@ def provider_ledger(as_json: Annotated[bool, typer.Option("--json", help="a JSON
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         fail(f"the provider's ledger cannot be read: {error}")
     if as_json:
-        typer.echo(json.dumps(charges, indent=1))
+        echo(json.dumps(charges, indent=1))
         return
     columns = ["key", "amount", "captured", "voided", "refunded"]
     print_table([*columns, "kept"], [[*map(charge.get, columns), kept(charge)] for charge in charges])
-    typer.echo(f"{len(charges)} charges, {sum(map(kept, charges))} won kept")
+    echo(f"{len(charges)} charges, {sum(map(kept, charges))} won kept")
 
 
 def kept(charge: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ import typer
 
 from ops.accounts.files import DATABASE, Folder
 from ops.settings import SystemSettings, system_settings
+from ops.terminal import echo
 from storage.views import ViewDatabase
 from workers.registry import workers
 from workers.runtime.messaging.broker import Broker
@@ -36,7 +37,7 @@ def rebuild(view: Annotated[str, typer.Argument(help="a view, with or without it
         applied = asyncio.run(_rebuild(chosen[0]))
     except (RebuildFailed, *BROKER_ERRORS) as error:
         sys.exit(f"{chosen[0].name} was not rebuilt: {error}")
-    typer.echo(f"{chosen[0].name}: {applied} events applied in {time.monotonic() - began:.1f} s")
+    echo(f"{chosen[0].name}: {applied} events applied in {time.monotonic() - began:.1f} s")
 
 
 def _database_of(view: View, configuration: SystemSettings) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE
 from ops.stack.files import read_or_create_secret, write_atomically
+from ops.terminal import echo
 
 DATABASE_USER = "postgres"
 FOR_SERVERS = 0o644
@@ -26,7 +27,7 @@ def secrets(
 ) -> None:
     """Write the servers' passwords, the administrator's addresses and the signing key; existing secrets are kept."""
     files = written(folder, broker, database)
-    typer.echo(f"{len(files)} files are in {folder}")
+    echo(f"{len(files)} files are in {folder}")
 
 
 def written(folder: Path, broker: str, database: str) -> list[Path]:

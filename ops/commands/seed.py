@@ -12,6 +12,7 @@ from gateway_api import tokens
 from gateway_api.console import sample
 from gateway_api.console.internal_api import ApiResponse
 from ops.cli_support import configuration, fail
+from ops.terminal import echo
 
 SUBJECT = "seed"
 WAIT_SECONDS = 30.0
@@ -44,7 +45,7 @@ def seed(
         fail(f"the gateway at {address} does not answer: {type(error).__name__}")
     if refused:
         fail(f"{refused} requests were refused")
-    typer.echo("The system has sample data.")
+    echo("The system has sample data.")
 
 
 async def _seed(address: str, token: str) -> int:

@@ -13,6 +13,7 @@ from ops.cli_support import configuration, fail
 from ops.stack.local import local
 from ops.system_status import SystemDownError, SystemStatus, read_status
 from ops.tables import print_table
+from ops.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +26,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = Fa
         found = asyncio.run(read_status(configuration(), local()))
     except SystemDownError as down:
         if as_json:
-            typer.echo(json.dumps({"ready": False, "problems": [str(down)], "processes": []}, indent=1))
+            echo(json.dumps({"ready": False, "problems": [str(down)], "processes": []}, indent=1))
         fail(str(down))
     if as_json:
-        typer.echo(json.dumps({"ready": found.ready, **asdict(found)}, indent=1))
+        echo(json.dumps({"ready": found.ready, **asdict(found)}, indent=1))
     else:
         _print(found)
     if not found.ready:
@@ -51,7 +52,7 @@ def _print(found: SystemStatus) -> None:
             for one in [*found.servers_as_processes(), *found.processes]
         ],
     )
-    typer.echo()
+    echo()
     print_table(
         ["context", "outbox", "age", "waiting", "started", "due", "dead", "breakers"],
         [
@@ -65,15 +66,15 @@ def _print(found: SystemStatus) -> None:
             for context, timers in found.timers.items()
         ],
     )
-    typer.echo()
+    echo()
     _print_queues(found)
     if found.dead_letters and found.dead_letters["open"]:
         by_context = ", ".join(f"{context} {count}" for context, count in found.dead_letters["contexts"].items())
-        typer.echo(f"{found.dead_letters['open']} dead letters ({by_context}): `yeyak dead-letters list`")
+        echo(f"{found.dead_letters['open']} dead letters ({by_context}): `yeyak dead-letters list`")
     gateway = breakers(found.breakers.get("gateway", {}))
     if "open" in gateway:
-        typer.echo(f"breakers of the gateway: {gateway}")
-    typer.echo("everything is ready" if found.ready else "\n".join(f"not ready: {one}" for one in found.problems))
+        echo(f"breakers of the gateway: {gateway}")
+    echo("everything is ready" if found.ready else "\n".join(f"not ready: {one}" for one in found.problems))
 
 
 def _print_queues(found: SystemStatus) -> None:
@@ -82,7 +83,7 @@ def _print_queues(found: SystemStatus) -> None:
         columns = ["name", "ready", "unacked", "consumers"]
         print_table(["queue", *columns[1:]], [[queue[column] for column in columns] for queue in remarkable])
     backlog = sum(queue["backlog"] for queue in found.queues)
-    typer.echo(f"{len(found.queues)} queues, {backlog} messages in them")
+    echo(f"{len(found.queues)} queues, {backlog} messages in them")
 
 
 def breakers(states: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ from contracts.journal import Story, StoryEntry, TellStory
 from ops.cli_support import fail
 from ops.requests import request
 from ops.tables import print_table
+from ops.terminal import echo
 
 SEOUL = ZoneInfo("Asia/Seoul")
 NO_CONSUMER = "everyone"
@@ -35,9 +36,9 @@ def story(
         fail("choose one of --mermaid and --json")
     found: Story = asyncio.run(request(TellStory(id=id)))
     if as_json:
-        typer.echo(found.model_dump_json(indent=1))
+        echo(found.model_dump_json(indent=1))
     elif mermaid:
-        typer.echo(diagram(found))
+        echo(diagram(found))
     else:
         print_table(["time (Seoul)", "context", "kind", "what", "outcome", "ms"], map(line, found.entries))
 

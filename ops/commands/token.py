@@ -11,6 +11,7 @@ import typer
 from contracts.ticketing.pricing import Grade
 from gateway_api.tokens import issue
 from ops.cli_support import configuration, fail
+from ops.terminal import echo
 
 
 class Role(StrEnum):
@@ -45,4 +46,4 @@ def token(
         )
     except ValueError as error:
         fail(f"the gateway would not accept this token: {error}")
-    typer.echo(signed)
+    echo(signed)

@@ -19,6 +19,7 @@ from ops.stack.servers import PostgresServer, RabbitServer, stop_all
 from ops.stack.supervisor import ALREADY_SUPERVISED, end_leftovers
 from ops.stack.supervisor import main as supervise
 from ops.stack.waiting import wait_until
+from ops.terminal import echo
 
 UP_TIMEOUT, STOP_TIMEOUT, COMMAND_TIMEOUT = 180.0, 60.0, 600.0
 GIVE_UP_AFTER = 4  # crashes in a row of one process
@@ -37,8 +38,8 @@ def up(
     else:
         control.send_command(here.root, "ensure")
     state = _until_ready(here)
-    typer.echo("The system was up already." if was_up else "The system is up.")
-    typer.echo(addresses(state))
+    echo("The system was up already." if was_up else "The system is up.")
+    echo(addresses(state))
 
 
 def run() -> None:
@@ -54,7 +55,7 @@ def down() -> None:
     _end_supervisor(here)
     end_leftovers(here)
     stop_all(RabbitServer(here.root), PostgresServer(here.root))
-    typer.echo("The system is down.")
+    echo("The system is down.")
 
 
 def reset() -> None:
@@ -63,7 +64,7 @@ def reset() -> None:
     down()
     PostgresServer(here.root).destroy()
     shutil.rmtree(here.root, ignore_errors=True)
-    typer.echo(f"{here.root} is deleted.")
+    echo(f"{here.root} is deleted.")
 
 
 def start(name: str) -> None:
@@ -202,9 +203,9 @@ def _send(command: str, name: str, env: dict[str, str] | None = None) -> None:
         _fail("the system is not up: `yeyak up` starts it")
     if not answer["ok"]:
         _fail(answer["error"])
-    typer.echo(f"{name}: {command} done.")
+    echo(f"{name}: {command} done.")
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"yeyak: {message}", err=True)
+    echo(f"yeyak: {message}", err=True)
     raise typer.Exit(1)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.base import Shape
 from contracts.bike_sharing.ride_history import ListRideHistory, RideHistory, RideHistoryEntry, RideHistoryItem
 from storage import paging
-from storage.views import Instant, ViewTables, newest_first, same_key
+from storage.views import Instant, MemberText, ViewTables, newest_first, same_key
 
 
 class ShapeDocument(sa.TypeDecorator[Any]):
@@ -35,7 +35,7 @@ rides = tables.projection(
     "rides",
     "ride_id",
     sa.Column("bike_id", sa.Uuid, nullable=False),
-    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("member_id", MemberText, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("fee_plan", ShapeDocument, nullable=False),

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.cafe.report import ListReport, Report, ReportEntry, ReportItem
 from storage import paging
-from storage.views import Instant, ViewTables, newest_first
+from storage.views import Instant, MemberText, ViewTables, newest_first
 
 tables = ViewTables("cafe_report")
 
@@ -21,8 +21,8 @@ menu_items = tables.projection(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("price", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
-    sa.Column("registered_by", sa.String(128), nullable=False),
-    sa.Column("changed_by", sa.String(128), nullable=False),
+    sa.Column("registered_by", MemberText, nullable=False),
+    sa.Column("changed_by", MemberText, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("modified_at", Instant, nullable=False),
     sa.Index("menu_items_newest", "generation", "created_at", "menu_item_id"),

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from storage.views import Instant
+from storage.views import Instant, MemberText
 
 
 def create_inbox_and_outbox() -> None:
@@ -66,6 +66,13 @@ def create_generations_and_timeline() -> None:
         sa.Column("status", sa.String(40), nullable=False),
         sa.Column("reason", sa.Text),
     )
+
+
+def hold_longest_member_ids(table: str, *columns: str) -> None:
+    """Widen columns of a view's table; PostgreSQL changes its catalogue only, and SQLite limits no text."""
+    if op.get_context().dialect.name != "sqlite":
+        for column in columns:
+            op.alter_column(table, column, type_=MemberText, existing_nullable=False)
 
 
 def create_projection(name: str, key: str, *columns: sa.Column[Any]) -> None:

@@ -20,7 +20,7 @@ from contracts.preorder.products import ProductPart
 from contracts.preorder.receipts import ReceiptPart
 from storage import paging
 from storage.payment_projections import PaymentProjections
-from storage.views import Instant, ViewTables, newest_first, same_key
+from storage.views import Instant, MemberText, ViewTables, newest_first, same_key
 
 tables = ViewTables("preorder_my_reservations")
 
@@ -28,7 +28,7 @@ reservations = tables.projection(
     "reservations",
     "reservation_id",
     sa.Column("product_id", sa.Uuid, nullable=False),
-    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("member_id", MemberText, nullable=False),
     sa.Column("price", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Column("reason", sa.Text),

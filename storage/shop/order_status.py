@@ -21,14 +21,14 @@ from contracts.shop.order_status import (
 from contracts.shop.states import OrderStatus
 from contracts.transfers import TransferPart
 from storage import paging
-from storage.views import Instant, ViewTables, newest_first, same_key
+from storage.views import Instant, MemberText, ViewTables, newest_first, same_key
 
 tables = ViewTables("shop_order_status")
 
 orders = tables.projection(
     "orders",
     "order_id",
-    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("member_id", MemberText, nullable=False),
     sa.Column("product_id", sa.Uuid, nullable=False),
     sa.Column("quantity", sa.Integer, nullable=False),
     sa.Column("unit_price", sa.BigInteger, nullable=False),

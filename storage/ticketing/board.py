@@ -14,7 +14,7 @@ from contracts.base import Caller, TimelineEntry
 from contracts.ticketing.board import Board, BoardEntry, BoardItem, ListBoard, ReservationPart, ShowBoard
 from contracts.ticketing.pricing import Grade, Price
 from storage import paging
-from storage.views import Instant, ViewTables, newest_first, same_key
+from storage.views import Instant, MemberText, ViewTables, newest_first, same_key
 
 
 class PriceDocument(sa.TypeDecorator[Price]):
@@ -41,7 +41,7 @@ tickets = tables.projection(
     sa.Column("base_price", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Column("reservation_id", sa.Uuid),
-    sa.Column("registered_by", sa.String(128), nullable=False),
+    sa.Column("registered_by", MemberText, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("modified_at", Instant, nullable=False),
     sa.Index("tickets_newest", "generation", "created_at", "ticket_id"),
@@ -58,7 +58,7 @@ reservations = tables.projection(
     "reservations",
     "reservation_id",
     sa.Column("ticket_id", sa.Uuid, nullable=False),
-    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("member_id", MemberText, nullable=False),
     sa.Column("status", sa.String(40), nullable=False),
     sa.Column("price", PriceDocument, nullable=False),
     sa.Index("reservations_of_ticket", "generation", "ticket_id"),

@@ -13,7 +13,7 @@ from contracts.payments import RefundPart
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry, MyPageItem
 from storage import paging
 from storage.payment_projections import PaymentProjections
-from storage.views import Instant, ViewTables, newest_first, same_key
+from storage.views import Instant, MemberText, ViewTables, newest_first, same_key
 
 tables = ViewTables("video_rental_my_page")
 
@@ -21,7 +21,7 @@ rentals = tables.projection(
     "rentals",
     "rental_id",
     sa.Column("video_id", sa.Uuid, nullable=False),
-    sa.Column("member_id", sa.String(128), nullable=False),
+    sa.Column("member_id", MemberText, nullable=False),
     sa.Column("days", sa.Integer, nullable=False),
     sa.Column("daily_price", sa.BigInteger, nullable=False),
     sa.Column("price", sa.BigInteger, nullable=False),

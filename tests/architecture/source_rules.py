@@ -46,6 +46,8 @@ OWNED = {
     "storage.transfers": "payments",
 }
 """Modules of storage that belong to a context although they do not have its name."""
+PRINTERS = {"ops.terminal", "ops.stack.output"}
+"""The helper for the commands, and the supervisor's own log."""
 FASTSTREAM = ("workers.runtime.", "workers.app.")
 """Where FastStream is used: the runtime, and the application that `faststream run` starts."""
 LOG_EVENTS = "workers.runtime.observability.log_events"
@@ -203,6 +205,15 @@ def clocks(listing: Listing) -> Iterator[str]:
 def no_print(listing: Listing) -> Iterator[str]:
     for source in listing.of("contracts", "storage", "workers"):
         yield from (f"{source.path} prints" for call, _ in source.calls if call in ("print", "pprint"))
+
+
+@rule("commands print through ops.terminal, which escapes what data could do to a terminal")
+def terminal(listing: Listing) -> Iterator[str]:
+    for source in listing.of("ops"):
+        if source.module in PRINTERS or source.module.startswith("ops.deployment."):
+            continue
+        prints = ("print", "pprint", "rich.print", "typer.echo", "typer.secho", "click.echo", "sys.stdout.write")
+        yield from (f"{source.path} calls {call}" for call, _ in source.calls if call in prints)
 
 
 @rule("only storage.database commits or rolls back")

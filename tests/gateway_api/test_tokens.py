@@ -94,7 +94,7 @@ async def test_the_number_of_remembered_tokens_is_bounded(verifier, monkeypatch)
         {"sub": ""},
         {"sub": "a b"},
         {"sub": "a\n"},
-        {"sub": "x" * 129},
+        {"sub": "x" * 256},
         {"sub": 7},
         {"role": ...},
         {"role": "admin"},
@@ -129,7 +129,7 @@ async def test_other_headers_are_not_signed_in(verifier, header):
         await verifier.verify(header)
 
 
-@pytest.mark.parametrize("subject", ["", "a b", "x" * 129])
+@pytest.mark.parametrize("subject", ["", "a b", "x" * 256])
 def test_no_token_is_issued_that_would_be_refused(subject):
     with pytest.raises(ValueError, match="subject"):
         issue(subject, "customer", key=KEY)
