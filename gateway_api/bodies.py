@@ -30,6 +30,8 @@ MAX_FIELDS = 100
 MAX_ITEMS = 2000
 """How many lists, objects and further items in them a body may hold; no form has as many."""
 LONGEST_FIELD = 100
+LONGEST_QUERY = 8192
+"""Bytes of a query string, which is more than all parameters of any route need."""
 
 
 class Input(BaseModel):
@@ -275,6 +277,8 @@ def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
     """Validate a query string as filters; raises `card_number_refused` or `invalid`."""
     if not query:
         return filters()
+    if len(query) > LONGEST_QUERY:
+        raise invalid([("query", "query")])
     ascii_only = query if query.isascii() else _RAW.sub(_percent, query)
     try:
         pairs = parse_qsl(ascii_only.decode(), keep_blank_values=True, max_num_fields=50, errors="strict")
