@@ -80,6 +80,35 @@ CODES: dict[str, ProblemDefinition] = {
         "Not found",
         "There is nothing here that you may see.",
     ),
+    # the HTTP server, before any route
+    "bad_request": _code(
+        400,
+        "HTTP 요청이 아닙니다",
+        "HTTP/1.1 형식에 맞는 요청을 보내 주세요.",
+        "Not an HTTP request",
+        "Send a request that is valid HTTP/1.1.",
+    ),
+    "uri_too_long": _code(
+        414,
+        "주소가 너무 깁니다",
+        "경로와 질의를 줄여 주세요.",
+        "Address too long",
+        "Shorten the path or the query.",
+    ),
+    "headers_too_large": _code(
+        431,
+        "요청 헤더가 너무 큽니다",
+        "헤더의 수나 크기를 줄여 주세요.",
+        "Headers too large",
+        "Send fewer or smaller headers.",
+    ),
+    "request_timeout": _code(
+        408,
+        "요청이 제때 오지 않았습니다",
+        "이 요청으로 바뀐 것은 없습니다. 요청 전체를 한 번에 다시 보내 주세요.",
+        "The request took too long",
+        "This request changed nothing. Send the whole of it again without pauses.",
+    ),
     "method_not_allowed": _code(
         405,
         "허용되지 않는 메서드입니다",

@@ -22,7 +22,7 @@ from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
 from gateway_api.codes import CODES
 from gateway_api.language import preferred
-from gateway_api.limits import Bulkheads, TokenBuckets
+from gateway_api.limits import Bulkheads, FailedAttempts, Seats, TokenBuckets
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import SignedIn, Verifier
@@ -205,7 +205,7 @@ class RequestContext:
         """Send a message as a request and return the reply, whatever its outcome.
 
         `time_limit` is the time in seconds that the context may work on it; None takes that of the route.
-        Raises `unavailable` when the bulkhead of the context is full.
+        Raises `unavailable` when the bulkhead of the context is full, `too_many_requests` when the caller's part is.
         """
         kind = type(message)
         request = RpcRequest(
@@ -220,7 +220,7 @@ class RequestContext:
         )
         if time_limit is None:
             time_limit = self._gateway.time_limit(self.route, kind)
-        with self._gateway.bulkheads.slot(kind.owner()):
+        with self._gateway.bulkheads.slot(kind.owner(), self.caller.member_id):
             reply = await self._gateway.rpc.call(request, within=START_SECONDS + time_limit + MARGIN_SECONDS)
         metrics.context_requests(kind.owner(), reply.kind).inc()
         return reply
@@ -283,7 +283,9 @@ class Gateway:
         self.settings = settings
         self.verifier = verifier or Verifier(settings)
         self.buckets = TokenBuckets(settings.gateway_rate)
-        self.bulkheads = Bulkheads(settings.gateway_in_flight)
+        self.bulkheads = Bulkheads(settings.gateway_in_flight, settings.gateway_in_flight_per_caller)
+        self.failures = FailedAttempts(settings.gateway_failures)
+        self.streams = Seats(settings.gateway_streams, settings.gateway_streams_per_person)
 
     def time_limit(self, route: Route, kind: type[Message]) -> float:
         """Return how long a context may work on a message, in seconds."""
@@ -305,7 +307,12 @@ class Gateway:
         return handle
 
     async def _handle(self, route: Route, request: Request, headers: dict[bytes, bytes]) -> Response:
-        signed_in = await self.verifier.verify(headers.get(b"authorization", b"").decode("latin-1"))
+        try:
+            signed_in = await self.verifier.verify(headers.get(b"authorization", b"").decode("latin-1"))
+        except Problem as problem:
+            if problem.status == 401:
+                self.failures.count(request.scope.get("client"))
+            raise
         if signed_in.caller.role not in route.roles:
             raise Problem("wrong_role")
         self.buckets.take(signed_in.caller.member_id)

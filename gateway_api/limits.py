@@ -1,4 +1,4 @@
-"""Limits of load: a token bucket for each member, a bulkhead for each context."""
+"""Limits of load: token buckets for members and addresses, bulkheads for contexts and callers, seats for streams."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from gateway_api import metrics
+from gateway_api.connections import network_of
 from gateway_api.problems import Problem
+
+Key = TypeVar("Key")
 
 MEMBERS = 50_000
 """How many buckets are kept; the least recently used one is dropped, and its member begins with a full bucket again."""
+RETRY = {"retry-after": "1"}
 
 
 class TokenBuckets:
@@ -44,21 +50,90 @@ class TokenBuckets:
             raise Problem("too_many_requests", headers={"retry-after": str(max(1, retry_after))})
 
 
-class Bulkheads:
-    """At most `limit` requests in flight for each context, so that a slow context does not block the others."""
+class FailedAttempts:
+    """Requests that fail authentication, by address: `rate` per second, with bursts of four times as many.
 
-    def __init__(self, limit: int) -> None:
+    Valid tokens are not counted and never refused, so that nobody is shut out by a neighbour at the same address.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._buckets = TokenBuckets(rate, clock)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def count(self, client: tuple[str, int] | None) -> None:
+        """Count a failure of a client, as the scope of its request names it; raises `too_many_requests`."""
+        try:
+            self._buckets.take(network_of(client[0]) if client else "")
+        except Problem:
+            metrics.LIMITED.labels("failures").inc()
+            raise
+
+
+class Bulkheads:
+    """At most `limit` requests in flight for each context, so that a slow context does not block the others.
+
+    And at most `per_caller` of them from one caller, so that one caller does not fill a context; 0 = no limit.
+    """
+
+    def __init__(self, limit: int, per_caller: int = 0) -> None:
         self._limit = limit
+        self._per_caller = per_caller
         self.in_flight: dict[str, int] = {}
+        self._callers: dict[tuple[str, str], int] = {}
 
     @contextmanager
-    def slot(self, context: str) -> Iterator[None]:
-        """Occupy one slot of a context; raises `unavailable` at once when all are occupied."""
+    def slot(self, context: str, caller: str) -> Iterator[None]:
+        """Occupy one slot of a context until it is left.
+
+        Raises `too_many_requests` when the caller has as many as one may have, `unavailable` when all are occupied.
+        """
+        own = self._callers.get((context, caller), 0)
+        if self._per_caller and own >= self._per_caller:
+            metrics.LIMITED.labels("in_flight_per_caller").inc()
+            raise Problem("too_many_requests", headers=RETRY)
         in_flight = self.in_flight.get(context, 0)
         if in_flight >= self._limit:
+            metrics.LIMITED.labels("in_flight").inc()
             raise Problem("unavailable")
         self.in_flight[context] = in_flight + 1
+        self._callers[context, caller] = own + 1
         try:
             yield
         finally:
             self.in_flight[context] -= 1
+            _count_down(self._callers, (context, caller))
+
+
+class Seats:
+    """At most `limit` streams at once, and `per_person` of one person."""
+
+    def __init__(self, limit: int, per_person: int) -> None:
+        self._limit = limit
+        self._per_person = per_person
+        self._taken: dict[str, int] = {}
+        self._total = 0
+
+    @contextmanager
+    def seat(self, person: str) -> Iterator[None]:
+        """Occupy a seat until it is left; raises `too_many_requests`, or `unavailable` when all are occupied."""
+        if self._taken.get(person, 0) >= self._per_person:
+            metrics.LIMITED.labels("streams_per_person").inc()
+            raise Problem("too_many_requests", headers=RETRY)
+        if self._total >= self._limit:
+            metrics.LIMITED.labels("streams").inc()
+            raise Problem("unavailable")
+        self._taken[person] = self._taken.get(person, 0) + 1
+        self._total += 1
+        try:
+            yield
+        finally:
+            _count_down(self._taken, person)
+            self._total -= 1
+
+
+def _count_down(counts: dict[Key, int], key: Key) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -19,6 +19,9 @@ REQUESTS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 REFUSALS = Counter("yeyak_gateway_refusals", "Responses that are problems, by code", ("route", "code"))
+LIMITED = Counter(
+    "yeyak_gateway_limited", "Requests and connections that a limit of the gateway refused or ended", ("limit",)
+)
 IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests in flight, by context", ("context",))
 CONTEXT_REQUESTS = Counter(
     "yeyak_gateway_context_requests", "Requests sent to contexts, by outcome", ("context", "outcome")

@@ -28,7 +28,34 @@ class GatewaySettings(Settings):
     """Requests per second and member, with bursts of four times as many; 0 = off."""
     gateway_in_flight: int = Field(400, ge=1)
     """Requests at once per context before 503."""
+    gateway_in_flight_per_caller: int = Field(16, ge=0)
+    """Requests at once per context and caller before 429; 0 = no limit."""
     gateway_body_limit: int = Field(65_536, ge=1)
+    gateway_failures: float = Field(5, ge=0)
+    """Requests per second and address that may fail authentication, with bursts of four times as many; 0 = off."""
+    gateway_streams: int = Field(500, ge=1)
+    """Event streams of the console at once."""
+    gateway_streams_per_person: int = Field(8, ge=1)
+
+    # connections
+    gateway_connections: int = Field(2_000, ge=0)
+    """Open connections at once; 0 = no limit."""
+    gateway_connections_per_address: int = Field(500, ge=0)
+    """Open connections of one address, or of one IPv6 /64 network; 0 = no limit."""
+    gateway_trusted_proxies: list[str] = []
+    """Networks of the proxies in front (JSON): their `X-Forwarded-For` is believed, and one may open any number."""
+    gateway_target_bytes: int = Field(8_192, ge=1)
+    """The longest path with its query before 414."""
+    gateway_header_bytes: int = Field(65_536, ge=1)
+    gateway_header_count: int = Field(100, ge=1)
+    """The largest head of a request before 431."""
+    gateway_header_seconds: float = Field(10, gt=0)
+    gateway_body_seconds: float = Field(30, gt=0)
+    """How long a client may take to send a head and a body before 408."""
+    gateway_keep_alive_seconds: int = Field(75, ge=1)
+    """How long a connection may be idle."""
+
+    # people and tokens
     gateway_cors_origins: list[str] = []
     jwt_key: SecretStr | None = None
     """The local signing key (HS256), for runs without an issuer."""

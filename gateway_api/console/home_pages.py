@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from contracts.base import Caller, Role
 from gateway_api import tokens
 from gateway_api.console import notices
 from gateway_api.console.business_pages import BusinessPages, ItemCard, ListSection, triggers
 from gateway_api.console.businesses import ALL, BUSINESSES
-from gateway_api.console.live import REFRESH
+from gateway_api.console.live import REFRESH, EventStream
 from gateway_api.console.render import HEADERS
 from gateway_api.console.sample import seed
 from gateway_api.console.site import PageContext, Site, local_url
@@ -158,8 +158,8 @@ class HomePages:
         if visitor.caller is None:
             return Response(status_code=204, headers=HEADERS)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
-        stream = self._hints(visitor.caller, since, visitor.expires_at)
-        return StreamingResponse(stream, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
+        hints = self._hints(visitor.caller, since, visitor.expires_at)
+        return EventStream(hints, self.site.gateway.streams, visitor.caller.member_id, visitor.language)
 
     async def _hints(self, caller: Caller, since: str, expires_at: float) -> AsyncIterator[bytes]:
         """Yield hints until the session expires; the last one makes the page reload, which redirects to sign-in."""
