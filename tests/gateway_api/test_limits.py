@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway_api import limits
-from gateway_api.limits import Bulkheads, TokenBuckets
+from gateway_api.limits import Bulkheads, FailedAttempts, Seats, TokenBuckets
 from gateway_api.problems import Problem
 
 
@@ -71,14 +71,53 @@ def test_the_number_of_remembered_members_is_bounded(monkeypatch):
 def test_a_full_context_refuses_requests_and_another_one_does_not():
     bulkheads = Bulkheads(2)
 
-    with bulkheads.slot("cafe.menu"), bulkheads.slot("cafe.menu"):
-        with pytest.raises(Problem, match="unavailable"), bulkheads.slot("cafe.menu"):
+    with bulkheads.slot("cafe.menu", "kim"), bulkheads.slot("cafe.menu", "lee"):
+        with pytest.raises(Problem, match="unavailable"), bulkheads.slot("cafe.menu", "park"):
             pass
-        with bulkheads.slot("shop.orders"):
+        with bulkheads.slot("shop.orders", "park"):
             pass
 
-    with bulkheads.slot("cafe.menu"):
+    with bulkheads.slot("cafe.menu", "park"):
         assert bulkheads.in_flight["cafe.menu"] == 1
+
+
+def test_one_caller_does_not_fill_a_context():
+    bulkheads = Bulkheads(10, per_caller=2)
+
+    with bulkheads.slot("cafe.menu", "kim"), bulkheads.slot("cafe.menu", "kim"):
+        with pytest.raises(Problem, match="too_many_requests") as refused, bulkheads.slot("cafe.menu", "kim"):
+            pass
+        with bulkheads.slot("cafe.menu", "lee"), bulkheads.slot("shop.orders", "kim"):
+            pass
+
+    with bulkheads.slot("cafe.menu", "kim"):
+        pass
+    assert refused.value.headers["retry-after"] == "1"
+    assert not bulkheads._callers
+
+
+def test_the_seats_of_a_person_and_of_all_are_limited_and_given_back():
+    seats = Seats(3, per_person=2)
+
+    with seats.seat("kim"), seats.seat("kim"):
+        with pytest.raises(Problem, match="too_many_requests"), seats.seat("kim"):
+            pass
+        with seats.seat("lee"), pytest.raises(Problem, match="unavailable"), seats.seat("park"):
+            pass
+
+    assert not seats._taken
+    with seats.seat("kim"), seats.seat("park"), seats.seat("park"):
+        pass
+
+
+def test_the_number_of_remembered_addresses_is_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "MEMBERS", 5)
+    failures = FailedAttempts(1, Clock())
+
+    for number in range(20):
+        failures.count((f"192.0.2.{number}", 1))
+
+    assert len(failures) == 5
 
 
 async def test_too_many_requests_of_one_member_are_refused(make_client):
@@ -94,7 +133,7 @@ async def test_too_many_requests_of_one_member_are_refused(make_client):
 
 
 async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc):
-    client = make_client(gateway_in_flight=2)
+    client = make_client(gateway_in_flight=2, gateway_in_flight_per_caller=0)
     rpc.replies_with("payments.list_payments", {"items": [], "next_cursor": None})
     held = asyncio.Event()
     answer = rpc.call
@@ -116,3 +155,32 @@ async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc
 
     assert (third.status_code, third.json()["code"], third.headers["retry-after"]) == (503, "unavailable", "1")
     assert neighbour.status_code == 200
+
+
+async def test_a_caller_with_many_requests_in_flight_is_refused_and_others_are_not(make_client, rpc):
+    client = make_client(gateway_in_flight_per_caller=2)
+    held, begun = asyncio.Event(), asyncio.Event()
+    answer = rpc.call
+
+    async def slow(request, **limits_):
+        reply = await answer(request, **limits_)
+        if request.actor == "customer:kim":
+            if len(rpc.requests) == 2:
+                begun.set()
+            await held.wait()
+        return reply
+
+    rpc.call = slow
+    rpc.replies_with("video_rental.rentals.list_rentals", {"items": [], "next_cursor": None})
+    path = "/v1/video-rental/rentals"
+    waiting = [asyncio.create_task(client.get(path, as_="customer:kim")) for _ in range(2)]
+    await begun.wait()
+
+    third = await client.get(path, as_="customer:kim")
+    neighbour = await client.get(path, as_="customer:lee")
+    held.set()
+    answers = await asyncio.gather(*waiting)
+    later = await client.get(path, as_="customer:kim")
+
+    assert (third.status_code, third.json()["code"], third.headers["retry-after"]) == (429, "too_many_requests", "1")
+    assert [answer.status_code for answer in (*answers, neighbour, later)] == [200] * 4
