@@ -10,7 +10,9 @@ the sender waits for the reply within a time limit, and a missing reply means th
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from collections.abc import Collection
+from inspect import get_annotations
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,6 +51,99 @@ class Caller(Shape):
         return self.is_staff or self.member_id == owner
 
 
+class Words(NamedTuple):
+    """What a person reads about a refusal, in one language."""
+
+    title: str
+    detail: str
+
+
+@dataclass_transform(kw_only_default=True)
+class Refused(Exception):
+    """A business rule rejected a message. A handler raises it to roll back, or returns it to commit what it wrote.
+
+    A subclass declares one refusal: its code, its words, and its details as annotated fields; a field with a default
+    may be left out. A subclass without a code of its own refines the refusal that it derives from: the same code and
+    words with more details. `Refused` itself holds a code that is not declared here, e.g. of a newer peer.
+    """
+
+    code: str = "refused"
+    status: ClassVar[int] = 409
+    """The status of the HTTP response."""
+    retry_after: ClassVar[int | None] = None
+    """Whole seconds after which to try again; each refusal with the status 503 has it."""
+    ko: ClassVar[Words] = Words("지금은 할 수 없습니다", "업무 규칙에 따라 거절되었습니다.")
+    en: ClassVar[Words] = Words("Not possible now", "A rule of the business refuses this.")
+    required_details: ClassVar[frozenset[str]] = frozenset()
+    optional_details: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, code: str | None = None, /, **details: Any) -> None:
+        kind = type(self)
+        if kind is not Refused:
+            if code is not None or wrong_details(kind, details):
+                needed, allowed = sorted(kind.required_details), sorted(kind.optional_details)
+                raise TypeError(f"{kind.__name__} takes {needed}, and may take {allowed}: not {sorted(details)}")
+        elif code is None:
+            raise TypeError("a refusal without a declaration is given its code")
+        super().__init__(code or kind.code)
+        self._fill(code or kind.code, details)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        names = {name for kind in cls.__mro__ if kind not in Refused.__mro__ for name in get_annotations(kind)}
+        if reserved := {name for name in names if name in RESERVED_DETAILS or hasattr(Refused, name)}:
+            raise TypeError(f"{cls.__name__} declares details with reserved names: {sorted(reserved)}")
+        cls.optional_details = frozenset(name for name in names if hasattr(cls, name))
+        cls.required_details = frozenset(names) - cls.optional_details
+        if "code" in cls.__dict__:
+            _register(cls)
+
+    @classmethod
+    def of(cls, code: str, details: dict[str, Any]) -> Refused:
+        """A refusal as it was received: whatever details its sender knows."""
+        kind = REFUSALS.get(code, Refused)
+        refusal = kind.__new__(kind, code)
+        refusal._fill(code, details)
+        return refusal
+
+    def _fill(self, code: str, details: dict[str, Any]) -> None:
+        self.code = code
+        self.details = details
+        """Details for the caller, e.g. `current_status`, `allowed_actions`, `reason`, an id."""
+        declared = self.required_details | self.optional_details
+        self.__dict__.update({name: value for name, value in details.items() if name in declared})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Refused) and (self.code, self.details) == (other.code, other.details)
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+    def __repr__(self) -> str:
+        return f"Refused({self.code!r}{''.join(f', {key}={value!r}' for key, value in self.details.items())})"
+
+
+REFUSALS: dict[str, type[Refused]] = {}
+"""The declaration of each code; of a refusal that others refine, the general one."""
+RESERVED_DETAILS = frozenset({"type", "title", "detail"})
+"""Members of a problem (RFC 9457) besides those that Refused has."""
+
+
+def wrong_details(kind: type[Refused], details: Collection[str]) -> bool:
+    """Whether a required detail is missing or an undeclared one is given."""
+    given = frozenset(details)
+    return not kind.required_details <= given or not given <= kind.required_details | kind.optional_details
+
+
+def _register(kind: type[Refused]) -> None:
+    if not {"ko", "en"} <= kind.__dict__.keys():
+        raise TypeError(f"{kind.__name__} has no words in both languages")
+    if kind.status == 503 and kind.retry_after is None:
+        raise TypeError(f"{kind.__name__} has the status 503 and no `retry_after`")
+    if REFUSALS.setdefault(kind.code, kind) is not kind:
+        raise TypeError(f"{kind.__name__} has the code of another refusal: {kind.code}")
+
+
 class Message(Shape):
     """A message between contexts; a concrete class states its wire name as `topic`."""
 
@@ -56,6 +151,8 @@ class Message(Shape):
     exchange: ClassVar[str]
     answer: ClassVar[Any] = None
     """The type of the answer; None for a durable message."""
+    refusals: ClassVar[tuple[type[Refused], ...]] = ()
+    """The refusals of its handler; each request states them. See `contracts.refusals.refusals_of` for all of them."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -114,25 +211,6 @@ class Event(Message):
     def of(cls, state: Shape, **more: Any) -> Self:
         """The event with the fields of `state` (which is validated already) and of `more`; validates nothing."""
         return cls.model_construct(**{**state.__dict__, **more})  # type: ignore[return-value]
-
-
-class Refused(Exception):
-    """A business rule rejected a message. A handler raises it to roll back, or returns it to commit what it wrote."""
-
-    def __init__(self, code: str, **details: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.details = details
-        """Details for the caller, e.g. `current_status`, `allowed_actions`, `reason`, an id."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Refused) and (self.code, self.details) == (other.code, other.details)
-
-    def __hash__(self) -> int:
-        return hash(self.code)
-
-    def __repr__(self) -> str:
-        return f"Refused({self.code!r}{''.join(f', {key}={value!r}' for key, value in self.details.items())})"
 
 
 Item = TypeVar("Item")

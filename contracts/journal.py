@@ -14,7 +14,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Command, Event, Query, Reason, Shape
+from contracts.base import Caller, Command, Event, Query, Reason, Refused, Shape, Words
+from contracts.refusals import NotFound, WrongRole, WrongState
 
 EntryKind = Literal["command", "event", "ask", "question", "retry", "timer", "dead_letter", "operator"]
 DeadLetterStatus = Literal["DEAD", "REPLAYED", "DISCARDED"]
@@ -112,6 +113,7 @@ class RecordAudit(Command[Audit]):
     """Store the report of an audit."""
 
     topic = "journal.record_audit"
+    refusals = ()
 
     report: AuditReport
 
@@ -120,6 +122,7 @@ class RecordHandled(Command[Recorded]):
     """Store a batch of reports of a runtime. Best effort: a lost batch only leaves gaps in stories."""
 
     topic = "journal.record_handled"
+    refusals = ()
 
     entries: list[Handled]
     standing: ProcessStatus | None = None
@@ -185,8 +188,29 @@ class DeadLetters(Shape):
     next_cursor: str | None
 
 
+class DeadLetterNotFound(NotFound):
+    dead_letter_id: str
+
+
+class StoryNotFound(NotFound):
+    """Nothing that happened has this `id`."""
+
+    id: str
+
+
+class NotReplayable(Refused):
+    """The original message cannot be handled again, for `reason`."""
+
+    code = "not_replayable"
+    ko = Words("다시 처리할 수 없는 메시지입니다", "읽을 수 없는 메시지는 버리는 것만 가능합니다.")
+    en = Words("Cannot be replayed", "A message that cannot be read can only be discarded.")
+
+    reason: str
+
+
 class ListDeadLetters(Query[DeadLetters]):
     topic = "journal.list_dead_letters"
+    refusals = ()
 
     status: DeadLetterStatus | None = "DEAD"
     context: str | None = None
@@ -199,14 +223,16 @@ class ListDeadLetters(Query[DeadLetters]):
 
 class ShowDeadLetter(Query[DeadLetter]):
     topic = "journal.show_dead_letter"
+    refusals = (DeadLetterNotFound,)
 
     dead_letter_id: UUID
 
 
 class ResolveDeadLetter(Command[DeadLetter]):
-    """Replay or discard a dead letter. Refused with `wrong_role`, `not_found`, `wrong_state` or `not_replayable`."""
+    """Replay or discard a dead letter."""
 
     topic = "journal.resolve_dead_letter"
+    refusals = (WrongRole, NotFound, WrongState, NotReplayable)
 
     dead_letter_id: UUID
     action: Literal["replay", "discard"]
@@ -238,9 +264,10 @@ class Story(Shape):
 
 
 class TellStory(Query[Story]):
-    """The story of anything that has an id, e.g. a rental, a payment or a message. Refused with `not_found`."""
+    """The story of anything that has an id, e.g. a rental, a payment or a message."""
 
     topic = "journal.tell_story"
+    refusals = (StoryNotFound,)
 
     id: UUID
 
@@ -265,6 +292,7 @@ class ReadEvents(Query[StoredEvents]):
     """Events of some topics after a position of the journal, in the order of their positions."""
 
     topic = "journal.read_events"
+    refusals = ()
 
     topics: list[str]
     after: int = 0
@@ -281,6 +309,7 @@ class FindMark(Query[MarkPosition]):
     """The position of a mark in the journal."""
 
     topic = "journal.find_mark"
+    refusals = ()
 
     mark_id: UUID
 
@@ -329,6 +358,7 @@ class ShowTown(Query[SystemOverview]):
     """The status of the system, and the counts of the last `minutes` minutes."""
 
     topic = "journal.show_town"
+    refusals = ()
 
     minutes: int = 60
 

@@ -17,7 +17,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Refused, Shape, Won, Words
+from contracts.refusals import NotFound, StillRunning, WrongState
 
 
 class PaymentStatus(StrEnum):
@@ -107,14 +108,61 @@ class RefundPart(Shape):
     amount: Won
 
 
-class RequestPayment(Command[PaymentState]):
-    """Charge a card once; a repetition with the same payment id gets the same answer.
+class ChargeDeclined(Refused):
+    """The payment provider has declined the charge, for `reason`."""
 
-    Refused with `declined` (and `reason`), `provider_unavailable` (the payment is being voided), `voided`,
-    `payment_mismatch` (the id belongs to another payer or amount) or `still_running` (requested by another message).
-    """
+    code = "declined"
+    status = 402
+    ko = Words("결제가 거절되었습니다", "다른 결제 수단을 써 주세요.")
+    en = Words("Charge declined", "Use another means of payment.")
+
+    reason: str | None = "declined"
+
+
+class ProviderUnavailable(Refused):
+    """The payment provider did not answer in time; the payment is being voided."""
+
+    code = "provider_unavailable"
+    status = 503
+    retry_after = 5
+    ko = Words("결제사에서 응답이 없습니다", "결제를 취소하고 있습니다. 새 결제로 다시 시도해 주세요.")
+    en = Words("Payment provider not available", "The payment is being voided. Try again with a new payment.")
+
+
+class AlreadyVoided(Refused):
+    code = "voided"
+    ko = Words("취소된 결제입니다", "이미 취소된 결제로는 청구할 수 없습니다.")
+    en = Words("Voided", "This payment has been voided and cannot be charged.")
+
+    current_status: str = ""
+
+
+class PaymentMismatch(Refused):
+    """The id belongs to a payment of another payer or amount."""
+
+    code = "payment_mismatch"
+    ko = Words("다른 결제에 쓰인 번호입니다", "같은 번호로 다른 금액이나 회원을 청구할 수 없습니다.")
+    en = Words("Payment id used before", "This id belongs to a payment of another payer or amount.")
+
+    current_status: str
+
+
+class RefundTooLarge(Refused):
+    """`left` is what can still be refunded, in won."""
+
+    code = "refund_too_large"
+    ko = Words("환불할 수 있는 금액을 넘었습니다", "남은 금액까지만 환불할 수 있습니다.")
+    en = Words("Refund too large", "No more than what is left can be refunded.")
+
+    left: int
+    current_status: str
+
+
+class RequestPayment(Command[PaymentState]):
+    """Charge a card once; a repetition with the same payment id gets the same answer."""
 
     topic = "payments.request_payment"
+    refusals = (ChargeDeclined, ProviderUnavailable, AlreadyVoided, PaymentMismatch, StillRunning)
 
     payment_id: UUID
     payer: MemberId
@@ -148,11 +196,11 @@ class RefundRest(Command[None]):
 class RefundPayment(Command[RefundState]):
     """A manual refund of a part or of the rest; the refund has the id of this message.
 
-    Refused with `not_found`, `wrong_state` (nothing was captured, or the payment is being voided), `refund_too_large`
-    (and `left`, what can be refunded) or `still_running`.
+    Refused (`wrong_state`) if nothing was captured, or the payment is being voided.
     """
 
     topic = "payments.refund_payment"
+    refusals = (NotFound, WrongState, RefundTooLarge, StillRunning)
 
     payment_id: UUID
     amount: Annotated[Won, Field(gt=0)]
@@ -240,6 +288,7 @@ class RefundSucceeded(RefundEvent):
 
 class ShowPayment(Query[PaymentState]):
     topic = "payments.show_payment"
+    refusals = (NotFound,)
 
     payment_id: UUID
     caller: Caller
@@ -247,6 +296,7 @@ class ShowPayment(Query[PaymentState]):
 
 class ListPayments(Query[Page[PaymentState]]):
     topic = "payments.list_payments"
+    refusals = ()
 
     payer: str | None = None
     status: PaymentStatus | None = None
@@ -257,6 +307,7 @@ class ListPayments(Query[Page[PaymentState]]):
 
 class ShowRefund(Query[RefundState]):
     topic = "payments.show_refund"
+    refusals = (NotFound,)
 
     refund_id: UUID
     caller: Caller
@@ -264,6 +315,7 @@ class ShowRefund(Query[RefundState]):
 
 class ListRefunds(Query[Page[RefundState]]):
     topic = "payments.list_refunds"
+    refusals = ()
 
     payer: str | None = None
     status: RefundStatus | None = None

@@ -104,6 +104,7 @@ class TransferCancelled(TransferEvent):
 
 class ListTransfers(Query[Page[TransferState]]):
     topic = "payments.list_transfers"
+    refusals = ()
 
     status: TransferStatus | None = None
     refund_owed: bool | None = None

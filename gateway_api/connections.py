@@ -15,7 +15,7 @@ from typing import Protocol
 from gateway_api import metrics
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """A connection of a client."""
 
     def evict(self) -> None:
@@ -25,7 +25,7 @@ class Connection(Protocol):
 @dataclass(slots=True)
 class _Address:
     count: int = 0
-    waiting: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[ClientConnection, None] = field(default_factory=OrderedDict)
     """The connections whose client has to send something, by the time since which they wait."""
 
 
@@ -41,12 +41,12 @@ class Connections:
         self._per_address = per_address
         self._trusted = [ip_network(network) for network in trusted]
         self._addresses: dict[str, _Address] = {}
-        self._places: dict[Connection, str] = {}
+        self._places: dict[ClientConnection, str] = {}
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def admit(self, connection: Connection, host: str) -> bool:
+    def admit(self, connection: ClientConnection, host: str) -> bool:
         """Give a new connection a place; False when all are taken by connections that are being served."""
         name, trusted = self._name(host)
         address = self._addresses.get(name)
@@ -63,17 +63,17 @@ class Connections:
         self._places[connection] = name
         return True
 
-    def waits(self, connection: Connection) -> None:
+    def waits(self, connection: ClientConnection) -> None:
         """Note that the client has to send something, from now on."""
         if name := self._places.get(connection):
             self._addresses[name].waiting.setdefault(connection)
 
-    def is_served(self, connection: Connection) -> None:
+    def is_served(self, connection: ClientConnection) -> None:
         """Note that the server has to answer; until it has, the connection keeps its place."""
         if name := self._places.get(connection):
             self._addresses[name].waiting.pop(connection, None)
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: ClientConnection) -> None:
         """Free the place of a connection that was closed; nothing when it has none."""
         name = self._places.pop(connection, None)
         if name is None:

@@ -20,9 +20,9 @@ from starlette.responses import Response
 from contracts.base import Caller, Message, Role
 from gateway_api import bodies, metrics
 from gateway_api.bodies import Filters, Form
-from gateway_api.codes import CODES
 from gateway_api.language import preferred
 from gateway_api.limits import Bulkheads, FailedAttempts, Seats, TokenBuckets
+from gateway_api.problem_kinds import kind_of
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import SignedIn, Verifier
@@ -263,7 +263,7 @@ class RequestContext:
             return bodies.invalid((str(error.get("field")), "value") for error in details.get("errors", []))
         headers = {"idempotency-replayed": "true"} if reply.replayed else {}
         after = details.pop("retry_after", reply.retry_after)
-        if after is not None and code in CODES and CODES[code].status == 503:
+        if after is not None and kind_of(code).status == 503:
             headers["retry-after"] = str(after)
         return Problem(code, headers=headers, **details)
 

@@ -9,15 +9,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from contracts.base import REFUSALS
 from gateway_api.bodies import EmptyBody
-from gateway_api.codes import CODES
 from gateway_api.gateway import Route
+from gateway_api.problem_kinds import GATEWAY_KINDS
 
 REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"\{([a-z_0-9]+)\}")
 _COMMON = {"400", "401", "403", "404", "409", "413", "422", "429", "503"}
 
-PROBLEM = {
+PROBLEM: dict[str, Any] = {
     "title": "Problem",
     "description": "RFC 9457, in Korean or English by Accept-Language; clients go by `code`.",
     "type": "object",
@@ -27,7 +28,7 @@ PROBLEM = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "code": {"type": "string", "examples": list(CODES)},
+        "code": {"type": "string"},
         "current_status": {"type": "string"},
         "allowed_actions": {"type": "array", "items": {"type": "string"}},
         "status_url": {"type": "string"},
@@ -71,12 +72,17 @@ def openapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-            "schemas": {**defined.get("$defs", {}), "Problem": PROBLEM},
+            "schemas": {**defined.get("$defs", {}), "Problem": _problem()},
             "responses": {
                 "Problem": _content("A problem", {"$ref": REF.format(model="Problem")}, "application/problem+json")
             },
         },
     }
+
+
+def _problem() -> dict[str, Any]:
+    code = {"type": "string", "examples": [*GATEWAY_KINDS, *REFUSALS]}
+    return PROBLEM | {"properties": PROBLEM["properties"] | {"code": code}}
 
 
 def _operation(route: Route, refs: Any) -> dict[str, Any]:

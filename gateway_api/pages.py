@@ -18,8 +18,8 @@ from starlette.staticfiles import StaticFiles
 
 from contracts.base import Message
 from gateway_api import message_catalogue
-from gateway_api.codes import CODES
 from gateway_api.language import preferred
+from gateway_api.problem_kinds import ProblemKind, is_known, kind_of
 from gateway_api.problems import Problem
 
 STATIC = Path(__file__).parent / "static"
@@ -74,18 +74,18 @@ def add_to(app: Starlette, state: GatewayHealth, openapi: dict[str, Any], privat
 
     async def problem(request: Request) -> Response:
         code = request.path_params["code"]
-        if code not in CODES:
+        if not is_known(code):
             return Problem("not_found").response(preferred(request.headers.get("accept-language", "")))
         if "text/html" in request.headers.get("accept", ""):
-            return _page(code, _problem_text(code))
-        definition = CODES[code]
+            return _page(code, _problem_text(kind_of(code)))
+        kind = kind_of(code)
         return _json(
             to_json(
                 {
                     "code": code,
-                    "status": definition.status,
-                    "ko": definition.ko._asdict(),
-                    "en": definition.en._asdict(),
+                    "status": kind.status,
+                    "ko": kind.ko._asdict(),
+                    "en": kind.en._asdict(),
                 }
             )
         )
@@ -124,13 +124,12 @@ def _page(title: str, body: str, vendor: str = "") -> Response:
     return Response(text, headers={"content-security-policy": POLICY}, media_type="text/html")
 
 
-def _problem_text(code: str) -> str:
-    definition = CODES[code]
+def _problem_text(kind: ProblemKind) -> str:
     sections = "".join(
         f'<section lang="{language}"><h2>{escape(text.title)}</h2><p>{escape(text.detail)}</p></section>'
-        for language, text in (("ko", definition.ko), ("en", definition.en))
+        for language, text in (("ko", kind.ko), ("en", kind.en))
     )
-    return f"<main><h1>{definition.status} <code>{escape(code)}</code></h1>{sections}</main>"
+    return f"<main><h1>{kind.status} <code>{escape(kind.code)}</code></h1>{sections}</main>"
 
 
 @cache

@@ -289,7 +289,7 @@ _LIST = Statement("""
 
 
 async def list_dead_letters(session: Session, query: ListDeadLetters) -> tuple[list[DeadLetter], str | None]:
-    """One page, newest first, and the cursor of the next page; raises Refused (`invalid`) for a malformed cursor."""
+    """One page, newest first, and the cursor of the next page; raises InvalidMessage for a malformed cursor."""
     at, id = paging.decode(query.cursor)
     limit = max(1, min(query.limit, 200))
     rows = await session.all(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from contracts.base import Refused
+from contracts.refusals import InvalidMessage
 
 Item = TypeVar("Item")
 
@@ -19,7 +19,7 @@ def encode(created_at: datetime, id: UUID) -> str:
 
 
 def decode(cursor: str | None) -> tuple[datetime | None, UUID | None]:
-    """The sort key of a cursor, (None, None) for the first page; raises Refused (`invalid`) for a malformed cursor."""
+    """The sort key of a cursor, (None, None) for the first page; raises InvalidMessage for a malformed cursor."""
     if cursor is None:
         return None, None
     try:
@@ -29,7 +29,7 @@ def decode(cursor: str | None) -> tuple[datetime | None, UUID | None]:
             raise ValueError("the time has no zone")
         return instant.astimezone(UTC), UUID(id)
     except (ValueError, OverflowError):
-        raise Refused("invalid", errors=[{"field": "cursor", "message": "not a cursor of this list"}]) from None
+        raise InvalidMessage(errors=[{"field": "cursor", "message": "not a cursor of this list"}]) from None
 
 
 def page(

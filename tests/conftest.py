@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from contracts.base import Caller
 from ops.accounts.files import Folder
 from ops.settings import SystemSettings
+from tests.support import refusals
 from tests.support import servers as support
 from tests.support.servers import Servers
 from tests.support.system import System, customer
@@ -44,6 +45,14 @@ def _environment_restored() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _refusals_are_declared() -> Iterator[None]:
+    """Fail a test in which a handler refuses a message in a way that the message does not declare."""
+    with refusals.compared() as undeclared:
+        yield
+    assert not undeclared, "\n".join(dict.fromkeys(undeclared))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape
+from contracts.bike_sharing.refusals import BikeBroken, BikeNotAvailable, CodeTaken, HoldAlreadyReleased
+from contracts.refusals import NotFound, WrongState
 
 Code = Annotated[str, Field(min_length=1, max_length=60)]
 Location = Annotated[str, Field(min_length=1, max_length=60)]
@@ -47,9 +49,10 @@ class BikeState(Shape):
 
 
 class RegisterBike(Command[BikeState]):
-    """Refused with `invalid` (a location that is not in the list) or `code_taken`."""
+    """Refused (`invalid`) for a location that is not in the list."""
 
     topic = "bike_sharing.bikes.register_bike"
+    refusals = (CodeTaken,)
 
     code: Code
     location: Location
@@ -61,6 +64,7 @@ class ChangeBike(Command[BikeState]):
     """Change the fields that are given; refused (`wrong_state`) for a held bike, except to set its condition BROKEN."""
 
     topic = "bike_sharing.bikes.change_bike"
+    refusals = (NotFound, WrongState)
 
     bike_id: UUID
     location: Location | None = None
@@ -68,12 +72,10 @@ class ChangeBike(Command[BikeState]):
 
 
 class TakeBike(Command[BikeState]):
-    """Check and take a bike in one step; the ride holds it until `ReleaseBike`.
-
-    Refused with `not_found`, `bike_broken`, `bike_not_available`, or `hold_released` (the release arrived first).
-    """
+    """Check and take a bike in one step; the ride holds it until `ReleaseBike`."""
 
     topic = "bike_sharing.bikes.take_bike"
+    refusals = (NotFound, BikeBroken, BikeNotAvailable, HoldAlreadyReleased)
 
     bike_id: UUID
     ride_id: UUID
@@ -142,6 +144,7 @@ class ShowBike(Query[BikeState]):
     """One bike; a BROKEN bike is `not_found` for customers."""
 
     topic = "bike_sharing.bikes.show_bike"
+    refusals = (NotFound,)
 
     bike_id: UUID
     caller: Caller
@@ -149,6 +152,7 @@ class ShowBike(Query[BikeState]):
 
 class ListBikes(Query[Page[BikeState]]):
     topic = "bike_sharing.bikes.list_bikes"
+    refusals = ()
 
     location: str | None = None
     status: BikeStatus | None = None

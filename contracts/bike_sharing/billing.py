@@ -13,6 +13,7 @@ from pydantic import AwareDatetime
 
 from contracts.base import Caller, Event, MemberId, Page, Query, Shape, Won
 from contracts.bike_sharing.rides import FeePlan
+from contracts.refusals import NotFound
 
 
 class BillStatus(StrEnum):
@@ -70,6 +71,7 @@ class BillClosed(BillEvent):
 
 class ShowBill(Query[BillState]):
     topic = "bike_sharing.billing.show_bill"
+    refusals = (NotFound,)
 
     bill_id: UUID
     caller: Caller
@@ -77,6 +79,7 @@ class ShowBill(Query[BillState]):
 
 class ListBills(Query[Page[BillState]]):
     topic = "bike_sharing.billing.list_bills"
+    refusals = ()
 
     member_id: str | None = None
     status: BillStatus | None = None

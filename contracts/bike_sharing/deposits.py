@@ -14,7 +14,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
+from contracts.bike_sharing.refusals import TopUpDeclined, TopUpUnavailable
 from contracts.payments import Card, PaymentPart
+from contracts.refusals import NotFound
 
 TopUpAmount = Annotated[Won, Field(ge=1_000, le=500_000)]
 CreditAmount = Annotated[Won, Field(ge=1, le=500_000)]
@@ -103,12 +105,10 @@ class FeeState(Shape):
 
 
 class TopUpDeposit(Command[TopUp]):
-    """Pay into one's own deposit; the top-up has the id of this message.
-
-    Refused with `payment_declined` or `payment_unavailable`.
-    """
+    """Pay into one's own deposit; the top-up has the id of this message."""
 
     topic = "bike_sharing.deposits.top_up_deposit"
+    refusals = (NotFound, TopUpDeclined, TopUpUnavailable)
 
     amount: TopUpAmount
     payment: Card
@@ -119,6 +119,7 @@ class CreditDeposit(Command[TopUp]):
     """Staff credit a member's deposit; the top-up has the id of this message."""
 
     topic = "bike_sharing.deposits.credit_deposit"
+    refusals = ()
 
     member_id: MemberId
     amount: CreditAmount
@@ -157,6 +158,7 @@ class ShowDeposit(Query[Balance]):
     """A member's balance. Without a deposit the member gets 0, and staff get `not_found`."""
 
     topic = "bike_sharing.deposits.show_deposit"
+    refusals = (NotFound,)
 
     member_id: MemberId
     caller: Caller
@@ -164,6 +166,7 @@ class ShowDeposit(Query[Balance]):
 
 class ListDeposits(Query[Page[AccountState]]):
     topic = "bike_sharing.deposits.list_deposits"
+    refusals = ()
 
     limit: int = 50
     cursor: str | None = None
@@ -173,6 +176,7 @@ class ListEntries(Query[Page[Entry]]):
     """The ledger of a member, newest first; `not_found` for another customer."""
 
     topic = "bike_sharing.deposits.list_entries"
+    refusals = (NotFound,)
 
     member_id: MemberId
     limit: int = 50
@@ -182,6 +186,7 @@ class ListEntries(Query[Page[Entry]]):
 
 class ShowTopUp(Query[TopUp]):
     topic = "bike_sharing.deposits.show_top_up"
+    refusals = (NotFound,)
 
     top_up_id: UUID
     caller: Caller
@@ -189,6 +194,7 @@ class ShowTopUp(Query[TopUp]):
 
 class ListTopUps(Query[Page[TopUp]]):
     topic = "bike_sharing.deposits.list_top_ups"
+    refusals = ()
 
     member_id: str | None = None
     status: TopUpStatus | None = None

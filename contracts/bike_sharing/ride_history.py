@@ -10,6 +10,7 @@ from contracts.base import Caller, Query, Shape, TimelineEntry, Won
 from contracts.bike_sharing.bikes import BikeStatus
 from contracts.bike_sharing.billing import BillStatus
 from contracts.bike_sharing.rides import RideState, RideStatus
+from contracts.refusals import NotFound
 
 
 class BikePart(Shape):
@@ -59,6 +60,7 @@ class ListRideHistory(Query[RideHistory]):
     """The rides of a member, or of all when `member_id` is None, newest first."""
 
     topic = "bike_sharing.ride_history.list_ride_history"
+    refusals = ()
 
     member_id: str | None = None
     status: RideStatus | None = None
@@ -70,6 +72,7 @@ class ShowRideHistory(Query[RideHistoryEntry]):
     """One ride; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "bike_sharing.ride_history.show_ride_history"
+    refusals = (NotFound,)
 
     ride_id: UUID
     min_version: int = 0

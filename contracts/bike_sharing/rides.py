@@ -16,6 +16,16 @@ from pydantic import AwareDatetime
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.bike_sharing.bikes import Location
+from contracts.bike_sharing.refusals import (
+    BikeUnavailable,
+    DebtOwed,
+    DepositTooLow,
+    RideBikeBroken,
+    RideBikeNotAvailable,
+    RideBikeNotFound,
+    RideOpen,
+)
+from contracts.refusals import NotFound, WrongState
 
 
 class RideStatus(StrEnum):
@@ -60,11 +70,19 @@ class RideState(Shape):
 class StartRide(Command[RideState]):
     """A member takes a bike; the ride has the id of this message.
 
-    Refused with `not_found`, `ride_open`, `debt_owed` or `deposit_too_low`; and with `bike_broken`,
-    `bike_not_available` or `bike_unavailable`, which leave a ride that is NOT_STARTED.
+    A refusal by bikes, or no reply, leaves a ride that is NOT_STARTED.
     """
 
     topic = "bike_sharing.rides.start_ride"
+    refusals = (
+        RideBikeNotFound,
+        RideOpen,
+        DebtOwed,
+        DepositTooLow,
+        RideBikeBroken,
+        RideBikeNotAvailable,
+        BikeUnavailable,
+    )
 
     bike_id: UUID
     caller: Caller
@@ -74,6 +92,7 @@ class ReturnBike(Command[RideState]):
     """The rider returns the bike; a repetition answers with the unchanged ride."""
 
     topic = "bike_sharing.rides.return_bike"
+    refusals = (NotFound, WrongState)
 
     ride_id: UUID
     location: Location
@@ -84,6 +103,7 @@ class EndRide(Command[RideState]):
     """Staff end a ride, with a reason."""
 
     topic = "bike_sharing.rides.end_ride"
+    refusals = (NotFound, WrongState)
 
     ride_id: UUID
     reason: Reason
@@ -143,6 +163,7 @@ class RideEndedAtCap(RideEvent):
 
 class ShowRide(Query[RideState]):
     topic = "bike_sharing.rides.show_ride"
+    refusals = (NotFound,)
 
     ride_id: UUID
     caller: Caller
@@ -150,6 +171,7 @@ class ShowRide(Query[RideState]):
 
 class ListRides(Query[Page[RideState]]):
     topic = "bike_sharing.rides.list_rides"
+    refusals = ()
 
     member_id: str | None = None
     status: RideStatus | None = None

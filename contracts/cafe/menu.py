@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, StaleVersion
 
 MenuPrice = Annotated[Won, Field(le=10_000_000)]
 """Whole won; an item with the price 0 is not for sale yet."""
@@ -47,6 +48,7 @@ class RegisterMenuItem(Command[MenuItem]):
     """Add an item to the menu; it has the id of this message."""
 
     topic = "cafe.menu.register_menu_item"
+    refusals = ()
 
     name: Name
     price: MenuPrice
@@ -58,6 +60,7 @@ class ChangeMenuItem(Command[MenuItem]):
     """Change the fields that are given; refused (`stale_version`) if the item's version is not `expected_version`."""
 
     topic = "cafe.menu.change_menu_item"
+    refusals = (NotFound, StaleVersion)
 
     menu_item_id: UUID
     name: Name | None = None
@@ -79,6 +82,7 @@ class ShowMenuItem(Query[MenuItem]):
     """One item; for a customer an item that cannot be ordered is `not_found`."""
 
     topic = "cafe.menu.show_menu_item"
+    refusals = (NotFound,)
 
     menu_item_id: UUID
     caller: Caller
@@ -86,6 +90,7 @@ class ShowMenuItem(Query[MenuItem]):
 
 class ListMenu(Query[Page[MenuItem]]):
     topic = "cafe.menu.list_menu"
+    refusals = ()
 
     status: MenuItemStatus | None = None
     on_offer: bool = False
@@ -98,5 +103,6 @@ class QuotePrice(Query[MenuItem]):
     """The current price and status of an item; refused (`not_found`) without a retry."""
 
     topic = "cafe.menu.quote_price"
+    refusals = (NotFound,)
 
     menu_item_id: UUID

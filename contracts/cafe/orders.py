@@ -18,6 +18,8 @@ from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Reason, Shape, Won
 from contracts.cafe.menu import MenuPrice
+from contracts.cafe.refusals import NotForSale, SoldOut
+from contracts.refusals import NotFound, PriceChanged, WrongState
 
 Quantity = Annotated[int, Field(ge=1, le=1000)]
 
@@ -54,11 +56,11 @@ class Order(Shape):
 class PlaceOrder(Command[Order]):
     """A customer places an order; it has the id of this message.
 
-    Refused with `not_found`, `sold_out`, `not_for_sale` or `price_changed` (and `price`). The outcome is `unavailable`,
-    and nothing is written, if the menu does not reply.
+    The outcome is `unavailable`, and nothing is written, if the menu does not reply.
     """
 
     topic = "cafe.orders.place_order"
+    refusals = (NotFound, SoldOut, NotForSale, PriceChanged)
 
     menu_item_id: UUID
     quantity: Quantity = 1
@@ -68,6 +70,7 @@ class PlaceOrder(Command[Order]):
 
 class AcceptOrder(Command[Order]):
     topic = "cafe.orders.accept_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -75,6 +78,7 @@ class AcceptOrder(Command[Order]):
 
 class RejectOrder(Command[Order]):
     topic = "cafe.orders.reject_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     reason: Reason
@@ -83,6 +87,7 @@ class RejectOrder(Command[Order]):
 
 class MarkOrderReady(Command[Order]):
     topic = "cafe.orders.mark_order_ready"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -90,6 +95,7 @@ class MarkOrderReady(Command[Order]):
 
 class CollectOrder(Command[Order]):
     topic = "cafe.orders.collect_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -97,6 +103,7 @@ class CollectOrder(Command[Order]):
 
 class CancelOrder(Command[Order]):
     topic = "cafe.orders.cancel_order"
+    refusals = (NotFound, WrongState)
 
     order_id: UUID
     caller: Caller
@@ -132,6 +139,7 @@ class OrderCancelled(OrderEvent):
 
 class ShowOrder(Query[Order]):
     topic = "cafe.orders.show_order"
+    refusals = (NotFound,)
 
     order_id: UUID
     caller: Caller
@@ -141,6 +149,7 @@ class ListOrders(Query[Page[Order]]):
     """The orders of a member, or of all when `member_id` is None, newest first."""
 
     topic = "cafe.orders.list_orders"
+    refusals = ()
 
     member_id: str | None = None
     status: OrderStatus | None = None

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 
 from contracts.base import Query, Shape, TimelineEntry
 from contracts.cafe.menu import MenuItem, MenuItemStatus
+from contracts.refusals import NotFound
 
 
 class ReportItem(MenuItem):
@@ -37,6 +38,7 @@ class ListReport(Query[Report]):
     """All items, newest first."""
 
     topic = "cafe.report.list_report"
+    refusals = ()
 
     status: MenuItemStatus | None = None
     limit: int = 50
@@ -47,6 +49,7 @@ class ShowReport(Query[ReportEntry]):
     """One item; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "cafe.report.show_report"
+    refusals = (NotFound,)
 
     menu_item_id: UUID
     min_version: int = 0

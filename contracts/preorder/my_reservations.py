@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 from contracts.base import Caller, Query, Shape, TimelineEntry
 from contracts.preorder.products import ProductPart
 from contracts.preorder.reservations import Reservation, ReservationStatus
+from contracts.refusals import NotFound
 
 
 class MyReservation(Reservation):
@@ -37,6 +38,7 @@ class ListMyReservations(Query[MyReservations]):
     """The reservations of a member, or of all when `member_id` is None, newest first."""
 
     topic = "preorder.my_reservations.list_my_reservations"
+    refusals = ()
 
     member_id: str | None = None
     status: ReservationStatus | None = None
@@ -48,6 +50,7 @@ class ShowMyReservation(Query[MyReservationEntry]):
     """One reservation; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "preorder.my_reservations.show_my_reservation"
+    refusals = (NotFound,)
 
     reservation_id: UUID
     min_version: int = 0

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound
 
 Quota = Annotated[int, Field(ge=0, le=10_000_000)]
 """The maximum number of valid reservations."""
@@ -56,6 +57,7 @@ class ProductPart(Shape):
 
 class RegisterProduct(Command[ProductState]):
     topic = "preorder.products.register_product"
+    refusals = ()
 
     name: Name
     price: ProductPrice
@@ -67,6 +69,7 @@ class ChangeProduct(Command[ProductState]):
     """Change the fields that are given; the quota may be less than the number of reservations."""
 
     topic = "preorder.products.change_product"
+    refusals = (NotFound,)
 
     product_id: UUID
     price: ProductPrice | None = None
@@ -84,12 +87,14 @@ class ProductChanged(ProductState, Event):
 
 class ShowProduct(Query[ProductOnOffer]):
     topic = "preorder.products.show_product"
+    refusals = (NotFound,)
 
     product_id: UUID
 
 
 class ListProducts(Query[Page[ProductOnOffer]]):
     topic = "preorder.products.list_products"
+    refusals = ()
 
     status: ProductStatus | None = None
     limit: int = 50

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape, Won
+from contracts.refusals import NotFound
 
 
 class ReceiptStatus(StrEnum):
@@ -76,6 +77,7 @@ class ReceiptVoided(ReceiptEvent):
 
 class ShowReceipt(Query[ReceiptState]):
     topic = "preorder.receipts.show_receipt"
+    refusals = (NotFound,)
 
     receipt_id: UUID
     caller: Caller
@@ -83,6 +85,7 @@ class ShowReceipt(Query[ReceiptState]):
 
 class ListReceipts(Query[Page[ReceiptState]]):
     topic = "preorder.receipts.list_receipts"
+    refusals = ()
 
     member_id: str | None = None
     status: ReceiptStatus | None = None

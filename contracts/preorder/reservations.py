@@ -15,6 +15,15 @@ from pydantic import AwareDatetime, Field
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart, RefundPart
 from contracts.preorder.receipts import ReceiptPart
+from contracts.preorder.refusals import (
+    AlreadyReserved,
+    CancelledMeanwhile,
+    Closed,
+    QuotaFull,
+    ReservationDeclined,
+    ReservationPaymentUnavailable,
+)
+from contracts.refusals import NotFound, WrongState
 
 Address = Annotated[str, Field(min_length=1, max_length=500)]
 """The delivery address; personal data that no event contains."""
@@ -60,13 +69,18 @@ class ReservationWithAddress(Reservation):
 
 
 class ReservePhone(Command[Reservation]):
-    """A customer reserves a phone and pays at once; the reservation has the id of this message.
-
-    Refused with `not_found`, `closed`, `already_reserved`, `quota_full`, `payment_declined`, `payment_unavailable` or
-    `cancelled`.
-    """
+    """A customer reserves a phone and pays at once; the reservation has the id of this message."""
 
     topic = "preorder.reservations.reserve_phone"
+    refusals = (
+        NotFound,
+        Closed,
+        AlreadyReserved,
+        QuotaFull,
+        ReservationDeclined,
+        ReservationPaymentUnavailable,
+        CancelledMeanwhile,
+    )
 
     product_id: UUID
     address: Address
@@ -76,6 +90,7 @@ class ReservePhone(Command[Reservation]):
 
 class CancelReservation(Command[Reservation]):
     topic = "preorder.reservations.cancel_reservation"
+    refusals = (NotFound, WrongState)
 
     reservation_id: UUID
     reason: Reason | None = None
@@ -112,6 +127,7 @@ class ReservationCancelled(ReservationEvent):
 
 class ShowReservation(Query[ReservationWithAddress]):
     topic = "preorder.reservations.show_reservation"
+    refusals = (NotFound,)
 
     reservation_id: UUID
     caller: Caller
@@ -119,6 +135,7 @@ class ShowReservation(Query[ReservationWithAddress]):
 
 class ListReservations(Query[Page[ReservationWithAddress]]):
     topic = "preorder.reservations.list_reservations"
+    refusals = ()
 
     member_id: str | None = None
     status: ReservationStatus | None = None
@@ -143,5 +160,6 @@ class CountFree(Query[FreeCounts]):
     """The rest of some models' quotas."""
 
     topic = "preorder.reservations.count_free"
+    refusals = ()
 
     product_ids: list[UUID]

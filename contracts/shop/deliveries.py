@@ -70,6 +70,7 @@ class DeliveryCompleted(DeliveryEvent):
 
 class ListDeliveries(Query[Page[DeliveryState]]):
     topic = "shop.deliveries.list_deliveries"
+    refusals = ()
 
     status: DeliveryStatus | None = None
     limit: int = 50

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts.base import Caller, Query, Shape, TimelineEntry, Won
+from contracts.refusals import NotFound
 from contracts.shop.orders import Order
 from contracts.shop.products import ProductStatus
 from contracts.shop.states import OrderStatus
@@ -66,6 +67,7 @@ class ListOrderStatus(Query[OrderStatusPage]):
     """The orders of a member, or of all when `member_id` is None, newest first."""
 
     topic = "shop.order_status.list_order_status"
+    refusals = ()
 
     member_id: str | None = None
     status: OrderStatus | None = None
@@ -77,6 +79,7 @@ class ShowOrderStatus(Query[OrderStatusEntry]):
     """One order; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "shop.order_status.show_order_status"
+    refusals = (NotFound,)
 
     order_id: UUID
     min_version: int = 0

@@ -17,8 +17,17 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
+from contracts.refusals import NotFound
 from contracts.shop.deliveries import DeliveryPart
 from contracts.shop.products import Quantity
+from contracts.shop.refusals import (
+    AmountMismatch,
+    DeadlinePassed,
+    OrderOutOfStock,
+    OrderStillConfirming,
+    OrderWrongState,
+    ProductNotOnSale,
+)
 from contracts.shop.states import OrderStatus
 from contracts.transfers import TransferPart
 
@@ -73,6 +82,7 @@ class PlaceOrder(Command[Order]):
     """A customer orders at the current price; stock is not checked. The order has the id of this message."""
 
     topic = "shop.orders.place_order"
+    refusals = (NotFound, ProductNotOnSale)
 
     product_id: UUID
     quantity: Quantity
@@ -81,6 +91,7 @@ class PlaceOrder(Command[Order]):
 
 class CancelOrder(Command[Order]):
     topic = "shop.orders.cancel_order"
+    refusals = (NotFound, OrderWrongState)
 
     order_id: UUID
     reason: Reason | None = None
@@ -90,11 +101,11 @@ class CancelOrder(Command[Order]):
 class ConfirmPayment(Command[Order]):
     """The seller confirms that the money has arrived.
 
-    Refused with `not_found`, `amount_mismatch` (and `expected`), `out_of_stock`, `deadline_passed`, `wrong_state`, or
-    `still_confirming` while products does not reply: the order stays CONFIRMING, and the step is repeated.
+    While products does not reply the order stays CONFIRMING, and the step is repeated.
     """
 
     topic = "shop.orders.confirm_payment"
+    refusals = (NotFound, AmountMismatch, OrderOutOfStock, DeadlinePassed, OrderWrongState, OrderStillConfirming)
 
     order_id: UUID
     amount: Won | None = None
@@ -106,6 +117,7 @@ class ReviveOrder(Command[Order]):
     """Reopen an order that was cancelled by its deadline or for lack of stock, with a new payment period."""
 
     topic = "shop.orders.revive_order"
+    refusals = (NotFound, OrderWrongState)
 
     order_id: UUID
     caller: Caller
@@ -113,6 +125,7 @@ class ReviveOrder(Command[Order]):
 
 class ConfirmReceipt(Command[Order]):
     topic = "shop.orders.confirm_receipt"
+    refusals = (NotFound, OrderWrongState)
 
     order_id: UUID
     caller: Caller
@@ -208,6 +221,7 @@ class LateTransferNoted(OrderEvent):
 
 class ShowOrder(Query[Order]):
     topic = "shop.orders.show_order"
+    refusals = (NotFound,)
 
     order_id: UUID
     caller: Caller
@@ -215,6 +229,7 @@ class ShowOrder(Query[Order]):
 
 class ListOrders(Query[Page[Order]]):
     topic = "shop.orders.list_orders"
+    refusals = ()
 
     member_id: str | None = None
     status: OrderStatus | None = None

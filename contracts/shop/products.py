@@ -16,6 +16,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound
+from contracts.shop.refusals import OutOfStock, RoundClosed
 from contracts.shop.states import OrderStatus
 
 Price = Annotated[Won, Field(gt=0, le=10_000_000)]
@@ -54,6 +56,7 @@ class StockTake(Shape):
 
 class RegisterProduct(Command[ProductState]):
     topic = "shop.products.register_product"
+    refusals = ()
 
     name: Name
     price: Price
@@ -65,6 +68,7 @@ class ChangeProduct(Command[ProductState]):
     """Change the fields that are given; existing orders keep their price."""
 
     topic = "shop.products.change_product"
+    refusals = (NotFound,)
 
     product_id: UUID
     name: Name | None = None
@@ -74,18 +78,17 @@ class ChangeProduct(Command[ProductState]):
 
 class RestockProduct(Command[ProductState]):
     topic = "shop.products.restock_product"
+    refusals = (NotFound,)
 
     product_id: UUID
     quantity: Supply
 
 
 class TakeStock(Command[StockTake]):
-    """Take the whole quantity or nothing, once for each order and round; a repetition gets the same answer.
-
-    Refused with `out_of_stock`, `round_closed` (`ReturnStock` of that round arrived first) or `not_found`.
-    """
+    """Take the whole quantity or nothing, once for each order and round; a repetition gets the same answer."""
 
     topic = "shop.products.take_stock"
+    refusals = (NotFound, OutOfStock, RoundClosed)
 
     product_id: UUID
     order_id: UUID
@@ -137,12 +140,14 @@ class StockReturned(StockEvent):
 
 class ShowProduct(Query[ProductState]):
     topic = "shop.products.show_product"
+    refusals = (NotFound,)
 
     product_id: UUID
 
 
 class ListProducts(Query[Page[ProductState]]):
     topic = "shop.products.list_products"
+    refusals = ()
 
     status: ProductStatus | None = None
     limit: int = 50

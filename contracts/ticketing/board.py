@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts.base import Caller, Query, Shape, TimelineEntry
+from contracts.refusals import NotFound
 from contracts.ticketing.pricing import Price
 from contracts.ticketing.reservations import ReservationStatus
 from contracts.ticketing.tickets import Ticket, TicketStatus
@@ -49,6 +50,7 @@ class Board(Shape):
 
 class ListBoard(Query[Board]):
     topic = "ticketing.board.list_board"
+    refusals = ()
 
     status: TicketStatus | None = None
     caller: Caller
@@ -60,6 +62,7 @@ class ShowBoard(Query[BoardEntry]):
     """One ticket; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "ticketing.board.show_board"
+    refusals = (NotFound,)
 
     ticket_id: UUID
     min_version: int = 0

@@ -15,6 +15,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound
+from contracts.ticketing.refusals import NotPricedYet
 from contracts.ticketing.tickets import Moment
 
 PolicyValue = Annotated[int, Field(ge=1, le=10**12)]
@@ -119,6 +121,7 @@ class Policy(Shape):
 
 class CreatePolicy(Command[Policy]):
     topic = "ticketing.pricing.create_policy"
+    refusals = ()
 
     name: Name
     kind: PolicyKind
@@ -131,6 +134,7 @@ class CreatePolicy(Command[Policy]):
 
 class EndPolicy(Command[Policy]):
     topic = "ticketing.pricing.end_policy"
+    refusals = (NotFound,)
 
     policy_id: UUID
 
@@ -174,12 +178,14 @@ class PriceRestored(FrozenPriceEvent):
 
 class ShowPolicy(Query[Policy]):
     topic = "ticketing.pricing.show_policy"
+    refusals = (NotFound,)
 
     policy_id: UUID
 
 
 class ListPolicies(Query[Page[Policy]]):
     topic = "ticketing.pricing.list_policies"
+    refusals = ()
 
     status: PolicyStatus = PolicyStatus.ACTIVE
     limit: int = 50
@@ -190,6 +196,7 @@ class ShowPrice(Query[TicketPrice]):
     """A ticket's price for the caller's grade; refused: `not_priced_yet`."""
 
     topic = "ticketing.pricing.show_price"
+    refusals = (NotPricedYet,)
 
     ticket_id: UUID
     caller: Caller
@@ -197,6 +204,7 @@ class ShowPrice(Query[TicketPrice]):
 
 class ListPrices(Query[Page[TicketPrice]]):
     topic = "ticketing.pricing.list_prices"
+    refusals = ()
 
     caller: Caller
     limit: int = 50

@@ -13,7 +13,14 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape
+from contracts.refusals import NotFound, WrongState
 from contracts.ticketing.pricing import Price
+from contracts.ticketing.refusals import (
+    NotPricedYet,
+    ReservationTicketExpired,
+    ReservationTicketNotAvailable,
+    TicketUnavailable,
+)
 
 
 class ReservationStatus(StrEnum):
@@ -39,12 +46,10 @@ class Reservation(Shape):
 
 
 class ReserveTicket(Command[Reservation]):
-    """Reserve a ticket; the reservation has the id of this message.
-
-    Refused with `not_found`, `not_priced_yet`, `ticket_expired`, `ticket_not_available` or `ticket_unavailable`.
-    """
+    """Reserve a ticket; the reservation has the id of this message."""
 
     topic = "ticketing.reservations.reserve_ticket"
+    refusals = (NotFound, NotPricedYet, ReservationTicketExpired, ReservationTicketNotAvailable, TicketUnavailable)
 
     ticket_id: UUID
     caller: Caller
@@ -54,6 +59,7 @@ class CancelReservation(Command[Reservation]):
     """Start to cancel a reservation; it is CANCELLED once the ticket is free and the price is restored."""
 
     topic = "ticketing.reservations.cancel_reservation"
+    refusals = (NotFound, WrongState)
 
     reservation_id: UUID
     reason: Reason | None = None
@@ -99,6 +105,7 @@ class ReservationCancelled(ReservationEvent):
 
 class ShowReservation(Query[Reservation]):
     topic = "ticketing.reservations.show_reservation"
+    refusals = (NotFound,)
 
     reservation_id: UUID
     caller: Caller
@@ -106,6 +113,7 @@ class ShowReservation(Query[Reservation]):
 
 class ListReservations(Query[Page[Reservation]]):
     topic = "ticketing.reservations.list_reservations"
+    refusals = ()
 
     member_id: str | None = None
     status: ReservationStatus | None = None

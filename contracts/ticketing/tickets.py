@@ -18,6 +18,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, WrongState
+from contracts.ticketing.refusals import ExpiredTicket, TicketNotAvailable
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 """A time between the years 2000 and 2200."""
@@ -55,6 +57,7 @@ class RegisterTicket(Command[Ticket]):
     """Register a ticket; refused (`invalid`) unless it ends after it starts, and in the future."""
 
     topic = "ticketing.tickets.register_ticket"
+    refusals = ()
 
     name: Name
     starts_at: Moment
@@ -67,6 +70,7 @@ class ChangeTicket(Command[Ticket]):
     """Change the fields that are given; refused (`wrong_state`) unless the ticket is AVAILABLE."""
 
     topic = "ticketing.tickets.change_ticket"
+    refusals = (NotFound, WrongState)
 
     ticket_id: UUID
     name: Name | None = None
@@ -75,12 +79,10 @@ class ChangeTicket(Command[Ticket]):
 
 
 class TakeTicket(Command[TicketState]):
-    """Hold an available ticket for a reservation.
-
-    Refused with `not_found`, `ticket_expired` or `ticket_not_available`.
-    """
+    """Hold an available ticket for a reservation."""
 
     topic = "ticketing.tickets.take_ticket"
+    refusals = (NotFound, ExpiredTicket, TicketNotAvailable)
 
     ticket_id: UUID
     reservation_id: UUID
@@ -160,12 +162,14 @@ class HoldReleased(Event):
 
 class ShowTicket(Query[Ticket]):
     topic = "ticketing.tickets.show_ticket"
+    refusals = (NotFound,)
 
     ticket_id: UUID
 
 
 class ListTickets(Query[Page[Ticket]]):
     topic = "ticketing.tickets.list_tickets"
+    refusals = ()
 
     status: TicketStatus | None = None
     limit: int = 50

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts.base import Caller, Query, Shape, TimelineEntry
+from contracts.refusals import NotFound
 from contracts.video_rental.rentals import Rental, RentalStatus
 
 
@@ -36,6 +37,7 @@ class ListMyPage(Query[MyPage]):
     """The rentals of a member, or of all when `member_id` is None, newest first."""
 
     topic = "video_rental.my_page.list_my_page"
+    refusals = ()
 
     member_id: str | None = None
     status: RentalStatus | None = None
@@ -47,6 +49,7 @@ class ShowMyPage(Query[MyPageEntry]):
     """One rental; waits up to one second until the view has applied its version `min_version`."""
 
     topic = "video_rental.my_page.show_my_page"
+    refusals = (NotFound,)
 
     rental_id: UUID
     min_version: int = 0

@@ -18,6 +18,17 @@ from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart, RefundPart
+from contracts.refusals import NotFound, WrongState
+from contracts.video_rental.refusals import (
+    AlreadyBooked,
+    BookingDeclined,
+    BookingPaymentUnavailable,
+    LateFeeDeclined,
+    LateFeeOwed,
+    LateFeePaymentUnavailable,
+    LateFeeWrongState,
+    VideoNotAvailable,
+)
 from contracts.video_rental.videos import VideoState, VideoStatus
 
 Days = Annotated[int, Field(ge=1, le=365)]
@@ -79,13 +90,10 @@ class VideoOnShelf(VideoState):
 
 
 class BookVideo(Command[Rental]):
-    """A customer books a video for some days and pays at once; the rental has the id of this message.
-
-    Refused with `not_found`, `late_fee_owed`, `already_booked`, `video_not_available`, `payment_declined` or
-    `payment_unavailable`.
-    """
+    """A customer books a video for some days and pays at once; the rental has the id of this message."""
 
     topic = "video_rental.rentals.book_video"
+    refusals = (NotFound, LateFeeOwed, AlreadyBooked, VideoNotAvailable, BookingDeclined, BookingPaymentUnavailable)
 
     video_id: UUID
     days: Days = 1
@@ -95,6 +103,7 @@ class BookVideo(Command[Rental]):
 
 class CancelBooking(Command[Rental]):
     topic = "video_rental.rentals.cancel_booking"
+    refusals = (NotFound, WrongState)
 
     rental_id: UUID
     reason: Reason | None = None
@@ -103,6 +112,7 @@ class CancelBooking(Command[Rental]):
 
 class PickUpVideo(Command[Rental]):
     topic = "video_rental.rentals.pick_up_video"
+    refusals = (NotFound, WrongState)
 
     rental_id: UUID
     caller: Caller
@@ -110,6 +120,7 @@ class PickUpVideo(Command[Rental]):
 
 class ReturnVideo(Command[Rental]):
     topic = "video_rental.rentals.return_video"
+    refusals = (NotFound, WrongState)
 
     rental_id: UUID
     caller: Caller
@@ -117,6 +128,7 @@ class ReturnVideo(Command[Rental]):
 
 class PayLateFee(Command[Rental]):
     topic = "video_rental.rentals.pay_late_fee"
+    refusals = (NotFound, LateFeeWrongState, LateFeeDeclined, LateFeePaymentUnavailable)
 
     rental_id: UUID
     payment: Card
@@ -125,6 +137,7 @@ class PayLateFee(Command[Rental]):
 
 class WaiveLateFee(Command[Rental]):
     topic = "video_rental.rentals.waive_late_fee"
+    refusals = (NotFound, LateFeeWrongState)
 
     rental_id: UUID
     reason: Reason
@@ -185,6 +198,7 @@ class LateFeeWaived(RentalEvent):
 
 class ShowRental(Query[Rental]):
     topic = "video_rental.rentals.show_rental"
+    refusals = (NotFound,)
 
     rental_id: UUID
     caller: Caller
@@ -192,6 +206,7 @@ class ShowRental(Query[Rental]):
 
 class ListRentals(Query[Page[Rental]]):
     topic = "video_rental.rentals.list_rentals"
+    refusals = ()
 
     member_id: str | None = None
     status: RentalStatus | None = None
@@ -203,12 +218,14 @@ class ShowShelf(Query[VideoOnShelf]):
     """One video with the number of its free copies."""
 
     topic = "video_rental.rentals.show_shelf"
+    refusals = (NotFound,)
 
     video_id: UUID
 
 
 class ListShelf(Query[Page[VideoOnShelf]]):
     topic = "video_rental.rentals.list_shelf"
+    refusals = ()
 
     status: VideoStatus | None = None
     limit: int = 50

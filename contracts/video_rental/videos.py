@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound
 
 Copies = Annotated[int, Field(ge=0, le=100_000)]
 DailyPrice = Annotated[Won, Field(gt=0, le=10_000_000)]
@@ -39,6 +40,7 @@ class VideoState(Shape):
 
 class RegisterVideo(Command[VideoState]):
     topic = "video_rental.videos.register_video"
+    refusals = ()
 
     title: Name
     daily_price: DailyPrice
@@ -50,6 +52,7 @@ class ChangeVideo(Command[VideoState]):
     """Change the fields that are given; `copies` may be less than the number of copies in use."""
 
     topic = "video_rental.videos.change_video"
+    refusals = (NotFound,)
 
     video_id: UUID
     title: Name | None = None
@@ -68,12 +71,14 @@ class VideoChanged(VideoState, Event):
 
 class ShowVideo(Query[VideoState]):
     topic = "video_rental.videos.show_video"
+    refusals = (NotFound,)
 
     video_id: UUID
 
 
 class ListVideos(Query[Page[VideoState]]):
     topic = "video_rental.videos.list_videos"
+    refusals = ()
 
     status: VideoStatus | None = None
     limit: int = 50

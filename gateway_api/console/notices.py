@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from contracts.bike_sharing.refusals import BikeUnavailable, DebtOwed, DepositTooLow, RideOpen
+from contracts.preorder.refusals import AlreadyReserved
+from contracts.refusals import (
+    DeclinedPayment,
+    IdempotencyKeyReused,
+    InvalidMessage,
+    NotFound,
+    PaymentUnavailable,
+    StillConfirming,
+    StillRunning,
+    WrongRole,
+)
+from contracts.shop.refusals import DeadlinePassed
+from contracts.ticketing.refusals import TicketUnavailable
+from contracts.video_rental.refusals import AlreadyBooked, LateFeeOwed
 from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.words import Text
 from gateway_api.language import Language
+from gateway_api.problem_kinds import kind_of
 
 
 class ProblemNotice(NamedTuple):
@@ -25,7 +41,7 @@ CONSOLE_TEXTS: dict[str, tuple[Text, Text]] = {
         Text("다시 로그인해 주세요", "Please sign in again"),
         Text("로그인한 시간이 지났습니다.", "Your session is over."),
     ),
-    "invalid": (
+    InvalidMessage.code: (
         Text("입력을 확인해 주세요", "Please check what you entered"),
         Text("아래에 표시된 항목을 고쳐 주세요.", "Correct what is marked below."),
     ),
@@ -44,34 +60,34 @@ CONSOLE_TEXTS: dict[str, tuple[Text, Text]] = {
             "Pressing the same button again is safe: it is done once. Your things show the outcome too.",
         ),
     ),
-    "still_running": (
+    StillRunning.code: (
         Text("아직 처리하고 있습니다", "Still at work"),
         Text("같은 단추를 다시 누르면 결과를 알 수 있습니다.", "Press the same button again to see the outcome."),
     ),
-    "still_confirming": (
+    StillConfirming.code: (
         Text("입금과 재고를 아직 확인하고 있습니다", "We are still checking deposit and stock"),
         Text("저절로 이어서 처리됩니다.", "It goes on by itself."),
     ),
-    "payment_unavailable": (
+    PaymentUnavailable.code: (
         Text("결제 응답이 없어 취소했습니다", "The payment did not answer, so this was cancelled"),
         Text(
             "받은 돈은 없고, 나중에 결제되더라도 돌려드립니다. 잠시 후 다시 시도해 주세요.",
             "No money is kept, and a charge that turns up later is undone. Please try again shortly.",
         ),
     ),
-    "ticket_unavailable": (
+    TicketUnavailable.code: (
         Text("티켓을 확인하지 못해 예약하지 않았습니다", "The ticket could not be checked, so nothing was reserved"),
         Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
     ),
-    "bike_unavailable": (
+    BikeUnavailable.code: (
         Text("자전거를 확인하지 못해 빌리지 않았습니다", "The bike could not be checked, so no ride began"),
         Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
     ),
-    "idempotency_key_reused": (
+    IdempotencyKeyReused.code: (
         Text("이미 보낸 신청입니다", "This form was sent before"),
         Text("내용을 확인하고 다시 보내 주세요.", "Check it and send it again."),
     ),
-    "deadline_passed": (
+    DeadlinePassed.code: (
         Text("입금 기한이 지난 주문입니다", "The deadline of this order has passed"),
         Text("입금액을 돌려주거나 주문을 되살려 주세요.", "Give the money back, or revive the order."),
     ),
@@ -85,19 +101,19 @@ CONSOLE_TEXTS: dict[str, tuple[Text, Text]] = {
 NOT_SHOWN = Text("지금은 응답이 없어 보여 드릴 수 없습니다.", "There is no answer now, so this cannot be shown.")
 
 LINKS: dict[str, tuple[str, Text]] = {
-    "deposit_too_low": ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
-    "debt_owed": ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
-    "ride_open": ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
-    "late_fee_owed": ("/mine", Text("연체료 내기", "Pay the late fee")),
-    "already_booked": ("/mine", Text("내 예약 보기", "See the booking")),
-    "already_reserved": ("/mine", Text("내 예약 보기", "See the reservation")),
+    DepositTooLow.code: ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
+    DebtOwed.code: ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
+    RideOpen.code: ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
+    LateFeeOwed.code: ("/mine", Text("연체료 내기", "Pay the late fee")),
+    AlreadyBooked.code: ("/mine", Text("내 예약 보기", "See the booking")),
+    AlreadyReserved.code: ("/mine", Text("내 예약 보기", "See the reservation")),
     "outcome_unknown": ("/mine", Text("내 내역 보기", "See my things")),
-    "payment_declined": ("/mine", Text("내 내역 보기", "See my things")),
-    "payment_unavailable": ("/mine", Text("내 내역 보기", "See my things")),
+    DeclinedPayment.code: ("/mine", Text("내 내역 보기", "See my things")),
+    PaymentUnavailable.code: ("/mine", Text("내 내역 보기", "See my things")),
     "not_signed_in": ("/sign-in", Text("로그인", "Sign in")),
 }
 
-RETRY_SAME_KEY = {"outcome_unknown", "still_running", "unavailable", "too_many_requests", "still_confirming"}
+RETRY_SAME_KEY = {"outcome_unknown", "unavailable", "too_many_requests", StillRunning.code, StillConfirming.code}
 """Codes after which the form is sent again with the same idempotency key."""
 
 
@@ -169,19 +185,14 @@ def partly_seeded(language: Language) -> ProblemNotice:
 
 def wrong_role(language: Language) -> ProblemNotice:
     return ProblemNotice(
-        Text("권한이 없습니다", "Not allowed").of(language),
+        Text(WrongRole.ko.title, WrongRole.en.title).of(language),
         Text("이 화면은 다른 권한을 가진 사람만 볼 수 있습니다.", "This page is for people with another role.").of(
             language
         ),
-        "wrong_role",
+        WrongRole.code,
         {},
     )
 
 
 def not_found(language: Language) -> ProblemNotice:
-    return ProblemNotice(
-        Text("찾을 수 없습니다", "Not found").of(language),
-        Text("이 주소에는 볼 수 있는 것이 없습니다.", "There is nothing here that you may see.").of(language),
-        "not_found",
-        {},
-    )
+    return ProblemNotice(*kind_of(NotFound.code).text(language), NotFound.code, {})

@@ -7,6 +7,12 @@ from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from contracts.base import Refused
+from contracts.bike_sharing.refusals import BikeBroken, BikeNotAvailable, BikeUnavailable
+from contracts.payments import AlreadyVoided, ProviderUnavailable
+from contracts.refusals import DeclinedPayment, NotFound, PaymentUnavailable
+from contracts.shop.refusals import DeadlinePassed, OutOfStock, RoundClosed
+from contracts.ticketing.refusals import ExpiredTicket, TicketNotAvailable, TicketUnavailable
 from gateway_api.language import Language
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -118,25 +124,31 @@ WEEKDAYS = (
 )
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+REASON_REFUSALS: tuple[type[Refused], ...] = (
+    AlreadyVoided,
+    BikeBroken,
+    BikeNotAvailable,
+    BikeUnavailable,
+    DeadlinePassed,
+    DeclinedPayment,
+    ExpiredTicket,
+    NotFound,
+    OutOfStock,
+    PaymentUnavailable,
+    ProviderUnavailable,
+    RoundClosed,
+    TicketNotAvailable,
+    TicketUnavailable,
+)
+"""The refusals whose codes are the reasons of states."""
 REASONS = {
     "insufficient_funds": Text("잔액 부족", "insufficient funds"),
-    "payment_unavailable": Text("결제 응답 없음", "payment did not answer"),
-    "payment_declined": Text("결제 거절", "payment declined"),
-    "provider_unavailable": Text("결제사 응답 없음", "the payment provider did not answer"),
     "not_picked_up": Text("기한 안에 찾아가지 않음", "not picked up in time"),
     "cancelled_by_member": Text("회원이 취소", "cancelled by the member"),
     "cancelled_by_staff": Text("직원이 취소", "cancelled by staff"),
     "cancelled": Text("취소됨", "cancelled"),
-    "out_of_stock": Text("재고 부족", "out of stock"),
     "deadline": Text("기한이 지남", "the deadline passed"),
-    "deadline_passed": Text("기한이 지남", "the deadline passed"),
-    "ticket_unavailable": Text("티켓 확인 불가", "tickets did not answer"),
-    "ticket_not_available": Text("이미 예약된 티켓", "the ticket was taken"),
-    "ticket_expired": Text("만료된 티켓", "the ticket had expired"),
-    "bike_unavailable": Text("자전거 확인 불가", "bikes did not answer"),
-    "bike_not_available": Text("사용 중인 자전거", "the bike was taken"),
-    "bike_broken": Text("고장난 자전거", "the bike is broken"),
-    "voided": Text("결제 취소됨", "the payment was undone"),
+    **{refusal.code: Text(refusal.ko.title, refusal.en.title) for refusal in REASON_REFUSALS},
 }
 """Texts of the reason codes of the system; a reason that a person wrote is shown as it is."""
 

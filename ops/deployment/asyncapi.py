@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 
+from contracts.base import CATALOGUE
 from gateway_api.pages import ASYNCAPI
 from workers.app import create_app, runtimes_of
 from workers.registry import CONTEXTS
@@ -23,4 +24,12 @@ def document() -> str:
         specification = json.loads(app.schema.to_specification().to_json())
     for server in specification["servers"].values():
         server.update(host=SERVER, pathname="/")
+    for name, operation in specification["operations"].items():
+        if refusals := _refusals(name.partition("@")[0]):
+            operation["description"] = f"Refused with {refusals}."
     return json.dumps(specification, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _refusals(topic: str) -> str:
+    message = CATALOGUE.get(topic)
+    return ", ".join(f"`{refusal.code}`" for refusal in message.refusals) if message else ""

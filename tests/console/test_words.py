@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from importlib import import_module
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from contracts.base import Event
-from gateway_api.console import ASSETS, event_labels, words
+from contracts.base import REFUSALS, Event
+from gateway_api.console import ASSETS, event_labels, notices, words
 from gateway_api.console.actions import Action, as_local, as_utc, idempotency_key
 from gateway_api.console.businesses import ALL
+from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.render import HERE, templates
 from gateway_api.console.words import Count
+from gateway_api.problem_kinds import is_known
+from gateway_api.problems import Problem
 
 HANGUL = re.compile("[가-힣]")
 LABELS = {
@@ -123,6 +127,23 @@ def test_each_text_exists_in_both_languages():
     for text in event_labels.EVENT_LABELS.values():
         assert HANGUL.search(text.ko)
         assert not HANGUL.search(text.en)
+
+
+def test_the_console_names_no_code_that_nobody_declares():
+    named = notices.CONSOLE_TEXTS.keys() | notices.LINKS.keys() | notices.RETRY_SAME_KEY
+
+    assert sorted(code for code in named if not is_known(code)) == []
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_a_refusal_is_shown_with_the_words_of_its_declaration(code, language):
+    problem = Problem(code).response(language)
+    notice = notices.problem_notice(ApiResponse(problem.status_code, json.loads(problem.body)), language)
+
+    if code not in notices.CONSOLE_TEXTS:
+        declared = REFUSALS[code]
+        assert (notice.title, notice.detail) == (declared.en if language == "en" else declared.ko)
 
 
 def test_templates_have_both_languages():

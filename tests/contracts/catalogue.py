@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import contracts
 from contracts.base import CATALOGUE, Message
 from contracts.journal import TakeUpDeadLetter, take_up_dead_letter
+from contracts.refusals import details_model
 
 SAMPLES, SCHEMAS = Path(__file__).parent / "samples", Path(__file__).parent / "schemas"
 
@@ -37,13 +38,15 @@ def messages() -> dict[str, type[Message]]:
 
 
 def snapshot_of(message: type[Message]) -> Json:
-    """Return the delivery of a message and the schemas of its body and its answer."""
+    """Return the delivery of a message and the schemas of its body, its answer and its refusals by code."""
+    refusals = {kind.code: schema_of(details_model(kind)) for kind in message.refusals}
     return {
         "topic": message.topic,
         "exchange": message.exchange,
         "delivery": message.delivery(),
         "body": schema_of(message),
         "answer": None if message.answer is None else schema_of(message.answer),
+        **({"refusals": refusals} if refusals else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """Compare two schema snapshots of a message: what breaks the readers of the old one.
 
-Additive is: a new field with a default, a wider type, a new value of an enum. Breaking is: a field that is gone, a
-narrower type, a new field that must be there, another delivery. A breaking change is a new topic.
+Additive is: a new field with a default, a wider type, a new value of an enum, another refusal. Breaking is: a field
+that is gone, a narrower type, a new field that must be there, another delivery. A breaking change is a new topic.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ def broken(old: Json, new: Json) -> list[str]:
             wrong.append(f"{part}: there is {'one now' if old[part] is None else 'none any more'}")
         elif old[part] is not None:
             wrong += narrowed(old[part], new[part], part)
+    refusals: Json = new.get("refusals", {})
+    for code, details in old.get("refusals", {}).items():  # a code may come and go: any peer takes an unknown one
+        wrong += narrowed(details, refusals.get(code, details), f"refusal {code}")
     return wrong
 
 

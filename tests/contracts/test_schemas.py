@@ -10,6 +10,7 @@ import pytest
 from pydantic import Field
 
 from contracts.base import Command, Event, Message, Shape
+from contracts.video_rental.rentals import BookVideo
 from tests.contracts.catalogue import SCHEMAS, messages, snapshot_of
 from tests.contracts.compare import broken
 from tests.contracts.record import read, record
@@ -154,6 +155,15 @@ def made(base: Any) -> dict[str, Any]:
     command: type[Message] = type("Send", (base,), {"__module__": __name__})
     command.topic = "parcels.send"
     return snapshot_of(command)
+
+
+def test_a_refusal_may_come_and_go_and_a_detail_of_it_may_only_come() -> None:
+    refuses, silent = snapshot_of(BookVideo), snapshot_of(BookVideo) | {"refusals": {}}
+    bare = refuses | {"refusals": refuses["refusals"] | {"payment_declined": {"type": "object", "properties": {}}}}
+
+    assert broken(silent, refuses) == broken(refuses, silent) == []
+    assert "refusal payment_declined.rental_id: is gone" in broken(refuses, bare)
+    assert "refusal payment_declined.rental_id: must be there now" in broken(bare, refuses)
 
 
 def test_an_object_that_no_longer_ignores_unknown_fields_is_reported() -> None:

@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from contracts.base import REFUSALS
 from contracts.outcomes import Outcome
-from gateway_api.codes import CODES
+from gateway_api.problem_kinds import GATEWAY_KINDS
 from workers.runtime.messaging.envelope import RpcReply
 
 BASE = "/v1/video-rental"
@@ -15,8 +16,8 @@ CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 BOOKING = {"video_id": "9d3c3c1e-7a57-4b2c-8a6e-0d5f6f3c2b11", "days": 2, "payment": CARD}
 
 
-async def book(client, key: str | None = None, *, as_: str = "customer:kim", **changes):
-    headers = {"idempotency-key": key} if key is not None else {}
+async def book(client, key: str | None = None, *, as_: str = "customer:kim", headers=None, **changes):
+    headers = (headers or {}) | ({"idempotency-key": key} if key is not None else {})
     return await client.post(f"{BASE}/rentals", json=BOOKING | changes, as_=as_, headers=headers)
 
 
@@ -256,12 +257,29 @@ async def test_a_replayed_answer_is_marked(client, rpc):
     assert (refused_again.status_code, refused_again.headers["idempotency-replayed"]) == (409, "true")
 
 
-def test_every_code_has_texts_in_both_languages():
-    for code, found in CODES.items():
-        assert all(found.ko), code
-        assert all(found.en), code
-        assert not any("가" <= char <= "힣" for text in found.en for char in text), code
-        assert any("가" <= char <= "힣" for char in found.ko.detail), code
+@pytest.mark.parametrize("kind", GATEWAY_KINDS.values(), ids=GATEWAY_KINDS)
+def test_each_problem_of_the_gateway_has_texts_in_both_languages(kind):
+    assert all(kind.ko)
+    assert all(kind.en)
+    assert not any("가" <= char <= "힣" for text in kind.en for char in text)
+    assert any("가" <= char <= "힣" for char in kind.ko.detail)
+
+
+def test_the_gateway_repeats_no_code_of_a_message():
+    assert GATEWAY_KINDS.keys() & REFUSALS.keys() == set()
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_a_refusal_is_answered_with_the_words_of_its_declaration(client, rpc, code):
+    declared = REFUSALS[code]
+    rpc.refuses(BOOK, code)
+
+    korean, english = [await book(client, headers={"accept-language": language}) for language in ("ko", "en")]
+
+    assert (korean.status_code, korean.json()["code"]) == (declared.status, code)
+    assert (korean.json()["title"], korean.json()["detail"]) == declared.ko
+    assert (english.json()["title"], english.json()["detail"]) == declared.en
+    assert korean.headers.get("retry-after") == (str(declared.retry_after) if declared.retry_after else None)
 
 
 async def test_the_digest_does_not_depend_on_how_json_is_sent(client, rpc):

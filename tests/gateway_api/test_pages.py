@@ -9,11 +9,12 @@ from urllib.parse import unquote
 import pytest
 
 import gateway_api
+from contracts.base import REFUSALS
 from gateway_api.app import all_routes, build
-from gateway_api.codes import CODES
 from gateway_api.console import ASSETS
 from gateway_api.message_catalogue import catalogue
 from gateway_api.pages import STATIC
+from gateway_api.problem_kinds import GATEWAY_KINDS, kind_of
 from workers.registry import workers
 
 VENDOR = STATIC / "vendor"
@@ -151,13 +152,13 @@ async def test_asyncapi_describes_every_message(client):
     assert operations["video_rental.rentals.video_booked@video_rental.my_page"]["action"] == "receive"
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", [*GATEWAY_KINDS, *REFUSALS])
 async def test_every_problem_has_a_page(client, code):
     answer = await client.get(f"/problems/{code}")
     page = await client.get(f"/problems/{code}", headers={"accept": "text/html"})
 
-    assert answer.json()["status"] == CODES[code].status
-    assert CODES[code].ko.title in page.text
+    assert answer.json()["status"] == kind_of(code).status
+    assert kind_of(code).ko.title in page.text
 
 
 async def test_an_unknown_problem_has_no_page(client):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway_api.codes import CODES
+from gateway_api.problem_kinds import kind_of
 
 BASE = "/v1/shop"
 ID = "5f0c2a4e-6f3b-4b53-9a1e-0d9d6c8f1b27"
@@ -81,7 +81,7 @@ async def test_a_refusal_has_its_status_and_texts_in_both_languages(client, rpc,
     english = await client.post(path, as_="staff:lee", headers={"accept-language": "en"})
 
     assert (korean.status_code, english.status_code) == (status, status)
-    assert (korean.json()["title"], english.json()["title"]) == (CODES[code].ko.title, CODES[code].en.title)
+    assert (korean.json()["title"], english.json()["title"]) == (kind_of(code).ko.title, kind_of(code).en.title)
     assert korean.json()["current_status"] == "CONFIRMING"
     assert ("retry-after" in korean.headers) is (status == 503)
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.base import Command, Event, Query, Shape
+from contracts.base import Command, Event, Query, Refused, Shape, Words
+from contracts.refusals import NotFound
 from ops.settings import SystemSettings
 from storage.database import Statement
 from storage.migrations.common import add_traceparent, create_inbox_and_outbox
@@ -31,14 +32,26 @@ class WorkResult(Shape):
     text: str = ""
 
 
+class WorkRefused(Refused):
+    """The refusal of the sample context."""
+
+    code = "work_refused"
+    ko = Words("할 수 없습니다", "이 일은 지금 할 수 없습니다.")
+    en = Words("Refused", "This work cannot be done now.")
+
+    left: int = 0
+
+
 class DoWork(Command[WorkResult]):
     topic = "sample.do_work"
+    refusals = (WorkRefused, NotFound)
 
     text: str = ""
 
 
 class ShowWork(Query[WorkResult]):
     topic = "sample.show_work"
+    refusals = (WorkRefused, NotFound)
 
     text: str = ""
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from contracts.base import Page, Refused
+from contracts.base import Page
 from contracts.bike_sharing.bikes import (
     AskHolder,
     BikeChanged,
@@ -33,7 +33,9 @@ from contracts.bike_sharing.bikes import (
     ShowBike,
     TakeBike,
 )
+from contracts.bike_sharing.refusals import BikeBroken, BikeNotAvailable, CodeTaken, HoldAlreadyReleased
 from contracts.bike_sharing.rides import SettleHold
+from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import bikes as store
 from storage.database import Session
 from workers.runtime.processing.tx import RetryableNotFound, Tx
@@ -46,10 +48,10 @@ LONGEST_CHECK_DELAY = 3600.0
 
 
 def check_location(tx: Tx, location: str | None) -> None:
-    """Raise Refused (`invalid`) for a location that is not configured; without configured locations all are valid."""
+    """Raise InvalidMessage for a location that is not configured; without configured locations all are valid."""
     allowed = tx.settings.bike_sharing_locations
     if location is not None and allowed and location not in allowed:
-        raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
+        raise InvalidMessage(errors=[{"field": "location", "message": "not one of the locations"}])
 
 
 # -- bikes
@@ -62,7 +64,7 @@ async def register_bike(command: RegisterBike, tx: Tx) -> BikeState:
         bike = await store.register(tx, tx.id, command)
     except asyncpg.UniqueViolationError as error:
         if store.is_code_taken(error):
-            raise Refused("code_taken") from None
+            raise CodeTaken from None
         raise
     tx.publish(BikeRegistered.of(bike))
     return bike
@@ -76,7 +78,7 @@ async def change_bike(command: ChangeBike, tx: Tx) -> BikeState:
         raise RetryableNotFound
     only_broken = command.location is None and command.condition is BikeCondition.BROKEN
     if bike.held_by is not None and not only_broken:
-        raise Refused("wrong_state", current_status=bike.status, allowed_actions=[])
+        raise WrongState(current_status=bike.status, allowed_actions=[])
     changed = await store.change(tx, command)
     assert changed is not None
     tx.publish(BikeChanged.of(changed))
@@ -94,12 +96,12 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
     if bike.held_by == command.ride_id:
         return bike
     if bike.held_by is None and bike.condition is BikeCondition.BROKEN:
-        raise Refused("bike_broken", current_status=bike.status)
+        raise BikeBroken(current_status=bike.status)
     taken = await store.hand_out(tx, command.bike_id, command.ride_id)
     if taken is None:
-        raise Refused("bike_not_available", current_status=bike.status)
+        raise BikeNotAvailable(current_status=bike.status)
     if not await store.hold(tx, command):
-        raise Refused("hold_released")
+        raise HoldAlreadyReleased
     tx.publish(BikeTaken.of(taken))
     tx.schedule(AskHolder(ride_id=command.ride_id), after=_next_check_delay(tx, 1))
     return taken
@@ -144,7 +146,7 @@ async def show_bike(query: ShowBike, session: Session) -> BikeState:
     if bike is None:
         raise RetryableNotFound
     if bike.status is BikeStatus.BROKEN and not query.caller.is_staff:
-        raise Refused("not_found")
+        raise NotFound
     return bike
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid5
 
-from contracts.base import Page, Refused
+from contracts.base import Page
 from contracts.bike_sharing.billing import (
     BillClosed,
     BillOpened,
@@ -23,6 +23,7 @@ from contracts.bike_sharing.billing import (
 )
 from contracts.bike_sharing.deposits import DebtPaid, FeeTaken, TakeFee
 from contracts.bike_sharing.rides import RideEndedAtCap, RideEndedByStaff, RideReturned, RideStarted, RideState
+from contracts.refusals import NotFound
 from storage.bike_sharing import billing as store
 from storage.database import Session
 from workers.runtime.processing.tx import Tx
@@ -72,7 +73,7 @@ for fee_event in (FeeTaken, DebtPaid):
 async def show_bill(query: ShowBill, session: Session) -> BillState:
     bill = await store.find(session, query.bill_id)
     if bill is None or not query.caller.may_see(bill.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return bill
 
 

@@ -17,6 +17,7 @@ from contracts.cafe.menu import (
     RegisterMenuItem,
     ShowMenuItem,
 )
+from contracts.refusals import NotFound, StaleVersion
 from storage.cafe import menu as store
 from storage.database import Session
 from workers.runtime.processing.tx import RetryableNotFound, Tx
@@ -43,7 +44,7 @@ async def change_menu_item(command: ChangeMenuItem, tx: Tx) -> MenuItem:
 
 async def _change_refusal(command: ChangeMenuItem, tx: Tx) -> Refused:
     item = await store.find(tx, command.menu_item_id)
-    return RetryableNotFound() if item is None else Refused("stale_version", version=item.version)
+    return RetryableNotFound() if item is None else StaleVersion(version=item.version)
 
 
 @menu.handles(ShowMenuItem)
@@ -52,7 +53,7 @@ async def show_menu_item(query: ShowMenuItem, session: Session) -> MenuItem:
     if item is None:
         raise RetryableNotFound
     if not (query.caller.is_staff or item.is_on_offer):
-        raise Refused("not_found")
+        raise NotFound
     return item
 
 
@@ -66,5 +67,5 @@ async def quote_price(query: QuotePrice, session: Session) -> MenuItem:
     """Refuse an unknown item without a retry: the menu is the source of items, so none can arrive later."""
     item = await store.find(session, query.menu_item_id)
     if item is None:
-        raise Refused("not_found")
+        raise NotFound
     return item

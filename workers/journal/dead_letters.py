@@ -10,16 +10,19 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from contracts.base import CATALOGUE, Refused
+from contracts.base import CATALOGUE
 from contracts.journal import (
     DeadLetter,
+    DeadLetterNotFound,
     DeadLetters,
     FileDeadLetter,
     ListDeadLetters,
+    NotReplayable,
     ResolveDeadLetter,
     ShowDeadLetter,
     take_up_dead_letter,
 )
+from contracts.refusals import NotFound, WrongRole, WrongState
 from storage import journal as store
 from storage.database import Row, Session
 from storage.inbox import OutboxMessage
@@ -30,7 +33,7 @@ from workers.journal.masking import mask_cards, printable
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.observability import metrics
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import Retryable, Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
@@ -181,7 +184,7 @@ async def list_dead_letters(query: ListDeadLetters, session: Session) -> DeadLet
 async def show_dead_letter(query: ShowDeadLetter, session: Session) -> DeadLetter:
     row = await store.find_dead_letter(session, query.dead_letter_id)
     if row is None:
-        raise RetryableNotFound(dead_letter_id=str(query.dead_letter_id))
+        raise Retryable(DeadLetterNotFound(dead_letter_id=str(query.dead_letter_id)))
     return store.dead_letter_of(row, await store.resolutions_of(session, query.dead_letter_id))
 
 
@@ -191,14 +194,14 @@ async def show_dead_letter(query: ShowDeadLetter, session: Session) -> DeadLette
 @journal.handles(ResolveDeadLetter)
 async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
     if command.caller.role != "operator":
-        raise Refused("wrong_role")
+        raise WrongRole
     status = "REPLAYED" if command.action == "replay" else "DISCARDED"
     row = await store.close_dead_letter(
         tx, tx.id, command.dead_letter_id, status, command.action, command.caller.member_id, command.reason
     )
     if row is None:
         current = await store.find_dead_letter(tx, command.dead_letter_id)
-        raise Refused("wrong_state", current_status=current["status"]) if current else Refused("not_found")
+        raise WrongState(current_status=current["status"]) if current else NotFound
     if row["source"] == "retries":
         take_up = take_up_dead_letter(row["context"])
         tx.publish(take_up(message_id=UUID(row["message_id"]), action=command.action, reason=command.reason))
@@ -208,21 +211,21 @@ async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
 
 
 def replayed_message(row: Row) -> OutboxMessage:
-    """The original message of a dead letter; raises Refused (`not_replayable`, with `reason`)."""
+    """The original message of a dead letter; raises NotReplayable."""
     message_id, topic = _uuid(row["message_id"]), row["topic"]
     message = CATALOGUE.get(topic)
     if message_id is None:
-        raise Refused("not_replayable", reason="the message has no id: its consumer could not detect a duplicate")
+        raise NotReplayable(reason="the message has no id: its consumer could not detect a duplicate")
     if message is None:
-        raise Refused("not_replayable", reason=f"no message has the topic {topic}")
+        raise NotReplayable(reason=f"no message has the topic {topic}")
     if message.delivery() == "request":
-        raise Refused("not_replayable", reason="it was a request, and its requester no longer waits for the reply")
+        raise NotReplayable(reason="it was a request, and its requester no longer waits for the reply")
     if not row["whole"]:
-        raise Refused("not_replayable", reason="its body was truncated, escaped or masked: the original is not stored")
+        raise NotReplayable(reason="its body was truncated, escaped or masked: the original is not stored")
     try:
         read_body(message, row["body"].encode())
     except Unreadable as unreadable:
-        raise Refused("not_replayable", reason=str(unreadable)) from None
+        raise NotReplayable(reason=str(unreadable)) from None
     return OutboxMessage(
         message_id, topic, row["body"], row["story_id"] or message_id, row["causation_id"], row["actor"]
     )

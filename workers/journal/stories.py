@@ -15,13 +15,14 @@ from contracts.journal import (
     StoredEvents,
     Story,
     StoryEntry,
+    StoryNotFound,
     TellStory,
 )
 from storage import journal as store
 from storage import journal_status
 from storage.database import Session
 from workers.journal.base import journal
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import Retryable, Tx
 
 MAX_EVENTS = 5000
 
@@ -37,7 +38,7 @@ async def record_handled(command: RecordHandled, tx: Tx) -> Recorded:
 async def tell_story(query: TellStory, session: Session) -> Story:
     story_ids = await store.find_stories(session, query.id)
     if not story_ids:
-        raise RetryableNotFound(id=str(query.id))
+        raise Retryable(StoryNotFound(id=str(query.id)))
     return Story(story_ids=story_ids, entries=causal_order(await store.story_entries(session, story_ids)))
 
 

@@ -17,6 +17,8 @@ from datetime import timedelta
 from contracts.base import Refused
 from contracts.outcomes import Outcome
 from contracts.payments import (
+    AlreadyVoided,
+    ChargeDeclined,
     DriveVoid,
     LookForCharge,
     PaymentApproved,
@@ -25,6 +27,7 @@ from contracts.payments import (
     PaymentStatus,
     PaymentVoided,
     PaymentVoiding,
+    ProviderUnavailable,
     RequestPayment,
     VoidPayment,
 )
@@ -43,7 +46,7 @@ async def request_payment(command: RequestPayment, tx: Tx) -> ExternalCall | Pay
     provider = tx.resource(ProviderClient)
     seconds = rules.time_for_provider(provider.limit, tx.time_left() if tx.envelope.is_request else None)
     if seconds <= 0:
-        raise Refused("provider_unavailable")
+        raise ProviderUnavailable
     deadline = time.monotonic() + seconds
     if await store.create(tx, command):
         charge = (command.payment_id, command.amount, command.method.token)
@@ -74,15 +77,15 @@ async def settle_payment(
             payment = await store.settle(tx, command.payment_id, PaymentStatus.DECLINED, reason=reason)
             if payment:
                 tx.publish(PaymentDeclined.of(payment))
-                return Refused("declined", reason=reason)
+                return ChargeDeclined(reason=reason)
         case _:
-            reason = "provider_unavailable"
-            payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=reason)
+            refusal = ProviderUnavailable()
+            payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=refusal.code)
             if payment:
                 tx.publish(PaymentVoiding.of(payment))
                 tx.schedule(DriveVoid(payment_id=command.payment_id))
-                return Refused(reason)
-    return Refused("voided")
+                return refusal
+    return AlreadyVoided()
 
 
 @payments.handles(VoidPayment)

@@ -9,7 +9,6 @@ DriveRefund   -> (provider) -> RefundSucceeded, PaymentRefunded
 
 from __future__ import annotations
 
-from contracts.base import Refused
 from contracts.payments import (
     DriveRefund,
     PaymentRefunded,
@@ -22,6 +21,7 @@ from contracts.payments import (
     RefundStatus,
     RefundSucceeded,
 )
+from contracts.refusals import StillRunning
 from storage import refunds as store
 from workers.payments import rules
 from workers.payments.base import payments
@@ -60,7 +60,7 @@ async def refund_payment(command: RefundPayment, tx: Tx) -> RefundState:
     wanted = RefundRest(payment_id=command.payment_id, refund_id=tx.id, reason=command.reason)
     refund = await store.start(tx, payment, wanted, command.amount, command.caller.member_id)
     if refund is None:
-        raise Refused("still_running")
+        raise StillRunning
     tx.publish(RefundStarted.of(refund))
     tx.schedule(DriveRefund(refund_id=refund.refund_id))
     return refund

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from contracts.base import Refused
-from contracts.payments import PaymentState, PaymentStatus, RequestPayment
+from contracts.payments import (
+    AlreadyVoided,
+    ChargeDeclined,
+    PaymentMismatch,
+    PaymentState,
+    PaymentStatus,
+    RefundTooLarge,
+    RequestPayment,
+)
+from contracts.refusals import StillRunning, WrongState
 
 ANSWER_SECONDS = 0.1
 """Part of the requester's time that is reserved for storing the outcome and replying."""
@@ -22,13 +31,13 @@ def time_for_provider(limit: float, budget: float | None) -> float:
 def answer_to_repeat(known: PaymentState, command: RequestPayment) -> PaymentState | Refused:
     """The answer to a request for a payment that exists already."""
     if known.status in (PaymentStatus.VOIDING, PaymentStatus.VOIDED):
-        return Refused("voided", current_status=known.status)
+        return AlreadyVoided(current_status=known.status)
     if (known.payer, known.amount) != (command.payer, command.amount):
-        return Refused("payment_mismatch", current_status=known.status)
+        return PaymentMismatch(current_status=known.status)
     if known.status is PaymentStatus.REQUESTED:
-        return Refused("still_running", current_status=known.status)
+        return StillRunning(current_status=known.status)
     if known.status is PaymentStatus.DECLINED:
-        return Refused("declined", reason=known.reason)
+        return ChargeDeclined(reason=known.reason)
     return known
 
 
@@ -42,8 +51,8 @@ def refundable_amount(payment: PaymentState | None) -> int:
 def refund_refusal(payment: PaymentState, amount: int) -> Refused | None:
     """The refusal of a manual refund; None when it is allowed."""
     if payment.status not in REFUNDABLE:
-        return Refused("wrong_state", current_status=payment.status)
+        return WrongState(current_status=payment.status)
     refundable = refundable_amount(payment)
     if amount > refundable:
-        return Refused("refund_too_large", left=refundable, current_status=payment.status)
+        return RefundTooLarge(left=refundable, current_status=payment.status)
     return None

@@ -26,6 +26,7 @@ from contracts.shop.products import (
     StockTaken,
     TakeStock,
 )
+from contracts.shop.refusals import OutOfStock, RoundClosed
 from contracts.shop.states import OrderStatus
 from storage.database import Session
 from storage.shop import products as store
@@ -69,9 +70,9 @@ async def take_stock(command: TakeStock, tx: Tx) -> StockTake | Refused:
                 tx.publish(StockTaken.of(changed, **_of_order(command, OrderStatus.CONFIRMING, command.quantity)))
             return StockTake(**vars(command))
         case "OUT_OF_STOCK":
-            return Refused("out_of_stock")
+            return OutOfStock()
         case "RETURNED":
-            return Refused("round_closed")
+            return RoundClosed()
     raise RetryableNotFound
 
 

@@ -15,7 +15,16 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.base import Caller, Page, Refused
+from contracts.refusals import NotFound, WrongState
 from contracts.ticketing.pricing import PriceAssigned, PriceRestored, RestorePrice
+from contracts.ticketing.refusals import (
+    ExpiredTicket,
+    NotPricedYet,
+    ReservationTicketExpired,
+    ReservationTicketNotAvailable,
+    TicketNotAvailable,
+    TicketUnavailable,
+)
 from contracts.ticketing.reservations import (
     CancelReservation,
     ListReservations,
@@ -40,13 +49,17 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import reservations as store
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, RunAgain, Tx
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 
 worker = reservations = Worker("ticketing.reservations", sends=(ConfirmHold, FreeTicket, RestorePrice))
 
 PENDING_SECONDS = 1.0
 """Delay after which `SettleHold` is repeated for a reservation that is PENDING."""
+REJECTIONS = {
+    refusal.code: refusal for refusal in (ReservationTicketExpired, ReservationTicketNotAvailable, TicketUnavailable)
+}
+"""The answer to `ReserveTicket`, by the reason of a reservation that is REJECTED."""
 
 
 # -- events of tickets and pricing
@@ -77,8 +90,8 @@ async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Request:
 
 def _begin_refusal(result: store.BeginResult) -> Refused:
     if result.priced:
-        return Refused("ticket_not_available")  # a tombstone: `SettleHold` arrived before the reservation was started
-    return RetryableNotFound("not_priced_yet" if result.known else "not_found")
+        return ReservationTicketNotAvailable()  # a tombstone: `SettleHold` arrived before the reservation was started
+    return Retryable(NotPricedYet()) if result.known else RetryableNotFound()
 
 
 @reserve_ticket.then
@@ -88,12 +101,12 @@ async def settle_reservation(
     match outcome:
         case TicketState():
             to, reason = ReservationStatus.RESERVED, None
-        case Refused(code="ticket_expired"):
-            to, reason = ReservationStatus.REJECTED, "ticket_expired"
+        case ExpiredTicket():
+            to, reason = ReservationStatus.REJECTED, ExpiredTicket.code
         case Refused():
-            to, reason = ReservationStatus.REJECTED, "ticket_not_available"
+            to, reason = ReservationStatus.REJECTED, TicketNotAvailable.code
         case _:
-            to, reason = ReservationStatus.REJECTED, "ticket_unavailable"
+            to, reason = ReservationStatus.REJECTED, TicketUnavailable.code
     reservation = await store.settle(tx, tx.id, to, reason)
     if reservation is None:
         return _current_answer(await store.find(tx, tx.id))
@@ -103,7 +116,7 @@ async def settle_reservation(
         tx.publish(ConfirmHold(**held))
     else:
         tx.publish(ReservationRejected.of(reservation))
-        if reason == "ticket_unavailable":
+        if reason == TicketUnavailable.code:
             tx.publish(FreeTicket(**held))
     return _current_answer(reservation)
 
@@ -111,10 +124,10 @@ async def settle_reservation(
 def _current_answer(reservation: Reservation | None) -> Reservation | Refused:
     """The answer to the command, from the current row."""
     if reservation is None:
-        return Refused("not_found")
+        return NotFound()
     if reservation.status is ReservationStatus.REJECTED:
-        details = {"reservation_id": str(reservation.reservation_id), "current_status": reservation.status}
-        return Refused(reservation.reason or "ticket_not_available", **details)
+        refusal = REJECTIONS.get(reservation.reason or "", ReservationTicketNotAvailable)
+        return refusal(reservation_id=str(reservation.reservation_id), current_status=reservation.status)
     return reservation
 
 
@@ -142,7 +155,7 @@ async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
     by = "cancelled_by_staff" if command.caller.is_staff else "cancelled_by_member"
     cancelling = await store.cancel(tx, reservation.reservation_id, command.reason or by)
     if cancelling is None:
-        raise Refused("wrong_state", current_status=reservation.status, allowed_actions=[])
+        raise WrongState(current_status=reservation.status, allowed_actions=[])
     held = {"ticket_id": cancelling.ticket_id, "reservation_id": cancelling.reservation_id}
     tx.publish(ReservationCancelling.of(cancelling))
     tx.publish(FreeTicket(**held))
@@ -153,7 +166,7 @@ async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
 async def _locked(tx: Tx, reservation_id: UUID, caller: Caller) -> Reservation:
     reservation = await store.lock(tx, reservation_id)
     if reservation is None or not caller.may_see(reservation.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return reservation
 
 
@@ -179,7 +192,7 @@ def _publish_cancelled(tx: Tx, cancelled: Reservation | None) -> None:
 async def show_reservation(query: ShowReservation, session: Session) -> Reservation:
     reservation = await store.find(session, query.reservation_id)
     if reservation is None or not query.caller.may_see(reservation.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return reservation
 
 

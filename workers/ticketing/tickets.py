@@ -10,6 +10,8 @@ ConfirmHold    -> no more CheckHold
 from __future__ import annotations
 
 from contracts.base import Page, Refused
+from contracts.refusals import InvalidMessage, NotFound, WrongState
+from contracts.ticketing.refusals import ExpiredTicket, TicketNotAvailable
 from contracts.ticketing.reservations import SettleHold
 from contracts.ticketing.tickets import (
     ChangeTicket,
@@ -41,8 +43,8 @@ worker = tickets = Worker("ticketing.tickets", sends=(SettleHold,))
 SLOWEST_CHECK_SECONDS = 3600.0
 
 
-def invalid_times() -> Refused:
-    return Refused("invalid", errors=[{"field": "ends_at"}])
+def invalid_times() -> InvalidMessage:
+    return InvalidMessage(errors=[{"field": "ends_at"}])
 
 
 def public(ticket: TicketState) -> Ticket:
@@ -71,7 +73,7 @@ async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
     before, is_over = found
     if before.status is not TicketStatus.AVAILABLE or is_over:
         status = TicketStatus.EXPIRED if is_over and before.status is TicketStatus.AVAILABLE else before.status
-        raise Refused("wrong_state", current_status=status, allowed_actions=[])
+        raise WrongState(current_status=status, allowed_actions=[])
     ticket = await store.change(tx, command)
     if ticket is None:
         raise invalid_times()
@@ -95,15 +97,15 @@ async def expire_ticket(command: ExpireTicket, tx: Tx) -> None:
 async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
     found = await store.lock(tx, command.ticket_id)
     if found is None:
-        return Refused("not_found")
+        return NotFound()
     before, is_over = found
     if before.reservation_id == command.reservation_id:
         return before
     if before.status is TicketStatus.EXPIRED or is_over:
-        return Refused("ticket_expired")
+        return ExpiredTicket()
     ticket = await store.take(tx, command.ticket_id, command.reservation_id)
     if ticket is None:
-        return Refused("ticket_not_available")
+        return TicketNotAvailable()
     tx.publish(TicketTaken.of(ticket))
     check = CheckHold(ticket_id=ticket.ticket_id, reservation_id=command.reservation_id)
     tx.schedule(check, after=tx.settings.ticketing_hold_check)

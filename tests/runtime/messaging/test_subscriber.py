@@ -11,10 +11,10 @@ import pytest
 from faststream import BaseMiddleware
 from pydantic import SecretStr
 
-from contracts.base import Event, Refused
+from contracts.base import Event
 from contracts.payments import PaymentVoided
 from contracts.video_rental.videos import VideoRegistered
-from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
+from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, ShowWork, WorkRefused, WorkResult, record_effect
 from tests.runtime.sample_handlers import add_handlers, record_note
 from tests.support.proxy import Proxy
 from tests.support.system import eventually
@@ -124,7 +124,7 @@ async def test_with_a_middleware_messages_are_handled_and_answered_as_without_on
     async def refuse_some(command: DoWork, tx: Tx) -> WorkResult:
         await record_effect(tx, command.text)
         if command.text == "refused":
-            raise Refused("no")
+            raise WorkRefused
         return WorkResult(text=command.text)
 
     monkeypatch.setattr(Counting, "seen", [])
@@ -142,7 +142,7 @@ async def test_with_a_middleware_messages_are_handled_and_answered_as_without_on
     await harness.wait_until_idle()
 
     assert (first.kind, first.replayed, again.kind, again.replayed) == ("done", False, "done", True)
-    assert (first.body, refused, shown) == (again.body, {"code": "no"}, {"text": "done"})
+    assert (first.body, refused, shown) == (again.body, {"code": "work_refused"}, {"text": "done"})
     assert sorted(await harness.effects()) == ["done", "noted"]
     assert Counting.seen == [DoWork.topic, DoWork.topic, DoWork.topic, ShowWork.topic, RecordNote.topic]
 

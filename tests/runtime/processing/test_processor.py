@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contracts.base import Refused
+from contracts.bike_sharing.refusals import RideOpen
 from contracts.outcomes import Outcome
 from storage.database import Session
-from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, ShowWork, WorkResult, record_effect
+from tests.runtime.harness import (
+    Decide,
+    DoWork,
+    RecordNote,
+    RuntimeHarness,
+    ShowWork,
+    WorkRefused,
+    WorkResult,
+    record_effect,
+)
 from tests.runtime.sample_handlers import KNOWN, add_handlers, serve_decisions
+from tests.support import refusals
 from tests.support.system import eventually
-from workers.runtime.processing.tx import NothingCommitted, Request, RetryableNotFound, Tx
+from workers.runtime.processing.tx import NothingCommitted, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 
 
@@ -46,7 +58,7 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
 ) -> None:
     async def sold_out(command: DoWork, tx: Tx) -> WorkResult:
         await record_effect(tx, "undone")
-        raise Refused("sold_out", left=0)
+        raise WorkRefused(left=0)
 
     worker.handlers[DoWork.topic].first = sold_out
     await harness.run(worker)
@@ -55,8 +67,8 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
     replies = [await harness.request(DoWork(), id=id) for _ in range(2)]
 
     assert [(reply.kind, reply.body, reply.replayed) for reply in replies] == [
-        ("refused", b'{"code": "sold_out", "left": 0}', False),
-        ("refused", b'{"code": "sold_out", "left": 0}', True),
+        ("refused", b'{"code": "work_refused", "left": 0}', False),
+        ("refused", b'{"code": "work_refused", "left": 0}', True),
     ]
     assert await harness.effects(id) == []
 
@@ -64,7 +76,7 @@ async def test_a_raised_refusal_is_stored_and_its_writes_are_rolled_back(
 async def test_a_returned_refusal_commits_its_writes(harness: RuntimeHarness, worker: Worker) -> None:
     async def rejected(command: DoWork, tx: Tx) -> Refused:
         await record_effect(tx, "noted")
-        return Refused("rejected")
+        return WorkRefused()
 
     worker.handlers[DoWork.topic].first = rejected
     await harness.run(worker)
@@ -72,6 +84,29 @@ async def test_a_returned_refusal_commits_its_writes(harness: RuntimeHarness, wo
 
     assert (await harness.request(DoWork(), id=id)).kind == "refused"
     assert await harness.effects(id) == ["noted"]
+
+
+@pytest.mark.parametrize("ends", ["raises", "returns", "meanwhile", "query"])
+async def test_a_refusal_that_is_not_declared_is_answered_and_named(
+    harness: RuntimeHarness, worker: Worker, capsys: pytest.CaptureFixture[str], ends: str
+) -> None:
+    async def refuse(message: Any, tx: Any) -> Any:
+        if ends == "returns":
+            return RideOpen()
+        if ends == "meanwhile":
+            return RunAgain(timedelta(minutes=1), meanwhile=RideOpen())
+        raise RideOpen
+
+    message = ShowWork if ends == "query" else DoWork
+    worker.handlers[message.topic].first = refuse
+    await harness.run(worker)
+
+    with refusals.compared() as undeclared:
+        body = await harness.refused(message())
+
+    assert body == {"code": "ride_open"}
+    assert undeclared == [f"sample refuses {message.__name__} with ride_open, which {message.topic} does not declare"]
+    assert "undeclared_refusal" in capsys.readouterr().out
 
 
 async def test_the_same_id_with_another_digest_is_refused(harness: RuntimeHarness, worker: Worker) -> None:
@@ -179,9 +214,9 @@ async def test_a_retryable_not_found_is_not_found_after_half_a_second(
     assert time.monotonic() - began >= 0.5
 
 
-async def test_a_retryable_not_found_may_have_a_code_of_its_own(harness: RuntimeHarness, worker: Worker) -> None:
+async def test_any_refusal_may_be_retryable(harness: RuntimeHarness, worker: Worker) -> None:
     async def needs_it(command: DoWork, tx: Tx) -> WorkResult:
-        raise RetryableNotFound("not_priced_yet")
+        raise Retryable(WorkRefused())
 
     worker.handlers[DoWork.topic].first = needs_it
     await harness.run(worker)
@@ -189,7 +224,7 @@ async def test_a_retryable_not_found_may_have_a_code_of_its_own(harness: Runtime
 
     reply = await harness.request(DoWork(text="nothing"))
 
-    assert (reply.kind, reply.body) == ("refused", b'{"code": "not_priced_yet"}')
+    assert (reply.kind, reply.body) == ("refused", b'{"code": "work_refused"}')
     assert time.monotonic() - began >= 0.5
 
 

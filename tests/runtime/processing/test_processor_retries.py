@@ -12,12 +12,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.base import Refused
 from contracts.journal import take_up_dead_letter
 from contracts.outcomes import Outcome
 from storage.database import CommitInDoubt, Database, Session, Statement
 from storage.inbox import Inbox
-from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, WorkResult, record_effect
+from tests.runtime.harness import Decide, DoWork, RecordNote, RuntimeHarness, WorkRefused, WorkResult, record_effect
 from tests.runtime.sample_handlers import KNOWN, add_handlers, record_note, serve_decisions
 from tests.support.system import eventually
 from workers.runtime.processing.tx import Request, RunAgain, Tx
@@ -59,11 +58,7 @@ async def test_an_interim_answer_is_given_to_every_repeat_and_is_not_stored(
     over = asyncio.Event()
 
     async def once_over(command: DoWork, tx: Tx) -> WorkResult | RunAgain:
-        return (
-            WorkResult(text="over")
-            if over.is_set()
-            else RunAgain(timedelta(seconds=0.1), meanwhile=Refused("still_at_it"))
-        )
+        return WorkResult(text="over") if over.is_set() else RunAgain(timedelta(seconds=0.1), meanwhile=WorkRefused())
 
     worker.handlers[DoWork.topic].first = once_over
     await harness.run(worker)
@@ -74,7 +69,7 @@ async def test_an_interim_answer_is_given_to_every_repeat_and_is_not_stored(
     over.set()
     await eventually(lambda: _state(harness, id, "done"))
 
-    assert [refusal["code"] for refusal in meanwhile] == ["still_at_it"] * 3
+    assert [refusal["code"] for refusal in meanwhile] == ["work_refused"] * 3
     assert other["code"] == "idempotency_key_reused"
     assert (await harness.done(DoWork(), id=id, digest="one"))["text"] == "over"
 
@@ -164,7 +159,7 @@ async def test_a_second_function_that_raises_its_refusal_is_a_bug_and_its_step_i
     async def settle(command: DoWork, outcome: Any, tx: Tx) -> WorkResult:
         outcomes.append(outcome)
         if outcome is not Outcome.UNKNOWN:
-            raise Refused("no")
+            raise WorkRefused
         return WorkResult(text="settled later")
 
     await serve_decisions(harness, let_go, begun)
@@ -290,7 +285,7 @@ async def test_concurrent_requests_are_served_although_some_are_refused(
     async def three_are_served(command: DoWork, tx: Tx) -> WorkResult:
         await tx.connection.execute("select pg_advisory_xact_lock(1)")
         if await tx.value(KNOWN, what="served") >= 3:
-            raise Refused("sold_out")
+            raise WorkRefused
         await record_effect(tx, "served")
         return WorkResult()
 
@@ -375,7 +370,7 @@ async def test_a_commit_in_doubt_takes_effect_once_whenever_it_is_applied(
 
     async def begin_once(command: DoWork, tx: Tx) -> RunAgain:
         if await tx.value(KNOWN, what="begun"):
-            raise Refused("begun_already")
+            raise WorkRefused
         await record_effect(tx, "begun")
         return RunAgain(timedelta(minutes=1))
 

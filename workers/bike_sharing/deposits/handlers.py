@@ -31,7 +31,9 @@ from contracts.bike_sharing.deposits import (
     TopUpDeposit,
     TopUpStatus,
 )
+from contracts.bike_sharing.refusals import TopUpDeclined, TopUpUnavailable
 from contracts.payments import (
+    ChargeDeclined,
     PaymentRefunded,
     PaymentState,
     PaymentStatus,
@@ -40,6 +42,7 @@ from contracts.payments import (
     RequestPayment,
     VoidPayment,
 )
+from contracts.refusals import NotFound
 from storage.bike_sharing import deposits as store
 from storage.database import Session
 from workers.bike_sharing.deposits import rules
@@ -67,9 +70,8 @@ async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused |
     match outcome:
         case PaymentState():
             to, payment, reason = TopUpStatus.COMPLETED, PaymentStatus.APPROVED, None
-        case Refused(code="declined"):
-            reason = outcome.details.get("reason", "declined")
-            to, payment = TopUpStatus.REJECTED, PaymentStatus.DECLINED
+        case ChargeDeclined():
+            to, payment, reason = TopUpStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
         case _:
             to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
     top_up = await store.settle(tx, tx.id, to, payment, reason)
@@ -85,12 +87,16 @@ async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused |
 def _current_answer(top_up: TopUp | None) -> TopUp | Refused:
     """The answer to the command, from the current row."""
     if top_up is None:
-        return Refused("not_found")
-    details = {"top_up_id": str(top_up.top_up_id), "current_status": top_up.status, "reason": top_up.reason}
+        return NotFound()
+    details: dict[str, Any] = {
+        "top_up_id": str(top_up.top_up_id),
+        "current_status": top_up.status,
+        "reason": top_up.reason,
+    }
     if top_up.status is TopUpStatus.REJECTED:
-        return Refused("payment_declined", **details)
+        return TopUpDeclined(**details)
     if top_up.status is TopUpStatus.CANCELLED:
-        return Refused("payment_unavailable", **details)
+        return TopUpUnavailable(**details)
     return top_up
 
 
@@ -154,7 +160,7 @@ for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
 async def show_deposit(query: ShowDeposit, session: Session) -> Balance:
     account = await store.find(session, query.member_id)
     if account is None and query.caller.member_id != query.member_id:
-        raise Refused("not_found")
+        raise NotFound
     if account is None:
         return Balance(member_id=query.member_id, balance=0, debt=0)
     return Balance(member_id=account.member_id, balance=account.balance, debt=account.debt)
@@ -168,7 +174,7 @@ async def list_deposits(query: ListDeposits, session: Session) -> Page[AccountSt
 @deposits.handles(ListEntries)
 async def list_entries(query: ListEntries, session: Session) -> Page[Entry]:
     if not query.caller.may_see(query.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return await store.entries(session, query)
 
 
@@ -176,7 +182,7 @@ async def list_entries(query: ListEntries, session: Session) -> Page[Entry]:
 async def show_top_up(query: ShowTopUp, session: Session) -> TopUp:
     top_up = await store.top_up(session, query.top_up_id)
     if top_up is None or not query.caller.may_see(top_up.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return top_up
 
 

@@ -20,6 +20,17 @@ import asyncpg
 from contracts.base import Caller, Page, Refused
 from contracts.bike_sharing.bikes import BikeRegistered, BikeState, ConfirmHold, HoldReleased, ReleaseBike, TakeBike
 from contracts.bike_sharing.deposits import AccountChanged
+from contracts.bike_sharing.refusals import (
+    BikeBroken,
+    BikeNotAvailable,
+    BikeUnavailable,
+    DebtOwed,
+    DepositTooLow,
+    RideBikeBroken,
+    RideBikeNotAvailable,
+    RideBikeNotFound,
+    RideOpen,
+)
 from contracts.bike_sharing.rides import (
     EndAtCap,
     EndRide,
@@ -39,10 +50,11 @@ from contracts.bike_sharing.rides import (
     ShowRide,
     StartRide,
 )
+from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import rides as store
 from storage.database import Session
 from workers.bike_sharing.rides import rules
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = rides = Worker("bike_sharing.rides", sends=(ConfirmHold, ReleaseBike))
@@ -53,19 +65,14 @@ END_EVENTS: dict[RideStatus, type[RideEvent]] = {
     RideStatus.ENDED_BY_STAFF: RideEndedByStaff,
     RideStatus.ENDED_AT_CAP: RideEndedAtCap,
 }
-NO_HOLD_CODES = {"bike_broken", "bike_not_available", "not_found"}
-"""Refusals of `TakeBike` after which the ride certainly holds no bike."""
+NOT_STARTED_REFUSALS = {
+    refusal.code: refusal for refusal in (RideBikeBroken, RideBikeNotAvailable, RideBikeNotFound, BikeUnavailable)
+}
+"""The answer to `StartRide`, by the reason of a ride that is NOT_STARTED."""
 
 
-class RetryableDepositRefusal(RetryableNotFound):
-    """Not enough deposit; the step is retried for half a second, since the event of a top-up may not have arrived."""
-
-    def __init__(self, code: str, **details: int) -> None:
-        Refused.__init__(self, code, **details)
-
-
-def wrong_state(ride: RideState) -> Refused:
-    return Refused("wrong_state", current_status=ride.status, allowed_actions=ACTIONS.get(ride.status, []))
+def wrong_state(ride: RideState) -> WrongState:
+    return WrongState(current_status=ride.status, allowed_actions=ACTIONS.get(ride.status, []))
 
 
 def fee_plan(tx: Tx) -> FeePlan:
@@ -100,17 +107,17 @@ async def start_ride(command: StartRide, tx: Tx) -> Request | RideState | Refuse
     if not eligibility["known"]:
         raise RetryableNotFound
     if eligibility["riding"]:
-        raise Refused("ride_open")
+        raise RideOpen
     if eligibility["debt"] > 0:
-        raise RetryableDepositRefusal("debt_owed", debt=eligibility["debt"])
+        raise Retryable(DebtOwed(debt=eligibility["debt"]))
     if eligibility["balance"] < tx.settings.bike_sharing_minimum_deposit:
         least = tx.settings.bike_sharing_minimum_deposit
-        raise RetryableDepositRefusal("deposit_too_low", balance=eligibility["balance"], minimum=least)
+        raise Retryable(DepositTooLow(balance=eligibility["balance"], minimum=least))
     try:
         ride = await store.request(tx, tx.id, command, fee_plan(tx))
     except asyncpg.UniqueViolationError as error:
         if store.is_second_ride(error):
-            raise Refused("ride_open") from None
+            raise RideOpen from None
         raise
     if ride is None:
         return _current_answer(await store.find(tx, tx.id))
@@ -127,12 +134,11 @@ async def settle_start(command: StartRide, outcome: BikeState | Refused | NoRepl
             tx.publish(RideStarted.of(ride))
             tx.schedule(EndAtCap(ride_id=ride.ride_id), after=tx.settings.longest_ride)
         return _current_answer(ride or await store.find(tx, tx.id))
-    refused = isinstance(outcome, Refused) and outcome.code in NO_HOLD_CODES
-    reason = outcome.code if isinstance(outcome, Refused) and refused else "bike_unavailable"
-    ride = await store.mark_not_started(tx, tx.id, reason)
+    refusal = outcome if isinstance(outcome, BikeBroken | BikeNotAvailable | NotFound) else None
+    ride = await store.mark_not_started(tx, tx.id, refusal.code if refusal else BikeUnavailable.code)
     if ride is not None:
         tx.publish(RideNotStarted.of(ride))
-        if not refused:
+        if refusal is None:  # it may hold the bike
             tx.publish(ReleaseBike(bike_id=ride.bike_id, ride_id=ride.ride_id))
     return _current_answer(ride or await store.find(tx, tx.id))
 
@@ -140,10 +146,10 @@ async def settle_start(command: StartRide, outcome: BikeState | Refused | NoRepl
 def _current_answer(ride: RideState | None) -> RideState | Refused:
     """The answer to the command, from the current row."""
     if ride is None:
-        return Refused("not_found")
+        return NotFound()
     if ride.status is RideStatus.NOT_STARTED:
-        details = {"ride_id": str(ride.ride_id), "current_status": ride.status, "reason": ride.reason}
-        return Refused(ride.reason or "bike_unavailable", **details)
+        refusal = NOT_STARTED_REFUSALS.get(ride.reason or "", BikeUnavailable)
+        return refusal(ride_id=str(ride.ride_id), current_status=ride.status, reason=ride.reason)
     return ride
 
 
@@ -180,21 +186,21 @@ async def end_at_cap(command: EndAtCap, tx: Tx) -> None:
 def _check_location(tx: Tx, location: str | None) -> None:
     allowed = tx.settings.bike_sharing_locations
     if location is not None and allowed and location not in allowed:
-        raise Refused("invalid", errors=[{"field": "location", "message": "not one of the locations"}])
+        raise InvalidMessage(errors=[{"field": "location", "message": "not one of the locations"}])
 
 
 async def _locked(tx: Tx, ride_id: UUID, caller: Caller) -> tuple[RideState, datetime]:
-    """The caller's ride, locked until the step ends, and the database's time; raises Refused (`not_found`)."""
+    """The caller's ride, locked until the step ends, and the database's time; raises NotFound."""
     found = await store.lock(tx, ride_id)
     if found is None or not caller.may_see(found[0].member_id):
-        raise Refused("not_found")
+        raise NotFound
     return found
 
 
 async def _end(
     tx: Tx, ride: RideState, to: RideStatus, at: datetime, location: str | None, reason: str | None = None
 ) -> RideState:
-    """End a ride that is RIDING; raises Refused (`wrong_state`)."""
+    """End a ride that is RIDING; raises WrongState."""
     if ride.status is not RideStatus.RIDING or ride.started_at is None:
         raise wrong_state(ride)
     minutes = rules.minutes(ride.started_at, at)
@@ -242,7 +248,7 @@ async def settle_hold(command: SettleHold, tx: Tx) -> None:
 async def show_ride(query: ShowRide, session: Session) -> RideState:
     ride = await store.find(session, query.ride_id)
     if ride is None or not query.caller.may_see(ride.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return ride
 
 

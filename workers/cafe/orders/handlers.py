@@ -33,7 +33,9 @@ from contracts.cafe.orders import (
     RejectOrder,
     ShowOrder,
 )
+from contracts.cafe.refusals import SoldOut
 from contracts.outcomes import Outcome
+from contracts.refusals import NotFound, WrongState
 from storage.cafe import orders as store
 from storage.database import Session
 from workers.cafe.orders import rules
@@ -63,7 +65,7 @@ async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
 async def place_order(command: PlaceOrder, tx: Tx) -> Request:
     """Refuse at once if the projection says SOLD_OUT; in all other cases the menu decides."""
     if await store.is_sold_out(tx, command.menu_item_id):
-        raise Refused("sold_out")
+        raise SoldOut
     return tx.request(QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings.cafe_price_ms / 1000)
 
 
@@ -116,7 +118,7 @@ async def _move(
 ) -> Order:
     """Change the status of the caller's order; an order that has the status already is returned unchanged.
 
-    Raises Refused (`not_found`, `wrong_state`).
+    Raises NotFound and WrongState.
     """
     owner = None if caller.is_staff else caller.member_id
     moved = await store.move(tx, order_id, rules.ALLOWED_FROM[to], to, owner=owner, reason=reason)
@@ -125,11 +127,10 @@ async def _move(
         return moved
     order = await store.find(tx, order_id)
     if order is None or not caller.may_see(order.member_id):
-        raise Refused("not_found")
+        raise NotFound
     if order.status is to:
         return order
-    raise Refused(
-        "wrong_state",
+    raise WrongState(
         current_status=order.status,
         allowed_actions=rules.allowed_actions(order.status, is_staff=caller.is_staff),
     )
@@ -142,7 +143,7 @@ async def _move(
 async def show_order(query: ShowOrder, session: Session) -> Order:
     order = await store.find(session, query.order_id)
     if order is None or not query.caller.may_see(order.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return order
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contracts.base import Refused
 from contracts.cafe.menu import MenuItem, MenuItemStatus
 from contracts.cafe.orders import OrderStatus
+from contracts.cafe.refusals import NotForSale, SoldOut
+from contracts.refusals import PriceChanged
 
 ALLOWED_FROM: dict[OrderStatus, tuple[OrderStatus, ...]] = {
     OrderStatus.ACCEPTED: (OrderStatus.ORDERED,),
@@ -36,9 +38,9 @@ def allowed_actions(status: OrderStatus, *, is_staff: bool) -> list[str]:
 def order_refusal(item: MenuItem, expected_price: int | None) -> Refused | None:
     """The refusal of an order for the menu's current state of an item; None when it can be ordered."""
     if item.status is MenuItemStatus.SOLD_OUT:
-        return Refused("sold_out")
+        return SoldOut()
     if item.price == 0:
-        return Refused("not_for_sale")
+        return NotForSale()
     if expected_price not in (None, item.price):
-        return Refused("price_changed", price=item.price)
+        return PriceChanged(price=item.price)
     return None

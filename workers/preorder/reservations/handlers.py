@@ -17,6 +17,7 @@ import asyncpg
 
 from contracts.base import Page, Refused
 from contracts.payments import (
+    ChargeDeclined,
     PaymentRefunded,
     PaymentState,
     PaymentStatus,
@@ -31,6 +32,14 @@ from contracts.payments import (
 )
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductStatus
 from contracts.preorder.receipts import ReceiptIssued, ReceiptVoided, VoidReceipt
+from contracts.preorder.refusals import (
+    AlreadyReserved,
+    CancelledMeanwhile,
+    Closed,
+    QuotaFull,
+    ReservationDeclined,
+    ReservationPaymentUnavailable,
+)
 from contracts.preorder.reservations import (
     CancelReservation,
     CountFree,
@@ -47,6 +56,7 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
+from contracts.refusals import NotFound, WrongState
 from storage.database import Session
 from storage.preorder import reservations as store
 from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
@@ -76,7 +86,7 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
         reserved = await store.reserve(tx, tx.id, payment_id, command)
     except asyncpg.UniqueViolationError as error:
         if store.is_second_reservation(error):
-            raise Refused("already_reserved") from None
+            raise AlreadyReserved from None
         raise
     if reserved.reservation is None:
         raise _reserve_refusal(reserved)
@@ -95,8 +105,8 @@ def _reserve_refusal(reserved: store.ReserveResult) -> Refused:
     if reserved.product_status is None:
         return RetryableNotFound()
     if reserved.product_status == ProductStatus.CLOSED:
-        return Refused("closed")
-    return Refused("already_reserved" if reserved.active else "quota_full")
+        return Closed()
+    return AlreadyReserved() if reserved.active else QuotaFull()
 
 
 @reserve_phone.then
@@ -110,10 +120,9 @@ async def settle_reservation(
             )
             if reservation:
                 tx.publish(ReservationConfirmed.of(reservation))
-        case Refused(code="declined"):
-            reason = outcome.details.get("reason", "declined")
+        case ChargeDeclined():
             reservation = await store.settle(
-                tx, tx.id, ReservationStatus.REJECTED, PaymentStatus.DECLINED, reason=reason
+                tx, tx.id, ReservationStatus.REJECTED, PaymentStatus.DECLINED, reason=outcome.reason
             )
             if reservation:
                 tx.publish(ReservationRejected.of(reservation))
@@ -131,7 +140,7 @@ async def _current_answer(tx: Tx) -> Reservation | Refused:
     """The answer to the command, from the current row."""
     found = await store.find(tx, tx.id)
     if found is None:
-        return Refused("not_found")
+        return NotFound()
     reservation, called_off = found
     details: dict[str, Any] = {
         "reservation_id": str(reservation.reservation_id),
@@ -139,11 +148,11 @@ async def _current_answer(tx: Tx) -> Reservation | Refused:
         "reason": reservation.reason,
     }
     if called_off:
-        return Refused("cancelled", **details)
+        return CancelledMeanwhile(**details)
     if reservation.status is ReservationStatus.REJECTED:
-        return Refused("payment_declined", **details)
+        return ReservationDeclined(**details)
     if reservation.paid_at is None:
-        return Refused("payment_unavailable", **details)
+        return ReservationPaymentUnavailable(**details)
     return reservation
 
 
@@ -154,7 +163,7 @@ async def _current_answer(tx: Tx) -> Reservation | Refused:
 async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
     reservation = await store.lock(tx, command.reservation_id)
     if reservation is None or not command.caller.may_see(reservation.member_id):
-        raise Refused("not_found")
+        raise NotFound
     reason = command.reason or ("cancelled_by_staff" if command.caller.is_staff else "cancelled_by_member")
     match reservation.status:
         case ReservationStatus.AWAITING_PAYMENT:
@@ -174,7 +183,7 @@ async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
                 )
             )
         case ReservationStatus.REJECTED:
-            raise Refused("wrong_state", current_status=reservation.status, allowed_actions=[])
+            raise WrongState(current_status=reservation.status, allowed_actions=[])
         case _:
             return reservation
     assert cancelling is not None  # the row is locked

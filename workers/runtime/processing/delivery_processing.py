@@ -21,6 +21,7 @@ from faststream.rabbit import RabbitResponse
 from contracts.base import Message, Refused
 from contracts.journal import EntryKind, RecordHandled
 from contracts.outcomes import Outcome
+from contracts.refusals import IdempotencyKeyReused, InvalidMessage
 from storage.database import CONNECTION_ERRORS, is_transient
 from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.delays import delays
@@ -51,7 +52,7 @@ from workers.runtime.processing.processor import (
 )
 from workers.runtime.processing.scheduler import InboxScheduler
 from workers.runtime.processing.services import Services
-from workers.runtime.processing.tx import RetryableNotFound, StaleRead
+from workers.runtime.processing.tx import Retryable, StaleRead
 from workers.runtime.processing.waits import NotFoundWaits
 
 log = structlog.get_logger()
@@ -160,7 +161,7 @@ class DeliveryProcessing:
             return None
         nil = UUID(int=0)
         envelope = Envelope(nil, topic, b"", nil, None, "", reply_to=raw.reply_to, correlation_id=raw.correlation_id)
-        return envelope, refused(Refused("invalid", reason=str(reason)[:300]))
+        return envelope, refused(InvalidMessage(reason=str(reason)[:300]))
 
     def _repeat(self, envelope: Envelope) -> ProcessingResult | None:
         """The result when this very process is handling the same request already."""
@@ -168,7 +169,7 @@ class DeliveryProcessing:
         if digest is None:
             return None
         if digest != envelope.digest:
-            return refused(Refused("idempotency_key_reused"))
+            return refused(IdempotencyKeyReused())
         return ProcessingResult(Outcome.STILL_RUNNING)
 
     async def _run(self, processor: MessageProcessor, delivery: Delivery) -> tuple[Envelope, ProcessingResult] | None:
@@ -211,8 +212,8 @@ class DeliveryProcessing:
                     if not await processor.begin_wait(STALE_READ_WAIT_SECONDS):
                         return answered(stale.answer)
                 except Refused as refusal:
-                    if not (isinstance(refusal, RetryableNotFound) and await processor.begin_wait()):
-                        return refused(refusal)
+                    if not (isinstance(refusal, Retryable) and await processor.begin_wait()):
+                        return processor.refused(refusal)
                 except Exception as error:
                     tries += 1
                     if tries == TRANSIENT_TRIES or not is_transient(error):

@@ -21,12 +21,13 @@ from pydantic import BaseModel
 
 from contracts.base import Message, Refused
 from contracts.outcomes import Outcome
+from contracts.refusals import IdempotencyKeyReused
 from storage.database import AMBIGUOUS, CONNECTION_ERRORS, TRANSIENT, CommitInDoubt, Row, Session
 from storage.inbox import Claim, CompletedStep, OutboxMessage
 from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging.envelope import Envelope, RpcReply, RpcRequest
 from workers.runtime.observability.log_events import EXTERNAL_CALL_FAILED
-from workers.runtime.processing import failpoints
+from workers.runtime.processing import failpoints, refusals
 from workers.runtime.processing.batcher import ClaimConflict, StepRun
 from workers.runtime.processing.handlers import Handler, Step
 from workers.runtime.processing.services import Services
@@ -34,7 +35,7 @@ from workers.runtime.processing.tx import (
     ExternalCall,
     NothingCommitted,
     Request,
-    RetryableNotFound,
+    Retryable,
     RunAgain,
     Tx,
     decode_answer,
@@ -143,7 +144,7 @@ class MessageProcessor:
             return refusal
         result = await self._step(handler.first)
         if not isinstance(result, Request | ExternalCall):
-            return _result(result)
+            return self._result(result)
         self.services.outbox.publish_committed(self._take_outgoing())
         await self.reach("started")
         if self.on_started is not None and not self.keeps_nothing(result):
@@ -155,7 +156,19 @@ class MessageProcessor:
     async def _settle(self, outcome: Any) -> ProcessingResult:
         if self.handler.second is None:
             raise TypeError(f"{self.handler.name} makes a request, but has no second function")
-        return _result(await self._step(self.handler.second, outcome))
+        return self._result(await self._step(self.handler.second, outcome))
+
+    def _result(self, returned: Any) -> ProcessingResult:
+        if isinstance(returned, Refused):
+            return self.refused(returned)
+        if isinstance(returned, RunAgain):
+            return self.refused(returned.meanwhile) if returned.meanwhile else STILL_RUNNING
+        return answered(returned)
+
+    def refused(self, refusal: Refused) -> ProcessingResult:
+        """The result of a refusal by the handler."""
+        refusals.check(self.services.name, self.handler.message, refusal)
+        return refused(refusal)
 
     async def _check_callee(self, requests: type[Message]) -> ProcessingResult | None:
         """Answer before anything is written when the callee cannot; an earlier answer to this message still holds."""
@@ -175,7 +188,7 @@ class MessageProcessor:
         except Refused as refusal:
             if outcome:
                 raise TypeError("a second function returns its refusal: raising would undo the outcome") from refusal
-            if isinstance(refusal, RetryableNotFound) and await self.begin_wait():
+            if isinstance(refusal, Retryable) and await self.begin_wait():
                 await asyncio.sleep(RECHECK_SECONDS)
                 return await self._step(function)
             kept = refusal
@@ -293,7 +306,7 @@ class MessageProcessor:
     def _stored(self, row: Row) -> ProcessingResult:
         """The answer of another handling of this message."""
         if row["digest"] != self.envelope.digest:
-            return refused(Refused("idempotency_key_reused"))
+            return refused(IdempotencyKeyReused())
         if row["state"] != "done":
             return refused(decode_refusal(row["answer"])) if row["answer"] else STILL_RUNNING
         body = (row["answer"] or "{}").encode()
@@ -378,11 +391,3 @@ def _state(result: Any) -> str:
 def answered(answer: Any) -> ProcessingResult:
     """The result of a step that is done."""
     return ProcessingResult(Outcome.DONE, answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")
-
-
-def _result(returned: Any) -> ProcessingResult:
-    if isinstance(returned, Refused):
-        return refused(returned)
-    if isinstance(returned, RunAgain):
-        return refused(returned.meanwhile) if returned.meanwhile else STILL_RUNNING
-    return answered(returned)

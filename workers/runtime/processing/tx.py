@@ -12,6 +12,7 @@ from uuid import UUID, uuid4, uuid5
 
 from contracts.base import Command, Event, Message, Query, Refused
 from contracts.outcomes import NoReply
+from contracts.refusals import NotFound
 from storage.database import Session
 from storage.inbox import Inbox, OutboxMessage, Timer
 from workers.runtime.messaging.envelope import Envelope
@@ -21,6 +22,7 @@ __all__ = [
     "NoReply",
     "NothingCommitted",
     "Request",
+    "Retryable",
     "RetryableNotFound",
     "RunAgain",
     "StaleRead",
@@ -35,11 +37,19 @@ REPLY_MARGIN, LONGEST_REPLY_MARGIN = 0.05, 0.1
 """What a responder leaves of its caller's time for the way back: a share, and at most so many seconds."""
 
 
-class RetryableNotFound(Refused):
-    """A refusal once half a second has passed: the event that makes the thing known may still be on its way."""
+class Retryable(Refused):
+    """A refusal once half a second has passed: an event that changes the decision may still be on its way."""
 
-    def __init__(self, code: str = "not_found", **details: Any) -> None:
-        super().__init__(code, **details)
+    def __init__(self, refusal: Refused) -> None:
+        Exception.__init__(self, refusal.code)
+        self._fill(refusal.code, refusal.details)
+
+
+class RetryableNotFound(Retryable):
+    """Not found: the event that makes the thing known may still be on its way."""
+
+    def __init__(self) -> None:
+        super().__init__(NotFound())
 
 
 class StaleRead(Exception):
@@ -194,7 +204,7 @@ def encode_refusal(refusal: Refused) -> str:
 def decode_refusal(body: bytes | str) -> Refused:
     """The refusal that `encode_refusal` wrote."""
     details = json.loads(body or b"{}")
-    return Refused(details.pop("code", "refused"), **details)
+    return Refused.of(details.pop("code", "refused"), details)
 
 
 def decode_answer(message: Message, body: bytes) -> Any:

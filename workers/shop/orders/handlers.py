@@ -18,6 +18,7 @@ from uuid import UUID, uuid5
 
 from contracts.base import Caller, Page, Refused
 from contracts.outcomes import Outcome
+from contracts.refusals import NotFound
 from contracts.shop.deliveries import DeliveryCompleted, DeliveryPrepared, DeliveryStarted
 from contracts.shop.orders import (
     BuyerReminded,
@@ -56,6 +57,7 @@ from contracts.shop.products import (
     StockTaken,
     TakeStock,
 )
+from contracts.shop.refusals import OrderStillConfirming, ProductNotOnSale
 from contracts.shop.states import OrderStatus
 from contracts.transfers import (
     AwaitTransfer,
@@ -112,10 +114,10 @@ def start_transfer_period(tx: Tx, order: Order) -> None:
 
 
 async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
-    """The caller's order, locked until the step ends; raises Refused (`not_found`)."""
+    """The caller's order, locked until the step ends; raises NotFound."""
     order = await store.lock(tx, order_id)
     if order is None or not caller.may_see(order.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return order
 
 
@@ -134,7 +136,7 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Order:
         transfer_time=tx.settings.transfer_time,
     )
     if order is None:
-        raise Refused("product_not_on_sale") if known else RetryableNotFound()
+        raise ProductNotOnSale if known else RetryableNotFound
     publish_event(tx, OrderPlaced, order)
     start_transfer_period(tx, order)
     return order
@@ -158,7 +160,7 @@ for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled):
 async def confirm_payment(command: ConfirmPayment, tx: Tx) -> Order | Request | Refused:
     found = await store.lock_with_confirmation(tx, tx.id, command.order_id)
     if found is None:
-        raise Refused("not_found")
+        raise NotFound
     order, round = found
     decision = rules.confirmation(order, command.amount, round)
     if isinstance(decision, Refused) or decision is Confirmation.DONE:
@@ -206,7 +208,8 @@ async def settle_confirmation(
     if isinstance(outcome, StockTake) and order.status not in rules.PAID:
         tx.publish(_return_of(order, outcome.round))
     if isinstance(outcome, Outcome) and order.status is OrderStatus.CONFIRMING:
-        return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY), meanwhile=rules.refusal("still_confirming", order))
+        refusal = OrderStillConfirming(**rules.refusal_details(order))
+        return RunAgain(tx.backoff(FIRST_DELAY, LONGEST_DELAY), meanwhile=refusal)
     return rules.settled_answer(order)
 
 
@@ -225,7 +228,7 @@ async def cancel_order(command: CancelOrder, tx: Tx) -> Order:
     by = CancelledBy.STAFF if command.caller.is_staff else CancelledBy.MEMBER
     cancelled = await store.cancel(tx, order.order_id, by, command.reason or f"cancelled_by_{by.lower()}")
     if cancelled is None:
-        raise rules.refusal("wrong_state", order)
+        raise rules.wrong_state(order)
     _publish_cancellation(tx, cancelled)
     return cancelled
 
@@ -256,7 +259,7 @@ async def revive_order(command: ReviveOrder, tx: Tx) -> Order:
         return order
     revived = await store.revive(tx, order.order_id, tx.settings.transfer_time)
     if revived is None:
-        raise rules.refusal("wrong_state", order)
+        raise rules.wrong_state(order)
     publish_event(tx, OrderRevived, revived)
     start_transfer_period(tx, revived)
     return revived
@@ -292,12 +295,12 @@ async def note_delivered(event: DeliveryCompleted, tx: Tx) -> None:
 async def confirm_receipt(command: ConfirmReceipt, tx: Tx) -> Order:
     order = await locked(tx, command.order_id, command.caller)
     if order.member_id != command.caller.member_id:
-        raise Refused("not_found")
+        raise NotFound
     if order.status is OrderStatus.CLOSED:
         return order
     closed = await store.close(tx, order.order_id)
     if closed is None:
-        raise rules.refusal("wrong_state", order)
+        raise rules.wrong_state(order)
     publish_event(tx, OrderClosed, closed)
     return closed
 
@@ -327,7 +330,7 @@ for product_event in (ProductRegistered, ProductChanged, ProductRestocked, Stock
 async def show_order(query: ShowOrder, session: Session) -> Order:
     order = await store.find(session, query.order_id)
     if order is None or not query.caller.may_see(order.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return order
 
 

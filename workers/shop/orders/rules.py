@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 from contracts.base import Refused
 from contracts.shop.orders import CancelledBy, Order
+from contracts.shop.refusals import AmountMismatch, DeadlinePassed, OrderOutOfStock, OrderWrongState
 from contracts.shop.states import OrderStatus
 
 REMIND_AT = 0.75
@@ -54,42 +56,46 @@ def allowed_actions(order: Order) -> list[str]:
     return ACTIONS.get(order.status, [])
 
 
-def refusal(code: str, order: Order, **more: object) -> Refused:
-    """A refusal with the order's id, status, reason and allowed actions."""
-    return Refused(
-        code,
-        order_id=str(order.order_id),
-        current_status=order.status,
-        allowed_actions=allowed_actions(order),
+def refusal_details(order: Order) -> dict[str, Any]:
+    """What each refusal of an order tells: its id, status, reason and allowed actions."""
+    return {
+        "order_id": str(order.order_id),
+        "current_status": order.status,
+        "allowed_actions": allowed_actions(order),
         **({"reason": order.reason} if order.reason else {}),
-        **more,
-    )
+    }
+
+
+def wrong_state(order: Order) -> OrderWrongState:
+    return OrderWrongState(**refusal_details(order))
 
 
 def confirmation(order: Order, amount: int | None, round: int | None) -> Confirmation | Refused:
     """What to do with a confirmation; `round` is the one that it was stored with, None when it is new."""
     if amount is not None and amount != order.total:
-        return refusal("amount_mismatch", order, expected=order.total)
+        return AmountMismatch(expected=order.total, **refusal_details(order))
     if order.status in PAID:
         return Confirmation.DONE
     if round not in (None, order.round):
-        return refusal("wrong_state", order)
+        return wrong_state(order)
     if order.status is OrderStatus.CONFIRMING:
         return Confirmation.JOIN
     if order.status in OPEN:
         return Confirmation.BEGIN
     if order.status is OrderStatus.PAYMENT_CANCELLED:
-        return refusal("out_of_stock", order)
+        return OrderOutOfStock(**refusal_details(order))
     return Confirmation.LATE
 
 
 def late_transfer_refusal(order: Order) -> Refused:
     """The answer to a confirmation of a cancelled order."""
-    return refusal("deadline_passed" if order.cancelled_by is CancelledBy.DEADLINE else "wrong_state", order)
+    refusal = DeadlinePassed if order.cancelled_by is CancelledBy.DEADLINE else OrderWrongState
+    return refusal(**refusal_details(order))
 
 
 def settled_answer(order: Order) -> Order | Refused:
     """The answer to a confirmation whose round is settled."""
     if order.status in PAID:
         return order
-    return refusal("out_of_stock" if order.status is OrderStatus.PAYMENT_CANCELLED else "wrong_state", order)
+    refusal = OrderOutOfStock if order.status is OrderStatus.PAYMENT_CANCELLED else OrderWrongState
+    return refusal(**refusal_details(order))

@@ -29,11 +29,12 @@ from contracts.ticketing.pricing import (
     ShowPrice,
     TicketPrice,
 )
+from contracts.ticketing.refusals import NotPricedYet
 from contracts.ticketing.reservations import TicketReserved
 from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
 from storage.database import Session
 from storage.ticketing import pricing as store
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.ticketing.pricing import rules
 
@@ -136,7 +137,7 @@ async def list_policies(query: ListPolicies, session: Session) -> Page[Policy]:
 async def show_price(query: ShowPrice, session: Session) -> TicketPrice:
     price = await store.find(session, query.ticket_id)
     if price is None:
-        raise RetryableNotFound("not_priced_yet")
+        raise Retryable(NotPricedYet())
     return store.of_grade(price, query.caller.grade)
 
 

@@ -22,6 +22,7 @@ import asyncpg
 
 from contracts.base import Caller, Page, Refused
 from contracts.payments import (
+    ChargeDeclined,
     PaymentRefunded,
     PaymentState,
     PaymentStatus,
@@ -33,6 +34,17 @@ from contracts.payments import (
     RefundSucceeded,
     RequestPayment,
     VoidPayment,
+)
+from contracts.refusals import NotFound, WrongState
+from contracts.video_rental.refusals import (
+    AlreadyBooked,
+    BookingDeclined,
+    BookingPaymentUnavailable,
+    LateFeeDeclined,
+    LateFeeOwed,
+    LateFeePaymentUnavailable,
+    LateFeeWrongState,
+    VideoNotAvailable,
 )
 from contracts.video_rental.rentals import (
     BookingCancelled,
@@ -76,15 +88,15 @@ ACTIONS = {
 }
 
 
-def wrong_state(rental: Rental) -> Refused:
-    return Refused("wrong_state", current_status=rental.status, allowed_actions=ACTIONS.get(rental.status, []))
+def wrong_state(rental: Rental) -> WrongState:
+    return WrongState(current_status=rental.status, allowed_actions=ACTIONS.get(rental.status, []))
 
 
 async def locked(tx: Tx, rental_id: UUID, caller: Caller) -> tuple[Rental, datetime]:
-    """The caller's rental, locked until the step ends, and the database's time; raises Refused (`not_found`)."""
+    """The caller's rental, locked until the step ends, and the database's time; raises NotFound."""
     found = await store.lock(tx, rental_id)
     if found is None or not caller.may_see(found[0].member_id):
-        raise Refused("not_found")
+        raise NotFound
     return found
 
 
@@ -111,7 +123,7 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
         held = await store.hold_copy(tx, tx.id, payment_id, command)
     except asyncpg.UniqueViolationError as error:
         if store.is_second_booking(error):
-            raise Refused("already_booked") from None
+            raise AlreadyBooked from None
         raise
     if held.rental is None:
         raise _hold_refusal(held)
@@ -130,8 +142,8 @@ def _hold_refusal(held: store.HoldResult) -> Refused:
     if not held.known:
         return RetryableNotFound()
     if held.owing:
-        return Refused("late_fee_owed")
-    return Refused("already_booked" if held.active else "video_not_available")
+        return LateFeeOwed()
+    return AlreadyBooked() if held.active else VideoNotAvailable()
 
 
 @book_video.then
@@ -140,12 +152,8 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | N
     match outcome:
         case PaymentState():
             to, payment, reason = RentalStatus.BOOKED, PaymentStatus.APPROVED, None
-        case Refused(code="declined"):
-            to, payment, reason = (
-                RentalStatus.REJECTED,
-                PaymentStatus.DECLINED,
-                outcome.details.get("reason", "declined"),
-            )
+        case ChargeDeclined():
+            to, payment, reason = RentalStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
         case _:
             to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
     rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
@@ -165,16 +173,16 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | N
 def _current_answer(rental: Rental | None) -> Rental | Refused:
     """The answer to the command, from the current row."""
     if rental is None:
-        return Refused("not_found")
+        return NotFound()
     details: dict[str, Any] = {
         "rental_id": str(rental.rental_id),
         "current_status": rental.status,
         "reason": rental.reason,
     }
     if rental.status is RentalStatus.REJECTED:
-        return Refused("payment_declined", **details)
+        return BookingDeclined(**details)
     if rental.status is RentalStatus.CANCELLED and rental.pickup_until is None:
-        return Refused("payment_unavailable", **details)
+        return BookingPaymentUnavailable(**details)
     return rental
 
 
@@ -264,10 +272,8 @@ async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Request:
     return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
 
 
-def _late_fee_wrong_state(rental: Rental) -> Refused:
-    return Refused(
-        "wrong_state", current_status=rental.status, late_fee_status=rental.late_fee_status, allowed_actions=[]
-    )
+def _late_fee_wrong_state(rental: Rental) -> LateFeeWrongState:
+    return LateFeeWrongState(current_status=rental.status, late_fee_status=rental.late_fee_status, allowed_actions=[])
 
 
 @pay_late_fee.then
@@ -282,17 +288,17 @@ async def settle_late_fee(command: PayLateFee, outcome: PaymentState | Refused |
         return rental
     tx.publish(LateFeePaying.of(rental))
     details = {"rental_id": str(rental.rental_id), "late_fee_status": rental.late_fee_status}
-    if isinstance(outcome, Refused) and outcome.code == "declined":
-        return Refused("payment_declined", reason=outcome.details.get("reason"), **details)
+    if isinstance(outcome, ChargeDeclined):
+        return LateFeeDeclined(reason=outcome.reason, **details)
     tx.publish(VoidPayment(payment_id=payment_id))
-    return Refused("payment_unavailable", **details)
+    return LateFeePaymentUnavailable(**details)
 
 
 async def _current_late_fee_answer(tx: Tx, rental_id: UUID, payment_id: UUID) -> Rental | Refused:
     rental = await store.find(tx, rental_id)
     if rental is not None and rental.late_fee_status is LateFeeStatus.PAID and rental.late_fee_payment_id == payment_id:
         return rental
-    return Refused("payment_unavailable", rental_id=str(rental_id))
+    return LateFeePaymentUnavailable(rental_id=str(rental_id))
 
 
 @rentals.handles(WaiveLateFee)
@@ -333,7 +339,7 @@ for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
 async def show_rental(query: ShowRental, session: Session) -> Rental:
     rental = await store.find(session, query.rental_id)
     if rental is None or not query.caller.may_see(rental.member_id):
-        raise Refused("not_found")
+        raise NotFound
     return rental
 
 
