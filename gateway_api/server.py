@@ -27,6 +27,8 @@ from gateway_api.settings import GatewaySettings
 
 DRAIN_BYTES = 16 * 1024 * 1024
 DRAIN_SECONDS = 8.0
+WRITE_BUFFER_BYTES = 16 * 1024
+"""What may wait to be read by the client, beside one part of the response, before the response pauses."""
 MAX_PIPELINED = 8
 """Requests that wait on a connection while another is being answered."""
 MAX_CHUNKS = 1024
@@ -92,6 +94,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._socket = transport
+        transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         super().connection_made(cast(asyncio.Transport, ClosingTransport(transport, self._close)))
         host = self.client[0] if self.client else ""
         private = self.server is not None and self.server[1] == self.edge.settings.health_port
@@ -284,8 +287,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _abort(self) -> None:
         self._closing = True
-        if self._socket is not None:
-            self._socket.abort()
+        self.transport.abort()
 
 
 class ClosingTransport(asyncio.Transport):
@@ -308,15 +310,21 @@ class ClosingTransport(asyncio.Transport):
             self._closed = True
             self._close()
 
+    def abort(self) -> None:
+        self._closed = True
+        self._transport.abort()
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._closed:
+        if not self.is_closing():
             self._transport.write(data)
 
     def pause_reading(self) -> None:
-        self._transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        self._transport.resume_reading()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 @cache

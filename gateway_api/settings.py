@@ -33,14 +33,14 @@ class GatewaySettings(Settings):
     gateway_body_limit: int = Field(65_536, ge=1)
     gateway_failures: float = Field(5, ge=0)
     """Requests per second and address that may fail authentication, with bursts of four times as many; 0 = off."""
-    gateway_streams: int = Field(500, ge=1)
+    gateway_streams: int = Field(300, ge=1)
     """Event streams of the console at once."""
     gateway_streams_per_person: int = Field(8, ge=1)
 
     # connections
-    gateway_connections: int = Field(2_000, ge=0)
+    gateway_connections: int = Field(1_000, ge=0)
     """Open connections at once; 0 = no limit."""
-    gateway_connections_per_address: int = Field(500, ge=0)
+    gateway_connections_per_address: int = Field(400, ge=0)
     """Open connections of one address, or of one IPv6 /64 network; 0 = no limit."""
     gateway_trusted_proxies: list[str] = []
     """Networks of the proxies in front (JSON): their `X-Forwarded-For` is believed, and one may open any number."""

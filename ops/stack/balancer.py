@@ -6,6 +6,7 @@ of rotation at once when the supervisor sends `drain PORT` over the control sock
 
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -93,6 +94,13 @@ class Pipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other and self.other.transport:
             self.other.transport.close()
+
+    def eof_received(self) -> bool:
+        """Pass on that one end sends no more: the other may still have to read the answer."""
+        if not (self.other and self.other.transport) or self.other.transport.is_closing():
+            return False
+        self.other.transport.write_eof()
+        return True
 
     def pause_writing(self) -> None:
         if self.other and self.other.transport:
@@ -202,7 +210,9 @@ class Balancer:
 
 
 async def serve(port: int, gateways: list[int]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT; each connection needs two files."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     loop, stop, balancer = asyncio.get_running_loop(), asyncio.Event(), Balancer(gateways)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
