@@ -22,6 +22,7 @@ from ops.stack.local import local
 from ops.stack.waiting import until
 
 PROBE_SECONDS, CONNECT_SECONDS, OTHERS_READY_SECONDS = 0.2, 1.0, 5.0
+HALF_CLOSED_SECONDS = 10.0
 BACKLOG = 2048
 
 _PROBLEM = (
@@ -81,6 +82,8 @@ class Pipe(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: Pipe | None = None
         self.buffered: list[bytes] = []
+        self.ended = False
+        """Whether it sends no more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transport does not subclass asyncio.Transport
@@ -96,10 +99,13 @@ class Pipe(asyncio.Protocol):
             self.other.transport.close()
 
     def eof_received(self) -> bool:
-        """Pass on that one end sends no more: the other may still have to read the answer."""
-        if not (self.other and self.other.transport) or self.other.transport.is_closing():
+        """Pass on that this end sends no more; the other may send on for a while, so that it can read the answer."""
+        self.ended = True
+        if not (self.other and self.other.transport) or self.other.ended or self.other.transport.is_closing():
             return False
         self.other.transport.write_eof()
+        assert self.transport
+        asyncio.get_running_loop().call_later(HALF_CLOSED_SECONDS, self.transport.close)
         return True
 
     def pause_writing(self) -> None:
