@@ -29,6 +29,8 @@ SHUTDOWN_SECONDS = 10
 """How long open requests have after SIGTERM."""
 UNACKNOWLEDGED_SECONDS = 60
 """How long the peer of a connection may leave what was sent unacknowledged; it is gone, or does not read."""
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the system keeps for a client that does not read; left to itself it keeps megabytes."""
 RESERVED_FILES = 100
 """Files that the process needs beside the connections of its clients."""
 
@@ -115,6 +117,7 @@ def _sockets(config: uvicorn.Config, configuration: GatewaySettings) -> Iterator
     """Bind the public port, and the port of probes and metrics where that is another one."""
     public = config.bind_socket()
     public.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_SECONDS * 1000)
+    public.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     yield public
     if configuration.health_port:
         private = uvicorn.Config(
