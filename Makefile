@@ -1,7 +1,7 @@
 # Most targets run ops/bootstrap.sh first, which returns at once when everything is installed.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console
+.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-rabbitmq4 test-console test-openapi
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test-rabbitmq4: bootstrap ## run the delivery tests on RabbitMQ 4
 test-console: bootstrap ## click through the console in headless Chromium
 	@ops/bootstrap.sh browser
 	@.venv/bin/python -m pytest -o addopts="--strict-markers --strict-config -ra" tests/console $(args)
+
+test-openapi: bootstrap ## lint the OpenAPI document, generate clients, and try everything it says on a running system
+	@ops/bootstrap.sh openapi
+	@ops/openapi_tools.sh
+	@.venv/bin/python -m pytest tests/openapi $(args)
 
 bench: bootstrap ## measure the system against a minimal program
 	@.venv/bin/python -m bench $(args)

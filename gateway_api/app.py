@@ -8,15 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from starlette.applications import Starlette
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway_api import (
     bike_sharing,
+    bodies,
     cafe,
     console,
     metrics,
@@ -29,10 +31,11 @@ from gateway_api import (
     video_rental,
 )
 from gateway_api.edge_middleware import EdgeMiddleware, methods
-from gateway_api.gateway import Gateway, RequestClient, Route, Routes
+from gateway_api.gateway import Gateway, RequestClient
 from gateway_api.language import preferred
-from gateway_api.openapi import openapi_document
+from gateway_api.openapi import DESCRIPTION, DocumentedApi
 from gateway_api.problems import Problem
+from gateway_api.routing import GatewayRoute
 from gateway_api.settings import GatewaySettings
 from gateway_api.tokens import Verifier
 from workers.runtime.messaging.broker import Broker
@@ -40,17 +43,28 @@ from workers.runtime.messaging.errors import BROKER_ERRORS
 
 log = structlog.get_logger()
 
-ROUTES: list[Routes] = [
-    video_rental.routes,
-    ticketing.routes,
-    bike_sharing.routes,
-    shop.routes,
-    cafe.routes,
-    preorder.routes,
-    payments.routes,
-    operations.routes,
+ROUTERS: list[APIRouter] = [
+    video_rental.router,
+    ticketing.router,
+    bike_sharing.router,
+    shop.router,
+    cafe.router,
+    preorder.router,
+    payments.router,
+    operations.router,
 ]
-"""All routes, in the order in which the API documents show them."""
+"""The routers of all systems, in the order in which the API documents show them."""
+
+TAGS = [
+    {"name": "video rental", "description": "비디오 예약 & 대여: videos, rentals, and a member's page."},
+    {"name": "ticketing", "description": "티켓 예약: tickets, discount policies, prices and reservations."},
+    {"name": "bike sharing", "description": "자전거 대여: deposits, bikes, rides and bills."},
+    {"name": "shop", "description": "간이쇼핑몰: products, orders, transfers and deliveries."},
+    {"name": "café", "description": "사이렌오더: the menu, orders ahead, and the clerk's report."},
+    {"name": "phone pre-order", "description": "스마트폰 사전예약: models, reservations and receipts."},
+    {"name": "payments", "description": "Payments and refunds of all businesses."},
+    {"name": "operations", "description": "For operators: the status of the system, stories, and dead letters."},
+]
 
 RECONNECT_SECONDS = 0.5
 STOP_SECONDS = 2.0
@@ -95,38 +109,50 @@ class GatewayState:
 
 def build(
     rpc: RequestClient, settings: GatewaySettings, *, broker: Broker | None = None, verifier: Verifier | None = None
-) -> Starlette:
+) -> FastAPI:
     """Build the application over a request client.
 
     `broker` is connected and stopped with the application, and `/ready` reports it; None in tests without one.
     """
     gateway = Gateway(rpc, settings, verifier)
     state = GatewayState(gateway, broker)
-    app = Starlette(
+    app = DocumentedApi(
+        title="Yeyak",
+        version="1",
+        description=DESCRIPTION,
+        contact={"name": "The operators of Yeyak"},
+        license_info={"name": "All rights reserved", "identifier": "LicenseRef-All-rights-reserved"},
+        servers=[{"url": "/"}],
+        openapi_tags=TAGS,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         middleware=_middleware(settings, lambda: app.routes),
-        exception_handlers={HTTPException: _http_problem},
+        exception_handlers={
+            Problem: _problem,
+            RequestValidationError: _invalid,
+            HTTPException: _http_problem,
+            ClientDisconnect: _disconnected,
+        },
         lifespan=_lifespan(state),
     )
-    app.router.redirect_slashes = False
     app.state.gateway = state
-    for route in all_routes():
-        app.add_route(
-            route.path,
-            gateway.endpoint(route),
-            methods=[route.method],
-            name=route.handler.__name__,
-            include_in_schema=False,
-        )
-    pages.add_to(app, state, openapi_document(tuple(all_routes())), settings.health_port)
+    for router in ROUTERS:
+        app.include_router(router)
+    pages.add_to(app, state, settings.health_port)
     state.console = console.add_to(
         app, gateway, settings, is_closing=lambda: state.draining or state.closed, breakers=state.breakers
     )
     return app
 
 
-def all_routes() -> list[Route]:
+def all_routes() -> list[GatewayRoute]:
     """Return every route of the API."""
-    return [route for routes in ROUTES for route in routes.table]
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, GatewayRoute)]
 
 
 def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> list[Middleware]:
@@ -142,6 +168,28 @@ def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> l
         )
         layers.insert(0, origins)
     return layers
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """Respond with a problem in the caller's language."""
+    assert isinstance(error, Problem)
+    metrics.REFUSALS.labels(getattr(request.scope.get("route"), "path", "unmatched"), error.code).inc()
+    return error.response(preferred(request.headers.get("accept-language", "")))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Respond to parameters that FastAPI refused: an impossible id is `not_found`, where everything else is right."""
+    assert isinstance(error, RequestValidationError)
+    errors = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors() if detail["loc"][0] != "path"]
+    if errors:
+        return await _problem(request, bodies.from_error_details(errors))
+    refused = next((detail for detail in error.errors() if detail["type"] == "card_number_refused"), None)
+    return await _problem(request, Problem("card_number_refused" if refused else "not_found"))
+
+
+async def _disconnected(request: Request, error: Exception) -> Response:
+    """Nobody receives this."""
+    return Response(status_code=400)
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
@@ -162,9 +210,9 @@ def _wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
 
 
-def _lifespan(state: GatewayState) -> Callable[[Starlette], Any]:
+def _lifespan(state: GatewayState) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connecting = asyncio.create_task(_connect(state))
         try:
             yield

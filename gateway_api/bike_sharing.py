@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -33,18 +34,12 @@ from contracts.bike_sharing.deposits import (
 )
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
-from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, optional
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Anyone, Commands, Customer, MemberName, Queries, ResourceId, Staff
+from gateway_api.gateway import VERSION_SECONDS, owned
+from gateway_api.routing import GatewayRoute, sends
 
-routes = Routes(
-    "/v1/bike-sharing",
-    "bike sharing",
-    time_limits={
-        TopUpDeposit: lambda settings: settings.bike_sharing_payment_ms / 1000 + 1,
-        StartRide: lambda settings: settings.bike_sharing_take_ms / 1000 + 1,
-        ShowRideHistory: lambda _: 2.5,  # waits for `min_version`
-    },
-)
+router = APIRouter(prefix="/v1/bike-sharing", tags=["bike sharing"], route_class=GatewayRoute)
 
 GivenLocation = Annotated[Location, NOT_BLANK]
 Settable = Literal["AVAILABLE", "BROKEN"]
@@ -58,16 +53,24 @@ CONDITIONS: dict[str | None, BikeCondition | None] = {
 
 
 class NewTopUp(Form):
+    model_config = example(
+        amount=10000, payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
+    )
+
     amount: TopUpAmount
     payment: CardPayment
 
 
 class NewCredit(Form):
+    model_config = example(amount=2000, reason="고장 보상")
+
     amount: CreditAmount
     reason: NonBlankReason
 
 
 class NewBike(Form):
+    model_config = example(code="B-0042", location="강남역")
+
     code: Annotated[Code, NOT_BLANK]
     location: GivenLocation
     status: Settable = "AVAILABLE"
@@ -76,172 +79,208 @@ class NewBike(Form):
 class BikeChanges(Form):
     """A field that is left out keeps its value."""
 
+    model_config = example(status="BROKEN")
+
     location: GivenLocation = optional()
     status: Settable = optional()
 
 
 class BikeFilters(Paging):
-    location: Annotated[str, Field(min_length=1, max_length=60)] | None = None
-    status: BikeStatus | None = None
+    location: Annotated[str, Field(min_length=1, max_length=60)] = optional()
+    status: BikeStatus = optional()
 
 
 class NewRide(Form):
+    model_config = example(bike_id="0afa707b-1493-4eed-a57b-9e56f3c744a5")
+
     bike_id: UUID
 
 
 class Return(Form):
+    model_config = example(location="시청역")
+
     location: GivenLocation
 
 
 class Ending(Form):
+    model_config = example(reason="반납하지 않음", location="시청역")
+
     reason: NonBlankReason
     location: GivenLocation | None = None
 
 
 class TopUpFilters(Paging):
-    member_id: MemberFilter | None = None
-    status: TopUpStatus | None = None
+    member_id: MemberFilter = optional()
+    status: TopUpStatus = optional()
 
 
 class RideFilters(Paging):
-    member_id: MemberFilter | None = None
-    status: RideStatus | None = None
+    member_id: MemberFilter = optional()
+    status: RideStatus = optional()
 
 
 class BillFilters(Paging):
-    member_id: MemberFilter | None = None
-    status: BillStatus | None = None
+    member_id: MemberFilter = optional()
+    status: BillStatus = optional()
 
 
 # -- deposits
 
 
-@routes.post("/deposits/top-ups", CUSTOMER, TopUpDeposit, NewTopUp, creates="/deposits/top-ups/{top_up_id}")
-async def top_up(request: RequestContext, form: NewTopUp) -> Response:
+@router.post("/deposits/top-ups")
+@sends(
+    TopUpDeposit,
+    creates="/v1/bike-sharing/deposits/top-ups/{top_up_id}",
+    time_limit=lambda settings: settings.bike_sharing_payment_ms / 1000 + 1,
+)
+async def top_up(form: NewTopUp, caller: Customer, commands: Commands) -> Response:
     """Top up the caller's deposit; debt is paid first."""
-    return await request.send(TopUpDeposit(**vars(form), caller=request.caller))
+    return await commands.send(TopUpDeposit(**vars(form), caller=caller))
 
 
-@routes.get("/deposits/top-ups", ANY, ListTopUps, TopUpFilters)
-async def list_top_ups(request: RequestContext, filters: TopUpFilters) -> Response:
+@router.get("/deposits/top-ups")
+@sends(ListTopUps)
+async def list_top_ups(filters: Annotated[TopUpFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Top-ups and credits, including failed ones; staff may filter by `member_id`."""
-    return await request.send(ListTopUps(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListTopUps(**owned(caller, filters)))
 
 
-@routes.get("/deposits/top-ups/{top_up_id}", ANY, ShowTopUp)
-async def show_top_up(request: RequestContext) -> Response:
-    return await request.send(ShowTopUp(top_up_id=request.id("top_up_id"), caller=request.caller))
+@router.get("/deposits/top-ups/{top_up_id}")
+@sends(ShowTopUp)
+async def show_top_up(top_up_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowTopUp(top_up_id=top_up_id, caller=caller))
 
 
-@routes.post("/deposits/{member_id}/credits", STAFF, CreditDeposit, NewCredit, creates="/deposits/top-ups/{top_up_id}")
-async def credit(request: RequestContext, form: NewCredit) -> Response:
+@router.post("/deposits/{member_id}/credits")
+@sends(CreditDeposit, creates="/v1/bike-sharing/deposits/top-ups/{top_up_id}")
+async def credit(member_id: MemberName, form: NewCredit, caller: Staff, commands: Commands) -> Response:
     """Credit a member's deposit; debt is paid first."""
-    return await request.send(CreditDeposit(member_id=request.text("member_id"), **vars(form), caller=request.caller))
+    return await commands.send(CreditDeposit(member_id=member_id, **vars(form), caller=caller))
 
 
-@routes.get("/deposits/me", CUSTOMER, ShowDeposit)
-async def show_own_deposit(request: RequestContext) -> Response:
-    return await request.send(ShowDeposit(member_id=request.caller.member_id, caller=request.caller))
+@router.get("/deposits/me")
+@sends(ShowDeposit)
+async def show_own_deposit(caller: Customer, queries: Queries) -> Response:
+    return await queries.send(ShowDeposit(member_id=caller.member_id, caller=caller))
 
 
-@routes.get("/deposits", STAFF, ListDeposits, Paging)
-async def list_deposits(request: RequestContext, filters: Paging) -> Response:
-    return await request.send(ListDeposits(**vars(filters)))
+@router.get("/deposits")
+@sends(ListDeposits)
+async def list_deposits(filters: Annotated[Paging, Query()], _: Staff, queries: Queries) -> Response:
+    return await queries.send(ListDeposits(**vars(filters)))
 
 
-@routes.get("/deposits/{member_id}", STAFF, ShowDeposit)
-async def show_deposit(request: RequestContext) -> Response:
-    return await request.send(ShowDeposit(member_id=request.text("member_id"), caller=request.caller))
+@router.get("/deposits/{member_id}")
+@sends(ShowDeposit)
+async def show_deposit(member_id: MemberName, caller: Staff, queries: Queries) -> Response:
+    return await queries.send(ShowDeposit(member_id=member_id, caller=caller))
 
 
-@routes.get("/deposits/{member_id}/entries", ANY, ListEntries, Paging)
-async def list_entries(request: RequestContext, filters: Paging) -> Response:
+@router.get("/deposits/{member_id}/entries")
+@sends(ListEntries)
+async def list_entries(
+    member_id: MemberName, filters: Annotated[Paging, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """The ledger of a member; `me` is the caller."""
-    member_id = request.text("member_id")
-    if member_id == "me" and not request.caller.is_staff:
-        member_id = request.caller.member_id
-    return await request.send(ListEntries(member_id=member_id, **vars(filters), caller=request.caller))
+    if member_id == "me" and not caller.is_staff:
+        member_id = caller.member_id
+    return await queries.send(ListEntries(member_id=member_id, **vars(filters), caller=caller))
 
 
 # -- bikes
 
 
-@routes.post("/bikes", STAFF, RegisterBike, NewBike, creates="/bikes/{bike_id}")
-async def register_bike(request: RequestContext, form: NewBike) -> Response:
+@router.post("/bikes")
+@sends(RegisterBike, creates="/v1/bike-sharing/bikes/{bike_id}")
+async def register_bike(form: NewBike, caller: Staff, commands: Commands) -> Response:
     condition = CONDITIONS[form.status]
-    return await request.send(
-        RegisterBike(code=form.code, location=form.location, condition=condition, caller=request.caller)
-    )
+    return await commands.send(RegisterBike(code=form.code, location=form.location, condition=condition, caller=caller))
 
 
-@routes.get("/bikes", ANY, ListBikes, BikeFilters)
-async def list_bikes(request: RequestContext, filters: BikeFilters) -> Response:
+@router.get("/bikes")
+@sends(ListBikes)
+async def list_bikes(filters: Annotated[BikeFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """The bikes; broken ones for staff only."""
-    return await request.send(ListBikes(**vars(filters), broken_too=request.caller.is_staff))
+    return await queries.send(ListBikes(**vars(filters), broken_too=caller.is_staff))
 
 
-@routes.get("/bikes/{bike_id}", ANY, ShowBike)
-async def show_bike(request: RequestContext) -> Response:
-    return await request.send(ShowBike(bike_id=request.id("bike_id"), caller=request.caller))
+@router.get("/bikes/{bike_id}")
+@sends(ShowBike)
+async def show_bike(bike_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowBike(bike_id=bike_id, caller=caller))
 
 
-@routes.patch("/bikes/{bike_id}", STAFF, ChangeBike, BikeChanges)
-async def change_bike(request: RequestContext, form: BikeChanges) -> Response:
+@router.patch("/bikes/{bike_id}")
+@sends(ChangeBike)
+async def change_bike(bike_id: ResourceId, form: BikeChanges, _: Staff, commands: Commands) -> Response:
     """A bike in use accepts only `BROKEN`, which takes effect after the ride."""
     condition = CONDITIONS[form.status]
-    return await request.send(ChangeBike(bike_id=request.id("bike_id"), location=form.location, condition=condition))
+    return await commands.send(ChangeBike(bike_id=bike_id, location=form.location, condition=condition))
 
 
 # -- rides
 
 
-@routes.post("/rides", CUSTOMER, StartRide, NewRide, creates="/rides/{ride_id}", status_path="/ride-history/{ride_id}")
-async def start_ride(request: RequestContext, form: NewRide) -> Response:
-    return await request.send(StartRide(bike_id=form.bike_id, caller=request.caller))
+@router.post("/rides")
+@sends(
+    StartRide,
+    creates="/v1/bike-sharing/rides/{ride_id}",
+    status_path="/v1/bike-sharing/ride-history/{ride_id}",
+    time_limit=lambda settings: settings.bike_sharing_take_ms / 1000 + 1,
+)
+async def start_ride(form: NewRide, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(StartRide(bike_id=form.bike_id, caller=caller))
 
 
-@routes.post("/rides/{ride_id}/return", CUSTOMER, ReturnBike, Return)
-async def return_bike(request: RequestContext, form: Return) -> Response:
-    return await request.send(ReturnBike(ride_id=request.id("ride_id"), location=form.location, caller=request.caller))
+@router.post("/rides/{ride_id}/return")
+@sends(ReturnBike)
+async def return_bike(ride_id: ResourceId, form: Return, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(ReturnBike(ride_id=ride_id, location=form.location, caller=caller))
 
 
-@routes.post("/rides/{ride_id}/end", STAFF, EndRide, Ending)
-async def end_ride(request: RequestContext, form: Ending) -> Response:
-    return await request.send(EndRide(ride_id=request.id("ride_id"), **vars(form), caller=request.caller))
+@router.post("/rides/{ride_id}/end")
+@sends(EndRide)
+async def end_ride(ride_id: ResourceId, form: Ending, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(EndRide(ride_id=ride_id, **vars(form), caller=caller))
 
 
-@routes.get("/rides", ANY, ListRides, RideFilters)
-async def list_rides(request: RequestContext, filters: RideFilters) -> Response:
+@router.get("/rides")
+@sends(ListRides)
+async def list_rides(filters: Annotated[RideFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Rides as their own context has them; staff may filter by `member_id`."""
-    return await request.send(ListRides(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListRides(**owned(caller, filters)))
 
 
-@routes.get("/rides/{ride_id}", ANY, ShowRide)
-async def show_ride(request: RequestContext) -> Response:
-    return await request.send(ShowRide(ride_id=request.id("ride_id"), caller=request.caller))
+@router.get("/rides/{ride_id}")
+@sends(ShowRide)
+async def show_ride(ride_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowRide(ride_id=ride_id, caller=caller))
 
 
-@routes.get("/billings", ANY, ListBills, BillFilters)
-async def list_bills(request: RequestContext, filters: BillFilters) -> Response:
+@router.get("/billings")
+@sends(ListBills)
+async def list_bills(filters: Annotated[BillFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Bills; staff may filter by `member_id`."""
-    return await request.send(ListBills(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListBills(**owned(caller, filters)))
 
 
-@routes.get("/billings/{bill_id}", ANY, ShowBill)
-async def show_bill(request: RequestContext) -> Response:
-    return await request.send(ShowBill(bill_id=request.id("bill_id"), caller=request.caller))
+@router.get("/billings/{bill_id}")
+@sends(ShowBill)
+async def show_bill(bill_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowBill(bill_id=bill_id, caller=caller))
 
 
-@routes.get("/ride-history", ANY, ListRideHistory, RideFilters)
-async def list_ride_history(request: RequestContext, filters: RideFilters) -> Response:
+@router.get("/ride-history")
+@sends(ListRideHistory)
+async def list_ride_history(filters: Annotated[RideFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """The rides of a member with bike and bill; staff may filter by `member_id`."""
-    return await request.send(
-        ListRideHistory(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
-    )
+    return await queries.send(ListRideHistory(**owned(caller, filters)))
 
 
-@routes.get("/ride-history/{ride_id}", ANY, ShowRideHistory, MinVersion)
-async def show_ride_history(request: RequestContext, query: MinVersion) -> Response:
+@router.get("/ride-history/{ride_id}")
+@sends(ShowRideHistory, time_limit=VERSION_SECONDS)
+async def show_ride_history(
+    ride_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """One ride with its timeline."""
-    ride_id = request.id("ride_id")
-    return await request.send(ShowRideHistory(ride_id=ride_id, min_version=query.min_version, caller=request.caller))
+    return await queries.send(ShowRideHistory(ride_id=ride_id, min_version=query.min_version, caller=caller))

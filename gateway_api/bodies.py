@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
@@ -29,6 +29,11 @@ class Form(BaseModel):
     """The body of a request; unknown fields and lax types are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def example(**fields: Any) -> ConfigDict:
+    """Return the configuration of a form with an example of it for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class EmptyBody(Form):
@@ -62,7 +67,7 @@ class Paging(Filters):
     """The parameters of a page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=200), DIGITS] = 50
-    cursor: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    cursor: Annotated[str, Field(min_length=1, max_length=1000)] = optional()
 
 
 NOT_BLANK = Field(pattern=r"\S")
@@ -84,7 +89,6 @@ class CardPayment(Card):
 
 
 FormT = TypeVar("FormT", bound=Form)
-FiltersT = TypeVar("FiltersT", bound=Filters)
 
 
 async def receive_body(receive: Receive, content_length: bytes | None, limit: int) -> bytes:
@@ -190,7 +194,7 @@ def parse(body: bytes, form: type[FormT], key: str = "") -> FormT:
 
     Raises, in this order, `bad_json`, `card_number_refused` (for the key too) or `invalid`.
     """
-    if not body and _accepts_empty(form):
+    if not body and accepts_empty(form):
         body = b"{}"
     key_holds_card = bool(key) and holds_card_number(key)
     unstorable: list[str] = []
@@ -212,17 +216,21 @@ def parse(body: bytes, form: type[FormT], key: str = "") -> FormT:
 
 
 @cache
-def _accepts_empty(form: type[Form]) -> bool:
+def accepts_empty(form: type[Form]) -> bool:
+    """Whether no body is as good as `{}`."""
     return not any(field.is_required() for field in form.model_fields.values())
 
 
 # --- queries ------------------------------------------------------------------------------------------------------
 
 
-def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
-    """Validate a query string as filters; raises `card_number_refused` or `invalid`."""
+def check_query(query: bytes, *, empty: bool = False) -> None:
+    """Check what holds for every query string; `empty` where no parameter is defined.
+
+    Raises `card_number_refused` or `invalid`.
+    """
     if not query:
-        return filters()
+        return
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=50, errors="strict")
     except ValueError:
@@ -233,12 +241,10 @@ def parse_query(query: bytes, filters: type[FiltersT]) -> FiltersT:
     errors = [(displayable(key), "characters") for key, value in pairs if _UNSTORABLE.search(key + value)]
     given = dict(pairs)
     errors += [(displayable(key), "repeated") for key in given if sum(key == other for other, _ in pairs) > 1]
+    if empty and not errors:
+        errors = [(displayable(key), "extra_forbidden") for key in given]
     if errors:
         raise invalid(errors)
-    try:
-        return filters.model_validate(given)
-    except ValidationError as error:
-        raise from_validation_error(error) from None
 
 
 # --- errors, which never repeat the values that were sent -----------------------------------------------------------
@@ -251,13 +257,17 @@ def displayable(path: str) -> str:
 
 def from_validation_error(error: ValidationError) -> Problem:
     """Return `invalid` with the errors of pydantic."""
-    details = error.errors(include_url=False, include_input=False)
+    return from_error_details(error.errors(include_url=False, include_input=False))
+
+
+def from_error_details(details: Sequence[Any]) -> Problem:
+    """Return `invalid` with the errors of pydantic or FastAPI."""
     return invalid(
         (displayable(".".join(map(str, detail["loc"]))), *_reason(detail)) for detail in details[:MAX_ERRORS]
     )
 
 
-def _reason(detail: ErrorDetails) -> tuple[str, dict[str, Any]]:
+def _reason(detail: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return detail["type"], {key: value for key, value in detail.get("ctx", {}).items() if key in _LIMITS}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -29,20 +30,17 @@ from contracts.cafe.orders import (
     ShowOrder,
 )
 from contracts.cafe.report import ListReport, ShowReport
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.gateway import VERSION_SECONDS, owned
+from gateway_api.routing import GatewayRoute, sends
 
-routes = Routes(
-    "/v1/cafe",
-    "café",
-    time_limits={
-        PlaceOrder: lambda settings: settings.cafe_price_ms / 1000 + 1,
-        ShowReport: lambda _: 2.5,  # waits for `min_version`
-    },
-)
+router = APIRouter(prefix="/v1/cafe", tags=["café"], route_class=GatewayRoute)
 
 
 class NewMenuItem(Form):
+    model_config = example(name="아메리카노", price=4500)
+
     name: NonBlankName
     price: MenuPrice
     status: MenuItemStatus = MenuItemStatus.AVAILABLE
@@ -50,6 +48,8 @@ class NewMenuItem(Form):
 
 class MenuItemChanges(Form):
     """A field that is left out keeps its value."""
+
+    model_config = example(price=4800, expected_version=3)
 
     name: NonBlankName = optional()
     price: MenuPrice = optional()
@@ -59,10 +59,12 @@ class MenuItemChanges(Form):
 
 
 class MenuFilters(Paging):
-    status: MenuItemStatus | None = None
+    status: MenuItemStatus = optional()
 
 
 class NewOrder(Form):
+    model_config = example(menu_item_id="0afa707b-1493-4eed-a57b-9e56f3c744a5", quantity=2, expected_price=4500)
+
     menu_item_id: UUID
     quantity: Quantity = 1
     expected_price: MenuPrice | None = None
@@ -70,85 +72,103 @@ class NewOrder(Form):
 
 
 class Rejection(Form):
+    model_config = example(reason="재료 소진")
+
     reason: NonBlankReason
 
 
 class OrderFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    status: OrderStatus | None = None
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    status: OrderStatus = optional()
 
 
-@routes.post("/menu", STAFF, RegisterMenuItem, NewMenuItem, creates="/menu/{menu_item_id}")
-async def register_menu_item(request: RequestContext, form: NewMenuItem) -> Response:
-    return await request.send(RegisterMenuItem(**vars(form), caller=request.caller))
+@router.post("/menu")
+@sends(RegisterMenuItem, creates="/v1/cafe/menu/{menu_item_id}")
+async def register_menu_item(form: NewMenuItem, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(RegisterMenuItem(**vars(form), caller=caller))
 
 
-@routes.get("/menu", ANY, ListMenu, MenuFilters)
-async def list_menu(request: RequestContext, filters: MenuFilters) -> Response:
+@router.get("/menu")
+@sends(ListMenu)
+async def list_menu(filters: Annotated[MenuFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """The menu; customers see what can be ordered."""
-    return await request.send(ListMenu(**vars(filters), on_offer=not request.caller.is_staff))
+    return await queries.send(ListMenu(**vars(filters), on_offer=not caller.is_staff))
 
 
-@routes.get("/menu/{menu_item_id}", ANY, ShowMenuItem)
-async def show_menu_item(request: RequestContext) -> Response:
-    return await request.send(ShowMenuItem(menu_item_id=request.id("menu_item_id"), caller=request.caller))
+@router.get("/menu/{menu_item_id}")
+@sends(ShowMenuItem)
+async def show_menu_item(menu_item_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowMenuItem(menu_item_id=menu_item_id, caller=caller))
 
 
-@routes.patch("/menu/{menu_item_id}", STAFF, ChangeMenuItem, MenuItemChanges)
-async def change_menu_item(request: RequestContext, form: MenuItemChanges) -> Response:
-    return await request.send(
-        ChangeMenuItem(menu_item_id=request.id("menu_item_id"), **vars(form), caller=request.caller)
-    )
+@router.patch("/menu/{menu_item_id}")
+@sends(ChangeMenuItem)
+async def change_menu_item(
+    menu_item_id: ResourceId, form: MenuItemChanges, caller: Staff, commands: Commands
+) -> Response:
+    return await commands.send(ChangeMenuItem(menu_item_id=menu_item_id, **vars(form), caller=caller))
 
 
-@routes.post("/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}")
-async def place_cafe_order(request: RequestContext, form: NewOrder) -> Response:
-    return await request.send(PlaceOrder(**vars(form), caller=request.caller))
+@router.post("/orders")
+@sends(PlaceOrder, creates="/v1/cafe/orders/{order_id}", time_limit=lambda settings: settings.cafe_price_ms / 1000 + 1)
+async def place_cafe_order(form: NewOrder, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(PlaceOrder(**vars(form), caller=caller))
 
 
-@routes.post("/orders/{order_id}/acceptance", STAFF, AcceptOrder)
-async def accept_order(request: RequestContext) -> Response:
-    return await request.send(AcceptOrder(order_id=request.id("order_id"), caller=request.caller))
+@router.post("/orders/{order_id}/acceptance")
+@sends(AcceptOrder)
+async def accept_order(order_id: ResourceId, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(AcceptOrder(order_id=order_id, caller=caller))
 
 
-@routes.post("/orders/{order_id}/rejection", STAFF, RejectOrder, Rejection)
-async def reject_order(request: RequestContext, form: Rejection) -> Response:
-    return await request.send(RejectOrder(order_id=request.id("order_id"), reason=form.reason, caller=request.caller))
+@router.post("/orders/{order_id}/rejection")
+@sends(RejectOrder)
+async def reject_order(order_id: ResourceId, form: Rejection, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(RejectOrder(order_id=order_id, reason=form.reason, caller=caller))
 
 
-@routes.post("/orders/{order_id}/ready", STAFF, MarkOrderReady)
-async def mark_order_ready(request: RequestContext) -> Response:
-    return await request.send(MarkOrderReady(order_id=request.id("order_id"), caller=request.caller))
+@router.post("/orders/{order_id}/ready")
+@sends(MarkOrderReady)
+async def mark_order_ready(order_id: ResourceId, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(MarkOrderReady(order_id=order_id, caller=caller))
 
 
-@routes.post("/orders/{order_id}/collection", STAFF, CollectOrder)
-async def collect_order(request: RequestContext) -> Response:
-    return await request.send(CollectOrder(order_id=request.id("order_id"), caller=request.caller))
+@router.post("/orders/{order_id}/collection")
+@sends(CollectOrder)
+async def collect_order(order_id: ResourceId, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(CollectOrder(order_id=order_id, caller=caller))
 
 
-@routes.post("/orders/{order_id}/cancellation", CUSTOMER, CancelOrder)
-async def cancel_cafe_order(request: RequestContext) -> Response:
-    return await request.send(CancelOrder(order_id=request.id("order_id"), caller=request.caller))
+@router.post("/orders/{order_id}/cancellation")
+@sends(CancelOrder)
+async def cancel_cafe_order(order_id: ResourceId, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(CancelOrder(order_id=order_id, caller=caller))
 
 
-@routes.get("/orders", ANY, ListOrders, OrderFilters)
-async def list_cafe_orders(request: RequestContext, filters: OrderFilters) -> Response:
+@router.get("/orders")
+@sends(ListOrders)
+async def list_cafe_orders(filters: Annotated[OrderFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """A customer's own orders; staff see all, and may filter by `member_id`."""
-    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListOrders(**owned(caller, filters)))
 
 
-@routes.get("/orders/{order_id}", ANY, ShowOrder)
-async def show_cafe_order(request: RequestContext) -> Response:
-    return await request.send(ShowOrder(order_id=request.id("order_id"), caller=request.caller))
+@router.get("/orders/{order_id}")
+@sends(ShowOrder)
+async def show_cafe_order(order_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowOrder(order_id=order_id, caller=caller))
 
 
-@routes.get("/report", STAFF, ListReport, MenuFilters)
-async def list_report(request: RequestContext, filters: MenuFilters) -> Response:
+@router.get("/report")
+@sends(ListReport)
+async def list_report(filters: Annotated[MenuFilters, Query()], _: Staff, queries: Queries) -> Response:
     """The whole menu with the orders of today, by the clock of Seoul."""
-    return await request.send(ListReport(**vars(filters)))
+    return await queries.send(ListReport(**vars(filters)))
 
 
-@routes.get("/report/{menu_item_id}", STAFF, ShowReport, MinVersion)
-async def show_report(request: RequestContext, query: MinVersion) -> Response:
+@router.get("/report/{menu_item_id}")
+@sends(ShowReport, time_limit=VERSION_SECONDS)
+async def show_report(
+    menu_item_id: ResourceId, query: Annotated[MinVersion, Query()], _: Staff, queries: Queries
+) -> Response:
     """One item with its timeline."""
-    return await request.send(ShowReport(menu_item_id=request.id("menu_item_id"), min_version=query.min_version))
+    return await queries.send(ShowReport(menu_item_id=menu_item_id, min_version=query.min_version))

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
+from fastapi.routing import iter_route_contexts
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -77,9 +78,9 @@ class EdgeMiddleware:
 def methods(scope: Scope, routes: Iterable[BaseRoute]) -> list[str]:
     """Return the methods that a path supports; empty when no route matches it."""
     supported: set[str] = set()
-    for route in routes:
+    for route in iter_route_contexts(list(routes)):
         if route.matches(scope)[0] is not Match.NONE:
-            supported |= getattr(route, "methods", None) or {"GET"}
+            supported |= route.methods or {"GET"}
     if "GET" in supported:
         supported.add("HEAD")
     return sorted(supported | {"OPTIONS"}) if supported else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -15,19 +16,20 @@ from contracts.journal import (
     ShowTown,
     TellStory,
 )
-from gateway_api.bodies import DIGITS, Filters, Form, NonBlankReason, Paging
-from gateway_api.gateway import OPERATOR, RequestContext, Routes
+from gateway_api.bodies import DIGITS, Filters, Form, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Commands, Operator, Queries, ResourceId
+from gateway_api.routing import GatewayRoute, sends
 
-routes = Routes("/v1/operations", "operations")
+router = APIRouter(prefix="/v1/operations", tags=["operations"], route_class=GatewayRoute)
 
 FilterText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class DeadLetterFilters(Paging):
     status: DeadLetterStatus = "DEAD"
-    context: FilterText | None = None
-    message_topic: FilterText | None = None
-    error: FilterText | None = None
+    context: FilterText = optional()
+    message_topic: FilterText = optional()
+    error: FilterText = optional()
     """A substring of the error."""
 
 
@@ -37,34 +39,42 @@ class StatusFilters(Filters):
 
 
 class Decision(Form):
+    model_config = example(action="replay", reason="원인을 고침")
+
     action: Literal["replay", "discard"]
     reason: NonBlankReason
 
 
-@routes.get("/town", OPERATOR, ShowTown, StatusFilters)
-async def show_town(request: RequestContext, filters: StatusFilters) -> Response:
+@router.get("/town")
+@sends(ShowTown)
+async def show_town(filters: Annotated[StatusFilters, Query()], _: Operator, queries: Queries) -> Response:
     """The status of the contexts, as they last reported it to the journal, and figures by the minute."""
-    return await request.send(ShowTown(minutes=filters.minutes))
+    return await queries.send(ShowTown(minutes=filters.minutes))
 
 
-@routes.get("/stories/{id}", OPERATOR, TellStory)
-async def tell_story(request: RequestContext) -> Response:
+@router.get("/stories/{id}")
+@sends(TellStory)
+async def tell_story(id: ResourceId, _: Operator, queries: Queries) -> Response:
     """The story of anything that has an id: a rental, a payment, a message."""
-    return await request.send(TellStory(id=request.id("id")))
+    return await queries.send(TellStory(id=id))
 
 
-@routes.get("/dead-letters", OPERATOR, ListDeadLetters, DeadLetterFilters)
-async def list_dead_letters(request: RequestContext, filters: DeadLetterFilters) -> Response:
-    return await request.send(ListDeadLetters(**vars(filters)))
+@router.get("/dead-letters")
+@sends(ListDeadLetters)
+async def list_dead_letters(filters: Annotated[DeadLetterFilters, Query()], _: Operator, queries: Queries) -> Response:
+    return await queries.send(ListDeadLetters(**vars(filters)))
 
 
-@routes.get("/dead-letters/{dead_letter_id}", OPERATOR, ShowDeadLetter)
-async def show_dead_letter(request: RequestContext) -> Response:
-    return await request.send(ShowDeadLetter(dead_letter_id=request.id("dead_letter_id")))
+@router.get("/dead-letters/{dead_letter_id}")
+@sends(ShowDeadLetter)
+async def show_dead_letter(dead_letter_id: ResourceId, _: Operator, queries: Queries) -> Response:
+    return await queries.send(ShowDeadLetter(dead_letter_id=dead_letter_id))
 
 
-@routes.post("/dead-letters/{dead_letter_id}/resolution", OPERATOR, ResolveDeadLetter, Decision)
-async def resolve_dead_letter(request: RequestContext, form: Decision) -> Response:
+@router.post("/dead-letters/{dead_letter_id}/resolution")
+@sends(ResolveDeadLetter)
+async def resolve_dead_letter(
+    dead_letter_id: ResourceId, form: Decision, caller: Operator, commands: Commands
+) -> Response:
     """Replay a dead letter, or discard it."""
-    dead_letter_id = request.id("dead_letter_id")
-    return await request.send(ResolveDeadLetter(dead_letter_id=dead_letter_id, **vars(form), caller=request.caller))
+    return await commands.send(ResolveDeadLetter(dead_letter_id=dead_letter_id, **vars(form), caller=caller))

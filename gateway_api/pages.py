@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
+from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -42,9 +42,9 @@ class GatewayHealth(Protocol):
     def update_gauges(self) -> None: ...
 
 
-def add_to(app: Starlette, state: GatewayHealth, openapi: dict[str, Any], private_port: int = 0) -> None:
+def add_to(app: FastAPI, state: GatewayHealth, private_port: int = 0) -> None:
     """Add every page, probe and file; with a private port, `/metrics` exists at that port only."""
-    openapi_json = to_json(openapi)
+    openapi_json = cache(lambda: to_json(app.openapi()))
 
     async def live(request: Request) -> Response:
         return _json(b'{"live":true}')
@@ -64,7 +64,7 @@ def add_to(app: Starlette, state: GatewayHealth, openapi: dict[str, Any], privat
         return _page("Yeyak · OpenAPI", '<div id="openapi"></div>', vendor="swagger-ui-dist")
 
     async def openapi_document(request: Request) -> Response:
-        return _json(openapi_json)
+        return _json(openapi_json())
 
     async def asyncapi_page(request: Request) -> Response:
         return _page("Yeyak · AsyncAPI", _catalogue())

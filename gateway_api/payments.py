@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -18,52 +19,61 @@ from contracts.payments import (
     ShowPayment,
     ShowRefund,
 )
-from gateway_api.bodies import Form, NonBlankReason, Paging
-from gateway_api.gateway import ANY, STAFF, RequestContext, Routes
+from gateway_api.bodies import Form, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Anyone, Commands, Queries, ResourceId, Staff
+from gateway_api.gateway import owned
+from gateway_api.routing import GatewayRoute, sends
 
-routes = Routes("/v1", "payments")
+router = APIRouter(prefix="/v1", tags=["payments"], route_class=GatewayRoute)
 
 Payer = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class PaymentFilters(Paging):
-    payer: Payer | None = None
-    status: PaymentStatus | None = None
-    purpose: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    payer: Payer = optional()
+    status: PaymentStatus = optional()
+    purpose: Annotated[str, Field(min_length=1, max_length=100)] = optional()
 
 
 class RefundFilters(Paging):
-    payer: Payer | None = None
-    status: RefundStatus | None = None
-    payment_id: UUID | None = None
+    payer: Payer = optional()
+    status: RefundStatus = optional()
+    payment_id: UUID = optional()
 
 
 class NewRefund(Form):
+    model_config = example(amount=1500, reason="흠집")
+
     amount: Annotated[Won, Field(gt=0)]
     reason: NonBlankReason
 
 
-@routes.get("/payments", ANY, ListPayments, PaymentFilters)
-async def list_payments(request: RequestContext, filters: PaymentFilters) -> Response:
-    return await request.send(ListPayments(**{**vars(filters), "payer": request.owner_filter(filters.payer)}))
+@router.get("/payments")
+@sends(ListPayments)
+async def list_payments(filters: Annotated[PaymentFilters, Query()], caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ListPayments(**owned(caller, filters, "payer")))
 
 
-@routes.get("/payments/{payment_id}", ANY, ShowPayment)
-async def show_payment(request: RequestContext) -> Response:
-    return await request.send(ShowPayment(payment_id=request.id("payment_id"), caller=request.caller))
+@router.get("/payments/{payment_id}")
+@sends(ShowPayment)
+async def show_payment(payment_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowPayment(payment_id=payment_id, caller=caller))
 
 
-@routes.get("/refunds", ANY, ListRefunds, RefundFilters)
-async def list_refunds(request: RequestContext, filters: RefundFilters) -> Response:
-    return await request.send(ListRefunds(**{**vars(filters), "payer": request.owner_filter(filters.payer)}))
+@router.get("/refunds")
+@sends(ListRefunds)
+async def list_refunds(filters: Annotated[RefundFilters, Query()], caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ListRefunds(**owned(caller, filters, "payer")))
 
 
-@routes.get("/refunds/{refund_id}", ANY, ShowRefund)
-async def show_refund(request: RequestContext) -> Response:
-    return await request.send(ShowRefund(refund_id=request.id("refund_id"), caller=request.caller))
+@router.get("/refunds/{refund_id}")
+@sends(ShowRefund)
+async def show_refund(refund_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowRefund(refund_id=refund_id, caller=caller))
 
 
-@routes.post("/payments/{payment_id}/refunds", STAFF, RefundPayment, NewRefund, creates="/refunds/{refund_id}")
-async def refund_payment(request: RequestContext, form: NewRefund) -> Response:
+@router.post("/payments/{payment_id}/refunds")
+@sends(RefundPayment, creates="/v1/refunds/{refund_id}")
+async def refund_payment(payment_id: ResourceId, form: NewRefund, caller: Staff, commands: Commands) -> Response:
     """A refund by hand, of a part or of the rest."""
-    return await request.send(RefundPayment(payment_id=request.id("payment_id"), **vars(form), caller=request.caller))
+    return await commands.send(RefundPayment(payment_id=payment_id, **vars(form), caller=caller))

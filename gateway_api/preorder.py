@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
@@ -30,9 +31,21 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
-from gateway_api.bodies import NOT_BLANK, CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from gateway_api.bodies import (
+    NOT_BLANK,
+    CardPayment,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
+from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.gateway import VERSION_SECONDS, Sender, owned
 from gateway_api.problems import Problem
+from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
 from workers.runtime.messaging.envelope import RpcReply
 
@@ -45,18 +58,13 @@ def paying(settings: GatewaySettings) -> float:
     return settings.preorder_payment_ms / 1000 + 1
 
 
-routes = Routes(
-    "/v1/preorder",
-    "phone pre-order",
-    time_limits={
-        ReservePhone: paying,
-        ShowMyReservation: lambda _: 2.5,  # waits for `min_version`
-    },
-)
+router = APIRouter(prefix="/v1/preorder", tags=["phone pre-order"], route_class=GatewayRoute)
 
 
 class NewProduct(Form):
     """Without `quota` the number of reservations is not limited."""
+
+    model_config = example(name="Haneul 9", price=1250000, quota=100)
 
     name: NonBlankName
     price: ProductPrice
@@ -66,22 +74,32 @@ class NewProduct(Form):
 class ProductChanges(Form):
     """A field that is left out keeps its value."""
 
+    model_config = example(quota=150)
+
     price: ProductPrice = optional()
     quota: Quota = optional()
     status: ProductStatus = optional()
 
 
 class ProductFilters(Paging):
-    status: ProductStatus | None = None
+    status: ProductStatus = optional()
 
 
 class NewReservation(Form):
+    model_config = example(
+        product_id="0afa707b-1493-4eed-a57b-9e56f3c744a5",
+        address="서울시 중구 세종대로 110",
+        payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"},
+    )
+
     product_id: UUID
     address: Annotated[Address, NOT_BLANK]
     payment: CardPayment
 
 
 class Cancellation(Form):
+    model_config = example(reason="다른 모델로 예약할게요")
+
     reason: NonBlankReason | None = None
 
 
@@ -89,115 +107,123 @@ Member = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ReservationFilters(Paging):
-    member_id: Member | None = None
-    status: ReservationStatus | None = None
+    member_id: Member = optional()
+    status: ReservationStatus = optional()
 
 
 class ReceiptFilters(Paging):
-    member_id: Member | None = None
-    status: ReceiptStatus | None = None
+    member_id: Member = optional()
+    status: ReceiptStatus = optional()
 
 
-@routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
-async def register_product(request: RequestContext, form: NewProduct) -> Response:
-    return await request.send(RegisterProduct(**vars(form), caller=request.caller))
+@router.post("/products")
+@sends(RegisterProduct, creates="/v1/preorder/products/{product_id}")
+async def register_product(form: NewProduct, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(RegisterProduct(**vars(form), caller=caller))
 
 
-@routes.get("/products", ANY, ListProducts, ProductFilters)
-async def list_products(request: RequestContext, filters: ProductFilters) -> Response:
+@router.get("/products")
+@sends(ListProducts)
+async def list_products(filters: Annotated[ProductFilters, Query()], _: Anyone, queries: Queries) -> Response:
     """The models with live `available`, null without a quota or without an answer of the reservations context."""
-    return request.to_response(await _with_free(request, await request.send_raw(ListProducts(**vars(filters)))))
+    return queries.to_response(await _with_free(queries, await queries.send_raw(ListProducts(**vars(filters)))))
 
 
-@routes.get("/products/{product_id}", ANY, ShowProduct)
-async def show_product(request: RequestContext) -> Response:
+@router.get("/products/{product_id}")
+@sends(ShowProduct)
+async def show_product(product_id: ResourceId, _: Anyone, queries: Queries) -> Response:
     """One model with live `available`, null without a quota or without an answer of the reservations context."""
-    return request.to_response(
-        await _with_free(request, await request.send_raw(ShowProduct(product_id=request.id("product_id"))))
-    )
+    return queries.to_response(await _with_free(queries, await queries.send_raw(ShowProduct(product_id=product_id))))
 
 
-@routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
-async def change_product(request: RequestContext, form: ProductChanges) -> Response:
-    return await request.send(ChangeProduct(product_id=request.id("product_id"), **vars(form)))
+@router.patch("/products/{product_id}")
+@sends(ChangeProduct)
+async def change_product(product_id: ResourceId, form: ProductChanges, _: Staff, commands: Commands) -> Response:
+    return await commands.send(ChangeProduct(product_id=product_id, **vars(form)))
 
 
-@routes.post(
-    "/reservations",
-    CUSTOMER,
+@router.post("/reservations")
+@sends(
     ReservePhone,
-    NewReservation,
-    creates="/reservations/{reservation_id}",
-    status_path="/my-reservations/{reservation_id}",
+    creates="/v1/preorder/reservations/{reservation_id}",
+    status_path="/v1/preorder/my-reservations/{reservation_id}",
+    time_limit=paying,
 )
-async def reserve_phone(request: RequestContext, form: NewReservation) -> Response:
-    return await request.send(ReservePhone(**vars(form), caller=request.caller))
+async def reserve_phone(form: NewReservation, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(ReservePhone(**vars(form), caller=caller))
 
 
-@routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
-async def cancel_reservation(request: RequestContext, form: Cancellation) -> Response:
-    reservation_id = request.id("reservation_id")
-    return await request.send(
-        CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=request.caller)
-    )
+@router.post("/reservations/{reservation_id}/cancellation")
+@sends(CancelReservation)
+async def cancel_phone_reservation(
+    reservation_id: ResourceId, form: Cancellation, caller: Anyone, commands: Commands
+) -> Response:
+    return await commands.send(CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=caller))
 
 
-@routes.get("/reservations", ANY, ListReservations, ReservationFilters)
-async def list_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
+@router.get("/reservations")
+@sends(ListReservations)
+async def list_phone_reservations(
+    filters: Annotated[ReservationFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """Reservations as their own context has them, with the address; staff may filter by `member_id`."""
-    return await request.send(
-        ListReservations(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
-    )
+    return await queries.send(ListReservations(**owned(caller, filters)))
 
 
-@routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
-async def show_reservation(request: RequestContext) -> Response:
-    return await request.send(ShowReservation(reservation_id=request.id("reservation_id"), caller=request.caller))
+@router.get("/reservations/{reservation_id}")
+@sends(ShowReservation)
+async def show_phone_reservation(reservation_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowReservation(reservation_id=reservation_id, caller=caller))
 
 
-@routes.get("/receipts", ANY, ListReceipts, ReceiptFilters)
-async def list_receipts(request: RequestContext, filters: ReceiptFilters) -> Response:
-    return await request.send(ListReceipts(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+@router.get("/receipts")
+@sends(ListReceipts)
+async def list_receipts(filters: Annotated[ReceiptFilters, Query()], caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ListReceipts(**owned(caller, filters)))
 
 
-@routes.get("/receipts/{receipt_id}", ANY, ShowReceipt)
-async def show_receipt(request: RequestContext) -> Response:
-    return await request.send(ShowReceipt(receipt_id=request.id("receipt_id"), caller=request.caller))
+@router.get("/receipts/{receipt_id}")
+@sends(ShowReceipt)
+async def show_receipt(receipt_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowReceipt(receipt_id=receipt_id, caller=caller))
 
 
-@routes.get("/my-reservations", ANY, ListMyReservations, ReservationFilters)
-async def list_my_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
+@router.get("/my-reservations")
+@sends(ListMyReservations)
+async def list_my_reservations(
+    filters: Annotated[ReservationFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """The reservations of a member with payment, refund and receipt; staff may filter by `member_id`."""
-    return await request.send(
-        ListMyReservations(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
-    )
+    return await queries.send(ListMyReservations(**owned(caller, filters)))
 
 
-@routes.get("/my-reservations/{reservation_id}", ANY, ShowMyReservation, MinVersion)
-async def show_my_reservation(request: RequestContext, query: MinVersion) -> Response:
+@router.get("/my-reservations/{reservation_id}")
+@sends(ShowMyReservation, time_limit=VERSION_SECONDS)
+async def show_my_reservation(
+    reservation_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """One reservation with its timeline."""
-    reservation_id = request.id("reservation_id")
-    return await request.send(
-        ShowMyReservation(reservation_id=reservation_id, min_version=query.min_version, caller=request.caller)
+    return await queries.send(
+        ShowMyReservation(reservation_id=reservation_id, min_version=query.min_version, caller=caller)
     )
 
 
-async def _with_free(request: RequestContext, reply: RpcReply) -> RpcReply:
+async def _with_free(queries: Sender, reply: RpcReply) -> RpcReply:
     """Add the free quota of each product to an answer of the catalogue."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)
     products = answer.get("items", [answer])
     limited = [product["product_id"] for product in products if product.get("quota") is not None]
-    free = await _free(request, limited) if limited else {}
+    free = await _free(queries, limited) if limited else {}
     for product in products:
         product["available"] = free.get(product.get("product_id"))
     return RpcReply(Outcome.DONE, to_json(answer))
 
 
-async def _free(request: RequestContext, product_ids: list[UUID]) -> dict[str, int]:
+async def _free(queries: Sender, product_ids: list[UUID]) -> dict[str, int]:
     try:
-        reply = await request.send_raw(CountFree(product_ids=product_ids), time_limit=COUNTING_SECONDS)
+        reply = await queries.send_raw(CountFree(product_ids=product_ids), time_limit=COUNTING_SECONDS)
     except Problem:  # the bulkhead of reservations is full
         return {}
     counts = from_json(reply.body)["counts"] if reply.kind == "done" else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -35,8 +36,10 @@ from contracts.shop.products import (
 )
 from contracts.shop.states import OrderStatus
 from contracts.transfers import ListTransfers, TransferStatus
-from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from gateway_api.bodies import NOT_BLANK, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.gateway import VERSION_SECONDS, owned
+from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
 
 
@@ -45,17 +48,12 @@ def taking_stock(settings: GatewaySettings) -> float:
     return settings.shop_stock_ms / 1000 + 1
 
 
-routes = Routes(
-    "/v1/shop",
-    "shop",
-    time_limits={
-        ConfirmPayment: taking_stock,
-        ShowOrderStatus: lambda _: 2.5,  # waits for `min_version`
-    },
-)
+router = APIRouter(prefix="/v1/shop", tags=["shop"], route_class=GatewayRoute)
 
 
 class NewProduct(Form):
+    model_config = example(name="머그컵", price=12000, stock=40)
+
     name: NonBlankName
     price: Price
     stock: Stock
@@ -64,134 +62,161 @@ class NewProduct(Form):
 class ProductChanges(Form):
     """A field that is left out keeps its value."""
 
+    model_config = example(price=11000)
+
     name: NonBlankName = optional()
     price: Price = optional()
     status: ProductStatus = optional()
 
 
 class Restocking(Form):
+    model_config = example(quantity=20)
+
     quantity: Supply
 
 
 class ProductFilters(Paging):
-    status: ProductStatus | None = None
+    status: ProductStatus = optional()
 
 
 class NewOrder(Form):
+    model_config = example(product_id="0afa707b-1493-4eed-a57b-9e56f3c744a5", quantity=2)
+
     product_id: UUID
     quantity: Quantity
 
 
 class OrderCancellation(Form):
+    model_config = example(reason="다른 색으로 주문할게요")
+
     reason: NonBlankReason | None = None
 
 
 class Deposit(Form):
+    model_config = example(amount=24000, depositor="김민지")
+
     amount: Won | None = None
     depositor: Annotated[Depositor, NOT_BLANK] | None = None
 
 
 class OrderFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    status: OrderStatus | None = None
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    status: OrderStatus = optional()
 
 
 class DeliveryFilters(Paging):
-    status: DeliveryStatus | None = None
+    status: DeliveryStatus = optional()
 
 
 class TransferFilters(Paging):
-    status: TransferStatus | None = None
-    refund_owed: Literal["true", "false"] | None = None
+    status: TransferStatus = optional()
+    refund_owed: Literal["true", "false"] = optional()
 
 
-@routes.post("/products", STAFF, RegisterProduct, NewProduct, creates="/products/{product_id}")
-async def register_shop_product(request: RequestContext, form: NewProduct) -> Response:
-    return await request.send(RegisterProduct(**vars(form), caller=request.caller))
+@router.post("/products")
+@sends(RegisterProduct, creates="/v1/shop/products/{product_id}")
+async def register_shop_product(form: NewProduct, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(RegisterProduct(**vars(form), caller=caller))
 
 
-@routes.get("/products", ANY, ListProducts, ProductFilters)
-async def list_shop_products(request: RequestContext, filters: ProductFilters) -> Response:
-    return await request.send(ListProducts(**vars(filters)))
+@router.get("/products")
+@sends(ListProducts)
+async def list_shop_products(filters: Annotated[ProductFilters, Query()], _: Anyone, queries: Queries) -> Response:
+    return await queries.send(ListProducts(**vars(filters)))
 
 
-@routes.get("/products/{product_id}", ANY, ShowProduct)
-async def show_shop_product(request: RequestContext) -> Response:
-    return await request.send(ShowProduct(product_id=request.id("product_id")))
+@router.get("/products/{product_id}")
+@sends(ShowProduct)
+async def show_shop_product(product_id: ResourceId, _: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowProduct(product_id=product_id))
 
 
-@routes.patch("/products/{product_id}", STAFF, ChangeProduct, ProductChanges)
-async def change_shop_product(request: RequestContext, form: ProductChanges) -> Response:
-    return await request.send(ChangeProduct(product_id=request.id("product_id"), **vars(form)))
+@router.patch("/products/{product_id}")
+@sends(ChangeProduct)
+async def change_shop_product(product_id: ResourceId, form: ProductChanges, _: Staff, commands: Commands) -> Response:
+    return await commands.send(ChangeProduct(product_id=product_id, **vars(form)))
 
 
-@routes.post("/products/{product_id}/restock", STAFF, RestockProduct, Restocking)
-async def restock_shop_product(request: RequestContext, form: Restocking) -> Response:
-    return await request.send(RestockProduct(product_id=request.id("product_id"), quantity=form.quantity))
+@router.post("/products/{product_id}/restock")
+@sends(RestockProduct)
+async def restock_shop_product(product_id: ResourceId, form: Restocking, _: Staff, commands: Commands) -> Response:
+    return await commands.send(RestockProduct(product_id=product_id, quantity=form.quantity))
 
 
-@routes.post(
-    "/orders", CUSTOMER, PlaceOrder, NewOrder, creates="/orders/{order_id}", status_path="/order-status/{order_id}"
-)
-async def place_shop_order(request: RequestContext, form: NewOrder) -> Response:
-    return await request.send(PlaceOrder(**vars(form), caller=request.caller))
+@router.post("/orders")
+@sends(PlaceOrder, creates="/v1/shop/orders/{order_id}", status_path="/v1/shop/order-status/{order_id}")
+async def place_shop_order(form: NewOrder, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(PlaceOrder(**vars(form), caller=caller))
 
 
-@routes.post("/orders/{order_id}/cancellation", ANY, CancelOrder, OrderCancellation)
-async def cancel_shop_order(request: RequestContext, form: OrderCancellation) -> Response:
-    return await request.send(CancelOrder(order_id=request.id("order_id"), reason=form.reason, caller=request.caller))
+@router.post("/orders/{order_id}/cancellation")
+@sends(CancelOrder)
+async def cancel_shop_order(
+    order_id: ResourceId, form: OrderCancellation, caller: Anyone, commands: Commands
+) -> Response:
+    return await commands.send(CancelOrder(order_id=order_id, reason=form.reason, caller=caller))
 
 
-@routes.post("/orders/{order_id}/payment-confirmation", STAFF, ConfirmPayment, Deposit)
-async def confirm_shop_payment(request: RequestContext, form: Deposit) -> Response:
+@router.post("/orders/{order_id}/payment-confirmation")
+@sends(ConfirmPayment, time_limit=taking_stock)
+async def confirm_shop_payment(order_id: ResourceId, form: Deposit, caller: Staff, commands: Commands) -> Response:
     """The seller confirms the transfer, which takes the stock."""
-    return await request.send(ConfirmPayment(order_id=request.id("order_id"), **vars(form), caller=request.caller))
+    return await commands.send(ConfirmPayment(order_id=order_id, **vars(form), caller=caller))
 
 
-@routes.post("/orders/{order_id}/revival", STAFF, ReviveOrder)
-async def revive_shop_order(request: RequestContext) -> Response:
+@router.post("/orders/{order_id}/revival")
+@sends(ReviveOrder)
+async def revive_shop_order(order_id: ResourceId, caller: Staff, commands: Commands) -> Response:
     """Revive an order that was cancelled by its deadline or for lack of stock; it gets a new deadline."""
-    return await request.send(ReviveOrder(order_id=request.id("order_id"), caller=request.caller))
+    return await commands.send(ReviveOrder(order_id=order_id, caller=caller))
 
 
-@routes.post("/orders/{order_id}/receipt-confirmation", CUSTOMER, ConfirmReceipt)
-async def confirm_shop_receipt(request: RequestContext) -> Response:
-    return await request.send(ConfirmReceipt(order_id=request.id("order_id"), caller=request.caller))
+@router.post("/orders/{order_id}/receipt-confirmation")
+@sends(ConfirmReceipt)
+async def confirm_shop_receipt(order_id: ResourceId, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(ConfirmReceipt(order_id=order_id, caller=caller))
 
 
-@routes.get("/orders", ANY, ListOrders, OrderFilters)
-async def list_shop_orders(request: RequestContext, filters: OrderFilters) -> Response:
+@router.get("/orders")
+@sends(ListOrders)
+async def list_shop_orders(filters: Annotated[OrderFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Orders as their own context has them; staff may filter by `member_id`."""
-    return await request.send(ListOrders(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListOrders(**owned(caller, filters)))
 
 
-@routes.get("/orders/{order_id}", ANY, ShowOrder)
-async def show_shop_order(request: RequestContext) -> Response:
-    return await request.send(ShowOrder(order_id=request.id("order_id"), caller=request.caller))
+@router.get("/orders/{order_id}")
+@sends(ShowOrder)
+async def show_shop_order(order_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowOrder(order_id=order_id, caller=caller))
 
 
-@routes.get("/deliveries", STAFF, ListDeliveries, DeliveryFilters)
-async def list_shop_deliveries(request: RequestContext, filters: DeliveryFilters) -> Response:
-    return await request.send(ListDeliveries(**vars(filters)))
+@router.get("/deliveries")
+@sends(ListDeliveries)
+async def list_shop_deliveries(filters: Annotated[DeliveryFilters, Query()], _: Staff, queries: Queries) -> Response:
+    return await queries.send(ListDeliveries(**vars(filters)))
 
 
-@routes.get("/transfers", STAFF, ListTransfers, TransferFilters)
-async def list_shop_transfers(request: RequestContext, filters: TransferFilters) -> Response:
+@router.get("/transfers")
+@sends(ListTransfers)
+async def list_shop_transfers(filters: Annotated[TransferFilters, Query()], _: Staff, queries: Queries) -> Response:
     """Bank transfers, as the payments context has them."""
     owed = None if filters.refund_owed is None else filters.refund_owed == "true"
-    return await request.send(ListTransfers(**{**vars(filters), "refund_owed": owed}))
+    return await queries.send(ListTransfers(**{**vars(filters), "refund_owed": owed}))
 
 
-@routes.get("/order-status", ANY, ListOrderStatus, OrderFilters)
-async def list_shop_order_status(request: RequestContext, filters: OrderFilters) -> Response:
+@router.get("/order-status")
+@sends(ListOrderStatus)
+async def list_shop_order_status(
+    filters: Annotated[OrderFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """Each order with its status; staff may filter by `member_id`."""
-    return await request.send(
-        ListOrderStatus(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
-    )
+    return await queries.send(ListOrderStatus(**owned(caller, filters)))
 
 
-@routes.get("/order-status/{order_id}", ANY, ShowOrderStatus, MinVersion)
-async def show_shop_order_status(request: RequestContext, query: MinVersion) -> Response:
+@router.get("/order-status/{order_id}")
+@sends(ShowOrderStatus, time_limit=VERSION_SECONDS)
+async def show_shop_order_status(
+    order_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """One order with its transfer, its delivery, the next step, and its timeline."""
-    order_id = request.id("order_id")
-    return await request.send(ShowOrderStatus(order_id=order_id, min_version=query.min_version, caller=request.caller))
+    return await queries.send(ShowOrderStatus(order_id=order_id, min_version=query.min_version, caller=caller))

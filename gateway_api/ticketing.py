@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError, from_json
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from contracts.base import Won
@@ -37,26 +38,12 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
-from gateway_api.problems import Problem
+from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.gateway import VERSION_SECONDS, owned
+from gateway_api.routing import GatewayRoute, sends
 
-routes = Routes(
-    "/v1/ticketing",
-    "ticketing",
-    time_limits={
-        ReserveTicket: lambda settings: settings.ticketing_take_ms / 1000 + 1,
-        ShowBoard: lambda _: 2.5,  # waits for `min_version`
-    },
-)
-
-
-class NoPrice(Problem):
-    """`not_priced_yet` as 404, for a request of the price itself."""
-
-    @property
-    def status(self) -> int:
-        return 404
+router = APIRouter(prefix="/v1/ticketing", tags=["ticketing"], route_class=GatewayRoute)
 
 
 def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
@@ -67,6 +54,13 @@ def _after(earlier: str, value: Any, info: ValidationInfo) -> Any:
 
 
 class NewTicket(Form):
+    model_config = example(
+        name="연극 햄릿 R석",
+        starts_at="2030-05-01T19:30:00+09:00",
+        ends_at="2030-05-01T22:00:00+09:00",
+        base_price=80000,
+    )
+
     name: NonBlankName
     starts_at: Moment
     ends_at: Moment
@@ -81,6 +75,8 @@ class NewTicket(Form):
 class TicketChanges(Form):
     """A field that is left out keeps its value."""
 
+    model_config = example(name="연극 햄릿 S석")
+
     name: NonBlankName = optional()
     starts_at: Moment = optional()
     ends_at: Moment = optional()
@@ -92,10 +88,12 @@ class TicketChanges(Form):
 
 
 class TicketFilters(Paging):
-    status: TicketStatus | None = None
+    status: TicketStatus = optional()
 
 
 class NewPolicy(Form):
+    model_config = example(name="VIP 할인", kind="percent", value=10, grade="VIP")
+
     name: NonBlankName
     kind: PolicyKind
     value: PolicyValue
@@ -122,116 +120,131 @@ class PolicyFilters(Paging):
 
 
 class Wish(Form):
+    model_config = example(ticket_id="0afa707b-1493-4eed-a57b-9e56f3c744a5")
+
     ticket_id: UUID
 
 
 class Cancellation(Form):
+    model_config = example(reason="일정이 바뀌었어요")
+
     reason: NonBlankReason | None = None
 
 
 class ReservationFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    status: ReservationStatus | None = None
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    status: ReservationStatus = optional()
 
 
-@routes.post("/tickets", STAFF, RegisterTicket, NewTicket, creates="/tickets/{ticket_id}")
-async def register_ticket(request: RequestContext, form: NewTicket) -> Response:
-    return await request.send(RegisterTicket(**vars(form), caller=request.caller))
+@router.post("/tickets")
+@sends(RegisterTicket, creates="/v1/ticketing/tickets/{ticket_id}")
+async def register_ticket(form: NewTicket, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(RegisterTicket(**vars(form), caller=caller))
 
 
-@routes.get("/tickets", ANY, ListTickets, TicketFilters)
-async def list_tickets(request: RequestContext, filters: TicketFilters) -> Response:
-    return await request.send(ListTickets(**vars(filters)))
+@router.get("/tickets")
+@sends(ListTickets)
+async def list_tickets(filters: Annotated[TicketFilters, Query()], _: Anyone, queries: Queries) -> Response:
+    return await queries.send(ListTickets(**vars(filters)))
 
 
-@routes.get("/tickets/{ticket_id}", ANY, ShowTicket)
-async def show_ticket(request: RequestContext) -> Response:
-    return await request.send(ShowTicket(ticket_id=request.id("ticket_id")))
+@router.get("/tickets/{ticket_id}")
+@sends(ShowTicket)
+async def show_ticket(ticket_id: ResourceId, _: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowTicket(ticket_id=ticket_id))
 
 
-@routes.patch("/tickets/{ticket_id}", STAFF, ChangeTicket, TicketChanges)
-async def change_ticket(request: RequestContext, form: TicketChanges) -> Response:
+@router.patch("/tickets/{ticket_id}")
+@sends(ChangeTicket)
+async def change_ticket(ticket_id: ResourceId, form: TicketChanges, _: Staff, commands: Commands) -> Response:
     """Change name and times of an available ticket; a reserved or expired one is refused."""
-    return await request.send(ChangeTicket(ticket_id=request.id("ticket_id"), **vars(form)))
+    return await commands.send(ChangeTicket(ticket_id=ticket_id, **vars(form)))
 
 
-@routes.post("/discount-policies", STAFF, CreatePolicy, NewPolicy, creates="/discount-policies/{policy_id}")
-async def create_policy(request: RequestContext, form: NewPolicy) -> Response:
-    return await request.send(CreatePolicy(**vars(form), caller=request.caller))
+@router.post("/discount-policies")
+@sends(CreatePolicy, creates="/v1/ticketing/discount-policies/{policy_id}")
+async def create_policy(form: NewPolicy, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(CreatePolicy(**vars(form), caller=caller))
 
 
-@routes.get("/discount-policies", STAFF, ListPolicies, PolicyFilters)
-async def list_policies(request: RequestContext, filters: PolicyFilters) -> Response:
+@router.get("/discount-policies")
+@sends(ListPolicies)
+async def list_policies(filters: Annotated[PolicyFilters, Query()], _: Staff, queries: Queries) -> Response:
     """The policies that have not been deleted; with `status=ENDED` those that have."""
-    return await request.send(ListPolicies(**vars(filters)))
+    return await queries.send(ListPolicies(**vars(filters)))
 
 
-@routes.get("/discount-policies/{policy_id}", STAFF, ShowPolicy)
-async def show_policy(request: RequestContext) -> Response:
-    return await request.send(ShowPolicy(policy_id=request.id("policy_id")))
+@router.get("/discount-policies/{policy_id}")
+@sends(ShowPolicy)
+async def show_policy(policy_id: ResourceId, _: Staff, queries: Queries) -> Response:
+    return await queries.send(ShowPolicy(policy_id=policy_id))
 
 
-@routes.delete("/discount-policies/{policy_id}", STAFF, EndPolicy)
-async def end_policy(request: RequestContext) -> Response:
-    return await request.send(EndPolicy(policy_id=request.id("policy_id")))
+@router.delete("/discount-policies/{policy_id}")
+@sends(EndPolicy)
+async def end_policy(policy_id: ResourceId, _: Staff, commands: Commands) -> Response:
+    return await commands.send(EndPolicy(policy_id=policy_id))
 
 
-@routes.get("/prices", ANY, ListPrices, Paging)
-async def list_prices(request: RequestContext, filters: Paging) -> Response:
+@router.get("/prices")
+@sends(ListPrices)
+async def list_prices(filters: Annotated[Paging, Query()], caller: Anyone, queries: Queries) -> Response:
     """What tickets cost the caller."""
-    return await request.send(ListPrices(**vars(filters), caller=request.caller))
+    return await queries.send(ListPrices(**vars(filters), caller=caller))
 
 
-@routes.get("/prices/{ticket_id}", ANY, ShowPrice)
-async def show_price(request: RequestContext) -> Response:
+@router.get("/prices/{ticket_id}")
+@sends(ShowPrice, statuses={"not_priced_yet": 404})
+async def show_price(ticket_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
     """What a ticket costs the caller, line by line."""
-    reply = await request.send_raw(ShowPrice(ticket_id=request.id("ticket_id"), caller=request.caller))
-    if reply.kind == "refused" and from_json(reply.body)["code"] == "not_priced_yet":
-        raise NoPrice("not_priced_yet")
-    return request.to_response(reply)
+    return await queries.send(ShowPrice(ticket_id=ticket_id, caller=caller))
 
 
-@routes.post(
-    "/reservations",
-    CUSTOMER,
+@router.post("/reservations")
+@sends(
     ReserveTicket,
-    Wish,
-    creates="/reservations/{reservation_id}",
+    creates="/v1/ticketing/reservations/{reservation_id}",
+    time_limit=lambda settings: settings.ticketing_take_ms / 1000 + 1,
 )
-async def reserve_ticket(request: RequestContext, form: Wish) -> Response:
-    return await request.send(ReserveTicket(ticket_id=form.ticket_id, caller=request.caller))
+async def reserve_ticket(form: Wish, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(ReserveTicket(ticket_id=form.ticket_id, caller=caller))
 
 
-@routes.post("/reservations/{reservation_id}/cancellation", ANY, CancelReservation, Cancellation)
-async def cancel_reservation(request: RequestContext, form: Cancellation) -> Response:
+@router.post("/reservations/{reservation_id}/cancellation")
+@sends(CancelReservation)
+async def cancel_ticket_reservation(
+    reservation_id: ResourceId, form: Cancellation, caller: Anyone, commands: Commands
+) -> Response:
     """Responds at once; the reservation is CANCELLED after its ticket is free and its price is restored."""
-    reservation_id = request.id("reservation_id")
-    return await request.send(
-        CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=request.caller)
-    )
+    return await commands.send(CancelReservation(reservation_id=reservation_id, reason=form.reason, caller=caller))
 
 
-@routes.get("/reservations", ANY, ListReservations, ReservationFilters)
-async def list_reservations(request: RequestContext, filters: ReservationFilters) -> Response:
+@router.get("/reservations")
+@sends(ListReservations)
+async def list_ticket_reservations(
+    filters: Annotated[ReservationFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """Reservations as their own context has them; staff may filter by `member_id`."""
-    return await request.send(
-        ListReservations(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)})
-    )
+    return await queries.send(ListReservations(**owned(caller, filters)))
 
 
-@routes.get("/reservations/{reservation_id}", ANY, ShowReservation)
-async def show_reservation(request: RequestContext) -> Response:
-    return await request.send(ShowReservation(reservation_id=request.id("reservation_id"), caller=request.caller))
+@router.get("/reservations/{reservation_id}")
+@sends(ShowReservation)
+async def show_ticket_reservation(reservation_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowReservation(reservation_id=reservation_id, caller=caller))
 
 
-@routes.get("/board", ANY, ListBoard, TicketFilters)
-async def list_board(request: RequestContext, filters: TicketFilters) -> Response:
+@router.get("/board")
+@sends(ListBoard)
+async def list_board(filters: Annotated[TicketFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Every ticket with its price and its reservation."""
-    return await request.send(ListBoard(**vars(filters), caller=request.caller))
+    return await queries.send(ListBoard(**vars(filters), caller=caller))
 
 
-@routes.get("/board/{ticket_id}", ANY, ShowBoard, MinVersion)
-async def show_board(request: RequestContext, query: MinVersion) -> Response:
+@router.get("/board/{ticket_id}")
+@sends(ShowBoard, time_limit=VERSION_SECONDS)
+async def show_board(
+    ticket_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """One ticket with its timeline."""
-    ticket_id = request.id("ticket_id")
-    return await request.send(ShowBoard(ticket_id=ticket_id, min_version=query.min_version, caller=request.caller))
+    return await queries.send(ShowBoard(ticket_id=ticket_id, min_version=query.min_version, caller=caller))

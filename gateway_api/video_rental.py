@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import APIRouter, Query
 from pydantic import Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
@@ -34,8 +35,10 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, optional
-from gateway_api.gateway import ANY, CUSTOMER, STAFF, RequestContext, Routes
+from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.gateway import VERSION_SECONDS, owned
+from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
 from workers.runtime.messaging.envelope import RpcReply
 
@@ -45,20 +48,12 @@ def paying(settings: GatewaySettings) -> float:
     return settings.video_rental_payment_ms / 1000 + 1
 
 
-routes = Routes(
-    "/v1/video-rental",
-    "video rental",
-    time_limits={
-        BookVideo: paying,
-        PayLateFee: paying,
-        ShowMyPage: lambda _: 2.5,  # waits for `min_version`
-        ShowShelf: lambda _: 1.0,  # the request to the catalogue follows
-        ListShelf: lambda _: 1.0,
-    },
-)
+router = APIRouter(prefix="/v1/video-rental", tags=["video rental"], route_class=GatewayRoute)
 
 
 class NewVideo(Form):
+    model_config = example(title="카사블랑카", daily_price=1500, copies=3)
+
     title: NonBlankName
     daily_price: DailyPrice
     copies: Copies = 1
@@ -67,6 +62,8 @@ class NewVideo(Form):
 class VideoChanges(Form):
     """A field that is left out keeps its value."""
 
+    model_config = example(daily_price=1200)
+
     title: NonBlankName = optional()
     daily_price: DailyPrice = optional()
     copies: Copies = optional()
@@ -74,121 +71,144 @@ class VideoChanges(Form):
 
 
 class VideoFilters(Paging):
-    status: VideoStatus | None = None
+    status: VideoStatus = optional()
 
 
 class Booking(Form):
+    model_config = example(
+        video_id="0afa707b-1493-4eed-a57b-9e56f3c744a5",
+        days=2,
+        payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"},
+    )
+
     video_id: UUID
     days: Days = 1
     payment: CardPayment
 
 
 class Cancellation(Form):
+    model_config = example(reason="일정이 바뀌었어요")
+
     reason: NonBlankReason | None = None
 
 
 class LateFeePayment(Form):
+    model_config = example(payment={"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"})
+
     payment: CardPayment
 
 
 class Waiver(Form):
+    model_config = example(reason="처음 늦은 고객")
+
     reason: NonBlankReason
 
 
 class RentalFilters(Paging):
-    member_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    status: RentalStatus | None = None
+    member_id: Annotated[str, Field(min_length=1, max_length=128)] = optional()
+    status: RentalStatus = optional()
 
 
-@routes.post("/videos", STAFF, RegisterVideo, NewVideo, creates="/videos/{video_id}")
-async def register_video(request: RequestContext, form: NewVideo) -> Response:
-    return await request.send(RegisterVideo(**vars(form), caller=request.caller))
+@router.post("/videos")
+@sends(RegisterVideo, creates="/v1/video-rental/videos/{video_id}")
+async def register_video(form: NewVideo, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(RegisterVideo(**vars(form), caller=caller))
 
 
-@routes.get("/videos", ANY, ListShelf, VideoFilters)
-async def list_videos(request: RequestContext, filters: VideoFilters) -> Response:
+@router.get("/videos")
+@sends(ListShelf, time_limit=1.0)
+async def list_videos(filters: Annotated[VideoFilters, Query()], _: Anyone, queries: Queries) -> Response:
     """The catalogue with live `available`, which is null while the rentals context does not answer."""
-    reply = await request.send_raw(ListShelf(**vars(filters)))
+    reply = await queries.send_raw(ListShelf(**vars(filters)))
     if reply.kind in ("unavailable", "unknown"):
-        reply = _without_shelf(await request.send_raw(ListVideos(**vars(filters))))
-    return request.to_response(reply)
+        reply = _without_shelf(await queries.send_raw(ListVideos(**vars(filters))))
+    return queries.to_response(reply)
 
 
-@routes.get("/videos/{video_id}", ANY, ShowShelf)
-async def show_video(request: RequestContext) -> Response:
+@router.get("/videos/{video_id}")
+@sends(ShowShelf, time_limit=1.0)
+async def show_video(video_id: ResourceId, _: Anyone, queries: Queries) -> Response:
     """One video with live `available`, which is null while the rentals context does not know it or does not answer."""
-    video_id = request.id("video_id")
-    reply = await request.send_raw(ShowShelf(video_id=video_id))
+    reply = await queries.send_raw(ShowShelf(video_id=video_id))
     if reply.kind != "done":
-        reply = _without_shelf(await request.send_raw(ShowVideo(video_id=video_id)))
-    return request.to_response(reply)
+        reply = _without_shelf(await queries.send_raw(ShowVideo(video_id=video_id)))
+    return queries.to_response(reply)
 
 
-@routes.patch("/videos/{video_id}", STAFF, ChangeVideo, VideoChanges)
-async def change_video(request: RequestContext, form: VideoChanges) -> Response:
-    return await request.send(ChangeVideo(video_id=request.id("video_id"), **vars(form)))
+@router.patch("/videos/{video_id}")
+@sends(ChangeVideo)
+async def change_video(video_id: ResourceId, form: VideoChanges, _: Staff, commands: Commands) -> Response:
+    return await commands.send(ChangeVideo(video_id=video_id, **vars(form)))
 
 
-@routes.post(
-    "/rentals", CUSTOMER, BookVideo, Booking, creates="/rentals/{rental_id}", status_path="/my-page/{rental_id}"
+@router.post("/rentals")
+@sends(
+    BookVideo,
+    creates="/v1/video-rental/rentals/{rental_id}",
+    status_path="/v1/video-rental/my-page/{rental_id}",
+    time_limit=paying,
 )
-async def book_video(request: RequestContext, form: Booking) -> Response:
-    return await request.send(BookVideo(**vars(form), caller=request.caller))
+async def book_video(form: Booking, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(BookVideo(**vars(form), caller=caller))
 
 
-@routes.post("/rentals/{rental_id}/cancellation", ANY, CancelBooking, Cancellation)
-async def cancel_booking(request: RequestContext, form: Cancellation) -> Response:
-    return await request.send(
-        CancelBooking(rental_id=request.id("rental_id"), reason=form.reason, caller=request.caller)
-    )
+@router.post("/rentals/{rental_id}/cancellation")
+@sends(CancelBooking)
+async def cancel_booking(rental_id: ResourceId, form: Cancellation, caller: Anyone, commands: Commands) -> Response:
+    return await commands.send(CancelBooking(rental_id=rental_id, reason=form.reason, caller=caller))
 
 
-@routes.post("/rentals/{rental_id}/pickup", ANY, PickUpVideo)
-async def pick_up_video(request: RequestContext) -> Response:
-    return await request.send(PickUpVideo(rental_id=request.id("rental_id"), caller=request.caller))
+@router.post("/rentals/{rental_id}/pickup")
+@sends(PickUpVideo)
+async def pick_up_video(rental_id: ResourceId, caller: Anyone, commands: Commands) -> Response:
+    return await commands.send(PickUpVideo(rental_id=rental_id, caller=caller))
 
 
-@routes.post("/rentals/{rental_id}/return", ANY, ReturnVideo)
-async def return_video(request: RequestContext) -> Response:
-    return await request.send(ReturnVideo(rental_id=request.id("rental_id"), caller=request.caller))
+@router.post("/rentals/{rental_id}/return")
+@sends(ReturnVideo)
+async def return_video(rental_id: ResourceId, caller: Anyone, commands: Commands) -> Response:
+    return await commands.send(ReturnVideo(rental_id=rental_id, caller=caller))
 
 
-@routes.post("/rentals/{rental_id}/late-fee-payment", CUSTOMER, PayLateFee, LateFeePayment)
-async def pay_late_fee(request: RequestContext, form: LateFeePayment) -> Response:
-    return await request.send(
-        PayLateFee(rental_id=request.id("rental_id"), payment=form.payment, caller=request.caller)
-    )
+@router.post("/rentals/{rental_id}/late-fee-payment")
+@sends(PayLateFee, time_limit=paying)
+async def pay_late_fee(rental_id: ResourceId, form: LateFeePayment, caller: Customer, commands: Commands) -> Response:
+    return await commands.send(PayLateFee(rental_id=rental_id, payment=form.payment, caller=caller))
 
 
-@routes.post("/rentals/{rental_id}/late-fee-waiver", STAFF, WaiveLateFee, Waiver)
-async def waive_late_fee(request: RequestContext, form: Waiver) -> Response:
-    return await request.send(
-        WaiveLateFee(rental_id=request.id("rental_id"), reason=form.reason, caller=request.caller)
-    )
+@router.post("/rentals/{rental_id}/late-fee-waiver")
+@sends(WaiveLateFee)
+async def waive_late_fee(rental_id: ResourceId, form: Waiver, caller: Staff, commands: Commands) -> Response:
+    return await commands.send(WaiveLateFee(rental_id=rental_id, reason=form.reason, caller=caller))
 
 
-@routes.get("/rentals", ANY, ListRentals, RentalFilters)
-async def list_rentals(request: RequestContext, filters: RentalFilters) -> Response:
+@router.get("/rentals")
+@sends(ListRentals)
+async def list_rentals(filters: Annotated[RentalFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Rentals as their own context has them; staff may filter by `member_id`."""
-    return await request.send(ListRentals(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListRentals(**owned(caller, filters)))
 
 
-@routes.get("/rentals/{rental_id}", ANY, ShowRental)
-async def show_rental(request: RequestContext) -> Response:
-    return await request.send(ShowRental(rental_id=request.id("rental_id"), caller=request.caller))
+@router.get("/rentals/{rental_id}")
+@sends(ShowRental)
+async def show_rental(rental_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowRental(rental_id=rental_id, caller=caller))
 
 
-@routes.get("/my-page", ANY, ListMyPage, RentalFilters)
-async def list_my_page(request: RequestContext, filters: RentalFilters) -> Response:
+@router.get("/my-page")
+@sends(ListMyPage)
+async def list_my_page(filters: Annotated[RentalFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """The rentals of a member with payment and refund; staff may filter by `member_id`."""
-    return await request.send(ListMyPage(**{**vars(filters), "member_id": request.owner_filter(filters.member_id)}))
+    return await queries.send(ListMyPage(**owned(caller, filters)))
 
 
-@routes.get("/my-page/{rental_id}", ANY, ShowMyPage, MinVersion)
-async def show_my_page(request: RequestContext, query: MinVersion) -> Response:
+@router.get("/my-page/{rental_id}")
+@sends(ShowMyPage, time_limit=VERSION_SECONDS)
+async def show_my_page(
+    rental_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
     """One rental with its timeline."""
-    rental_id = request.id("rental_id")
-    return await request.send(ShowMyPage(rental_id=rental_id, min_version=query.min_version, caller=request.caller))
+    return await queries.send(ShowMyPage(rental_id=rental_id, min_version=query.min_version, caller=caller))
 
 
 def _without_shelf(reply: RpcReply) -> RpcReply:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Create .venv and, unless called with `python`, install RabbitMQ and PostgreSQL; `drill` also installs siege,
-# `polyglot` MariaDB, `browser` Chromium.
+# `polyglot` MariaDB, `browser` Chromium, `openapi` Node.js.
 # It can be repeated: what is installed already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,6 +38,7 @@ have_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rab
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v initdb >/dev/null; }
 have_mariadb() { [ -x /usr/sbin/mariadbd ] && command -v mariadb-install-db >/dev/null && command -v my_print_defaults >/dev/null; }
 have_browser() { command -v chromium >/dev/null; }
+have_npm() { command -v node >/dev/null && command -v npm >/dev/null; }
 have_ensurepip() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
 missing_packages() {
@@ -45,6 +46,7 @@ missing_packages() {
   [ "$what" = python ] && return
   if [ "$what" = drill ] && ! command -v siege >/dev/null; then echo siege; fi
   [ "$what" != polyglot ] || have_mariadb || printf '%s\n' mariadb-server-core mariadb-client-core # these start no server
+  if [ "$what" = openapi ] && ! have_npm; then printf '%s\n' nodejs npm; fi
   [ "$what" = browser ] && ! have_browser && echo chromium && echo fonts-noto-cjk
   [ -n "${YEYAK_AMQP_URL:-}" ] && [ -n "${YEYAK_DATABASE_URL:-}" ] && return
   have_rabbitmq || echo rabbitmq-server

@@ -1,13 +1,16 @@
 """The HTTP answer to each outcome, and idempotency keys."""
 
 import json
+import re
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
+import gateway_api
 from contracts.base import REFUSALS
 from contracts.outcomes import Outcome
-from gateway_api.problem_kinds import GATEWAY_KINDS
+from gateway_api.problem_kinds import GATEWAY_KINDS, is_known
 from workers.runtime.messaging.envelope import RpcReply
 
 BASE = "/v1/video-rental"
@@ -263,6 +266,14 @@ def test_each_problem_of_the_gateway_has_texts_in_both_languages(kind):
     assert all(kind.en)
     assert not any("가" <= char <= "힣" for text in kind.en for char in text)
     assert any("가" <= char <= "힣" for char in kind.ko.detail)
+
+
+def test_the_gateway_raises_no_problem_that_nobody_declares():
+    sources = Path(gateway_api.__file__).parent.rglob("*.py")
+    raised = {code for source in sources for code in re.findall(r'Problem\("(\w+)"', source.read_text())}
+
+    assert len(raised) > 10
+    assert {code for code in raised if not is_known(code)} == set()
 
 
 def test_the_gateway_repeats_no_code_of_a_message():

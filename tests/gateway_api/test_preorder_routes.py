@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.outcomes import Outcome
-from gateway_api import preorder
+from gateway_api.app import all_routes
 from workers.runtime.messaging.envelope import RpcReply
 
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -132,6 +132,6 @@ async def test_a_customer_lists_their_own_reservations_and_staff_list_all(client
 
 
 def test_the_gateway_waits_longer_than_payments_may_take(make_settings):
-    route = next(route for route in preorder.routes.table if route.path == f"{BASE}/reservations")
+    route = next(route for route in all_routes() if route.path == f"{BASE}/reservations")
 
-    assert route.time_limit(make_settings(preorder_payment_ms=5000)) > 5
+    assert route.operation.time_limit(make_settings(preorder_payment_ms=5000)) > 5

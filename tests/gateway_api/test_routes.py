@@ -216,7 +216,7 @@ def test_the_table_of_routes_is_complete():
     def template(path: str) -> str:
         return re.sub(r"\{[a-z_]+\}", ID, path)
 
-    routes = [(route.method, template(route.path)) for route in all_routes()]
+    routes = [(route.operation.method, template(route.path)) for route in all_routes()]
     assert sorted(routes) == sorted((r[0], r[1]) for r in ROUTES)
 
 
@@ -234,8 +234,8 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
     settings = make_settings(**waits, cafe_price_ms=9000)
 
     for route in all_routes():
-        if route.message.topic in WAITING:
-            assert route.time_limit(settings) > 9
+        if route.operation.message.topic in WAITING:
+            assert route.operation.time_limit(settings) > 9
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.contracts.catalogue import messages
 from tests.observability.prometheus_queries import ALERTS, alerts, queries
 from workers.registry import CONTEXTS
 
@@ -45,6 +46,13 @@ def test_every_alert_has_a_severity_a_summary_and_a_runbook() -> None:
 
 def test_exactly_the_alerts_that_exist_are_documented() -> None:
     assert re.findall(r"^### (.+)$", MEANINGS, re.MULTILINE) == [rule["alert"] for rule in alerts()]
+
+
+def test_alerts_on_refusals_name_codes_that_messages_declare() -> None:
+    (codes,) = re.findall(r'yeyak_refusals_total\{reason=~"([^"]+)"', ALERTS.read_text())
+
+    declared = {kind.code for message in messages().values() for kind in message.refusals}
+    assert set(codes.split("|")) <= declared
 
 
 def test_links_between_alerts_resolve() -> None:

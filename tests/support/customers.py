@@ -12,13 +12,15 @@ import httpx
 
 from contracts.base import Caller, Role
 from gateway_api.app import all_routes
-from gateway_api.gateway import message_id
+from gateway_api.idempotency import message_id
 from gateway_api.tokens import issue
 
 BASE = "/v1/video-rental"
 NO_OUTCOME = {"unavailable", "outcome_unknown", "still_running", "too_many_requests"}
 """Codes after which a request is repeated."""
-BOOKING = next(route for route in all_routes() if (route.method, route.path) == ("POST", f"{BASE}/rentals"))
+BOOKING = next(
+    route.operation for route in all_routes() if (route.operation.method, route.path) == ("POST", f"{BASE}/rentals")
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import httpx
 from contracts.base import Caller
 from gateway_api import tokens
 from gateway_api.app import build
+from tests.support import declared
 from tests.support.system import System
 
 KEY = "a-key-for-tests-that-has-at-least-32-bytes"
@@ -20,9 +21,15 @@ GATEWAY: dict[str, Any] = {"jwt_key": KEY, "gateway_rate": 0}
 
 @asynccontextmanager
 async def http_client(system: System, base: str = "") -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the system's gateway, which needs no port; `base` is the beginning of every path."""
+    """A client of the system's gateway, which needs no port; `base` is the beginning of every path.
+
+    Every answer must be one that the OpenAPI document declares.
+    """
     transport = httpx.ASGITransport(build(system.rpc, system.settings), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://gateway{base}", timeout=30) as http:
+    hooks: Any = {"response": [declared.check]}
+    async with httpx.AsyncClient(
+        transport=transport, base_url=f"http://gateway{base}", timeout=30, event_hooks=hooks
+    ) as http:
         yield http
 
 

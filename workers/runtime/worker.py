@@ -11,8 +11,8 @@
     @book_video.then
     async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental: ...
 
-A handler is called with a validated message in a transaction that the runtime commits. `raise Refused` undoes the step
-and keeps the refusal, `return Refused` keeps both.
+A handler is called with a validated message in a transaction that the runtime commits. It refuses with what its message
+declares: `raise AlreadyBooked` undoes the step and keeps the refusal, `return AlreadyBooked()` keeps both.
 """
 
 from __future__ import annotations

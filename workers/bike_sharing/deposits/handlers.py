@@ -73,7 +73,7 @@ async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused |
         case ChargeDeclined():
             to, payment, reason = TopUpStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
         case _:
-            to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
+            to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, TopUpUnavailable.code
     top_up = await store.settle(tx, tx.id, to, payment, reason)
     if top_up is None:
         return _current_answer(await store.top_up(tx, tx.id))

@@ -127,8 +127,9 @@ async def settle_reservation(
             if reservation:
                 tx.publish(ReservationRejected.of(reservation))
         case _:
+            reason = ReservationPaymentUnavailable.code
             reservation = await store.settle(
-                tx, tx.id, ReservationStatus.CANCELLED, PaymentStatus.VOIDING, reason="payment_unavailable"
+                tx, tx.id, ReservationStatus.CANCELLED, PaymentStatus.VOIDING, reason=reason
             )
             if reservation:
                 tx.publish(ReservationCancelled.of(reservation))

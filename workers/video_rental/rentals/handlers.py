@@ -155,7 +155,7 @@ async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | N
         case ChargeDeclined():
             to, payment, reason = RentalStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
         case _:
-            to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, "payment_unavailable"
+            to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, BookingPaymentUnavailable.code
     rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
     if rental is None:
         return _current_answer(await store.find(tx, tx.id))
