@@ -25,7 +25,7 @@ from gateway_api.console.site import PageContext, Site, local_url
 from gateway_api.console.words import Text
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
-from gateway_api.tokens import ASYMMETRIC
+from gateway_api.tokens import LEEWAY_SECONDS
 
 log = structlog.get_logger()
 
