@@ -119,7 +119,12 @@ def build(
         )
     pages.add_to(app, state, openapi_document(tuple(all_routes())), settings.health_port)
     state.console = console.add_to(
-        app, gateway, settings, is_closing=lambda: state.draining or state.closed, breakers=state.breakers
+        app,
+        gateway,
+        settings,
+        is_closing=lambda: state.draining or state.closed,
+        breakers=state.breakers,
+        broker=broker,
     )
     return app
 
@@ -166,12 +171,14 @@ def _lifespan(state: GatewayState) -> Callable[[Starlette], Any]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         connecting = asyncio.create_task(_connect(state))
+        if state.console is not None:
+            state.console.start()
         try:
             yield
         finally:
             state.closed = True
             if state.console is not None:
-                await state.console.live.stop()
+                await state.console.stop()
             await asyncio.wait({connecting}, timeout=STOP_SECONDS)
             connecting.cancel()
             if state.broker is not None:

@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika import ExchangeType
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
-from workers.runtime.messaging.exchanges import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES
+from workers.runtime.messaging.exchanges import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES, SESSIONS
 from workers.runtime.messaging.subscriptions import QueueOwner
 
 EXCHANGES = {
@@ -23,8 +23,12 @@ EXCHANGES = {
     EVENTS: ExchangeType.TOPIC,
     DEAD: ExchangeType.TOPIC,
     REPLIES: ExchangeType.DIRECT,
+    SESSIONS: ExchangeType.TOPIC,
 }
 DEAD_QUEUE, STREAM = "yeyak.dead", "yeyak.journal"
+SESSION_STREAM = "yeyak.sessions"
+STREAMS = (STREAM, SESSION_STREAM)
+"""They keep what was read, so that their length is no backlog."""
 
 DURABLE = {
     "x-queue-type": "quorum",
@@ -41,6 +45,13 @@ JOURNAL = {
     "x-max-length-bytes": 4 * 2**30,
     "x-stream-max-segment-size-bytes": 50_000_000,
 }
+ENDED_SESSIONS = {
+    "x-queue-type": "stream",
+    "x-max-age": "25h",
+    "x-max-length-bytes": 128 * 2**20,
+    "x-stream-max-segment-size-bytes": 4_000_000,
+}
+"""Kept for longer than a session may last (`GatewaySettings.session_hours`)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,11 @@ class QueueDeclaration:
 def plan(workers: Iterable[QueueOwner], request_queue_type: str = "classic") -> list[QueueDeclaration]:
     """Every queue of the system, the dead letters' first: others point to it."""
     request = {"x-queue-type": request_queue_type, "x-max-length": 20_000}
-    queues = [QueueDeclaration(DEAD_QUEUE, DEAD, ["#"], DEAD_LETTERS), QueueDeclaration(STREAM, EVENTS, ["#"], JOURNAL)]
+    queues = [
+        QueueDeclaration(DEAD_QUEUE, DEAD, ["#"], DEAD_LETTERS),
+        QueueDeclaration(STREAM, EVENTS, ["#"], JOURNAL),
+        QueueDeclaration(SESSION_STREAM, SESSIONS, ["#"], ENDED_SESSIONS),
+    ]
     for worker in workers:
         for name, handler in worker.queues().items():
             arguments = DURABLE if handler.message.delivery() == "durable" else request
