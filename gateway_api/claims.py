@@ -25,7 +25,7 @@ _SEGMENT = re.compile(r"(?:[^.\\]|\\.)+")
 def claim_path(text: str) -> tuple[str, ...]:
     r"""Split the path of a claim at its dots; `\.` is a dot inside a name. Raises ValueError.
 
-    `realm_access.roles` is a claim within another one, `https://yeyak\.example/roles` is one claim.
+    `realm_access.roles` is a claim within another one, `urn:yeyak\.roles` is one claim.
     """
     names = _SEGMENT.findall(text)
     if not names or ".".join(names) != text:

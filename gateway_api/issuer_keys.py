@@ -117,7 +117,8 @@ def verification_keys(published: list[dict[str, Any]]) -> dict[str | None, Issue
 
 def _read(data: dict[str, Any]) -> IssuerKey | None:
     """Return a key that may verify tokens; None for a secret, a weak key, and a type that is not known."""
-    of_type = RSA_ALGORITHMS if data.get("kty") == "RSA" else CURVE_ALGORITHMS.get((data.get("kty"), data.get("crv")))
+    curve = (str(data.get("kty")), str(data.get("crv")))
+    of_type = RSA_ALGORITHMS if data.get("kty") == "RSA" else CURVE_ALGORITHMS.get(curve)
     named = data.get("alg")
     algorithms = tuple(one for one in of_type or () if named in (None, one))
     if not algorithms:

@@ -140,16 +140,18 @@ async def test_other_headers_are_not_signed_in(verifier, header):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"nbf": time.time() + 30},
-        {"iat": time.time() + 30},
-        {"exp": time.time() - 30},
+        {"nbf": +30},
+        {"iat": +30},
+        {"exp": -30},
         {"sub": "x" * 255},
         {"sub": "auth0|5f7c8ec7c33c6c004bbafe82"},
         {"iss": "yeyak.local/"},
     ],
 )
 async def test_claims_of_an_issuer_with_another_clock_or_spelling_are_signed_in(verifier, changes):
-    found = await verifier.verify(f"Bearer {signed(**changes)}")
+    claims = {name: time.time() + value if isinstance(value, int) else value for name, value in changes.items()}
+
+    found = await verifier.verify(f"Bearer {signed(**claims)}")
 
     assert found.caller.member_id == changes.get("sub", "kim")
 
