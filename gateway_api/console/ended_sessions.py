@@ -30,6 +30,8 @@ PREFETCH = 200
 WAIT_SECONDS = 3.0
 """How long a request waits for the stream to be read; longer than a new connection takes."""
 RETRY_SECONDS = 1.0
+CONNECTED_SECONDS = 0.1
+"""How often is checked whether the broker is connected."""
 PURGE_AT = 10_000
 """So many sessions are kept before those are dropped that are over anyway; then twice as many as were left."""
 
@@ -99,6 +101,8 @@ class EndedSessions:
     async def _follow(self, broker: Broker) -> None:
         last_error = ""
         while True:
+            while not broker.is_usable:  # its own connection is reported by whoever opens it
+                await asyncio.sleep(CONNECTED_SECONDS)
             try:
                 await self._follow_once(broker)
                 last_error = ""
