@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway_api.settings import GatewaySettings
+from workers.runtime.messaging.exchanges import SESSION_STREAM, STREAM, STREAMS
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
-from workers.runtime.messaging.topology import SESSION_STREAM, STREAM, STREAMS
 
 NOT_SHOWN = re.compile(rf"^({'|'.join(map(re.escape, STREAMS))})$|@replies$|^yeyak\.live\.")
 """The streams, and queues that one process declares for itself and that are deleted with it."""

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
+from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_api.console.session import LONGEST_COOKIE, Sessions
-
-if TYPE_CHECKING:
-    from gateway_api.console.site import PageContext
+from gateway_api.console.session import LONGEST_COOKIE, Sessions, Visitor
 
 DRAFT: Final = "yeyak_form"
 KEEP_SECONDS = 1800
 NOT_KEPT: Final = frozenset({"csrf", "nonce", "token", "last4", "brand"})
 """What belongs to one sending of a form, and how it is paid."""
+
+
+class FormPage(Protocol):
+    """A request of a visitor for the page of a form, or with the fields of the form."""
+
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def visitor(self) -> Visitor: ...
+
+    @property
+    def form(self) -> Mapping[str, str]: ...
+
+    @property
+    def path(self) -> str: ...
 
 
 class Drafts:
@@ -24,7 +39,7 @@ class Drafts:
         self._sessions = sessions
         self._sealer = sessions.sealer("draft")
 
-    def sealed(self, page: PageContext, csrf: str) -> str:
+    def sealed(self, page: FormPage, csrf: str) -> str:
         """Return a submitted form for its cookie; empty for a form of another site, and for one that is too long."""
         is_own = page.request.headers.get("sec-fetch-site") == "same-origin"
         if not is_own and not self._sessions.was_csrf_valid(page.visitor, csrf):
@@ -37,7 +52,7 @@ class Drafts:
     def keep(self, response: Response, sealed: str) -> None:
         self._sessions.set_cookie(response, DRAFT, sealed, KEEP_SECONDS)
 
-    def of(self, page: PageContext) -> dict[str, str]:
+    def of(self, page: FormPage) -> dict[str, str]:
         """Return the fields that were kept of the form of a page, if this person sent it; empty otherwise."""
         draft = self._sealer.unseal(page.request.cookies.get(DRAFT, ""), KEEP_SECONDS) or {}
         member = page.visitor.caller.member_id if page.visitor.caller else None

@@ -20,8 +20,7 @@ from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.consumer import consume
 from workers.runtime.messaging.envelope import exchange
 from workers.runtime.messaging.errors import BROKER_ERRORS, Unroutable
-from workers.runtime.messaging.exchanges import SESSIONS
-from workers.runtime.messaging.topology import SESSION_STREAM
+from workers.runtime.messaging.exchanges import SESSION_STREAM, SESSIONS
 
 log = structlog.get_logger()
 
@@ -29,9 +28,7 @@ ROUTING_KEY = "session_ended"
 PREFETCH = 200
 WAIT_SECONDS = 3.0
 """How long a request waits for the stream to be read; longer than a new connection takes."""
-RETRY_SECONDS = 1.0
-CONNECTED_SECONDS = 0.1
-"""How often is checked whether the broker is connected."""
+RETRY_SECONDS = 0.5
 PURGE_AT = 10_000
 """So many sessions are kept before those are dropped that are over anyway; then twice as many as were left."""
 
@@ -99,19 +96,18 @@ class EndedSessions:
     # -- the stream
 
     async def _follow(self, broker: Broker) -> None:
-        last_error = ""
         while True:
-            while not broker.is_usable:  # its own connection is reported by whoever opens it
-                await asyncio.sleep(CONNECTED_SECONDS)
-            try:
-                await self._follow_once(broker)
-                last_error = ""
-            except (Unroutable, *BROKER_ERRORS, OSError) as error:
-                if last_error != (last_error := type(error).__name__):
-                    log.warning("ended_sessions_unavailable", error=last_error)
-            finally:
-                self._current.clear()
+            if broker.is_usable:
+                await self._follow_and_report(broker)
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow_and_report(self, broker: Broker) -> None:
+        try:
+            await self._follow_once(broker)
+        except (Unroutable, *BROKER_ERRORS, OSError) as error:
+            log.warning("ended_sessions_unavailable", error=type(error).__name__)
+        finally:
+            self._current.clear()
 
     async def _follow_once(self, broker: Broker) -> None:
         """Read the stream until the connection is lost."""

@@ -40,8 +40,13 @@ class LocalSignIn:
             names.append(urlsplit(settings.console_url).netloc.rpartition("@")[2].partition(":")[0])
         self._hosts = re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?::[0-9]{{1,5}})?", re.IGNORECASE)
         if is_wanted and not is_private:
-            event = "local_sign_in_reachable" if self.is_on else "local_sign_in_off"
-            log.warning(event, gateway_host=settings.gateway_host, setting="YEYAK_LOCAL_SIGN_IN")
+            self._warn(settings.gateway_host)
+
+    def _warn(self, host: str) -> None:
+        if self.is_on:
+            log.warning("local_sign_in_reachable", gateway_host=host, setting="YEYAK_LOCAL_SIGN_IN")
+        else:
+            log.warning("local_sign_in_off", gateway_host=host, setting="YEYAK_LOCAL_SIGN_IN")
 
     def accepts(self, request: Request) -> bool:
         """Whether a request was sent to a name of this machine; without local sign-in every name is accepted."""

@@ -26,7 +26,7 @@ from gateway_api.console.issuer_client import (
     NotSignedInError,
 )
 from gateway_api.console.notices import ProblemNotice
-from gateway_api.console.session import Session
+from gateway_api.console.session import ConsoleSession
 from gateway_api.console.site import PageContext, Site, local_url
 from gateway_api.console.words import Text
 from gateway_api.problems import Problem
@@ -123,7 +123,7 @@ class Oidc:
 
     # -- the tokens of sessions
 
-    async def renew(self, session: Session) -> Session | None:
+    async def renew(self, session: ConsoleSession) -> ConsoleSession | None:
         """Return the session with new tokens; None when the issuer has ended it, or names somebody else.
 
         Raises `unavailable`.
@@ -140,7 +140,7 @@ class Oidc:
             return None
         return self._site.sessions.with_tokens(session, token, signed_in, refresh_token)
 
-    async def revoke(self, session: Session) -> None:
+    async def revoke(self, session: ConsoleSession) -> None:
         """Revoke the refresh token, if the issuer can; the session is over in any case."""
         if not session.refresh_token:
             return

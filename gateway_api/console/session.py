@@ -43,7 +43,7 @@ OVER_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """What the cookie of a session holds; instants are seconds since 1970."""
 
     id: str
@@ -62,10 +62,10 @@ class Session:
 class SessionIssuer(Protocol):
     """The issuer of the tokens of sessions."""
 
-    async def renew(self, session: Session) -> Session | None:
+    async def renew(self, session: ConsoleSession) -> ConsoleSession | None:
         """Return the session with new tokens; None when the issuer has ended it. Raises `unavailable`."""
 
-    async def revoke(self, session: Session) -> None:
+    async def revoke(self, session: ConsoleSession) -> None:
         """Make the tokens of a session useless, as far as the issuer can; raises nothing."""
 
 
@@ -78,10 +78,10 @@ class Visitor:
     browser: str
     """A random id of this browser, to which CSRF tokens are bound before sign-in."""
     known_browser: bool
-    session: Session | None = None
+    session: ConsoleSession | None = None
     is_renewed: bool = False
     """Whether the session has new tokens, which the response must give to the browser."""
-    over: Session | None = None
+    over: ConsoleSession | None = None
     """The session that this browser had, and that is over."""
 
     @property
@@ -116,7 +116,7 @@ class Sessions:
         self._lasts = settings.session_hours * 3600
         self._ended = ended
         self._issuer: SessionIssuer | None = None
-        self._renewals: Renewals[Session] | None = None
+        self._renewals: Renewals[ConsoleSession] | None = None
         self.secure = (settings.console_url or "").startswith("https://")
 
     def use_issuer(self, issuer: SessionIssuer) -> None:
@@ -152,15 +152,15 @@ class Sessions:
             return replace(anonymous, over=stored)
         return replace(anonymous, caller=signed_in.caller, session=session, is_renewed=session is not stored)
 
-    def _stored(self, request: Request) -> Session | None:
+    def _stored(self, request: Request) -> ConsoleSession | None:
         sealed = "".join(request.cookies.get(name, "") for name in SESSION_PARTS)
         fields = self._sealer.unseal(sealed, OVER_SECONDS) if 0 < len(sealed) <= LONGEST_SESSION else None
         try:
-            return Session(**fields) if fields else None
+            return ConsoleSession(**fields) if fields else None
         except TypeError:  # the cookie of another version
             return None
 
-    async def _valid(self, stored: Session) -> Session | None:
+    async def _valid(self, stored: ConsoleSession) -> ConsoleSession | None:
         """Return a session that has not ended, with new tokens where it needs some."""
         verifier = self._gateway.verifier
         if verifier.is_past(stored.ends_at) or await self._ended.contains(stored.id):
@@ -168,7 +168,7 @@ class Sessions:
         session = await self._with_fresh_tokens(stored)
         return None if verifier.is_past(session.expires_at) else session
 
-    async def _with_fresh_tokens(self, stored: Session) -> Session:
+    async def _with_fresh_tokens(self, stored: ConsoleSession) -> ConsoleSession:
         verifier = self._gateway.verifier
         if self._renewals is None or not stored.refresh_token or not verifier.is_past(stored.renew_at):
             return stored
@@ -201,7 +201,7 @@ class Sessions:
             return False
         return hmac.compare_digest(self._csrf(visitor.over, visitor.browser).encode(), token.encode())
 
-    def _csrf(self, session: Session | None, browser: str) -> str:
+    def _csrf(self, session: ConsoleSession | None, browser: str) -> str:
         return self.sign("csrf", session.id if session else "", browser)
 
     def sign(self, *parts: str) -> str:
@@ -223,11 +223,15 @@ class Sessions:
     def begin(self, response: Response, token: str, signed_in: SignedIn, refresh_token: str = "") -> None:
         """Start a session with a bearer token; raises ValueError when it does not fit into the cookies."""
         now = self._gateway.verifier.now
-        session = Session(secrets.token_urlsafe(24), signed_in.caller.member_id, token, now, now, now + self._lasts)
+        session = ConsoleSession(
+            secrets.token_urlsafe(24), signed_in.caller.member_id, token, now, now, now + self._lasts
+        )
         self._write(response, self.with_tokens(session, token, signed_in, refresh_token))
         self._set(response, BROWSER, secrets.token_urlsafe(18))
 
-    def with_tokens(self, session: Session, token: str, signed_in: SignedIn, refresh_token: str) -> Session:
+    def with_tokens(
+        self, session: ConsoleSession, token: str, signed_in: SignedIn, refresh_token: str
+    ) -> ConsoleSession:
         """Return a session with new tokens."""
         lasts = max(0.0, signed_in.expires_at - self._gateway.verifier.now)
         ahead = min(RENEW_AHEAD_SECONDS, lasts * RENEW_AHEAD_SHARE)
@@ -239,7 +243,7 @@ class Sessions:
             refresh_token=refresh_token,
         )
 
-    def _write(self, response: Response, session: Session) -> None:
+    def _write(self, response: Response, session: ConsoleSession) -> None:
         sealed = self._sealer.seal(asdict(session))
         if len(sealed) > LONGEST_SESSION and session.refresh_token:
             log.warning("session_without_refresh", cookie_bytes=len(sealed), most=LONGEST_SESSION)

@@ -24,8 +24,8 @@ from contracts.journal import (
 )
 from gateway_api.console.ended_sessions import ROUTING_KEY
 from ops.accounts.files import GATEWAY, OPERATOR
-from workers.runtime.messaging.exchanges import DEAD, EVENTS, SESSIONS
-from workers.runtime.messaging.topology import DEAD_QUEUE, SESSION_STREAM, STREAM
+from workers.runtime.messaging.exchanges import DEAD, EVENTS, SESSION_STREAM, SESSIONS, STREAM
+from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.projections.view import View
 

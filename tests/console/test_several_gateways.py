@@ -21,7 +21,7 @@ from tests.support.servers import Servers
 from tests.support.system import eventually
 from workers.runtime.messaging import topology
 from workers.runtime.messaging.broker import Broker
-from workers.runtime.messaging.exchanges import SESSIONS
+from workers.runtime.messaging.exchanges import SESSION_STREAM, SESSIONS
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ async def test_an_end_that_no_gateway_could_be_told_is_not_claimed(servers, rpc)
         await first.look("/sign-in")
         connection = await aio_pika.connect(lost)
         async with connection:
-            await (await connection.channel()).queue_delete(topology.SESSION_STREAM)
+            await (await connection.channel()).queue_delete(SESSION_STREAM)
 
         answer = await first.submit("/sign-out")
 

@@ -266,6 +266,7 @@ KEYS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")
 @pytest.mark.parametrize(
     ("kind", "named", "algorithm", "accepted"),
     [

@@ -14,7 +14,17 @@ import aio_pika
 from aio_pika import ExchangeType
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
-from workers.runtime.messaging.exchanges import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES, SESSIONS
+from workers.runtime.messaging.exchanges import (
+    COMMANDS,
+    DEAD,
+    EVENTS,
+    QUERIES,
+    REPLIES,
+    SESSION_STREAM,
+    SESSIONS,
+    STREAM,
+    STREAMS,
+)
 from workers.runtime.messaging.subscriptions import QueueOwner
 
 EXCHANGES = {
@@ -25,10 +35,7 @@ EXCHANGES = {
     REPLIES: ExchangeType.DIRECT,
     SESSIONS: ExchangeType.TOPIC,
 }
-DEAD_QUEUE, STREAM = "yeyak.dead", "yeyak.journal"
-SESSION_STREAM = "yeyak.sessions"
-STREAMS = (STREAM, SESSION_STREAM)
-"""They keep what was read, so that their length is no backlog."""
+DEAD_QUEUE = "yeyak.dead"
 
 DURABLE = {
     "x-queue-type": "quorum",
@@ -133,4 +140,14 @@ def definitions(queues: list[QueueDeclaration]) -> dict[str, Any]:
     }
 
 
-__all__ = ["AMQPError", "QueueConflict", "QueueDeclaration", "apply", "definitions", "plan"]
+__all__ = [
+    "DEAD_QUEUE",
+    "STREAM",
+    "STREAMS",
+    "AMQPError",
+    "QueueConflict",
+    "QueueDeclaration",
+    "apply",
+    "definitions",
+    "plan",
+]
