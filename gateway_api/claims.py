@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from contracts.base import Caller, Role
+from contracts.base import LONGEST_MEMBER_ID, Caller, Role
 from gateway_api.settings import GatewaySettings
 
 Grade = Literal["STANDARD", "VIP"]
 Value = TypeVar("Value", bound=str)
 
-LONGEST_SUBJECT: Final = 255
-"""Characters; OpenID Connect Core 1.0, section 2."""
+LONGEST_SUBJECT: Final = LONGEST_MEMBER_ID
 ROLES: Final[Mapping[str, Role]] = {role: role for role in get_args(Role)}
 GRADES: Final[Mapping[str, Grade]] = {grade: grade for grade in get_args(Grade)}
 RANKS: Final[tuple[str, ...]] = (*get_args(Role), *get_args(Grade))
