@@ -25,7 +25,7 @@ from workers.runtime.messaging.exchanges import SESSION_STREAM, SESSIONS
 log = structlog.get_logger()
 
 ROUTING_KEY = "session_ended"
-PREFETCH = 200
+PREFETCH = 1000
 WAIT_SECONDS = 3.0
 """How long a request waits for the stream to be read; longer than a new connection takes."""
 RETRY_SECONDS = 0.5
@@ -126,7 +126,8 @@ class EndedSessions:
             while (message := await messages.get()) is not None:
                 if self._read(message.body) == marker:
                     self._current.set()
-                await message.ack()
+                if messages.empty():
+                    await message.ack(multiple=True)
 
     def _read(self, body: bytes) -> str:
         """Keep the session that a message names; returns the marker, if it is one."""
