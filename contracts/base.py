@@ -20,7 +20,9 @@ from contracts.schema_names import qualified
 
 Won = Annotated[int, Field(ge=0, le=10**12)]
 """An amount of money in whole won."""
-MemberId = Annotated[str, Field(min_length=1, max_length=128)]
+LONGEST_MEMBER_ID = 255
+"""What OpenID Connect allows for a subject, in ASCII characters."""
+MemberId = Annotated[str, Field(min_length=1, max_length=LONGEST_MEMBER_ID)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
 

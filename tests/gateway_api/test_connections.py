@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -144,10 +145,11 @@ def test_the_event_streams_of_a_person_are_few_and_those_of_all_limited():
     settings = {"YEYAK_GATEWAY_STREAMS_PER_PERSON": "3", "YEYAK_GATEWAY_STREAMS": "4"}
     with gateway_process(**settings) as gateway, ExitStack() as stack:
         streams = [stack.enter_context(gateway.connect()) for _ in range(6)]
-        statuses = [_open_stream(stream, "kim" if n < 4 else "lee") for n, stream in enumerate(streams)]
+        kim, lee = _sign_in(gateway, "kim"), _sign_in(gateway, "lee")
+        statuses = [_open_stream(stream, kim if n < 4 else lee) for n, stream in enumerate(streams)]
         streams[0].close()
         with gateway.connect() as another:
-            after = _until_open(gateway, another, "lee")
+            after = _until_open(another, lee)
 
         assert statuses == [200, 200, 200, 429, 200, 503]
         assert after
@@ -156,15 +158,25 @@ def test_the_event_streams_of_a_person_are_few_and_those_of_all_limited():
             stream.close()
 
 
-def _open_stream(connection: socket.socket, person: str) -> int:
-    cookie = f"Cookie: yeyak_session={token(person)}".encode()
-    connection.sendall(b"GET /events HTTP/1.1\r\nHost: gateway\r\n" + cookie + b"\r\n\r\n")
+def _open_stream(connection: socket.socket, cookie: str) -> int:
+    connection.sendall(f"GET /events HTTP/1.1\r\nHost: gateway\r\nCookie: {cookie}\r\n\r\n".encode())
     return status_of(connection)
 
 
-def _until_open(gateway: GatewayProcess, connection: socket.socket, person: str) -> bool:
+def _sign_in(gateway: GatewayProcess, person: str) -> str:
+    """Sign in at the console; returns the cookies."""
+    with httpx.Client(base_url=gateway.url, timeout=PATIENCE) as browser:
+        form = browser.get("/sign-in").text
+        csrf = re.search('name="csrf" value="([^"]*)"', form)
+        assert csrf
+        fields = {"csrf": csrf[1], "subject": person, "role": "customer", "next": "/"}
+        assert browser.post("/sign-in", data=fields).status_code == 303
+        return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+
+
+def _until_open(connection: socket.socket, cookie: str) -> bool:
     """Ask again until the gateway has seen that a stream was closed."""
-    return any(_open_stream(connection, person) == 200 for _ in range(1_000))
+    return any(_open_stream(connection, cookie) == 200 for _ in range(1_000))
 
 
 # -- the rules
