@@ -159,7 +159,7 @@ def test_the_event_streams_of_a_person_are_few_and_those_of_all_limited():
 
 
 def _open_stream(connection: socket.socket, cookie: str) -> int:
-    connection.sendall(f"GET /events HTTP/1.1\r\nHost: gateway\r\nCookie: {cookie}\r\n\r\n".encode())
+    connection.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
     return status_of(connection)
 
 
