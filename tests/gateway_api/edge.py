@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPResponse
 
 import httpx
 
@@ -84,6 +85,15 @@ def read_all(connection: socket.socket) -> RawResponse:
         pass
     head, _, body = received.partition(b"\r\n\r\n")
     return RawResponse(int(head.split()[1]) if head else 0, body, received)
+
+
+def status_of(connection: socket.socket) -> int:
+    """Read a response and return its status; the body of one that does not end is left."""
+    response = HTTPResponse(connection)
+    response.begin()
+    if response.length is not None:
+        response.read()
+    return response.status
 
 
 def closes(connection: socket.socket) -> bool:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPResponse
 
 import httpx
 import pytest
 
 from gateway_api.connections import Connections, network_of
-from tests.gateway_api.edge import PATIENCE, GatewayProcess, closes, gateway_process, neighbour_of, token
+from tests.gateway_api.edge import PATIENCE, GatewayProcess, closes, gateway_process, neighbour_of, status_of, token
 from tests.support.processes import free_port
 
 LIVE = b"GET /live HTTP/1.1\r\nHost: gateway\r\n\r\n"
@@ -27,15 +25,6 @@ def silent_connections(gateway: GatewayProcess, number: int, source: str = "") -
 def answers(connection: socket.socket) -> bool:
     connection.sendall(LIVE)
     return status_of(connection) == 200
-
-
-def status_of(connection: socket.socket) -> int:
-    """Read a response and return its status; the body of one that does not end is left."""
-    response = HTTPResponse(connection)
-    response.begin()
-    if response.length is not None:
-        response.read()
-    return response.status
 
 
 # -- places
@@ -136,47 +125,6 @@ def test_nobody_else_names_the_address_of_a_client():
 def _page(client: httpx.Client, bearer: str, headers: dict[str, str] | None = None) -> httpx.Response:
     authorization = {"authorization": f"Bearer {bearer}"}
     return client.get("/v1/video-rental/my-page", headers=authorization | (headers or {}))
-
-
-# -- event streams
-
-
-def test_the_event_streams_of_a_person_are_few_and_those_of_all_limited():
-    settings = {"YEYAK_GATEWAY_STREAMS_PER_PERSON": "3", "YEYAK_GATEWAY_STREAMS": "4"}
-    with gateway_process(**settings) as gateway, ExitStack() as stack:
-        streams = [stack.enter_context(gateway.connect()) for _ in range(6)]
-        kim, lee = _sign_in(gateway, "kim"), _sign_in(gateway, "lee")
-        statuses = [_open_stream(stream, kim if n < 4 else lee) for n, stream in enumerate(streams)]
-        streams[0].close()
-        with gateway.connect() as another:
-            after = _until_open(another, lee)
-
-        assert statuses == [200, 200, 200, 429, 200, 503]
-        assert after
-        assert gateway.limited("streams_per_person") >= 1
-        for stream in streams:
-            stream.close()
-
-
-def _open_stream(connection: socket.socket, cookie: str) -> int:
-    connection.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
-    return status_of(connection)
-
-
-def _sign_in(gateway: GatewayProcess, person: str) -> str:
-    """Sign in at the console; returns the cookies."""
-    with httpx.Client(base_url=gateway.url, timeout=PATIENCE) as browser:
-        form = browser.get("/sign-in").text
-        csrf = re.search('name="csrf" value="([^"]*)"', form)
-        assert csrf
-        fields = {"csrf": csrf[1], "subject": person, "role": "customer", "next": "/"}
-        assert browser.post("/sign-in", data=fields).status_code == 303
-        return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-
-
-def _until_open(connection: socket.socket, cookie: str) -> bool:
-    """Ask again until the gateway has seen that a stream was closed."""
-    return any(_open_stream(connection, cookie) == 200 for _ in range(1_000))
 
 
 # -- the rules
