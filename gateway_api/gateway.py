@@ -20,7 +20,7 @@ from starlette.responses import Response
 from contracts.base import Caller, Message, Role
 from gateway_api import bodies, metrics
 from gateway_api.idempotency import UUID_TEXT
-from gateway_api.limits import Bulkheads, FailedAttempts, Seats, TokenBuckets
+from gateway_api.limits import Bulkheads, CallerTurns, FailedAttempts, Seats, TokenBuckets
 from gateway_api.problem_kinds import kind_of
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
@@ -60,7 +60,8 @@ class Gateway:
         self.settings = settings
         self.verifier = verifier or Verifier(settings)
         self.buckets = TokenBuckets(settings.gateway_rate)
-        self.bulkheads = Bulkheads(settings.gateway_in_flight, settings.gateway_in_flight_per_caller)
+        self.bulkheads = Bulkheads(settings.gateway_in_flight)
+        self.turns = CallerTurns(settings.gateway_in_flight_per_caller, settings.gateway_turn_seconds)
         self.failures = FailedAttempts(settings.gateway_failures)
         self.streams = Seats(settings.gateway_streams, settings.gateway_streams_per_person)
 
@@ -117,7 +118,8 @@ class Sender:
         """Send a message as a request and return the reply, whatever its outcome.
 
         `time_limit` is the time in seconds that the context may work on it; None takes that of the route.
-        Raises `unavailable` when the bulkhead of the context is full, `too_many_requests` when the caller's part is.
+        Raises `unavailable` when the bulkhead of the context is full, `too_many_requests`
+        when the caller's part of it was for too long.
         """
         kind = type(message)
         request = RpcRequest(
@@ -133,8 +135,10 @@ class Sender:
         if time_limit is None:
             own = kind is self.operation.message
             time_limit = self.operation.time_limit(self.gateway.settings) if own else DEFAULT_LIMIT_SECONDS
-        with self.gateway.bulkheads.slot(kind.owner(), self.actor):
-            reply = await self.gateway.rpc.call(request, within=START_SECONDS + time_limit + MARGIN_SECONDS)
+        context = kind.owner()
+        async with self.gateway.turns.turn(context, self.actor):
+            with self.gateway.bulkheads.slot(context):
+                reply = await self.gateway.rpc.call(request, within=START_SECONDS + time_limit + MARGIN_SECONDS)
         metrics.context_requests(kind.owner(), reply.kind).inc()
         return reply
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from gateway_api import metrics
 from gateway_api.connections import network_of
 from gateway_api.problems import Problem
-
-Key = TypeVar("Key")
 
 MEMBERS = 50_000
 """How many buckets are kept; the least recently used one is dropped, and its member begins with a full bucket again."""
@@ -72,38 +71,73 @@ class FailedAttempts:
 
 
 class Bulkheads:
-    """At most `limit` requests in flight for each context, so that a slow context does not block the others.
+    """At most `limit` requests in flight for each context, so that a slow context does not block the others."""
 
-    And at most `per_caller` of them from one caller, so that one caller does not fill a context; 0 = no limit.
-    """
-
-    def __init__(self, limit: int, per_caller: int = 0) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._per_caller = per_caller
         self.in_flight: dict[str, int] = {}
-        self._callers: dict[tuple[str, str], int] = {}
 
     @contextmanager
-    def slot(self, context: str, caller: str) -> Iterator[None]:
-        """Occupy one slot of a context until it is left.
-
-        Raises `too_many_requests` when the caller has as many as one may have, `unavailable` when all are occupied.
-        """
-        own = self._callers.get((context, caller), 0)
-        if self._per_caller and own >= self._per_caller:
-            metrics.LIMITED.labels("in_flight_per_caller").inc()
-            raise Problem("too_many_requests", headers=RETRY)
+    def slot(self, context: str) -> Iterator[None]:
+        """Occupy one slot of a context; raises `unavailable` at once when all are occupied."""
         in_flight = self.in_flight.get(context, 0)
         if in_flight >= self._limit:
             metrics.LIMITED.labels("in_flight").inc()
             raise Problem("unavailable")
         self.in_flight[context] = in_flight + 1
-        self._callers[context, caller] = own + 1
         try:
             yield
         finally:
             self.in_flight[context] -= 1
-            _count_down(self._callers, (context, caller))
+
+
+@dataclass(slots=True)
+class _Turns:
+    slots: asyncio.Semaphore
+    users: int = 0
+    """Requests that have a slot or wait for one."""
+
+
+class CallerTurns:
+    """At most `limit` requests in flight for each caller and context; a caller's other requests wait for their turn.
+
+    So one caller does not fill a context, and what waits holds nothing that others need. A limit of 0 is none.
+    """
+
+    def __init__(self, limit: int, patience: float) -> None:
+        self._limit = limit
+        self._patience = patience
+        self._turns: dict[tuple[str, str], _Turns] = {}
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    @asynccontextmanager
+    async def turn(self, context: str, caller: str) -> AsyncIterator[None]:
+        """Wait for a slot and occupy it; raises `too_many_requests` when none is free after `patience` seconds."""
+        if not self._limit:
+            yield
+            return
+        turns = self._turns.setdefault((context, caller), _Turns(asyncio.Semaphore(self._limit)))
+        turns.users += 1
+        try:
+            await self._wait(turns.slots)
+            try:
+                yield
+            finally:
+                turns.slots.release()
+        finally:
+            turns.users -= 1
+            if not turns.users:
+                del self._turns[context, caller]
+
+    async def _wait(self, slots: asyncio.Semaphore) -> None:
+        try:
+            async with asyncio.timeout(self._patience if slots.locked() else None):
+                await slots.acquire()
+        except TimeoutError:
+            metrics.LIMITED.labels("in_flight_per_caller").inc()
+            raise Problem("too_many_requests", headers=RETRY) from None
 
 
 class Seats:
@@ -129,11 +163,7 @@ class Seats:
         try:
             yield
         finally:
-            _count_down(self._taken, person)
+            self._taken[person] -= 1
+            if not self._taken[person]:
+                del self._taken[person]
             self._total -= 1
-
-
-def _count_down(counts: dict[Key, int], key: Key) -> None:
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]

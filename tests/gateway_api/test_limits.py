@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway_api import limits
-from gateway_api.limits import Bulkheads, FailedAttempts, Seats, TokenBuckets
+from gateway_api.limits import Bulkheads, CallerTurns, FailedAttempts, Seats, TokenBuckets
 from gateway_api.problems import Problem
 
 
@@ -71,29 +71,47 @@ def test_the_number_of_remembered_members_is_bounded(monkeypatch):
 def test_a_full_context_refuses_requests_and_another_one_does_not():
     bulkheads = Bulkheads(2)
 
-    with bulkheads.slot("cafe.menu", "kim"), bulkheads.slot("cafe.menu", "lee"):
-        with pytest.raises(Problem, match="unavailable"), bulkheads.slot("cafe.menu", "park"):
+    with bulkheads.slot("cafe.menu"), bulkheads.slot("cafe.menu"):
+        with pytest.raises(Problem, match="unavailable"), bulkheads.slot("cafe.menu"):
             pass
-        with bulkheads.slot("shop.orders", "park"):
+        with bulkheads.slot("shop.orders"):
             pass
 
-    with bulkheads.slot("cafe.menu", "park"):
+    with bulkheads.slot("cafe.menu"):
         assert bulkheads.in_flight["cafe.menu"] == 1
 
 
-def test_one_caller_does_not_fill_a_context():
-    bulkheads = Bulkheads(10, per_caller=2)
+async def test_one_caller_does_not_fill_a_context():
+    turns = CallerTurns(2, patience=0.01)
 
-    with bulkheads.slot("cafe.menu", "kim"), bulkheads.slot("cafe.menu", "kim"):
-        with pytest.raises(Problem, match="too_many_requests") as refused, bulkheads.slot("cafe.menu", "kim"):
-            pass
-        with bulkheads.slot("cafe.menu", "lee"), bulkheads.slot("shop.orders", "kim"):
+    async with turns.turn("cafe.menu", "kim"), turns.turn("cafe.menu", "kim"):
+        with pytest.raises(Problem, match="too_many_requests") as refused:
+            async with turns.turn("cafe.menu", "kim"):
+                pass
+        async with turns.turn("cafe.menu", "lee"), turns.turn("shop.orders", "kim"):
             pass
 
-    with bulkheads.slot("cafe.menu", "kim"):
+    async with turns.turn("cafe.menu", "kim"):
         pass
     assert refused.value.headers["retry-after"] == "1"
-    assert not bulkheads._callers
+    assert not len(turns)
+
+
+async def test_the_requests_of_a_caller_wait_for_their_turn():
+    turns, done, at_once, most = CallerTurns(3, patience=60), 0, 0, 0
+
+    async def request() -> None:
+        nonlocal done, at_once, most
+        async with turns.turn("cafe.menu", "kim"):
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0)
+            at_once -= 1
+            done += 1
+
+    await asyncio.gather(*(request() for _ in range(50)))
+
+    assert (done, most, len(turns)) == (50, 3, 0)
 
 
 def test_the_seats_of_a_person_and_of_all_are_limited_and_given_back():
@@ -133,7 +151,7 @@ async def test_too_many_requests_of_one_member_are_refused(make_client):
 
 
 async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc):
-    client = make_client(gateway_in_flight=2, gateway_in_flight_per_caller=0)
+    client = make_client(gateway_in_flight=2)
     rpc.replies_with("payments.list_payments", {"items": [], "next_cursor": None})
     held = asyncio.Event()
     answer = rpc.call
@@ -158,7 +176,7 @@ async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc
 
 
 async def test_a_caller_with_many_requests_in_flight_is_refused_and_others_are_not(make_client, rpc):
-    client = make_client(gateway_in_flight_per_caller=2)
+    client = make_client(gateway_in_flight_per_caller=2, gateway_turn_seconds=0.01)
     held, begun = asyncio.Event(), asyncio.Event()
     answer = rpc.call
 
