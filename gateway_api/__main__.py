@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from gateway_api.app import GatewayState, build
 from gateway_api.metrics import NAME
+from gateway_api.server import protocol_of
 from gateway_api.settings import GatewaySettings, gateway_settings
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
@@ -25,7 +27,12 @@ from workers.runtime.observability.logs import configure_logs
 
 SHUTDOWN_SECONDS = 10
 """How long open requests have after SIGTERM."""
-KEEP_ALIVE_SECONDS = 75
+UNACKNOWLEDGED_SECONDS = 60
+"""How long the peer of a connection may leave what was sent unacknowledged; it is gone, or does not read."""
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the system keeps for a client that does not read; left to itself it keeps megabytes."""
+RESERVED_FILES = 100
+"""Files that the process needs beside the connections of its clients."""
 
 log = structlog.get_logger()
 
@@ -58,6 +65,7 @@ def main() -> int:
         configure_logs(configuration.log_level, sys.stderr)
         broker = Broker(configuration.amqp_url.get_secret_value(), NAME)
         app = build(RpcClient(broker, configuration), configuration, broker=broker)
+        protocol = protocol_of(configuration)
     except ValidationError as error:
         problems = ", ".join(
             "YEYAK_" + str(detail["loc"][0]).upper() + ": " + detail["msg"] for detail in error.errors()
@@ -73,15 +81,18 @@ def main() -> int:
         app,
         host=configuration.gateway_host,
         port=configuration.gateway_port,
-        http="httptools",
+        http=protocol,
         ws="none",
         access_log=False,
         log_config=None,
+        log_level="error",  # a client's malformed request is no line in the log, it is counted
         server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        proxy_headers=bool(configuration.gateway_trusted_proxies),
+        forwarded_allow_ips=configuration.gateway_trusted_proxies,
+        timeout_keep_alive=configuration.gateway_keep_alive_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    _allow_files(configuration.gateway_connections)
     server = GatewayServer(config)
     server.state = app.state.gateway
     tracing.start()
@@ -91,9 +102,23 @@ def main() -> int:
     return 0
 
 
+def _allow_files(connections: int) -> None:
+    """Let the process open a file for each connection; warns when the system's hard limit is lower."""
+    wanted = connections + RESERVED_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.warning("few_open_files", allowed=hard, wanted=wanted)
+        wanted = hard
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _sockets(config: uvicorn.Config, configuration: GatewaySettings) -> Iterator[socket.socket]:
     """Bind the public port, and the port of probes and metrics where that is another one."""
-    yield config.bind_socket()
+    public = config.bind_socket()
+    public.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_SECONDS * 1000)
+    public.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    yield public
     if configuration.health_port:
         private = uvicorn.Config(
             config.app, host=configuration.health_host, port=configuration.health_port, log_config=None

@@ -146,7 +146,12 @@ def build(
         app.include_router(router)
     pages.add_to(app, state, settings.health_port)
     state.console = console.add_to(
-        app, gateway, settings, is_closing=lambda: state.draining or state.closed, breakers=state.breakers
+        app,
+        gateway,
+        settings,
+        is_closing=lambda: state.draining or state.closed,
+        breakers=state.breakers,
+        broker=broker,
     )
     return app
 
@@ -214,12 +219,14 @@ def _lifespan(state: GatewayState) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connecting = asyncio.create_task(_connect(state))
+        if state.console is not None:
+            state.console.start()
         try:
             yield
         finally:
             state.closed = True
             if state.console is not None:
-                await state.console.live.stop()
+                await state.console.stop()
             await asyncio.wait({connecting}, timeout=STOP_SECONDS)
             connecting.cancel()
             if state.broker is not None:

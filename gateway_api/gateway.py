@@ -15,16 +15,17 @@ from urllib.parse import quote
 from uuid import UUID
 
 from pydantic_core import from_json
+from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.base import Caller, Message, Role
 from gateway_api import bodies, metrics
 from gateway_api.idempotency import UUID_TEXT
-from gateway_api.limits import Bulkheads, TokenBuckets
+from gateway_api.limits import Bulkheads, CallerTurns, FailedAttempts, Seats, TokenBuckets
 from gateway_api.problem_kinds import kind_of
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
-from gateway_api.tokens import Verifier
+from gateway_api.tokens import SignedIn, Verifier
 from workers.runtime.messaging.envelope import RpcReply, RpcRequest
 
 CUSTOMER: frozenset[Role] = frozenset({"customer"})
@@ -61,6 +62,18 @@ class Gateway:
         self.verifier = verifier or Verifier(settings)
         self.buckets = TokenBuckets(settings.gateway_rate)
         self.bulkheads = Bulkheads(settings.gateway_in_flight)
+        self.turns = CallerTurns(settings.gateway_in_flight_per_caller, settings.gateway_turn_seconds)
+        self.failures = FailedAttempts(settings.gateway_failures)
+        self.streams = Seats(settings.gateway_streams, settings.gateway_streams_per_person)
+
+    async def authenticate(self, request: Request, authorization: bytes) -> SignedIn:
+        """Return the caller as `Verifier.verify` does; raises `too_many_requests` after many failures of an address."""
+        try:
+            return await self.verifier.verify(authorization.decode("latin-1"))
+        except Problem as problem:
+            if problem.status == 401:
+                self.failures.count(request.scope.get("client"))
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,8 @@ class Sender:
         """Send a message as a request and return the reply, whatever its outcome.
 
         `time_limit` is the time in seconds that the context may work on it; None takes that of the route.
-        Raises `unavailable` when the bulkhead of the context is full.
+        Raises `unavailable` when the bulkhead of the context is full, `too_many_requests`
+        when the caller's part of it was for too long.
         """
         kind = type(message)
         request = RpcRequest(
@@ -122,8 +136,10 @@ class Sender:
         if time_limit is None:
             own = kind is self.operation.message
             time_limit = self.operation.time_limit(self.gateway.settings) if own else DEFAULT_LIMIT_SECONDS
-        with self.gateway.bulkheads.slot(kind.owner()):
-            reply = await self.gateway.rpc.call(request, within=START_SECONDS + time_limit + MARGIN_SECONDS)
+        context = kind.owner()
+        async with self.gateway.turns.turn(context, self.actor):
+            with self.gateway.bulkheads.slot(context):
+                reply = await self.gateway.rpc.call(request, within=START_SECONDS + time_limit + MARGIN_SECONDS)
         metrics.context_requests(kind.owner(), reply.kind).inc()
         return reply
 

@@ -19,6 +19,30 @@ REQUESTS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 REFUSALS = Counter("yeyak_gateway_refusals", "Responses that are problems, by code", ("route", "code"))
+LIMITED = Counter(
+    "yeyak_gateway_limited", "Requests and connections that a limit of the gateway refused or ended", ("limit",)
+)
+LIMITS = (
+    "header_bytes",
+    "header_count",
+    "target_bytes",
+    "chunks",
+    "pipelined",
+    "malformed",
+    "header_seconds",
+    "body_seconds",
+    "reading_seconds",
+    "drained_bytes",
+    "connections",
+    "connections_per_address",
+    "failures",
+    "in_flight",
+    "in_flight_per_caller",
+    "streams",
+    "streams_per_person",
+)
+for _limit in LIMITS:
+    LIMITED.labels(_limit)  # exposed from the start, so that the first one counts in a rate
 IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests in flight, by context", ("context",))
 CONTEXT_REQUESTS = Counter(
     "yeyak_gateway_context_requests", "Requests sent to contexts, by outcome", ("context", "outcome")

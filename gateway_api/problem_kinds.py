@@ -61,6 +61,30 @@ GATEWAY_KINDS = {
             ),
         ),
         ProblemKind(
+            "bad_request",
+            400,
+            Words("HTTP 요청이 아닙니다", "HTTP/1.1 형식에 맞는 요청을 보내 주세요."),
+            Words("Not an HTTP request", "Send a request that is valid HTTP/1.1."),
+        ),
+        ProblemKind(
+            "uri_too_long",
+            414,
+            Words("주소가 너무 깁니다", "경로와 질의를 줄여 주세요."),
+            Words("Address too long", "Shorten the path or the query."),
+        ),
+        ProblemKind(
+            "headers_too_large",
+            431,
+            Words("요청 헤더가 너무 큽니다", "헤더의 수나 크기를 줄여 주세요."),
+            Words("Headers too large", "Send fewer or smaller headers."),
+        ),
+        ProblemKind(
+            "request_timeout",
+            408,
+            Words("요청이 제때 오지 않았습니다", "이 요청으로 바뀐 것은 없습니다. 쉬지 말고 다시 보내 주세요."),
+            Words("The request took too long", "This request changed nothing. Send it again without pauses."),
+        ),
+        ProblemKind(
             "method_not_allowed",
             405,
             Words("허용되지 않는 메서드입니다", "Allow 헤더에 적힌 메서드만 쓸 수 있습니다."),

@@ -97,7 +97,7 @@ class GatewayRoute(APIRoute):
         async def admit(request: Request) -> Response:
             headers: dict[bytes, bytes] = dict(request.scope["headers"])
             gateway: Gateway = request.app.state.gateway.gateway
-            signed_in = await gateway.verifier.verify(headers.get(b"authorization", b"").decode("latin-1"))
+            signed_in = await gateway.authenticate(request, headers.get(b"authorization", b""))
             if signed_in.caller.role not in roles:
                 raise Problem("wrong_role")
             gateway.buckets.take(signed_in.caller.member_id)

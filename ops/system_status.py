@@ -181,8 +181,9 @@ async def _read_broker(
 def queue_status(name: str, reported: Mapping[str, Any], read_offset: int | None) -> dict[str, Any]:
     """Describe a queue; the backlog of the stream, which keeps all events, is what the journal has not read."""
     ready, unacked = reported.get("messages_ready", 0), reported.get("messages_unacknowledged", 0)
-    if name == topology.STREAM:
-        ready = max(0, reported.get("messages", 0) - read_offset - 1) if read_offset is not None else 0
+    if name in topology.STREAMS:
+        end = read_offset if name == topology.STREAM else None
+        ready = max(0, reported.get("messages", 0) - end - 1) if end is not None else 0
         unacked = 0
     return {
         "name": name,

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway_api.settings import GatewaySettings
+from workers.runtime.messaging.exchanges import SESSION_STREAM, STREAM, STREAMS
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 
-STREAM = "yeyak.journal"
-"""The journal's stream keeps messages that were read, so that its length is not a backlog."""
-NOT_SHOWN = re.compile(rf"^{re.escape(STREAM)}$|@replies$|^yeyak\.live\.")
-"""The stream, and queues that one process declares for itself and that are deleted with it."""
+NOT_SHOWN = re.compile(rf"^({'|'.join(map(re.escape, STREAMS))})$|@replies$|^yeyak\.live\.")
+"""The streams, and queues that one process declares for itself and that are deleted with it."""
 AGE_SECONDS, STEP_SECONDS = 3600, 60
 TIMEOUT_SECONDS = 3.0
 
@@ -32,7 +31,7 @@ class BrokerFigures:
 
     queues: list[QueueFigures] = field(default_factory=list)
     backlog: list[tuple[int, int]] = field(default_factory=list)
-    """Pairs of seconds since 1970 and the number of messages in all queues but the stream, oldest first."""
+    """Pairs of seconds since 1970 and the number of messages in all queues but the streams, oldest first."""
     available: bool = True
 
 
@@ -43,11 +42,12 @@ async def read(settings: GatewaySettings) -> BrokerFigures:
         async with ManagementClient(settings, TIMEOUT_SECONDS) as api:
             queues = await api.queues()
             total = await api.total_lengths(**history)
-            stream = await api.queue_lengths(STREAM, **history)
+            journal = await api.queue_lengths(STREAM, **history)
+            sessions = await api.queue_lengths(SESSION_STREAM, **history)
     except ManagementUnavailable:
         return BrokerFigures(available=False)
     return BrokerFigures(
-        [_figures(queue) for queue in queues if not NOT_SHOWN.search(queue["name"])], _backlog(total, stream)
+        [_figures(queue) for queue in queues if not NOT_SHOWN.search(queue["name"])], _backlog(total, journal, sessions)
     )
 
 
@@ -56,6 +56,8 @@ def _figures(queue: dict[str, Any]) -> QueueFigures:
     return QueueFigures(queue["name"], backlog, queue.get("consumers", 0))
 
 
-def _backlog(total: dict[int, int], stream: dict[int, int]) -> list[tuple[int, int]]:
-    """Total lengths less those of the stream; a sample that the stream does not have counts as no backlog."""
-    return sorted((at // 1000, max(0, length - stream.get(at, length))) for at, length in total.items())
+def _backlog(total: dict[int, int], journal: dict[int, int], sessions: dict[int, int]) -> list[tuple[int, int]]:
+    """Total lengths less those of the streams; a sample that the journal does not have counts as no backlog."""
+    return sorted(
+        (at // 1000, max(0, length - journal.get(at, length) - sessions.get(at, 0))) for at, length in total.items()
+    )

@@ -251,7 +251,12 @@ class BusinessPages:
         found = self._find_action(page, business)
         if found is None:
             return self._not_found(page)
-        return await self._show_form(page, business, *found)
+        kept = self.site.drafts.of(page)
+        page.form.update(kept)
+        shown = await self._show_form(page, business, *found, is_kept=bool(kept))
+        if kept:
+            self.site.drafts.forget(shown)
+        return shown
 
     async def _submit(self, page: PageContext, business: Business) -> Response:
         found = self._find_action(page, business)
@@ -290,8 +295,13 @@ class BusinessPages:
         listing: Listing | None,
         action: Action,
         response: ApiResponse | None = None,
+        *,
+        is_kept: bool = False,
     ) -> Response:
-        """Render the form of an action with its item; after a refusal also the problem and the submitted values."""
+        """Render the form of an action with its item; after a refusal also the problem and the submitted values.
+
+        `is_kept` tells that the form has values that were submitted without a session.
+        """
         card: ItemCard | None = None
         if listing is not None and listing.item:
             fetched = await self._fetch(page, listing, page.path_part("id"))
@@ -299,7 +309,9 @@ class BusinessPages:
                 return self.site.problem(page, notices.problem_notice(fetched, page.visitor.language), fetched.status)
             card = self._card(page, business, listing, fetched.body) if fetched.ok else None
         item = card.item if card else {}
-        notice = notices.problem_notice(response, page.visitor.language) if response else None
+        notice = notices.form_kept(page.language) if is_kept else None
+        if response is not None:
+            notice = notices.problem_notice(response, page.language)
         values = {field.name: page.form.get(field.name, field.initial_value(item)) for field in action.fields}
         same_key = notice is not None and notice.code in notices.RETRY_SAME_KEY
         return self.site.page(

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import cast
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from contracts.base import Caller, Role
 from gateway_api import tokens
 from gateway_api.console import notices
 from gateway_api.console.business_pages import BusinessPages, ItemCard, ListSection, triggers
 from gateway_api.console.businesses import ALL, BUSINESSES
-from gateway_api.console.live import REFRESH
+from gateway_api.console.live import REFRESH, EventStream
 from gateway_api.console.render import HEADERS
 from gateway_api.console.sample import seed
+from gateway_api.console.session import Visitor
 from gateway_api.console.site import PageContext, Site, local_url
 from gateway_api.console.words import Text
 from gateway_api.gateway import CUSTOMER, STAFF
+from gateway_api.problems import Problem
 
 PEOPLE: tuple[tuple[str, Role, str, Text], ...] = (
     ("kim", "customer", "STANDARD", Text("김 · 고객", "Kim · customer")),
@@ -133,16 +136,20 @@ class HomePages:
                 key=key.get_secret_value(),
                 issuer=self.site.settings.jwt_issuer,
                 audience=self.site.settings.jwt_audience,
+                lifetime=timedelta(hours=self.site.settings.session_hours),
             )
         except ValueError:
             return await self.sign_in(page)
         response = self.site.redirect(local_url(page.form.get("next", ""), "/"))
-        self.site.sessions.begin(response, token)
+        self.site.sessions.begin(response, token, await self.site.gateway.verifier.verify(f"Bearer {token}"))
         return response
 
     async def sign_out(self, page: PageContext) -> Response:
         response = self.site.redirect("/sign-in?done=signed-out" if self.site.settings.oidc_issuer else "/")
-        self.site.sessions.end(response)
+        try:
+            await self.site.sessions.end(response, page.visitor)
+        except Problem as problem:
+            return self.site.problem(page, notices.not_signed_out(page.language), problem.status)
         return response
 
     async def language(self, page: PageContext) -> Response:
@@ -154,18 +161,23 @@ class HomePages:
 
     async def events(self, request: Request) -> Response:
         """Stream server-sent events to an open page, from the position at which it was rendered or disconnected."""
-        visitor = await self.site.sessions.visitor(request)
-        if visitor.caller is None:
+        page = await self.site.open(request)
+        if isinstance(page, Response) or page.visitor.caller is None:
             return Response(status_code=204, headers=HEADERS)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
-        stream = self._hints(visitor.caller, since, visitor.expires_at)
-        return StreamingResponse(stream, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
+        caller, visitor = page.visitor.caller, page.visitor
+        hints = self._hints(caller, visitor, since)
+        stream = EventStream(hints, self.site.gateway.streams, caller.member_id, visitor.language)
+        return self.site.sessions.remember(stream, visitor)
 
-    async def _hints(self, caller: Caller, since: str, expires_at: float) -> AsyncIterator[bytes]:
-        """Yield hints until the session expires; the last one makes the page reload, which redirects to sign-in."""
+    async def _hints(self, caller: Caller, visitor: Visitor, since: str) -> AsyncIterator[bytes]:
+        """Yield hints until the session ends; the last one makes the page reload, which redirects to sign-in.
+
+        A session that is to be renewed is renewed by that reload, and the page opens another stream.
+        """
 
         def is_closing() -> bool:
-            return self._is_over() or self.site.gateway.verifier.is_past(expires_at)
+            return self._is_over() or self.site.sessions.is_over(visitor)
 
         async for hint in self.site.live.stream(caller, since, is_closing):
             yield hint

@@ -18,8 +18,14 @@ from uuid import uuid4
 
 import structlog
 from pydantic_core import from_json
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from contracts.base import Caller
+from gateway_api.console.render import HEADERS
+from gateway_api.language import Language
+from gateway_api.limits import Seats
+from gateway_api.problems import Problem
 from workers.runtime.messaging.consumer import consume_events
 from workers.runtime.messaging.errors import BROKER_ERRORS
 
@@ -82,6 +88,23 @@ def hints_of(topic: str, body: dict[str, Any]) -> list[tuple[str, str | None]]:
     if topic.startswith(CATALOGUE_TOPICS):
         hints.append((f"catalogue-{system}", None))
     return hints
+
+
+class EventStream(StreamingResponse):
+    """The response with the hints of one page; a problem when its person has as many streams as one may have."""
+
+    def __init__(self, hints: AsyncIterator[bytes], seats: Seats, person: str, language: Language) -> None:
+        super().__init__(hints, 200, {**HEADERS, "x-accel-buffering": "no"}, "text/event-stream")
+        self._seats = seats
+        self._person = person
+        self._language = language
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._seats.seat(self._person):
+                await super().__call__(scope, receive, send)
+        except Problem as problem:
+            await problem.response(self._language)(scope, receive, send)
 
 
 @dataclass(slots=True)

@@ -155,17 +155,38 @@ def form_unreadable(language: Language, *, too_large: bool) -> ProblemNotice:
     return ProblemNotice(title.of(language), detail.of(language), "not_read", {})
 
 
-def session_expired(language: Language, sign_in: str) -> ProblemNotice:
-    """The form was sent after its session had ended."""
+def session_expired(language: Language, sign_in: str, *, is_kept: bool) -> ProblemNotice:
+    """The form was sent after its session had ended; it may be kept until the person has signed in."""
     title, detail = CONSOLE_TEXTS["not_signed_in"]
     not_done = Text("보낸 내용은 처리되지 않았습니다.", "What you sent was not done.")
+    kept = Text(" 로그인하면 입력한 내용이 다시 보입니다.", " After sign-in the form shows what you entered.")
     return ProblemNotice(
         title.of(language),
-        f"{detail.of(language)} {not_done.of(language)}",
+        f"{detail.of(language)} {not_done.of(language)}{kept.of(language) if is_kept else ''}",
         "not_signed_in",
         {},
         sign_in,
         Text("로그인하고 이어서 하기", "Sign in and go on"),
+    )
+
+
+def not_signed_out(language: Language) -> ProblemNotice:
+    """The other gateways could not be told that the session ends."""
+    return ProblemNotice(
+        Text("아직 로그아웃하지 못했습니다", "You are still signed in").of(language),
+        Text("잠시 후 다시 로그아웃해 주세요.", "Please sign out again shortly.").of(language),
+        "not_signed_out",
+        {},
+    )
+
+
+def form_kept(language: Language) -> ProblemNotice:
+    """The form shows what was sent before its session had ended."""
+    return ProblemNotice(
+        Text("아직 보내지 않았습니다", "This was not sent yet").of(language),
+        Text("내용을 확인하고 다시 보내 주세요.", "Check it and send it again.").of(language),
+        "form_kept",
+        {},
     )
 
 

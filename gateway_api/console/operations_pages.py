@@ -115,10 +115,13 @@ class OperationsPages:
         query = {"status": status_wanted, "limit": MAX_DEAD_LETTERS, **({"cursor": after} if after else {})}
         response = await self.site.api.get(page.visitor, f"{API}/dead-letters?{urlencode(query)}")
         failed = refused or (None if response.ok else response)
+        kept = self.site.drafts.of(page)
         return self.site.page(
             page,
             "dead_letters.html",
             status,
+            kept_ids=kept.get("ids", ""),
+            kept_reason=kept.get("reason", ""),
             groups=grouped(response.items),
             older_url=_older_url(status_wanted, response),
             first=not after,

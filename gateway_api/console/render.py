@@ -104,6 +104,4 @@ class Renderer:
             nonce=lambda: uuid4().hex,
             **variables,
         )
-        response = HTMLResponse(content, status, HEADERS)
-        self._sessions.remember(response, visitor)
-        return response
+        return HTMLResponse(content, status, HEADERS)

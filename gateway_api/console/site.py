@@ -15,11 +15,14 @@ from starlette.responses import RedirectResponse, Response
 from contracts.base import Role
 from gateway_api import bodies
 from gateway_api.console import notices
+from gateway_api.console.drafts import Drafts
+from gateway_api.console.ended_sessions import EndedSessions
 from gateway_api.console.internal_api import ApiResponse, InternalApi
 from gateway_api.console.live import LiveUpdates
+from gateway_api.console.local_sign_in import LocalSignIn
 from gateway_api.console.notices import ProblemNotice
 from gateway_api.console.render import HEADERS, Renderer
-from gateway_api.console.session import Sessions, Visitor
+from gateway_api.console.session import Sessions, Visitor, language_of
 from gateway_api.console.words import Text
 from gateway_api.gateway import Gateway
 from gateway_api.language import Language
@@ -81,14 +84,25 @@ PageHandler = Callable[[PageContext], Awaitable[Response]]
 class Site:
     """What all pages of the console share."""
 
-    def __init__(self, app: Starlette, gateway: Gateway, settings: GatewaySettings, live: LiveUpdates) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        gateway: Gateway,
+        settings: GatewaySettings,
+        live: LiveUpdates,
+        ended: EndedSessions | None = None,
+    ) -> None:
         self.app = app
         self.gateway = gateway
         self.settings = settings
         self.live = live
-        self.sessions = Sessions(gateway, settings)
-        self.local = settings.oidc_issuer is None and gateway.verifier.published_keys is None
-        """Whether this is a local run, on which visitors choose their identity."""
+        url = settings.amqp_url.get_secret_value()
+        self.ended = ended or EndedSessions(None, url)
+        self.sessions = Sessions(gateway, settings, self.ended)
+        self.drafts = Drafts(self.sessions)
+        self._guard = LocalSignIn(settings, has_issuer=gateway.verifier.published_keys is not None)
+        self.local = self._guard.is_on
+        """Whether visitors choose their identity, on a local run."""
         self.renderer = Renderer(self.sessions, local=self.local, issuer=settings.oidc_issuer is not None)
         self.api = InternalApi(app)
         self.done_labels: dict[str, Text] = {}
@@ -109,7 +123,24 @@ class Site:
         self.app.add_route(path, endpoint, methods=[method], name=handler.__name__, include_in_schema=False)
 
     async def _handle(self, request: Request, handler: PageHandler, roles: frozenset[Role] | None) -> Response:
-        page = PageContext(request, await self.sessions.visitor(request), {})
+        page = await self.open(request)
+        if isinstance(page, Response):
+            return page
+        return self.sessions.remember(await self._respond(page, handler, roles), page.visitor)
+
+    async def open(self, request: Request) -> PageContext | Response:
+        """Return a request with its visitor, or the response to one that has no place here, or cannot be judged now."""
+        if not self._guard.accepts(request):
+            return self._guard.refusal(language_of(request))
+        try:
+            return PageContext(request, await self.sessions.visitor(request), {})
+        except Problem as problem:
+            anonymous = PageContext(request, self.sessions.anonymous(request), {})
+            response = ApiResponse(problem.status, {"code": problem.code}, is_read=request.method == "GET")
+            return self.problem(anonymous, notices.problem_notice(response, anonymous.language), problem.status)
+
+    async def _respond(self, page: PageContext, handler: PageHandler, roles: frozenset[Role] | None) -> Response:
+        request = page.request
         try:
             if request.method == "POST":
                 page.form.update(await self._form(request))
@@ -128,9 +159,10 @@ class Site:
         """Return the response that refuses a visitor or a form; None when the handler may run."""
         signed_in = page.visitor.caller is not None
         if page.request.method == "POST":
-            is_own_form = self.sessions.is_csrf_valid(page.visitor, page.form.pop("csrf", ""))
+            csrf = page.form.pop("csrf", "")
+            is_own_form = self.sessions.is_csrf_valid(page.visitor, csrf)
             if not is_own_form and roles is not None and not signed_in:
-                return self.problem(page, notices.session_expired(page.language, self._sign_in_url(page)), 401)
+                return self._session_expired(page, csrf)
             if not is_own_form or page.request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
                 return self.problem(page, notices.form_expired(page.language), 403)
         if roles is not None and not signed_in:
@@ -139,10 +171,22 @@ class Site:
             return self.problem(page, notices.wrong_role(page.language), 403)
         return None
 
+    def _session_expired(self, page: PageContext, csrf: str) -> Response:
+        """Respond to a form that was sent without a session; after sign-in it is shown again with what it said."""
+        sealed = self.drafts.sealed(page, csrf)
+        notice = notices.session_expired(page.language, self._sign_in_url(page), is_kept=bool(sealed))
+        response = self.problem(page, notice, 401)
+        if sealed:
+            self.drafts.keep(response, sealed)
+        return response
+
     async def not_found(self, request: Request) -> Response:
         """Respond with a page to a path that does not exist."""
-        page = PageContext(request, await self.sessions.visitor(request), {})
-        return self.problem(page, notices.not_found(page.language), 404)
+        page = await self.open(request)
+        if isinstance(page, Response):
+            return page
+        response = self.problem(page, notices.not_found(page.language), 404)
+        return self.sessions.remember(response, page.visitor)
 
     async def _form(self, request: Request) -> dict[str, str]:
         length = request.headers.get("content-length", "").encode() or None

@@ -22,9 +22,10 @@ from contracts.journal import (
     TakeUpDeadLetter,
     TellStory,
 )
+from gateway_api.console.ended_sessions import ROUTING_KEY
 from ops.accounts.files import GATEWAY, OPERATOR
-from workers.runtime.messaging.exchanges import DEAD, EVENTS
-from workers.runtime.messaging.topology import DEAD_QUEUE, STREAM
+from workers.runtime.messaging.exchanges import DEAD, EVENTS, SESSION_STREAM, SESSIONS, STREAM
+from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.projections.view import View
 
@@ -116,9 +117,10 @@ def _gateway() -> Account:
     return Account(
         name=GATEWAY,
         client_names=(GATEWAY,),
-        sends=_topics(_sent_by_gateway()),
+        sends=_topics(_sent_by_gateway()) | {SESSIONS: frozenset({ROUTING_KEY})},
         binds={EVENTS: frozenset({".*"})},
         declared_queues=(LIVE_QUEUES,),
+        read_queues=(re.escape(SESSION_STREAM),),
         tags="management",
     )
 

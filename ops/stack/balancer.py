@@ -6,6 +6,7 @@ of rotation at once when the supervisor sends `drain PORT` over the control sock
 
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -21,6 +22,7 @@ from ops.stack.local import local
 from ops.stack.waiting import until
 
 PROBE_SECONDS, CONNECT_SECONDS, OTHERS_READY_SECONDS = 0.2, 1.0, 5.0
+HALF_CLOSED_SECONDS = 10.0
 BACKLOG = 2048
 
 _PROBLEM = (
@@ -80,6 +82,8 @@ class Pipe(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: Pipe | None = None
         self.buffered: list[bytes] = []
+        self.ended = False
+        """Whether it sends no more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transport does not subclass asyncio.Transport
@@ -93,6 +97,16 @@ class Pipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other and self.other.transport:
             self.other.transport.close()
+
+    def eof_received(self) -> bool:
+        """Pass on that this end sends no more; the other may send on for a while, so that it can read the answer."""
+        self.ended = True
+        if not (self.other and self.other.transport) or self.other.ended or self.other.transport.is_closing():
+            return False
+        self.other.transport.write_eof()
+        assert self.transport
+        asyncio.get_running_loop().call_later(HALF_CLOSED_SECONDS, self.transport.close)
+        return True
 
     def pause_writing(self) -> None:
         if self.other and self.other.transport:
@@ -202,7 +216,9 @@ class Balancer:
 
 
 async def serve(port: int, gateways: list[int]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT; each connection needs two files."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     loop, stop, balancer = asyncio.get_running_loop(), asyncio.Event(), Balancer(gateways)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

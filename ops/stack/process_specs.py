@@ -89,6 +89,8 @@ class ProcessSpecs:
         url = f"http://127.0.0.1:{port}/ready"
         if service == GATEWAY:
             env = {"YEYAK_GATEWAY_PORT": str(port), **self._key, **identity}
+            if self.balanced:  # all clients have the balancer's address
+                env["YEYAK_GATEWAY_CONNECTIONS_PER_ADDRESS"] = "0"
             return ProcessSpec(name, self._commands.gateway or [], url, service, env=env)
         env = {"YEYAK_HEALTH_PORT": str(port), **identity}
         return ProcessSpec(name, self._commands.workers[service], url, service, [service], env)

@@ -31,6 +31,7 @@ RUNTIME_MODULES_OF_THE_GATEWAY = {
         "messaging.consumer",
         "messaging.envelope",
         "messaging.errors",
+        "messaging.exchanges",
         "messaging.management",
         "messaging.rpc",
         "observability.logs",

@@ -57,7 +57,7 @@ def open_browser(rpc: FakeRpcClient) -> OpenBrowser:
     def opened(**settings: Any) -> Browser:
         app = build(rpc, SystemSettings(**{"jwt_key": KEY, "gateway_rate": 0, **settings}))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        return Browser(transport=transport, base_url="http://console", headers={"accept-language": "en"})
+        return Browser(transport=transport, base_url="http://localhost", headers={"accept-language": "en"})
 
     return opened
 

@@ -10,8 +10,7 @@ import pytest
 from contracts.outcomes import Outcome
 from gateway_api.console.businesses import ALL
 from gateway_api.console.render import POLICY
-from gateway_api.console.session import SESSION
-from gateway_api.tokens import Verifier
+from gateway_api.console.session import SESSION, Sessions
 from tests.console.conftest import rental, video
 from workers.runtime.messaging.envelope import RpcReply
 
@@ -369,7 +368,7 @@ async def test_a_page_that_cannot_be_loaded_is_not_reported_as_unchanged(browser
 
 async def test_hints_end_with_the_session_and_the_page_reloads(browser, monkeypatch):
     await browser.sign_in("kim")
-    monkeypatch.setattr(Verifier, "is_past", lambda *_: True)
+    monkeypatch.setattr(Sessions, "is_over", lambda *_: True)
 
     async with asyncio.timeout(10):
         stream = await browser.look("/events")

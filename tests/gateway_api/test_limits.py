@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway_api import limits
-from gateway_api.limits import Bulkheads, TokenBuckets
+from gateway_api.limits import Bulkheads, CallerTurns, FailedAttempts, Seats, TokenBuckets
 from gateway_api.problems import Problem
 
 
@@ -81,6 +81,63 @@ def test_a_full_context_refuses_requests_and_another_one_does_not():
         assert bulkheads.in_flight["cafe.menu"] == 1
 
 
+async def test_one_caller_does_not_fill_a_context():
+    turns = CallerTurns(2, patience=0.01)
+
+    async with turns.turn("cafe.menu", "kim"), turns.turn("cafe.menu", "kim"):
+        with pytest.raises(Problem, match="too_many_requests") as refused:
+            async with turns.turn("cafe.menu", "kim"):
+                pass
+        async with turns.turn("cafe.menu", "lee"), turns.turn("shop.orders", "kim"):
+            pass
+
+    async with turns.turn("cafe.menu", "kim"):
+        pass
+    assert refused.value.headers["retry-after"] == "1"
+    assert not len(turns)
+
+
+async def test_the_requests_of_a_caller_wait_for_their_turn():
+    turns, done, at_once, most = CallerTurns(3, patience=60), 0, 0, 0
+
+    async def request() -> None:
+        nonlocal done, at_once, most
+        async with turns.turn("cafe.menu", "kim"):
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0)
+            at_once -= 1
+            done += 1
+
+    await asyncio.gather(*(request() for _ in range(50)))
+
+    assert (done, most, len(turns)) == (50, 3, 0)
+
+
+def test_the_seats_of_a_person_and_of_all_are_limited_and_given_back():
+    seats = Seats(3, per_person=2)
+
+    with seats.seat("kim"), seats.seat("kim"):
+        with pytest.raises(Problem, match="too_many_requests"), seats.seat("kim"):
+            pass
+        with seats.seat("lee"), pytest.raises(Problem, match="unavailable"), seats.seat("park"):
+            pass
+
+    assert not seats._taken
+    with seats.seat("kim"), seats.seat("park"), seats.seat("park"):
+        pass
+
+
+def test_the_number_of_remembered_addresses_is_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "MEMBERS", 5)
+    failures = FailedAttempts(1, Clock())
+
+    for number in range(20):
+        failures.count((f"192.0.2.{number}", 1))
+
+    assert len(failures) == 5
+
+
 async def test_too_many_requests_of_one_member_are_refused(make_client):
     client = make_client(gateway_rate=0.5)
 
@@ -116,3 +173,32 @@ async def test_a_slow_context_does_not_occupy_the_whole_gateway(make_client, rpc
 
     assert (third.status_code, third.json()["code"], third.headers["retry-after"]) == (503, "unavailable", "1")
     assert neighbour.status_code == 200
+
+
+async def test_a_caller_with_many_requests_in_flight_is_refused_and_others_are_not(make_client, rpc):
+    client = make_client(gateway_in_flight_per_caller=2, gateway_turn_seconds=0.01)
+    held, begun = asyncio.Event(), asyncio.Event()
+    answer = rpc.call
+
+    async def slow(request, **limits_):
+        reply = await answer(request, **limits_)
+        if request.actor == "customer:kim":
+            if len(rpc.requests) == 2:
+                begun.set()
+            await held.wait()
+        return reply
+
+    rpc.call = slow
+    rpc.replies_with("video_rental.rentals.list_rentals", {"items": [], "next_cursor": None})
+    path = "/v1/video-rental/rentals"
+    waiting = [asyncio.create_task(client.get(path, as_="customer:kim")) for _ in range(2)]
+    await begun.wait()
+
+    third = await client.get(path, as_="customer:kim")
+    neighbour = await client.get(path, as_="customer:lee")
+    held.set()
+    answers = await asyncio.gather(*waiting)
+    later = await client.get(path, as_="customer:kim")
+
+    assert (third.status_code, third.json()["code"], third.headers["retry-after"]) == (429, "too_many_requests", "1")
+    assert [answer.status_code for answer in (*answers, neighbour, later)] == [200] * 4

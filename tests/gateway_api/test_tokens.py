@@ -1,16 +1,21 @@
 """Tokens are accepted when a trusted key signed them and their claims are complete and valid."""
 
+import base64
+import hashlib
+import hmac
 import json
 import time
 
 import httpx
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from gateway_api import tokens
+from gateway_api import issuer_keys, tokens
+from gateway_api.issuer_keys import PublishedKeys
 from gateway_api.problems import Problem
-from gateway_api.tokens import PublishedKeys, Verifier, issue
+from gateway_api.tokens import LEEWAY_SECONDS, Verifier, issue
 from tests.support.system import eventually
 
 KEY = "another-key-that-has-at-least-32-bytes"
@@ -51,13 +56,13 @@ async def test_a_remembered_token_is_verified_again_once_it_has_expired(make_set
     remembered = await verifier.verify(f"Bearer {token}")
     assert await verifier.verify(f"Bearer {token}") is remembered
 
-    clock[0] = now + 61
+    clock[0] = now + 60 + LEEWAY_SECONDS + 1
 
     assert await verifier.verify(f"Bearer {token}") is not remembered
 
 
 async def test_an_expired_token_is_refused_even_by_a_verifier_that_knew_it(verifier):
-    token = signed(exp=time.time() + 2)
+    token = signed(exp=time.time() - LEEWAY_SECONDS + 2)
     await verifier.verify(f"Bearer {token}")
 
     async def is_refused() -> bool:
@@ -98,11 +103,14 @@ async def test_the_number_of_remembered_tokens_is_bounded(verifier, monkeypatch)
         {"sub": 7},
         {"role": ...},
         {"role": "admin"},
-        {"role": ["staff"]},
+        {"role": ["admin"]},
+        {"role": {"staff": True}},
         {"role": None},
         {"grade": "GOLD"},
         {"grade": 1},
         {"nbf": 2**40},
+        {"iat": 2**40},
+        {"exp": float("inf")},
     ],
 )
 async def test_wrong_claims_are_not_signed_in(verifier, changes):
@@ -129,6 +137,33 @@ async def test_other_headers_are_not_signed_in(verifier, header):
         await verifier.verify(header)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nbf": +30},
+        {"iat": +30},
+        {"exp": -30},
+        {"sub": "x" * 255},
+        {"sub": "auth0|5f7c8ec7c33c6c004bbafe82"},
+        {"iss": "yeyak.local/"},
+    ],
+)
+async def test_claims_of_an_issuer_with_another_clock_or_spelling_are_signed_in(verifier, changes):
+    claims = {name: time.time() + value if isinstance(value, int) else value for name, value in changes.items()}
+
+    found = await verifier.verify(f"Bearer {signed(**claims)}")
+
+    assert found.caller.member_id == changes.get("sub", "kim")
+
+
+async def test_a_header_that_is_nested_deeply_is_not_signed_in(verifier, with_issuer, rsa_key):
+    nested = base64.urlsafe_b64encode(b"[" * 6000).decode().rstrip("=")
+
+    for one in (verifier, with_issuer(Issuer(published(rsa_key, "one")))):
+        with pytest.raises(Problem, match="not_signed_in"):
+            await one.verify(f"Bearer {nested}.e30.x")
+
+
 @pytest.mark.parametrize("subject", ["", "a b", "x" * 256])
 def test_no_token_is_issued_that_would_be_refused(subject):
     with pytest.raises(ValueError, match="subject"):
@@ -147,9 +182,15 @@ def test_a_short_key_is_refused(make_settings):
 # --- an issuer's published keys
 
 
-def published(private, kid: str, **more) -> dict:
-    algorithm = jwt.algorithms.RSAAlgorithm if isinstance(private, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
-    return {**json.loads(algorithm.to_jwk(private.public_key())), "kid": kid, **more}
+def published(private, kid: str | None, **more) -> dict:
+    match private:
+        case rsa.RSAPrivateKey():
+            algorithm = jwt.algorithms.RSAAlgorithm
+        case ec.EllipticCurvePrivateKey():
+            algorithm = jwt.algorithms.ECAlgorithm
+        case _:
+            algorithm = jwt.algorithms.OKPAlgorithm
+    return {**json.loads(algorithm.to_jwk(private.public_key())), **({"kid": kid} if kid else {}), **more}
 
 
 class Issuer:
@@ -214,11 +255,83 @@ async def test_with_an_issuer_the_local_key_is_refused(with_issuer, rsa_key):
         await verifier.verify("Bearer " + signed())
 
 
-async def test_a_published_key_verifies_by_its_own_algorithm_only(with_issuer, rsa_key):
-    verifier = with_issuer(Issuer(published(rsa_key, "one")))
+KEYS = {
+    "RSA": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "weak RSA": lambda: rsa.generate_private_key(public_exponent=65537, key_size=1024),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "Ed448": ed448.Ed448PrivateKey.generate,
+}
+
+
+@pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")
+@pytest.mark.parametrize(
+    ("kind", "named", "algorithm", "accepted"),
+    [
+        *(("RSA", None, algorithm, True) for algorithm in issuer_keys.RSA_ALGORITHMS),
+        ("RSA", "RS256", "RS256", True),
+        ("RSA", "PS256", "PS256", True),
+        ("RSA", "RS256", "RS512", False),
+        ("RSA", "RS256", "PS256", False),
+        ("RSA", "ES256", "RS256", False),
+        ("RSA", "HS256", "RS256", False),
+        ("RSA", "none", "RS256", False),
+        ("RSA", "RSA-OAEP", "RS256", False),
+        ("weak RSA", None, "RS256", False),
+        ("P-256", None, "ES256", True),
+        ("P-384", None, "ES384", True),
+        ("P-521", None, "ES512", True),
+        ("P-256", "ES384", "ES256", False),
+        ("Ed25519", None, "EdDSA", True),
+        ("Ed448", None, "EdDSA", True),
+    ],
+)
+async def test_a_published_key_verifies_the_algorithms_of_its_type(with_issuer, kind, named, algorithm, accepted):
+    private = KEYS[kind]()
+    other = published(KEYS["P-256"](), "two")
+    verifier = with_issuer(Issuer(published(private, "one", **({"alg": named} if named else {})), other))
+
+    if accepted:
+        assert (await verifier.verify(vouched(private, algorithm))).actor == "customer:kim"
+    else:
+        with pytest.raises(Problem, match="not_signed_in"):
+            await verifier.verify(vouched(private, algorithm))
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512", "none"])
+async def test_a_public_key_is_no_secret(with_issuer, rsa_key, algorithm):
+    """The key as everybody can read it, used as a shared secret, or no signature at all."""
+    jwk = published(rsa_key, "one")
+    verifier = with_issuer(Issuer(jwk))
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = rsa_key.public_key().public_bytes(*form)
+
+    for secret in (pem, base64.urlsafe_b64decode(jwk["n"] + "==")):
+        with pytest.raises(Problem, match="not_signed_in"):
+            await verifier.verify("Bearer " + _with_header(algorithm, secret))
+
+
+def _with_header(algorithm: str, secret: bytes) -> str:
+    def encoded(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+    claims = json.dumps({**GOOD, "exp": time.time() + 60}).encode()
+    text = f"{encoded(json.dumps({'alg': algorithm, 'kid': 'one'}).encode())}.{encoded(claims)}"
+    if algorithm == "none":
+        return f"{text}."
+    digest = getattr(hashlib, f"sha{algorithm[2:]}")
+    return f"{text}.{encoded(hmac.new(secret, text.encode(), digest).digest())}"
+
+
+@pytest.mark.parametrize("marks", [{"use": "enc"}, {"key_ops": ["sign"]}])
+async def test_a_key_for_another_use_verifies_nothing(with_issuer, rsa_key, marks):
+    other = published(KEYS["P-256"](), "two")
+    verifier = with_issuer(Issuer(published(rsa_key, "one", **marks), other))
 
     with pytest.raises(Problem, match="not_signed_in"):
-        await verifier.verify(vouched(rsa_key, "RS512"))
+        await verifier.verify(vouched(rsa_key, "RS256"))
 
 
 async def test_a_published_secret_verifies_nothing(with_issuer, rsa_key):
@@ -241,7 +354,7 @@ async def test_an_unknown_key_is_fetched_at_a_limited_rate(with_issuer, rsa_key,
             await verifier.verify(vouched(ec_key, "ES256", "two"))
     assert issuer.requests == 1
 
-    clock[0] = tokens.RETRY_SECONDS + 1
+    clock[0] = issuer_keys.RETRY_SECONDS + 1
     await verifier.verify(vouched(ec_key, "ES256", "two"))
     with pytest.raises(Problem, match="not_signed_in"):
         await verifier.verify(vouched(rsa_key, "RS256"))
@@ -262,7 +375,7 @@ async def test_known_keys_are_used_while_the_issuer_is_unavailable(with_issuer, 
     verifier = with_issuer(issuer, lambda: clock[0])
     await verifier.verify(vouched(rsa_key, "RS256"))
     issuer.keys = None
-    clock[0] = tokens.REFRESH_SECONDS + 1
+    clock[0] = issuer_keys.REFRESH_SECONDS + 1
     verifier._cache.clear()
 
     assert (await verifier.verify(vouched(rsa_key, "RS256"))).actor == "customer:kim"

@@ -47,6 +47,16 @@ async def steal(channel: AbstractChannel, queue: str) -> None:
     await source.get(fail=False, no_ack=False)
 
 
+async def follow(channel: AbstractChannel, stream: str) -> None:
+    source = await channel.get_queue(stream, ensure=False)
+    await channel.set_qos(1)
+
+    async def look(message: AbstractIncomingMessage) -> None:
+        await message.ack()
+
+    await source.cancel(await source.consume(look, arguments={"x-stream-offset": "first"}))
+
+
 async def purge(channel: AbstractChannel, queue: str) -> None:
     await (await channel.get_queue(queue, ensure=False)).purge()
 
@@ -95,6 +105,8 @@ ALLOWED: list[tuple[str, Action, str]] = [
     ("gateway", publish, "yeyak.commands video_rental.rentals.book_video"),
     ("gateway", publish, "yeyak.queries video_rental.videos.list_videos"),
     ("gateway", listen, "yeyak.live.one yeyak.events #"),
+    ("gateway", publish, "yeyak.sessions session_ended"),
+    ("gateway", follow, "yeyak.sessions"),
     ("operator", publish, "yeyak.queries journal.tell_story"),
     ("cafe.report", bind, "cafe.menu.menu_item_changed@cafe.report yeyak.events cafe.menu.menu_item_changed"),
 ]
@@ -106,6 +118,15 @@ FORBIDDEN: list[tuple[str, Action, str]] = [
     ("cafe.menu", read, "yeyak.journal"),
     ("gateway", steal, "payments.request_payment@payments"),
     ("operator", steal, "payments.request_payment@payments"),
+    # who has signed out of the console
+    ("operator", publish, "yeyak.sessions session_ended"),
+    ("cafe.menu", publish, "yeyak.sessions session_ended"),
+    ("cafe.menu", follow, "yeyak.sessions"),
+    ("journal", follow, "yeyak.sessions"),
+    ("gateway", publish, "yeyak.sessions anything"),
+    ("gateway", delete, "yeyak.sessions"),
+    ("gateway", purge, "yeyak.sessions"),
+    ("gateway", bind, "yeyak.sessions yeyak.events #"),
     ("payments", purge, "video_rental.rentals.book_video@video_rental.rentals"),
     ("journal", steal, "cafe.orders.place_order@cafe.orders"),
     # publishing messages of another context

@@ -127,3 +127,30 @@ async def test_draining_a_gateway_finishes_its_open_requests(tmp_path):
 
 async def _served(gateways: list[Gateway]) -> bool:
     return gateways[0].slow > 0 and sum(gateway.slow for gateway in gateways) == 4
+
+
+async def test_an_answer_reaches_a_client_that_is_still_sending(tmp_path):
+    """The gateway answers, ends its side of the connection, and reads on."""
+    ended = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readline()
+        status = b"200" if b"/ready" in request else b"413"
+        writer.write(b"HTTP/1.1 %s X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        writer.write_eof()
+        while await reader.read(65_536):
+            pass
+        writer.close()
+        if status == b"413":
+            ended.set()
+
+    async with system(tmp_path) as (gateways, http):
+        for gateway in gateways:
+            await gateway.close()
+            server = await asyncio.start_server(refuse, "127.0.0.1", gateway.port)
+            gateway._server = server
+
+        answer = await http.post("/", content=b"a" * 8_000_000)
+
+        assert answer.status_code == 413
+        await asyncio.wait_for(ended.wait(), 30)

@@ -14,7 +14,17 @@ import aio_pika
 from aio_pika import ExchangeType
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 
-from workers.runtime.messaging.exchanges import COMMANDS, DEAD, EVENTS, QUERIES, REPLIES
+from workers.runtime.messaging.exchanges import (
+    COMMANDS,
+    DEAD,
+    EVENTS,
+    QUERIES,
+    REPLIES,
+    SESSION_STREAM,
+    SESSIONS,
+    STREAM,
+    STREAMS,
+)
 from workers.runtime.messaging.subscriptions import QueueOwner
 
 EXCHANGES = {
@@ -23,8 +33,9 @@ EXCHANGES = {
     EVENTS: ExchangeType.TOPIC,
     DEAD: ExchangeType.TOPIC,
     REPLIES: ExchangeType.DIRECT,
+    SESSIONS: ExchangeType.TOPIC,
 }
-DEAD_QUEUE, STREAM = "yeyak.dead", "yeyak.journal"
+DEAD_QUEUE = "yeyak.dead"
 
 DURABLE = {
     "x-queue-type": "quorum",
@@ -41,6 +52,13 @@ JOURNAL = {
     "x-max-length-bytes": 4 * 2**30,
     "x-stream-max-segment-size-bytes": 50_000_000,
 }
+ENDED_SESSIONS = {
+    "x-queue-type": "stream",
+    "x-max-age": "25h",
+    "x-max-length-bytes": 128 * 2**20,
+    "x-stream-max-segment-size-bytes": 4_000_000,
+}
+"""Kept for longer than a session may last (`GatewaySettings.session_hours`)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,11 @@ class QueueDeclaration:
 def plan(workers: Iterable[QueueOwner], request_queue_type: str = "classic") -> list[QueueDeclaration]:
     """Every queue of the system, the dead letters' first: others point to it."""
     request = {"x-queue-type": request_queue_type, "x-max-length": 20_000}
-    queues = [QueueDeclaration(DEAD_QUEUE, DEAD, ["#"], DEAD_LETTERS), QueueDeclaration(STREAM, EVENTS, ["#"], JOURNAL)]
+    queues = [
+        QueueDeclaration(DEAD_QUEUE, DEAD, ["#"], DEAD_LETTERS),
+        QueueDeclaration(STREAM, EVENTS, ["#"], JOURNAL),
+        QueueDeclaration(SESSION_STREAM, SESSIONS, ["#"], ENDED_SESSIONS),
+    ]
     for worker in workers:
         for name, handler in worker.queues().items():
             arguments = DURABLE if handler.message.delivery() == "durable" else request
@@ -118,4 +140,14 @@ def definitions(queues: list[QueueDeclaration]) -> dict[str, Any]:
     }
 
 
-__all__ = ["AMQPError", "QueueConflict", "QueueDeclaration", "apply", "definitions", "plan"]
+__all__ = [
+    "DEAD_QUEUE",
+    "STREAM",
+    "STREAMS",
+    "AMQPError",
+    "QueueConflict",
+    "QueueDeclaration",
+    "apply",
+    "definitions",
+    "plan",
+]
