@@ -244,17 +244,22 @@ class Sessions:
         )
 
     def _write(self, response: Response, session: ConsoleSession) -> None:
+        sealed = self.seal(session)
+        for number, name in enumerate(SESSION_PARTS):
+            if part := sealed[number * LONGEST_COOKIE : (number + 1) * LONGEST_COOKIE]:
+                self._set(response, name, part)
+            else:
+                self.delete_cookie(response, name)
+
+    def seal(self, session: ConsoleSession) -> str:
+        """Return a session as its cookies hold it, if need be without its refresh token; raises ValueError."""
         sealed = self._sealer.seal(asdict(session))
         if len(sealed) > LONGEST_SESSION and session.refresh_token:
             log.warning("session_without_refresh", cookie_bytes=len(sealed), most=LONGEST_SESSION)
             sealed = self._sealer.seal(asdict(replace(session, refresh_token="")))
         if len(sealed) > LONGEST_SESSION:
             raise ValueError(f"the session has {len(sealed)} bytes, its cookies hold {LONGEST_SESSION}")
-        for number, name in enumerate(SESSION_PARTS):
-            if part := sealed[number * LONGEST_COOKIE : (number + 1) * LONGEST_COOKIE]:
-                self._set(response, name, part)
-            else:
-                self.delete_cookie(response, name)
+        return sealed
 
     async def end(self, response: Response, visitor: Visitor) -> None:
         """End the session of a visitor on every gateway and delete its cookies; raises `unavailable`."""
