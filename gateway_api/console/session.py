@@ -20,7 +20,7 @@ from gateway_api.gateway import Gateway
 from gateway_api.language import Language, preferred
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
-from gateway_api.tokens import SignedIn
+from gateway_api.tokens import SHORTEST_KEY, SignedIn
 
 log = structlog.get_logger()
 
@@ -300,6 +300,8 @@ def _key(settings: GatewaySettings) -> bytes:
     secret = settings.console_key or settings.jwt_key
     if secret is None and settings.oidc_issuer is not None:
         raise ValueError("YEYAK_CONSOLE_KEY must be set: it seals the console's sessions")
+    if settings.console_key is not None and len(settings.console_key.get_secret_value().encode()) < SHORTEST_KEY:
+        raise ValueError(f"YEYAK_CONSOLE_KEY must have at least {SHORTEST_KEY} bytes: it seals the console's sessions")
     if secret is None:
         return secrets.token_bytes(32)
     return hashlib.sha256(b"console:" + secret.get_secret_value().encode()).digest()
