@@ -44,8 +44,9 @@ CONNECTION_ERRORS = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
-"""The database cannot be reached, or the connection was lost; the statement itself may be correct."""
+"""The database cannot be reached or written to, or the connection was lost; the statement itself may be correct."""
 
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 """A migration has changed a table since the connection prepared the statement. asyncpg forgets what that connection had
@@ -209,6 +210,9 @@ class Database:
             except (asyncio.CancelledError, TimeoutError):
                 self._discard(connection)  # a statement may still be running
                 raise
+            except asyncpg.ReadOnlySQLTransactionError:
+                self._discard(connection)  # its server may be a standby now
+                raise
             except SCHEMA_CHANGED:
                 self._outdated |= self._open  # or the next try would fail on the next connection
                 raise
@@ -248,8 +252,3 @@ class Database:
                 raise CommitInDoubt from error
             if ended != "COMMIT":
                 raise asyncpg.InFailedSQLTransactionError("the transaction was aborted by an error that was suppressed")
-
-    async def ping(self) -> None:
-        """Raises one of CONNECTION_ERRORS, or TimeoutError, when the database does not answer within three seconds."""
-        async with asyncio.timeout(3), self.session() as session:
-            await session.connection.fetchval("select 1")

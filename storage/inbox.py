@@ -14,13 +14,14 @@ random token per handling); the transaction is then rolled back, and the stored 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from storage.database import Row, Session, Statement
+from storage.database import Database, Row, Session, Statement
 
 
 @dataclass(slots=True)
@@ -115,6 +116,15 @@ class Inbox:
 
     def _statement(self, source: str) -> Statement:
         return Statement(source.replace("{s}", self.schema))
+
+    @cached_property
+    def _ping(self) -> Statement:
+        return self._statement("update {s}.inbox set state = state where false")
+
+    async def ping(self, database: Database) -> None:
+        """Raises an error of asyncpg, OSError or TimeoutError when rows cannot be written within three seconds."""
+        async with asyncio.timeout(3), database.session() as session:
+            await session.value(self._ping)
 
     @cached_property
     def _finish(self) -> dict[tuple[bool, bool], Statement]:

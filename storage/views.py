@@ -8,6 +8,7 @@ generations, so that it can be rebuilt while it answers queries: the generation 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -169,9 +170,11 @@ class ViewDatabase:
             self._engine = None
 
     async def ping(self) -> None:
-        """Execute a trivial statement; raises the driver's error when the database does not reply."""
-        async with self.read() as connection:
-            await connection.execute(sa.text("select 1"))
+        """Raises the driver's error or TimeoutError when the rows of a table cannot be written within three seconds."""
+        async with asyncio.timeout(3), self.transaction() as connection:
+            for table in self.tables.metadata.sorted_tables:
+                column = next(iter(table.c))
+                await connection.execute(table.update().where(sa.false()).values({column: column}))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

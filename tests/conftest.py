@@ -49,12 +49,13 @@ def _environment_restored() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """A private RabbitMQ and PostgreSQL on free ports, ended with the suite."""
-    running = support.start(Path(tmp_path_factory.mktemp("servers")), request.config.getoption("--broker"))
-    try:
-        yield running
-    finally:
-        running.rabbit.destroy()
-        running.postgres.destroy()
+    with support.folder(Path(tmp_path_factory.mktemp("servers"))) as root:
+        running = support.start(root, request.config.getoption("--broker"))
+        try:
+            yield running
+        finally:
+            running.rabbit.destroy()
+            running.postgres.destroy()
 
 
 @pytest.fixture(scope="session")
@@ -92,15 +93,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 MakeSettings = Callable[..., Any]
 
-_vhosts: list[tuple[Servers, str]] = []
+_made: list[tuple[Servers, str, list[str]]] = []
+"""The servers, virtual host and databases of each system of the module that is running."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def _delete_vhosts() -> AsyncIterator[None]:
-    """Delete the virtual hosts of a module after it: with thousands of queues the broker restarts slowly."""
+async def _remove_systems() -> AsyncIterator[None]:
+    """Delete the virtual hosts and databases of a module after it: with thousands of queues the broker is slow."""
     yield
-    while _vhosts:
-        await support.delete_vhost(*_vhosts.pop())
+    while _made:
+        servers, vhost, databases = _made.pop()
+        await support.delete_vhost(servers, vhost)
+        await support.drop_databases(servers, databases)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +118,7 @@ def make_settings(
         database = await support.create_database(servers, name, support.TEMPLATE)
         provider = await support.create_database(servers, f"{name}_provider", support.PROVIDER_TEMPLATE)
         vhost = await support.create_vhost(servers)
-        _vhosts.append((servers, vhost))
+        _made.append((servers, vhost, [name, f"{name}_provider"]))
         quick: dict[str, Any] = {
             "amqp_url": SecretStr(vhost),
             "database_url": SecretStr(database),

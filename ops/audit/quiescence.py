@@ -17,9 +17,9 @@ import asyncpg
 
 from ops.settings import SystemSettings
 from storage.inbox import Inbox
-from workers.journal.batch_consumer import ConsumerClosed, consume_batches
 from workers.registry import CONTEXTS, worker
 from workers.runtime.messaging import topology
+from workers.runtime.messaging.batch_consumer import ConsumerClosed, consume_batches
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.projections.view import View

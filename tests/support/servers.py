@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +19,8 @@ from tests.support.rabbitmq4 import Rabbit4Server
 from workers.registry import CONTEXTS
 
 TEMPLATE, PROVIDER_TEMPLATE = "system_template", "provider_template"
+MEMORY, PREFIX = Path("/dev/shm"), "yeyak-tests-"
+ROOM = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,38 @@ async def delete_vhost(servers: Servers, amqp_url: str) -> None:
     """Delete a virtual host with everything in it."""
     async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False) as api:
         await api.delete(f"/api/vhosts/{amqp_url.rpartition('/')[2]}")
+
+
+async def drop_databases(servers: Servers, names: list[str]) -> None:
+    """Drop databases, whoever is still connected to them."""
+    connection = await asyncpg.connect(servers.url_of("postgres"))
+    try:
+        for name in names:
+            await connection.execute(f'drop database "{name}" with (force)')
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def folder(otherwise: Path) -> Iterator[Path]:
+    """A folder for the servers of this process: in memory where there is room, for it makes hundreds of databases."""
+    _remove_leftovers()
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+        yield otherwise
+        return
+    root = MEMORY / f"{PREFIX}{os.getpid()}"
+    root.mkdir(mode=0o755)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of suites that were killed."""
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        if not Path(f"/proc/{left.name.removeprefix(PREFIX)}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def start(root: Path, broker: str = "") -> Servers:

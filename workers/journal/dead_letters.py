@@ -21,12 +21,12 @@ from contracts.journal import (
     take_up_dead_letter,
 )
 from storage import journal as store
-from storage.database import Row, Session
+from storage.database import CONNECTION_ERRORS, Row, Session
 from storage.inbox import OutboxMessage
 from storage.journal import NewDeadLetter
 from workers.journal.base import journal
-from workers.journal.batch_consumer import ConsumerClosed, consume_batches
 from workers.journal.masking import mask_cards, printable
+from workers.runtime.messaging.batch_consumer import consume_batches
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.observability import metrics
@@ -56,19 +56,32 @@ async def file_dead_letter(command: FileDeadLetter, tx: Tx) -> None:
 
 @journal.every(1)
 async def read_dead_queue(context: WorkerRuntime) -> None:
-    """Store the messages of the dead-letter queue; each is acknowledged once it is stored."""
+    """Store the messages of the dead-letter queue; each is acknowledged once it is stored. Raises ConsumerClosed."""
     url = context.settings.amqp_url.get_secret_value()
+    async with consume_batches(url, "journal: reads dead letters", DEAD_QUEUE, prefetch=BATCH_SIZE) as consumer:
+        while True:
+            messages = await consumer.batch(BATCH_SIZE)
+            await _store(context, messages)
+            await consumer.ack(messages[-1])
+
+
+async def _store(context: WorkerRuntime, messages: list[AbstractIncomingMessage]) -> None:
+    """Store what can be stored; of a message that cannot, only that it was there."""
     try:
-        async with consume_batches(url, "journal: reads dead letters", DEAD_QUEUE, prefetch=BATCH_SIZE) as consumer:
-            while True:
-                messages = await consumer.batch(BATCH_SIZE)
-                await _store(context, [from_queue(message) for message in messages])
-                await consumer.ack(messages[-1])
-    except ConsumerClosed as error:
-        log.warning("dead_letter_queue_unavailable", context=context.name, reason=str(error))
+        dead_letters = [from_queue(message) for message in messages]
+        await _file(context, dead_letters)
+    except (*CONNECTION_ERRORS, TimeoutError):
+        raise
+    except Exception as error:
+        if half := len(messages) // 2:
+            await _store(context, messages[:half])
+            await _store(context, messages[half:])
+            return
+        dead_letters = [unreadable(messages[0], error)]
+        await _file(context, dead_letters)
 
 
-async def _store(context: WorkerRuntime, dead_letters: list[NewDeadLetter]) -> None:
+async def _file(context: WorkerRuntime, dead_letters: list[NewDeadLetter]) -> None:
     async with context.database.transaction() as session:
         await store.file_dead_letters(session, dead_letters)
     for dead_letter in dead_letters:
@@ -125,7 +138,7 @@ def from_queue(message: AbstractIncomingMessage) -> NewDeadLetter:
         body=body,
         whole=whole and body.encode() == message.body,
         headers=headers_text,
-        error=_text(_reason(headers)),
+        error=_text(_reason(message, headers)),
         attempts=_count(headers.get("x-delivery-count")),
         death=sha256(f"{digest} {headers_text} {message.timestamp}".encode()).hexdigest(),
         story_id=_uuid(headers.get("story_id")),
@@ -135,9 +148,34 @@ def from_queue(message: AbstractIncomingMessage) -> NewDeadLetter:
     )
 
 
-def _reason(headers: dict[str, Any]) -> str:
+def unreadable(message: AbstractIncomingMessage, error: Exception) -> NewDeadLetter:
+    """The dead letter of a message of which nothing can be stored but the digest of its body."""
+    digest = sha256(message.body).hexdigest()
+    return NewDeadLetter(
+        dead_letter_id=uuid5(NAMESPACE_OID, f"dead letter {digest}"),
+        source="broker",
+        context="unknown",
+        queue=None,
+        message_id=None,
+        topic=None,
+        body=f"sha256 {digest}",
+        whole=False,
+        headers="{}",
+        error=f"cannot be stored: {type(error).__name__}",
+        attempts=1,
+        death=digest,
+        story_id=None,
+        causation_id=None,
+        actor="unknown",
+        redelivered=bool(message.redelivered),
+    )
+
+
+def _reason(message: AbstractIncomingMessage, headers: dict[str, Any]) -> str:
     if reason := headers.get("x-reason"):
         return str(reason)
+    if reason := getattr(message, "unreadable", ""):
+        return f"a property cannot be read: {reason}"
     reason = str(headers.get("x-first-death-reason") or "")
     return REASONS.get(reason, reason) or "published to the dead-letter queue without a reason"
 

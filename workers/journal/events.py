@@ -17,12 +17,14 @@ from aio_pika.abc import AbstractIncomingMessage
 from contracts.journal import RecordHandled
 from storage import journal as store
 from storage import journal_partitions as partitions
-from storage.database import Session
+from storage.database import CONNECTION_ERRORS, Session
 from storage.journal import StreamEvent, StreamPosition
 from workers.journal.base import journal
-from workers.journal.batch_consumer import BatchConsumer, ConsumerClosed, consume_batches
 from workers.journal.masking import printable
+from workers.runtime.messaging.batch_consumer import BatchConsumer, ConsumerClosed, consume_batches
 from workers.runtime.messaging.topology import STREAM
+from workers.runtime.observability import metrics
+from workers.runtime.observability.log_events import EVENT_NOT_STORED
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 log = structlog.get_logger()
@@ -32,19 +34,20 @@ LINGER_SECONDS = 0.1
 """How long a batch is collected: at most ten transactions per second, independent of the event rate."""
 RESUME_SECONDS = 5.0
 MAX_ENTITY_IDS = 16
+LAG_SECONDS = 60.0
+LONGEST_TEXT = 300
+NOT_STORED = "journal.not_stored"
+"""The topic that stands for an event which the database refuses."""
 LATEST_MS = 4_102_444_800_000
 """The year 2100."""
 
 
 @journal.every(1)
 async def read_stream(context: WorkerRuntime) -> None:
-    """Read the stream, unless another process is reading it."""
-    try:
-        async with context.database.session() as session, _reader_lock(session) as is_locked:
-            if is_locked:
-                await _read(context, session)
-    except ConsumerClosed as error:
-        log.warning("event_stream_unavailable", context=context.name, reason=str(error))
+    """Read the stream, unless another process is reading it; raises ConsumerClosed."""
+    async with context.database.session() as session, _reader_lock(session) as is_locked:
+        if is_locked:
+            await _read(context, session)
 
 
 @asynccontextmanager
@@ -75,7 +78,7 @@ async def _read(context: WorkerRuntime, session: Session) -> None:
         async with _consume(context, reached) as consumer:
             resumed = reached if reached.offset is None else await _resume(consumer, session, reached)
             if resumed is not None:
-                await _append_all(consumer, session, resumed)
+                await _append_all(context, consumer, session, resumed)
         log.warning("event_stream_replaced", last_offset=reached.offset)
         reached = replace(reached, offset=None)
 
@@ -97,7 +100,7 @@ async def _resume(consumer: BatchConsumer, session: Session, reached: StreamPosi
     messages = await consumer.batch(BATCH_SIZE, linger=LINGER_SECONDS, timeout=RESUME_SECONDS)
     if not messages:
         return None
-    events = [event_of(message) for message in messages]
+    events = events_of(messages, reached.offset)
     first = events[0]
     if first.offset < reached.offset or (first.offset == reached.offset and first.message_id != reached.message_id):
         return None
@@ -108,37 +111,83 @@ async def _resume(consumer: BatchConsumer, session: Session, reached: StreamPosi
     return reached
 
 
-async def _append_all(consumer: BatchConsumer, session: Session, reached: StreamPosition) -> Never:
+async def _append_all(
+    context: WorkerRuntime, consumer: BatchConsumer, session: Session, reached: StreamPosition
+) -> Never:
     while True:
         messages = await consumer.batch(BATCH_SIZE, linger=LINGER_SECONDS)
-        reached = await _append(session, reached, [event_of(message) for message in messages])
+        events = events_of(messages, 0 if reached.offset is None else reached.offset + 1)
+        note_lag(context, events)
+        reached = await _append(session, reached, events)
         await consumer.ack(messages[-1])
+
+
+def note_lag(context: WorkerRuntime, events: list[StreamEvent]) -> None:
+    """Make the journal unready while it falls behind: several full batches in a row that are old."""
+    more_wait = len(events) == BATCH_SIZE
+    lag = max(0.0, (datetime.now(UTC) - events[0].at).total_seconds()) if more_wait else 0.0
+    metrics.VIEW_BEHIND.labels(context.name).set(lag)
+    if lag > LAG_SECONDS:
+        context.health.failed("event stream", f"the journal is {lag:.0f} s behind")
+    else:
+        context.health.succeeded("event stream")
 
 
 async def _append(session: Session, reached: StreamPosition, events: list[StreamEvent]) -> StreamPosition:
     if not events:
         return reached
-    async with session.connection.transaction():
-        advanced = await store.append_events(session, STREAM, reached, events)
+    try:
+        async with session.connection.transaction():
+            advanced = await store.append_events(session, STREAM, reached, events)
+    except (*CONNECTION_ERRORS, TimeoutError):
+        raise
+    except Exception as error:
+        return await _append_divided(session, reached, events, error)
     if advanced is None:
         raise ConsumerClosed("another process reads the stream")
     return advanced
 
 
-def event_of(message: AbstractIncomingMessage) -> StreamEvent:
+async def _append_divided(
+    session: Session, reached: StreamPosition, events: list[StreamEvent], error: Exception
+) -> StreamPosition:
+    """Find the event that cannot be stored, and store that it was there: the reader goes on."""
+    half = len(events) // 2
+    if half:
+        return await _append(session, await _append(session, reached, events[:half]), events[half:])
+    (event,) = events
+    if event.topic == NOT_STORED:
+        raise error
+    placeholder = replace(event, topic=NOT_STORED, context="journal", actor="unknown", body="{}", entity_ids=[])
+    reached = await _append(session, reached, [placeholder])
+    log.error(EVENT_NOT_STORED, offset=event.offset, topic=event.topic, error=repr(error))
+    return reached
+
+
+def events_of(messages: list[AbstractIncomingMessage], expected: int) -> list[StreamEvent]:
+    """The events of some deliveries; `expected` is the offset of the first one, if its own cannot be read."""
+    events: list[StreamEvent] = []
+    for message in messages:
+        events.append(event_of(message, expected))
+        expected = events[-1].offset + 1
+    return events
+
+
+def event_of(message: AbstractIncomingMessage, expected: int) -> StreamEvent:
     """The event of a delivery; properties that are missing or malformed are replaced by defaults."""
     headers = message.headers
-    offset = int(headers["x-stream-offset"])  # type: ignore[arg-type]
-    topic = message.type or message.routing_key or ""
+    given = headers.get("x-stream-offset")
+    offset = given if isinstance(given, int) else expected
+    topic = _text(message.type or message.routing_key or "")
     message_id = _uuid(message.message_id) or uuid5(NAMESPACE_OID, f"{offset} {sha256(message.body).hexdigest()}")
     return StreamEvent(
         offset=offset,
         message_id=message_id,
         topic=topic,
-        context=message.app_id or topic.rpartition(".")[0],
+        context=_text(message.app_id or topic.rpartition(".")[0]),
         story_id=_uuid(headers.get("story_id")) or message_id,
         causation_id=_uuid(headers.get("causation_id")),
-        actor=str(headers.get("actor") or message.app_id or "unknown"),
+        actor=_text(headers.get("actor") or message.app_id or "unknown"),
         at=_published_at(headers.get("at_ms"), message.timestamp),
         body=printable(message.body),
         entity_ids=entity_ids_in(message.body),
@@ -156,7 +205,7 @@ def entity_ids_in(body: bytes) -> list[UUID]:
     """The ids in the top-level fields of an event's body, by which its story is found."""
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if not isinstance(fields, dict):
         return []
@@ -166,9 +215,13 @@ def entity_ids_in(body: bytes) -> list[UUID]:
 
 def _uuid(value: Any) -> UUID | None:
     try:
-        return UUID(str(value))
+        return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _text(value: Any) -> str:
+    return value.replace("\x00", "\\x00")[:LONGEST_TEXT] if isinstance(value, str) else "unknown"
 
 
 @journal.every(3600)

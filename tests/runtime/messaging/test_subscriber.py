@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -161,6 +162,23 @@ async def test_with_a_middleware_a_message_that_nobody_can_read_is_a_dead_letter
     assert letter.headers["x-reason"].startswith("not a sample.record_note")
     await harness.wait_until_idle()
     assert not context.deliveries
+
+
+async def test_a_context_whose_connection_is_lost_again_and_again_is_not_ready(harness: RuntimeHarness) -> None:
+    context: Any = await harness.run(add_handlers(Worker("sample", resolves_dead_letters=False)))
+
+    async def is_connected() -> bool:
+        return bool(context.broker.is_usable)
+
+    for lost in range(broker_module.UNSTEADY_RECONNECTIONS):
+        assert context.readiness()["consumers"], lost
+        await context.broker._connection.transport.connection.close(ConnectionResetError("reset by peer"))
+        await eventually(lambda: asyncio.sleep(0, len(context.broker._reconnections) > lost))  # noqa: B023
+        await eventually(is_connected, within=30)
+
+    assert not context.readiness()["consumers"]
+    assert "again and again" in context.problems()["consumers"]
+    await harness.done(DoWork(text="still working"))
 
 
 # -- routing keys

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from storage.database import Session
@@ -35,7 +37,7 @@ class UnavailableDatabase:
 
 async def test_the_database_is_available_again_once_it_answers_a_ping() -> None:
     database = UnavailableDatabase()
-    availability = DatabaseAvailability("sample", database)
+    availability = DatabaseAvailability("sample", database.ping)
     assert await availability.wait(0)
     availability.lost(OSError("away"))
     waiting = [asyncio.create_task(availability.wait(5)) for _ in range(10)]
@@ -50,7 +52,7 @@ async def test_the_database_is_available_again_once_it_answers_a_ping() -> None:
 
 async def test_many_lost_connections_start_one_ping_at_a_time() -> None:
     database = UnavailableDatabase()
-    availability = DatabaseAvailability("sample", database)
+    availability = DatabaseAvailability("sample", database.ping)
 
     for _ in range(50):
         availability.lost(OSError("away"))
@@ -61,7 +63,7 @@ async def test_many_lost_connections_start_one_ping_at_a_time() -> None:
 
 
 async def test_waiting_ends_with_its_time_limit() -> None:
-    availability = DatabaseAvailability("sample", UnavailableDatabase())
+    availability = DatabaseAvailability("sample", UnavailableDatabase().ping)
     availability.lost(OSError("away"))
 
     assert not await availability.wait(0.02)
@@ -211,3 +213,77 @@ async def test_concurrent_requests_take_effect_once_while_connections_are_cut(
 
     assert {reply.kind for reply in await asyncio.gather(*requests)} == {"done"}
     assert sorted(map(int, await harness.effects())) == list(range(150))
+
+
+# -- a database that answers and cannot be written to
+
+
+@pytest.fixture
+async def read_only(harness: RuntimeHarness) -> AsyncIterator[Callable[[bool], Awaitable[None]]]:
+    """Make all new sessions of the database read-only, as those of a standby are, or writable again."""
+    connection = await asyncpg.connect(harness.settings.database_of("sample"))
+    name = await connection.fetchval("select current_database()")
+
+    async def change(to: bool) -> None:
+        await connection.execute(f'alter database "{name}" set default_transaction_read_only to {to}')
+        await harness.database.cut()
+        await harness.database.mend()
+
+    yield change
+    await change(False)
+    await connection.close()
+
+
+async def test_an_idle_worker_is_not_ready_while_its_database_is_read_only(
+    harness: RuntimeHarness, worker: Worker, read_only: Callable[[bool], Awaitable[None]]
+) -> None:
+    context = await harness.run(worker)
+
+    await read_only(True)
+
+    async def is_unavailable() -> bool:
+        return not context.readiness()["database"]
+
+    await eventually(is_unavailable, within=30)
+    assert "ReadOnly" in context.problems()["database"]
+    await read_only(False)
+    await eventually(lambda: is_available(context), within=30)
+    assert all(context.readiness().values())
+
+
+async def test_durable_messages_wait_while_the_database_is_read_only_and_requests_are_refused(
+    harness: RuntimeHarness, worker: Worker, read_only: Callable[[bool], Awaitable[None]]
+) -> None:
+    context = await harness.run(worker)
+    await read_only(True)
+    ids = [await harness.publish(RecordNote()) for _ in range(20)]
+
+    async def held() -> bool:
+        return len(context.deliveries) == 20 and not context.availability.is_available
+
+    await eventually(held, within=30)
+    reply = await harness.request(DoWork(text="now"))
+    await read_only(False)
+    await harness.wait_until_idle(within=30)
+
+    assert reply.kind == "unavailable"
+    rows = await harness.rows("sample", "select id, state, failures from sample.inbox")
+    assert {row["id"] for row in rows} == set(ids)
+    assert {(row["state"], row["failures"]) for row in rows} == {("done", 0)}
+    assert len(await harness.effects()) == 20
+
+
+async def test_a_worker_whose_inbox_is_gone_is_not_ready_and_says_why(harness: RuntimeHarness, worker: Worker) -> None:
+    context = await harness.run(worker)
+    await harness.rows("sample", "alter table sample.inbox rename to elsewhere")
+    try:
+
+        async def is_unavailable() -> bool:
+            return not context.readiness()["database"]
+
+        await eventually(is_unavailable, within=30)
+        assert "sample.inbox" in context.problems()["database"]
+    finally:
+        await harness.rows("sample", "alter table sample.elsewhere rename to inbox")
+    await eventually(lambda: is_available(context), within=30)
+    await harness.done(DoWork())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,10 +18,9 @@ from sqlalchemy.exc import OperationalError
 from storage.inbox import Inbox
 from tests.runtime.harness import DoWork, RecordNote, RuntimeHarness, WorkResult, record_effect
 from tests.runtime.sample_handlers import add_handlers
+from tests.support.poison import poison
 from tests.support.system import eventually
-from workers.runtime.messaging import accelerator, delivery
-from workers.runtime.messaging.accelerator.codec import Publishing, publication
-from workers.runtime.messaging.accelerator.frame_writer import FrameWriter
+from workers.runtime.messaging import delivery
 from workers.runtime.messaging.topology import DEAD_QUEUE
 from workers.runtime.processing.tx import Tx
 from workers.runtime.processing.worker_runtime import WorkerRuntime
@@ -170,53 +168,6 @@ async def assert_all_have_ended(harness: RuntimeHarness, context: WorkerRuntime)
 # -- messages that nobody can read
 
 
-async def publish(channel: Any, queue: str, **properties: Any) -> None:
-    """Publish with the library, to a queue."""
-    given = {"message_id": str(uuid4()), "body": b"{}", "reply_to": "nobody|yeyak.replies", "correlation_id": "c"}
-    await channel.default_exchange.publish(aio_pika.Message(**{**given, **properties}), queue)
-
-
-async def write(
-    alter: Callable[[bytes], bytes], channel: Any, queue: str, message_id: str | None = None, **more: Any
-) -> None:
-    """Publish to a queue what the library would not: frames whose bytes were altered."""
-    id = str(uuid4()) if message_id is None else message_id
-    publishing = Publishing(b"{}", "", "sender", message_id=id, **more)
-    underlay = await channel.get_underlay_channel()
-    frames = publication(underlay.number, "", queue, publishing, mandatory=False, body_limit=100_000)
-    FrameWriter().write(underlay, alter(frames))
-
-
-def unaltered(frames: bytes) -> bytes:
-    return frames
-
-
-def not_utf8(frames: bytes) -> bytes:
-    assert frames.count(b"\x04cccc") == 1
-    return frames.replace(b"\x04cccc", b"\x04\xff\xfe\xfd\xfc")
-
-
-def in_microseconds(frames: bytes) -> bytes:
-    """Multiply the timestamp, which lies before an empty type and the sender."""
-    at = frames.index(b"\x00\x06sender") - 8
-    (seconds,) = struct.unpack_from(">Q", frames, at)
-    return frames[:at] + struct.pack(">Q", seconds * 10**6) + frames[at + 8 :]
-
-
-POISON: dict[str, tuple[Callable[[Any, str], Awaitable[None]], str]] = {
-    "an actor with NUL": (partial(publish, headers={"actor": "k\x00m"}), "actor has control characters"),
-    "5000 nested arrays": (partial(publish, body=b"[" * 5000), "not a sample"),
-    "no message_id": (partial(write, unaltered, message_id=""), "the message has no message_id"),
-    "a timestamp in microseconds": (partial(write, in_microseconds), "timestamp: "),
-    "a correlation id that is not UTF-8": (
-        partial(write, not_utf8, correlation_id="cccc"),
-        "correlation_id: not UTF-8",
-    ),
-}
-BELOW_THE_LIBRARY = {"a timestamp in microseconds", "a correlation id that is not UTF-8"}
-"""aio-pika's own reader ends the connection for these; the accelerator's does not."""
-
-
 @pytest.mark.parametrize("queue", [DURABLE, REQUESTS], ids=["durable", "request"])
 async def test_a_message_that_nobody_can_read_becomes_one_dead_letter_and_its_neighbours_are_handled(
     harness: RuntimeHarness, worker: Worker, queue: str
@@ -224,11 +175,9 @@ async def test_a_message_that_nobody_can_read_becomes_one_dead_letter_and_its_ne
     context: Any = await harness.run(add_handlers(worker))
     connections = [context.broker._connection.transport.connection, context.broker.producer.connection.transport]
     channel = await harness.channel()
-    poison = {
-        name: found for name, found in POISON.items() if accelerator.is_enabled() or name not in BELOW_THE_LIBRARY
-    }
+    poisonous = poison()
 
-    for send, _ in poison.values():
+    for send, _ in poisonous.values():
         await harness.publish(RecordNote(text="before"))
         await send(channel, queue)
         await harness.publish(RecordNote(text="after"))
@@ -240,17 +189,17 @@ async def test_a_message_that_nobody_can_read_becomes_one_dead_letter_and_its_ne
     async def all_are_dead() -> bool:
         while (letter := await dead.get(no_ack=True, fail=False)) is not None:
             letters.append(letter)
-        return len(letters) >= len(poison)
+        return len(letters) >= len(poisonous)
 
     await eventually(all_are_dead)
     await harness.wait_until_idle()
     await all_are_dead()
     reasons = [letter.headers["x-reason"] for letter in letters]
-    assert all(any(reason.startswith(wanted) for reason in reasons) for _, wanted in poison.values()), reasons
-    assert len(reasons) == len(poison)
+    assert all(any(reason.startswith(wanted) for reason in reasons) for _, wanted in poisonous.values()), reasons
+    assert len(reasons) == len(poisonous)
     assert {letter.headers["x-queue"] for letter in letters} == {queue}
     assert Counter(await harness.effects()) == Counter(
-        {"before": len(poison), "after": len(poison), "request": len(poison)}
+        {"before": len(poisonous), "after": len(poisonous), "request": len(poisonous)}
     )
     assert connections == [
         context.broker._connection.transport.connection,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -21,6 +23,7 @@ from workers.runtime.messaging.producer import PipelinedProducer
 from workers.runtime.messaging.subscriber import DirectSubscriber
 
 INSPECT_SECONDS = 3.0
+UNSTEADY_RECONNECTIONS, UNSTEADY_SECONDS = 3, 60.0
 
 
 class Broker(RabbitBroker):
@@ -49,7 +52,9 @@ class Broker(RabbitBroker):
             middlewares=middlewares,
             ack_policy=AckPolicy.MANUAL,
             on_close=[lambda *_: on_lost()],
+            on_reconnected=[lambda *_: self._reconnections.append(time.monotonic())],
         )
+        self._reconnections: deque[float] = deque(maxlen=UNSTEADY_RECONNECTIONS)
         self._publishes = publishes
         self.name = name
         self.producer = PipelinedProducer(url, name)
@@ -102,6 +107,12 @@ class Broker(RabbitBroker):
             await super().stop(exc_type, exc_val, exc_tb)
         finally:
             await self.disconnect()
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether the consumers' connection was lost several times within a minute: what they do may end it."""
+        recent = self._reconnections
+        return len(recent) == UNSTEADY_RECONNECTIONS and time.monotonic() - recent[0] < UNSTEADY_SECONDS
 
     @property
     def _is_real(self) -> bool:

@@ -1,10 +1,10 @@
-"""Whether the database can be reached; handlers wait here with their messages while it cannot."""
+"""Whether the database can be read and written; handlers wait here with their messages while it cannot."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -13,18 +13,16 @@ from workers.runtime.observability.log_events import DATABASE_AVAILABLE, DATABAS
 log = structlog.get_logger()
 
 
-class Pingable(Protocol):
-    """A database that can be asked whether it is there."""
-
-    async def ping(self) -> None: ...
+Ping = Callable[[], Awaitable[None]]
+"""Raises while the database cannot be used."""
 
 
 class DatabaseAvailability:
-    """Available while the database answers; once lost, it is probed until it answers again."""
+    """Available while the database answers; once lost, it is pinged until it answers again."""
 
-    def __init__(self, name: str, database: Pingable) -> None:
+    def __init__(self, name: str, ping: Ping) -> None:
         self._name = name
-        self._database = database
+        self._ping = ping
         self._available = asyncio.Event()
         self._available.set()
         self._probe: asyncio.Task[None] | None = None
@@ -43,11 +41,20 @@ class DatabaseAvailability:
             self.error = repr(error)
             self._probe = asyncio.create_task(self._probe_until_available())
 
+    async def check(self) -> None:
+        """Find out whether the database was lost while nothing used it."""
+        try:
+            await self._ping()
+        except TimeoutError:
+            pass  # a migration may hold a lock for a moment
+        except Exception as error:
+            self.lost(error)
+
     async def _probe_until_available(self) -> None:
         delay = 0.05
         while True:
             try:
-                await self._database.ping()
+                await self._ping()
             except Exception as error:
                 self.error = repr(error)
                 await asyncio.sleep(delay)

@@ -89,9 +89,11 @@ class DeliveryProcessing:
     async def respond(self, handler: Handler, delivery: Delivery) -> RabbitResponse | None:
         """One delivery on FastStream's path, which publishes the reply."""
         processed = await self.process(handler, delivery)
-        if processed is None or processed[1].outcome is Outcome.NO_REPLY:
+        if processed is None or handler.message.delivery() != "request":
             return None
         envelope, result = processed
+        if result.outcome is Outcome.NO_REPLY:
+            return None
         return RabbitResponse(
             result.body,
             headers={"outcome": str(result.outcome), **({"replayed": True} if result.replayed else {})},
@@ -184,7 +186,7 @@ class DeliveryProcessing:
         if failpoints.hook:
             await failpoints.hook(self.name, "said")
         self.record(processor, result)
-        return (processor.envelope, result) if processor.envelope.is_request else None
+        return processor.envelope, result
 
     async def _result(self, processor: MessageProcessor) -> ProcessingResult:
         if processor.handler.is_query:

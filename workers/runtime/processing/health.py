@@ -35,13 +35,17 @@ class WorkHealth:
 
     def failed(self, source: str, error: str, message: object = None) -> None:
         """A try raised; `message` tells tries for different messages apart, None is always another."""
+        self._forget_old()
         found = self._sources.setdefault(source, _Source())
         found.failed.add(message if message is not None else object())
         found.error, found.at = error, self._clock()
 
     def problems(self) -> dict[str, str]:
         """The error of each unhealthy source."""
+        self._forget_old()
+        return {name: source.error for name, source in self._sources.items() if len(source.failed) >= TRIES}
+
+    def _forget_old(self) -> None:
         now = self._clock()
         for name in [name for name, source in self._sources.items() if now - source.at > FORGET_SECONDS]:
             del self._sources[name]
-        return {name: source.error for name, source in self._sources.items() if len(source.failed) >= TRIES}

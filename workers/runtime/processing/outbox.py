@@ -15,7 +15,6 @@ from storage.database import Database
 from storage.inbox import Inbox, OutboxMessage
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.broker import Broker
-from workers.runtime.messaging.errors import BROKER_ERRORS, Unroutable
 from workers.runtime.observability.log_events import NO_CONTRACT, PUBLISH_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.settings import Settings
@@ -67,7 +66,7 @@ class OutboxRelay:
                 message_id=str(row.id),
                 message_type=row.topic,
             )
-        except (Unroutable, *BROKER_ERRORS) as error:
+        except Exception as error:  # whatever it is, the row stays, and is published again
             self.failed += 1
             log.warning(
                 PUBLISH_FAILED, context=self._context, topic=row.topic, message_id=str(row.id), error=repr(error)

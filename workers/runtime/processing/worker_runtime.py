@@ -20,6 +20,7 @@ from storage.database import CONNECTION_ERRORS, Database
 from storage.inbox import Inbox
 from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging import envelope as envelopes
+from workers.runtime.messaging.batch_consumer import ConsumerClosed
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.errors import BROKER_ERRORS
 from workers.runtime.messaging.queues import QueueCheck
@@ -44,6 +45,8 @@ log = structlog.get_logger()
 Resource = TypeVar("Resource")
 STATUS_SECONDS = 10
 """How often a process reports its status to the journal."""
+PING_SECONDS = 5.0
+"""How often an idle context looks whether its database can be used."""
 STUCK_SECONDS = 60.0
 """After which a delivery that has not ended makes its context unready."""
 
@@ -63,7 +66,7 @@ class WorkerRuntime(DeliveryProcessing):
             settings=settings,
             database=database,
             inbox=self.inbox,
-            availability=DatabaseAvailability(worker.name, database),
+            availability=DatabaseAvailability(worker.name, partial(self.inbox.ping, database)),
             rpc=self.rpc,
             outbox=OutboxRelay(worker.name, database, self.inbox, broker, settings),
             batcher=TransactionBatcher(database, self.inbox),
@@ -150,6 +153,7 @@ class WorkerRuntime(DeliveryProcessing):
         self.every(0.2, self.outbox.flush)
         self.every(0.25, self.reports.flush)
         self.every(STATUS_SECONDS, self.report_status)
+        self.every(PING_SECONDS, self.availability.check)
         self.every(600, self._forget)
         self.every(settings.check_queues_seconds, self.check_queues)
         for seconds, function in self.worker.background:
@@ -192,7 +196,7 @@ class WorkerRuntime(DeliveryProcessing):
         return {
             "broker": self.broker.is_usable,
             "database": self.availability.is_available,
-            "consumers": self._started and not self.queues.missing,
+            "consumers": self._started and not self.queues.missing and not self.broker.is_unsteady,
             "work": not self.health.problems(),
             "deliveries": self.oldest_delivery_age() < STUCK_SECONDS,
             "not_draining": not self._stopping,
@@ -205,6 +209,8 @@ class WorkerRuntime(DeliveryProcessing):
             found["database"] = self.availability.error
         if self.queues.missing:
             found["queues"] = f"missing: {', '.join(self.queues.missing)}"
+        if self.broker.is_unsteady:
+            found["consumers"] = "their connection is lost again and again"
         if (age := self.oldest_delivery_age()) >= STUCK_SECONDS:
             found["deliveries"] = f"one has been unacknowledged for {age:.0f} s"
         return found
@@ -227,7 +233,8 @@ class WorkerRuntime(DeliveryProcessing):
                         with foreign_cancellation_as_error():
                             await function()
                         self.health.succeeded(source)
-                except (AMQPError, TimeoutError) as error:
+                except (AMQPError, ConsumerClosed, TimeoutError) as error:
+                    self.health.failed(source, repr(error))
                     log.warning(BROKER_UNAVAILABLE, context=self.name, task=source, error=repr(error))
                 except self.connection_errors as error:
                     self.availability.lost(error)

@@ -15,15 +15,20 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+import structlog
 
 from contracts.base import CATALOGUE, Query
-from contracts.journal import FindMark, MarkPosition, MarkSet, ReadEvents, StoredEvents
+from contracts.journal import FindMark, MarkPosition, MarkSet, ReadEvents, StoredEvent, StoredEvents
 from contracts.outcomes import Outcome
 from storage.views import ViewDatabase
 from workers.runtime.messaging import envelope
 from workers.runtime.messaging.broker import Broker
+from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.rpc import RpcClient, RpcRequest
+from workers.runtime.observability.log_events import EVENT_SKIPPED
 from workers.runtime.projections.view import View, apply
+
+log = structlog.get_logger()
 
 PAGE = 1000
 MARK_SECONDS = 60.0
@@ -85,8 +90,17 @@ async def _events(view: View, rpc: RpcClient, up_to: int) -> AsyncIterator[list[
         kept: StoredEvents = await _query(rpc, ReadEvents(topics=topics, after=after, limit=PAGE))
         if not kept.events:
             return
-        yield [CATALOGUE[event.topic].model_validate_json(event.body) for event in kept.events]
+        yield [event for stored in kept.events if (event := _readable(stored)) is not None]
         after = kept.events[-1].position
+
+
+def _readable(stored: StoredEvent) -> Any:
+    """An event of the journal; None for one that the view has refused before, as a dead letter."""
+    try:
+        return read_body(CATALOGUE[stored.topic], stored.body.encode())
+    except Unreadable as reason:
+        log.warning(EVENT_SKIPPED, topic=stored.topic, position=stored.position, reason=str(reason))
+        return None
 
 
 async def _query(rpc: RpcClient, query: Query[Any]) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Table
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError
 
 from contracts.base import Event
 from contracts.outcomes import Outcome
@@ -37,13 +37,13 @@ from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor, ProcessingResult
-from workers.runtime.processing.worker_runtime import STATUS_SECONDS, WorkerRuntime
+from workers.runtime.processing.worker_runtime import PING_SECONDS, STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
 CONNECTION_ERRORS = (OSError, DBAPIError, TimeoutError)
-EVENT_ERRORS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+EVENT_ERRORS = (DataError, IntegrityError, NotSupportedError)
 """Raised for an event that the database cannot keep; every other error is about the database itself."""
 LONGEST_PAUSE = 5.0
 LINGER_SECONDS, BUSY_LINGER_SECONDS = 0.02, 0.06
@@ -121,7 +121,7 @@ class ViewRuntime(WorkerRuntime):
         self._arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
         super().__init__(view, settings)
         self.store = ViewDatabase(view.tables, settings.database_of(view.name))
-        self.availability = DatabaseAvailability(self.name, self.store)
+        self.availability = DatabaseAvailability(self.name, self.store.ping)
         self._applying: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._oldest: Delivery | None = None
@@ -141,6 +141,7 @@ class ViewRuntime(WorkerRuntime):
     def start_tasks(self) -> None:
         self.every(0.25, self.reports.flush)
         self.every(STATUS_SECONDS, self.report_status)
+        self.every(PING_SECONDS, self.availability.check)
         self.every(self.settings.check_queues_seconds, self.check_queues)
 
     async def drain(self) -> None:
