@@ -86,7 +86,8 @@ class GatewaySettings(Settings):
     console_url: str | None = None
     """Where people reach it, e.g. `https://yeyak.example`; its cookies are for https only then."""
     console_key: SecretStr | None = None
-    """Signs the console's forms, the same for all gateways; on a local run the local key does."""
+    """Seals sessions and signs forms (at least 32 bytes), the same for all gateways; on a local run the local key does.
+    """
     oidc_issuer: str | None = None
     """People sign in there (OpenID Connect); without it, on a local run, they choose who to be."""
     oidc_discovery_url: str | None = None

@@ -17,6 +17,7 @@ from storage.database import Session
 from storage.inbox import Inbox
 from workers.registry import CONTEXTS, worker, workers
 from workers.runtime.messaging import topology
+from workers.runtime.messaging.exchanges import SESSION_STREAM, STREAM, STREAMS
 from workers.runtime.messaging.management import ManagementClient, ManagementUnavailable
 from workers.runtime.projections.view import View
 
@@ -80,7 +81,8 @@ async def read_status(settings: SystemSettings, here: Local) -> SystemStatus:
     if not state:
         connected = {context for one in status.processes for context in one["contexts"]}
         status.problems += [f"{context} is not connected" for context in CONTEXTS if context not in connected]
-        status.problems += [f"no consumer of {queue['name']}" for queue in status.queues if not queue["consumers"]]
+        unread = [queue["name"] for queue in status.queues if not queue["consumers"]]
+        status.problems += [f"no consumer of {name}" for name in unread if name != SESSION_STREAM]
     return status
 
 
@@ -181,8 +183,8 @@ async def _read_broker(
 def queue_status(name: str, reported: Mapping[str, Any], read_offset: int | None) -> dict[str, Any]:
     """Describe a queue; the backlog of the stream, which keeps all events, is what the journal has not read."""
     ready, unacked = reported.get("messages_ready", 0), reported.get("messages_unacknowledged", 0)
-    if name in topology.STREAMS:
-        end = read_offset if name == topology.STREAM else None
+    if name in STREAMS:
+        end = read_offset if name == STREAM else None
         ready = max(0, reported.get("messages", 0) - end - 1) if end is not None else 0
         unacked = 0
     return {

@@ -16,8 +16,8 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from gateway_api.problems import Problem
+from workers.runtime.messaging.batch_consumer import ConsumerClosed, consume_batches
 from workers.runtime.messaging.broker import Broker
-from workers.runtime.messaging.consumer import consume
 from workers.runtime.messaging.envelope import exchange
 from workers.runtime.messaging.errors import BROKER_ERRORS, Unroutable
 from workers.runtime.messaging.exchanges import SESSION_STREAM, SESSIONS
@@ -25,6 +25,7 @@ from workers.runtime.messaging.exchanges import SESSION_STREAM, SESSIONS
 log = structlog.get_logger()
 
 ROUTING_KEY = "session_ended"
+CLIENT_NAME = "gateway: ended sessions"
 PREFETCH = 1000
 WAIT_SECONDS = 3.0
 """How long a request waits for the stream to be read; longer than a new connection takes."""
@@ -104,30 +105,22 @@ class EndedSessions:
     async def _follow_and_report(self, broker: Broker) -> None:
         try:
             await self._follow_once(broker)
-        except (Unroutable, *BROKER_ERRORS, OSError) as error:
+        except (ConsumerClosed, Unroutable, *BROKER_ERRORS, OSError) as error:
             log.warning("ended_sessions_unavailable", error=type(error).__name__)
         finally:
             self._current.clear()
 
     async def _follow_once(self, broker: Broker) -> None:
-        """Read the stream until the connection is lost."""
+        """Read the stream until the connection is lost; raises ConsumerClosed, or what a publication raises."""
         marker = str(uuid4())
-        messages: asyncio.Queue[Any] = asyncio.Queue()
-        async with consume(
-            self._url,
-            "gateway: ended sessions",
-            SESSION_STREAM,
-            messages.put_nowait,
-            lambda: messages.put_nowait(None),
-            prefetch=PREFETCH,
-            arguments={"x-stream-offset": "first"},
-        ):
+        first = {"x-stream-offset": "first"}
+        async with consume_batches(self._url, CLIENT_NAME, SESSION_STREAM, prefetch=PREFETCH, arguments=first) as feed:
             await self._publish(broker, {"marker": marker})
-            while (message := await messages.get()) is not None:
-                if self._read(message.body) == marker:
+            while True:
+                messages = await feed.batch(PREFETCH)
+                if marker in [self._read(message.body) for message in messages]:
                     self._current.set()
-                if messages.empty():
-                    await message.ack(multiple=True)
+                await feed.ack(messages[-1])
 
     def _read(self, body: bytes) -> str:
         """Keep the session that a message names; returns the marker, if it is one."""

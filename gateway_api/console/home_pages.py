@@ -162,7 +162,9 @@ class HomePages:
     async def events(self, request: Request) -> Response:
         """Stream server-sent events to an open page, from the position at which it was rendered or disconnected."""
         page = await self.site.open(request)
-        if isinstance(page, Response) or page.visitor.caller is None:
+        if isinstance(page, Response):
+            return page
+        if page.visitor.caller is None:
             return Response(status_code=204, headers=HEADERS)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
         caller, visitor = page.visitor.caller, page.visitor

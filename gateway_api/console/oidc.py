@@ -133,7 +133,7 @@ class Oidc:
     # -- the tokens of sessions
 
     async def renew(self, session: ConsoleSession) -> ConsoleSession | None:
-        """Return the session with new tokens; None when the issuer has ended it, or names somebody else.
+        """Return the session with new tokens; None when the issuer refuses, or they are too long or somebody else's.
 
         Raises `unavailable`.
         """
@@ -147,7 +147,13 @@ class Oidc:
         if signed_in.caller.member_id != session.member_id:
             log.warning("session_not_renewed", reason="the new token is somebody else's")
             return None
-        return self._site.sessions.with_tokens(session, token, signed_in, refresh_token)
+        renewed = self._site.sessions.with_tokens(session, token, signed_in, refresh_token)
+        try:
+            self._site.sessions.seal(renewed)
+        except ValueError as error:
+            log.warning("session_not_renewed", reason=str(error))
+            return None
+        return renewed
 
     async def revoke(self, session: ConsoleSession) -> None:
         """Revoke the refresh token, if the issuer can; the session is over in any case."""

@@ -20,7 +20,7 @@ from gateway_api.gateway import Gateway
 from gateway_api.language import Language, preferred
 from gateway_api.problems import Problem
 from gateway_api.settings import GatewaySettings
-from gateway_api.tokens import SignedIn
+from gateway_api.tokens import SHORTEST_KEY, SignedIn
 
 log = structlog.get_logger()
 
@@ -244,17 +244,22 @@ class Sessions:
         )
 
     def _write(self, response: Response, session: ConsoleSession) -> None:
+        sealed = self.seal(session)
+        for number, name in enumerate(SESSION_PARTS):
+            if part := sealed[number * LONGEST_COOKIE : (number + 1) * LONGEST_COOKIE]:
+                self._set(response, name, part)
+            else:
+                self.delete_cookie(response, name)
+
+    def seal(self, session: ConsoleSession) -> str:
+        """Return a session as its cookies hold it, if need be without its refresh token; raises ValueError."""
         sealed = self._sealer.seal(asdict(session))
         if len(sealed) > LONGEST_SESSION and session.refresh_token:
             log.warning("session_without_refresh", cookie_bytes=len(sealed), most=LONGEST_SESSION)
             sealed = self._sealer.seal(asdict(replace(session, refresh_token="")))
         if len(sealed) > LONGEST_SESSION:
             raise ValueError(f"the session has {len(sealed)} bytes, its cookies hold {LONGEST_SESSION}")
-        for number, name in enumerate(SESSION_PARTS):
-            if part := sealed[number * LONGEST_COOKIE : (number + 1) * LONGEST_COOKIE]:
-                self._set(response, name, part)
-            else:
-                self.delete_cookie(response, name)
+        return sealed
 
     async def end(self, response: Response, visitor: Visitor) -> None:
         """End the session of a visitor on every gateway and delete its cookies; raises `unavailable`."""
@@ -295,6 +300,8 @@ def _key(settings: GatewaySettings) -> bytes:
     secret = settings.console_key or settings.jwt_key
     if secret is None and settings.oidc_issuer is not None:
         raise ValueError("YEYAK_CONSOLE_KEY must be set: it seals the console's sessions")
+    if settings.console_key is not None and len(settings.console_key.get_secret_value().encode()) < SHORTEST_KEY:
+        raise ValueError(f"YEYAK_CONSOLE_KEY must have at least {SHORTEST_KEY} bytes: it seals the console's sessions")
     if secret is None:
         return secrets.token_bytes(32)
     return hashlib.sha256(b"console:" + secret.get_secret_value().encode()).digest()

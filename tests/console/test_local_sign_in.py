@@ -53,7 +53,7 @@ async def test_another_host_has_no_use_for_a_session_and_hears_no_events(browser
     mine = {"cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)}
 
     assert (await browser.get("/operator", headers={**mine, "host": "evil.example"})).status_code == 421
-    assert (await browser.get("/events", headers={**mine, "host": "evil.example"})).status_code == 204
+    assert (await browser.get("/events", headers={**mine, "host": "evil.example"})).status_code == 421
 
 
 async def test_two_hosts_are_none(browser):

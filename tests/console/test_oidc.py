@@ -248,3 +248,10 @@ def test_an_issuer_needs_the_related_settings(rpc, name):
 
     with pytest.raises(ValueError, match=f"YEYAK_{name.upper()}"):
         Oidc(Site(Starlette(), Gateway(rpc, settings), settings, LiveUpdates("amqp://nobody")), settings)
+
+
+def test_a_key_that_can_be_guessed_seals_nothing(rpc):
+    settings = SystemSettings(jwt_key=SecretStr("j" * 32), console_key=SecretStr("k" * 31))
+
+    with pytest.raises(ValueError, match="YEYAK_CONSOLE_KEY must have at least 32 bytes"):
+        Site(Starlette(), Gateway(rpc, settings), settings, LiveUpdates("amqp://nobody"))

@@ -17,6 +17,7 @@ from ops.settings import SystemSettings
 from tests.console.conftest import Browser
 from tests.gateway_api.conftest import KEY, FakeRpcClient
 from tests.support import servers as support
+from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.system import eventually
 from workers.runtime.messaging import topology
@@ -65,6 +66,14 @@ def cookies(browser: Browser) -> dict[str, str]:
 
 async def is_refused(browser: Browser, stolen: dict[str, str]) -> bool:
     return (await browser.get("/mine", headers=stolen)).status_code == 303
+
+
+async def is_accepted(browser: Browser, stolen: dict[str, str]) -> bool:
+    return (await browser.get("/mine", headers=stolen)).status_code == 200
+
+
+async def is_unknown(browser: Browser, stolen: dict[str, str]) -> bool:
+    return (await browser.get("/mine", headers=stolen)).status_code == 503
 
 
 async def sign_in_and_out(browser: Browser) -> dict[str, str]:
@@ -120,6 +129,27 @@ async def test_an_open_page_hears_that_its_session_ended_on_another_gateway(url,
             stream = await ending
 
         assert stream.text.endswith("event: refresh\ndata: refresh\n\n")
+
+
+async def test_a_gateway_that_was_cut_off_accepts_no_session_before_it_knows_who_signed_out(url, rpc, monkeypatch):
+    monkeypatch.setattr(ended_sessions, "WAIT_SECONDS", 0.2)
+    proxy = await Proxy(url).mend()
+    async with gateway(proxy.url, rpc) as apart, gateway(url, rpc) as other:
+        await other.sign_in("kim")
+        stolen = cookies(other)
+        await eventually(lambda: is_accepted(apart, stolen))
+
+        await proxy.cut()
+        await eventually(lambda: is_unknown(apart, stolen))
+        await other.look("/sign-in")
+        await other.submit("/sign-out")
+        assert await is_unknown(apart, stolen)
+        await proxy.mend()
+
+        seen = {(await apart.get("/mine", headers=stolen)).status_code for _ in range(3)}
+        assert await eventually(lambda: is_refused(apart, stolen), within=30)
+        assert seen <= {303, 503}
+    await proxy.cut()
 
 
 async def test_an_end_that_no_gateway_could_be_told_is_not_claimed(servers, rpc):

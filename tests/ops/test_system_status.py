@@ -18,6 +18,7 @@ from ops.system_status import SystemDownError, SystemStatus, queue_status, read_
 from tests.support.system import System, eventually
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
+from workers.runtime.messaging.exchanges import SESSION_STREAM
 from workers.runtime.projections.view import View
 
 
@@ -167,6 +168,12 @@ def test_the_backlog_of_the_stream_is_what_the_journal_has_not_read(read_to: int
     queue = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 1}
 
     assert queue_status(topology.STREAM, queue, read_to)["backlog"] == backlog
+
+
+def test_the_stream_of_ended_sessions_has_no_backlog() -> None:
+    queue = {"messages": 10, "messages_ready": 10, "messages_unacknowledged": 0, "consumers": 2}
+
+    assert queue_status(SESSION_STREAM, queue, 4)["backlog"] == 0
 
 
 def test_uptime_counts_from_the_last_start() -> None:

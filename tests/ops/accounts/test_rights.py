@@ -106,7 +106,7 @@ ALLOWED: list[tuple[str, Action, str]] = [
     ("gateway", publish, "yeyak.queries video_rental.videos.list_videos"),
     ("gateway", listen, "yeyak.live.one yeyak.events #"),
     ("gateway", publish, "yeyak.sessions session_ended"),
-    ("gateway", follow, "yeyak.sessions"),
+    ("gateway", follow, "yeyak.ended_sessions"),
     ("operator", publish, "yeyak.queries journal.tell_story"),
     ("cafe.report", bind, "cafe.menu.menu_item_changed@cafe.report yeyak.events cafe.menu.menu_item_changed"),
 ]
@@ -121,12 +121,11 @@ FORBIDDEN: list[tuple[str, Action, str]] = [
     # who has signed out of the console
     ("operator", publish, "yeyak.sessions session_ended"),
     ("cafe.menu", publish, "yeyak.sessions session_ended"),
-    ("cafe.menu", follow, "yeyak.sessions"),
-    ("journal", follow, "yeyak.sessions"),
+    ("cafe.menu", follow, "yeyak.ended_sessions"),
+    ("journal", follow, "yeyak.ended_sessions"),
     ("gateway", publish, "yeyak.sessions anything"),
-    ("gateway", delete, "yeyak.sessions"),
-    ("gateway", purge, "yeyak.sessions"),
-    ("gateway", bind, "yeyak.sessions yeyak.events #"),
+    ("gateway", delete, "yeyak.ended_sessions"),
+    ("gateway", bind, "yeyak.ended_sessions yeyak.events #"),
     ("payments", purge, "video_rental.rentals.book_video@video_rental.rentals"),
     ("journal", steal, "cafe.orders.place_order@cafe.orders"),
     # publishing messages of another context

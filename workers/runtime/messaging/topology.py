@@ -23,7 +23,6 @@ from workers.runtime.messaging.exchanges import (
     SESSION_STREAM,
     SESSIONS,
     STREAM,
-    STREAMS,
 )
 from workers.runtime.messaging.subscriptions import QueueOwner
 
@@ -143,7 +142,6 @@ def definitions(queues: list[QueueDeclaration]) -> dict[str, Any]:
 __all__ = [
     "DEAD_QUEUE",
     "STREAM",
-    "STREAMS",
     "AMQPError",
     "QueueConflict",
     "QueueDeclaration",
