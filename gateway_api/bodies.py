@@ -31,6 +31,8 @@ MAX_FIELDS = 100
 MAX_ITEMS = 2000
 """How many lists, objects and further items in them a body may hold; no form has as many."""
 LONGEST_FIELD = 100
+LONGEST_QUERY = 8192
+"""Bytes of a query string, which is more than all parameters of any route need."""
 
 
 class Input(BaseModel):
@@ -284,6 +286,8 @@ def check_query(query: bytes, *, empty: bool = False) -> bytes:
     """
     if not query:
         return query
+    if len(query) > LONGEST_QUERY:
+        raise invalid([("query", "query")])
     ascii_only = query if query.isascii() else _RAW.sub(_percent, query)
     try:
         pairs = parse_qsl(ascii_only.decode(), keep_blank_values=True, max_num_fields=50, errors="strict")

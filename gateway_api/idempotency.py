@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID, uuid4, uuid5
@@ -49,7 +50,8 @@ def digest(path: Mapping[str, str], body: bytes) -> str:
     """Return the SHA-256 of path parameters and JSON body, by which a reused idempotency key is detected.
 
     Spacing, the order of keys, escapes and the normal form of texts make no difference, nor does `{}` for no body.
-    Everything else does: `1` and `1.0`, a null and a field that is left out. The body must be valid JSON.
+    Everything else does: `1` and `1.0`, a null and a field that is left out. The body is that of
+    a valid form: its texts are readable, so composing them is cheap.
     """
     hashed = hashlib.sha256()
     for name, value in sorted(path.items()):
@@ -62,4 +64,4 @@ def digest(path: Mapping[str, str], body: bytes) -> str:
 def _canonical(body: bytes) -> bytes:
     tree = from_json(body, cache_mode="none")
     text = json.dumps(tree, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return texts.normalized(text).encode()
+    return unicodedata.normalize("NFC", text).encode()

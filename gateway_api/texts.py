@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
+LONGEST = 2000
+"""Characters before they are composed; three or four may become one."""
+MOST_MARKS = 30
+"""Combining marks in a row: the limit of Unicode's stream-safe text format (UAX #15)."""
+
 _PLAIN = re.compile(r"[!-~가-힣ㄱ-ㅣ一-鿿](?:[ -~가-힣ㄱ-ㅣ一-鿿]*)")
 """Texts that need no further look: they begin with a visible character of ASCII, Hangul or hanja, and hold no other."""
 _UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -19,8 +24,14 @@ _PICTOGRAPHS = range(0x1F000, 0x1FB00)
 
 
 def normalized(text: str) -> str:
-    """Return the text in Unicode's normal form C, in which composed and decomposed spellings are one."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """Return the text in Unicode's normal form C, in which composed and decomposed spellings are one.
+
+    What no field accepts is returned as it is: more than `LONGEST` characters, and rows of more than `MOST_MARKS`
+    combining marks, whose sorting takes time in proportion to the square of their number.
+    """
+    if _PLAIN.fullmatch(text) or len(text) > LONGEST or _has_long_row_of_marks(text):
+        return text
+    return unicodedata.normalize("NFC", text)
 
 
 def is_readable(text: str) -> bool:
@@ -29,7 +40,9 @@ def is_readable(text: str) -> bool:
     Line breaks and tabs are readable; so are joiners and variation selectors where writing needs them: between
     pictographs and in Arabic and Indic words.
     """
-    return bool(_PLAIN.fullmatch(text)) or all(_is_readable_at(text, index) for index in range(len(text)))
+    if _PLAIN.fullmatch(text):
+        return True
+    return all(_is_readable_at(text, index) for index in range(len(text))) and not _has_long_row_of_marks(text)
 
 
 def is_visible(text: str) -> bool:
@@ -59,6 +72,15 @@ def _is_readable_at(text: str, index: int) -> bool:
 def _can_be_seen(character: str) -> bool:
     shown = unicodedata.category(character)[0] not in "ZCM" or ord(character) in _PICTOGRAPHS
     return shown and character not in _FILLERS
+
+
+def _has_long_row_of_marks(text: str) -> bool:
+    row = 0
+    for mark in map(unicodedata.combining, text):
+        row = row + 1 if mark else 0
+        if row > MOST_MARKS:
+            return True
+    return False
 
 
 def _joins(before: str) -> bool:

@@ -101,3 +101,24 @@ async def test_a_list_of_another_role_is_not_found(browser, endless, path):
     await browser.sign_in("kim")
 
     assert (await browser.look(path)).status_code == 404
+
+
+async def test_the_deposit_of_a_member_whose_id_has_a_slash_can_be_opened(browser, rpc):
+    account = {
+        "member_id": "a/b",
+        "balance": 1000,
+        "debt": 0,
+        "held": 0,
+        "version": 1,
+        "modified_at": "2026-11-30T00:00:00Z",
+    }
+    rpc.replies_with("bike_sharing.deposits.list_deposits", {"items": [account], "next_cursor": None})
+    rpc.replies_with("bike_sharing.deposits.show_deposit", account)
+    await browser.sign_in("choi")
+
+    shelf = await browser.look("/bike-sharing/deposits")
+    page = await browser.look("/bike-sharing/deposits/a%2Fb")
+
+    assert "/bike-sharing/deposits/a%2Fb" in shelf.text
+    assert page.status_code == 200
+    assert rpc.body["member_id"] == "a/b"

@@ -386,24 +386,3 @@ async def test_an_expired_session_reloads_the_whole_page(browser):
 
 async def test_hints_need_a_session(browser):
     assert (await browser.look("/events")).status_code == 204
-
-
-async def test_the_deposit_of_a_member_whose_id_has_a_slash_can_be_opened(browser, rpc):
-    account = {
-        "member_id": "a/b",
-        "balance": 1000,
-        "debt": 0,
-        "held": 0,
-        "version": 1,
-        "modified_at": "2026-11-30T00:00:00Z",
-    }
-    rpc.replies_with("bike_sharing.deposits.list_deposits", {"items": [account], "next_cursor": None})
-    rpc.replies_with("bike_sharing.deposits.show_deposit", account)
-    await browser.sign_in("choi")
-
-    shelf = await browser.look("/bike-sharing/deposits")
-    page = await browser.look("/bike-sharing/deposits/a%2Fb")
-
-    assert "/bike-sharing/deposits/a%2Fb" in shelf.text
-    assert page.status_code == 200
-    assert rpc.body["member_id"] == "a/b"

@@ -69,6 +69,12 @@ def test_another_value_is_another_request(other):
     assert digest({}, json.dumps(other).encode()) != digest({}, json.dumps(BODY).encode())
 
 
+def test_a_long_text_in_another_normal_form_is_the_same_request():
+    body = json.dumps({"address": "강남" * 250, "reason": "é" * 500}, ensure_ascii=False)
+
+    assert digest({}, unicodedata.normalize("NFD", body).encode()) == digest({}, body.encode())
+
+
 def test_path_parameters_are_a_part_of_the_request():
     digests = [digest(path, b"{}") for path in ({"id": "a"}, {"id": "A"}, {"other": "a"}, {"id": "a/b"}, {})]
 

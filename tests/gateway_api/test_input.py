@@ -226,6 +226,11 @@ async def get_raw(application, path: str, query: bytes) -> int:
     return sent[0]["status"]
 
 
+def test_a_very_long_query_is_refused():
+    with pytest.raises(Problem, match="invalid"):
+        bodies.parse_query(b"location=" + b"%41" * 20_000, BikeFilters)
+
+
 @pytest.mark.parametrize("model", FORMS)
 def test_a_body_with_very_many_items_is_no_json_for_us_but_a_text_may_have_any_commas(model):
     with pytest.raises(Problem, match="bad_json"):
@@ -279,6 +284,7 @@ def adversarial(size: int) -> dict[str, bytes]:
         "full width": filled('{"name":"*"}', "\uff14\uff11\uff11\uff11 "),
         "hangul": filled('{"name":"*"}', "강"),
         "decomposed": filled('{"name":"*"}', "\u1100\u1161\u11bc"),
+        "marks": filled('{"name":"a*"}', "\u0301\u0316"),
         "long name": filled('{"*":1}', "k"),
         "many names": f"{{{names}}}".encode(),
         "names in payment": f'{{"payment":{{{names}}}}}'.encode(),

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.base import Event
+from contracts.base import LONGEST_MEMBER_ID, Event
 from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry
 from contracts.video_rental.rentals import BookingCancelled, RentalStatus, VideoBooked
 from contracts.video_rental.videos import VideoRegistered, VideoStatus
@@ -90,6 +90,14 @@ async def test_a_newer_state_replaces_every_column_and_an_older_one_none(view: V
     assert (seen.version, seen.status, seen.price, seen.days) == (3, "CANCELLED", 3, 3)
     assert (seen.reason, seen.pickup_until) == (None, None)
     assert len(seen.timeline) == 3
+
+
+async def test_the_longest_member_id_is_kept(view: ViewDatabase) -> None:
+    id, longest = uuid4(), "m" * LONGEST_MEMBER_ID
+
+    await apply(worker, view, [rental(id, 1, member_id=longest)])
+
+    assert [item.rental_id for item in (await page(view, member_id=longest)).items] == [id]
 
 
 async def test_the_same_batch_again_changes_nothing(view: ViewDatabase) -> None:

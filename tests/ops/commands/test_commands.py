@@ -86,7 +86,7 @@ def test_a_token_is_printed_and_nothing_else(yeyak: Yeyak) -> None:
         ("--role", "staff"),
         ("--role", "staff", "--subject", "kim", "--grade", "GOLD"),
         ("--role", "staff", "--subject", ""),
-        ("--role", "staff", "--subject", "k" * 200),
+        ("--role", "staff", "--subject", "k" * 256),
         ("--role", "staff", "--subject", "kim", "--hours", "-1"),
     ],
 )
