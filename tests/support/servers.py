@@ -54,7 +54,7 @@ async def create_database(servers: Servers, name: str, template: str = "template
 async def create_vhost(servers: Servers) -> str:
     """A new virtual host, empty; returns its AMQP URL."""
     name = f"test-{uuid4().hex[:12]}"
-    async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False) as api:
+    async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False, timeout=60) as api:
         (await api.put(f"/api/vhosts/{name}")).raise_for_status()
         permissions = {"configure": ".*", "write": ".*", "read": ".*"}
         (await api.put(f"/api/permissions/{name}/{servers.rabbit.user}", json=permissions)).raise_for_status()
@@ -63,7 +63,7 @@ async def create_vhost(servers: Servers) -> str:
 
 async def delete_vhost(servers: Servers, amqp_url: str) -> None:
     """Delete a virtual host with everything in it."""
-    async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False) as api:
+    async with httpx.AsyncClient(base_url=servers.rabbit.api_url, trust_env=False, timeout=60) as api:
         await api.delete(f"/api/vhosts/{amqp_url.rpartition('/')[2]}")
 
 
