@@ -29,9 +29,9 @@ class GatewaySettings(Settings):
     """Requests per second and member, with bursts of four times as many; 0 = off."""
     gateway_in_flight: int = Field(400, ge=1)
     """Requests at once per context before 503."""
-    gateway_in_flight_per_caller: int = Field(16, ge=0)
+    gateway_in_flight_per_caller: int = Field(12, ge=0)
     """Requests at once per context and caller, whose other requests wait; 0 = no limit."""
-    gateway_turn_seconds: float = Field(2, gt=0)
+    gateway_turn_seconds: float = Field(5, gt=0)
     """How long a request waits for others of its caller before 429."""
     gateway_body_limit: int = Field(65_536, ge=1)
     gateway_failures: float = Field(5, ge=0)
