@@ -60,6 +60,8 @@ class ProcessStatus(Shape):
     """Identifies the process among those of its context."""
     at: AwareDatetime
     ready: bool
+    problems: list[str] = []
+    """What keeps the context from its work, each with its source."""
     outbox: int
     """Outbox messages that are not published yet."""
     outbox_age: float

@@ -91,6 +91,23 @@ async def test_a_process_reports_its_status_by_itself(journal: System):
     await eventually(reported)
 
 
+async def test_a_process_without_its_table_reports_what_keeps_it_from_its_work(journal: System):
+    await journal.start("video_rental.videos")
+    context = journal.contexts["video_rental.videos"]
+    await journal.rows("video_rental.videos", "alter table video_rental_videos.inbox rename to elsewhere")
+
+    async def is_unready() -> bool:
+        return not context.readiness()["database"]
+
+    async def told() -> bool:
+        await context.report_status()
+        found = [one for one in (await system_now(journal)).standings if one.context == context.name]
+        return any(text.startswith("database: ") and "videos.inbox" in text for one in found for text in one.problems)
+
+    await eventually(is_unready, within=30)
+    await eventually(told, within=30)
+
+
 async def test_the_newest_audit_is_shown(journal: System):
     for wrong in (2, 0):
         await journal.done(RecordAudit(report=audit(wrong)))

@@ -18,6 +18,7 @@ BATCH = 200
 REPORT_SECONDS = 600
 """After which a report that nobody has read is dropped."""
 ENTRIES_KEPT = 5_000
+LONGEST_PROBLEM = 300
 
 
 class Reports:
@@ -85,7 +86,9 @@ class Reports:
             )
         )
 
-    def status(self, counts: Mapping[str, Any], ready: bool, breakers: Mapping[str, str]) -> None:
+    def status(
+        self, counts: Mapping[str, Any], ready: bool, breakers: Mapping[str, str], problems: Mapping[str, str]
+    ) -> None:
         """Note the status of this process; only the last one is sent."""
         self._status = ProcessStatus.model_validate(
             {
@@ -94,6 +97,7 @@ class Reports:
                 "replica": self._broker.producer.reply_queue[-44:-36],
                 "at": datetime.now(UTC),
                 "ready": ready,
+                "problems": [f"{source}: {text}"[:LONGEST_PROBLEM] for source, text in problems.items()],
                 "breakers": [{"callee": callee, "state": state} for callee, state in sorted(breakers.items())],
             }
         )

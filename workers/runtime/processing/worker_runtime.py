@@ -47,6 +47,7 @@ STATUS_SECONDS = 10
 """How often a process reports its status to the journal."""
 PING_SECONDS = 5.0
 """How often an idle context looks whether its database can be used."""
+NOTHING_COUNTED = {"outbox": 0, "outbox_age": 0.0, "started": 0, "waiting": 0, "due": 0, "due_age": 0.0, "dead": 0}
 STUCK_SECONDS = 60.0
 """After which a delivery that has not ended makes its context unready."""
 
@@ -79,6 +80,7 @@ class WorkerRuntime(DeliveryProcessing):
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = self._stopping = False
+        self._counts: dict[str, Any] = NOTHING_COUNTED
         self.declare()
 
     # -- FastStream
@@ -151,8 +153,8 @@ class WorkerRuntime(DeliveryProcessing):
         self.every(settings.scheduler_seconds, self.scheduler.run)
         self.every(settings.relay_after_seconds / 2, self.outbox.relay_leftovers)
         self.every(0.2, self.outbox.flush)
-        self.every(0.25, self.reports.flush)
-        self.every(STATUS_SECONDS, self.report_status)
+        self.every(0.25, self.reports.flush, needs_database=False)
+        self.every(STATUS_SECONDS, self.report_status, needs_database=False)
         self.every(PING_SECONDS, self.availability.check)
         self.every(600, self._forget)
         self.every(settings.check_queues_seconds, self.check_queues)
@@ -220,16 +222,19 @@ class WorkerRuntime(DeliveryProcessing):
         received = (cast(DirectSubscriber, subscriber).oldest() for subscriber in self.broker.subscribers)
         return max(0.0, time.monotonic() - min(received, default=float("inf")))
 
-    def every(self, seconds: float, function: Callable[[], Awaitable[Any]]) -> None:
-        """Run a function again and again while the database is available; what it raises is logged, and it goes on."""
+    def every(self, seconds: float, function: Callable[[], Awaitable[Any]], *, needs_database: bool = True) -> None:
+        """Run a function again and again; what it raises is logged, and it goes on.
 
-        source = getattr(getattr(function, "func", function), "__name__", "task")
+        One that needs the database waits while that is unavailable.
+        """
+
+        source = getattr(getattr(function, "func", function), "__qualname__", "task")
 
         async def loop() -> None:
             while not self._stopping:
                 await asyncio.sleep(seconds)
                 try:
-                    if await self.availability.wait(3600):
+                    if not needs_database or await self.availability.wait(3600):
                         with foreign_cancellation_as_error():
                             await function()
                         self.health.succeeded(source)
@@ -271,7 +276,9 @@ class WorkerRuntime(DeliveryProcessing):
     async def report_status(self) -> None:
         """Report the status of this process to the journal."""
         breakers = {context: breaker.state for context, breaker in self.rpc.breakers.items()}
-        self.reports.status(await self.status(), all(self.readiness().values()), breakers)
+        if self.availability.is_available:
+            self._counts = await self.status()
+        self.reports.status(self._counts, all(self.readiness().values()), breakers, self.problems())
 
     async def _forget(self) -> None:
         async with self.database.session() as session:

@@ -37,7 +37,7 @@ from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor, ProcessingResult
-from workers.runtime.processing.worker_runtime import PING_SECONDS, STATUS_SECONDS, WorkerRuntime
+from workers.runtime.processing.worker_runtime import NOTHING_COUNTED, PING_SECONDS, STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -139,8 +139,8 @@ class ViewRuntime(WorkerRuntime):
         self._applying = asyncio.create_task(self._apply_all())
 
     def start_tasks(self) -> None:
-        self.every(0.25, self.reports.flush)
-        self.every(STATUS_SECONDS, self.report_status)
+        self.every(0.25, self.reports.flush, needs_database=False)
+        self.every(STATUS_SECONDS, self.report_status, needs_database=False)
         self.every(PING_SECONDS, self.availability.check)
         self.every(self.settings.check_queues_seconds, self.check_queues)
 
@@ -156,15 +156,7 @@ class ViewRuntime(WorkerRuntime):
         await self.store.close()
 
     async def status(self) -> dict[str, Any]:
-        return {
-            "outbox": 0,
-            "outbox_age": 0.0,
-            "started": 0,
-            "waiting": self._arrived.qsize(),
-            "due": 0,
-            "due_age": 0.0,
-            "dead": 0,
-        }
+        return {**NOTHING_COUNTED, "waiting": self._arrived.qsize()}
 
     def view_lag(self) -> float:
         """The age of the oldest event that this view holds and does not show yet, in seconds."""
