@@ -1,7 +1,8 @@
-"""A check in the place of `positive_data_acceptance`, for which every rule of an API is in its schema."""
+"""Checks in the place of two of schemathesis: for them every rule is in a schema, and no machine is ever busy."""
 
 from typing import Any
 
+import requests
 import schemathesis
 
 OF_THE_RULES = {402, 403, 404, 409, 429, 500, 503, 504}
@@ -36,3 +37,13 @@ def valid_data_acceptance(context: Any, response: Any, case: Any) -> None:
 def _is_beyond(error: dict[str, str]) -> bool:
     bounded = error["field"] in BOUNDED and error["code"] in ("greater_than_equal", "less_than", "less_than_equal")
     return bounded or error["code"] in BEYOND_SCHEMAS
+
+
+@schemathesis.check
+def no_server_error(context: Any, response: Any, case: Any) -> None:
+    """No request fails, nor is one without an outcome for longer than a busy machine explains."""
+    if response.status_code in (503, 504):
+        with requests.Session() as session:
+            response = session.send(response.request, timeout=60)
+    if response.status_code >= 500:
+        raise AssertionError(f"{response.status_code}: {response.text}")
