@@ -281,7 +281,7 @@ async def file_again(system: System) -> None:
 
     row = await system.one("journal", "select * from journal.dead_letters")
     fields = {name: row[name] for name in NewDeadLetter.__slots__ if name != "redelivered"}
-    await dead_letters._store(system.contexts["journal"], [NewDeadLetter(**fields, redelivered=True)])
+    await dead_letters._file(system.contexts["journal"], [NewDeadLetter(**fields, redelivered=True)])
 
 
 async def test_the_story_of_a_dead_letter_contains_its_failure_and_its_resolution(journal):

@@ -62,6 +62,7 @@ async def read_dead_queue(context: WorkerRuntime) -> None:
     """Store the messages of the dead-letter queue; each is acknowledged once it is stored. Raises ConsumerClosed."""
     url = context.settings.amqp_url.get_secret_value()
     async with consume_batches(url, "journal: reads dead letters", DEAD_QUEUE, prefetch=BATCH_SIZE) as consumer:
+        context.health.succeeded(read_dead_queue.__qualname__)
         while True:
             messages = await consumer.batch(BATCH_SIZE)
             await _store(context, messages)

@@ -76,6 +76,7 @@ async def _read(context: WorkerRuntime, session: Session) -> None:
     reached = await store.load_position(session, STREAM)
     while True:
         async with _consume(context, reached) as consumer:
+            context.health.succeeded(read_stream.__qualname__)
             resumed = reached if reached.offset is None else await _resume(consumer, session, reached)
             if resumed is not None:
                 await _append_all(context, consumer, session, resumed)
