@@ -20,6 +20,7 @@ from gateway_api.app import GatewayState, build
 from gateway_api.metrics import NAME
 from gateway_api.server import protocol_of
 from gateway_api.settings import GatewaySettings, gateway_settings
+from workers.runtime.messaging import accelerator
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
 from workers.runtime.observability import tracing
@@ -63,6 +64,7 @@ def main() -> int:
     try:
         configuration = gateway_settings()
         configure_logs(configuration.log_level, sys.stderr)
+        accelerator.enable_by(configuration)
         broker = Broker(configuration.amqp_url.get_secret_value(), NAME)
         app = build(RpcClient(broker, configuration), configuration, broker=broker)
         protocol = protocol_of(configuration)

@@ -71,18 +71,12 @@ def runtimes_of(names: list[str], configuration: WorkerSettings) -> list[WorkerR
     return [worker(name).runtime(configuration.of(name)) for name in names]
 
 
-def enable_accelerator(configuration: WorkerSettings) -> None:
-    """Use the accelerator for the connections to come, unless the settings switch it off."""
-    if configuration.amqp_accelerator == "on":
-        accelerator.enable()
-
-
 def __getattr__(name: str) -> Any:
     """`app`, made when it is first asked for: importing this module reads no settings."""
     if name != "app":
         raise AttributeError(name)
     configuration = worker_settings()
-    enable_accelerator(configuration)
+    accelerator.enable_by(configuration)
     named = [part.strip() for part in os.environ.get(CONTEXTS_VARIABLE, "").split(",") if part.strip()]
     app = globals()["app"] = create_app(runtimes_of(named or list(CONTEXTS), configuration))
     return app
@@ -100,7 +94,7 @@ async def running(app: FastStream) -> AsyncIterator[None]:
 
 async def run(names: list[str], configuration: WorkerSettings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
-    enable_accelerator(configuration)
+    accelerator.enable_by(configuration)
     runtimes = runtimes_of(names, configuration)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import structlog
 
 from workers.runtime.messaging.accelerator import dispatch, frame_reader
 from workers.runtime.observability.log_events import ACCELERATOR_DISABLED
+from workers.runtime.settings import Settings
 
 log = structlog.get_logger()
 
@@ -32,6 +33,12 @@ def enable() -> bool:
     dispatch.install()
     _enabled = True
     return True
+
+
+def enable_by(settings: Settings) -> None:
+    """Serve the connections to come, unless the settings switch it off."""
+    if settings.amqp_accelerator == "on":
+        enable()
 
 
 def disable() -> None:
