@@ -132,8 +132,11 @@ class CallerTurns:
                 del self._turns[context, caller]
 
     async def _wait(self, slots: asyncio.Semaphore) -> None:
+        if not slots.locked():
+            await slots.acquire()
+            return
         try:
-            async with asyncio.timeout(self._patience if slots.locked() else None):
+            async with asyncio.timeout(self._patience):
                 await slots.acquire()
         except TimeoutError:
             metrics.LIMITED.labels("in_flight_per_caller").inc()

@@ -116,7 +116,8 @@ class Reports:
                     exchange=envelope.exchange(report.exchange),
                     mandatory=False,
                     expiration=REPORT_SECONDS,
-                    message_id=str(uuid4()),
+                    message_id=(message_id := str(uuid4())),
+                    correlation_id=message_id,
                     message_type=report.topic,
                 )
             except BROKER_ERRORS:

@@ -63,7 +63,8 @@ class OutboxRelay:
                 exchange=envelope.exchange(contract.exchange),
                 persist=True,
                 headers=envelope.durable_headers(row.story_id, row.causation_id, row.actor, row.traceparent),
-                message_id=str(row.id),
+                message_id=(message_id := str(row.id)),
+                correlation_id=message_id,
                 message_type=row.topic,
             )
         except Exception as error:  # whatever it is, the row stays, and is published again
