@@ -65,7 +65,7 @@ test-console: bootstrap ## click through the console in headless Chromium
 	@ops/bootstrap.sh browser
 	@.venv/bin/python -m pytest -o addopts="--strict-markers --strict-config -ra" tests/console $(args)
 
-test-openapi: bootstrap ## lint the OpenAPI document, generate clients, and try everything it says on a running system
+test-openapi: bootstrap ## lint the OpenAPI and AsyncAPI documents, generate clients, and try on a running system all that is said
 	@ops/bootstrap.sh openapi
 	@ops/openapi_tools.sh
 	@.venv/bin/python -m pytest tests/openapi $(args)

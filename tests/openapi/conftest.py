@@ -78,12 +78,13 @@ def node(tool: str) -> Path:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `openapi.json`, the files of the tools, and their packages."""
+    """A folder with `openapi.json`, `asyncapi.json`, the files of the tools, and their packages."""
     folder = tmp_path_factory.mktemp("openapi")
     app = build(None, SystemSettings(jwt_key=SecretStr(KEY)))  # type: ignore[arg-type] # no request is sent
     (folder / "openapi.json").write_text(json.dumps(app.openapi(), ensure_ascii=False))
-    for name in (".spectral.yaml", ".redocly.lint-ignore.yaml", "book.ts", "tsconfig.json"):
+    for name in (".spectral.yaml", ".redocly.lint-ignore.yaml", "asyncapi.mjs", "book.ts", "tsconfig.json"):
         shutil.copy(HERE / name, folder)
+    shutil.copy(REPOSITORY / "gateway_api/static/asyncapi.json", folder)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "node_modules").symlink_to(NODE_MODULES)
     return folder

@@ -1,4 +1,4 @@
-"""Tools that others wrote find nothing wrong with the document."""
+"""Tools that others wrote find nothing wrong with the documents."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ async def test_the_types_for_typescript_compile(folder: Path) -> None:
     await run(folder, node("openapi-typescript"), "openapi.json", "--output", "api.ts")
 
     await run(folder, node("tsc"), "--project", "tsconfig.json")
+
+
+async def test_the_parser_of_asyncapi_finds_no_error(folder: Path) -> None:
+    printed = await run(folder, "node", "asyncapi.mjs", "asyncapi.json")
+
+    assert int(printed.split()[0]) > 400
