@@ -68,8 +68,8 @@ async def delete_vhost(servers: Servers, amqp_url: str) -> None:
 
 
 async def drop_databases(servers: Servers, names: list[str]) -> None:
-    """Drop databases, whoever is still connected to them."""
-    connection = await asyncpg.connect(servers.url_of("postgres"))
+    """Drop databases, whoever is still connected to them: autovacuum's workers, too."""
+    connection = await asyncpg.connect(servers.postgres.admin_url)
     try:
         for name in names:
             await connection.execute(f'drop database "{name}" with (force)')
