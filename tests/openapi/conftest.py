@@ -33,6 +33,7 @@ KEY = "a-key-for-tests-that-has-at-least-32-bytes"
 PATIENT: dict[str, Any] = {
     "jwt_key": SecretStr(KEY),
     "gateway_rate": 0,
+    "gateway_failures": 0,
     "payments_provider_ms": 1500,
     "video_rental_payment_ms": 3000,
     "preorder_payment_ms": 3000,
