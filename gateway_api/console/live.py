@@ -27,7 +27,6 @@ from gateway_api.language import Language
 from gateway_api.limits import Seats
 from gateway_api.problems import Problem
 from workers.runtime.messaging.consumer import consume_events
-from workers.runtime.messaging.errors import BROKER_ERRORS
 
 log = structlog.get_logger()
 
@@ -242,7 +241,7 @@ class LiveUpdates:
         while self._has_viewers():
             try:
                 await self._consume_once()
-            except (*BROKER_ERRORS, OSError) as error:
+            except Exception as error:  # the pages that are open wait for it
                 log.warning("live_updates_interrupted", error=type(error).__name__)
                 await asyncio.sleep(1)
             finally:

@@ -175,7 +175,17 @@ async def test_what_is_not_readable_in_the_stream_stops_nobody(url, rpc):
     connection = await aio_pika.connect(url)
     async with connection:
         exchange = await (await connection.channel()).get_exchange(SESSIONS)
-        for body in (b"", b"[]", b"7", b'{"session": 1}', b'{"session": "x", "ends_at": null}', b"\xff"):
+        huge = b'{"session": "x", "ends_at": 1' + b"0" * 400 + b"}"
+        for body in (
+            b"",
+            b"[]",
+            b"7",
+            b'{"session": 1}',
+            b'{"session": "x", "ends_at": null}',
+            b"\xff",
+            huge,
+            b"[" * 5000,
+        ):
             await exchange.publish(aio_pika.Message(body), ended_sessions.ROUTING_KEY)
 
     async with gateway(url, rpc) as first:

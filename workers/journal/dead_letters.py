@@ -28,7 +28,7 @@ from storage.database import CONNECTION_ERRORS, Row, Session
 from storage.inbox import OutboxMessage
 from storage.journal import NewDeadLetter
 from workers.journal.base import journal
-from workers.journal.masking import mask_cards, printable
+from workers.journal.masking import id_in, mask_cards, printable
 from workers.runtime.messaging.batch_consumer import consume_batches
 from workers.runtime.messaging.envelope import Unreadable, read_body
 from workers.runtime.messaging.topology import DEAD_QUEUE
@@ -145,8 +145,8 @@ def from_queue(message: AbstractIncomingMessage) -> NewDeadLetter:
         error=_text(_reason(message, headers)),
         attempts=_count(headers.get("x-delivery-count")),
         death=sha256(f"{digest} {headers_text} {message.timestamp}".encode()).hexdigest(),
-        story_id=_uuid(headers.get("story_id")),
-        causation_id=_uuid(headers.get("causation_id")),
+        story_id=id_in(headers.get("story_id")),
+        causation_id=id_in(headers.get("causation_id")),
         actor=_text(str(headers.get("actor") or message.app_id or "unknown")),
         redelivered=bool(message.redelivered),
     )
@@ -203,13 +203,6 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) and 0 < value < 2**31 else 1
 
 
-def _uuid(value: Any) -> UUID | None:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
-
-
 # -- queries
 
 
@@ -251,7 +244,7 @@ async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
 
 def replayed_message(row: Row) -> OutboxMessage:
     """The original message of a dead letter; raises NotReplayable."""
-    message_id, topic = _uuid(row["message_id"]), row["topic"]
+    message_id, topic = id_in(row["message_id"]), row["topic"]
     message = CATALOGUE.get(topic)
     if message_id is None:
         raise NotReplayable(reason="the message has no id: its consumer could not detect a duplicate")

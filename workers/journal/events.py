@@ -20,7 +20,7 @@ from storage import journal_partitions as partitions
 from storage.database import CONNECTION_ERRORS, Session
 from storage.journal import StreamEvent, StreamPosition
 from workers.journal.base import journal
-from workers.journal.masking import printable
+from workers.journal.masking import id_in, printable
 from workers.runtime.messaging.batch_consumer import BatchConsumer, ConsumerClosed, consume_batches
 from workers.runtime.messaging.topology import STREAM
 from workers.runtime.observability import metrics
@@ -180,14 +180,14 @@ def event_of(message: AbstractIncomingMessage, expected: int) -> StreamEvent:
     given = headers.get("x-stream-offset")
     offset = given if isinstance(given, int) else expected
     topic = _text(message.type or message.routing_key or "")
-    message_id = _uuid(message.message_id) or uuid5(NAMESPACE_OID, f"{offset} {sha256(message.body).hexdigest()}")
+    message_id = id_in(message.message_id) or uuid5(NAMESPACE_OID, f"{offset} {sha256(message.body).hexdigest()}")
     return StreamEvent(
         offset=offset,
         message_id=message_id,
         topic=topic,
         context=_text(message.app_id or topic.rpartition(".")[0]),
-        story_id=_uuid(headers.get("story_id")) or message_id,
-        causation_id=_uuid(headers.get("causation_id")),
+        story_id=id_in(headers.get("story_id")) or message_id,
+        causation_id=id_in(headers.get("causation_id")),
         actor=_text(headers.get("actor") or message.app_id or "unknown"),
         at=_published_at(headers.get("at_ms"), message.timestamp),
         body=printable(message.body),
@@ -210,15 +210,8 @@ def entity_ids_in(body: bytes) -> list[UUID]:
         return []
     if not isinstance(fields, dict):
         return []
-    found = {_uuid(value) for value in fields.values() if isinstance(value, str) and len(value) == 36}
+    found = {id_in(value) for value in fields.values() if isinstance(value, str) and len(value) == 36}
     return sorted(id for id in found if id)[:MAX_ENTITY_IDS]
-
-
-def _uuid(value: Any) -> UUID | None:
-    try:
-        return UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def _text(value: Any) -> str:

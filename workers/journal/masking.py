@@ -1,8 +1,10 @@
-"""Prepare texts for storage: mask card numbers, and escape what PostgreSQL cannot store."""
+"""Prepare what a message holds for storage: mask card numbers, escape what PostgreSQL cannot store, read ids."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
+from uuid import UUID
 
 from workers.runtime.messaging.card_numbers import find_card_numbers
 
@@ -13,6 +15,14 @@ _DIGIT = re.compile(r"\d")
 def printable(body: bytes) -> str:
     """A body as text; bytes that are not UTF-8, and zero bytes, are escaped."""
     return body.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
+def id_in(value: Any) -> UUID | None:
+    """The id that a property, a header or a field holds; None for anything else."""
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def mask_cards(text: str) -> str:

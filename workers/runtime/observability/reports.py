@@ -108,7 +108,7 @@ class Reports:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             report = RecordHandled.model_construct(entries=batch, standing=self._status)
             self._status = None
-            body = report.model_dump_json().encode()
+            body, message_id = report.model_dump_json().encode(), str(uuid4())
             try:
                 await self._broker.publish(
                     body,
@@ -116,7 +116,7 @@ class Reports:
                     exchange=envelope.exchange(report.exchange),
                     mandatory=False,
                     expiration=REPORT_SECONDS,
-                    message_id=(message_id := str(uuid4())),
+                    message_id=message_id,
                     correlation_id=message_id,
                     message_type=report.topic,
                 )

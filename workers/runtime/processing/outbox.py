@@ -56,6 +56,7 @@ class OutboxRelay:
             return False
         if failpoints.hook:
             await failpoints.hook(self._context, "publish")
+        message_id = str(row.id)
         try:
             await self._broker.publish(
                 row.body.encode(),
@@ -63,14 +64,14 @@ class OutboxRelay:
                 exchange=envelope.exchange(contract.exchange),
                 persist=True,
                 headers=envelope.durable_headers(row.story_id, row.causation_id, row.actor, row.traceparent),
-                message_id=(message_id := str(row.id)),
+                message_id=message_id,
                 correlation_id=message_id,
                 message_type=row.topic,
             )
         except Exception as error:  # whatever it is, the row stays, and is published again
             self.failed += 1
             log.warning(
-                PUBLISH_FAILED, context=self._context, topic=row.topic, message_id=str(row.id), error=repr(error)
+                PUBLISH_FAILED, context=self._context, topic=row.topic, message_id=message_id, error=repr(error)
             )
             return False
         if failpoints.hook:
