@@ -26,10 +26,22 @@ from ops.audit.invariant import (
     topics_of,
     view_comparison,
 )
+from ops.audit.paid import PaidThing
 from ops.audit.stores import Row, Stores
 from storage.bike_sharing import ride_history
 
 WRITERS = {f"bike_sharing.{name}": f"bike_sharing_{name}" for name in ("bikes", "rides", "billing", "deposits")}
+
+TOP_UP = PaidThing(
+    "top-up",
+    "bike_sharing_deposits.top_ups",
+    "top_up_id",
+    created_by=[TopUpDeposit, CreditDeposit],
+    due="status = 'COMPLETED'",
+    given_up="status = 'CANCELLED'",
+    cost="amount",
+    has_refund=False,
+)
 
 Rule = tuple[str, str]
 """The sentence about each row, with its columns as fields, and the statement that finds the rows."""
@@ -135,33 +147,13 @@ NOT_RECEIVED: tuple[Rule, ...] = (
         where (r.ended_at is not null or (r.status = 'NOT_STARTED' and r.reason = 'bike_unavailable'))
           and (h.released_at is null or not r.bike_released) order by 1""",
     ),
-    (
-        "top-up {top_up_id}: payments has not voided its payment {payment_id}",
-        """select top_up_id, t.payment_id from <bike_sharing_deposits.top_ups> t
-        left join <payments.payments> p using (payment_id)
-        where t.status = 'CANCELLED' and coalesce(p.status, '') not in ('VOIDING', 'VOIDED', 'DECLINED', 'REFUNDED')
-        order by 1""",
-    ),
-)
-
-PAYMENT_DIFFERENT: tuple[Rule, ...] = (
-    (
-        "top-up {top_up_id} has its payment as {recorded}, and it is {status}",
-        """select top_up_id, t.payment_status as recorded, p.status from <bike_sharing_deposits.top_ups> t
-        join <payments.payments> p using (payment_id)
-        where t.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED' and t.payment_status is distinct from p.status
-        order by 1""",
-    ),
 )
 
 WITHOUT_REQUEST = """
-    select 'ride' as what, ride_id as id from <bike_sharing_rides.rides> r
+    select ride_id as id from <bike_sharing_rides.rides> r
     where status <> 'NOT_STARTED' and created_at > now() - $1::interval
       and not exists (select from <bike_sharing_rides.inbox> i where i.id = r.ride_id and i.topic = $2)
-    union all
-    select 'top-up', top_up_id from <bike_sharing_deposits.top_ups> t where created_at > now() - $1::interval
-      and not exists (select from <bike_sharing_deposits.inbox> i where i.id = t.top_up_id and i.topic in ($3, $4))
-    order by 2"""
+    order by 1"""
 
 
 async def capacity(stores: Stores) -> list[str]:
@@ -179,17 +171,11 @@ async def not_received(stores: Stores) -> list[str]:
     return [] if stores.without & WRITERS.keys() else await _find(stores, NOT_RECEIVED)
 
 
-async def payment_different(stores: Stores) -> list[str]:
-    """Check that deposits has the payment status of each top-up as payments has it."""
-    return await _find(stores, PAYMENT_DIFFERENT)
-
-
 async def without_request(stores: Stores) -> list[str]:
-    """Check that each ride and each top-up has its request in the inbox, while answers are kept."""
+    """Check that each ride has its request in the inbox, while answers are kept."""
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
-    topics = (StartRide.topic, TopUpDeposit.topic, CreditDeposit.topic)
-    rows = await stores.rows(WITHOUT_REQUEST, kept, *topics)
-    return [f"{row['what']} {row['id']} has no request in the inbox" for row in rows]
+    rows = await stores.rows(WITHOUT_REQUEST, kept, StartRide.topic)
+    return [f"ride {row['id']} has no request in the inbox" for row in rows]
 
 
 async def _find(stores: Stores, checks: tuple[Rule, ...]) -> list[str]:
@@ -255,25 +241,15 @@ CHECKS = SystemChecks(
             steps_naming("bike_sharing_deposits", "bill_id"),
             TakeFee.topic,
         ),
-        UnfinishedCheck(
-            "top-up {} awaits its payment, and no step settles it",
-            "select top_up_id as id from <bike_sharing_deposits.top_ups> where status = 'AWAITING_PAYMENT'",
-            "select id from <bike_sharing_deposits.inbox> where topic = $1 and state = 'started'",
-            TopUpDeposit.topic,
-        ),
+        TOP_UP.unfinished,
     ],
-    claims=[
-        """
-        select top_up_id, 'top-up', payment_id, amount, status,
-          case status when 'COMPLETED' then 'due' when 'AWAITING_PAYMENT' then 'open' else 'void' end
-        from <bike_sharing_deposits.top_ups> where payment_id is not null"""
-    ],
+    claims=[TOP_UP.claim],
     claim_kinds={"bike_sharing.deposits": "'top-up'"},
     checks={
         "I3": [capacity],
         "I4": [ledger],
-        "I5": [not_received],
-        "I8": [payment_different],
-        "I9": [without_request],
+        "I5": [not_received, TOP_UP.not_received],
+        "I8": [TOP_UP.parts_equal],
+        "I9": [without_request, TOP_UP.requested],
     },
 )

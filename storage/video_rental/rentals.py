@@ -12,7 +12,6 @@ from uuid import UUID
 import asyncpg
 
 from contracts.base import Page
-from contracts.payments import PaymentState, RefundState
 from contracts.video_rental.rentals import (
     BookVideo,
     LateFeeStatus,
@@ -25,21 +24,17 @@ from contracts.video_rental.rentals import (
 from contracts.video_rental.videos import VideoState
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.paid import BEGIN_REFUND, SETTLE_PAYMENT, PaidThings, Settlement
 
 ACTIVE_CONSTRAINT = "rentals_one_active"
 
 
+paid = PaidThings("video_rental_rentals.rentals", "rental_id")
+
+
 def rental_of(row: Row) -> Rental:
     """A rental from its row, with payment and refund if events of them have arrived."""
-    fields = dict(row)
-    payment_status, refund_id = fields.pop("payment_status"), fields.pop("refund_id")
-    refund_status, refund_amount = fields.pop("refund_status"), fields.pop("refund_amount")
-    del fields["refunded"], fields["payment_version"], fields["refund_version"]
-    if payment_status is not None:
-        fields["payment"] = {"payment_id": fields["payment_id"], "status": payment_status, "amount": fields["price"]}
-    if refund_id is not None:
-        fields["refund"] = {"refund_id": refund_id, "status": refund_status, "amount": refund_amount}
-    return Rental.model_validate(fields)
+    return Rental.model_validate({**row, **paid.parts(row)})
 
 
 # -- booking
@@ -79,11 +74,10 @@ class HoldResult:
     __slots__ = ("active", "known", "owing", "rental")
 
     def __init__(self, row: Row) -> None:
-        fields = dict(row)
-        self.known: bool = fields.pop("known")
-        self.owing: bool = fields.pop("owing")
-        self.active: bool = fields.pop("active")
-        self.rental = rental_of(fields) if fields["rental_id"] else None
+        self.known: bool = row["known"]
+        self.owing: bool = row["owing"]
+        self.active: bool = row["active"]
+        self.rental = rental_of(row) if row["rental_id"] else None
 
 
 async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command: BookVideo) -> HoldResult:
@@ -108,43 +102,41 @@ def is_second_booking(error: asyncpg.UniqueViolationError) -> bool:
     return bool(error.constraint_name == ACTIVE_CONSTRAINT)
 
 
-_SETTLE = Statement("""
+_SETTLE = Statement(f"""
     with settled as (
       update video_rental_rentals.rentals set status = cast(:to as text), reason = :reason,
-        payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+        {SETTLE_PAYMENT},
         pickup_until = case when cast(:to as text) = 'BOOKED' then now() + cast(:pickup as interval) end,
         modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'AWAITING_PAYMENT' returning *),
     freed as (
       update video_rental_rentals.holds h set held = h.held - 1 from settled s
       where h.video_id = s.video_id and s.status <> 'BOOKED')
-    select * from settled""")
+    select * from settled""")  # noqa: S608 - a constant
 
 
 async def settle(
-    session: Session, rental_id: UUID, to: RentalStatus, payment_status: str, reason: str | None, pickup: timedelta
+    session: Session, rental_id: UUID, settled: Settlement[RentalStatus], pickup: timedelta
 ) -> Rental | None:
     """Set the outcome of a rental that is AWAITING_PAYMENT, and free its copy unless it is BOOKED.
 
     None when it was settled before.
     """
-    row = await session.one(
-        _SETTLE, rental_id=rental_id, to=to, payment_status=payment_status, reason=reason, pickup=pickup
-    )
+    row = await session.one(_SETTLE, rental_id=rental_id, pickup=pickup, **settled.values())
     return rental_of(row) if row else None
 
 
 # -- after booking
 
-_CANCEL = Statement("""
+_CANCEL = Statement(f"""
     with cancelled as (
       update video_rental_rentals.rentals set status = 'CANCELLED', reason = :reason,
-        refund_id = :refund_id, refund_status = 'PENDING', refund_amount = greatest(0, price - refunded),
+        {BEGIN_REFUND},
         modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'BOOKED' returning *),
     freed as (
       update video_rental_rentals.holds h set held = h.held - 1 from cancelled c where h.video_id = c.video_id)
-    select * from cancelled""")
+    select * from cancelled""")  # noqa: S608 - a constant
 
 
 async def cancel(session: Session, rental_id: UUID, refund_id: UUID, reason: str) -> Rental | None:
@@ -171,11 +163,7 @@ _LOCK = Statement("select *, now() as now from video_rental_rentals.rentals wher
 async def lock(session: Session, rental_id: UUID) -> tuple[Rental, datetime] | None:
     """A rental, locked until this transaction ends, and the database's time; None when there is none."""
     row = await session.one(_LOCK, rental_id=rental_id)
-    if row is None:
-        return None
-    fields = dict(row)
-    now = fields.pop("now")
-    return rental_of(fields), now
+    return (rental_of(row), row["now"]) if row else None
 
 
 _TAKE_BACK = Statement("""
@@ -309,40 +297,3 @@ async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
         lambda video: (video.created_at, video.video_id),
     )
     return Page[VideoOnShelf](items=items, next_cursor=cursor)
-
-
-# -- states of payments and refunds
-
-_NOTE_PAYMENT = Statement("""
-    update video_rental_rentals.rentals
-    set payment_status = :status, refunded = :refunded, payment_version = :version
-    where payment_id = :payment_id and payment_version < :version""")
-
-
-async def note_payment(session: Session, payment: PaymentState) -> None:
-    """Store the newest status of a rental's payment; other payments are ignored."""
-    await session.one(
-        _NOTE_PAYMENT,
-        payment_id=payment.payment_id,
-        status=payment.status,
-        refunded=payment.refunded,
-        version=payment.version,
-    )
-
-
-_NOTE_REFUND = Statement("""
-    update video_rental_rentals.rentals
-    set refund_status = :status, refund_amount = :amount, refund_version = :version
-    where payment_id = :payment_id and refund_id = :refund_id and refund_version < :version""")
-
-
-async def note_refund(session: Session, refund: RefundState) -> None:
-    """Store the newest status of a cancelled rental's refund."""
-    await session.one(
-        _NOTE_REFUND,
-        payment_id=refund.payment_id,
-        refund_id=refund.refund_id,
-        status=refund.status,
-        amount=refund.amount,
-        version=refund.version,
-    )

@@ -32,19 +32,12 @@ from contracts.bike_sharing.deposits import (
     TopUpStatus,
 )
 from contracts.bike_sharing.refusals import TopUpDeclined, TopUpUnavailable
-from contracts.payments import (
-    ChargeDeclined,
-    PaymentRefunded,
-    PaymentState,
-    PaymentStatus,
-    PaymentVoided,
-    PaymentVoiding,
-    RequestPayment,
-    VoidPayment,
-)
+from contracts.payments import PaymentState, RequestPayment, VoidPayment
 from contracts.refusals import NotFound
 from storage.bike_sharing import deposits as store
 from storage.database import Session
+from storage.paid import Settlement
+from workers import paid
 from workers.bike_sharing.deposits import rules
 from workers.runtime.processing.tx import NoReply, Request, Tx
 from workers.runtime.worker import Worker
@@ -59,27 +52,20 @@ worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment,))
 async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Request:
     payment_id, member_id = tx.derive_id("payment"), command.caller.member_id
     await store.begin(tx, tx.id, member_id, command.amount, payment_id=payment_id)
-    request = RequestPayment(
-        payment_id=payment_id, payer=member_id, amount=command.amount, method=command.payment, purpose=worker.name
-    )
-    return tx.request(request, id=payment_id, within=tx.settings.bike_sharing_payment_ms / 1000)
+    return paid.charge(tx, member_id, command.amount, command.payment, within_ms=tx.settings.bike_sharing_payment_ms)
 
 
 @top_up_deposit.then
 async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused | NoReply, tx: Tx) -> TopUp | Refused:
-    match outcome:
-        case PaymentState():
-            to, payment, reason = TopUpStatus.COMPLETED, PaymentStatus.APPROVED, None
-        case ChargeDeclined():
-            to, payment, reason = TopUpStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
-        case _:
-            to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, TopUpUnavailable.code
-    top_up = await store.settle(tx, tx.id, to, payment, reason)
+    settled = paid.settlement(
+        outcome, paid=TopUpStatus.COMPLETED, declined=TopUpStatus.REJECTED, unavailable=TopUpStatus.CANCELLED
+    )
+    top_up = await store.settle(tx, tx.id, settled)
     if top_up is None:
         return _current_answer(await store.top_up(tx, tx.id))
-    if to is TopUpStatus.COMPLETED:
+    if top_up.status is TopUpStatus.COMPLETED:
         return await _credit(tx, top_up, LedgerEntryKind.TOP_UP)
-    if to is TopUpStatus.CANCELLED:
+    if top_up.status is TopUpStatus.CANCELLED:
         tx.publish(VoidPayment(payment_id=tx.derive_id("payment")))
     return _current_answer(top_up)
 
@@ -103,7 +89,7 @@ def _current_answer(top_up: TopUp | None) -> TopUp | Refused:
 @deposits.handles(CreditDeposit)
 async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
     await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
-    top_up = await store.settle(tx, tx.id, TopUpStatus.COMPLETED, None, None)
+    top_up = await store.settle(tx, tx.id, Settlement(TopUpStatus.COMPLETED, None))
     assert top_up is not None
     return await _credit(tx, top_up, LedgerEntryKind.CREDIT)
 
@@ -144,13 +130,7 @@ async def take_fee(command: TakeFee, tx: Tx) -> None:
 
 # -- events of payments
 
-
-async def note_payment(event: Any, tx: Tx) -> None:
-    await store.note_payment(tx, event)
-
-
-for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    deposits.handles(payment_event, about=deposits.name)(note_payment)
+paid.follow(deposits, store.paid, refunds=False)
 
 
 # -- queries

@@ -129,6 +129,11 @@ class Tx(Session):
         return self.envelope.id
 
     @property
+    def context(self) -> str:
+        """The name of the context that handles the message."""
+        return self._services.name
+
+    @property
     def settings(self) -> Any:
         return self._services.settings
 

@@ -21,20 +21,7 @@ from uuid import UUID, uuid5
 import asyncpg
 
 from contracts.base import Caller, Page, Refused
-from contracts.payments import (
-    ChargeDeclined,
-    PaymentRefunded,
-    PaymentState,
-    PaymentStatus,
-    PaymentVoided,
-    PaymentVoiding,
-    RefundFailed,
-    RefundRest,
-    RefundStarted,
-    RefundSucceeded,
-    RequestPayment,
-    VoidPayment,
-)
+from contracts.payments import Card, ChargeDeclined, PaymentState, RefundRest, RequestPayment, VoidPayment
 from contracts.refusals import NotFound, WrongState
 from contracts.video_rental.refusals import (
     AlreadyBooked,
@@ -75,6 +62,7 @@ from contracts.video_rental.rentals import (
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.database import Session
 from storage.video_rental import rentals as store
+from workers import paid
 from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
@@ -128,14 +116,11 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
     if held.rental is None:
         raise _hold_refusal(held)
     tx.publish(BookingStarted.of(held.rental))
-    request = RequestPayment(
-        payment_id=payment_id,
-        payer=command.caller.member_id,
-        amount=held.rental.price,
-        method=command.payment,
-        purpose=worker.name,
-    )
-    return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+    return _charge(tx, held.rental.member_id, held.rental.price, command.payment)
+
+
+def _charge(tx: Tx, member_id: str, amount: int, card: Card) -> Request:
+    return paid.charge(tx, member_id, amount, card, within_ms=tx.settings.video_rental_payment_ms)
 
 
 def _hold_refusal(held: store.HoldResult) -> Refused:
@@ -149,20 +134,16 @@ def _hold_refusal(held: store.HoldResult) -> Refused:
 @book_video.then
 async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental | Refused:
     pickup = tx.settings.pickup_time
-    match outcome:
-        case PaymentState():
-            to, payment, reason = RentalStatus.BOOKED, PaymentStatus.APPROVED, None
-        case ChargeDeclined():
-            to, payment, reason = RentalStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
-        case _:
-            to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, BookingPaymentUnavailable.code
-    rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
+    settled = paid.settlement(
+        outcome, paid=RentalStatus.BOOKED, declined=RentalStatus.REJECTED, unavailable=RentalStatus.CANCELLED
+    )
+    rental = await store.settle(tx, tx.id, settled, pickup)
     if rental is None:
         return _current_answer(await store.find(tx, tx.id))
-    if to is RentalStatus.BOOKED:
+    if rental.status is RentalStatus.BOOKED:
         tx.publish(VideoBooked.of(rental))
         tx.schedule(GiveUpBooking(rental_id=rental.rental_id), after=pickup)
-    elif to is RentalStatus.REJECTED:
+    elif rental.status is RentalStatus.REJECTED:
         tx.publish(BookingRejected.of(rental))
     else:
         tx.publish(BookingCancelled.of(rental))
@@ -262,14 +243,7 @@ async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Request:
     if paying is None:
         raise _late_fee_wrong_state(rental)
     tx.publish(LateFeePaying.of(paying))
-    request = RequestPayment(
-        payment_id=payment_id,
-        payer=rental.member_id,
-        amount=rental.late_fee,
-        method=command.payment,
-        purpose=worker.name,
-    )
-    return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+    return _charge(tx, rental.member_id, rental.late_fee, command.payment)
 
 
 def _late_fee_wrong_state(rental: Rental) -> LateFeeWrongState:
@@ -317,19 +291,7 @@ async def waive_late_fee(command: WaiveLateFee, tx: Tx) -> Rental:
 
 # -- events of payments
 
-
-async def note_payment(event: Any, tx: Tx) -> None:
-    await store.note_payment(tx, event)
-
-
-async def note_refund(event: Any, tx: Tx) -> None:
-    await store.note_refund(tx, event)
-
-
-for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    rentals.handles(payment_event, about=rentals.name)(note_payment)
-for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    rentals.handles(refund_event, about=rentals.name)(note_refund)
+paid.follow(rentals, store.paid)
 
 
 # -- queries
