@@ -108,7 +108,7 @@ class AskHolder(Command[None]):
 
     ride_id: UUID
     times: int = 1
-    """The number of the attempt; the delay between attempts doubles."""
+    """Set by earlier versions, which counted the attempts themselves."""
 
 
 class BikeEvent(BikeState, Event):

@@ -53,7 +53,7 @@ CAPACITY: tuple[Rule, ...] = (
         left join <bike_sharing_rides.rides> r on r.ride_id = b.held_by
         left join <bike_sharing_bikes.holds> h on h.ride_id = b.held_by
         where b.held_by is not null and coalesce(r.status, '') not in ('STARTING', 'RIDING')
-          and (r.ride_id is not null or h.ride_id is null or h.confirmed or h.released_at is not null)
+          and (r.ride_id is not null or h.ride_id is null or h.status <> 'HELD')
         order by 1""",
     ),
     (
@@ -145,7 +145,7 @@ NOT_RECEIVED: tuple[Rule, ...] = (
         """select r.ride_id, r.status from <bike_sharing_rides.rides> r
         left join <bike_sharing_bikes.holds> h using (ride_id)
         where (r.ended_at is not null or (r.status = 'NOT_STARTED' and r.reason = 'bike_unavailable'))
-          and (h.released_at is null or not r.bike_released) order by 1""",
+          and (h.status is distinct from 'RELEASED' or not r.bike_released) order by 1""",
     ),
 )
 
@@ -231,7 +231,7 @@ CHECKS = SystemChecks(
         ),
         UnfinishedCheck(
             "ride {} holds a bike, and no step will check the hold",
-            "select ride_id as id from <bike_sharing_bikes.holds> where released_at is null and not confirmed",
+            "select ride_id as id from <bike_sharing_bikes.holds> where status = 'HELD'",
             steps_naming("bike_sharing_bikes", "ride_id"),
             AskHolder.topic,
         ),

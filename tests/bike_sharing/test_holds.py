@@ -72,7 +72,7 @@ async def test_a_bike_held_for_an_unknown_ride_is_freed_once_rides_answers_the_q
 async def test_an_open_ride_confirms_its_hold_and_keeps_its_bike(system: System, kim: Caller) -> None:
     ride = await started_ride(system, kim)
 
-    confirmed = "select 1 from bike_sharing_bikes.holds where ride_id = $1 and confirmed"
+    confirmed = "select 1 from bike_sharing_bikes.holds where ride_id = $1 and status = 'CONFIRMED'"
     await system.wait_for_rows(BIKES, confirmed, UUID(ride["ride_id"]))
 
     assert (await bike_of(system, ride["bike_id"]))["status"] == "IN_USE"
