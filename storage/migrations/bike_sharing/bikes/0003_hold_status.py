@@ -1,6 +1,6 @@
 """A hold has one status instead of `confirmed` and `released_at`.
 
-While workers of an earlier version still write those, a hold may stay HELD for too long: then its ride is asked once more.
+While workers of an earlier version still write those, a hold may stay HELD for too long: its ride is asked once more.
 """
 
 from alembic import op
