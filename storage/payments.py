@@ -11,7 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.base import Page
-from contracts.payments import ListPayments, PaymentState, PaymentStatus, RequestPayment
+from contracts.payments import ListPayments, PaymentState, PaymentStatus, PaymentUse, RequestPayment
 from storage import paging
 from storage.database import Row, Session, Statement
 
@@ -32,8 +32,8 @@ def payment_of(row: Row) -> PaymentState:
 
 
 _CREATE = Statement("""
-    insert into payments.payments (payment_id, status, payer, amount, purpose, method, last4, brand)
-    values (:payment_id, 'REQUESTED', :payer, :amount, :purpose, :method, :last4, :brand)
+    insert into payments.payments (payment_id, status, payer, amount, purpose, method, last4, brand, object_id, href)
+    values (:payment_id, 'REQUESTED', :payer, :amount, :purpose, :method, :last4, :brand, :object_id, :href)
     on conflict do nothing returning 1""")
 
 
@@ -48,6 +48,8 @@ async def create(session: Session, command: RequestPayment) -> bool:
         method=command.method.method,
         last4=command.method.last4,
         brand=command.method.brand,
+        object_id=command.use.object_id if command.use else None,
+        href=command.use.href if command.use else None,
     )
     return inserted is not None
 
@@ -89,6 +91,24 @@ async def find(session: Session, payment_id: UUID) -> PaymentState | None:
     """A payment; None when its id is unknown."""
     row = await session.one(_FIND, payment_id=payment_id)
     return payment_of(row) if row else None
+
+
+_USE = Statement("""
+    update payments.payments set object_id = :object_id, href = :href
+    where payment_id = :payment_id and not let_go""")
+
+
+async def use(session: Session, payment_id: UUID, use: PaymentUse) -> None:
+    """Store what a payment pays for, unless its business has let go of it."""
+    await session.one(_USE, payment_id=payment_id, object_id=use.object_id, href=use.href)
+
+
+_LET_GO = Statement("update payments.payments set let_go = true where payment_id = :payment_id")
+
+
+async def let_go(session: Session, payment_id: UUID) -> None:
+    """Record that no business counts on a payment any more."""
+    await session.one(_LET_GO, payment_id=payment_id)
 
 
 _BEGIN_VOID = _with_entry(

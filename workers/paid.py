@@ -16,6 +16,7 @@ from contracts.payments import (
     PaymentRefunded,
     PaymentState,
     PaymentStatus,
+    PaymentUse,
     PaymentVoided,
     PaymentVoiding,
     RefundFailed,
@@ -34,10 +35,19 @@ PAYMENT_EVENTS = (PaymentVoiding, PaymentVoided, PaymentRefunded)
 REFUND_EVENTS = (RefundStarted, RefundFailed, RefundSucceeded)
 
 
-def charge(tx: Tx, payer: str, amount: int, card: Card, *, within_ms: float) -> Request:
-    """Request the one payment of what this message creates, for the context that handles the message."""
+def charge(
+    tx: Tx, payer: str, amount: int, card: Card, *, within_ms: float, given_back_at: str | None = None
+) -> Request:
+    """Request the one payment of what this message creates, for the context that handles the message.
+
+    `given_back_at` is the path of the action that gives the money back, `{}` in it the thing's id. With it staff cannot
+    refund the payment by hand until the context sends `RefundRest` or `LetGoOfPayment`.
+    """
     payment_id = tx.derive_id("payment")
-    request = RequestPayment(payment_id=payment_id, payer=payer, amount=amount, method=card, purpose=tx.context)
+    use = PaymentUse(object_id=tx.id, href=given_back_at.format(tx.id)) if given_back_at else None
+    request = RequestPayment(
+        payment_id=payment_id, payer=payer, amount=amount, method=card, purpose=tx.context, use=use
+    )
     return tx.request(request, id=payment_id, within=within_ms / 1000)
 
 

@@ -14,6 +14,7 @@ EVENT_LABELS = {
     "RefundStarted": Text("환불을 시작했습니다", "Refund begun"),
     "RefundFailed": Text("환불에 실패해 다시 시도합니다", "Refund failed, it is tried again"),
     "RefundSucceeded": Text("환불했습니다", "Refund done"),
+    "RefundRefused": Text("환불할 금액이 남지 않았습니다", "Nothing left to refund"),
     "TransferAwaited": Text("입금을 기다립니다", "Transfer awaited"),
     "TransferConfirmed": Text("입금을 확인했습니다", "Transfer confirmed"),
     "TransferCancelled": Text("입금을 취소했습니다", "Transfer cancelled"),

@@ -38,6 +38,7 @@ TOP_UP = PaidThing(
     "top_up_id",
     created_by=[TopUpDeposit, CreditDeposit],
     due="status = 'COMPLETED'",
+    in_use="status = 'COMPLETED'",
     given_up="status = 'CANCELLED'",
     cost="amount",
     has_refund=False,

@@ -30,6 +30,10 @@ class PaidThing:
     """The condition (SQL) of a thing that must be paid."""
     given_up: str
     """The condition (SQL) of a thing whose payment must be voided."""
+    in_use: str
+    """The condition (SQL) of a thing that its customer has, or may still get."""
+    given_back: str = "0"
+    """What the business itself has refunded of a thing in use (SQL)."""
     cost: str = "price"
     undecided: Sequence[str] = ("AWAITING_PAYMENT",)
     """The statuses in which the payment may have any status."""
@@ -51,8 +55,9 @@ class PaidThing:
         """The payments of these things, as `SystemChecks.claims` wants them."""
         return f"""
             select {self.key} as thing, '{self.kind}' as kind, payment_id, {self.cost} as cost, status,
-              case when {self.due} then 'due' when {self._is_undecided} then 'open' else 'void' end as claim
-            from <{self.table}> where payment_id is not null"""
+              case when {self.due} then 'due' when {self._is_undecided} then 'open' else 'void' end as claim,
+              case when {self.in_use} then {self.given_back} end as given_back
+            from <{self.table}> t where payment_id is not null"""
 
     async def not_received(self, stores: Stores) -> list[str]:
         """Check that refunds and voids arrived at payments, by the rows that they cause there."""

@@ -31,6 +31,7 @@ RESERVATION = PaidThing(
     "reservation_id",
     created_by=[ReservePhone],
     due="status = 'CONFIRMED'",
+    in_use="status = 'CONFIRMED'",
     given_up="status in ('CANCELLING', 'CANCELLED') and paid_at is null",
     undecided=("AWAITING_PAYMENT", "CANCELLING"),
 )

@@ -30,6 +30,7 @@ RENTAL = PaidThing(
     "rental_id",
     created_by=[BookVideo],
     due="status in ('BOOKED', 'RENTED', 'RETURNED')",
+    in_use="status in ('BOOKED', 'RENTED')",
     given_up="status = 'CANCELLED' and pickup_until is null",
 )
 
@@ -179,7 +180,7 @@ CHECKS = SystemChecks(
         RENTAL.claim,
         """
         select rental_id, 'late fee of rental', late_fee_payment_id, late_fee, late_fee_status,
-          case late_fee_status when 'PAID' then 'due' when 'PAYING' then 'open' else 'void' end
+          case late_fee_status when 'PAID' then 'due' when 'PAYING' then 'open' else 'void' end, null
         from <video_rental_rentals.rentals> where late_fee_payment_id is not null""",
     ],
     claim_kinds={

@@ -52,7 +52,14 @@ worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment,))
 async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Request:
     payment_id, member_id = tx.derive_id("payment"), command.caller.member_id
     await store.begin(tx, tx.id, member_id, command.amount, payment_id=payment_id)
-    return paid.charge(tx, member_id, command.amount, command.payment, within_ms=tx.settings.bike_sharing_payment_ms)
+    return paid.charge(
+        tx,
+        member_id,
+        command.amount,
+        command.payment,
+        within_ms=tx.settings.bike_sharing_payment_ms,
+        given_back_at="/v1/bike-sharing/deposits/withdrawals",
+    )
 
 
 @top_up_deposit.then

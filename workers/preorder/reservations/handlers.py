@@ -87,7 +87,12 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
     tx.publish(ReservationStarted.of(reserved.reservation))
     reservation = reserved.reservation
     return paid.charge(
-        tx, reservation.member_id, reservation.price, command.payment, within_ms=tx.settings.preorder_payment_ms
+        tx,
+        reservation.member_id,
+        reservation.price,
+        command.payment,
+        within_ms=tx.settings.preorder_payment_ms,
+        given_back_at="/v1/preorder/reservations/{}/cancellation",
     )
 
 

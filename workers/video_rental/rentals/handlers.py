@@ -5,8 +5,8 @@ BookVideo     -> BookingStarted -> RequestPayment -> VideoBooked, GiveUpBooking 
                                                   -> BookingCancelled, VoidPayment   (no reply in time)
 CancelBooking -> BookingCancelled, RefundRest
 GiveUpBooking -> BookingCancelled, RefundRest       (not picked up in time)
-PickUpVideo   -> VideoRented
-ReturnVideo   -> VideoReturned
+PickUpVideo   -> VideoRented, UsePayment            (the payment is given back by a return first)
+ReturnVideo   -> VideoReturned, LetGoOfPayment      (from now on staff may refund it by hand)
 PayLateFee    -> LateFeePaying -> RequestPayment -> LateFeePaid
                                                  -> LateFeePaying (OWED again; VoidPayment if there was no reply)
 WaiveLateFee  -> LateFeeWaived
@@ -21,7 +21,17 @@ from uuid import UUID, uuid5
 import asyncpg
 
 from contracts.base import Caller, Page, Refused
-from contracts.payments import Card, ChargeDeclined, PaymentState, RefundRest, RequestPayment, VoidPayment
+from contracts.payments import (
+    Card,
+    ChargeDeclined,
+    LetGoOfPayment,
+    PaymentState,
+    PaymentUse,
+    RefundRest,
+    RequestPayment,
+    UsePayment,
+    VoidPayment,
+)
 from contracts.refusals import NotFound, WrongState
 from contracts.video_rental.refusals import (
     AlreadyBooked,
@@ -67,7 +77,10 @@ from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, T
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
 
-worker = rentals = Worker("video_rental.rentals", sends=(RefundRest, VoidPayment))
+worker = rentals = Worker("video_rental.rentals", sends=(RefundRest, VoidPayment, UsePayment, LetGoOfPayment))
+
+CANCELLATION = "/v1/video-rental/rentals/{}/cancellation"
+RETURN = "/v1/video-rental/rentals/{}/return"
 
 ACTIONS = {
     RentalStatus.BOOKED: ["cancellation", "pickup"],
@@ -116,11 +129,12 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
     if held.rental is None:
         raise _hold_refusal(held)
     tx.publish(BookingStarted.of(held.rental))
-    return _charge(tx, held.rental.member_id, held.rental.price, command.payment)
+    return _charge(tx, held.rental.member_id, held.rental.price, command.payment, CANCELLATION)
 
 
-def _charge(tx: Tx, member_id: str, amount: int, card: Card) -> Request:
-    return paid.charge(tx, member_id, amount, card, within_ms=tx.settings.video_rental_payment_ms)
+def _charge(tx: Tx, member_id: str, amount: int, card: Card, given_back_at: str | None = None) -> Request:
+    limit = tx.settings.video_rental_payment_ms
+    return paid.charge(tx, member_id, amount, card, within_ms=limit, given_back_at=given_back_at)
 
 
 def _hold_refusal(held: store.HoldResult) -> Refused:
@@ -210,6 +224,8 @@ async def pick_up_video(command: PickUpVideo, tx: Tx) -> Rental:
     if rented is None:
         raise wrong_state(rental)
     tx.publish(VideoRented.of(rented))
+    use = PaymentUse(object_id=rented.rental_id, href=RETURN.format(rented.rental_id))
+    tx.publish(UsePayment(payment_id=rented.payment_id, use=use))
     return rented
 
 
@@ -225,6 +241,7 @@ async def return_video(command: ReturnVideo, tx: Tx) -> Rental:
     if returned is None:
         raise wrong_state(rental)
     tx.publish(VideoReturned.of(returned))
+    tx.publish(LetGoOfPayment(payment_id=returned.payment_id))
     return returned
 
 
