@@ -113,6 +113,8 @@ class MessageProcessor:
         """Asked once before the message waits for something that is not known yet; False: it may not."""
         self.on_started: Callable[[], Awaitable[None]] | None = None
         """Called once a delivery that is lost loses nothing: the scheduler resumes the step, or its caller settles."""
+        self.waits = False
+        """It has begun to wait, and is counted among its caller's waits."""
         self._may_wait: bool | None = None
         self._in_doubt = False
 
