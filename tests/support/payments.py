@@ -20,7 +20,7 @@ def refund_of_a_part(thing: Json, amount: int) -> RefundAmount:
     return RefundAmount(payment_id=thing["payment_id"], refund_id=uuid4(), amount=amount, reason="scratched")
 
 
-async def wait_for_payment(system: System, payer: Caller, status: str = "REQUESTED") -> None:
+async def wait_for_payment(system: System, payer: Caller, status: str) -> None:
     """Wait until a payment of this payer has a status."""
     query = "select 1 from payments.payments where payer = $1 and status = $2"
     await system.wait_for_rows("payments", query, payer.member_id, status)
