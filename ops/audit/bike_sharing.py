@@ -14,6 +14,7 @@ from contracts.bike_sharing.deposits import (
     FeeTaken,
     TakeFee,
     TopUpDeposit,
+    WithdrawalEvent,
 )
 from contracts.bike_sharing.rides import EndAtCap, RideEvent, StartRide
 from ops.audit.invariant import (
@@ -39,6 +40,8 @@ TOP_UP = PaidThing(
     created_by=[TopUpDeposit, CreditDeposit],
     due="status = 'COMPLETED'",
     in_use="status = 'COMPLETED'",
+    given_back="""coalesce((select sum(r.amount) from <bike_sharing_deposits.withdrawal_refunds> r
+        where r.top_up_id = t.top_up_id and r.status <> 'REFUSED'), 0)""",
     given_up="status = 'CANCELLED'",
     cost="amount",
     has_refund=False,
@@ -115,6 +118,20 @@ LEDGER: tuple[Rule, ...] = (
         having coalesce(sum(e.amount), 0) <> case t.status when 'COMPLETED' then t.amount else 0 end order by 1""",
     ),
     (
+        "withdrawal {withdrawal_id} of {amount} won: {refunded} and {by_hand} by hand, and its refunds are {done} "
+        "and {open} under way, its entry {entered}",
+        """select w.withdrawal_id, w.amount, refunded, by_hand, done, open, coalesce(e.amount, 0) as entered
+        from <bike_sharing_deposits.withdrawals> w
+        left join <bike_sharing_deposits.entries> e on e.withdrawal_id = w.withdrawal_id
+        cross join lateral (
+          select coalesce(sum(r.amount) filter (where r.status = 'REFUNDED'), 0) as done,
+            coalesce(sum(r.amount) filter (where r.status = 'PENDING'), 0) as open
+          from <bike_sharing_deposits.withdrawal_refunds> r where r.withdrawal_id = w.withdrawal_id) sums
+        where refunded <> done or done + open + by_hand <> w.amount or e.amount is distinct from - w.amount
+          or (w.status = 'COMPLETED') <> (refunded + paid_out = w.amount)
+        order by 1""",
+    ),
+    (
         "ride {ride_id} costs {fee} won, and its bill says {amount}",
         """select r.ride_id, r.fee, b.amount from <bike_sharing_rides.rides> r
         join <bike_sharing_billing.bills> b using (ride_id) where b.amount is distinct from r.fee
@@ -157,6 +174,18 @@ WITHOUT_REQUEST = """
     order by 1"""
 
 
+WITHDRAWN: tuple[Rule, ...] = (
+    (
+        "withdrawal {withdrawal_id}: its refund {refund_id} is {recorded}, and payments has it as {status}",
+        """select withdrawal_id, refund_id, r.status as recorded, coalesce(f.status, 'not there') as status
+        from <bike_sharing_deposits.withdrawal_refunds> r left join <payments.refunds> f using (refund_id)
+        where case coalesce(f.status, '') when 'REFUNDED' then r.status <> 'REFUNDED'
+          when 'REFUSED' then r.status <> 'REFUSED' when '' then true else r.status <> 'PENDING' end
+          or f.amount <> r.amount order by 1""",
+    ),
+)
+
+
 async def capacity(stores: Stores) -> list[str]:
     """Check that each bike is held by the ride that uses it."""
     return await _find(stores, CAPACITY)
@@ -170,6 +199,11 @@ async def ledger(stores: Stores) -> list[str]:
 async def not_received(stores: Stores) -> list[str]:
     """Check that messages between contexts arrived, by the rows that they cause there."""
     return [] if stores.without & WRITERS.keys() else await _find(stores, NOT_RECEIVED)
+
+
+async def withdrawn(stores: Stores) -> list[str]:
+    """Check that payments has each refund of a withdrawal, with the same outcome."""
+    return [] if "payments" in stores.without else await _find(stores, WITHDRAWN)
 
 
 async def without_request(stores: Stores) -> list[str]:
@@ -192,7 +226,15 @@ CHECKS = SystemChecks(
         "bike_sharing_bikes": ("bikes", "holds", "inbox"),
         "bike_sharing_rides": ("rides", "bikes", "accounts", "inbox"),
         "bike_sharing_billing": ("bills", "inbox"),
-        "bike_sharing_deposits": ("accounts", "entries", "fees", "top_ups", "inbox"),
+        "bike_sharing_deposits": (
+            "accounts",
+            "entries",
+            "fees",
+            "top_ups",
+            "withdrawals",
+            "withdrawal_refunds",
+            "inbox",
+        ),
         "bike_sharing_ride_history": ("generations", "rides", "bikes", "bills", "timeline"),
     },
     writers=WRITERS,
@@ -215,6 +257,7 @@ CHECKS = SystemChecks(
         Publication("ride", "bike_sharing_rides.rides", "ride_id", topics_of(RideEvent)),
         Publication("bill", "bike_sharing_billing.bills", "bill_id", topics_of(BillEvent)),
         Publication("account", "bike_sharing_deposits.accounts", "account_id", [AccountChanged.topic]),
+        Publication("withdrawal", "bike_sharing_deposits.withdrawals", "withdrawal_id", topics_of(WithdrawalEvent)),
         Publication("fee", "bike_sharing_deposits.fees", "bill_id", [FeeTaken.topic, DebtPaid.topic]),
     ],
     unfinished=[
@@ -249,7 +292,7 @@ CHECKS = SystemChecks(
     checks={
         "I3": [capacity],
         "I4": [ledger],
-        "I5": [not_received, TOP_UP.not_received],
+        "I5": [not_received, withdrawn, TOP_UP.not_received],
         "I8": [TOP_UP.parts_equal],
         "I9": [without_request, TOP_UP.requested],
     },

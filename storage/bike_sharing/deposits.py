@@ -57,13 +57,14 @@ class LedgerLine(NamedTuple):
     bill_id: UUID | None = None
     top_up_id: UUID | None = None
     reason: str | None = None
+    withdrawal_id: UUID | None = None
 
 
 _POST = Statement("""
     with lines as (
       select * from unnest(cast(:kinds as text[]), cast(:amounts as bigint[]), cast(:bill_ids as uuid[]),
-        cast(:top_up_ids as uuid[]), cast(:reasons as text[]))
-        with ordinality line(kind, amount, bill_id, top_up_id, reason, n)),
+        cast(:top_up_ids as uuid[]), cast(:reasons as text[]), cast(:withdrawal_ids as uuid[]))
+        with ordinality line(kind, amount, bill_id, top_up_id, reason, withdrawal_id, n)),
     clock as materialized (select clock_timestamp() as at),
     account as (
       update bike_sharing_deposits.accounts
@@ -72,10 +73,10 @@ _POST = Statement("""
       where account_id = :account_id returning *),
     written as (
       insert into bike_sharing_deposits.entries
-        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, created_at)
+        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, withdrawal_id, created_at)
       select account_id, kind, amount, balance - coalesce(sum(amount) over (order by n desc
           rows between unbounded preceding and 1 preceding), 0),
-        bill_id, top_up_id, reason, at + n * interval '1 microsecond'
+        bill_id, top_up_id, reason, withdrawal_id, at + n * interval '1 microsecond'
       from account, clock, lines)
     select * from account""")
 
@@ -90,6 +91,7 @@ async def post(session: Session, account: AccountState, lines: Sequence[LedgerLi
         bill_ids=[line.bill_id for line in lines],
         top_up_ids=[line.top_up_id for line in lines],
         reasons=[line.reason for line in lines],
+        withdrawal_ids=[line.withdrawal_id for line in lines],
         debt=debt,
     )
     return AccountState.model_validate(dict(row or {}))

@@ -32,7 +32,7 @@ from contracts.bike_sharing.deposits import (
     TopUpStatus,
 )
 from contracts.bike_sharing.refusals import TopUpDeclined, TopUpUnavailable
-from contracts.payments import PaymentState, RequestPayment, VoidPayment
+from contracts.payments import PaymentState, RefundAmount, RequestPayment, VoidPayment
 from contracts.refusals import NotFound
 from storage.bike_sharing import deposits as store
 from storage.database import Session
@@ -42,7 +42,7 @@ from workers.bike_sharing.deposits import rules
 from workers.runtime.processing.tx import NoReply, Request, Tx
 from workers.runtime.worker import Worker
 
-worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment,))
+worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment, RefundAmount))
 
 
 # -- top-ups
@@ -104,16 +104,17 @@ async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
 async def _credit(tx: Tx, top_up: TopUp, kind: LedgerEntryKind) -> TopUp:
     """Credit a top-up to its account; debts are paid from it first."""
     account = await store.lock(tx, top_up.member_id)
-    parts = rules.debt_payments(await store.debts(tx, account), top_up.amount)
+    parts = rules.allocate(await store.debts(tx, account), top_up.amount)
     lines = [store.LedgerLine(kind, top_up.amount, top_up_id=top_up.top_up_id, reason=top_up.reason)]
     lines += [store.LedgerLine(LedgerEntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
     for bill_id, part in parts:
         tx.publish(DebtPaid.of(await store.pay(tx, bill_id, part)))
-    account = await _post_lines(tx, account, lines, debt=-sum(part for _, part in parts))
+    account = await post_lines(tx, account, lines, debt=-sum(part for _, part in parts))
     return await store.note_balance(tx, top_up.top_up_id, account)
 
 
-async def _post_lines(tx: Tx, account: AccountState, lines: list[store.LedgerLine], debt: int) -> AccountState:
+async def post_lines(tx: Tx, account: AccountState, lines: list[store.LedgerLine], debt: int = 0) -> AccountState:
+    """Insert ledger entries, and publish the account after them; it must be locked."""
     account = await store.post(tx, account, lines, debt)
     tx.publish(AccountChanged.of(account))
     return account
@@ -130,7 +131,7 @@ async def take_fee(command: TakeFee, tx: Tx) -> None:
         paid = rules.fee_paid(account.balance, command.amount)
         if command.amount:
             lines = [store.LedgerLine(LedgerEntryKind.FEE, -paid, command.bill_id)] if paid else []
-            account = await _post_lines(tx, account, lines, debt=command.amount - paid)
+            account = await post_lines(tx, account, lines, debt=command.amount - paid)
         fee = await store.take_fee(tx, account, command, paid)
     tx.publish(FeeTaken.of(fee))
 
