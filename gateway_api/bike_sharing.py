@@ -46,6 +46,7 @@ from gateway_api.bodies import (
     NOT_BLANK,
     ONE_LINE,
     CardPayment,
+    Changes,
     Form,
     MinVersion,
     NonBlankReason,
@@ -105,7 +106,7 @@ class NewBike(Form):
     status: Settable = "AVAILABLE"
 
 
-class BikeChanges(Form):
+class BikeChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(status="BROKEN")
@@ -282,7 +283,8 @@ async def show_bike(bike_id: ResourceId, caller: Anyone, queries: Queries) -> Re
 async def change_bike(bike_id: ResourceId, form: BikeChanges, _: Staff, commands: Commands) -> Response:
     """A bike in use accepts only `BROKEN`, which takes effect after the ride."""
     condition = CONDITIONS[form.status]
-    return await commands.send(ChangeBike(bike_id=bike_id, location=form.location, condition=condition))
+    change = {"location": form.location, "condition": condition, "expected_version": form.expected_version}
+    return await commands.send(ChangeBike(bike_id=bike_id, **change))
 
 
 # -- rides

@@ -20,7 +20,7 @@ def withdrawal_of(row: Row) -> Withdrawal:
     return Withdrawal.model_validate(dict(row))
 
 
-class RefundPart(NamedTuple):
+class CardPart(NamedTuple):
     """What a withdrawal takes from the payment of one top-up, in won."""
 
     refund_id: UUID
@@ -59,7 +59,7 @@ _INSERT = Statement("""
     select * from inserted""")
 
 
-async def insert(session: Session, id: UUID, command: WithdrawDeposit, parts: Sequence[RefundPart]) -> Withdrawal:
+async def insert(session: Session, id: UUID, command: WithdrawDeposit, parts: Sequence[CardPart]) -> Withdrawal:
     """Insert a withdrawal that is PENDING with its refunds; what they do not cover is to be paid by hand."""
     row = await session.one(
         _INSERT,

@@ -65,6 +65,7 @@ _RESERVE = Statement("""
     counted as (
       update preorder_reservations.quotas q set taken = taken + 1 from product p
       where q.product_id = p.product_id and p.status = 'OPEN' and (p.quota is null or q.taken < p.quota)
+        and p.price = coalesce(cast(:expected_price as bigint), p.price)
         and not exists (select from active)
       returning p.price),
     inserted as (
@@ -72,7 +73,8 @@ _RESERVE = Statement("""
         (reservation_id, product_id, member_id, address, price, status, payment_id)
       select :reservation_id, :product_id, :member_id, :address, price, 'AWAITING_PAYMENT', :payment_id
       from counted returning *)
-    select inserted.*, (select status from product) as product_status, exists (select from active) as active
+    select inserted.*, (select status from product) as product_status, (select p.price from product p) as price_now,
+      exists (select from active) as active
     from (select 1) one left join inserted on true""")
 
 
@@ -82,10 +84,11 @@ class ReserveResult:
     `product_status` is None when the product is unknown; `active`: the member has a reservation of it already.
     """
 
-    __slots__ = ("active", "product_status", "reservation")
+    __slots__ = ("active", "price", "product_status", "reservation")
 
     def __init__(self, row: Row) -> None:
         self.product_status: str | None = row["product_status"]
+        self.price: int = row["price_now"]
         self.active: bool = row["active"]
         self.reservation = reservation_of(row) if row["reservation_id"] else None
 
@@ -102,6 +105,7 @@ async def reserve(session: Session, reservation_id: UUID, payment_id: UUID, comm
         product_id=command.product_id,
         member_id=command.caller.member_id,
         address=command.address,
+        expected_price=command.expected_price,
     )
     assert row is not None
     return ReserveResult(row)

@@ -41,8 +41,8 @@ def rental_of(row: Row) -> Rental:
 
 _HOLD = Statement("""
     with video as (
-      select v.video_id, v.daily_price, v.copies, v.status from video_rental_rentals.videos v
-      where v.video_id = :video_id),
+      select v.video_id, v.daily_price, v.daily_price * cast(:days as integer) as price, v.copies, v.status
+      from video_rental_rentals.videos v where v.video_id = :video_id),
     owing as (
       select 1 from video_rental_rentals.rentals
       where member_id = :member_id and late_fee_status in ('OWED', 'PAYING') limit 1),
@@ -52,15 +52,16 @@ _HOLD = Statement("""
     held as (
       update video_rental_rentals.holds h set held = held + 1 from video v
       where h.video_id = v.video_id and v.status = 'AVAILABLE' and h.held < v.copies
+        and v.price = coalesce(cast(:expected_price as bigint), v.price)
         and not exists (select from owing) and not exists (select from active)
-      returning v.daily_price),
+      returning v.daily_price, v.price),
     inserted as (
       insert into video_rental_rentals.rentals
         (rental_id, video_id, member_id, days, daily_price, price, status, payment_id)
       select :rental_id, :video_id, :member_id, cast(:days as integer), daily_price,
-        daily_price * cast(:days as integer), 'AWAITING_PAYMENT', :payment_id
+        price, 'AWAITING_PAYMENT', :payment_id
       from held returning *)
-    select inserted.*, exists (select from video) as known, exists (select from owing) as owing,
+    select inserted.*, (select price from video) as price_now, exists (select from owing) as owing,
       exists (select from active) as active
     from (select 1) one left join inserted on true""")
 
@@ -68,13 +69,14 @@ _HOLD = Statement("""
 class HoldResult:
     """The result of `hold_copy`: the rental, or None with the reasons.
 
-    `known`: the video exists; `owing`: the member owes a late fee; `active`: the member has booked this video already.
+    `price`: what it costs, None for an unknown video; `owing`: the member owes a late fee; `active`: the member has
+    booked this video already.
     """
 
-    __slots__ = ("active", "known", "owing", "rental")
+    __slots__ = ("active", "owing", "price", "rental")
 
     def __init__(self, row: Row) -> None:
-        self.known: bool = row["known"]
+        self.price: int | None = row["price_now"]
         self.owing: bool = row["owing"]
         self.active: bool = row["active"]
         self.rental = rental_of(row) if row["rental_id"] else None
@@ -92,6 +94,7 @@ async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command
         video_id=command.video_id,
         member_id=command.caller.member_id,
         days=command.days,
+        expected_price=command.expected_price,
     )
     assert row is not None
     return HoldResult(row)

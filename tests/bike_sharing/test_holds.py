@@ -175,3 +175,13 @@ async def test_a_location_that_is_not_in_the_list_is_refused_before_anything_els
         assert [refusal["code"] for refusal in refusals] == ["invalid"] * 5
         assert {refusal["errors"][0]["field"] for refusal in refusals} == {"location"}
         assert (await system.done(return_bike(ride, kim, "Han River")))["status"] == "RETURNED"
+
+
+async def test_a_bike_of_another_version_is_not_changed(system: System) -> None:
+    bike_id = await known_bike(system)
+
+    stale = await system.refused(ChangeBike(bike_id=bike_id, location="Han River", expected_version=2))
+    changed = await system.done(ChangeBike(bike_id=bike_id, location="Han River", expected_version=1))
+
+    assert stale == {"code": "stale_version", "version": 1}
+    assert (changed["location"], changed["version"]) == ("Han River", 2)

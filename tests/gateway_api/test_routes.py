@@ -26,6 +26,7 @@ CREATED = {
     "orders": "order_id",
     "top-ups": "top_up_id",
     "credits": "top_up_id",
+    "withdrawals": "withdrawal_id",
     "bikes": "bike_id",
     "rides": "ride_id",
     "tickets": "ticket_id",

@@ -39,7 +39,7 @@ from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import bikes as store
 from storage.database import Session
 from workers import holds
-from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx
+from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = bikes = Worker("bike_sharing.bikes", sends=(SettleHold,))
@@ -74,6 +74,8 @@ async def change_bike(command: ChangeBike, tx: Tx) -> BikeState:
     bike = await store.lock(tx, command.bike_id)
     if bike is None:
         raise RetryableNotFound
+    if command.expected_version not in (None, bike.version):
+        raise unchanged(bike)
     only_broken = command.location is None and command.condition is BikeCondition.BROKEN
     if bike.held_by is not None and not only_broken:
         raise WrongState(current_status=bike.status, allowed_actions=[])

@@ -36,7 +36,7 @@ from contracts.ticketing.tickets import (
 from storage.database import Session
 from storage.ticketing import tickets as store
 from workers import holds
-from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx
+from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = tickets = Worker("ticketing.tickets", sends=(SettleHold,))
@@ -70,6 +70,8 @@ async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
     if found is None:
         raise RetryableNotFound
     before, is_over = found
+    if command.expected_version not in (None, before.version):
+        raise unchanged(before)
     if before.status is not TicketStatus.AVAILABLE or is_over:
         status = TicketStatus.EXPIRED if is_over and before.status is TicketStatus.AVAILABLE else before.status
         raise WrongState(current_status=status, allowed_actions=[])

@@ -59,7 +59,7 @@ async def start_withdrawal(
     if account.balance < command.amount:
         return BalanceTooLow(balance=account.balance)
     shares = rules.allocate(await store.refundable(tx, account.member_id), command.amount)
-    parts = [store.RefundPart(tx.derive_id(f"refund {ids[0]}"), *ids, amount) for ids, amount in shares]
+    parts = [store.CardPart(tx.derive_id(f"refund {ids[0]}"), *ids, amount) for ids, amount in shares]
     withdrawal = await store.insert(tx, tx.id, command, parts)
     line = accounts.LedgerLine(LedgerEntryKind.WITHDRAWAL, -command.amount, withdrawal_id=withdrawal.withdrawal_id)
     await post_lines(tx, account, [line])

@@ -43,11 +43,11 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from storage.database import Session
 from storage.preorder import reservations as store
 from workers import paid
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = reservations = Worker("preorder.reservations", sends=(RefundRest, VoidPayment, VoidReceipt))
@@ -83,7 +83,7 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
             raise AlreadyReserved from None
         raise
     if reserved.reservation is None:
-        raise _reserve_refusal(reserved)
+        raise _reserve_refusal(reserved, command.expected_price)
     tx.publish(ReservationStarted.of(reserved.reservation))
     reservation = reserved.reservation
     return paid.charge(
@@ -96,12 +96,16 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
     )
 
 
-def _reserve_refusal(reserved: store.ReserveResult) -> Refused:
+def _reserve_refusal(reserved: store.ReserveResult, expected_price: int | None) -> Refused:
     if reserved.product_status is None:
         return RetryableNotFound()
     if reserved.product_status == ProductStatus.CLOSED:
         return Closed()
-    return AlreadyReserved() if reserved.active else QuotaFull()
+    if reserved.active:
+        return AlreadyReserved()
+    if expected_price not in (None, reserved.price):
+        return Retryable(PriceChanged(price=reserved.price))
+    return QuotaFull()
 
 
 @reserve_phone.then

@@ -32,7 +32,7 @@ from contracts.payments import (
     UsePayment,
     VoidPayment,
 )
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from contracts.video_rental.refusals import (
     AlreadyBooked,
     BookingDeclined,
@@ -73,7 +73,7 @@ from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.database import Session
 from storage.video_rental import rentals as store
 from workers import paid
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
 
@@ -127,7 +127,7 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
             raise AlreadyBooked from None
         raise
     if held.rental is None:
-        raise _hold_refusal(held)
+        raise _hold_refusal(held, command.expected_price)
     tx.publish(BookingStarted.of(held.rental))
     return _charge(tx, held.rental.member_id, held.rental.price, command.payment, CANCELLATION)
 
@@ -137,12 +137,16 @@ def _charge(tx: Tx, member_id: str, amount: int, card: Card, given_back_at: str 
     return paid.charge(tx, member_id, amount, card, within_ms=limit, given_back_at=given_back_at)
 
 
-def _hold_refusal(held: store.HoldResult) -> Refused:
-    if not held.known:
+def _hold_refusal(held: store.HoldResult, expected_price: int | None) -> Refused:
+    if held.price is None:
         return RetryableNotFound()
     if held.owing:
         return LateFeeOwed()
-    return AlreadyBooked() if held.active else VideoNotAvailable()
+    if held.active:
+        return AlreadyBooked()
+    if expected_price not in (None, held.price):
+        return Retryable(PriceChanged(price=held.price))
+    return VideoNotAvailable()
 
 
 @book_video.then
