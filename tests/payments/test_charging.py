@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.payments import DriveVoid, PaymentStatus, PaymentVoided, RequestPayment
-from storage import payments as store
+from storage.payments import payments as store
 from tests.payments.conftest import Payments, request, rest_of, void
 from workers.payments.provider import ProviderClient
 
