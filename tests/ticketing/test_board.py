@@ -208,7 +208,7 @@ async def test_events_in_any_order_and_twice_give_the_same_board(in_sqlite: View
             await apply(board, in_sqlite, [ticket.in_order()[place]])
 
         async with in_sqlite.read() as connection:
-            entry = await store.find(connection, ShowBoard(ticket_id=ticket.ticket_id, caller=STAFF))
+            entry = await store.queries.find(connection, ShowBoard(ticket_id=ticket.ticket_id, caller=STAFF))
 
         assert entry is not None
         assert (entry.status, entry.reservation, entry.version) == (TicketStatus.AVAILABLE, None, 3)
@@ -229,8 +229,10 @@ async def test_the_board_in_sqlite_has_the_same_entries(
     for caller in (vip.caller, STAFF, customer()):
         there = await ticketing.system.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
         async with in_sqlite.read() as connection:
-            here = await store.find(connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
-            page = await store.newest(connection, ListBoard(caller=caller, limit=1))
+            here = await store.queries.find(
+                connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller)
+            )
+            page = await store.queries.newest(connection, ListBoard(caller=caller, limit=1))
         assert here is not None
         assert {**json.loads(here.model_dump_json()), "as_of": ""} == {**there, "as_of": ""}
         assert len(page.items) == 1
