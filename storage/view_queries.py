@@ -15,7 +15,7 @@ from contracts.base import Query
 from contracts.payments import RefundPart
 from storage import paging
 from storage.payment_projections import LatestRefunds
-from storage.view_columns import Instant, bare
+from storage.view_columns import bare
 from storage.views import ViewTables
 
 FILTERS = ("member_id", "status")
@@ -70,17 +70,15 @@ class ViewQueries:
         self._one = self._select.where(things.c[self._key] == sa.bindparam("id"))
         names = {column.key for column in self._select.selected_columns}
         self._names = [name for name in self.item_type.model_fields if name in names]
-        self._pages: dict[tuple[str, ...], sa.Select[Any]] = {}
+        filters = {name: things.c[name] == sa.bindparam(name) for name in FILTERS if name in things.c}
+        self._keyset = paging.Keyset(self._select, (things.c.created_at, things.c[self._key]), filters)
 
     async def newest(
         self, connection: AsyncConnection, query: Any, *, as_of: datetime | None = None, **values: Any
     ) -> Any:
         """The page that `query` asks for; `values` are those of parameters in `computed`."""
-        at, id = paging.decode(query.cursor)
-        place = {} if at is None else {"at": at, "id": id}
-        wanted = {name: value for name in FILTERS if (value := getattr(query, name, None)) is not None}
-        given = {**wanted, **place, **values, "limit": query.limit + 1}
-        rows = (await connection.execute(self._page(*wanted, *place), given)).mappings().all()
+        statement, given = self._keyset.read(query, **values)
+        rows = (await connection.execute(statement, given)).mappings().all()
         refunds = await self._latest_refunds(connection, rows[: query.limit])
         items, cursor = paging.page(
             rows,
@@ -149,18 +147,3 @@ class ViewQueries:
                 columns += [one.table.c[field].label(label) for field, label in labels.items()]
         select = sa.select(self._things, *columns).select_from(source)
         return select.where(self._things.c.generation == self.tables.current())
-
-    def _page(self, *names: str) -> sa.Select[Any]:
-        """The statement of a page with these parameters, one row longer: see `paging.page`."""
-        if names not in self._pages:
-            things = self._things
-            place = (things.c.created_at, things.c[self._key])
-            select = self._select.order_by(*(column.desc() for column in place)).limit(sa.bindparam("limit"))
-            for name in names:
-                if name == "at":
-                    after = (sa.bindparam("at", type_=Instant), sa.bindparam("id", type_=sa.Uuid))
-                    select = select.where(sa.tuple_(*after) > sa.tuple_(*place))
-                elif name != "id":
-                    select = select.where(things.c[name] == sa.bindparam(name))
-            self._pages[names] = select
-        return self._pages[names]
