@@ -18,7 +18,7 @@ from storage.payment_projections import LatestRefunds
 from storage.view_columns import bare
 from storage.views import ViewTables
 
-FILTERS = ("member_id", "status")
+FILTERS = ("member_id", "video_id", "status")
 """The fields of a query that restrict its list, if the query has them and they are not None."""
 
 

@@ -8,7 +8,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.ticketing.board import ListBoard, ReservationPart, ShowBoard
+from contracts.ticketing.board import (
+    ListBoard,
+    ListBoardReservations,
+    ReservationPart,
+    ShowBoard,
+    ShowBoardReservation,
+)
 from contracts.ticketing.pricing import FrozenPrice, Grade, PriceState
 from contracts.ticketing.reservations import Reservation
 from contracts.ticketing.tickets import TicketState
@@ -19,9 +25,7 @@ tables = ViewTables("ticketing_board")
 
 tickets = tables.projection("tickets", TicketState, listed=True)
 prices = tables.projection("prices", PriceState, "ticket_id", "standard", "vip", index=("ticket_id",))
-reservations = tables.projection(
-    "reservations", Reservation, "ticket_id", "member_id", "status", "price", index=("ticket_id",)
-)
+reservations = tables.projection("reservations", Reservation, listed=True, index=("ticket_id",))
 frozen_prices = tables.projection("frozen_prices", FrozenPrice, "reservation_id", "status", index=("reservation_id",))
 
 _RESERVATIONS = sa.select(reservations.c.reservation_id).where(
@@ -60,7 +64,7 @@ class TicketQueries(ViewQueries):
         return [row["ticket_id"], row["price_id"], *reserved, *frozen]
 
 
-queries = TicketQueries(
+ticket_queries = TicketQueries(
     tables,
     tickets,
     lists=ListBoard,
@@ -77,4 +81,15 @@ queries = TicketQueries(
             ],
         ),
     ],
+)
+reservation_queries = ViewQueries(
+    tables,
+    reservations,
+    lists=ListBoardReservations,
+    shows=ShowBoardReservation,
+    joined=[
+        Joined(tickets, "ticket_id", part="ticket"),
+        Joined(frozen_prices, "reservation_id"),
+    ],
+    timeline=[frozen_prices.c.frozen_price_id],
 )

@@ -11,7 +11,7 @@ from storage.views import ViewTables
 
 tables = ViewTables("video_rental_my_page")
 
-rentals = tables.projection("rentals", RentalState, listed=True)
+rentals = tables.projection("rentals", RentalState, listed=True, index=("video_id", "created_at", "rental_id"))
 videos = tables.projection("videos", VideoState, "title")
 payments, refunds = project_payments(tables, about="video_rental.rentals")
 

@@ -238,7 +238,7 @@ async def find(session: Session, rental_id: UUID) -> Rental | None:
 
 
 _NEWEST = paging.Newest(
-    Rental, "video_rental_rentals.rentals", "rental_id", filters=("member_id", "status"), make=rental_of
+    Rental, "video_rental_rentals.rentals", "rental_id", filters=("member_id", "video_id", "status"), make=rental_of
 )
 
 
@@ -268,20 +268,24 @@ async def project_video(session: Session, video: VideoState) -> None:
 
 
 _SHELF = """(
-    select v.*, greatest(0, v.copies - coalesce(h.held, 0)) * (v.status = 'AVAILABLE')::int as available
-    from video_rental_rentals.videos v left join video_rental_rentals.holds h using (video_id)) as shelf"""
+    select v.*, greatest(0, v.copies - held) * (v.status = 'AVAILABLE')::int as available, held - rented as booked, rented
+    from video_rental_rentals.videos v,
+      lateral (select coalesce(sum(h.held), 0)::int as held from video_rental_rentals.holds h
+        where h.video_id = v.video_id) as holds,
+      lateral (select count(*)::int as rented from video_rental_rentals.rentals r
+        where r.video_id = v.video_id and r.status = 'RENTED') as out) as shelf"""
 _ON_SHELF = Statement(f"select * from {_SHELF} where video_id = :video_id")  # noqa: S608 - the text above
 _SHELF_NEWEST = paging.Newest(VideoOnShelf, _SHELF, "video_id", filters=("status",))
 
 
 async def on_shelf(session: Session, video_id: UUID) -> VideoOnShelf | None:
-    """A video with the number of its free copies; None when there is none."""
+    """A video with the numbers of its copies; None when there is none."""
     row = await session.one(_ON_SHELF, video_id=video_id)
     return VideoOnShelf.model_validate(dict(row)) if row else None
 
 
 async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
-    """One page of videos with the numbers of their free copies, newest first."""
+    """One page of videos with the numbers of their copies, newest first."""
     return await _SHELF_NEWEST.page(session, query)
 
 

@@ -16,6 +16,7 @@ CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 TOP_UP = {"amount": 1000, "payment": CARD}
 ID, OTHER = str(uuid4()), str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
+UNCOUNTED = {"available": None, "booked": None, "rented": None}
 
 CREATED = {
     "videos": "video_id",
@@ -170,6 +171,8 @@ ROUTES = [
     ("GET", "/v1/ticketing/reservations", None, "cso", "ticketing.reservations.list_reservations"),
     ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
     ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
+    ("GET", "/v1/ticketing/board/reservations", None, "cso", "ticketing.board.list_board_reservations"),
+    ("GET", f"/v1/ticketing/board/reservations/{ID}", None, "cso", "ticketing.board.show_board_reservation"),
     ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
     *preorder_routes.lines(ID, CARD),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
@@ -251,6 +254,7 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
         ("/v1/bike-sharing/billings", "member_id"),
         ("/v1/bike-sharing/ride-history", "member_id"),
         ("/v1/ticketing/reservations", "member_id"),
+        ("/v1/ticketing/board/reservations", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],
@@ -289,8 +293,8 @@ async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc)
         listed = await client.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
         shown = await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
 
-        assert listed.json() == {"items": [{**VIDEO, "available": None}], "next_cursor": "next"}
-        assert shown.json() == {**VIDEO, "available": None}
+        assert listed.json() == {"items": [{**VIDEO, **UNCOUNTED}], "next_cursor": "next"}
+        assert shown.json() == {**VIDEO, **UNCOUNTED}
 
 
 PHONE = {"product_id": ID, "name": "Haneul 9", "price": 1, "quota": 5, "status": "OPEN"}

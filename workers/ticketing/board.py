@@ -6,4 +6,5 @@ from storage.ticketing import board as store
 from workers.runtime.projections.view import View
 
 worker = board = View("ticketing.board", store.tables)
-board.answers(store.queries)
+board.answers(store.ticket_queries)
+board.answers(store.reservation_queries)
