@@ -268,7 +268,8 @@ async def project_video(session: Session, video: VideoState) -> None:
 
 
 _SHELF = """(
-    select v.*, greatest(0, v.copies - held) * (v.status = 'AVAILABLE')::int as available, held - rented as booked, rented
+    select v.*, greatest(0, v.copies - held) * (v.status = 'AVAILABLE')::int as available, held - rented as booked,
+      rented
     from video_rental_rentals.videos v,
       lateral (select coalesce(sum(h.held), 0)::int as held from video_rental_rentals.holds h
         where h.video_id = v.video_id) as holds,

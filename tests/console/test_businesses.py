@@ -69,7 +69,7 @@ async def test_a_related_thing_of_several_items_is_requested_once(browser, rpc):
     times = {name: rental()[name] for name in ("member_id", "created_at", "modified_at")}
     items = [{**delivery, **times, "order_id": id} for id in (rental()["rental_id"], rental()["payment_id"])]
     rpc.replies_with("shop.deliveries.list_deliveries", {"items": items, "next_cursor": None})
-    await browser.sign_in("park")
+    await browser.sign_in("choi")
 
     page = await browser.look("/shop/deliveries")
 
