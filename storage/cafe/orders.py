@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts.base import Page
 from contracts.cafe.menu import MenuItem, MenuItemStatus
-from contracts.cafe.orders import ListOrders, Order, OrderStatus, PlaceOrder
+from contracts.cafe.orders import KnownMenuItem, ListKnownMenu, ListOrders, Order, OrderStatus, PlaceOrder
 from storage import paging
 from storage.database import Row, Session, Statement
 
@@ -109,3 +109,13 @@ _STATUS = Statement("select status from cafe_orders.menu_items where menu_item_i
 async def is_sold_out(session: Session, menu_item_id: UUID) -> bool:
     """Whether the item is SOLD_OUT in the projection; False for an unknown item."""
     return bool(await session.value(_STATUS, menu_item_id=menu_item_id) == MenuItemStatus.SOLD_OUT)
+
+
+_KNOWN_MENU = paging.Newest(
+    KnownMenuItem, "cafe_orders.menu_items", "menu_item_id", at="known_since", filters=("status",)
+)
+
+
+async def known_menu(session: Session, query: ListKnownMenu) -> Page[KnownMenuItem]:
+    """One page of the projected items, the newest first."""
+    return await _KNOWN_MENU.page(session, query)

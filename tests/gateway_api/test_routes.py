@@ -92,6 +92,7 @@ ROUTES = [
     ("POST", f"/v1/cafe/orders/{ID}/collection", None, "so", "cafe.orders.collect_order"),
     ("POST", f"/v1/cafe/orders/{ID}/cancellation", None, "c", "cafe.orders.cancel_order"),
     ("GET", "/v1/cafe/orders", None, "cso", "cafe.orders.list_orders"),
+    ("GET", "/v1/cafe/orders/menu", None, "so", "cafe.orders.list_known_menu"),
     ("GET", f"/v1/cafe/orders/{ID}", None, "cso", "cafe.orders.show_order"),
     ("GET", "/v1/cafe/report", None, "so", "cafe.report.list_report"),
     ("GET", f"/v1/cafe/report/{ID}", None, "so", "cafe.report.show_report"),
