@@ -145,8 +145,10 @@ class MessageProcessor:
 
     async def _from_the_start(self) -> ProcessingResult:
         handler = self.handler
-        if handler.requests is not None and (refusal := await self._check_callee(handler.requests)):
-            return refusal
+        if handler.requests is not None and not handler.begins_unserved:
+            refusal = await self._check_callee(handler.requests)
+            if refusal is not None:
+                return refusal
         result = await self._step(handler.first)
         if not isinstance(result, Request | ExternalCall):
             return self._result(result)
