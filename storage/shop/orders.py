@@ -43,8 +43,23 @@ _PLACE = Statement("""
       select :order_id, :member_id, product_id, cast(:quantity as integer), price,
         price * cast(:quantity as integer), 'ORDER_PLACED',
         :transfer_id, :bank_account, :reference, now() + cast(:transfer_time as interval)
-      from product where status = 'ON_SALE' returning *)
-    select inserted.*, exists (select from product) as known from (select 1) one left join inserted on true""")
+      from product where status = 'ON_SALE'
+        and price * cast(:quantity as integer) = coalesce(cast(:expected_price as bigint), price * :quantity)
+      returning *)
+    select inserted.*, p.status as product_status, p.price * cast(:quantity as integer) as price_now
+    from (select 1) one left join product p on true left join inserted on true""")
+
+
+class PlaceResult:
+    """The result of `place`: the order, or None with the reasons; `product_status` is None for an unknown product."""
+
+    __slots__ = ("order", "price", "product_status")
+
+    def __init__(self, row: Row) -> None:
+        self.product_status: str | None = row["product_status"]
+        self.price: int = row["price_now"]
+        """What the order costs now, in won."""
+        self.order = order_of(row) if row["order_id"] else None
 
 
 async def place(
@@ -56,24 +71,22 @@ async def place(
     bank_account: str,
     reference: str,
     transfer_time: timedelta,
-) -> tuple[Order | None, bool]:
-    """Insert an order at the product's current price.
-
-    Returns the order (None when the product is not on sale), and whether the product is known.
-    """
+) -> PlaceResult:
+    """Insert an order at the product's current price."""
     row = await session.one(
         _PLACE,
         order_id=order_id,
         member_id=command.caller.member_id,
         product_id=command.product_id,
         quantity=command.quantity,
+        expected_price=command.expected_price,
         transfer_id=transfer_id,
         bank_account=bank_account,
         reference=reference,
         transfer_time=transfer_time,
     )
     assert row is not None
-    return order_of(row) if row["order_id"] else None, row["known"]
+    return PlaceResult(row)
 
 
 # -- changing an order
