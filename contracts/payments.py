@@ -20,6 +20,13 @@ from pydantic import AwareDatetime, Field
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Refused, Shape, Won, Words
 from contracts.refusals import NotFound, StillRunning, WrongState
 
+ProviderName = Literal["simulator", "stripe", "portone"]
+ProviderMode = Literal["simulated", "test", "live"]
+"""Whether real money moves: only in `live`."""
+
+CARD_TOKEN = r"^(tok_[a-z0-9_]{1,64}|pm_[A-Za-z0-9_]{1,64}|billing-key-[A-Za-z0-9-]{1,64})$"
+"""A token of the simulator, a payment method of Stripe, a billing key of PortOne."""
+
 
 class PaymentStatus(StrEnum):
     REQUESTED = "REQUESTED"
@@ -41,7 +48,7 @@ class Card(Shape):
     """A tokenised card; a card number is never accepted."""
 
     method: Literal["card"]
-    token: Annotated[str, Field(pattern=r"^tok_[a-z0-9_]{1,64}$")]
+    token: Annotated[str, Field(pattern=CARD_TOKEN)]
     last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
     brand: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
