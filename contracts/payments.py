@@ -21,10 +21,6 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Refused, Shape, Won, Words
 from contracts.refusals import NotFound, StillRunning, WrongState
 
-ProviderName = Literal["simulator", "stripe", "portone"]
-ProviderMode = Literal["simulated", "test", "live"]
-"""Whether real money moves: only in `live`."""
-
 CARD_TOKEN = r"^(tok_[a-z0-9_]{1,64}|pm_[A-Za-z0-9_]{1,64}|billing-key-[A-Za-z0-9-]{1,64})$"
 """A token of the simulator, a payment method of Stripe, a billing key of PortOne."""
 

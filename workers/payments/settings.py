@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from contracts.payments import ProviderMode, ProviderName
+from contracts.payment_discrepancies import ProviderMode, ProviderName
 from workers.runtime.settings import Settings
 
 
