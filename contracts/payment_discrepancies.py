@@ -2,13 +2,13 @@
 
 NoteProviderEvent  -> (look-up at the provider) -> DiscrepancyFound, LookForCharge for a charge that came too late
                                                 -> DiscrepancyResolved   (the books agree again)
-ReconcileDay       -> the same for every charge of a day
 ResolveDiscrepancy -> DiscrepancyResolved                                (by staff)
+
+The daily reconciliation sends a NoteProviderEvent for each charge that differs.
 """
 
 from __future__ import annotations
 
-from datetime import date
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -75,19 +75,10 @@ class NoteProviderEvent(Command[None]):
     provider: ProviderName
     event_id: str
     kind: str
-    """The provider's word for it: `charge.dispute.created`, `Transaction.Cancelled`."""
+    """The provider's word for it: `charge.dispute.created`, `Transaction.Cancelled`; `reconciliation` of our own."""
     payment_id: UUID | None
     reference: str
     """The provider's own id of the charge."""
-
-
-class ReconcileDay(Command[None]):
-    """Compare a day's charges with the provider's; payments schedules it for itself."""
-
-    topic = "payments.reconcile_day"
-
-    day: date
-    """A day of Seoul."""
 
 
 class ResolveDiscrepancy(Command[DiscrepancyState]):

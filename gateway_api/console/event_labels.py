@@ -17,6 +17,8 @@ EVENT_LABELS = {
     "TransferAwaited": Text("입금을 기다립니다", "Transfer awaited"),
     "TransferConfirmed": Text("입금을 확인했습니다", "Transfer confirmed"),
     "TransferCancelled": Text("입금을 취소했습니다", "Transfer cancelled"),
+    "DiscrepancyFound": Text("결제사 장부와 다릅니다", "The provider's books differ"),
+    "DiscrepancyResolved": Text("결제사 장부와의 차이를 처리했습니다", "The difference was dealt with"),
     # video rental
     "VideoRegistered": Text("비디오를 등록했습니다", "Video registered"),
     "VideoChanged": Text("비디오 정보를 바꾸었습니다", "Video changed"),

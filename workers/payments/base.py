@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from contracts.payment_discrepancies import NoteProviderEvent
 from storage.database import Database
 from workers.payments.provider import Provider, ProviderClient
 from workers.payments.settings import PaymentsSettings
 from workers.runtime.worker import Worker
 
-worker = payments = Worker("payments")
+worker = payments = Worker("payments", sends=(NoteProviderEvent,))
 
 LEDGER_CONNECTIONS = 12
 
@@ -20,7 +21,10 @@ async def open_provider(settings: PaymentsSettings) -> AsyncIterator[ProviderCli
     provider = await provider_of(settings)
     try:
         yield ProviderClient(
-            provider, calls=settings.payments_provider_calls, limit=settings.payments_provider_ms / 1000
+            provider,
+            calls=settings.payments_provider_calls,
+            limit=settings.payments_provider_ms / 1000,
+            mode=settings.provider_mode,
         )
     finally:
         await provider.close()

@@ -27,6 +27,7 @@ from portone_server_sdk.payment import (
     VirtualAccountIssuedPayment,
 )
 
+from contracts.payment_discrepancies import ProviderName
 from workers.payments.provider import (
     Approved,
     Declined,
@@ -65,6 +66,7 @@ REFUSED_CANCELLATION = (
 class PortOneProvider:
     """Calls PortOne's API; `url` replaces its address."""
 
+    name: ProviderName = "portone"
     capture_window = 120.0
     """The longest that PortOne waits for a card network, twice over."""
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from contracts.payment_discrepancies import ProviderMode, ProviderName
 from workers.payments.slots import CallSlots
 
 
@@ -75,6 +76,7 @@ class ProviderCharge:
 class Provider(Protocol):
     """What a payment provider must implement; a call may raise any error of its transport."""
 
+    name: ProviderName
     capture_window: float
     """Seconds from the start of a charge in which it may still be captured, even if the client has gone."""
 
@@ -106,8 +108,10 @@ class Provider(Protocol):
 class ProviderClient:
     """Calls a provider with a time limit of `limit` seconds per call, and with at most `calls` calls at once."""
 
-    def __init__(self, provider: Provider, *, calls: int, limit: float) -> None:
+    def __init__(self, provider: Provider, *, calls: int, limit: float, mode: ProviderMode = "simulated") -> None:
         self._provider = provider
+        self.name = provider.name
+        self.mode = mode
         self._slots = CallSlots(calls)
         self.limit = limit
         """Seconds that one call may take, including the wait for a free slot."""
@@ -140,9 +144,13 @@ class ProviderClient:
         async with self._slots.slot(str(key), "refund", self._deadline()):
             return await self._provider.refund(key, charge_key, amount)
 
-    async def find_charge(self, key: UUID | None, reference: str = "") -> ProviderCharge | None:
+    async def find_charge(self, key: UUID | None, reference: str = "") -> ProviderCharge | NoCharge:
         async with self._slots.slot(str(key), "look-up", self._deadline()):
-            return await self._provider.find_charge(key, reference)
+            return await self._provider.find_charge(key, reference) or NoCharge()
+
+    def charges(self, since: datetime, until: datetime) -> AsyncIterator[ProviderCharge]:
+        """The provider's list, without a limit of time: it has as many pages as the range has charges."""
+        return self._provider.charges(since, until)
 
     def _deadline(self) -> float:
         return time.monotonic() + self.limit

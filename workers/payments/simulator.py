@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import UUID
 
+from contracts.payment_discrepancies import ProviderName
 from storage.database import Database, Row
 from storage.payments import provider as ledger
 from workers.payments.provider import (
@@ -34,6 +35,8 @@ CAPTURE_MARGIN = 2.0
 
 class Simulator:
     """Stores one charge and one refund per key, also for repeated and concurrent calls."""
+
+    name: ProviderName = "simulator"
 
     def __init__(self, database: Database, *, slow_seconds: float) -> None:
         self._database = database

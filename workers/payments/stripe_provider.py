@@ -13,6 +13,7 @@ from uuid import UUID
 
 import stripe
 
+from contracts.payment_discrepancies import ProviderName
 from workers.payments.provider import (
     Approved,
     Declined,
@@ -39,6 +40,7 @@ PAGE = 100
 class StripeProvider:
     """Calls Stripe's API; `url` replaces its address."""
 
+    name: ProviderName = "stripe"
     capture_window = 120.0
     """Stripe's longest answer takes 80 seconds."""
 
