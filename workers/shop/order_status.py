@@ -19,9 +19,16 @@ from contracts.shop.orders import (
     PaymentAwaited,
     PaymentCancelled,
     PaymentConfirmed,
+    PaymentReturned,
 )
 from contracts.shop.products import ProductChanged, ProductRegistered, ProductRestocked, StockReturned, StockTaken
-from contracts.transfers import TransferAwaited, TransferCancelled, TransferConfirmed
+from contracts.transfers import (
+    RefundAccountNamed,
+    TransferAwaited,
+    TransferCancelled,
+    TransferConfirmed,
+    TransferReturned,
+)
 from storage.shop import order_status as store
 from workers.runtime.processing.tx import RetryableNotFound, StaleRead
 from workers.runtime.projections.view import Projection, View
@@ -39,7 +46,9 @@ ORDER_EVENTS = (
     OrderCancelled,
     OrderRevived,
     LateTransferNoted,
+    PaymentReturned,
 )
+TRANSFER_EVENTS = (TransferAwaited, TransferConfirmed, TransferCancelled, TransferReturned, RefundAccountNamed)
 PRODUCT_EVENTS = (ProductRegistered, ProductChanged, ProductRestocked, StockTaken, StockReturned)
 
 worker = order_status = View(
@@ -48,7 +57,7 @@ worker = order_status = View(
     [
         Projection(store.orders, "order_id", ORDER_EVENTS),
         Projection(store.products, "product_id", PRODUCT_EVENTS),
-        Projection(store.transfers, "transfer_id", (TransferAwaited, TransferConfirmed, TransferCancelled)),
+        Projection(store.transfers, "transfer_id", TRANSFER_EVENTS),
         Projection(store.deliveries, "delivery_id", (DeliveryPrepared, DeliveryStarted, DeliveryCompleted)),
     ],
 )
