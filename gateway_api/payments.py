@@ -49,7 +49,7 @@ class DiscrepancyFilters(Paging):
     status: DiscrepancyStatus = optional()
 
 
-class Resolution(Form):
+class DiscrepancyResolution(Form):
     model_config = example(resolution="카드사에 소명 자료를 보냄")
 
     resolution: NonBlankReason
@@ -112,7 +112,7 @@ async def list_payment_discrepancies(
 @router.post("/payment-discrepancies/{discrepancy_id}/resolution")
 @sends(ResolveDiscrepancy)
 async def resolve_payment_discrepancy(
-    discrepancy_id: ResourceId, form: Resolution, caller: Staff, commands: Commands
+    discrepancy_id: ResourceId, form: DiscrepancyResolution, caller: Staff, commands: Commands
 ) -> Response:
     """Staff have dealt with it; it leaves the worklist."""
     return await commands.send(
