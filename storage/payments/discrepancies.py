@@ -193,3 +193,20 @@ async def mark_compared(
     await session.value(
         _COMPARED, day=day, charges=charges, captured=captured, given_back=given_back, differences=differences
     )
+
+
+_OPEN = Statement("select kind, count(*) as number from payments.discrepancies where status = 'OPEN' group by kind")
+
+
+async def count_open(session: Session) -> dict[DiscrepancyKind, int]:
+    """The number of open differences of each kind that has any."""
+    return {DiscrepancyKind(row["kind"]): row["number"] for row in await session.all(_OPEN)}
+
+
+_LAST_COMPARED = Statement("select max(day) from payments.reconciliations")
+
+
+async def last_compared(session: Session) -> date | None:
+    """The last day that was compared; None before the first."""
+    found: date | None = await session.value(_LAST_COMPARED)
+    return found

@@ -12,8 +12,10 @@ from typing import Protocol
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from prometheus_client import Gauge
+
 from contracts.payment_discrepancies import DiscrepancyKind, NoteProviderEvent, ProviderName
-from storage.database import Database
+from storage.database import Database, Session
 from storage.inbox import OutboxMessage
 from storage.payments import discrepancies as store
 from storage.payments.discrepancies import Books
@@ -29,6 +31,14 @@ DAYS_BACK = 7
 """How far back days are compared that were missed."""
 MARGIN = timedelta(hours=1)
 """A charge and its payment may be created on two sides of midnight, by two clocks."""
+
+
+OPEN = Gauge(
+    "yeyak_payment_discrepancies_open", "Open differences between the provider's books and ours, by kind", ("kind",)
+)
+COMPARED = Gauge(
+    "yeyak_payments_compared_until_seconds", "The end of the last day whose charges were compared; 0 before the first"
+)
 
 
 class ChargeList(Protocol):
@@ -128,3 +138,12 @@ def _command(provider: ProviderName, difference: Difference) -> OutboxMessage:
         reference=difference.reference,
     )
     return OutboxMessage(id, command.topic, command.model_dump_json(), difference.payment_id or id, None, payments.name)
+
+
+@payments.gauge
+async def set_gauges(session: Session) -> None:
+    found = await store.count_open(session)
+    for kind in DiscrepancyKind:
+        OPEN.labels(kind).set(found.get(kind, 0))
+    day = await store.last_compared(session)
+    COMPARED.set(bounds(day)[1].timestamp() if day else 0)
