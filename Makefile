@@ -33,6 +33,7 @@ CRASH_WALKS := tests/faults/test_crash_walk_shop.py tests/faults/test_crash_walk
 
 test: bootstrap ## run the whole suite; crash tests of one business (all: test-faults)
 	@ops/kustomize.sh
+	@ops/localstripe.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CRASH_WALKS:%=--ignore=%) $(args)
 
 test-faults: bootstrap ## kill processes and servers at every step of every business

@@ -26,6 +26,8 @@ def order_of(row: Row) -> Order:
         "reference": fields["reference"],
         "deadline": fields["transfer_deadline"],
         "refund_owed": fields["refund_owed"],
+        "returned_at": fields["returned_at"],
+        "refund_account_last4": fields["refund_account_last4"],
     }
     if fields["delivery_id"] is not None:
         fields["delivery"] = {"delivery_id": fields["delivery_id"], "status": fields["delivery_status"]}
@@ -226,7 +228,8 @@ async def note_late_transfer(session: Session, order_id: UUID) -> Order | None:
 # -- states of transfers, deliveries and products
 
 _NOTE_TRANSFER = Statement("""
-    update shop_orders.orders set transfer_status = :status, transfer_version = :version
+    update shop_orders.orders set transfer_status = :status, transfer_version = :version,
+      returned_at = :returned_at, refund_account_last4 = :refund_account_last4
     where order_id = :order_id and transfer_version < :version""")
 
 _AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
@@ -234,9 +237,22 @@ _AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
 
 async def note_transfer(session: Session, transfer: TransferState) -> Order | None:
     """Store the newest status of a transfer; returns the order if this changes it to AWAITING_PAYMENT."""
-    values = {"status": transfer.status.value, "version": transfer.version}
+    values = {
+        "status": transfer.status.value,
+        "version": transfer.version,
+        "returned_at": transfer.returned_at,
+        "refund_account_last4": transfer.refund_account_last4,
+    }
     await session.value(_NOTE_TRANSFER, order_id=transfer.order_id, **values)
     return await _apply(session, _AWAIT, order_id=transfer.order_id)
+
+
+_NOTE_RETURN = _transition("money_came = false", "money_came and round >= :round")
+
+
+async def note_return(session: Session, transfer: TransferState) -> Order | None:
+    """Record that the money has gone back; None when that is recorded."""
+    return await _apply(session, _NOTE_RETURN, order_id=transfer.order_id, round=transfer.returned_round)
 
 
 _NOTE_DELIVERY = Statement("""
