@@ -12,8 +12,6 @@ from ops.stack.waiting import until
 
 SILENT_SECONDS, SILENT_PROBES = 10.0, 3
 """A process that was ready counts as frozen after so many seconds and so many probes without a response."""
-MEMORY_LIMIT = 500 * 2**20
-"""Bytes; a process that holds more counts as leaking. The same limit as in deploy/kubernetes."""
 FROZEN_GRACE, LEAKING_GRACE = 2.0, 20.0
 
 
@@ -46,7 +44,7 @@ class ChildMonitor:
     def _replace_if_unhealthy(self, pid: int) -> None:
         if self._failed_probes >= SILENT_PROBES and time.monotonic() - self._last_response_at > SILENT_SECONDS:
             self._replace(f"has not answered for {SILENT_SECONDS:.0f} s", FROZEN_GRACE)
-        elif (held := resident(pid)) > MEMORY_LIMIT and self._may_replace(self.child):
+        elif (held := resident(pid)) > self.child.spec.memory_limit and self._may_replace(self.child):
             self._replace(f"holds {held / 2**20:.0f} MiB", LEAKING_GRACE)
 
     def _replace(self, reason: str, grace: float) -> None:
@@ -64,6 +62,11 @@ def resident(pid: int) -> int:
 
 async def answers(url: str, timeout: float = 1.0) -> bool:
     """Whether a GET of `http://host:port/path` returns 200 within `timeout` seconds."""
+    return (await get(url, timeout))[0] == 200
+
+
+async def get(url: str, timeout: float = 1.0) -> tuple[int, bytes]:
+    """The status and the body of a GET of `http://host:port/path`; 0 without an answer in time."""
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
     try:
@@ -71,11 +74,12 @@ async def answers(url: str, timeout: float = 1.0) -> bool:
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
                 writer.write(f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.readline()).split()[1:2] == [b"200"]
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                return int(head.split()[1]), body
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
-        return False
+    except (OSError, TimeoutError, ValueError, IndexError):
+        return 0, b""
 
 
 async def becomes_ready(child: ChildProcess, within: float) -> bool:

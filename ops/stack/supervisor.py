@@ -23,6 +23,7 @@ from ops.stack.private_servers import PrivateServers
 from ops.stack.process_group import CommandFailed, ProcessGroup
 from ops.stack.process_specs import Commands, ProcessSpecs, StartFailed, system_commands
 from ops.stack.servers import ServerFailed
+from ops.stack.shared import NotChanged
 
 ALREADY_SUPERVISED = 3
 
@@ -70,7 +71,7 @@ class Supervisor:
         if command == "shutdown":
             self._stopping.set()
         elif command == "ensure":
-            self._ensure()
+            await self._ensure()
             await self.processes.probe(every=True)
         elif command in ("stop", "start", "restart", "scale"):
             return await self._run_command(command, name, env)
@@ -166,12 +167,18 @@ class Supervisor:
         if self._update_env():
             self.processes.set_env(self._env)
             await self.processes.stop(self.processes.children)
-            self._ensure()
+            self._start_again()
         self._changed()
 
     # commands
 
-    def _ensure(self) -> None:
+    async def _ensure(self) -> None:
+        self.servers.clear_stop_requests()
+        async with self._process_lock:
+            await self.processes.ensure()
+        self._changed()
+
+    def _start_again(self) -> None:
         self.servers.clear_stop_requests()
         self.processes.start(self.processes.children)
 
@@ -184,7 +191,7 @@ class Supervisor:
             else:
                 async with self._process_lock:
                     await self._run_process_command(command, name, env)
-        except (ServerFailed, CommandFailed, ValueError) as failure:
+        except (ServerFailed, CommandFailed, NotChanged, ValueError) as failure:
             return {"ok": False, "error": str(failure)}
         self._changed()
         return {"ok": True, "state": self.describe()}
@@ -194,20 +201,28 @@ class Supervisor:
             service, _, count = name.partition("=")
             await self.processes.scale(service, int(count or 0))
             return
+        if self.processes.is_sharing(name):
+            if command == "start":
+                return
+            await self.processes.separate(name)
         chosen = self.processes.all_but_the_balancer if name == "all" else self.processes.named(name)
         if not chosen:
-            known = [child.spec.name for child in self.processes.children] + [
-                server.name for server in self.servers.all
-            ]
-            raise CommandFailed(f"there is no {name}; there are: {', '.join(known)}")
+            raise CommandFailed(f"there is no {name}; there are: {', '.join(self._known_names())}")
         if env is not None:
             self.processes.set_settings(chosen[0].spec.service, env)
         if command == "stop":
             await self.processes.stop(chosen)
+        elif self.processes.may_share(name):
+            await self.processes.rejoin(name)
         elif command == "start":
             self.processes.start(chosen)
         else:
             await self.processes.restart(chosen)
+
+    def _known_names(self) -> list[str]:
+        there = [child.spec.name for child in self.processes.children]
+        contexts = self._specs.contexts if self._specs else []
+        return list(dict.fromkeys([*contexts, *there, *(server.name for server in self.servers.all)]))
 
     # stopping
 
