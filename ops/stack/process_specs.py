@@ -12,6 +12,7 @@ from ops.accounts.files import OPERATOR, SYSTEM
 from ops.stack.child_process import ProcessSpec
 from ops.stack.local import PROCESSES, REPOSITORY, Local
 from ops.stack.ports import free_port, is_free, read_or_choose_ports
+from ops.stack.servers import PostgresServer, RabbitServer
 
 WORKERS, GATEWAY, BALANCER, EXPORTER = "workers", "gateway", "balancer", "exporter"
 GATEWAY_PORT = 8088
@@ -25,10 +26,19 @@ class StartFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """A command that must succeed before any process starts; `name` is its log's, `server` the one that it needs."""
+
+    name: str
+    argv: list[str]
+    server: str = ""
+
+
+@dataclass(frozen=True)
 class Commands:
     """The commands that run a system; tests pass their own."""
 
-    prepare: list[list[str]]
+    prepare: list[Preparation]
     workers: Mapping[str, list[str]]
     gateway: list[str] | None
     exporter: list[str] | None = None
@@ -40,7 +50,10 @@ class Commands:
 def system_commands() -> Commands:
     python, yeyak = sys.executable, [sys.executable, "-m", "ops.cli"]
     return Commands(
-        prepare=[[*yeyak, "migrate"], [*yeyak, "topology", "apply"]],
+        prepare=[
+            Preparation("migrate", [*yeyak, "migrate"], PostgresServer.name),
+            Preparation("topology", [*yeyak, "topology", "apply"], RabbitServer.name),
+        ],
         workers={context: [python, "-m", "workers", context] for context in read_contexts()},
         gateway=[python, "-m", "gateway_api"],
         exporter=[*yeyak, "exporter", "--port"],

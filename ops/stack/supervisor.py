@@ -21,7 +21,7 @@ from ops.stack.output import addresses, print_timestamped
 from ops.stack.preparation import prepare
 from ops.stack.private_servers import PrivateServers
 from ops.stack.process_group import CommandFailed, ProcessGroup
-from ops.stack.process_specs import Commands, ProcessSpecs, StartFailed, system_commands
+from ops.stack.process_specs import Commands, Preparation, ProcessSpecs, StartFailed, system_commands
 from ops.stack.servers import ServerFailed
 from ops.stack.shared import NotChanged
 
@@ -96,10 +96,9 @@ class Supervisor:
     async def _start(self) -> None:
         self._changed()
         await asyncio.to_thread(end_leftovers, self.local)
-        await self.servers.start()
-        self._commands = (
-            self._given_commands if self._given_commands is not None else await asyncio.to_thread(system_commands)
-        )
+        await self.servers.launch()
+        if self._given_commands is None:
+            self._commands = await asyncio.to_thread(system_commands)
         self._update_env()
         self._set_phase("preparing")
         await self._prepare()
@@ -107,9 +106,16 @@ class Supervisor:
             self._start_processes()
 
     async def _prepare(self) -> None:
-        for command in self._commands.prepare:
-            if not self._stopping.is_set():
-                await prepare(command, self._env | self._administrators, self.local, self._stopping)
+        """Run each preparation as soon as its server answers; raises the first failure after all have ended."""
+        steps = (self._prepare_one(step) for step in self._commands.prepare)
+        for result in await asyncio.gather(self.servers.wait_ready(), *steps, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _prepare_one(self, step: Preparation) -> None:
+        await self.servers.wait_ready(step.server)
+        if not self._stopping.is_set():
+            await prepare(step, self._env | self._administrators, self.local, self._stopping)
 
     @property
     def _signing_key(self) -> dict[str, str]:

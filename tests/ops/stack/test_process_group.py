@@ -97,7 +97,7 @@ async def test_leaking_replicas_are_replaced_one_after_the_other(here, monkeypat
         await until(lambda: is_ready(supervisor))
         await supervisor.handle_command("scale", "cafe.menu=2")
         leaking = {one["pid"] for one in replicas(supervisor, "cafe.menu")}
-        monkeypatch.setattr(monitor, "resident", lambda pid: monitor.MEMORY_LIMIT * 2 if pid in leaking else 0)
+        monkeypatch.setattr(monitor, "resident", lambda pid: 1000 * 2**20 if pid in leaking else 0)
         there = []
 
         async with asyncio.timeout(20):

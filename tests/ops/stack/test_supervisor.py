@@ -13,7 +13,7 @@ import pytest
 
 from ops.stack import control
 from ops.stack.local import PROCESS_MARK, AlreadySupervised, Local
-from ops.stack.process_specs import Commands
+from ops.stack.process_specs import Commands, Preparation
 from ops.stack.processes import marked
 from ops.stack.supervisor import Supervisor
 
@@ -42,8 +42,8 @@ def here(tmp_path, monkeypatch):
 
 
 @contextlib.asynccontextmanager
-async def supervised(here, commands):
-    supervisor = Supervisor(here, commands)
+async def supervised(here, commands, replicas=1):
+    supervisor = Supervisor(here, commands, replicas=replicas)
     running = asyncio.create_task(supervisor.run())
     try:
         yield supervisor
@@ -54,7 +54,7 @@ async def supervised(here, commands):
 
 def system(prepare=()):
     return Commands(
-        prepare=[[*PYTHON, program] for program in prepare],
+        prepare=[Preparation("prepare", [*PYTHON, program]) for program in prepare],
         workers={"cafe.menu": [*PYTHON, CHILD], "payments": [*PYTHON, CHILD]},
         gateway=[*PYTHON, CHILD],
     )
@@ -145,7 +145,7 @@ async def test_children_end_with_a_supervisor_that_is_killed(here):
         f"""
         import asyncio, pathlib
         from ops.stack.local import Local
-        from ops.stack.process_specs import Commands
+        from ops.stack.process_specs import Commands, Preparation
         from ops.stack.supervisor import Supervisor
         commands = Commands(prepare=[], workers={{"payments": {[*PYTHON, CHILD]!r}}}, gateway=None)
         async def main():
