@@ -12,6 +12,7 @@ import psutil
 import typer
 
 from ops.stack import control, processes
+from ops.stack.confirmation import NOTHING_DELETED, YES, agrees
 from ops.stack.files import last_line, rotate
 from ops.stack.local import REPOSITORY, Local, local
 from ops.stack.output import addresses
@@ -22,6 +23,8 @@ from ops.stack.waiting import wait_until
 from ops.terminal import echo
 
 UP_TIMEOUT, STOP_TIMEOUT, COMMAND_TIMEOUT = 180.0, 60.0, 600.0
+_FOLLOW_ONE = 'tail -q -n 4000 -F "$@" | grep --line-buffered -F "\\"$0"'
+"""The lines of a shared log that name a context, or a message of it."""
 GIVE_UP_AFTER = 4  # crashes in a row of one process
 
 
@@ -58,9 +61,11 @@ def down() -> None:
     echo("The system is down.")
 
 
-def reset() -> None:
+def reset(yes: Annotated[bool, typer.Option(YES, help="do not ask")] = False) -> None:
     """Stop the system and delete its data, keys and logs."""
     here = local()
+    if not yes and here.root.exists() and not agrees(f"Delete all data, keys and logs in {here.root}?"):
+        _fail(NOTHING_DELETED)
     down()
     PostgresServer(here.root).destroy()
     shutil.rmtree(here.root, ignore_errors=True)
@@ -98,9 +103,13 @@ def scale(context: Annotated[str, typer.Argument(help="cafe.menu=3")]) -> None:
 
 def logs(of: str = typer.Argument("")) -> None:
     """Follow the log of a context, `gateway`, `rabbitmq`, `postgres` or `supervisor`, or all; Ctrl-C ends it."""
-    files = sorted(local().logs.glob(f"{of or '*'}.log"))
+    here = local()
+    sharing = [one["name"] for one in here.read_state().get("processes", []) if one["name"] != of in one["contexts"]]
+    if shared := [str(here.log_of(name)) for name in sharing if here.log_of(name).exists()]:
+        os.execvp("sh", ["sh", "-c", _FOLLOW_ONE, of, *shared])
+    files = sorted(here.logs.glob(f"{of or '*'}.log"))
     if not files:
-        known = ", ".join(file.stem for file in sorted(local().logs.glob("*.log")))
+        known = ", ".join(file.stem for file in sorted(here.logs.glob("*.log")))
         _fail(f"there is no log of {of or 'the system'}; there are: {known or 'none before the first `yeyak up`'}")
     os.execvp("tail", ["tail", "-n", "40", "-F", *map(str, files)])
 

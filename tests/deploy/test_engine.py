@@ -70,7 +70,7 @@ def test_a_new_system_uses_containers_where_an_engine_answers_and_keeps_using_th
 
 def test_after_a_reset_the_engine_is_chosen_again(yeyak: Yeyak, tmp_path: Path) -> None:
     yeyak("up")
-    yeyak("reset")
+    yeyak("reset", "--yes")
 
     ended = yeyak("stop", "payments", away="info")
 
