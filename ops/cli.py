@@ -87,9 +87,15 @@ def use_local_system() -> None:
 
 
 def main() -> None:
-    if compose_engine.is_chosen(local(), sys.argv[1:]):
-        compose_engine.exec_compose(local(), sys.argv[1:])
-    app()
+    try:
+        if compose_engine.is_chosen(local(), sys.argv[1:]):
+            compose_engine.exec_compose(local(), sys.argv[1:])
+        app()
+    except PermissionError as denied:
+        sys.exit(
+            f"yeyak: {denied.filename or local().root} belongs to another user: "
+            "run this as that user, or set YEYAK_LOCAL to a folder of your own"
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from ops.stack.processes import dying_with_parent
 State = Literal["starting", "running", "stopped", "backoff"]
 FIRST_BACKOFF, LONGEST_BACKOFF, STABLE_AFTER = 0.2, 5.0, 10.0
 
+GIVE_UP_AFTER = 4
+"""Crashes in a row after which nobody waits for a process any longer; it is started again all the same."""
+
 
 @dataclass(frozen=True)
 class ProcessSpec:
@@ -67,6 +70,11 @@ class ChildProcess:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last start; 0 before the first."""
+        return (datetime.now(UTC) - self.started_at).total_seconds() if self.started_at else 0.0
 
     def start(self, env: dict[str, str]) -> None:
         """Start the process, at once if it waits after a crash; does nothing while it runs."""

@@ -12,8 +12,9 @@ from ops.stack.process_specs import BALANCER, GATEWAY, MAX_GATEWAYS, WORKERS, Pr
 from ops.stack.shared import SharedContexts
 
 MAX_REPLICAS, CONTEXTS_AT_ONCE = 10, 3
-READY_WITHIN = 60.0
 DRAIN_WITHIN = 15.0
+CALM_AFTER = 60.0
+"""Seconds for which a replaced process that is not ready keeps others from being replaced."""
 
 
 class CommandFailed(Exception):
@@ -82,6 +83,14 @@ class ProcessGroup:
         others = [other for other in self.named(child.spec.service) if other is not child and other.state != "stopped"]
         return all(other.ready and not other.is_being_replaced for other in others)
 
+    def _is_calm(self, child: ChildProcess) -> bool:
+        """Whether no other process is being replaced, or starts after it was: one at a time in the whole system."""
+        return not any(
+            other.is_being_replaced or (other.replaced and other.state == "starting" and other.age < CALM_AFTER)
+            for other in self.children
+            if other is not child
+        )
+
     # starting and ending
 
     def start(self, children: Iterable[ChildProcess]) -> None:
@@ -107,7 +116,7 @@ class ProcessGroup:
                 await self._stop(child)
                 self.start([child])
                 if waits:
-                    await becomes_ready(child, READY_WITHIN)
+                    await becomes_ready(child)
 
     def set_settings(self, service: str, env: dict[str, str]) -> None:
         """Set what the replicas of a service get in addition to the system's environment from their next start on."""
@@ -136,7 +145,7 @@ class ProcessGroup:
         for child in there[count:]:
             await self._remove(child)
         added = [self._start_new(self._specs.replica(service, number)) for number in range(len(there) + 1, count + 1)]
-        await asyncio.gather(*(becomes_ready(child, READY_WITHIN) for child in added))
+        await asyncio.gather(*(becomes_ready(child) for child in added))
         if self.may_share(service):
             await self.rejoin(service)
 
@@ -201,7 +210,7 @@ class ProcessGroup:
 
     def _add(self, spec: ProcessSpec) -> ChildProcess:
         child = ChildProcess(spec, self._here, self._changed)
-        self._monitors[spec.name] = ChildMonitor(child, self._may_replace)
+        self._monitors[spec.name] = ChildMonitor(child, self._may_replace, self._is_calm)
         position = max(
             (at + 1 for at, other in enumerate(self.children) if other.spec.service == spec.service), default=None
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from ops.accounts.files import OPERATOR, SYSTEM
 from ops.stack.child_process import ProcessSpec
 from ops.stack.local import PROCESSES, REPOSITORY, Local
-from ops.stack.ports import free_port, is_free, read_or_choose_ports
+from ops.stack.ports import free_port, is_free, read_or_choose_ports, read_ports
 from ops.stack.servers import PostgresServer, RabbitServer
 
 WORKERS, GATEWAY, BALANCER, EXPORTER = "workers", "gateway", "balancer", "exporter"
@@ -105,6 +105,16 @@ class ProcessSpecs:
         return self._ports[BALANCER if self.balanced else GATEWAY]
 
     @property
+    def note(self) -> str | None:
+        """Why the address is not the usual one, in a sentence that says what to do."""
+        if self.gateway_port == GATEWAY_PORT or os.environ.get("YEYAK_GATEWAY_PORT"):
+            return None
+        return (
+            f"Port {GATEWAY_PORT} was in use at the first start: the address is kept from then on; "
+            "YEYAK_GATEWAY_PORT chooses another."
+        )
+
+    @property
     def shares(self) -> bool:
         """Whether the contexts share a process."""
         return self._commands.shared is not None
@@ -156,14 +166,14 @@ class ProcessSpecs:
 
 
 def _ports(contexts: list[str], entry_names: list[str], here: Local) -> dict[str, int]:
-    """Assign a port to every name; the last of `entry_names` gets the system's port."""
+    """Assign a port to every name; the last of `entry_names` gets the system's port, with and without replicas."""
     entry, requested = entry_names[-1], os.environ.get("YEYAK_GATEWAY_PORT")
     if requested and not is_free(int(requested)):
         raise StartFailed(
             f"port {requested} (YEYAK_GATEWAY_PORT) is in use: choose another, or stop the process that listens there"
         )
-    file = here.root / ("ports.json" if entry == GATEWAY else "ports_balanced.json")
-    ports = read_or_choose_ports(file, [*contexts, *entry_names], {entry: GATEWAY_PORT})
-    if requested or is_free(GATEWAY_PORT):
-        ports[entry] = int(requested or GATEWAY_PORT)
-    return ports
+    alone, balanced = here.root / "ports.json", here.root / "ports_balanced.json"
+    file, other = (alone, balanced) if entry == GATEWAY else (balanced, alone)
+    preferred = read_ports(other).get(BALANCER if other == balanced else GATEWAY, GATEWAY_PORT)
+    ports = read_or_choose_ports(file, [*contexts, *entry_names], {entry: preferred})
+    return ports | ({entry: int(requested)} if requested else {})

@@ -86,6 +86,7 @@ class Supervisor:
             "phase": self.phase,
             "problem": self.problem,
             "gateway_url": self.processes.gateway_url,
+            "note": self._specs.note if self._specs else None,
             "console_url": self.servers.console_url if self._env else None,
             "servers": self.servers.describe(),
             "processes": self.processes.describe(),
