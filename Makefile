@@ -4,7 +4,7 @@ YEYAK := .venv/bin/yeyak
 ifdef processes
 export YEYAK_PROCESSES := $(processes)
 endif
-.PHONY: help demo up down run status logs reset test test-faults test-deploy test-laptop test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console test-openapi
+.PHONY: help demo up down run dev status logs reset test test-faults test-deploy test-laptop test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console test-openapi
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ down: python ## stop the system; its data stays
 
 run: bootstrap ## run the system in the foreground
 	@exec $(YEYAK) run
+
+dev: bootstrap ## run of=CONTEXT in the foreground, restarted when a file changes, the rest of the system beside it
+	@exec $(YEYAK) dev $(of)
 
 status: python ## processes, queues, backlogs
 	@$(YEYAK) status

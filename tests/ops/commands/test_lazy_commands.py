@@ -13,6 +13,7 @@ from ops.cli import STACK_COMMANDS, LazyCommands
 LIBRARIES = {"pydantic", "sqlalchemy", "asyncpg", "faststream", "aio_pika", "httpx", "jwt", "alembic", "uvicorn"}
 ALLOWED = {
     "secrets": set(),
+    "dev": {"pydantic"},
     "provider-ledger": {"pydantic", "asyncpg"},
     "accounts": {"pydantic"},
     "token": {"pydantic", "httpx", "jwt"},
