@@ -20,6 +20,8 @@ from ops.stack import compose_engine
 from ops.stack.local import ACCOUNTS_DIR, REPOSITORY, SERVER_ADDRESSES, local
 
 STACK_COMMANDS = ("up", "down", "run", "start", "stop", "restart", "scale", "logs", "reset")
+START_SERVERS = (*STACK_COMMANDS, "backup", "dev", "restore")
+"""These are not told where the system's servers are: with their addresses in the environment they would start none."""
 _STACK = REPOSITORY / "ops/stack/commands.py"
 
 
@@ -74,7 +76,7 @@ app = typer.Typer(cls=LazyCommands, no_args_is_help=True, add_completion=False, 
 @app.callback()
 def yeyak(context: typer.Context) -> None:
     """Run, observe and repair a Yeyak system."""
-    if context.invoked_subcommand not in STACK_COMMANDS:
+    if context.invoked_subcommand not in START_SERVERS:
         use_local_system()
 
 

@@ -86,7 +86,6 @@ class RunningContexts:
     """The contexts of this process, each an application of its own, so that one is stopped while the others run."""
 
     def __init__(self, names: list[str], configuration: WorkerSettings) -> None:
-        self._configuration = configuration
         self.runtimes = runtimes_of(names, configuration)
         self._applications: dict[str, FastStream] = {}
 
@@ -100,9 +99,9 @@ class RunningContexts:
         await asyncio.gather(*map(self._start, idle))
 
     async def become(self, names: list[str]) -> None:
-        """Run these contexts and no others."""
+        """Run these contexts and no others; those that start read their settings anew, with the passwords in them."""
         await asyncio.gather(*(self._stop(name) for name in self.names if name not in names))
-        added = runtimes_of([name for name in names if name not in self.names], self._configuration)
+        added = runtimes_of([name for name in names if name not in self.names], WorkerSettings.read())
         for runtime in added:
             instrumentation.instrument(runtime, BOOKINGS)
         self.runtimes += added

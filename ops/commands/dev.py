@@ -21,8 +21,7 @@ from workers.registry import CONTEXTS
 
 WATCHED = ("contracts", "storage", "workers")
 LOOK_SECONDS, END_SECONDS, COMMAND_SECONDS = 0.5, 20.0, 120.0
-SECRETS = ("YEYAK_JWT_KEY", "YEYAK_ACCOUNTS_DIR", "YEYAK_GATEWAY_PORT")
-"""What a command in a terminal has and a worker must not."""
+REFUND_LOG = "YEYAK_PAYMENTS_REFUND_LOG"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,9 +49,9 @@ def environment(here: Local, context: str) -> dict[str, str]:
     account = here.accounts / context
     own = {PROCESS_MARK: str(here.root), "YEYAK_PROCESS": f"{context} (dev)", "YEYAK_HEALTH_PORT": _port(here, context)}
     if not account.exists():
-        return dict(os.environ) | own
-    kept = {name: value for name, value in inherited().items() if name not in SECRETS}
-    return kept | own | {"YEYAK_SECRETS_DIR": str(account)}
+        return dict(os.environ) | here.read_env() | own
+    log = {REFUND_LOG: here.read_env()[REFUND_LOG]} if REFUND_LOG in here.read_env() else {}
+    return inherited() | log | own | {"YEYAK_SECRETS_DIR": str(account)}
 
 
 def _port(here: Local, context: str) -> str:

@@ -30,10 +30,7 @@ def migrate(
     ] = LockPolicy.patience,
 ) -> None:
     """Migrate every schema and create the roles of the accounts' folder; can be repeated."""
-    configuration = administrator()
-    databases = {name: configuration.database_of(name) for name in CONTEXTS} | {
-        PROVIDER: configuration.provider_database
-    }
+    databases = _databases()
     if context is not None and context not in databases:
         sys.exit(f"there is no context {context}; there are {', '.join(databases)}")
     chosen = databases if context is None else {context: databases[context]}
@@ -48,6 +45,20 @@ def migrate(
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
         sys.exit(f"the database could not be prepared: {error}")
     echo(f"{len(chosen)} schemas are up to date" + (f", {made} roles exist" if made else ""))
+
+
+def apply_roles() -> None:
+    """Give the roles of the accounts' folder the passwords that are written there."""
+    try:
+        made = asyncio.run(_make_roles(_databases()))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        sys.exit(f"the roles could not be changed: {error}")
+    echo(f"{made} roles exist")
+
+
+def _databases() -> dict[str, str]:
+    configuration = administrator()
+    return {name: configuration.database_of(name) for name in CONTEXTS} | {PROVIDER: configuration.provider_database}
 
 
 async def _make_roles(databases: dict[str, str]) -> int:

@@ -204,6 +204,7 @@ class Supervisor:
         return {"ok": True, "state": self.describe()}
 
     async def _run_process_command(self, command: str, name: str, env: Env | None) -> None:
+        self._write_env()  # a password may have changed
         if command == "scale":
             service, _, count = name.partition("=")
             await self.processes.scale(service, int(count or 0))

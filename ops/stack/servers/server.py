@@ -138,6 +138,10 @@ class Server(ABC):
         self._end(signal.SIGKILL, self._find_all())
         self._reap()
 
+    def forget(self) -> None:
+        """Have the next start begin with empty data; ports and password stay. Only while the server is down."""
+        (self.home / "made").unlink(missing_ok=True)
+
     def destroy(self) -> None:
         """Kill the server and delete its data, ports and password; the log is kept."""
         self.kill()

@@ -162,3 +162,22 @@ def test_an_export_has_hashes_and_no_passwords(tmp_path: Path, monkeypatch: pyte
     assert users["cafe.menu"]["password_hash"] != ""
     assert users["cafe.orders"]["password_hash"] == ""
     assert Credentials.of(folder.read("cafe.menu")[AMQP]).password not in printed
+
+
+def test_a_rotated_account_has_one_new_password_everywhere(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write(NAMES, HERE)
+    others, before = folder.read("cafe.menu"), folder.read("payments")
+
+    folder.rotate("payments", NAMES)
+
+    after = folder.read("payments")
+    passwords = {Credentials.of(url).password for url in after.values()}
+    assert len(passwords) == 1
+    assert passwords.isdisjoint({Credentials.of(url).password for url in before.values()})
+    assert [Credentials.of(url).user for url in after.values()] == [Credentials.of(url).user for url in before.values()]
+    assert folder.read("cafe.menu") == others
+    assert json.loads(folder.read("system")["yeyak_context_amqp_urls"])["payments"] == after[AMQP]
+    assert folder.read("system")[PROVIDER_DATABASE] == after[PROVIDER_DATABASE]
+    with pytest.raises(KeyError):
+        folder.rotate("cafe.bar", NAMES)

@@ -14,6 +14,8 @@ LIBRARIES = {"pydantic", "sqlalchemy", "asyncpg", "faststream", "aio_pika", "htt
 ALLOWED = {
     "secrets": set(),
     "dev": {"pydantic"},
+    "backup": set(),
+    "restore": set(),
     "provider-ledger": {"pydantic", "asyncpg"},
     "accounts": {"pydantic"},
     "token": {"pydantic", "httpx", "jwt"},
