@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from contracts.base import Name, Reason
-from contracts.payments import Card
+from contracts.payments import CARD_TOKEN, Card
 from gateway_api import texts
 from gateway_api.language import Language
 from gateway_api.problems import Problem
@@ -140,6 +140,8 @@ class CardPayment(Card):
     """A payment by card, as a body contains it: a token of the payment provider, never a card number."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    token: Annotated[str, Field(pattern=CARD_TOKEN)]
 
 
 FormT = TypeVar("FormT", bound=Form)

@@ -6,6 +6,7 @@ ConfirmPayment  -> ConfirmationStarted -> PaymentConfirmed -> OrderPreparing -> 
                 -> LateTransferNoted               (the money arrived for a cancelled order)
 CancelOrder, ExpireOrder -> OrderCancelled
 ReviveOrder     -> OrderRevived
+TransferReturned -> PaymentReturned                (the seller has sent back what was owed)
 """
 
 from __future__ import annotations
@@ -219,6 +220,12 @@ class LateTransferNoted(OrderEvent):
     """The money arrived for a cancelled order: a refund is owed."""
 
     topic = "shop.orders.late_transfer_noted"
+
+
+class PaymentReturned(OrderEvent):
+    """The seller has sent the money back: nothing is owed any more."""
+
+    topic = "shop.orders.payment_returned"
 
 
 class ShowOrder(Query[Order]):

@@ -18,6 +18,10 @@ EVENT_LABELS = {
     "TransferAwaited": Text("입금을 기다립니다", "Transfer awaited"),
     "TransferConfirmed": Text("입금을 확인했습니다", "Transfer confirmed"),
     "TransferCancelled": Text("입금을 취소했습니다", "Transfer cancelled"),
+    "TransferReturned": Text("입금액을 돌려보냈습니다", "Transfer sent back"),
+    "RefundAccountNamed": Text("환불 계좌를 알렸습니다", "Account for the refund named"),
+    "DiscrepancyFound": Text("결제사 장부와 다릅니다", "The provider's books differ"),
+    "DiscrepancyResolved": Text("결제사 장부와의 차이를 처리했습니다", "The difference was dealt with"),
     # video rental
     "VideoRegistered": Text("비디오를 등록했습니다", "Video registered"),
     "VideoChanged": Text("비디오 정보를 바꾸었습니다", "Video changed"),
@@ -73,6 +77,7 @@ EVENT_LABELS = {
     "ConfirmationStarted": Text("입금을 확인하고 있습니다", "Deposit being confirmed"),
     "PaymentConfirmed": Text("입금을 확인했습니다", "Deposit confirmed"),
     "PaymentCancelled": Text("재고가 없어 결제를 취소했습니다", "Out of stock, payment cancelled"),
+    "PaymentReturned": Text("입금액을 돌려드렸습니다", "The money was sent back"),
     "OrderPreparing": Text("상품을 준비했습니다", "Goods ready"),
     "OrderDelivering": Text("배송을 시작했습니다", "On its way"),
     "OrderClosed": Text("수령을 확인했습니다", "Receipt confirmed"),

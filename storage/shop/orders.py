@@ -26,6 +26,8 @@ def order_of(row: Row) -> Order:
         "reference": fields["reference"],
         "deadline": fields["transfer_deadline"],
         "refund_owed": fields["refund_owed"],
+        "returned_at": fields["returned_at"],
+        "refund_account_last4": fields["refund_account_last4"],
     }
     if fields["delivery_id"] is not None:
         fields["delivery"] = {"delivery_id": fields["delivery_id"], "status": fields["delivery_status"]}
@@ -226,7 +228,8 @@ async def note_late_transfer(session: Session, order_id: UUID) -> Order | None:
 # -- states of transfers, deliveries and products
 
 _NOTE_TRANSFER = Statement("""
-    update shop_orders.orders set transfer_status = :status, transfer_version = :version
+    update shop_orders.orders set transfer_status = :status, transfer_version = :version,
+      returned_at = :returned_at, refund_account_last4 = :refund_account_last4
     where order_id = :order_id and transfer_version < :version""")
 
 _AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
@@ -234,9 +237,22 @@ _AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
 
 async def note_transfer(session: Session, transfer: TransferState) -> Order | None:
     """Store the newest status of a transfer; returns the order if this changes it to AWAITING_PAYMENT."""
-    values = {"status": transfer.status.value, "version": transfer.version}
+    values = {
+        "status": transfer.status.value,
+        "version": transfer.version,
+        "returned_at": transfer.returned_at,
+        "refund_account_last4": transfer.refund_account_last4,
+    }
     await session.value(_NOTE_TRANSFER, order_id=transfer.order_id, **values)
     return await _apply(session, _AWAIT, order_id=transfer.order_id)
+
+
+_NOTE_RETURN = _transition("money_came = false", "money_came and round >= :round")
+
+
+async def note_return(session: Session, transfer: TransferState) -> Order | None:
+    """Record that the money has gone back; None when that is recorded."""
+    return await _apply(session, _NOTE_RETURN, order_id=transfer.order_id, round=transfer.returned_round)
 
 
 _NOTE_DELIVERY = Statement("""
@@ -303,22 +319,9 @@ async def find(session: Session, order_id: UUID) -> Order | None:
     return order_of(row) if row else None
 
 
-_NEWEST = """
-    select * from shop_orders.orders
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, order_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(Order, "shop_orders.orders", "order_id", filters=("member_id", "status"), make=order_of)
 
 
 async def newest(session: Session, query: ListOrders) -> Page[Order]:
     """One page of orders, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, order_of, lambda one: (one.created_at, one.order_id))
-    return Page[Order](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -17,6 +17,8 @@ HANDLED_BY_THE_JOURNAL_ONLY = {
     "bike_sharing.deposits.withdrawal_started",
     "bike_sharing.deposits.withdrawal_progressed",
     "bike_sharing.deposits.withdrawal_completed",
+    "payments.discrepancy_found",
+    "payments.discrepancy_resolved",
 }
 """The journal reads every event from the stream; these have no other handler."""
 

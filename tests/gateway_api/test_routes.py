@@ -16,6 +16,7 @@ CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 TOP_UP = {"amount": 1000, "payment": CARD}
 ID, OTHER = str(uuid4()), str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
+UNCOUNTED = {"available": None, "booked": None, "rented": None}
 
 CREATED = {
     "videos": "video_id",
@@ -93,6 +94,7 @@ ROUTES = [
     ("POST", f"/v1/cafe/orders/{ID}/collection", None, "so", "cafe.orders.collect_order"),
     ("POST", f"/v1/cafe/orders/{ID}/cancellation", None, "c", "cafe.orders.cancel_order"),
     ("GET", "/v1/cafe/orders", None, "cso", "cafe.orders.list_orders"),
+    ("GET", "/v1/cafe/orders/menu", None, "so", "cafe.orders.list_known_menu"),
     ("GET", f"/v1/cafe/orders/{ID}", None, "cso", "cafe.orders.show_order"),
     ("GET", "/v1/cafe/report", None, "so", "cafe.report.list_report"),
     ("GET", f"/v1/cafe/report/{ID}", None, "so", "cafe.report.show_report"),
@@ -182,6 +184,8 @@ ROUTES = [
     ("GET", "/v1/ticketing/reservations", None, "cso", "ticketing.reservations.list_reservations"),
     ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
     ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
+    ("GET", "/v1/ticketing/board/reservations", None, "cso", "ticketing.board.list_board_reservations"),
+    ("GET", f"/v1/ticketing/board/reservations/{ID}", None, "cso", "ticketing.board.show_board_reservation"),
     ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
     *preorder_routes.lines(ID, CARD),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
@@ -189,6 +193,29 @@ ROUTES = [
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
     ("GET", f"/v1/refunds/{ID}", None, "cso", "payments.show_refund"),
     ("POST", f"/v1/payments/{ID}/refunds", {"amount": 1, "reason": "scratched"}, "so", "payments.refund_payment"),
+    ("GET", "/v1/payment-provider", None, "so", "payments.show_provider"),
+    ("GET", "/v1/payment-discrepancies", None, "so", "payments.list_discrepancies"),
+    (
+        "POST",
+        f"/v1/payment-discrepancies/{ID}/resolution",
+        {"resolution": "called them"},
+        "so",
+        "payments.resolve_discrepancy",
+    ),
+    (
+        "POST",
+        f"/v1/shop/transfers/{ID}/return",
+        {"amount": 3000, "reference": "B-1"},
+        "so",
+        "payments.return_transfer",
+    ),
+    (
+        "PUT",
+        f"/v1/shop/orders/{ID}/refund-account",
+        {"bank": "국민은행", "number": "110-234-567890", "holder": "김예약"},
+        "c",
+        "payments.name_refund_account",
+    ),
     ("GET", "/v1/operations/town", None, "o", "journal.show_town"),
     ("GET", f"/v1/operations/stories/{ID}", None, "o", "journal.tell_story"),
     ("GET", "/v1/operations/dead-letters", None, "o", "journal.list_dead_letters"),
@@ -264,6 +291,7 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
         ("/v1/bike-sharing/billings", "member_id"),
         ("/v1/bike-sharing/ride-history", "member_id"),
         ("/v1/ticketing/reservations", "member_id"),
+        ("/v1/ticketing/board/reservations", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],
@@ -288,9 +316,9 @@ def owner_of(request, owner):
 
 
 async def test_filters_and_paging_reach_the_context(client, rpc):
-    await client.get("/v1/video-rental/rentals?status=BOOKED&limit=200&cursor=a.b", as_="staff:lee")
+    await client.get(f"/v1/video-rental/rentals?status=BOOKED&video_id={ID}&limit=200&cursor=a.b", as_="staff:lee")
 
-    assert rpc.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
+    assert rpc.body == {"member_id": None, "video_id": ID, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
 
 
 async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc):
@@ -302,8 +330,8 @@ async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc)
         listed = await client.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
         shown = await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
 
-        assert listed.json() == {"items": [{**VIDEO, "available": None}], "next_cursor": "next"}
-        assert shown.json() == {**VIDEO, "available": None}
+        assert listed.json() == {"items": [{**VIDEO, **UNCOUNTED}], "next_cursor": "next"}
+        assert shown.json() == {**VIDEO, **UNCOUNTED}
 
 
 PHONE = {"product_id": ID, "name": "Haneul 9", "price": 1, "quota": 5, "status": "OPEN"}

@@ -29,8 +29,8 @@ from contracts.payments import (
     UsePayment,
 )
 from contracts.refusals import NotFound, StillRunning
-from storage import payments as uses
-from storage import refunds as store
+from storage.payments import payments as uses
+from storage.payments import refunds as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import NotRefunded, ProviderClient, Refunded

@@ -7,6 +7,7 @@ ConfirmPayment -> ConfirmationStarted -> TakeStock -> PaymentConfirmed, ConfirmT
                -> LateTransferNoted, CancelTransfer                     (the order is cancelled)
 CancelOrder, ExpireOrder -> OrderCancelled, CancelTransfer
 ReviveOrder    -> OrderRevived, AwaitTransfer
+TransferReturned -> PaymentReturned, CancelTransfer                     (what was owed is sent back)
 DeliveryPrepared -> OrderPreparing,  DeliveryStarted -> OrderDelivering
 ConfirmReceipt, CloseOrder -> OrderClosed
 """
@@ -42,6 +43,7 @@ from contracts.shop.orders import (
     PaymentAwaited,
     PaymentCancelled,
     PaymentConfirmed,
+    PaymentReturned,
     PlaceOrder,
     RemindBuyer,
     ReviveOrder,
@@ -64,10 +66,12 @@ from contracts.transfers import (
     AwaitTransfer,
     CancelTransfer,
     ConfirmTransfer,
+    RefundAccountNamed,
     TransferAwaited,
     TransferCancelled,
     TransferCommand,
     TransferConfirmed,
+    TransferReturned,
 )
 from storage.database import Session
 from storage.shop import orders as store
@@ -158,8 +162,18 @@ async def note_transfer(event: Any, tx: Tx) -> None:
         publish_event(tx, PaymentAwaited, order)
 
 
-for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled):
+for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled, RefundAccountNamed):
     orders.handles(transfer_event)(note_transfer)
+
+
+@orders.handles(TransferReturned)
+async def note_return(event: TransferReturned, tx: Tx) -> None:
+    await store.note_transfer(tx, event)
+    order = await store.note_return(tx, event)
+    if order is not None:
+        publish_event(tx, PaymentReturned, order)
+        if order.status in rules.CANCELLED:  # payments may have been told meanwhile that it is owed
+            send_transfer_command(tx, CancelTransfer, order)
 
 
 # -- confirming the payment

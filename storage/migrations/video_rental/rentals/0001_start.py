@@ -7,6 +7,7 @@ from storage.paid import paid_columns
 
 revision = "0001"
 down_revision = None
+folded = ("0002",)
 
 
 def upgrade() -> None:
