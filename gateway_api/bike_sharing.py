@@ -46,7 +46,6 @@ from gateway_api.bodies import (
     NOT_BLANK,
     ONE_LINE,
     CardPayment,
-    Changes,
     Form,
     MinVersion,
     NonBlankReason,
@@ -55,6 +54,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, MemberName, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 

@@ -34,7 +34,6 @@ from contracts.preorder.reservations import (
 from gateway_api.bodies import (
     NOT_BLANK,
     CardPayment,
-    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -44,6 +43,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, Sender, owned
 from gateway_api.problems import Problem
 from gateway_api.routing import GatewayRoute, sends

@@ -37,7 +37,6 @@ from contracts.video_rental.videos import (
 )
 from gateway_api.bodies import (
     CardPayment,
-    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -47,6 +46,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings

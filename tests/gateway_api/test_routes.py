@@ -398,7 +398,7 @@ async def test_the_catalogue_is_unavailable_without_a_reply(client):
 async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
     await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
-    assert rpc.body == {"video_id": ID, **sent}
+    assert rpc.body == {"video_id": ID, "expected_version": None, **sent}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, Shown, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -94,6 +94,7 @@ reserve = Action(
         FormField("address", Text("받을 주소", "Address"), "long"),
         FormField("payment", Text("결제", "Payment"), "payment"),
     ),
+    shown=(Shown("expected_price", lambda product: product.get("price")),),
     when=_may_reserve,
     id_as="product_id",
     tone="main",

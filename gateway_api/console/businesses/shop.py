@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, Shown, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -126,6 +126,7 @@ order = Action(
     Text("주문하기", "Order"),
     f"{API}/orders",
     (FormField("quantity", QUANTITY, "whole", default="1"),),
+    shown=(Shown("expected_price", lambda product: product.get("price"), times="quantity"),),
     when=status_in("ON_SALE"),
     id_as="product_id",
     tone="main",

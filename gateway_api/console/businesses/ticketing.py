@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, Shown, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -94,6 +94,7 @@ reserve = Action(
     "reserve",
     Text("예약하기", "Reserve"),
     f"{API}/reservations",
+    shown=(Shown("expected_price", lambda ticket: (ticket.get("price") or {}).get("total")),),
     when=lambda ticket: ticket["status"] == "AVAILABLE" and ticket.get("price") is not None,
     id_as="ticket_id",
     tone="main",

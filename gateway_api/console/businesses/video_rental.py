@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, Shown, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -99,6 +99,7 @@ book = Action(
     Text("예약하기", "Book"),
     f"{API}/rentals",
     (FormField("days", Text("며칠 빌릴까요?", "For how many days?"), "whole", default="1"), PAYMENT),
+    shown=(Shown("expected_price", lambda video: video.get("daily_price"), times="days"),),
     when=lambda video: video["status"] == "AVAILABLE" and video.get("available") != 0,
     id_as="video_id",
     tone="main",
