@@ -24,6 +24,7 @@ from gateway_api import (
     metrics,
     operations,
     pages,
+    payment_webhooks,
     payments,
     preorder,
     shop,
@@ -144,6 +145,7 @@ def build(
     app.state.gateway = state
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(payment_webhooks.router)
     pages.add_to(app, state, settings.health_port)
     state.console = console.add_to(
         app,

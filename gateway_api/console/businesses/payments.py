@@ -10,6 +10,7 @@ from gateway_api.console.words import (
     REFUNDS,
     Fact,
     Money,
+    State,
     Text,
     Timestamp,
     reason_facts,
@@ -73,6 +74,38 @@ def _refunds(slug: str, name: Text, path: str, *, is_work: bool = False) -> List
     )
 
 
+DISCREPANCIES = {
+    "REFUNDED_AT_PROVIDER": State("결제사에서 환불됨", "refunded at the provider", "bad"),
+    "REFUND_REVERSED": State("환불이 되돌아옴", "refund came back", "bad"),
+    "DISPUTED": State("카드사 이의 제기", "disputed (chargeback)", "bad"),
+    "UNKNOWN_CHARGE": State("모르는 결제", "unknown charge", "bad"),
+    "MISSING_CHARGE": State("결제사에 없는 결제", "charge missing at the provider", "bad"),
+    "AMOUNT_DIFFERS": State("금액이 다름", "amount differs", "bad"),
+}
+RESOLUTION = Text("처리한 내용", "What was done")
+
+
+def _discrepancy_facts(discrepancy: Item) -> list[Fact]:
+    facts: list[Fact] = [
+        (MEMBER, discrepancy["payer"] or "-"),
+        (AMOUNT, Money(discrepancy["amount"])),
+        (Text("결제사", "Provider"), f"{discrepancy['provider']} {discrepancy['reference']}"),
+        (Text("발견", "Found"), Timestamp(discrepancy["found_at"])),
+    ]
+    if discrepancy["resolution"]:
+        facts += [(RESOLUTION, f"{discrepancy['resolution']} ({discrepancy['resolved_by']})")]
+    return facts
+
+
+resolve = Action(
+    "resolve",
+    Text("처리함", "Dealt with"),
+    "/v1/payment-discrepancies/{id}/resolution",
+    (FormField("resolution", RESOLUTION, "long"),),
+    roles=STAFF,
+    when=status_in("OPEN"),
+)
+
 business = Business(
     "payments",
     "payments",
@@ -95,6 +128,19 @@ business = Business(
             "failed-refunds",
             Text("실패해 다시 시도하는 환불", "Refunds being tried again"),
             "/v1/refunds?status=REFUND_FAILED&limit=50",
+            is_work=True,
+        ),
+        Listing(
+            "discrepancies",
+            Text("결제사 장부와 다른 결제", "Payments that differ from the provider's books"),
+            "/v1/payment-discrepancies?status=OPEN&limit=50",
+            "discrepancy_id",
+            _purpose,
+            state=lambda discrepancy: DISCREPANCIES.get(discrepancy["kind"]),
+            facts=_discrepancy_facts,
+            actions=(resolve,),
+            roles=STAFF,
+            empty=Text("장부가 맞습니다.", "The books agree."),
             is_work=True,
         ),
         _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),

@@ -211,7 +211,7 @@ class MessageProcessor:
         tries = 0
         while True:
             try:
-                return await self.services.batcher.run(self, function, *outcome)
+                return await self._run_committed(function, *outcome)
             except (ClaimConflict, Refused):
                 raise
             except CommitInDoubt as doubt:
@@ -236,6 +236,20 @@ class MessageProcessor:
                 if row is not None and row["owner"] != self.owner:
                     raise ClaimConflict(row) from None
                 raise
+
+    async def _run_committed(self, function: Step, *outcome: Any) -> Any:
+        """Run a step in a transaction; a first function that only reads has one only if there is something to keep."""
+        if not self.handler.read_only or function is not self.handler.first:
+            return await self.services.batcher.run(self, function, *outcome)
+        async with self.services.database.session() as session:
+            read = await self.run_step(session, function)
+        if self.keeps_nothing(read.result):
+            return read.result
+
+        async def keep(_message: Message, _tx: Tx) -> Any:
+            return read.result
+
+        return await self.services.batcher.run(self, keep)
 
     async def run_step(self, session: Session, function: Step, *outcome: Any) -> StepRun:
         """Run a step within a transaction; its claim is still to be made."""
