@@ -6,7 +6,7 @@ While workers of an earlier version still write those, a hold may stay HELD for 
 from alembic import op
 
 revision = "0003"
-down_revision = "0002"
+down_revision = "0001"
 
 
 def upgrade() -> None:
