@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from contracts.base import Name, Reason
+from contracts.base import ExpectedVersion, Name, Reason
 from contracts.payments import CARD_TOKEN, Card
 from gateway_api import texts
 from gateway_api.language import Language
@@ -74,6 +74,13 @@ class EmptyBody(Form):
 def optional() -> Any:
     """Declare a field that is None when it is left out; an explicit null is refused."""
     return Field(default_factory=lambda: None)
+
+
+class Changes(Form):
+    """What changes something; a field that is left out keeps its value."""
+
+    expected_version: ExpectedVersion = optional()
+    """Change it only if this is still its version; the header `If-Match` may say so instead."""
 
 
 class Filters(Input):
@@ -263,6 +270,19 @@ def _floats(tree: Any, form: type[Form]) -> list[float]:
     return [value for value in values if isinstance(value, float)]
 
 
+def with_if_match(form: Changes, header: bytes | None) -> Changes:
+    """The form with the version that `If-Match` names, which is as good as `expected_version`; raises `invalid`."""
+    if header in (None, b"*"):
+        return form
+    version = _VERSION.fullmatch(header or b"")
+    if version is None or form.expected_version not in (None, int(version[1])):
+        raise invalid([("If-Match", "version")])
+    return form.model_copy(update={"expected_version": int(version[1])})
+
+
+_VERSION = re.compile(rb'"?([1-9][0-9]{0,8})"?')
+
+
 @cache
 def accepts_empty(form: type[Form]) -> bool:
     """Whether no body is as good as `{}`."""
@@ -364,6 +384,10 @@ _DETAILS: dict[str, tuple[str, str]] = {
     "string_unicode": ("쓸 수 없는 문자가 들어 있습니다", "holds characters that are not accepted"),
     "repeated": ("한 번만 쓸 수 있습니다", "may be given once"),
     "query": ("읽을 수 없는 질의입니다", "cannot be read"),
+    "version": (
+        "expected_version과 같은 버전 번호여야 합니다",
+        "must be a version, the same as expected_version",
+    ),
     "visible": ("보이는 문자 1~255자여야 합니다", "must be 1 to 255 visible characters"),
     "json_invalid": ("쓸 수 없는 문자나 구조가 들어 있습니다", "holds characters or nesting that are not accepted"),
     "model_type": ("객체여야 합니다", "must be an object"),

@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from contracts.base import MemberId
@@ -22,6 +21,7 @@ from contracts.cafe.orders import (
     AcceptOrder,
     CancelOrder,
     CollectOrder,
+    ListKnownMenu,
     ListOrders,
     MarkOrderReady,
     OrderStatus,
@@ -31,7 +31,7 @@ from contracts.cafe.orders import (
     ShowOrder,
 )
 from contracts.cafe.report import ListReport, ShowReport
-from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import Changes, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -47,7 +47,7 @@ class NewMenuItem(Form):
     status: MenuItemStatus = MenuItemStatus.AVAILABLE
 
 
-class MenuItemChanges(Form):
+class MenuItemChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(price=4800, expected_version=3)
@@ -55,8 +55,6 @@ class MenuItemChanges(Form):
     name: NonBlankName = optional()
     price: MenuPrice = optional()
     status: MenuItemStatus = optional()
-    expected_version: Annotated[int, Field(ge=1, lt=2**31)] = optional()
-    """Change the item only if this is still its version."""
 
 
 class MenuFilters(Paging):
@@ -151,6 +149,13 @@ async def cancel_cafe_order(order_id: ResourceId, caller: Customer, commands: Co
 async def list_cafe_orders(filters: Annotated[OrderFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """A customer's own orders; staff see all, and may filter by `member_id`."""
     return await queries.send(ListOrders(**owned(caller, filters)))
+
+
+@router.get("/orders/menu")
+@sends(ListKnownMenu)
+async def list_known_menu(filters: Annotated[MenuFilters, Query()], _: Staff, queries: Queries) -> Response:
+    """What orders knows of the menu: an item that is sold out there is not ordered."""
+    return await queries.send(ListKnownMenu(**vars(filters)))
 
 
 @router.get("/orders/{order_id}")

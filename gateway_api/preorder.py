@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from contracts.base import MemberId
+from contracts.base import MemberId, Won
 from contracts.outcomes import Outcome
 from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
 from contracts.preorder.products import (
@@ -34,6 +34,7 @@ from contracts.preorder.reservations import (
 from gateway_api.bodies import (
     NOT_BLANK,
     CardPayment,
+    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -71,7 +72,7 @@ class NewProduct(Form):
     quota: Quota | None = None
 
 
-class ProductChanges(Form):
+class ProductChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(quota=150)
@@ -95,6 +96,8 @@ class NewReservation(Form):
     product_id: UUID
     address: Annotated[Address, NOT_BLANK]
     payment: CardPayment
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class Cancellation(Form):

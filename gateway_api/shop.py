@@ -39,6 +39,7 @@ from contracts.transfers import ListTransfers, NameRefundAccount, RefundAccount,
 from gateway_api.bodies import (
     NOT_BLANK,
     ONE_LINE,
+    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -69,7 +70,7 @@ class NewProduct(Form):
     stock: Stock
 
 
-class ProductChanges(Form):
+class ProductChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(price=11000)
@@ -94,6 +95,8 @@ class NewOrder(Form):
 
     product_id: UUID
     quantity: Quantity
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class OrderCancellation(Form):

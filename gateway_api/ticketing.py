@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from contracts.base import MemberId, Won
-from contracts.ticketing.board import ListBoard, ShowBoard
+from contracts.ticketing.board import ListBoard, ListBoardReservations, ShowBoard, ShowBoardReservation
 from contracts.ticketing.pricing import (
     CreatePolicy,
     EndPolicy,
@@ -38,7 +38,17 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import RFC_3339, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import (
+    RFC_3339,
+    Changes,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -75,7 +85,7 @@ class NewTicket(Form):
         return _after("starts_at", value, info)
 
 
-class TicketChanges(Form):
+class TicketChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(name="연극 햄릿 S석")
@@ -126,6 +136,8 @@ class Wish(Form):
     model_config = example(ticket_id="0afa707b-1493-4eed-a57b-9e56f3c744a5")
 
     ticket_id: UUID
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class Cancellation(Form):
@@ -210,7 +222,7 @@ async def show_price(ticket_id: ResourceId, caller: Anyone, queries: Queries) ->
     time_limit=lambda settings: settings.ticketing_take_ms / 1000 + 1,
 )
 async def reserve_ticket(form: Wish, caller: Customer, commands: Commands) -> Response:
-    return await commands.send(ReserveTicket(ticket_id=form.ticket_id, caller=caller))
+    return await commands.send(ReserveTicket(**vars(form), caller=caller))
 
 
 @router.post("/reservations/{reservation_id}/cancellation")
@@ -242,6 +254,26 @@ async def show_ticket_reservation(reservation_id: ResourceId, caller: Anyone, qu
 async def list_board(filters: Annotated[TicketFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Every ticket with its price and its reservation."""
     return await queries.send(ListBoard(**vars(filters), caller=caller))
+
+
+@router.get("/board/reservations")
+@sends(ListBoardReservations)
+async def list_board_reservations(
+    filters: Annotated[ReservationFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
+    """Reservations with ticket, price and state, also past ones; staff may filter by `member_id`."""
+    return await queries.send(ListBoardReservations(**owned(caller, filters)))
+
+
+@router.get("/board/reservations/{reservation_id}")
+@sends(ShowBoardReservation, time_limit=VERSION_SECONDS)
+async def show_board_reservation(
+    reservation_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
+    """One reservation with its timeline."""
+    return await queries.send(
+        ShowBoardReservation(reservation_id=reservation_id, min_version=query.min_version, caller=caller)
+    )
 
 
 @router.get("/board/{ticket_id}")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from contracts.base import MemberId
+from contracts.base import MemberId, Won
 from contracts.outcomes import Outcome
 from contracts.video_rental.my_page import ListMyPage, ShowMyPage
 from contracts.video_rental.rentals import (
@@ -35,7 +35,17 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import (
+    CardPayment,
+    Changes,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
@@ -59,7 +69,7 @@ class NewVideo(Form):
     copies: Copies = 1
 
 
-class VideoChanges(Form):
+class VideoChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(daily_price=1200)
@@ -84,6 +94,8 @@ class Booking(Form):
     video_id: UUID
     days: Days = 1
     payment: CardPayment
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class Cancellation(Form):
@@ -106,6 +118,7 @@ class Waiver(Form):
 
 class RentalFilters(Paging):
     member_id: MemberId = optional()
+    video_id: UUID = optional()
     status: RentalStatus = optional()
 
 
@@ -212,10 +225,10 @@ async def show_my_page(
 
 
 def _without_shelf(reply: RpcReply) -> RpcReply:
-    """Convert an answer of the catalogue into that of the shelf; `available` is null."""
+    """Convert an answer of the catalogue into that of the shelf; the numbers of copies are null."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)
     for video in answer.get("items", [answer]):
-        video["available"] = None
+        video |= dict.fromkeys(("available", "booked", "rented"))
     return RpcReply(Outcome.DONE, to_json(answer))

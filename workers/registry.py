@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from workers.runtime.processing.handlers import BaseWorker
+if TYPE_CHECKING:  # commands that need only the names of contexts do not import the runtime
+    from workers.runtime.processing.handlers import BaseWorker
 
 CONTEXTS = (
     "payments",
@@ -59,9 +61,7 @@ def worker(context: str) -> BaseWorker:
     """The worker of a context; raises KeyError for an unknown name."""
     if context not in CONTEXTS:
         raise KeyError(f"unknown context {context}; the contexts are {', '.join(CONTEXTS)}")
-    found = import_module(f"workers.{context}").worker
-    assert isinstance(found, BaseWorker)
-    return found
+    return cast("BaseWorker", import_module(f"workers.{context}").worker)
 
 
 def workers() -> list[BaseWorker]:

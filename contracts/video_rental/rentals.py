@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart, RefundPart
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from contracts.video_rental.refusals import (
     AlreadyBooked,
     BookingDeclined,
@@ -83,20 +83,34 @@ class Rental(RentalState):
 
 
 class VideoOnShelf(VideoState):
-    """A video with the number of its free copies."""
+    """A video with the numbers of its copies; each is None if rentals did not reply and the catalogue answers."""
 
     available: int | None = None
-    """None if rentals did not reply and the answer comes from the catalogue."""
+    """Copies that can be booked; 0 for a retired video."""
+    booked: int | None = None
+    """Copies held for bookings that are being paid or wait for their pickup."""
+    rented: int | None = None
+    """Copies that members have at home."""
 
 
 class BookVideo(Command[Rental]):
     """A customer books a video for some days and pays at once; the rental has the id of this message."""
 
     topic = "video_rental.rentals.book_video"
-    refusals = (NotFound, LateFeeOwed, AlreadyBooked, VideoNotAvailable, BookingDeclined, BookingPaymentUnavailable)
+    refusals = (
+        NotFound,
+        LateFeeOwed,
+        AlreadyBooked,
+        VideoNotAvailable,
+        PriceChanged,
+        BookingDeclined,
+        BookingPaymentUnavailable,
+    )
 
     video_id: UUID
     days: Days = 1
+    expected_price: Won | None = None
+    """What the caller was shown, for the whole of it, in won; refused (`price_changed`) if it costs another price."""
     payment: Card
     caller: Caller
 
@@ -209,13 +223,14 @@ class ListRentals(Query[Page[Rental]]):
     refusals = ()
 
     member_id: str | None = None
+    video_id: UUID | None = None
     status: RentalStatus | None = None
     limit: int = 50
     cursor: str | None = None
 
 
 class ShowShelf(Query[VideoOnShelf]):
-    """One video with the number of its free copies."""
+    """One video with the numbers of its free, booked and rented copies."""
 
     topic = "video_rental.rentals.show_shelf"
     refusals = (NotFound,)

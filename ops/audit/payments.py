@@ -78,7 +78,7 @@ CHECKS = SystemChecks(
         ),
         UnfinishedCheck(
             "refund {} is not through, and no step drives it",
-            "select refund_id as id from <payments.refunds> where status <> 'REFUNDED'",
+            "select refund_id as id from <payments.refunds> where status in ('PENDING', 'REFUND_FAILED')",
             steps_naming("payments", "refund_id"),
             DriveRefund.topic,
         ),

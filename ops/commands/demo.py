@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Annotated
 
@@ -24,13 +25,24 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+def _name(story: ModuleType) -> str:
+    return story.__name__.rpartition(".")[2]
+
+
 def demo(
+    businesses: Annotated[
+        list[str] | None, typer.Argument(help=f"default: all of {', '.join(map(_name, STORIES))}")
+    ] = None,
     url: Annotated[str, typer.Option(help="the gateway; default: the local system's")] = "",
 ) -> None:
     """Play the stories over HTTP and print each step; exits with 1 at the first step that fails."""
+    wanted = [name.replace("-", "_") for name in businesses or map(_name, STORIES)]
+    stories = [story for story in STORIES if _name(story) in wanted]
+    if unknown := set(wanted) - set(map(_name, stories)):
+        fail(f"there is no story of {', '.join(sorted(unknown))}; there are {', '.join(map(_name, STORIES))}")
     configured = configuration()
     try:
-        asyncio.run(play(configured, url or gateway_url(configured)))
+        asyncio.run(play(configured, url or gateway_url(configured), stories))
     except (StoryFailedError, ValueError) as failure:
         fail(f"the demo failed: {failure}")
 
@@ -42,8 +54,8 @@ def gateway_url(settings: SystemSettings) -> str:
     return running or f"http://{host}:{settings.gateway_port}"
 
 
-async def play(settings: SystemSettings, url: str) -> None:
-    """Play every story, one after another; raises StoryFailedError."""
+async def play(settings: SystemSettings, url: str, stories: Sequence[ModuleType]) -> None:
+    """Play stories, one after another; raises StoryFailedError."""
     sign = issuer(settings)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
         try:
@@ -52,7 +64,7 @@ async def play(settings: SystemSettings, url: str) -> None:
             raise StoryFailedError(f"no answer from {url}: is the system up? (`yeyak up`)") from error
         if not ready:
             raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` shows why")
-        for story in STORIES:
+        for story in stories:
             echo(f"{story.TITLE}, at {url}")
             echo(printed(Line("step", "HTTP", "outcome", -1)))
             await story.play(StoryRunner(http, settings, sign, lambda line: echo(printed(line))))

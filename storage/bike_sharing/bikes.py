@@ -1,7 +1,4 @@
-"""Bike sharing: bikes, and which ride holds which bike.
-
-A row of `holds` is never deleted: as a tombstone, the row of a released hold refuses a later take by that ride.
-"""
+"""Bike sharing: bikes, and which ride holds which bike."""
 
 from __future__ import annotations
 
@@ -14,7 +11,9 @@ from contracts.base import Page
 from contracts.bike_sharing.bikes import BikeState, ChangeBike, ListBikes, RegisterBike, TakeBike
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.holds import Holds
 
+holds = Holds("bike_sharing_bikes.holds", "ride_id", "bike_id")
 CODE_CONSTRAINT = "bikes_code"
 
 
@@ -77,7 +76,8 @@ async def change(session: Session, command: ChangeBike) -> Bike | None:
 # -- holds
 
 _HOLD = Statement("""
-    insert into bike_sharing_bikes.holds (ride_id, bike_id, member_id) values (:ride_id, :bike_id, :member_id)
+    insert into bike_sharing_bikes.holds (ride_id, bike_id, member_id, status)
+    values (:ride_id, :bike_id, :member_id, 'HELD')
     on conflict do nothing returning ride_id""")
 
 
@@ -108,34 +108,6 @@ async def take_back(session: Session, bike_id: UUID, ride_id: UUID, location: st
     return bike_of(await session.one(_TAKE_BACK, bike_id=bike_id, ride_id=ride_id, location=location))
 
 
-_RELEASE = Statement("""
-    insert into bike_sharing_bikes.holds (ride_id, bike_id, released_at) values (:ride_id, :bike_id, now())
-    on conflict (ride_id) do update set released_at = coalesce(holds.released_at, excluded.released_at)""")
-
-
-async def release(session: Session, bike_id: UUID, ride_id: UUID) -> None:
-    """Release the hold of a ride for good; a tombstone if it has none."""
-    await session.one(_RELEASE, ride_id=ride_id, bike_id=bike_id)
-
-
-_CONFIRM = Statement("update bike_sharing_bikes.holds set confirmed = true where ride_id = :ride_id")
-
-
-async def confirm(session: Session, ride_id: UUID) -> None:
-    """Confirm the hold of a ride that is in progress."""
-    await session.one(_CONFIRM, ride_id=ride_id)
-
-
-_UNCONFIRMED_HOLD = Statement("""
-    select ride_id, bike_id, member_id from bike_sharing_bikes.holds
-    where ride_id = :ride_id and released_at is null and not confirmed""")
-
-
-async def unconfirmed_hold(session: Session, ride_id: UUID) -> Row | None:
-    """`ride_id`, `bike_id` and `member_id` of a hold that is neither confirmed nor released; else None."""
-    return await session.one(_UNCONFIRMED_HOLD, ride_id=ride_id)
-
-
 # -- queries
 
 _FIND = Statement("select * from bike_sharing_bikes.bikes where bike_id = :bike_id")
@@ -146,30 +118,15 @@ async def find(session: Session, bike_id: UUID) -> Bike | None:
     return bike_of(await session.one(_FIND, bike_id=bike_id))
 
 
-_NEWEST = Statement("""
-    select * from bike_sharing_bikes.bikes
-    where (cast(:location as text) is null or location = :location)
-      and (cast(:status as text) is null or status = :status) and (:broken_too or status <> 'BROKEN')
-      and (cast(:at as timestamptz) is null or (created_at, bike_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, bike_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    BikeState,
+    "bike_sharing_bikes.bikes",
+    "bike_id",
+    filters=("location", "status"),
+    where="cast(:broken_too as boolean) or status <> 'BROKEN'",
+)
 
 
 async def newest(session: Session, query: ListBikes) -> Page[BikeState]:
     """One page of bikes, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST,
-        location=query.location,
-        status=query.status,
-        broken_too=query.broken_too,
-        at=at,
-        id=id,
-        limit=query.limit + 1,
-    )
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: BikeState.model_validate(dict(row)),
-        lambda bike: (bike.created_at, bike.bike_id),
-    )
-    return Page[BikeState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from contracts.base import Page
@@ -23,9 +22,9 @@ from contracts.bike_sharing.deposits import (
     TopUp,
     TopUpStatus,
 )
-from contracts.payments import PaymentState
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.paid import SETTLE_PAYMENT, PaidThings, Settlement
 
 MEMBERS = UUID("9f1d6a0e-0f0b-4b5e-8a52-7f6f2f4f9c31")
 """The namespace of account ids."""
@@ -57,13 +56,14 @@ class LedgerLine(NamedTuple):
     bill_id: UUID | None = None
     top_up_id: UUID | None = None
     reason: str | None = None
+    withdrawal_id: UUID | None = None
 
 
 _POST = Statement("""
     with lines as (
       select * from unnest(cast(:kinds as text[]), cast(:amounts as bigint[]), cast(:bill_ids as uuid[]),
-        cast(:top_up_ids as uuid[]), cast(:reasons as text[]))
-        with ordinality line(kind, amount, bill_id, top_up_id, reason, n)),
+        cast(:top_up_ids as uuid[]), cast(:reasons as text[]), cast(:withdrawal_ids as uuid[]))
+        with ordinality line(kind, amount, bill_id, top_up_id, reason, withdrawal_id, n)),
     clock as materialized (select clock_timestamp() as at),
     account as (
       update bike_sharing_deposits.accounts
@@ -72,10 +72,10 @@ _POST = Statement("""
       where account_id = :account_id returning *),
     written as (
       insert into bike_sharing_deposits.entries
-        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, created_at)
+        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, withdrawal_id, created_at)
       select account_id, kind, amount, balance - coalesce(sum(amount) over (order by n desc
           rows between unbounded preceding and 1 preceding), 0),
-        bill_id, top_up_id, reason, at + n * interval '1 microsecond'
+        bill_id, top_up_id, reason, withdrawal_id, at + n * interval '1 microsecond'
       from account, clock, lines)
     select * from account""")
 
@@ -90,6 +90,7 @@ async def post(session: Session, account: AccountState, lines: Sequence[LedgerLi
         bill_ids=[line.bill_id for line in lines],
         top_up_ids=[line.top_up_id for line in lines],
         reasons=[line.reason for line in lines],
+        withdrawal_ids=[line.withdrawal_id for line in lines],
         debt=debt,
     )
     return AccountState.model_validate(dict(row or {}))
@@ -155,12 +156,12 @@ async def pay(session: Session, bill_id: UUID, part: int) -> FeeState:
 # -- top-ups
 
 
+paid = PaidThings("bike_sharing_deposits.top_ups", "top_up_id", cost="amount")
+
+
 def top_up_of(row: Row) -> TopUp:
     """A top-up from its row, with its payment if the payment's status is known."""
-    part = None
-    if row["payment_status"] is not None:
-        part = {"payment_id": row["payment_id"], "status": row["payment_status"], "amount": row["amount"]}
-    return TopUp.model_validate({**row, "payment": part})
+    return TopUp.model_validate({**row, "payment": paid.parts(row)["payment"]})
 
 
 _BEGIN = Statement("""
@@ -184,18 +185,16 @@ async def begin(
     return top_up_of(row or {})
 
 
-_SETTLE = Statement("""
+_SETTLE = Statement(f"""
     update bike_sharing_deposits.top_ups set status = :to, reason = coalesce(cast(:reason as text), reason),
-      payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+      {SETTLE_PAYMENT},
       modified_at = now(), version = version + 1
-    where top_up_id = :top_up_id and status = 'AWAITING_PAYMENT' returning *""")
+    where top_up_id = :top_up_id and status = 'AWAITING_PAYMENT' returning *""")  # noqa: S608 - a constant
 
 
-async def settle(
-    session: Session, top_up_id: UUID, to: TopUpStatus, payment_status: str | None, reason: str | None
-) -> TopUp | None:
+async def settle(session: Session, top_up_id: UUID, settled: Settlement[TopUpStatus]) -> TopUp | None:
     """Set the outcome of a top-up that is AWAITING_PAYMENT; None when it was settled before."""
-    row = await session.one(_SETTLE, top_up_id=top_up_id, to=to, payment_status=payment_status, reason=reason)
+    row = await session.one(_SETTLE, top_up_id=top_up_id, **settled.values())
     return top_up_of(row) if row else None
 
 
@@ -210,16 +209,6 @@ async def note_balance(session: Session, top_up_id: UUID, account: AccountState)
     return top_up_of(row or {})
 
 
-_NOTE_PAYMENT = Statement("""
-    update bike_sharing_deposits.top_ups set payment_status = :status, payment_version = :version
-    where payment_id = :payment_id and payment_version < :version""")
-
-
-async def note_payment(session: Session, payment: PaymentState) -> None:
-    """Store the newest status of a top-up's payment; other payments are ignored."""
-    await session.one(_NOTE_PAYMENT, payment_id=payment.payment_id, status=payment.status, version=payment.version)
-
-
 # -- queries
 
 _FIND = Statement("select * from bike_sharing_deposits.accounts where account_id = :account_id and version > 0")
@@ -231,47 +220,25 @@ async def find(session: Session, member_id: str) -> AccountState | None:
     return AccountState.model_validate(dict(row)) if row else None
 
 
-def _cursor_values(cursor: str | None) -> dict[str, datetime | UUID | None]:
-    at, id = paging.decode(cursor)
-    return {"at": at, "id": id}
-
-
-_ACCOUNTS = Statement("""
-    select * from bike_sharing_deposits.accounts
-    where version > 0 and (cast(:at as timestamptz) is null or (created_at, account_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, account_id desc limit :limit""")
+_ACCOUNTS = paging.Newest(AccountState, "bike_sharing_deposits.accounts", "account_id", where="version > 0")
 
 
 async def newest(session: Session, query: ListDeposits) -> Page[AccountState]:
     """One page of accounts, newest first."""
-    rows = await session.all(_ACCOUNTS, **_cursor_values(query.cursor), limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: AccountState.model_validate(dict(row)),
-        lambda account: (account.created_at, account.account_id),
-    )
-    return Page[AccountState](items=items, next_cursor=cursor)
+    return await _ACCOUNTS.page(session, query)
 
 
-_ENTRIES = Statement("""
-    select e.*, cast(:member_id as text) as member_id from bike_sharing_deposits.entries e
-    where account_id = :account_id
-      and (cast(:at as timestamptz) is null or (created_at, entry_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, entry_id desc limit :limit""")
+_ENTRIES = paging.Newest(
+    Entry,
+    "(select *, cast(:member_id as text) as member_id from bike_sharing_deposits.entries) as entries",
+    "entry_id",
+    where="account_id = :account_id",
+)
 
 
 async def entries(session: Session, query: ListEntries) -> Page[Entry]:
     """One page of a member's ledger, newest first."""
-    account: dict[str, Any] = {"member_id": query.member_id, "account_id": account_id_of(query.member_id)}
-    rows = await session.all(_ENTRIES, **account, **_cursor_values(query.cursor), limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: Entry.model_validate(dict(row)),
-        lambda entry: (entry.created_at, entry.entry_id),
-    )
-    return Page[Entry](items=items, next_cursor=cursor)
+    return await _ENTRIES.page(session, query, account_id=account_id_of(query.member_id))
 
 
 _FIND_TOP_UP = Statement("select * from bike_sharing_deposits.top_ups where top_up_id = :top_up_id")
@@ -283,22 +250,11 @@ async def top_up(session: Session, top_up_id: UUID) -> TopUp | None:
     return top_up_of(row) if row else None
 
 
-_TOP_UPS = Statement("""
-    select * from bike_sharing_deposits.top_ups
-    where (cast(:member_id as text) is null or member_id = :member_id)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, top_up_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, top_up_id desc limit :limit""")
+_TOP_UPS = paging.Newest(
+    TopUp, "bike_sharing_deposits.top_ups", "top_up_id", filters=("member_id", "status"), make=top_up_of
+)
 
 
 async def top_ups(session: Session, query: ListTopUps) -> Page[TopUp]:
     """One page of top-ups, newest first."""
-    rows = await session.all(
-        _TOP_UPS,
-        member_id=query.member_id,
-        status=query.status,
-        **_cursor_values(query.cursor),
-        limit=query.limit + 1,
-    )
-    items, cursor = paging.page(rows, query.limit, top_up_of, lambda top: (top.created_at, top.top_up_id))
-    return Page[TopUp](items=items, next_cursor=cursor)
+    return await _TOP_UPS.page(session, query)

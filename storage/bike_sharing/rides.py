@@ -39,6 +39,16 @@ async def eligibility(session: Session, command: StartRide) -> Row:
     return row
 
 
+_OPEN = Statement("""
+    select ride_id from bike_sharing_rides.rides where member_id = :member_id and status in ('STARTING', 'RIDING')""")
+
+
+async def open_ride(session: Session, member_id: str) -> UUID | None:
+    """The id of a member's ride that is STARTING or RIDING."""
+    ride_id: UUID | None = await session.value(_OPEN, member_id=member_id)
+    return ride_id
+
+
 _REQUEST = Statement("""
     insert into bike_sharing_rides.rides (ride_id, bike_id, member_id, status, reason, fee_plan)
     values (:ride_id, :bike_id, :member_id, :status, :reason, :fee_plan)
@@ -175,19 +185,9 @@ async def find(session: Session, ride_id: UUID) -> RideState | None:
     return ride_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from bike_sharing_rides.rides
-    where (cast(:member_id as text) is null or member_id = :member_id)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, ride_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, ride_id desc limit :limit""")
+_NEWEST = paging.Newest(RideState, "bike_sharing_rides.rides", "ride_id", filters=("member_id", "status"), make=ride_of)
 
 
 async def newest(session: Session, query: ListRides) -> Page[RideState]:
     """One page of rides, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, limit=query.limit + 1
-    )
-    items, cursor = paging.page(rows, query.limit, ride_of, lambda ride: (ride.created_at, ride.ride_id))
-    return Page[RideState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -36,17 +36,19 @@ _CHANGE = Statement("""
     update preorder_products.products set price = coalesce(cast(:price as bigint), price),
       quota = coalesce(cast(:quota as integer), quota), status = coalesce(cast(:status as text), status),
       modified_at = now(), version = version + 1
-    where product_id = :product_id returning *""")
+    where product_id = :product_id
+      and (cast(:expected_version as integer) is null or version = :expected_version) returning *""")
 
 
 async def change(session: Session, command: ChangeProduct) -> ProductState | None:
-    """Change the fields that are given; None when there is no such product."""
+    """Change the fields that are given; None when there is no such product, or it has another version."""
     row = await session.one(
         _CHANGE,
         product_id=command.product_id,
         price=command.price,
         quota=command.quota,
         status=command.status,
+        expected_version=command.expected_version,
     )
     return product_of(row) if row else None
 
@@ -60,16 +62,9 @@ async def find(session: Session, product_id: UUID) -> ProductState | None:
     return product_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from preorder_products.products
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, product_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, product_id desc limit :limit""")
+_NEWEST = paging.Newest(ProductState, "preorder_products.products", "product_id", filters=("status",), make=product_of)
 
 
 async def newest(session: Session, query: ListProducts) -> Page[ProductState]:
     """One page of models, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, product_of, lambda product: (product.created_at, product.product_id))
-    return Page[ProductState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -45,8 +45,23 @@ _PLACE = Statement("""
       select :order_id, :member_id, product_id, cast(:quantity as integer), price,
         price * cast(:quantity as integer), 'ORDER_PLACED',
         :transfer_id, :bank_account, :reference, now() + cast(:transfer_time as interval)
-      from product where status = 'ON_SALE' returning *)
-    select inserted.*, exists (select from product) as known from (select 1) one left join inserted on true""")
+      from product where status = 'ON_SALE'
+        and price * cast(:quantity as integer) = coalesce(cast(:expected_price as bigint), price * :quantity)
+      returning *)
+    select inserted.*, p.status as product_status, p.price * cast(:quantity as integer) as price_now
+    from (select 1) one left join product p on true left join inserted on true""")
+
+
+class PlaceResult:
+    """The result of `place`: the order, or None with the reasons; `product_status` is None for an unknown product."""
+
+    __slots__ = ("order", "price", "product_status")
+
+    def __init__(self, row: Row) -> None:
+        self.product_status: str | None = row["product_status"]
+        self.price: int = row["price_now"]
+        """What the order costs now, in won."""
+        self.order = order_of(row) if row["order_id"] else None
 
 
 async def place(
@@ -58,24 +73,22 @@ async def place(
     bank_account: str,
     reference: str,
     transfer_time: timedelta,
-) -> tuple[Order | None, bool]:
-    """Insert an order at the product's current price.
-
-    Returns the order (None when the product is not on sale), and whether the product is known.
-    """
+) -> PlaceResult:
+    """Insert an order at the product's current price."""
     row = await session.one(
         _PLACE,
         order_id=order_id,
         member_id=command.caller.member_id,
         product_id=command.product_id,
         quantity=command.quantity,
+        expected_price=command.expected_price,
         transfer_id=transfer_id,
         bank_account=bank_account,
         reference=reference,
         transfer_time=transfer_time,
     )
     assert row is not None
-    return order_of(row) if row["order_id"] else None, row["known"]
+    return PlaceResult(row)
 
 
 # -- changing an order
@@ -306,22 +319,9 @@ async def find(session: Session, order_id: UUID) -> Order | None:
     return order_of(row) if row else None
 
 
-_NEWEST = """
-    select * from shop_orders.orders
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, order_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(Order, "shop_orders.orders", "order_id", filters=("member_id", "status"), make=order_of)
 
 
 async def newest(session: Session, query: ListOrders) -> Page[Order]:
     """One page of orders, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, order_of, lambda one: (one.created_at, one.order_id))
-    return Page[Order](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -32,11 +32,12 @@ _CHANGE = Statement("""
       daily_price = coalesce(cast(:daily_price as bigint), daily_price),
       copies = coalesce(cast(:copies as integer), copies), status = coalesce(cast(:status as text), status),
       modified_at = now(), version = version + 1
-    where video_id = :video_id returning *""")
+    where video_id = :video_id
+      and (cast(:expected_version as integer) is null or version = :expected_version) returning *""")
 
 
 async def change(session: Session, command: ChangeVideo) -> VideoState | None:
-    """Change the fields that are given; None when there is no such video."""
+    """Change the fields that are given; None when there is no such video, or it has another version than expected."""
     row = await session.one(
         _CHANGE,
         video_id=command.video_id,
@@ -44,6 +45,7 @@ async def change(session: Session, command: ChangeVideo) -> VideoState | None:
         daily_price=command.daily_price,
         copies=command.copies,
         status=command.status,
+        expected_version=command.expected_version,
     )
     return VideoState.model_validate(dict(row)) if row else None
 
@@ -57,21 +59,9 @@ async def find(session: Session, video_id: UUID) -> VideoState | None:
     return VideoState.model_validate(dict(row)) if row else None
 
 
-_NEWEST = Statement("""
-    select * from video_rental_videos.videos
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, video_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, video_id desc limit :limit""")
+_NEWEST = paging.Newest(VideoState, "video_rental_videos.videos", "video_id", filters=("status",))
 
 
 async def newest(session: Session, query: ListVideos) -> Page[VideoState]:
     """One page of videos, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: VideoState.model_validate(dict(row)),
-        lambda video: (video.created_at, video.video_id),
-    )
-    return Page[VideoState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -12,7 +12,14 @@ Messages = dict[str, type[Message]]
 Rule = Callable[[list[Worker], Messages], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
-HANDLED_BY_THE_JOURNAL_ONLY = {"journal.mark_set", "payments.discrepancy_found", "payments.discrepancy_resolved"}
+HANDLED_BY_THE_JOURNAL_ONLY = {
+    "journal.mark_set",
+    "bike_sharing.deposits.withdrawal_started",
+    "bike_sharing.deposits.withdrawal_progressed",
+    "bike_sharing.deposits.withdrawal_completed",
+    "payments.discrepancy_found",
+    "payments.discrepancy_resolved",
+}
 """The journal reads every event from the stream; these have no other handler."""
 
 

@@ -16,6 +16,7 @@ CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 TOP_UP = {"amount": 1000, "payment": CARD}
 ID, OTHER = str(uuid4()), str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
+UNCOUNTED = {"available": None, "booked": None, "rented": None}
 
 CREATED = {
     "videos": "video_id",
@@ -26,6 +27,7 @@ CREATED = {
     "orders": "order_id",
     "top-ups": "top_up_id",
     "credits": "top_up_id",
+    "withdrawals": "withdrawal_id",
     "bikes": "bike_id",
     "rides": "ride_id",
     "tickets": "ticket_id",
@@ -39,6 +41,7 @@ WAITING = (
     "shop.orders.confirm_payment",
     "cafe.orders.place_order",
     "bike_sharing.deposits.top_up_deposit",
+    "bike_sharing.deposits.withdraw_deposit",
     "bike_sharing.rides.start_ride",
     "ticketing.reservations.reserve_ticket",
     "preorder.reservations.reserve_phone",
@@ -91,6 +94,7 @@ ROUTES = [
     ("POST", f"/v1/cafe/orders/{ID}/collection", None, "so", "cafe.orders.collect_order"),
     ("POST", f"/v1/cafe/orders/{ID}/cancellation", None, "c", "cafe.orders.cancel_order"),
     ("GET", "/v1/cafe/orders", None, "cso", "cafe.orders.list_orders"),
+    ("GET", "/v1/cafe/orders/menu", None, "so", "cafe.orders.list_known_menu"),
     ("GET", f"/v1/cafe/orders/{ID}", None, "cso", "cafe.orders.show_order"),
     ("GET", "/v1/cafe/report", None, "so", "cafe.report.list_report"),
     ("GET", f"/v1/cafe/report/{ID}", None, "so", "cafe.report.show_report"),
@@ -119,6 +123,16 @@ ROUTES = [
         {"amount": 1, "reason": "sorry"},
         "so",
         "bike_sharing.deposits.credit_deposit",
+    ),
+    ("POST", "/v1/bike-sharing/deposits/withdrawals", {"amount": 1}, "c", "bike_sharing.deposits.withdraw_deposit"),
+    ("GET", "/v1/bike-sharing/deposits/withdrawals", None, "cso", "bike_sharing.deposits.list_withdrawals"),
+    ("GET", f"/v1/bike-sharing/deposits/withdrawals/{ID}", None, "cso", "bike_sharing.deposits.show_withdrawal"),
+    (
+        "POST",
+        f"/v1/bike-sharing/deposits/withdrawals/{ID}/payout",
+        {"reference": "KB 0412"},
+        "so",
+        "bike_sharing.deposits.pay_out_withdrawal",
     ),
     ("GET", "/v1/bike-sharing/deposits/me", None, "c", "bike_sharing.deposits.show_deposit"),
     ("GET", "/v1/bike-sharing/deposits", None, "so", "bike_sharing.deposits.list_deposits"),
@@ -170,6 +184,8 @@ ROUTES = [
     ("GET", "/v1/ticketing/reservations", None, "cso", "ticketing.reservations.list_reservations"),
     ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
     ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
+    ("GET", "/v1/ticketing/board/reservations", None, "cso", "ticketing.board.list_board_reservations"),
+    ("GET", f"/v1/ticketing/board/reservations/{ID}", None, "cso", "ticketing.board.show_board_reservation"),
     ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
     *preorder_routes.lines(ID, CARD),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
@@ -270,10 +286,12 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
         ("/v1/shop/orders", "member_id"),
         ("/v1/shop/order-status", "member_id"),
         ("/v1/bike-sharing/deposits/top-ups", "member_id"),
+        ("/v1/bike-sharing/deposits/withdrawals", "member_id"),
         ("/v1/bike-sharing/rides", "member_id"),
         ("/v1/bike-sharing/billings", "member_id"),
         ("/v1/bike-sharing/ride-history", "member_id"),
         ("/v1/ticketing/reservations", "member_id"),
+        ("/v1/ticketing/board/reservations", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],
@@ -298,9 +316,9 @@ def owner_of(request, owner):
 
 
 async def test_filters_and_paging_reach_the_context(client, rpc):
-    await client.get("/v1/video-rental/rentals?status=BOOKED&limit=200&cursor=a.b", as_="staff:lee")
+    await client.get(f"/v1/video-rental/rentals?status=BOOKED&video_id={ID}&limit=200&cursor=a.b", as_="staff:lee")
 
-    assert rpc.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
+    assert rpc.body == {"member_id": None, "video_id": ID, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
 
 
 async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc):
@@ -312,8 +330,8 @@ async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc)
         listed = await client.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
         shown = await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
 
-        assert listed.json() == {"items": [{**VIDEO, "available": None}], "next_cursor": "next"}
-        assert shown.json() == {**VIDEO, "available": None}
+        assert listed.json() == {"items": [{**VIDEO, **UNCOUNTED}], "next_cursor": "next"}
+        assert shown.json() == {**VIDEO, **UNCOUNTED}
 
 
 PHONE = {"product_id": ID, "name": "Haneul 9", "price": 1, "quota": 5, "status": "OPEN"}

@@ -19,6 +19,7 @@ from contracts.payments import (
     Card,
     PaymentState,
     PaymentStatus,
+    RefundAmount,
     RefundPayment,
     RefundRest,
     RefundState,
@@ -206,6 +207,10 @@ def void(payment: RequestPayment) -> VoidPayment:
 
 def rest_of(payment: RequestPayment, refund_id: UUID | None = None) -> RefundRest:
     return RefundRest(payment_id=payment.payment_id, refund_id=refund_id or uuid4(), reason="cancelled")
+
+
+def amount_of(payment: RequestPayment, amount: int) -> RefundAmount:
+    return RefundAmount(payment_id=payment.payment_id, refund_id=uuid4(), amount=amount, reason="scratched")
 
 
 def part_of(payment: RequestPayment, amount: int) -> RefundPayment:

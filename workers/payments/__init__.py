@@ -10,16 +10,14 @@ queries     read access to payments and refunds
 provider    the port to the payment provider, and the client that limits its calls; `simulator` implements the port
 """
 
-from workers.payments import charges, discrepancies, queries, reconciliation, refund_log, refunds, transfers
-from workers.payments.base import worker
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "charges",
-    "discrepancies",
-    "queries",
-    "reconciliation",
-    "refund_log",
-    "refunds",
-    "transfers",
-    "worker",
-]
+
+def __getattr__(name: str) -> Any:
+    """`worker`, with its handlers, made when it is first asked for: whoever reads the settings needs neither."""
+    if name != "worker":
+        raise AttributeError(name)
+    for handlers in ("charges", "discrepancies", "queries", "reconciliation", "refund_log", "refunds", "transfers"):
+        import_module(f"{__name__}.{handlers}")
+    return import_module(f"{__name__}.base").worker

@@ -10,6 +10,8 @@ from contracts.payments import (
     PaymentMismatch,
     PaymentState,
     PaymentStatus,
+    PaymentUse,
+    RefundThroughBusiness,
     RefundTooLarge,
     RequestPayment,
 )
@@ -51,10 +53,12 @@ def refundable_amount(payment: PaymentState | None) -> int:
     return payment.captured - payment.refunding - payment.refunded
 
 
-def refund_refusal(payment: PaymentState, amount: int) -> Refused | None:
-    """The refusal of a manual refund; None when it is allowed."""
+def refund_refusal(payment: PaymentState, amount: int, use: PaymentUse | None = None) -> Refused | None:
+    """The refusal of a refund by hand, or without `use` of one by the business itself; None when it is allowed."""
     if payment.status not in REFUNDABLE:
         return WrongState(current_status=payment.status)
+    if use is not None:
+        return RefundThroughBusiness(business=payment.purpose, object_id=str(use.object_id), href=use.href)
     refundable = refundable_amount(payment)
     if amount > refundable:
         return RefundTooLarge(left=refundable, current_status=payment.status)

@@ -35,7 +35,9 @@ from contracts.bike_sharing.rides import (
     EndAtCap,
     EndRide,
     FeePlan,
+    FindOpenRide,
     ListRides,
+    OpenRide,
     ReturnBike,
     RideEndedAtCap,
     RideEndedByStaff,
@@ -255,3 +257,8 @@ async def show_ride(query: ShowRide, session: Session) -> RideState:
 @rides.handles(ListRides)
 async def list_rides(query: ListRides, session: Session) -> Page[RideState]:
     return await store.newest(session, query)
+
+
+@rides.handles(FindOpenRide)
+async def find_open_ride(query: FindOpenRide, session: Session) -> OpenRide:
+    return OpenRide(ride_id=await store.open_ride(session, query.member_id))

@@ -19,7 +19,7 @@ from uuid import UUID, uuid5
 
 from contracts.base import Caller, Page, Refused
 from contracts.outcomes import Outcome
-from contracts.refusals import NotFound
+from contracts.refusals import NotFound, PriceChanged
 from contracts.shop.deliveries import DeliveryCompleted, DeliveryPrepared, DeliveryStarted
 from contracts.shop.orders import (
     BuyerReminded,
@@ -53,6 +53,7 @@ from contracts.shop.products import (
     ProductChanged,
     ProductRegistered,
     ProductRestocked,
+    ProductStatus,
     ReturnStock,
     StockReturned,
     StockTake,
@@ -74,7 +75,7 @@ from contracts.transfers import (
 )
 from storage.database import Session
 from storage.shop import orders as store
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, RunAgain, Tx
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation
@@ -130,7 +131,7 @@ async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
 
 @orders.handles(PlaceOrder)
 async def place_order(command: PlaceOrder, tx: Tx) -> Order:
-    order, known = await store.place(
+    placed = await store.place(
         tx,
         tx.id,
         command,
@@ -139,11 +140,20 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Order:
         reference=rules.reference(tx.id),
         transfer_time=tx.settings.transfer_time,
     )
+    order = placed.order
     if order is None:
-        raise ProductNotOnSale if known else RetryableNotFound
+        raise _place_refusal(placed, command.expected_price)
     publish_event(tx, OrderPlaced, order)
     start_transfer_period(tx, order)
     return order
+
+
+def _place_refusal(placed: store.PlaceResult, expected_price: int | None) -> Refused:
+    if placed.product_status is None:
+        return RetryableNotFound()
+    if placed.product_status == ProductStatus.ON_SALE and expected_price != placed.price:
+        return Retryable(PriceChanged(price=placed.price))
+    return ProductNotOnSale()
 
 
 async def note_transfer(event: Any, tx: Tx) -> None:
