@@ -58,6 +58,7 @@ def paying(settings: GatewaySettings) -> float:
     return float(settings.preorder_payment_ms) / 1000 + 1
 
 
+DESCRIPTION = "스마트폰 사전예약: models, reservations and receipts."
 router = APIRouter(prefix="/v1/preorder", tags=["phone pre-order"], route_class=GatewayRoute)
 
 

@@ -57,6 +57,7 @@ def taking_stock(settings: GatewaySettings) -> float:
     return float(settings.shop_stock_ms) / 1000 + 1
 
 
+DESCRIPTION = "간이쇼핑몰: products, orders, transfers and deliveries."
 router = APIRouter(prefix="/v1/shop", tags=["shop"], route_class=GatewayRoute)
 
 

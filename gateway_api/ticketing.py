@@ -43,6 +43,7 @@ from gateway_api.dependencies import Anyone, Commands, Customer, Queries, Resour
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "티켓 예약: tickets, discount policies, prices and reservations."
 router = APIRouter(prefix="/v1/ticketing", tags=["ticketing"], route_class=GatewayRoute)
 
 

@@ -48,6 +48,7 @@ def paying(settings: GatewaySettings) -> float:
     return float(settings.video_rental_payment_ms) / 1000 + 1
 
 
+DESCRIPTION = "비디오 예약 & 대여: videos, rentals, and a member's page."
 router = APIRouter(prefix="/v1/video-rental", tags=["video rental"], route_class=GatewayRoute)
 
 

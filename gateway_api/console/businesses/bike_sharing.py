@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
+from datetime import datetime
+
+from contracts.bike_sharing.refusals import BikeUnavailable, DebtOwed, DepositTooLow, RideOpen
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, Registrations, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -163,6 +166,48 @@ credit = Action(
     roles=STAFF,
 )
 
+
+def _samples(_: datetime) -> Registrations:
+    return (
+        (f"{API}/bikes", {"code": "서울-101", "location": "여의도역 1번 출구"}),
+        (f"{API}/bikes", {"code": "서울-102", "location": "여의도역 1번 출구"}),
+        (f"{API}/bikes", {"code": "서울-203", "location": "뚝섬 한강공원"}),
+    )
+
+
+EVENTS = {
+    "BikeRegistered": Text("자전거를 등록했습니다", "Bike registered"),
+    "BikeChanged": Text("자전거 정보를 바꾸었습니다", "Bike changed"),
+    "BikeTaken": Text("자전거를 빌려 갔습니다", "Bike taken"),
+    "BikeReleased": Text("자전거가 돌아왔습니다", "Bike back"),
+    "HoldReleased": Text("잡아 둔 자전거를 놓았습니다", "Hold released"),
+    "FeeTaken": Text("보증금에서 요금을 받았습니다", "Fee taken from the deposit"),
+    "DebtPaid": Text("미납금을 냈습니다", "Debt paid"),
+    "AccountChanged": Text("보증금이 바뀌었습니다", "Deposit changed"),
+    "RideRequested": Text("자전거를 신청했습니다", "Bike asked for"),
+    "RideStarted": Text("대여를 시작했습니다", "Ride begun"),
+    "RideNotStarted": Text("대여하지 못했습니다", "Ride not begun"),
+    "RideReturned": Text("자전거를 반납했습니다", "Bike returned"),
+    "RideEndedByStaff": Text("직원이 대여를 끝냈습니다", "Ride ended by staff"),
+    "RideEndedAtCap": Text("최대 시간이 지나 대여가 끝났습니다", "Ride ended at the time limit"),
+    "BillOpened": Text("이용 요금을 재기 시작했습니다", "Bill opened"),
+    "BillSettling": Text("요금을 정산하고 있습니다", "Bill being settled"),
+    "BillOwed": Text("보증금이 모자라 미납금이 생겼습니다", "Deposit was short, the rest is owed"),
+    "BillClosed": Text("요금 정산을 마쳤습니다", "Bill closed"),
+}
+
+NOTICES = {
+    BikeUnavailable.code: (
+        Text("자전거를 확인하지 못해 빌리지 않았습니다", "The bike could not be checked, so no ride began"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+}
+LINKS = {
+    DepositTooLow.code: ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
+    DebtOwed.code: ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
+    RideOpen.code: ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
+}
+
 business = Business(
     "bike-sharing",
     "bike_sharing",
@@ -258,4 +303,11 @@ business = Business(
             roles=CUSTOMER,
         ),
     ),
+    events=EVENTS,
+    notices=NOTICES,
+    links=LINKS,
+    offers=("bike_sharing.bikes",),
+    samples=_samples,
+    has_unique_samples=True,
+    purposes={"bike_sharing.deposits": Text("자전거 보증금", "Bike deposit")},
 )

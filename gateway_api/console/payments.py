@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.businesses import BUSINESSES
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -16,16 +17,15 @@ from gateway_api.console.words import (
 )
 from gateway_api.gateway import STAFF
 
-PURPOSES = {
-    "video_rental.rentals": Text("비디오 대여", "Video rental"),
-    "bike_sharing.deposits": Text("자전거 보증금", "Bike deposit"),
-    "preorder.reservations": Text("스마트폰 사전예약", "Phone pre-order"),
-}
 AMOUNT, REASON = Text("금액", "Amount"), Text("사유", "Reason")
 
 
-def _purpose(item: Item) -> str | Text:
-    return PURPOSES.get(item["purpose"], Text("결제", "Payment"))
+def _purpose(item: Item) -> Text:
+    """Return what a payment is for: the title that its business has for it, or the name of the business."""
+    purpose = str(item["purpose"])
+    family = purpose.partition(".")[0]
+    paid = next((one for one in BUSINESSES if one.family == family), None)
+    return paid.purposes.get(purpose, paid.name) if paid else Text("결제", "Payment")
 
 
 def _payment_facts(payment: Item) -> list[Fact]:
@@ -73,6 +73,21 @@ def _refunds(slug: str, name: Text, path: str, *, is_work: bool = False) -> List
     )
 
 
+EVENTS = {
+    "PaymentApproved": Text("결제가 승인되었습니다", "Payment approved"),
+    "PaymentDeclined": Text("결제가 거절되었습니다", "Payment declined"),
+    "PaymentVoiding": Text("결제를 취소하고 있습니다", "Payment is being undone"),
+    "PaymentVoided": Text("결제를 취소했습니다", "Payment undone"),
+    "PaymentRefunded": Text("환불이 반영되었습니다", "Payment refunded"),
+    "RefundStarted": Text("환불을 시작했습니다", "Refund begun"),
+    "RefundFailed": Text("환불에 실패해 다시 시도합니다", "Refund failed, it is tried again"),
+    "RefundSucceeded": Text("환불했습니다", "Refund done"),
+    "TransferAwaited": Text("입금을 기다립니다", "Transfer awaited"),
+    "TransferConfirmed": Text("입금을 확인했습니다", "Transfer confirmed"),
+    "TransferCancelled": Text("입금을 취소했습니다", "Transfer cancelled"),
+}
+
+
 business = Business(
     "payments",
     "payments",
@@ -99,4 +114,8 @@ business = Business(
         ),
         _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),
     ),
+    events=EVENTS,
 )
+
+ALL: tuple[Business, ...] = (*BUSINESSES, business)
+"""What has pages: the businesses, and payments."""
