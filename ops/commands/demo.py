@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Annotated
 
@@ -12,11 +15,10 @@ import typer
 from ops.cli_support import configuration, fail
 from ops.settings import SystemSettings
 from ops.stack.local import local
-from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
 from ops.stories.runner import TIMEOUT, Line, StoryFailedError, StoryRunner, issuer
 from ops.terminal import echo
+from workers.registry import SYSTEMS
 
-STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
 STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
 
 
@@ -25,12 +27,15 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
+    system: Annotated[str, typer.Argument(help="one business; default: all")] = "",
     url: Annotated[str, typer.Option(help="the gateway; default: the local system's")] = "",
 ) -> None:
     """Play the stories over HTTP and print each step; exits with 1 at the first step that fails."""
+    if system and system not in SYSTEMS:
+        fail(f"{system} is no business: they are {', '.join(SYSTEMS)}")
     configured = configuration()
     try:
-        asyncio.run(play(configured, url or gateway_url(configured)))
+        asyncio.run(play(configured, url or gateway_url(configured), [system] if system else SYSTEMS))
     except (StoryFailedError, ValueError) as failure:
         fail(f"the demo failed: {failure}")
 
@@ -42,8 +47,14 @@ def gateway_url(settings: SystemSettings) -> str:
     return running or f"http://{host}:{settings.gateway_port}"
 
 
-async def play(settings: SystemSettings, url: str) -> None:
-    """Play every story, one after another; raises StoryFailedError."""
+def stories(systems: Iterable[str] = SYSTEMS) -> list[ModuleType]:
+    """The modules `ops/stories/<system>.py` that exist."""
+    names = [f"ops.stories.{system}" for system in systems]
+    return [import_module(name) for name in names if find_spec(name)]
+
+
+async def play(settings: SystemSettings, url: str, systems: Iterable[str] = SYSTEMS) -> None:
+    """Play the story of each system, one after another; raises StoryFailedError."""
     sign = issuer(settings)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
         try:
@@ -52,7 +63,7 @@ async def play(settings: SystemSettings, url: str) -> None:
             raise StoryFailedError(f"no answer from {url}: is the system up? (`yeyak up`)") from error
         if not ready:
             raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` shows why")
-        for story in STORIES:
+        for story in stories(systems):
             echo(f"{story.TITLE}, at {url}")
             echo(printed(Line("step", "HTTP", "outcome", -1)))
             await story.play(StoryRunner(http, settings, sign, lambda line: echo(printed(line))))
