@@ -79,16 +79,11 @@ drill: ## cause failures on a system with replicas and print a pass table (stops
 	@YEYAK_GATEWAY_RATE=0 $(YEYAK) up --replicas 2
 	@$(YEYAK) drill $(of); code=$$?; $(YEYAK) down; exit $$code
 
-check: python ## check style, types, imports between packages, and deployments
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/lint-imports
-	.venv/bin/hadolint Dockerfile
+check: python ## check style, types, imports, deployments, completeness; of=SYSTEM for one business
 	@ops/kustomize.sh
-	.venv/bin/python -m ops.deployment check
+	@.venv/bin/python -m ops.checks $(of)
 
-manifests: python ## generate the files of deploy/kubernetes from workers/registry.py
+manifests: python ## generate what lists contexts: manifests, services, tables, import rules
 	@.venv/bin/python -m ops.deployment write
 
 lock: python ## pin every requirement with its hashes

@@ -16,6 +16,7 @@ from gateway_api.console.words import (
     State,
     Text,
     Timestamp,
+    payment_facts,
     reason_facts,
     unknown_state,
 )
@@ -27,6 +28,12 @@ BIKE_STATES = {
     "AVAILABLE": State("사용가능", "Available", "good"),
     "IN_USE": State("사용중", "In use", "wait"),
     "BROKEN": State("불량", "Broken", "bad"),
+}
+TOP_UP_STATES = {
+    "AWAITING_PAYMENT": State("결제중", "Being paid", "wait"),
+    "COMPLETED": State("충전 완료", "Completed", "good"),
+    "REJECTED": State("결제거절", "Payment declined", "bad"),
+    "CANCELLED": State("취소", "Cancelled", "neutral"),
 }
 STATES = {
     "STARTING": State("빌리는 중", "Starting", "wait"),
@@ -92,6 +99,11 @@ def _next(ride: Item) -> NextStep | None:
     if bill.get("status") == "OWED":
         return NextStep(Text("충전해서 미납금을 내 주세요", "Top up to pay what is owed"))
     return None
+
+
+def _top_up_facts(top_up: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, top_up["member_id"]), (AMOUNT, Money(top_up["amount"]))]
+    return [*facts, (CREATED, Timestamp(top_up["created_at"])), *payment_facts(top_up), *reason_facts(top_up)]
 
 
 def _account_facts(account: Item) -> list[Fact]:
@@ -281,6 +293,16 @@ business = Business(
             hint="catalogue",
             roles=STAFF,
             is_work=True,
+        ),
+        Listing(
+            "top-ups",
+            Text("충전 내역", "Top-ups"),
+            f"{API}/deposits/top-ups?limit=50",
+            "top_up_id",
+            lambda _: Text("보증금 충전", "Top-up"),
+            item=f"{API}/deposits/top-ups/{{id}}",
+            state=lambda top_up: TOP_UP_STATES.get(top_up["status"]),
+            facts=_top_up_facts,
         ),
         Listing(
             "deposits",

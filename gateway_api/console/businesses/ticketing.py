@@ -35,6 +35,10 @@ TICKET_STATES = {
     "RESERVED": State("예약됨", "Reserved", "wait"),
     "EXPIRED": State("만료됨", "Expired", "neutral"),
 }
+POLICY_STATES = {
+    "ACTIVE": State("적용 중", "Active", "good"),
+    "ENDED": State("종료", "Ended", "neutral"),
+}
 STATES = {
     "PENDING": State("예약중", "Being reserved", "wait"),
     "RESERVED": State("예약됨", "Reserved", "good"),
@@ -274,6 +278,7 @@ business = Business(
             "policy_id",
             lambda policy: str(policy["name"]),
             item=f"{API}/discount-policies/{{id}}",
+            state=lambda policy: POLICY_STATES.get(policy["status"]),
             facts=_policy_facts,
             actions=(end_policy,),
             empty=Text("할인 정책이 없습니다.", "There are no discount policies."),
