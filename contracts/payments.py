@@ -1,7 +1,7 @@
 """Payments: charge a card once, void a charge whatever its state is, refund what remains.
 
 RequestPayment -> PaymentApproved | PaymentDeclined | PaymentVoiding -> PaymentVoided
-VoidPayment    -> PaymentVoiding -> PaymentVoided         (at once when there was nothing to undo)
+VoidPayment    -> PaymentVoiding -> PaymentVoided         (at once when there is nothing to undo)
 RefundRest     -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
                -> RefundSucceeded                         (amount 0: nothing to refund)
 
@@ -47,9 +47,9 @@ class Card(Shape):
 
 
 class PaymentState(Shape):
-    """The public state of a payment; `version` is 1 with the first outcome, and 0 before.
+    """The public state of a payment; `version` is 1 with the first outcome.
 
-    A void that arrives before its request creates a VOIDED payment with an empty payer and purpose and amount 0.
+    A void that arrives before its request creates a VOIDING payment with an empty payer and purpose and amount 0.
     """
 
     payment_id: UUID

@@ -31,27 +31,6 @@ def payment_of(row: Row) -> PaymentState:
     return PaymentState.model_validate(dict(row))
 
 
-_CREATE = Statement("""
-    insert into payments.payments (payment_id, status, payer, amount, purpose, method, last4, brand)
-    values (:payment_id, 'REQUESTED', :payer, :amount, :purpose, :method, :last4, :brand)
-    on conflict do nothing returning 1""")
-
-
-async def create(session: Session, command: RequestPayment) -> bool:
-    """Insert a payment as REQUESTED, without its card token; False when its id exists already, also as a tombstone."""
-    inserted = await session.value(
-        _CREATE,
-        payment_id=command.payment_id,
-        payer=command.payer,
-        amount=command.amount,
-        purpose=command.purpose,
-        method=command.method.method,
-        last4=command.method.last4,
-        brand=command.method.brand,
-    )
-    return inserted is not None
-
-
 def _with_entry(change: str, amount: str) -> Statement:
     """A statement that changes a payment, inserts the entry of the change and returns the changed row.
 
@@ -67,18 +46,36 @@ def _with_entry(change: str, amount: str) -> Statement:
 
 _SETTLE = _with_entry(
     """
-      update payments.payments set status = :status, captured = :captured, reason = :reason,
-        version = version + 1, modified_at = now()
-      where payment_id = :payment_id and status = 'REQUESTED'""",
+      insert into payments.payments as known
+        (payment_id, status, payer, amount, purpose, method, last4, brand, captured, reason, version)
+      values (:payment_id, :status, :payer, :amount, :purpose, :method, :last4, :brand, :captured, :reason, 1)
+      on conflict (payment_id) do update set status = excluded.status, captured = excluded.captured,
+        reason = excluded.reason, version = known.version + 1, modified_at = now()
+      where known.status = 'REQUESTED'""",
     amount="captured",
 )
 
 
 async def settle(
-    session: Session, payment_id: UUID, status: PaymentStatus, *, captured: int = 0, reason: str | None = None
+    session: Session, command: RequestPayment, status: PaymentStatus, *, captured: int = 0, reason: str | None = None
 ) -> PaymentState | None:
-    """Set the outcome of a payment that is REQUESTED; None when it is not."""
-    row = await session.one(_SETTLE, payment_id=payment_id, status=status.value, captured=captured, reason=reason)
+    """Insert a payment with its outcome, without its card token; None when its id exists, also as a tombstone.
+
+    A row that an earlier release left as REQUESTED takes the outcome.
+    """
+    row = await session.one(
+        _SETTLE,
+        payment_id=command.payment_id,
+        status=status.value,
+        payer=command.payer,
+        amount=command.amount,
+        purpose=command.purpose,
+        method=command.method.method,
+        last4=command.method.last4,
+        brand=command.method.brand,
+        captured=captured,
+        reason=reason,
+    )
     return payment_of(row) if row else None
 
 
@@ -109,13 +106,13 @@ async def begin_void(session: Session, payment_id: UUID) -> PaymentState | None:
 _TOMBSTONE = _with_entry(
     """
       insert into payments.payments (payment_id, status, payer, amount, purpose, method, reason, version)
-      values (:payment_id, 'VOIDED', '', 0, '', '', 'cancelled', 1) on conflict do nothing""",
+      values (:payment_id, 'VOIDING', '', 0, '', '', 'cancelled', 1) on conflict do nothing""",
     amount="0",
 )
 
 
 async def write_tombstone(session: Session, payment_id: UUID) -> PaymentState | None:
-    """Insert a VOIDED payment without payer, so that a later request is refused; None when the id exists."""
+    """Insert a VOIDING payment without payer, so that a later request is refused; None when the id exists."""
     row = await session.one(_TOMBSTONE, payment_id=payment_id)
     return payment_of(row) if row else None
 

@@ -228,16 +228,16 @@ async def test_a_process_killed_at_a_failpoint_leaves_nothing_unfinished(
 async def test_a_caller_killed_while_it_waits_for_the_provider_reports_the_true_outcome_later(
     place: RunningSystem,
 ) -> None:
-    """F01, F08: the gateway and rentals die while the payment is at the provider."""
+    """F01, F08: the gateway and rentals die while the payment is awaited."""
     video = await place.video(copies=1)
     member = place.member()
     booking = asyncio.create_task(member.book(video, "tok_slow", "slow"))
 
-    async def at_the_provider() -> bool:
-        query = "select 1 from payments.payments where payer = $1 and status = 'REQUESTED'"
-        return bool(await place.system.rows("payments", query, member.caller.member_id))
+    async def awaits_payment() -> bool:
+        query = "select 1 from video_rental_rentals.rentals where member_id = $1 and status = 'AWAITING_PAYMENT'"
+        return bool(await place.system.rows("video_rental.rentals", query, member.caller.member_id))
 
-    await eventually(at_the_provider, every=0.01)
+    await eventually(awaits_payment, every=0.01)
     for name in (GATEWAY, "video_rental.rentals"):
         place.processes[name].signal(signal.SIGKILL)
     outcome = await booking

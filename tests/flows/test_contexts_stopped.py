@@ -28,6 +28,7 @@ from tests.flows.helpers import (
     wait_for_rental,
     wait_for_view,
 )
+from tests.support.failpoints import until_reached
 from tests.support.payments import wait_for_payment
 from tests.support.system import System, customer, eventually
 
@@ -132,8 +133,8 @@ async def test_a_cancellation_while_payments_is_stopped_is_refunded_when_it_star
 
 async def test_payments_killed_during_a_charge_leaves_no_booking_and_no_money(system: System, kim: Caller) -> None:
     video_id = await system.video(copies=1)
-    booking = asyncio.create_task(system.outcome(system.booking(video_id, kim, "tok_slow")))
-    await wait_for_payment(system, kim)
+    async with until_reached("payments", "started"):
+        booking = asyncio.create_task(system.outcome(system.booking(video_id, kim, "tok_slow")))
 
     await system.kill("payments")
 
@@ -146,8 +147,10 @@ async def test_payments_killed_during_a_charge_leaves_no_booking_and_no_money(sy
 
 async def test_rentals_killed_between_hold_and_outcome_ends_the_booking_by_itself(system: System, kim: Caller) -> None:
     video_id, request_id = await system.video(copies=1), uuid4()
-    booking = asyncio.create_task(system.request(system.booking(video_id, kim, "tok_slow"), id=request_id, within=2.0))
-    await wait_for_payment(system, kim)
+    async with until_reached("payments", "started"):
+        booking = asyncio.create_task(
+            system.request(system.booking(video_id, kim, "tok_slow"), id=request_id, within=2.0)
+        )
 
     await system.kill(RENTALS)
     await system.start(RENTALS)
@@ -165,10 +168,10 @@ async def test_rentals_has_the_state_of_a_payment_that_was_voided_before_the_boo
     system: System, kim: Caller
 ) -> None:
     request_id = uuid4()
-    booking = asyncio.create_task(
-        system.request(system.booking(await system.video(), kim, "tok_slow"), id=request_id, within=1)
-    )
-    await wait_for_payment(system, kim)
+    async with until_reached("payments", "started"):
+        booking = asyncio.create_task(
+            system.request(system.booking(await system.video(), kim, "tok_slow"), id=request_id, within=1)
+        )
     await system.kill(RENTALS)
     await wait_for_payment(system, kim, "VOIDED")
 

@@ -31,6 +31,7 @@ from storage import refunds
 from storage.migrations import migrate
 from tests.support.servers import Servers
 from workers.payments import worker
+from workers.payments.provider import ProviderClient
 from workers.runtime.messaging.envelope import Envelope
 from workers.runtime.processing.processor import MessageProcessor, ProcessingResult
 from workers.runtime.processing.worker_runtime import WorkerRuntime
@@ -94,6 +95,17 @@ class Payments:
         """Handle a command; returns the status in the answer, or the code of the refusal."""
         result = await self.handle(message, **more)
         return result.code or json.loads(result.body)["status"]
+
+    async def charge_at_the_provider(self, command: RequestPayment) -> None:
+        """What a process leaves that dies between the provider's reply and its commit."""
+        await self.runtime.resource(ProviderClient).charge(
+            command.payment_id,
+            command.amount,
+            command.method.token,
+            payer=command.payer,
+            purpose=command.purpose,
+            deadline=time.monotonic() + 1,
+        )
 
     async def run_timers(self, hours: float = 0.001) -> None:
         """Move the timers back by some hours, and run those that are due."""

@@ -27,7 +27,7 @@ from tests.preorder.helpers import (
     wait_for_view,
     wait_until_cancelled,
 )
-from tests.support.failpoints import paused
+from tests.support.failpoints import paused, until_reached
 from tests.support.payments import wait_for_payment, wait_for_void
 from tests.support.system import STAFF, Json, System, eventually
 
@@ -188,8 +188,8 @@ async def test_a_payment_approved_after_the_cancellation_is_voided_and_the_reply
 
 async def test_a_charge_that_succeeds_after_the_cancellation_is_voided(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
-    waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
-    await wait_for_payment(system, kim)
+    async with until_reached("payments", "started"):
+        waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
     (pending,) = await eventually(partial(my_reservations, system, kim))
 
     answer = await system.done(cancel(pending, kim))

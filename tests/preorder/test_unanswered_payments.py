@@ -23,8 +23,8 @@ from tests.preorder.helpers import (
     wait_for_reservation,
     wait_for_view,
 )
-from tests.support.failpoints import paused
-from tests.support.payments import wait_for_payment, wait_for_void
+from tests.support.failpoints import paused, until_reached
+from tests.support.payments import wait_for_void
 from tests.support.system import System
 
 
@@ -123,8 +123,8 @@ async def test_many_unanswered_payments_at_once_free_every_place(system: System)
 
 async def test_payments_killed_during_a_charge_leaves_no_reservation_and_no_money(system: System, kim: Caller) -> None:
     product_id = await known_product(system, quota=1)
-    waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
-    await wait_for_payment(system, kim)
+    async with until_reached("payments", "started"):
+        waiting = asyncio.create_task(system.outcome(reserve(product_id, kim, "tok_slow")))
 
     await system.kill("payments")
     code, refusal = await waiting
@@ -137,8 +137,8 @@ async def test_payments_killed_during_a_charge_leaves_no_reservation_and_no_mone
 
 async def test_reservations_killed_while_it_waits_ends_the_reservation_by_itself(system: System, kim: Caller) -> None:
     product_id, request_id = await known_product(system, quota=1), uuid4()
-    waiting = asyncio.create_task(system.request(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
-    await wait_for_payment(system, kim)
+    async with until_reached("payments", "started"):
+        waiting = asyncio.create_task(system.request(reserve(product_id, kim, "tok_slow"), id=request_id, within=2.0))
 
     await system.kill(RESERVATIONS)
     await system.start(RESERVATIONS)

@@ -37,3 +37,12 @@ async def paused(context: str, place: str) -> AsyncIterator[Pause]:
         pause.released.set()
         failpoints.hook = former
     assert pause.reached.is_set(), f"{context} did not reach {place}"
+
+
+@asynccontextmanager
+async def until_reached(context: str, place: str, within: float = 10.0) -> AsyncIterator[None]:
+    """Wait at the end of the block until a handler of a context has reached a place."""
+    async with paused(context, place) as pause:
+        pause.released.set()
+        yield
+        await asyncio.wait_for(pause.reached.wait(), within)

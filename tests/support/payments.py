@@ -9,7 +9,7 @@ from contracts.base import Caller
 from tests.support.system import System
 
 
-async def wait_for_payment(system: System, payer: Caller, status: str = "REQUESTED") -> None:
+async def wait_for_payment(system: System, payer: Caller, status: str) -> None:
     """Wait until a payment of this payer has a status."""
     query = "select 1 from payments.payments where payer = $1 and status = $2"
     await system.wait_for_rows("payments", query, payer.member_id, status)

@@ -4,9 +4,12 @@ RequestPayment -> (provider) -> PaymentApproved
                              -> PaymentDeclined
                              -> PaymentVoiding, DriveVoid      (no reply)
 VoidPayment    -> PaymentVoiding, DriveVoid                    (something may have been charged)
-               -> PaymentVoided                                (nothing to void; a tombstone for an unknown payment)
+               -> PaymentVoided                                (nothing to void)
 DriveVoid      -> (provider) -> PaymentVoided, LookForCharge after an hour and after a day
 LookForCharge  -> (provider) -> PaymentVoided                  (a charge appeared after the void)
+
+Nothing is written before the provider has replied. A process that dies in between leaves no row: the requester, which
+has committed its own, voids the payment, and the void asks the provider whatever this context knows.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from datetime import timedelta
 from contracts.base import Refused
 from contracts.outcomes import Outcome
 from contracts.payments import (
-    AlreadyVoided,
     ChargeDeclined,
     DriveVoid,
     LookForCharge,
@@ -41,21 +43,23 @@ LATE_CHARGE_CHECKS = (timedelta(hours=1), timedelta(hours=24))
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
 
 
-@payments.handles(RequestPayment)
+@payments.handles(RequestPayment, read_only=True)
 async def request_payment(command: RequestPayment, tx: Tx) -> ExternalCall | PaymentState:
     provider = tx.resource(ProviderClient)
     seconds = rules.time_for_provider(provider.limit, tx.time_left() if tx.envelope.is_request else None)
     if seconds <= 0:
         raise ProviderUnavailable
+    if known := await store.find(tx, command.payment_id):
+        return _repeated(known, command)
     deadline = time.monotonic() + seconds
-    if await store.create(tx, command):
-        charge = (command.payment_id, command.amount, command.method.token)
-        payer, purpose = command.payer, str(command.purpose).partition(":")[0]
-        return ExternalCall(
-            lambda: provider.charge(*charge, payer=payer, purpose=purpose, deadline=deadline), within=seconds
-        )
-    known = await store.find(tx, command.payment_id)
-    assert known is not None
+    charge = (command.payment_id, command.amount, command.method.token)
+    payer, purpose = command.payer, str(command.purpose).partition(":")[0]
+    return ExternalCall(
+        lambda: provider.charge(*charge, payer=payer, purpose=purpose, deadline=deadline), within=seconds
+    )
+
+
+def _repeated(known: PaymentState, command: RequestPayment) -> PaymentState:
     answer = rules.answer_to_repeat(known, command)
     if isinstance(answer, Refused):
         raise answer
@@ -68,41 +72,50 @@ async def settle_payment(
 ) -> PaymentState | Refused:
     match outcome:
         case Approved(captured):
-            payment = await store.settle(tx, command.payment_id, PaymentStatus.APPROVED, captured=captured)
+            payment = await store.settle(tx, command, PaymentStatus.APPROVED, captured=captured)
             if payment:
                 tx.publish(PaymentApproved.of(payment))
                 return payment
-            tx.schedule(LookForCharge(payment_id=command.payment_id))
         case Declined(reason):
-            payment = await store.settle(tx, command.payment_id, PaymentStatus.DECLINED, reason=reason)
+            payment = await store.settle(tx, command, PaymentStatus.DECLINED, reason=reason)
             if payment:
                 tx.publish(PaymentDeclined.of(payment))
                 return ChargeDeclined(reason=reason)
         case _:
             refusal = ProviderUnavailable()
-            payment = await store.settle(tx, command.payment_id, PaymentStatus.VOIDING, reason=refusal.code)
+            payment = await store.settle(tx, command, PaymentStatus.VOIDING, reason=refusal.code)
             if payment:
                 tx.publish(PaymentVoiding.of(payment))
                 tx.schedule(DriveVoid(payment_id=command.payment_id))
                 return refusal
-    return AlreadyVoided()
+    return await _settled_by_another(command, tx)
+
+
+async def _settled_by_another(command: RequestPayment, tx: Tx) -> PaymentState | Refused:
+    """The answer when a void or a repeated request was faster; a charge behind a void is looked for at once."""
+    known = await store.find(tx, command.payment_id)
+    assert known is not None
+    if known.status is PaymentStatus.VOIDED:
+        tx.schedule(LookForCharge(payment_id=command.payment_id))
+    return rules.answer_to_repeat(known, command)
 
 
 @payments.handles(VoidPayment)
 async def void_payment(command: VoidPayment, tx: Tx) -> None:
     while True:
-        if payment := await store.begin_void(tx, command.payment_id):
+        payment = await store.begin_void(tx, command.payment_id) or await store.write_tombstone(tx, command.payment_id)
+        if payment:
             tx.publish(PaymentVoiding.of(payment))
             tx.schedule(DriveVoid(payment_id=command.payment_id))
             return
-        payment = await store.write_tombstone(tx, command.payment_id) or await store.find(tx, command.payment_id)
+        payment = await store.find(tx, command.payment_id)
         assert payment is not None
         if payment.status is PaymentStatus.VOIDING:  # DriveVoid is scheduled and ends in PaymentVoided
             return
         if payment.status in (PaymentStatus.VOIDED, PaymentStatus.DECLINED, PaymentStatus.REFUNDED):
             tx.publish(PaymentVoided.of(payment))
             return
-        # The request was committed after `begin_void` had found nothing: void it in the next round.
+        # The payment was settled after `begin_void` had found nothing: void it in the next round.
 
 
 @payments.handles(DriveVoid)

@@ -7,21 +7,24 @@ piece of work; raised on, it would end the loop or the batch that the work belon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 
 class WaitCancelled(Exception):
     """What a task waited for was cancelled, and the task was not."""
 
 
-@contextmanager
-def foreign_cancellation_as_error() -> Iterator[None]:
+class foreign_cancellation_as_error:  # used as a function is, like contextlib.suppress
     """Raise WaitCancelled for a CancelledError unless this task is being cancelled."""
-    try:
-        yield
-    except asyncio.CancelledError as error:
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None or not issubclass(kind, asyncio.CancelledError):
+            return
         task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise WaitCancelled(repr(error)) from error
+        if task is not None and not task.cancelling():
+            raise WaitCancelled(repr(error)) from error

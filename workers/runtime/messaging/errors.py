@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import aio_pika
 
@@ -21,16 +20,26 @@ class BrokerUnavailable(ConnectionError):
     """There is no usable connection; nothing was published."""
 
 
-@contextmanager
-def as_broker_errors() -> Iterator[None]:
+class as_broker_errors(foreign_cancellation_as_error):  # used as a function is
     """Raise one of BROKER_ERRORS for what the library raises when a channel closes.
 
     It ends whatever waits on the channel with the reason, which may be a CancelledError, or with a bare Exception.
     """
-    try:
-        with foreign_cancellation_as_error():
-            yield
-    except Exception as error:
-        if type(error) not in (Exception, WaitCancelled):
-            raise
-        raise aio_pika.exceptions.AMQPConnectionError("the channel was closed") from error
+
+    __slots__ = ()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            return
+        try:
+            super().__exit__(kind, error, traceback)
+        except WaitCancelled as cancelled:
+            raise _closed() from cancelled
+        if kind is Exception:
+            raise _closed() from error
+
+
+def _closed() -> Exception:
+    return aio_pika.exceptions.AMQPConnectionError("the channel was closed")

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -120,32 +119,20 @@ class DeliveryProcessing:
         self._in_progress[envelope.id] = envelope.digest
         try:
             processor = MessageProcessor(self.services, handler, message, envelope, delivery.received)
-            async with self._slot(processor, delivery):
-                return await self._run(processor, delivery)
+            if envelope.is_request:
+                processor.on_wait = partial(self._begin_wait, processor, delivery)
+            processor.on_started = partial(delivery.release, self.broker.producer)
+            return await self._run(processor, delivery)
         finally:
             self._in_progress.pop(envelope.id, None)
 
-    @asynccontextmanager
-    async def _slot(self, processor: MessageProcessor, delivery: Delivery) -> AsyncIterator[None]:
-        """The delivery slot of a message, given up while it waits: for what is not known yet, or for a reply."""
-        caller, waits = processor.envelope.actor, False
-
-        async def give_up() -> bool:
-            nonlocal waits
-            if not self._waits.enter(caller):
-                return False
-            waits = True
-            await delivery.release(self.broker.producer)
-            return True
-
-        if processor.envelope.is_request:
-            processor.on_wait = give_up
-        processor.on_started = partial(delivery.release, self.broker.producer)
-        try:
-            yield
-        finally:
-            if waits:
-                self._waits.leave(caller)
+    async def _begin_wait(self, processor: MessageProcessor, delivery: Delivery) -> bool:
+        """Give up the delivery slot of a message that waits for what is not known yet; False: its caller may not."""
+        if not self._waits.enter(processor.envelope.actor):
+            return False
+        processor.waits = True
+        await delivery.release(self.broker.producer)
+        return True
 
     def _read(self, raw: Any, handler: Handler) -> tuple[Envelope, Message]:
         envelope = envelopes.read(raw, handler.message.topic)
@@ -180,6 +167,9 @@ class DeliveryProcessing:
         except Requeue as requeue:
             delivery.requeue(repr(requeue.__cause__ or requeue))
             return None
+        finally:
+            if processor.waits:
+                self._waits.leave(processor.envelope.actor)
         if failpoints.hook:
             await failpoints.hook(self.name, "committed")
         delivery.acknowledge()

@@ -112,7 +112,9 @@ class MessageProcessor:
         self.on_wait: Callable[[], Awaitable[bool]] | None = None
         """Asked once before the message waits for something that is not known yet; False: it may not."""
         self.on_started: Callable[[], Awaitable[None]] | None = None
-        """Called once the pending state of a step is committed: from then on the scheduler resumes it."""
+        """Called once a delivery that is lost loses nothing: the scheduler resumes the step, or its caller settles."""
+        self.waits = False
+        """It has begun to wait, and is counted among its caller's waits."""
         self._may_wait: bool | None = None
         self._in_doubt = False
 
@@ -122,7 +124,10 @@ class MessageProcessor:
 
     @property
     def may_have_committed(self) -> bool:
-        """Something was committed, or a COMMIT got no answer: a caller cannot be told that nothing was begun."""
+        """A caller cannot be told that nothing was begun.
+
+        Something was committed, a COMMIT got no answer, or an outside provider was called.
+        """
         return self.committed or self._in_doubt
 
     async def run(self, *, resume: bool = False) -> ProcessingResult:
@@ -147,7 +152,9 @@ class MessageProcessor:
             return self._result(result)
         self.services.outbox.publish_committed(self._take_outgoing())
         await self.reach("started")
-        if self.on_started is not None and not self.keeps_nothing(result):
+        if isinstance(result, ExternalCall):
+            self._in_doubt = True
+        if self.on_started is not None and (self.committed or (self._in_doubt and self.envelope.is_request)):
             await self.on_started()
         outcome = await self._outcome(result)
         await self.reach("outcome_known")
