@@ -28,14 +28,14 @@ logs: python ## follow the logs, of=NAME for one process
 reset: python ## stop the system and delete its data
 	@$(YEYAK) reset
 
-CRASH_WALKS := $(filter-out tests/video_rental/%,$(wildcard tests/*/test_crash_walk.py))
+CRASH_WALKS := $(filter-out tests/video_rental/%,$(wildcard tests/*/test_crash_walk*.py))
 
 test: bootstrap ## run the whole suite; crash tests of one business (all: test-faults)
 	@ops/kustomize.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CRASH_WALKS:%=--ignore=%) $(args)
 
 test-faults: bootstrap ## kill processes and servers at every step of every business
-	@.venv/bin/python -m pytest -n 2 --dist loadfile tests/faults tests/live tests/*/test_crash_walk.py $(args)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile tests/faults tests/live tests/*/test_crash_walk*.py $(args)
 
 test-scale: bootstrap ## run two replicas of each context on a cluster of three brokers
 	@.venv/bin/python -m pytest tests/scale $(args)

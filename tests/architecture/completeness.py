@@ -220,11 +220,17 @@ def routes(system: str) -> Iterator[str]:
 @rule
 def crash_walk(system: str) -> Iterator[str]:
     """Each context whose steps request something is killed at every place."""
-    module, file = module_of(f"tests.{system}", "test_crash_walk"), f"tests/{system}/test_crash_walk.py"
-    walked: frozenset[str] = getattr(module, "WALKED", frozenset())
+    walked = {context for module in crash_walks(system) for context in module.WALKED}
     for context in contexts_of(system):
         if context.name not in walked and any(handler.second for handler in handlers_of(context)):
+            file = f"tests/{system}/test_crash_walk.py"
             yield f"nothing kills {context.name} at every place of its steps: add it to WALKED in {file}"
+
+
+def crash_walks(system: str) -> list[ModuleType]:
+    """The modules `tests/<system>/test_crash_walk*.py`."""
+    paths = sorted((ROOT / "tests" / system).glob("test_crash_walk*.py"))
+    return [import_module(f"tests.{system}.{path.stem}") for path in paths]
 
 
 @rule
