@@ -43,7 +43,7 @@ def new_context(
     if not context:
         fail(f"{name} names no context: write {name}.units")
     written = _written(lambda: Names(system, context, view, paid, ko))
-    _finish(written)
+    _finish()
     _tell(written, f"make check of={system}, then make test args=tests/{system}")
 
 
@@ -57,16 +57,13 @@ def _written(names: Callable[[], Names]) -> list[str]:
             business.write_context()
     except (WrongNameError, NoPlaceError) as error:
         fail(str(error))
-    _run("ruff", "check", "--fix", "--quiet", *_python(business.written))
-    _run("ruff", "format", "--quiet", *_python(business.written))
-    return business.written
+    written = business.save()
+    for step in (["format"], ["check", "--fix"], ["format"]):
+        _run("ruff", *step, "--quiet", *written)
+    return written
 
 
-def _python(paths: list[str]) -> list[str]:
-    return [path for path in paths if path.endswith(".py")]
-
-
-def _finish(written: list[str]) -> None:
+def _finish() -> None:
     """Record the samples of the new messages, and generate what lists contexts; in new processes, which import them."""
     for module in (["tests.contracts.record"], ["ops.deployment", "write"]):
         done = subprocess.run(

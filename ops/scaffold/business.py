@@ -23,32 +23,34 @@ BRACKETS = {"tables": "{", "writers": "{", "claim_kinds": "{"}
 
 
 class Business:
-    """Writes into a tree; `written` has the paths, relative to its root."""
+    """The files of a business in a tree; nothing is written before `save`."""
 
     def __init__(self, root: Path, names: Names) -> None:
         self.root = root
         self.names = names
         self.variables = names.variables()
-        self.written: list[str] = []
+        self._editors: dict[str, Editor] = {}
 
     def text(self, template: str, **more: object) -> str:
         return TEMPLATES.get_template(f"{template}.jinja").render(**self.variables, **more)
 
-    def file(self, path: str, template: str) -> None:
-        """Write a file that does not exist yet."""
+    def file(self, path: str, template: str, **more: object) -> None:
+        """Make a file that does not exist yet; raises WrongNameError if it does."""
         if (self.root / path).exists():
             raise WrongNameError(f"{path} exists")
-        self._save(Editor(self.root / path, self.text(template)))
-
-    def _save(self, editor: Editor) -> None:
-        editor.save()
-        path = editor.path.relative_to(self.root).as_posix()
-        if path not in self.written:
-            self.written.append(path)
+        self._editors[path] = Editor(self.root / path, self.text(template, **more))
 
     def edit(self, path: str, template: str = "") -> Editor:
-        """A file that is extended; written from its template if it does not exist."""
-        return Editor(self.root / path, self.text(template) if template else "")
+        """A file that is extended; made from its template if it does not exist."""
+        if path not in self._editors:
+            self._editors[path] = Editor(self.root / path, self.text(template) if template else "")
+        return self._editors[path]
+
+    def save(self) -> list[str]:
+        """Write everything; returns the paths, relative to the root of the tree."""
+        for editor in self._editors.values():
+            editor.save()
+        return list(self._editors)
 
     # -- a system
 
@@ -60,14 +62,13 @@ class Business:
         self.file(f"contracts/{system}/limits.py", "system/limits")
         self.file(f"workers/{system}/settings.py", "system/settings")
         for layer, what in (("storage", "tables and statements"), ("workers", "the handlers"), ("tests", "tests")):
-            init = Editor(self.root / layer / system / "__init__.py", self.text("system/package", what=what))
-            self._save(init)
+            self.file(f"{layer}/{system}/__init__.py", "system/package", what=what)
 
     # -- a context
 
     def write_context(self) -> None:
         """Write a context, its view if it has one, and their parts of the system's modules."""
-        names, v = self.names, self.variables
+        names = self.names
         if f"{names.system}.{names.context}" in CONTEXTS:
             raise WrongNameError(f"{names.system}.{names.context} is a context already")
         system, context = names.system, names.context
@@ -88,11 +89,13 @@ class Business:
             self.file(f"storage/migrations/{system}/{names.view}/0001_start.py", "view/migration")
             self.file(f"workers/{system}/{names.view}.py", "view/worker")
             self.file(f"tests/{system}/test_{names.view}.py", "view/tests")
-        conftest = self.root / "tests" / system / "conftest.py"
-        if not conftest.exists():
-            self._save(Editor(conftest, self.text("system/tests_conftest")))
-        for write in (self._registry, self._gateway, self._console, self._audit, self._story, self._routes):
-            write(v["name"])
+        self.edit(f"tests/{system}/conftest.py", "system/tests_conftest")
+        self._registry()
+        self._gateway()
+        self._console()
+        self._audit()
+        self._story()
+        self._routes()
 
     def _parts(self, part: str) -> Iterator[str]:
         """The rendered parts of a file: of the context, and of its view."""
@@ -107,38 +110,30 @@ class Business:
         if wanted not in refusals.text:
             refusals.append(f"\nfrom __future__ import annotations\n\n{wanted}")
         refusals.append(self.text("context/refusal"))
-        self._save(refusals)
         settings = self.edit(f"workers/{v['system']}/settings.py")
         settings.add_imports("from pydantic import Field")
         hours = f"{v['system']}_{v['thing']}_hours: float = Field(24, gt=0)"
         settings.append(f'\n    {hours}\n    """How long a booking of a {v["thing"]} lasts."""')
-        self._save(settings)
 
-    def _registry(self, name: str) -> None:
+    def _registry(self) -> None:
+        """Insert the entries behind the last one of the system, or before the journal's."""
         registry = self.edit("workers/registry.py")
-        at = re.compile(
-            rf'^    Context\("{self.names.system}\.|^    Context\(\n        "{self.names.system}\.', re.MULTILINE
-        )
-        entries = "".join(self._parts("registry"))
-        last = [found.start() for found in at.finditer(registry.text)]
-        end = (
-            registry.text.find("\n    Context(", last[-1] + 5)
-            if last
-            else registry.text.find('\n    Context(\n        "journal"')
-        )
-        if end < 0:
-            raise NoPlaceError("workers/registry.py has no entry of the journal to write before")
-        registry.text = f"{registry.text[: end + 1]}{entries}{registry.text[end + 1 :]}"
-        self._save(registry)
+        entries = [match.start() for match in re.finditer(r"^    Context\(", registry.text, re.MULTILINE)]
+        named = {at: registry.text[at : at + 200].partition('"')[2].partition('"')[0] for at in entries}
+        own = [at for at in entries if named[at].partition(".")[0] == self.names.system]
+        following = [at for at in entries if at > own[-1]] if own else [at for at in entries if named[at] == "journal"]
+        if not following:
+            raise NoPlaceError(f"{registry.path} has no entry of the journal to write before")
+        registry.text = registry.text[: following[0]] + "".join(self._parts("registry")) + registry.text[following[0] :]
 
     def _contracts(self) -> Iterator[str]:
         """Imports of every message and state that the context and its view declare; ruff removes the unused ones."""
         for module in filter(None, (self.names.context, self.names.view)):
-            source = (self.root / "contracts" / self.names.system / f"{module}.py").read_text()
+            source = self.edit(f"contracts/{self.names.system}/{module}.py").text
             declared = re.findall(r"^class (\w+)|^(\w+Price) =", source, re.MULTILINE)
             yield f"from contracts.{self.names.system}.{module} import {', '.join(a or b for a, b in declared)}"
 
-    def _gateway(self, name: str) -> None:
+    def _gateway(self) -> None:
         routes = self.edit(f"gateway_api/{self.names.system}.py", "system/gateway")
         routes.add_imports(
             "from typing import Annotated",
@@ -154,9 +149,8 @@ class Business:
         )
         for part in self._parts("gateway"):
             routes.append(part)
-        self._save(routes)
 
-    def _console(self, name: str) -> None:
+    def _console(self) -> None:
         v = self.variables
         page = self.edit(f"gateway_api/console/businesses/{v['system']}.py", "system/console")
         first = page.is_new
@@ -176,9 +170,8 @@ class Business:
         page.add_argument("business = Business(", "general_actions", "(", f"register_{v['thing']},")
         if not first:
             page.add_argument("business = Business(", "offers", "(", f'"{v["name"]}",')
-        self._save(page)
 
-    def _audit(self, name: str) -> None:
+    def _audit(self) -> None:
         v = self.variables
         audit = self.edit(f"ops/audit/{v['system']}.py", "system/audit")
         audit.add_imports(
@@ -190,19 +183,16 @@ class Business:
             argument, _, item = line.partition(": ")
             if item:
                 audit.add_argument("CHECKS = SystemChecks(", argument, BRACKETS.get(argument, "["), item)
-        self._save(audit)
 
-    def _story(self, name: str) -> None:
+    def _story(self) -> None:
         story = self.edit(f"ops/stories/{self.names.system}.py", "system/story")
-        story.add_imports("from ops.stories.runner import Json, StoryRunner, counted")
         story.add_to("async def play(runner: StoryRunner) -> None:", f"    await _{self.names.context}(runner)")
+        story.add_imports("from ops.stories.runner import Json, StoryRunner, counted")
         story.append(self.text("context/story"))
-        self._save(story)
 
-    def _routes(self, name: str) -> None:
+    def _routes(self) -> None:
         v = self.variables
         routes = self.edit(f"tests/{v['system']}/routes.py", "system/tests_routes")
         created = {v["path"]: f"{v['thing']}_id"} | ({f"{v['thing_path']}-bookings": "booking_id"} if v["paid"] else {})
         routes.add_to("] = [", "".join(self._parts("routes")))
         routes.add_to("] = {", "".join(f'    "{path}": "{key}",\n' for path, key in created.items()))
-        self._save(routes)

@@ -42,7 +42,7 @@ class Editor:
         self.text = f"{self.text[:at]}\n{items.rstrip()}\n{self.text[at:].lstrip(chr(10))}"
 
     def add_argument(self, call: str, name: str, opening: str, item: str) -> None:
-        """Insert an item into the keyword argument `name` of a call at the end of the file, which may not have it yet."""
+        """Insert an item into the argument `name` of a call at the end of the file, which may not have it yet."""
         if re.search(rf"^    {name}={re.escape(opening)}", self.text, re.MULTILINE):
             self.add_to(f"\n    {name}={opening}", item)
             return

@@ -40,7 +40,7 @@ def class_name(name: str) -> str:
 
 
 def singular(name: str) -> str:
-    """`batteries` as `battery`, `boxes` as `box`, `units` as `unit`; any other name as it is, with `_item` behind it."""
+    """`batteries` as `battery`, `boxes` as `box`, `units` as `unit`; any other name gets `_item` behind it."""
     for end, instead in (("ies", "y"), ("xes", "x"), ("ses", "s"), ("ches", "ch"), ("s", "")):
         if name.endswith(end) and not name.endswith("ss"):
             return name.removesuffix(end) + instead
