@@ -1,7 +1,7 @@
 # Most targets run ops/bootstrap.sh first, which returns at once when everything is installed.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console test-openapi
+.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console test-openapi test-new
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ test-plain: bootstrap ## run the delivery, fault and flow tests without the AMQP
 test-rabbitmq4: bootstrap ## run the delivery tests on RabbitMQ 4
 	@ops/debian13.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --broker 4 tests/live tests/faults/test_killed_processes.py $(args)
+
+test-new: bootstrap ## write a business with `yeyak new` in a copy of the tree, and run its tests there
+	@ops/kustomize.sh
+	@.venv/bin/python -m pytest tests/scaffold $(args)
 
 test-console: bootstrap ## click through the console in headless Chromium
 	@ops/bootstrap.sh browser

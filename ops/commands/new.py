@@ -51,7 +51,7 @@ def _written(names: Callable[[], Names]) -> list[str]:
     """Write the files; ends with one sentence when a name or a file is not as it should be."""
     try:
         business = Business(REPOSITORY, names())
-        if not (REPOSITORY / "contracts" / business.names.system).exists():
+        if not (business.names.context and (REPOSITORY / "contracts" / business.names.system).exists()):
             business.write_system()
         if business.names.context:
             business.write_context()

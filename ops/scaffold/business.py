@@ -57,6 +57,8 @@ class Business:
     def write_system(self) -> None:
         """Write what a system needs before its first context: packages, limits and settings, places for refusals."""
         system = self.names.system
+        if (self.root / "contracts" / system).exists():
+            raise WrongNameError(f"contracts/{system} exists")
         self.file(f"contracts/{system}/__init__.py", "system/contracts")
         self.file(f"contracts/{system}/refusals.py", "system/refusals")
         self.file(f"contracts/{system}/limits.py", "system/limits")
@@ -89,7 +91,6 @@ class Business:
             self.file(f"storage/migrations/{system}/{names.view}/0001_start.py", "view/migration")
             self.file(f"workers/{system}/{names.view}.py", "view/worker")
             self.file(f"tests/{system}/test_{names.view}.py", "view/tests")
-        self.edit(f"tests/{system}/conftest.py", "system/tests_conftest")
         self._registry()
         self._gateway()
         self._console()
@@ -110,7 +111,10 @@ class Business:
         if wanted not in refusals.text:
             refusals.append(f"\nfrom __future__ import annotations\n\n{wanted}")
         refusals.append(self.text("context/refusal"))
-        settings = self.edit(f"workers/{v['system']}/settings.py")
+        limits = self.edit(f"contracts/{v['system']}/limits.py", "system/limits")
+        if f"{v['system']}_payment_ms" not in limits.text:
+            limits.append(f"\n    {v['system']}_payment_ms: int = Field(3000, ge=10)")
+        settings = self.edit(f"workers/{v['system']}/settings.py", "system/settings")
         settings.add_imports("from pydantic import Field")
         hours = f"{v['system']}_{v['thing']}_hours: float = Field(24, gt=0)"
         settings.append(f'\n    {hours}\n    """How long a booking of a {v["thing"]} lasts."""')
@@ -162,7 +166,8 @@ class Business:
         parts = [self.text("context/console", first=first), *([self.text("view/console")] if v["view"] else [])]
         page.prepend_to("def _samples(", "\n".join(parts))
         page.add_to("EVENTS = {", self.text("context/events"))
-        page.add_to("    return (", f'        (f"{{API}}/{v["path"]}", {{"name": "{v["Thing"]} 1", "price": 2_000}}),')
+        sample = f'        (f"{{API}}/{v["path"]}", {{"name": "{v["Thing"]} 1", "price": 2_000}}),'
+        page.add_to("    return (", sample, after="def _samples(")
         shelves = [] if first else [f"{v['context']}_shelf", *([f"{v['context']}_bookings"] if v["paid"] else [])]
         shelves += [f"{v['view']}_shelf"] if v["view"] else []
         if shelves:

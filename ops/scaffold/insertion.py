@@ -33,9 +33,9 @@ class Editor:
             raise NoPlaceError(f"{self.path} has no line that begins with «{marker}»")
         self.text = self.text[: at.start()] + text.strip("\n") + "\n\n\n" + self.text[at.start() :]
 
-    def add_to(self, opening: str, items: str) -> None:
-        """Insert items behind an opening bracket, e.g. `tables={`."""
-        at = self.text.find(opening)
+    def add_to(self, opening: str, items: str, *, after: str = "") -> None:
+        """Insert items behind an opening bracket, e.g. `tables={`; the first one behind `after`."""
+        at = self.text.find(opening, self.text.find(after) + 1)
         if at < 0:
             raise NoPlaceError(f"{self.path} has no «{opening}»")
         at += len(opening)
