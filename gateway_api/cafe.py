@@ -22,6 +22,7 @@ from contracts.cafe.orders import (
     AcceptOrder,
     CancelOrder,
     CollectOrder,
+    ListKnownMenu,
     ListOrders,
     MarkOrderReady,
     OrderStatus,
@@ -152,6 +153,13 @@ async def cancel_cafe_order(order_id: ResourceId, caller: Customer, commands: Co
 async def list_cafe_orders(filters: Annotated[OrderFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """A customer's own orders; staff see all, and may filter by `member_id`."""
     return await queries.send(ListOrders(**owned(caller, filters)))
+
+
+@router.get("/orders/menu")
+@sends(ListKnownMenu)
+async def list_known_menu(filters: Annotated[MenuFilters, Query()], _: Staff, queries: Queries) -> Response:
+    """What orders knows of the menu: an item that is sold out there is not ordered."""
+    return await queries.send(ListKnownMenu(**vars(filters)))
 
 
 @router.get("/orders/{order_id}")

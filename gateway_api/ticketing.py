@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from contracts.base import MemberId, Won
-from contracts.ticketing.board import ListBoard, ShowBoard
+from contracts.ticketing.board import ListBoard, ListBoardReservations, ShowBoard, ShowBoardReservation
 from contracts.ticketing.pricing import (
     CreatePolicy,
     EndPolicy,
@@ -243,6 +243,26 @@ async def show_ticket_reservation(reservation_id: ResourceId, caller: Anyone, qu
 async def list_board(filters: Annotated[TicketFilters, Query()], caller: Anyone, queries: Queries) -> Response:
     """Every ticket with its price and its reservation."""
     return await queries.send(ListBoard(**vars(filters), caller=caller))
+
+
+@router.get("/board/reservations")
+@sends(ListBoardReservations)
+async def list_board_reservations(
+    filters: Annotated[ReservationFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
+    """Reservations with ticket, price and state, also past ones; staff may filter by `member_id`."""
+    return await queries.send(ListBoardReservations(**owned(caller, filters)))
+
+
+@router.get("/board/reservations/{reservation_id}")
+@sends(ShowBoardReservation, time_limit=VERSION_SECONDS)
+async def show_board_reservation(
+    reservation_id: ResourceId, query: Annotated[MinVersion, Query()], caller: Anyone, queries: Queries
+) -> Response:
+    """One reservation with its timeline."""
+    return await queries.send(
+        ShowBoardReservation(reservation_id=reservation_id, min_version=query.min_version, caller=caller)
+    )
 
 
 @router.get("/board/{ticket_id}")

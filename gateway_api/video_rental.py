@@ -107,6 +107,7 @@ class Waiver(Form):
 
 class RentalFilters(Paging):
     member_id: MemberId = optional()
+    video_id: UUID = optional()
     status: RentalStatus = optional()
 
 
@@ -213,10 +214,10 @@ async def show_my_page(
 
 
 def _without_shelf(reply: RpcReply) -> RpcReply:
-    """Convert an answer of the catalogue into that of the shelf; `available` is null."""
+    """Convert an answer of the catalogue into that of the shelf; the numbers of copies are null."""
     if reply.kind != "done":
         return reply
     answer = from_json(reply.body)
     for video in answer.get("items", [answer]):
-        video["available"] = None
+        video |= dict.fromkeys(("available", "booked", "rented"))
     return RpcReply(Outcome.DONE, to_json(answer))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from contracts.base import Page
 from contracts.journal import DeadLetter, ListDeadLetters, Resolution, StoredEvent, StoryEntry
 from storage import paging
 from storage.database import Row, Session, Statement
@@ -281,35 +282,25 @@ async def file_dead_letters(session: Session, dead_letters: list[NewDeadLetter])
     await session.many(_FILE, rows)
 
 
-_LIST = Statement("""
-    select * from journal.dead_letters
-    where (cast(:status as text) is null or status = :status) and (cast(:context as text) is null or context = :context)
-      and (cast(:topic as text) is null or topic = :topic)
-      and (cast(:error as text) is null or strpos(error, :error) > 0)
-      and (cast(:at as timestamptz) is null or (died_at, dead_letter_id) < (:at, cast(:id as uuid)))
-    order by died_at desc, dead_letter_id desc limit cast(:limit as integer) + 1""")
-
-
-async def list_dead_letters(session: Session, query: ListDeadLetters) -> tuple[list[DeadLetter], str | None]:
-    """One page, newest first, and the cursor of the next page; raises InvalidMessage for a malformed cursor."""
-    at, id = paging.decode(query.cursor)
-    limit = max(1, min(query.limit, 200))
-    rows = await session.all(
-        _LIST,
-        status=query.status,
-        context=query.context,
-        topic=query.message_topic,
-        error=query.error,
-        at=at,
-        id=id,
-        limit=limit,
-    )
-    return paging.page(rows, limit, dead_letter_of, lambda letter: (letter.died_at, letter.dead_letter_id))
-
-
 def dead_letter_of(row: Row, resolutions: tuple[Resolution, ...] = ()) -> DeadLetter:
     """The contract's shape of a row."""
     return DeadLetter.model_validate({**row, "resolutions": resolutions})
+
+
+_LIST = paging.Newest(
+    DeadLetter,
+    "journal.dead_letters",
+    "dead_letter_id",
+    at="died_at",
+    filters=("status", "context"),
+    conditions={"message_topic": "topic = :message_topic", "error": "strpos(error, :error) > 0"},
+    make=dead_letter_of,
+)
+
+
+async def list_dead_letters(session: Session, query: ListDeadLetters) -> Page[DeadLetter]:
+    """One page, newest first; raises InvalidMessage for a malformed cursor."""
+    return await _LIST.page(session, query.model_copy(update={"limit": max(1, min(query.limit, 200))}))
 
 
 _COUNT = Statement("select context, count(*) from journal.dead_letters where status = 'DEAD' group by context")

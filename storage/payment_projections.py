@@ -9,54 +9,35 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.payments import PaymentPart, RefundPart
-from storage.views import Instant, ViewTables
+from contracts.payments import PaymentState, RefundPart, RefundState
+from storage.views import ViewTables
 
 
-class PaymentProjections:
-    """The tables of a view with the newest state of each payment and each refund."""
+def project_payments(tables: ViewTables, about: str) -> tuple[sa.Table, sa.Table]:
+    """Declare the projections of the payments and refunds that are about a context."""
+    payments = tables.projection("payments", PaymentState, "status", "amount", about=about)
+    refunds = tables.projection(
+        "refunds", RefundState, "payment_id", "status", "amount", "created_at", index=("payment_id",), about=about
+    )
+    return payments, refunds
 
-    def __init__(self, tables: ViewTables) -> None:
-        self.payments = tables.projection(
-            "payments",
-            "payment_id",
-            sa.Column("status", sa.String(40), nullable=False),
-            sa.Column("amount", sa.BigInteger, nullable=False),
-        )
-        self.refunds = refunds = tables.projection(
-            "refunds",
-            "refund_id",
-            sa.Column("payment_id", sa.Uuid, nullable=False),
-            sa.Column("status", sa.String(40), nullable=False),
-            sa.Column("amount", sa.BigInteger, nullable=False),
-            sa.Column("created_at", Instant, nullable=False),
-            sa.Index("refunds_of_payment", "generation", "payment_id"),
-        )
+
+class LatestRefunds:
+    """Reads the latest refund of each payment that has any."""
+
+    def __init__(self, tables: ViewTables, refunds: sa.Table) -> None:
+        columns = refunds.c
         ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-        self._refunds_of = (
-            sa.select(refunds)
-            .where(refunds.c.generation == tables.current(), refunds.c.payment_id.in_(ids))
-            .order_by(refunds.c.created_at, refunds.c.refund_id)
+        self._select = (
+            sa.select(columns.payment_id, columns.refund_id, columns.status, columns.amount)
+            .where(columns.generation == tables.current(), columns.payment_id.in_(ids))
+            .order_by(columns.created_at, columns.refund_id)
         )
 
-    @property
-    def columns(self) -> list[sa.Label[Any]]:
-        """The columns of a joined payment that `part` reads."""
-        return [self.payments.c[name].label(f"payment_{name}") for name in ("status", "amount")]
-
-    @staticmethod
-    def part(row: sa.RowMapping) -> PaymentPart | None:
-        """The payment of a row that has `payment_id` and `columns`; None before the first event of the payment."""
-        if row["payment_status"] is None:
-            return None
-        return PaymentPart(payment_id=row["payment_id"], status=row["payment_status"], amount=row["payment_amount"])
-
-    async def latest_refunds(self, connection: AsyncConnection, payment_ids: Iterable[UUID]) -> dict[UUID, RefundPart]:
-        """The latest refund of each payment that has any."""
+    async def of(self, connection: AsyncConnection, payment_ids: Iterable[UUID]) -> dict[UUID, RefundPart]:
+        """By payment."""
         ids = list(payment_ids)
-        if not ids:
-            return {}
-        rows = await connection.execute(self._refunds_of, {"ids": ids})
+        rows = (await connection.execute(self._select, {"ids": ids})).all() if ids else []
         return {
-            row.payment_id: RefundPart(refund_id=row.refund_id, status=row.status, amount=row.amount) for row in rows
+            one.payment_id: RefundPart(refund_id=one.refund_id, status=one.status, amount=one.amount) for one in rows
         }

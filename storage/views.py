@@ -11,36 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import AwareDatetime
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.base import LONGEST_MEMBER_ID, Shape, TimelineEntry
-from storage import paging
+from contracts.base import CATALOGUE, Event, Shape, TimelineEntry
 from storage.dialects import connect, upsert
-
-
-class Instant(sa.TypeDecorator[datetime]):
-    """An aware datetime, stored in UTC also in databases without time zones."""
-
-    impl = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-MemberText = sa.String(LONGEST_MEMBER_ID)
-"""The type of a column that holds a member id; MariaDB indexes no text without a length."""
+from storage.view_columns import Instant, columns_of
 
 
 def _timeline_table(metadata: sa.MetaData) -> sa.Table:
@@ -80,12 +64,43 @@ class TimelineRow(Shape):
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Projection:
+    """A table with the newest state of each aggregate of one kind, from the events that carry this state."""
+
+    table: sa.Table
+    key: str
+    state: type[Shape]
+    about: str | None
+    """Keep only what is about this context, or about none."""
+
+    @property
+    def events(self) -> list[type[Event]]:
+        """The events with the fields of the state."""
+        return [kind for kind in CATALOGUE.values() if issubclass(kind, Event) and issubclass(kind, self.state)]
+
+    def keeps(self, event: Any) -> bool:
+        return self.about is None or getattr(event, event.about) in ("", self.about)
+
+    def timeline_row(self, event: Any) -> TimelineRow:
+        """The event's line in the timeline."""
+        return TimelineRow.model_construct(
+            subject=getattr(event, self.key),
+            version=event.version,
+            what=type(event).__name__,
+            at=event.modified_at,
+            status=str(getattr(event, "status", "")),
+            reason=getattr(event, "reason", None),
+        )
+
+
 class ViewTables:
     """The tables of one view: its projections, a timeline, and the generations."""
 
     def __init__(self, schema: str) -> None:
         self.metadata = sa.MetaData()
         self.schema = schema
+        self.projections: list[Projection] = []
         self.generations = _generations_table(self.metadata)
         self.timeline = _timeline_table(self.metadata)
 
@@ -96,16 +111,38 @@ class ViewTables:
             .order_by(self.timeline.c.at, self.timeline.c.version, self.timeline.c.what)
         )
 
-    def projection(self, name: str, key: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
-        """Declare the table with the newest state of one kind of aggregate: its key, its version and some fields."""
-        return sa.Table(
+    def projection(
+        self,
+        name: str,
+        state: type[Shape],
+        *fields: str,
+        listed: bool = False,
+        index: Sequence[str] = (),
+        about: str | None = None,
+    ) -> sa.Table:
+        """Declare the table with the newest state of one kind of aggregate, whose id is the first field of `state`.
+
+        It has columns for `fields` (all, if none are named). `listed` adds the indexes of a list, newest first, of all
+        and of a member; `index` one of these columns. `about` keeps only what is about this context, or about none.
+        """
+        key = next(iter(state.model_fields))
+        indexed: dict[str, tuple[str, ...]] = {"newest": ("created_at", key)} if listed else {}
+        if listed and "member_id" in state.model_fields:
+            indexed["of_member"] = ("member_id", "created_at", key)
+        if index:
+            indexed[f"of_{index[0].removesuffix('_id')}"] = tuple(index)
+        names = [field for field in fields or state.model_fields if field not in (key, "version")]
+        table = sa.Table(
             name,
             self.metadata,
             sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
             sa.Column(key, sa.Uuid, primary_key=True),
             sa.Column("version", sa.Integer, nullable=False),
-            *columns,
+            *columns_of(state, names, {column for columns in indexed.values() for column in columns}),
+            *(sa.Index(f"{name}_{suffix}", "generation", *columns) for suffix, columns in indexed.items()),
         )
+        self.projections.append(Projection(table, key, state, about))
+        return table
 
     def current(self) -> sa.ScalarSelect[int]:
         """The generation that readers see."""
@@ -117,35 +154,6 @@ class ViewTables:
         """The timeline of some aggregates, ordered by time; subjects that are None are skipped."""
         rows = await connection.execute(self._timeline_of, {"ids": [subject for subject in subjects if subject]})
         return [TimelineEntry(at=_rfc3339(row.at), what=row.what, status=row.status, reason=row.reason) for row in rows]
-
-
-class ListQuery(Protocol):
-    """A query for one page of a list; it may also have the filters `member_id` and `status`."""
-
-    @property
-    def limit(self) -> int: ...
-
-    @property
-    def cursor(self) -> str | None: ...
-
-
-def newest_first(select: sa.Select[Any], table: sa.Table, key: str, query: ListQuery) -> sa.Select[Any]:
-    """Restrict a select to the page that a query asks for, newest first, and one row more; see `paging.page`."""
-    at, id = paging.decode(query.cursor)
-    created, own = table.c.created_at, table.c[key]
-    select = select.order_by(created.desc(), own.desc()).limit(query.limit + 1)
-    for name in ("member_id", "status"):
-        wanted = getattr(query, name, None)
-        if wanted is not None:
-            select = select.where(table.c[name] == wanted)
-    if at is not None:
-        select = select.where(sa.tuple_(sa.literal(at, Instant), sa.literal(id, sa.Uuid)) > sa.tuple_(created, own))
-    return select
-
-
-def same_key(main: sa.Table, other: sa.Table, key: str) -> sa.ColumnElement[bool]:
-    """The join condition of two projections: the same generation and the same key."""
-    return (other.c.generation == main.c.generation) & (other.c[key] == main.c[key])
 
 
 class ViewDatabase:

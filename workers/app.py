@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -92,6 +93,12 @@ async def running(app: FastStream) -> AsyncIterator[None]:
         await app.stop()
 
 
+def freeze_what_is_loaded() -> None:
+    """Take what modules and libraries hold out of the cyclic collector, which else goes through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 async def run(names: list[str], configuration: WorkerSettings) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started."""
     accelerator.enable_by(configuration)
@@ -102,6 +109,7 @@ async def run(names: list[str], configuration: WorkerSettings) -> None:
     async with serve(runtimes, configuration, stop, BOOKINGS):
         async with running(create_app(runtimes)):
             log.info(WORKER_READY, contexts=names)
+            freeze_what_is_loaded()
             await stop.wait()
         log.info(WORKER_STOPPED, contexts=names)
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Reason, Shape, Won
-from contracts.cafe.menu import MenuPrice
+from contracts.cafe.menu import MenuItemStatus, MenuPrice
 from contracts.cafe.refusals import NotForSale, SoldOut
 from contracts.refusals import NotFound, PriceChanged, WrongState
 
@@ -153,5 +153,26 @@ class ListOrders(Query[Page[Order]]):
 
     member_id: str | None = None
     status: OrderStatus | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class KnownMenuItem(Shape):
+    """What orders knows of a menu item from the menu's events: with it, an order of a sold out item is refused."""
+
+    menu_item_id: UUID
+    status: MenuItemStatus
+    version: int
+    """The version of the item that had this status."""
+    known_since: AwareDatetime
+
+
+class ListKnownMenu(Query[Page[KnownMenuItem]]):
+    """What orders knows of the menu, the item that it heard of last first."""
+
+    topic = "cafe.orders.list_known_menu"
+    refusals = ()
+
+    status: MenuItemStatus | None = None
     limit: int = 50
     cursor: str | None = None

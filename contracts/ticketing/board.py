@@ -1,4 +1,4 @@
-"""Ticketing: the board, a view of tickets with price and reservation."""
+"""Ticketing: the board, a view of tickets with price and reservation, and of reservations with their tickets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from contracts.base import Caller, Query, Shape, TimelineEntry
 from contracts.refusals import NotFound
 from contracts.ticketing.pricing import Price
-from contracts.ticketing.reservations import ReservationStatus
+from contracts.ticketing.reservations import Reservation, ReservationStatus
 from contracts.ticketing.tickets import Ticket, TicketStatus
 
 
@@ -65,5 +65,61 @@ class ShowBoard(Query[BoardEntry]):
     refusals = (NotFound,)
 
     ticket_id: UUID
+    min_version: int = 0
+    caller: Caller
+
+
+class TicketPart(Shape):
+    """A ticket as it is nested in a reservation."""
+
+    ticket_id: UUID
+    name: str
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    status: TicketStatus
+
+
+class BoardReservation(Reservation):
+    """A reservation, current or past, with its price and its ticket."""
+
+    ticket: TicketPart | None
+    """None until the view has received an event of the ticket."""
+
+
+class BoardReservationEntry(BoardReservation):
+    """A reservation with its timeline; `as_of` is the time of reading."""
+
+    as_of: AwareDatetime
+    timeline: list[TimelineEntry]
+    """Changes of the reservation and of its frozen price."""
+
+
+class BoardReservations(Shape):
+    """One page of reservations; `as_of` is the time of reading."""
+
+    items: list[BoardReservation]
+    next_cursor: str | None
+    as_of: AwareDatetime
+
+
+class ListBoardReservations(Query[BoardReservations]):
+    """The reservations of a member, or of all when `member_id` is None, newest first."""
+
+    topic = "ticketing.board.list_board_reservations"
+    refusals = ()
+
+    member_id: str | None = None
+    status: ReservationStatus | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class ShowBoardReservation(Query[BoardReservationEntry]):
+    """One reservation; waits up to one second until the view has applied its version `min_version`."""
+
+    topic = "ticketing.board.show_board_reservation"
+    refusals = (NotFound,)
+
+    reservation_id: UUID
     min_version: int = 0
     caller: Caller

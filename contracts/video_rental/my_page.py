@@ -40,6 +40,7 @@ class ListMyPage(Query[MyPage]):
     refusals = ()
 
     member_id: str | None = None
+    video_id: UUID | None = None
     status: RentalStatus | None = None
     limit: int = 50
     cursor: str | None = None

@@ -83,10 +83,14 @@ class Rental(RentalState):
 
 
 class VideoOnShelf(VideoState):
-    """A video with the number of its free copies."""
+    """A video with the numbers of its copies; each is None if rentals did not reply and the catalogue answers."""
 
     available: int | None = None
-    """None if rentals did not reply and the answer comes from the catalogue."""
+    """Copies that can be booked; 0 for a retired video."""
+    booked: int | None = None
+    """Copies held for bookings that are being paid or wait for their pickup."""
+    rented: int | None = None
+    """Copies that members have at home."""
 
 
 class BookVideo(Command[Rental]):
@@ -209,13 +213,14 @@ class ListRentals(Query[Page[Rental]]):
     refusals = ()
 
     member_id: str | None = None
+    video_id: UUID | None = None
     status: RentalStatus | None = None
     limit: int = 50
     cursor: str | None = None
 
 
 class ShowShelf(Query[VideoOnShelf]):
-    """One video with the number of its free copies."""
+    """One video with the numbers of its free, booked and rented copies."""
 
     topic = "video_rental.rentals.show_shelf"
     refusals = (NotFound,)

@@ -146,30 +146,15 @@ async def find(session: Session, bike_id: UUID) -> Bike | None:
     return bike_of(await session.one(_FIND, bike_id=bike_id))
 
 
-_NEWEST = Statement("""
-    select * from bike_sharing_bikes.bikes
-    where (cast(:location as text) is null or location = :location)
-      and (cast(:status as text) is null or status = :status) and (:broken_too or status <> 'BROKEN')
-      and (cast(:at as timestamptz) is null or (created_at, bike_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, bike_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    BikeState,
+    "bike_sharing_bikes.bikes",
+    "bike_id",
+    filters=("location", "status"),
+    where="cast(:broken_too as boolean) or status <> 'BROKEN'",
+)
 
 
 async def newest(session: Session, query: ListBikes) -> Page[BikeState]:
     """One page of bikes, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST,
-        location=query.location,
-        status=query.status,
-        broken_too=query.broken_too,
-        at=at,
-        id=id,
-        limit=query.limit + 1,
-    )
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: BikeState.model_validate(dict(row)),
-        lambda bike: (bike.created_at, bike.bike_id),
-    )
-    return Page[BikeState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -101,24 +101,15 @@ async def find(session: Session, bill_id: UUID) -> BillState | None:
     return bill_of(await session.one(_FIND, bill_id=bill_id))
 
 
-_NEWEST = Statement("""
-    select * from bike_sharing_billing.bills
-    where (cast(:member_id as text) is null or member_id = :member_id)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, bill_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, bill_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    BillState,
+    "bike_sharing_billing.bills",
+    "bill_id",
+    filters=("member_id", "status"),
+    make=lambda row: BillState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])}),
+)
 
 
 async def newest(session: Session, query: ListBills) -> Page[BillState]:
     """One page of bills, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, limit=query.limit + 1
-    )
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: BillState.model_validate({**row, "fee_plan": from_json(row["fee_plan"])}),
-        lambda bill: (bill.created_at, bill.bill_id),
-    )
-    return Page[BillState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from contracts.base import Page
@@ -231,47 +230,25 @@ async def find(session: Session, member_id: str) -> AccountState | None:
     return AccountState.model_validate(dict(row)) if row else None
 
 
-def _cursor_values(cursor: str | None) -> dict[str, datetime | UUID | None]:
-    at, id = paging.decode(cursor)
-    return {"at": at, "id": id}
-
-
-_ACCOUNTS = Statement("""
-    select * from bike_sharing_deposits.accounts
-    where version > 0 and (cast(:at as timestamptz) is null or (created_at, account_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, account_id desc limit :limit""")
+_ACCOUNTS = paging.Newest(AccountState, "bike_sharing_deposits.accounts", "account_id", where="version > 0")
 
 
 async def newest(session: Session, query: ListDeposits) -> Page[AccountState]:
     """One page of accounts, newest first."""
-    rows = await session.all(_ACCOUNTS, **_cursor_values(query.cursor), limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: AccountState.model_validate(dict(row)),
-        lambda account: (account.created_at, account.account_id),
-    )
-    return Page[AccountState](items=items, next_cursor=cursor)
+    return await _ACCOUNTS.page(session, query)
 
 
-_ENTRIES = Statement("""
-    select e.*, cast(:member_id as text) as member_id from bike_sharing_deposits.entries e
-    where account_id = :account_id
-      and (cast(:at as timestamptz) is null or (created_at, entry_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, entry_id desc limit :limit""")
+_ENTRIES = paging.Newest(
+    Entry,
+    "(select *, cast(:member_id as text) as member_id from bike_sharing_deposits.entries) as entries",
+    "entry_id",
+    where="account_id = :account_id",
+)
 
 
 async def entries(session: Session, query: ListEntries) -> Page[Entry]:
     """One page of a member's ledger, newest first."""
-    account: dict[str, Any] = {"member_id": query.member_id, "account_id": account_id_of(query.member_id)}
-    rows = await session.all(_ENTRIES, **account, **_cursor_values(query.cursor), limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: Entry.model_validate(dict(row)),
-        lambda entry: (entry.created_at, entry.entry_id),
-    )
-    return Page[Entry](items=items, next_cursor=cursor)
+    return await _ENTRIES.page(session, query, account_id=account_id_of(query.member_id))
 
 
 _FIND_TOP_UP = Statement("select * from bike_sharing_deposits.top_ups where top_up_id = :top_up_id")
@@ -283,22 +260,11 @@ async def top_up(session: Session, top_up_id: UUID) -> TopUp | None:
     return top_up_of(row) if row else None
 
 
-_TOP_UPS = Statement("""
-    select * from bike_sharing_deposits.top_ups
-    where (cast(:member_id as text) is null or member_id = :member_id)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, top_up_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, top_up_id desc limit :limit""")
+_TOP_UPS = paging.Newest(
+    TopUp, "bike_sharing_deposits.top_ups", "top_up_id", filters=("member_id", "status"), make=top_up_of
+)
 
 
 async def top_ups(session: Session, query: ListTopUps) -> Page[TopUp]:
     """One page of top-ups, newest first."""
-    rows = await session.all(
-        _TOP_UPS,
-        member_id=query.member_id,
-        status=query.status,
-        **_cursor_values(query.cursor),
-        limit=query.limit + 1,
-    )
-    items, cursor = paging.page(rows, query.limit, top_up_of, lambda top: (top.created_at, top.top_up_id))
-    return Page[TopUp](items=items, next_cursor=cursor)
+    return await _TOP_UPS.page(session, query)

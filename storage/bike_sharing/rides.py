@@ -175,19 +175,9 @@ async def find(session: Session, ride_id: UUID) -> RideState | None:
     return ride_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from bike_sharing_rides.rides
-    where (cast(:member_id as text) is null or member_id = :member_id)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, ride_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, ride_id desc limit :limit""")
+_NEWEST = paging.Newest(RideState, "bike_sharing_rides.rides", "ride_id", filters=("member_id", "status"), make=ride_of)
 
 
 async def newest(session: Session, query: ListRides) -> Page[RideState]:
     """One page of rides, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, limit=query.limit + 1
-    )
-    items, cursor = paging.page(rows, query.limit, ride_of, lambda ride: (ride.created_at, ride.ride_id))
-    return Page[RideState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -64,17 +64,16 @@ async def find(session: Session, menu_item_id: UUID) -> MenuItem | None:
     return _item(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from cafe_menu.menu_items
-    where (cast(:status as text) is null or status = :status)
-      and (not cast(:on_offer as boolean) or (status = 'AVAILABLE' and price > 0))
-      and (cast(:at as timestamptz) is null or (created_at, menu_item_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, menu_item_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    MenuItem,
+    "cafe_menu.menu_items",
+    "menu_item_id",
+    filters=("status",),
+    where="not cast(:on_offer as boolean) or (status = 'AVAILABLE' and price > 0)",
+    make=_item,
+)
 
 
 async def newest(session: Session, query: ListMenu) -> Page[MenuItem]:
     """One page of items, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, on_offer=query.on_offer, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, _item, lambda item: (item.created_at, item.menu_item_id))
-    return Page[MenuItem](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

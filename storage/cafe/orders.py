@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
 from contracts.base import Page
 from contracts.cafe.menu import MenuItem, MenuItemStatus
-from contracts.cafe.orders import ListOrders, Order, OrderStatus, PlaceOrder
+from contracts.cafe.orders import KnownMenuItem, ListKnownMenu, ListOrders, Order, OrderStatus, PlaceOrder
 from storage import paging
 from storage.database import Row, Session, Statement
 
@@ -82,25 +81,12 @@ async def find(session: Session, order_id: UUID) -> Order | None:
     return _order(row) if row else None
 
 
-_NEWEST = """
-    select * from cafe_orders.orders
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, order_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(Order, "cafe_orders.orders", "order_id", filters=("member_id", "status"), make=_order)
 
 
 async def newest(session: Session, query: ListOrders) -> Page[Order]:
     """One page of orders, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, _order, lambda order: (order.created_at, order.order_id))
-    return Page[Order](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)
 
 
 # -- the projection of the menu
@@ -123,3 +109,13 @@ _STATUS = Statement("select status from cafe_orders.menu_items where menu_item_i
 async def is_sold_out(session: Session, menu_item_id: UUID) -> bool:
     """Whether the item is SOLD_OUT in the projection; False for an unknown item."""
     return bool(await session.value(_STATUS, menu_item_id=menu_item_id) == MenuItemStatus.SOLD_OUT)
+
+
+_KNOWN_MENU = paging.Newest(
+    KnownMenuItem, "cafe_orders.menu_items", "menu_item_id", at="known_since", filters=("status",)
+)
+
+
+async def known_menu(session: Session, query: ListKnownMenu) -> Page[KnownMenuItem]:
+    """One page of the projected items, the newest first."""
+    return await _KNOWN_MENU.page(session, query)

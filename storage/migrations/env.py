@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import Any
 
+import sqlalchemy as sa
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -18,7 +18,7 @@ LOCK_TIMEOUT: float = context.config.attributes["lock_timeout"]
 """Seconds that a statement waits for a lock, on PostgreSQL."""
 
 
-def run(connection: Connection) -> None:
+def run(connection: sa.Connection) -> None:
     """Apply the revisions in one transaction, one migration at a time per schema."""
     on_postgresql = connection.dialect.name == "postgresql"
     if connection.dialect.name in MARIADB:
@@ -33,12 +33,25 @@ def run(connection: Connection) -> None:
         )
         connection.execute(text(f"create schema if not exists {SCHEMA}"))
         connection.execute(text(f"set local search_path to {SCHEMA}"))
-    options: dict[str, Any] = (
-        {"version_table_schema": SCHEMA} if on_postgresql else {"version_table": f"{SCHEMA}_version"}
+    table = sa.table("alembic_version" if on_postgresql else f"{SCHEMA}_version", sa.column("version_num"))
+    schema = SCHEMA if on_postgresql else None
+    context.configure(
+        connection=connection, transactional_ddl=True, version_table=table.name, version_table_schema=schema
     )
-    context.configure(connection=connection, transactional_ddl=True, **options)
     with context.begin_transaction():
+        _skip_folded(connection, table)
         context.run_migrations()
+
+
+def _skip_folded(connection: sa.Connection, versions: sa.TableClause) -> None:
+    """Note a revision that was folded into another one as that one.
+
+    `folded` of a revision's module names revisions that it contains and that exist no more.
+    """
+    current = context.get_context().get_current_revision()
+    for script in context.script.walk_revisions():
+        if current in getattr(script.module, "folded", ()):
+            connection.execute(versions.update().values(version_num=script.revision))
 
 
 async def main() -> None:

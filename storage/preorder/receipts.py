@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 from uuid import UUID
 
 from contracts.base import Page
@@ -75,22 +74,11 @@ async def find(session: Session, receipt_id: UUID) -> ReceiptState | None:
     return receipt_of(row) if row else None
 
 
-_NEWEST = """
-    select * from preorder_receipts.receipts
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, receipt_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, receipt_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(
+    ReceiptState, "preorder_receipts.receipts", "receipt_id", filters=("member_id", "status"), make=receipt_of
+)
 
 
 async def newest(session: Session, query: ListReceipts) -> Page[ReceiptState]:
     """One page of receipts, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, receipt_of, lambda receipt: (receipt.created_at, receipt.receipt_id))
-    return Page[ReceiptState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -307,25 +307,18 @@ async def find_with_address(session: Session, reservation_id: UUID) -> Reservati
     return _with_address(row) if row else None
 
 
-_NEWEST = """
-    select * from preorder_reservations.reservations
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, reservation_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, reservation_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(
+    ReservationWithAddress,
+    "preorder_reservations.reservations",
+    "reservation_id",
+    filters=("member_id", "status"),
+    make=_with_address,
+)
 
 
 async def newest(session: Session, query: ListReservations) -> Page[ReservationWithAddress]:
     """One page of reservations, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, _with_address, lambda one: (one.created_at, one.reservation_id))
-    return Page[ReservationWithAddress](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)
 
 
 _FREE = Statement("""

@@ -55,16 +55,11 @@ async def complete(session: Session, order_id: UUID) -> DeliveryState | None:
     return delivery_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from shop_deliveries.deliveries
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, delivery_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, delivery_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    DeliveryState, "shop_deliveries.deliveries", "delivery_id", filters=("status",), make=delivery_of
+)
 
 
 async def newest(session: Session, query: ListDeliveries) -> Page[DeliveryState]:
     """One page of deliveries, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, delivery_of, lambda one: (one.created_at, one.delivery_id))
-    return Page[DeliveryState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

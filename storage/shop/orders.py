@@ -290,22 +290,9 @@ async def find(session: Session, order_id: UUID) -> Order | None:
     return order_of(row) if row else None
 
 
-_NEWEST = """
-    select * from shop_orders.orders
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, order_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, order_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(Order, "shop_orders.orders", "order_id", filters=("member_id", "status"), make=order_of)
 
 
 async def newest(session: Session, query: ListOrders) -> Page[Order]:
     """One page of orders, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, order_of, lambda one: (one.created_at, one.order_id))
-    return Page[Order](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

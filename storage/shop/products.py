@@ -144,16 +144,9 @@ async def find(session: Session, product_id: UUID) -> ProductState | None:
     return product_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from shop_products.products
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, product_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, product_id desc limit :limit""")
+_NEWEST = paging.Newest(ProductState, "shop_products.products", "product_id", filters=("status",), make=product_of)
 
 
 async def newest(session: Session, query: ListProducts) -> Page[ProductState]:
     """One page of products, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, product_of, lambda one: (one.created_at, one.product_id))
-    return Page[ProductState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

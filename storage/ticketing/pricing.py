@@ -100,19 +100,12 @@ async def find_policy(session: Session, policy_id: UUID) -> Policy | None:
     return _policy(row) if row else None
 
 
-_POLICIES = Statement("""
-    select * from ticketing_pricing.policies
-    where status = :status
-      and (cast(:at as timestamptz) is null or (created_at, policy_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, policy_id desc limit :limit""")
+_POLICIES = paging.Newest(Policy, "ticketing_pricing.policies", "policy_id", filters=("status",), make=_policy)
 
 
 async def newest_policies(session: Session, query: ListPolicies) -> Page[Policy]:
     """One page of policies, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_POLICIES, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, _policy, lambda policy: (policy.created_at, policy.policy_id))
-    return Page[Policy](items=items, next_cursor=cursor)
+    return await _POLICIES.page(session, query)
 
 
 # -- pricing tickets
@@ -242,15 +235,11 @@ def of_grade(price: PriceState, grade: str) -> TicketPrice:
     return TicketPrice(ticket_id=price.ticket_id, **price.of_grade(grade).__dict__)
 
 
-_NEWEST = Statement("""
-    select * from ticketing_pricing.prices
-    where cast(:at as timestamptz) is null or (created_at, ticket_id) < (:at, cast(:id as uuid))
-    order by created_at desc, ticket_id desc limit :limit""")
+_NEWEST = paging.Newest(PriceState, "ticketing_pricing.prices", "ticket_id", make=_price)
 
 
 async def newest(session: Session, query: ListPrices) -> Page[TicketPrice]:
     """One page of prices for the caller's grade, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, at=at, id=id, limit=query.limit + 1)
-    prices, cursor = paging.page(rows, query.limit, _price, lambda price: (price.created_at, price.ticket_id))
-    return Page[TicketPrice](items=[of_grade(price, query.caller.grade) for price in prices], next_cursor=cursor)
+    page = await _NEWEST.page(session, query)
+    items = [of_grade(price, query.caller.grade) for price in page.items]
+    return Page[TicketPrice](items=items, next_cursor=page.next_cursor)

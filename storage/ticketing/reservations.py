@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 from uuid import UUID
 
 from contracts.base import Page
@@ -175,22 +174,15 @@ async def find(session: Session, reservation_id: UUID) -> Reservation | None:
     return reservation_of(row) if row else None
 
 
-_NEWEST = """
-    select * from ticketing_reservations.reservations
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, reservation_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, reservation_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(
+    Reservation,
+    "ticketing_reservations.reservations",
+    "reservation_id",
+    filters=("member_id", "status"),
+    make=reservation_of,
+)
 
 
 async def newest(session: Session, query: ListReservations) -> Page[Reservation]:
     """One page of reservations, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, reservation_of, lambda one: (one.created_at, one.reservation_id))
-    return Page[Reservation](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

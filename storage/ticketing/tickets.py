@@ -171,16 +171,9 @@ async def find(session: Session, ticket_id: UUID) -> Ticket | None:
     return _public(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from ticketing_tickets.tickets
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, ticket_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, ticket_id desc limit :limit""")
+_NEWEST = paging.Newest(Ticket, "ticketing_tickets.tickets", "ticket_id", filters=("status",), make=_public)
 
 
 async def newest(session: Session, query: ListTickets) -> Page[Ticket]:
     """One page of tickets, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, _public, lambda ticket: (ticket.created_at, ticket.ticket_id))
-    return Page[Ticket](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

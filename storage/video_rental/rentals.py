@@ -6,7 +6,6 @@ The count `held` is not a column of the projection, because a newer event replac
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -238,25 +237,14 @@ async def find(session: Session, rental_id: UUID) -> Rental | None:
     return rental_of(row) if row else None
 
 
-_NEWEST = """
-    select * from video_rental_rentals.rentals
-    where {whose} (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, rental_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, rental_id desc limit :limit"""
-_NEWEST_OF_ALL = Statement(_NEWEST.format(whose=""))
-_NEWEST_OF_MEMBER = Statement(_NEWEST.format(whose="member_id = :member_id and"))
+_NEWEST = paging.Newest(
+    Rental, "video_rental_rentals.rentals", "rental_id", filters=("member_id", "video_id", "status"), make=rental_of
+)
 
 
 async def newest(session: Session, query: ListRentals) -> Page[Rental]:
     """One page of rentals, newest first."""
-    at, id = paging.decode(query.cursor)
-    place: dict[str, Any] = {"status": query.status, "at": at, "id": id, "limit": query.limit + 1}
-    if query.member_id is None:
-        rows = await session.all(_NEWEST_OF_ALL, **place)
-    else:
-        rows = await session.all(_NEWEST_OF_MEMBER, member_id=query.member_id, **place)
-    items, cursor = paging.page(rows, query.limit, rental_of, lambda rental: (rental.created_at, rental.rental_id))
-    return Page[Rental](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)
 
 
 # -- the projection of the catalogue
@@ -279,36 +267,27 @@ async def project_video(session: Session, video: VideoState) -> None:
     await session.one(_PROJECT_VIDEO, **fields)
 
 
-_SHELF = """
-    select v.*, greatest(0, v.copies - coalesce(h.held, 0)) * (v.status = 'AVAILABLE')::int as available
-    from video_rental_rentals.videos v left join video_rental_rentals.holds h using (video_id) where {which}"""
-_ON_SHELF = Statement(_SHELF.format(which="v.video_id = :video_id"))
-_SHELF_NEWEST = Statement(
-    _SHELF.format(
-        which="""(cast(:status as text) is null or v.status = :status)
-      and (cast(:at as timestamptz) is null or (v.created_at, v.video_id) < (:at, cast(:id as uuid)))
-    order by v.created_at desc, v.video_id desc limit :limit"""
-    )
-)
+_SHELF = """(
+    select v.*, greatest(0, v.copies - held) * (v.status = 'AVAILABLE')::int as available, held - rented as booked,
+      rented
+    from video_rental_rentals.videos v,
+      lateral (select coalesce(sum(h.held), 0)::int as held from video_rental_rentals.holds h
+        where h.video_id = v.video_id) as holds,
+      lateral (select count(*)::int as rented from video_rental_rentals.rentals r
+        where r.video_id = v.video_id and r.status = 'RENTED') as out) as shelf"""
+_ON_SHELF = Statement(f"select * from {_SHELF} where video_id = :video_id")  # noqa: S608 - the text above
+_SHELF_NEWEST = paging.Newest(VideoOnShelf, _SHELF, "video_id", filters=("status",))
 
 
 async def on_shelf(session: Session, video_id: UUID) -> VideoOnShelf | None:
-    """A video with the number of its free copies; None when there is none."""
+    """A video with the numbers of its copies; None when there is none."""
     row = await session.one(_ON_SHELF, video_id=video_id)
     return VideoOnShelf.model_validate(dict(row)) if row else None
 
 
 async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
-    """One page of videos with the numbers of their free copies, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_SHELF_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: VideoOnShelf.model_validate(dict(row)),
-        lambda video: (video.created_at, video.video_id),
-    )
-    return Page[VideoOnShelf](items=items, next_cursor=cursor)
+    """One page of videos with the numbers of their copies, newest first."""
+    return await _SHELF_NEWEST.page(session, query)
 
 
 # -- states of payments and refunds

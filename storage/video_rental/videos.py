@@ -57,21 +57,9 @@ async def find(session: Session, video_id: UUID) -> VideoState | None:
     return VideoState.model_validate(dict(row)) if row else None
 
 
-_NEWEST = Statement("""
-    select * from video_rental_videos.videos
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, video_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, video_id desc limit :limit""")
+_NEWEST = paging.Newest(VideoState, "video_rental_videos.videos", "video_id", filters=("status",))
 
 
 async def newest(session: Session, query: ListVideos) -> Page[VideoState]:
     """One page of videos, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(
-        rows,
-        query.limit,
-        lambda row: VideoState.model_validate(dict(row)),
-        lambda video: (video.created_at, video.video_id),
-    )
-    return Page[VideoState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

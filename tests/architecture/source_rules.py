@@ -44,9 +44,6 @@ RUNTIME_MODULES_OF_THE_GATEWAY = {
 }
 OWNED = {
     "storage.journal_status": "journal",
-    "storage.refunds": "payments",
-    "storage.provider": "payments",
-    "storage.transfers": "payments",
 }
 """Modules of storage that belong to a context although they do not have its name."""
 PRINTERS = {"ops.terminal", "ops.stack.output"}

@@ -58,7 +58,7 @@ class SmallSystem:
             Worker("bakery.ovens", resolves_dead_letters=False),
             Worker("bakery.sales", resolves_dead_letters=False),
         )
-        self.view = View("bakery.window", Mock(), [])
+        self.view = View("bakery.window", Mock(projections=[]))
         self.ovens.handles(BAKE)(nothing)
         self.sales.handles(SELL, requests=BAKE)(nothing).then(nothing)
         self.sales.handles(BAKED)(nothing)

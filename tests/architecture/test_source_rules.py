@@ -94,7 +94,7 @@ VIOLATIONS: list[tuple[rules.Rule, str, str]] = [
     (rules.contexts, "workers/bakery/sales.py", "from workers.bakery import ovens"),
     (rules.contexts, "workers/bakery/sales.py", "from . import ovens"),
     (rules.contexts, "workers/bakery/sales.py", "from storage.bakery.ovens import find"),
-    (rules.contexts, "workers/bakery/sales.py", "import storage.provider"),
+    (rules.contexts, "workers/bakery/sales.py", "import storage.journal_status"),
     (rules.contexts, "storage/bakery/sales.py", "from storage import till"),
     (rules.contexts, "storage/migrations/till/0001_start.py", "from storage.bakery import ovens"),
     (rules.shared, "workers/runtime/messaging/broker.py", "from workers import till"),

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 
 from contracts.cafe.orders import OrderCancelled, OrderPlaced, OrderStatus
-from contracts.cafe.report import ListReport
+from contracts.cafe.report import ListReport, ShowReport
 from storage.cafe import report as store
 from storage.migrations import migrate
 from storage.views import ViewDatabase
 from tests.cafe.helpers import SOLD_OUT
 from tests.cafe.test_report import item_event, order_event
-from workers.cafe.report import midnight, worker
+from workers.cafe.report import midnight, today, worker
 from workers.runtime.projections.view import apply
 
 
@@ -48,11 +48,11 @@ async def test_a_report_in_sqlite_has_the_same_entries(view: ViewDatabase) -> No
         await apply(worker, view, [event])
 
     async with view.read() as connection:
-        now = await store.now(connection)
-        entry = await store.find(connection, item_id, now, midnight(now))
-        first = await store.newest(connection, ListReport(limit=1), now, midnight(now))
-        rest = await store.newest(connection, ListReport(limit=1, cursor=first.next_cursor), now, midnight(now))
-    assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
+        given = await today(connection)
+        entry = await store.queries.find(connection, ShowReport(menu_item_id=item_id), **given)
+        first = await store.queries.newest(connection, ListReport(limit=1), **given)
+        rest = await store.queries.newest(connection, ListReport(limit=1, cursor=first.next_cursor), **given)
+    assert abs(datetime.now(UTC) - given["as_of"]) < timedelta(minutes=1)
     assert entry is not None
     assert (entry.version, entry.status, entry.orders_today) == (2, SOLD_OUT, 1)
     assert [line.what for line in entry.timeline] == ["MenuItemRegistered", "MenuItemChanged"]

@@ -16,23 +16,7 @@ HOUR = "2026-03-01T{:02}:00:00Z"
 
 
 def reservation(status: str, ticket_status: str = "RESERVED") -> dict[str, Any]:
-    """Return a reservation made at 10:00 and, if it is over, ended at 12:00; its ticket had others before and after."""
-    lines = [{"at": HOUR.format(hour), "what": f"at {hour}", "reason": None} for hour in (8, 9, 10, 11, 12, 13, 14)]
-    return {
-        "status": status,
-        "created_at": HOUR.format(10),
-        "modified_at": HOUR.format(12),
-        "ticket": {"status": ticket_status, "starts_at": HOUR.format(20), "timeline": lines},
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "hours"), [("CANCELLED", [10, 11, 12]), ("REJECTED", [10, 11, 12]), ("RESERVED", [10, 11, 12, 13, 14])]
-)
-def test_a_reservation_shows_its_own_times_only(status, hours):
-    lines = ticketing.business.records.timeline(reservation(status))
-
-    assert [line["what"] for line in lines] == [f"at {hour}" for hour in hours]
+    return {"status": status, "ticket": {"status": ticket_status, "starts_at": HOUR.format(20)}}
 
 
 def test_a_reservation_whose_ticket_is_over_is_not_shown_as_open():
@@ -61,21 +45,37 @@ def test_a_day_is_formatted_for_seoul():
     assert (day(date(2024, 2, 20), "ko"), day(date(2024, 2, 20), "en")) == ("2024년 2월 20일 (화)", "Tue 20 Feb 2024")
 
 
-async def test_a_related_thing_of_several_items_is_requested_once(browser, rpc):
+async def test_reservations_are_shown_with_their_tickets_by_one_request(browser, rpc):
+    times = {"starts_at": HOUR.format(20), "ends_at": HOUR.format(22)}
     held = {
         **{name: rental()[name] for name in ("member_id", "created_at", "modified_at", "version", "reason")},
         "status": "RESERVED",
         "ticket_id": rental()["video_id"],
+        "ticket": {"ticket_id": rental()["video_id"], "name": "Hamlet", "status": "RESERVED", **times},
         "price": {"base": 1, "lines": [], "total": 1, "grade": "STANDARD"},
     }
     items = [{**held, "reservation_id": id} for id in (rental()["rental_id"], rental()["payment_id"])]
-    rpc.replies_with("ticketing.reservations.list_reservations", {"items": items, "next_cursor": None})
+    rpc.replies_with("ticketing.board.list_board_reservations", {"items": items, "next_cursor": None, "as_of": "now"})
     await browser.sign_in("kim")
 
     page = await browser.look("/ticketing/reservations")
 
+    assert page.text.count("Hamlet") >= 2
+    topics = [request.topic for request in rpc.requests if request.topic.startswith("ticketing.")]
+    assert topics == ["ticketing.board.list_board_reservations"]
+
+
+async def test_a_related_thing_of_several_items_is_requested_once(browser, rpc):
+    delivery = {"status": "DELIVERING", "product_id": rental()["video_id"], **dict.fromkeys(("quantity", "version"), 1)}
+    times = {name: rental()[name] for name in ("member_id", "created_at", "modified_at")}
+    items = [{**delivery, **times, "order_id": id} for id in (rental()["rental_id"], rental()["payment_id"])]
+    rpc.replies_with("shop.deliveries.list_deliveries", {"items": items, "next_cursor": None})
+    await browser.sign_in("choi")
+
+    page = await browser.look("/shop/deliveries")
+
     assert page.status_code == 200
-    assert len([request for request in rpc.requests if request.topic.startswith("ticketing.board.")]) == 1
+    assert len([request for request in rpc.requests if request.topic == "shop.products.show_product"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ import pytest
 
 from contracts.video_rental.rentals import CancelBooking
 from ops.audit import audit
-from storage import provider as ledger
 from storage.database import Row, Session
 from storage.inbox import Inbox, OutboxMessage
+from storage.payments import provider as ledger
 from tests.conftest import MakeSettings
 from tests.support import checks
 from tests.support.crash import COMMIT, Plan, follow

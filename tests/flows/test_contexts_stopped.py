@@ -92,22 +92,22 @@ async def test_a_stopped_context_is_unavailable_at_once_and_nothing_is_begun(sys
     assert (await system.outcome(cancel(rental, kim)))[0] == "done"
 
 
-async def test_no_booking_starts_while_payments_is_stopped(system: System, kim: Caller) -> None:
+async def test_a_booking_refused_while_payments_is_stopped_leaves_its_row_and_the_copy_is_free(
+    system: System, kim: Caller
+) -> None:
     video_id = await system.video(copies=1)
-    await system.stop("payments")
-    await system.wait_for_reply(system.booking(video_id), "unavailable")
+    await system.stop_until_unavailable("payments")
+    started = time.monotonic()
 
-    reply = await system.request(system.booking(video_id, kim))
+    code, refusal = await system.outcome(system.booking(video_id, kim))
 
-    assert reply.kind == "unavailable"
-    await eventually(lambda: _is_free(system, video_id))
-    assert (await system.done(ListRentals(member_id=kim.member_id)))["items"] == []
+    assert (code, refusal["current_status"]) == ("payment_unavailable", "CANCELLED")
+    assert time.monotonic() - started < 1
+    assert await free_copies(system, video_id) == 1
+    await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
     await system.start("payments")
+    await wait_for_view(system, refusal, payment={"status": "VOIDED", "amount": 1000})
     assert (await system.outcome(system.booking(video_id, kim)))[0] == "done"
-
-
-async def _is_free(system: System, video_id: UUID) -> bool:
-    return await free_copies(system, video_id) == 1
 
 
 async def test_a_repeated_booking_is_answered_while_payments_is_stopped(system: System, kim: Caller) -> None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.base import Caller
-from contracts.video_rental.rentals import WaiveLateFee
+from contracts.video_rental.my_page import ListMyPage
+from contracts.video_rental.rentals import ListRentals, ListShelf, ShowShelf, WaiveLateFee
 from tests.flows.helpers import (
     cancel,
     free_copies,
@@ -48,6 +49,36 @@ async def test_a_picked_up_video_is_due_at_midnight_in_seoul_and_goes_back_to_th
     assert await free_copies(system, video_id) == 1
     await wait_for_view(system, rental, status="RETURNED")
     assert (await rental_events(system, rental))[-2:] == ["video_rented", "video_returned"]
+
+
+async def test_a_video_shows_how_many_copies_are_free_booked_and_rented(
+    system: System, kim: Caller, lee: Caller
+) -> None:
+    video_id = await system.video(copies=4)
+    rental = await rented(system, kim, video_id)
+    await system.done(system.booking(video_id, lee))
+    out = await system.done(ShowShelf(video_id=video_id))
+
+    await system.done(return_video(rental, kim))
+
+    shelf = await system.items(ListShelf(limit=1))
+    assert [out[name] for name in ("available", "booked", "rented")] == [2, 1, 1]
+    assert [shelf[0][name] for name in ("video_id", "available", "booked", "rented")] == [str(video_id), 3, 1, 0]
+
+
+async def test_rentals_are_listed_by_video(system: System, kim: Caller, lee: Caller) -> None:
+    video_id, other_id = await system.video(copies=2), await system.video()
+    mine = await system.done(system.booking(video_id, kim))
+    of_lee = await system.done(system.booking(video_id, lee))
+    await system.done(system.booking(other_id, kim))
+    await system.wait_until_idle()
+
+    for query in (ListRentals, ListMyPage):
+        of_video = await system.items(query(video_id=video_id))
+        of_kim = await system.items(query(video_id=video_id, member_id=kim.member_id))
+
+        assert [item["rental_id"] for item in of_video] == [of_lee["rental_id"], mine["rental_id"]]
+        assert [item["rental_id"] for item in of_kim] == [mine["rental_id"]]
 
 
 async def test_picking_up_and_returning_again_changes_nothing(system: System, kim: Caller) -> None:

@@ -19,6 +19,7 @@ CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
 TOP_UP = {"amount": 1000, "payment": CARD}
 ID, OTHER = str(uuid4()), str(uuid4())
 VIDEO = {"video_id": ID, "title": "Up", "copies": 2}
+UNCOUNTED = {"available": None, "booked": None, "rented": None}
 
 CREATED = {
     "videos": "video_id",
@@ -94,6 +95,7 @@ ROUTES = [
     ("POST", f"/v1/cafe/orders/{ID}/collection", None, "so", "cafe.orders.collect_order"),
     ("POST", f"/v1/cafe/orders/{ID}/cancellation", None, "c", "cafe.orders.cancel_order"),
     ("GET", "/v1/cafe/orders", None, "cso", "cafe.orders.list_orders"),
+    ("GET", "/v1/cafe/orders/menu", None, "so", "cafe.orders.list_known_menu"),
     ("GET", f"/v1/cafe/orders/{ID}", None, "cso", "cafe.orders.show_order"),
     ("GET", "/v1/cafe/report", None, "so", "cafe.report.list_report"),
     ("GET", f"/v1/cafe/report/{ID}", None, "so", "cafe.report.show_report"),
@@ -173,6 +175,8 @@ ROUTES = [
     ("GET", "/v1/ticketing/reservations", None, "cso", "ticketing.reservations.list_reservations"),
     ("GET", f"/v1/ticketing/reservations/{ID}", None, "cso", "ticketing.reservations.show_reservation"),
     ("GET", "/v1/ticketing/board", None, "cso", "ticketing.board.list_board"),
+    ("GET", "/v1/ticketing/board/reservations", None, "cso", "ticketing.board.list_board_reservations"),
+    ("GET", f"/v1/ticketing/board/reservations/{ID}", None, "cso", "ticketing.board.show_board_reservation"),
     ("GET", f"/v1/ticketing/board/{ID}", None, "cso", "ticketing.board.show_board"),
     *preorder_routes.lines(ID, CARD),
     ("GET", "/v1/payments", None, "cso", "payments.list_payments"),
@@ -259,6 +263,7 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
         ("/v1/bike-sharing/billings", "member_id"),
         ("/v1/bike-sharing/ride-history", "member_id"),
         ("/v1/ticketing/reservations", "member_id"),
+        ("/v1/ticketing/board/reservations", "member_id"),
         ("/v1/payments", "payer"),
         ("/v1/refunds", "payer"),
     ],
@@ -283,9 +288,9 @@ def owner_of(request, owner):
 
 
 async def test_filters_and_paging_reach_the_context(client, rpc):
-    await client.get("/v1/video-rental/rentals?status=BOOKED&limit=200&cursor=a.b", as_="staff:lee")
+    await client.get(f"/v1/video-rental/rentals?status=BOOKED&video_id={ID}&limit=200&cursor=a.b", as_="staff:lee")
 
-    assert rpc.body == {"member_id": None, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
+    assert rpc.body == {"member_id": None, "video_id": ID, "status": "BOOKED", "limit": 200, "cursor": "a.b"}
 
 
 async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc):
@@ -297,8 +302,8 @@ async def test_the_catalogue_is_shown_while_rentals_are_unavailable(client, rpc)
         listed = await client.get("/v1/video-rental/videos?status=AVAILABLE&limit=3", as_="customer:kim")
         shown = await client.get(f"/v1/video-rental/videos/{ID}", as_="customer:kim")
 
-        assert listed.json() == {"items": [{**VIDEO, "available": None}], "next_cursor": "next"}
-        assert shown.json() == {**VIDEO, "available": None}
+        assert listed.json() == {"items": [{**VIDEO, **UNCOUNTED}], "next_cursor": "next"}
+        assert shown.json() == {**VIDEO, **UNCOUNTED}
 
 
 PHONE = {"product_id": ID, "name": "Haneul 9", "price": 1, "quota": 5, "status": "OPEN"}

@@ -26,9 +26,9 @@ from contracts.payments import (
     VoidPayment,
 )
 from ops.settings import SystemSettings
-from storage import payments as store
-from storage import refunds
 from storage.migrations import migrate
+from storage.payments import payments as store
+from storage.payments import refunds
 from tests.support.servers import Servers
 from workers.payments import worker
 from workers.payments.provider import ProviderClient

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contracts.payments import PaymentStatus
-from storage import refunds
+from storage.payments import refunds
 from tests.payments.conftest import Payments, replica, request, rest_of
 from workers.payments import refund_log
 from workers.payments.refund_log import RefundLogFailed, write_refund_log

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.base import LONGEST_MEMBER_ID, Event
-from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry
+from contracts.base import LONGEST_MEMBER_ID, Caller, Event
+from contracts.video_rental.my_page import ListMyPage, MyPage, MyPageEntry, ShowMyPage
 from contracts.video_rental.rentals import BookingCancelled, RentalStatus, VideoBooked
 from contracts.video_rental.videos import VideoRegistered, VideoStatus
 from ops.settings import SystemSettings
@@ -25,6 +25,7 @@ from workers.runtime.projections.view import CONNECTION_ERRORS, apply
 from workers.video_rental.my_page import worker
 
 NAME = "video_rental.my_page"
+STAFF = Caller(member_id="staff", role="staff")
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=9)))
 
 Open = Callable[[], ViewDatabase]
@@ -63,14 +64,15 @@ def rental(rental_id: UUID, version: int, kind: type[Event] = VideoBooked, **cha
 
 async def entry(view: ViewDatabase, rental_id: UUID) -> MyPageEntry:
     async with view.read() as connection:
-        found = await store.find(connection, rental_id)
+        found: MyPageEntry | None = await store.queries.find(connection, ShowMyPage(rental_id=rental_id, caller=STAFF))
     assert found is not None
     return found
 
 
 async def page(view: ViewDatabase, **query: object) -> MyPage:
     async with view.read() as connection:
-        return await store.newest(connection, ListMyPage(**query))
+        found: MyPage = await store.queries.newest(connection, ListMyPage(**query))
+    return found
 
 
 async def test_the_view_is_in_the_kind_of_database_under_test(

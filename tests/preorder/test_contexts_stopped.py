@@ -102,20 +102,19 @@ async def test_a_stopped_context_is_unavailable_at_once_and_nothing_is_begun(sys
     assert [item["status"] for item in await my_reservations(system, kim)] == ["CONFIRMED"]
 
 
-async def test_no_reservation_starts_while_payments_is_stopped(system: System, kim: Caller) -> None:
+async def test_a_reservation_refused_while_payments_is_stopped_leaves_its_row_and_takes_no_quota(
+    system: System, kim: Caller
+) -> None:
     product_id = await known_product(system, quota=1)
-    await system.stop("payments")
-    await system.wait_for_reply(reserve(product_id), "unavailable")
+    await system.stop_until_unavailable("payments")
 
-    reply = await system.request(reserve(product_id, kim))
+    code, refusal = await system.outcome(reserve(product_id, kim))
 
-    assert reply.kind == "unavailable"
-    assert (await system.done(ListReservations(member_id=kim.member_id)))["items"] == []
-
-    async def free() -> bool:
-        return await taken_quota(system, product_id) == 0
-
-    await eventually(free)
+    assert (code, refusal["current_status"]) == ("payment_unavailable", "CANCELLED")
+    assert await taken_quota(system, product_id) == 0
+    await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
+    await system.start("payments")
+    assert (await system.outcome(reserve(product_id, kim)))[0] == "done"
 
 
 async def test_a_cancellation_while_payments_is_stopped_is_refunded_when_it_starts(system: System, kim: Caller) -> None:

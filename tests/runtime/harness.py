@@ -17,7 +17,7 @@ from contracts.base import Command, Event, Query, Refused, Shape, Words
 from contracts.refusals import NotFound
 from ops.settings import SystemSettings
 from storage.database import Statement
-from storage.migrations.common import add_traceparent, create_inbox_and_outbox
+from storage.migrations.common import create_inbox_and_outbox
 from tests.support.proxy import Proxy
 from tests.support.system import System
 from workers.runtime.messaging import topology
@@ -87,7 +87,6 @@ def _create(connection: Connection) -> None:
     connection.execute(text("set local search_path to sample"))
     with Operations.context(MigrationContext.configure(connection)):
         create_inbox_and_outbox()
-        add_traceparent()
     columns = "message_id uuid, what text, at timestamptz default clock_timestamp()"
     connection.execute(text(f"create table effects ({columns})"))
 

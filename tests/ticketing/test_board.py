@@ -208,7 +208,7 @@ async def test_events_in_any_order_and_twice_give_the_same_board(in_sqlite: View
             await apply(board, in_sqlite, [ticket.in_order()[place]])
 
         async with in_sqlite.read() as connection:
-            entry = await store.find(connection, ShowBoard(ticket_id=ticket.ticket_id, caller=STAFF))
+            entry = await store.ticket_queries.find(connection, ShowBoard(ticket_id=ticket.ticket_id, caller=STAFF))
 
         assert entry is not None
         assert (entry.status, entry.reservation, entry.version) == (TicketStatus.AVAILABLE, None, 3)
@@ -229,11 +229,52 @@ async def test_the_board_in_sqlite_has_the_same_entries(
     for caller in (vip.caller, STAFF, customer()):
         there = await ticketing.system.done(ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
         async with in_sqlite.read() as connection:
-            here = await store.find(connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller))
-            page = await store.newest(connection, ListBoard(caller=caller, limit=1))
+            here = await store.ticket_queries.find(
+                connection, ShowBoard(ticket_id=UUID(reservation["ticket_id"]), caller=caller)
+            )
+            page = await store.ticket_queries.newest(connection, ListBoard(caller=caller, limit=1))
         assert here is not None
         assert {**json.loads(here.model_dump_json()), "as_of": ""} == {**there, "as_of": ""}
         assert len(page.items) == 1
+
+
+async def test_a_member_sees_current_and_past_reservations_also_while_the_writers_are_stopped(
+    ticketing: Ticketing, kim: Person, lee: Person
+) -> None:
+    staff = ticketing.staff
+    first, second = await ticketing.ticket(), await ticketing.ticket()
+    cancelled = await kim.reserve(first)
+    await kim.cancel(cancelled)
+    await kim.wait_for(f"/reservations/{cancelled['reservation_id']}", status="CANCELLED")
+    kept, of_lee = await kim.reserve(second), await lee.reserve(first)
+    paths = [f"/board/reservations/{one['reservation_id']}" for one in (cancelled, kept, of_lee)]
+    await kim.wait_for(paths[0], status="CANCELLED", ticket={"status": "RESERVED"})
+    await kim.wait_for(paths[1], status="RESERVED", ticket={"status": "RESERVED"})
+    await lee.wait_for(paths[2], status="RESERVED")
+    await ticketing.system.wait_until_idle()
+    await ticketing.system.stop(TICKETS, PRICING, RESERVATIONS)
+
+    listed = await kim.get("/board/reservations")
+    entry = await kim.get(paths[0])
+    everybodys = await staff.get("/board/reservations?limit=200")
+
+    assert [item["reservation_id"] for item in listed["items"]] == [kept["reservation_id"], cancelled["reservation_id"]]
+    assert [item["status"] for item in listed["items"]] == ["RESERVED", "CANCELLED"]
+    assert [item["price"] for item in listed["items"]] == [kept["price"], cancelled["price"]]
+    assert [item["ticket"]["name"] for item in listed["items"]] == [second["name"], first["name"]]
+    assert set(what(entry)) == {
+        "ReservationStarted",
+        "TicketReserved",
+        "PriceFrozen",
+        "ReservationCancelling",
+        "PriceRestored",
+        "ReservationCancelled",
+    }
+    assert {one["reservation_id"] for one in (cancelled, kept, of_lee)} <= {
+        item["reservation_id"] for item in everybodys["items"]
+    }
+    assert (await kim.send("GET", paths[2])).status_code == 404
+    await ticketing.start_all()
 
 
 async def test_the_board_catches_up_after_it_was_stopped(ticketing: Ticketing, kim: Person) -> None:

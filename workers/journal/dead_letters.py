@@ -208,8 +208,8 @@ def _count(value: Any) -> int:
 
 @journal.handles(ListDeadLetters)
 async def list_dead_letters(query: ListDeadLetters, session: Session) -> DeadLetters:
-    items, cursor = await store.list_dead_letters(session, query)
-    return DeadLetters(items=items, next_cursor=cursor)
+    page = await store.list_dead_letters(session, query)
+    return DeadLetters(items=page.items, next_cursor=page.next_cursor)
 
 
 @journal.handles(ShowDeadLetter)

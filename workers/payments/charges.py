@@ -33,7 +33,7 @@ from contracts.payments import (
     RequestPayment,
     VoidPayment,
 )
-from storage import payments as store
+from storage.payments import payments as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import Approved, Declined, NoCharge, ProviderClient, Voided

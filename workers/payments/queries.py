@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contracts.base import Page
 from contracts.payments import ListPayments, ListRefunds, PaymentState, RefundState, ShowPayment, ShowRefund
-from storage import payments as store
-from storage import refunds
 from storage.database import Session
+from storage.payments import payments as store
+from storage.payments import refunds
 from workers.payments.base import payments
 from workers.runtime.processing.tx import RetryableNotFound
 

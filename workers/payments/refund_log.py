@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from storage import refunds as store
 from storage.database import Row
+from storage.payments import refunds as store
 from workers.payments.base import payments
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 

@@ -22,7 +22,7 @@ from contracts.payments import (
     RefundSucceeded,
 )
 from contracts.refusals import StillRunning
-from storage import refunds as store
+from storage.payments import refunds as store
 from workers.payments import rules
 from workers.payments.base import payments
 from workers.payments.provider import NotRefunded, ProviderClient, Refunded

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from storage import provider as ledger
 from storage.database import Database
+from storage.payments import provider as ledger
 from workers.payments.provider import (
     Approved,
     Declined,

@@ -23,8 +23,8 @@ from contracts.transfers import (
     TransferState,
     TransferStatus,
 )
-from storage import transfers as store
 from storage.database import Session
+from storage.payments import transfers as store
 from workers.payments.base import payments
 from workers.runtime.processing.tx import Tx
 

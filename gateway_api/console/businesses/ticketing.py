@@ -90,18 +90,6 @@ def _next(reservation: Item) -> NextStep | None:
     return None
 
 
-def _timeline(reservation: Item) -> list[Item]:
-    """Return the events of the ticket between the creation and the end of this reservation."""
-    lines: list[Item] = (reservation.get("ticket") or {}).get("timeline", [])
-    begun, ended = _instant(reservation["created_at"]), _instant(reservation["modified_at"])
-    over = reservation["status"] in ("CANCELLED", "REJECTED")
-    return [line for line in lines if begun <= _instant(line["at"]) and not (over and _instant(line["at"]) > ended)]
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
 def _policy_facts(policy: Item) -> list[Fact]:
     percent = policy["kind"] == "percent"
     facts: list[Fact] = [(Text("할인", "Discount"), f"{policy['value']} %" if percent else Money(policy["value"]))]
@@ -225,16 +213,15 @@ business = Business(
     records=Listing(
         "reservations",
         Text("티켓 예약", "Ticket reservations"),
-        f"{API}/reservations?limit=50",
+        f"{API}/board/reservations?limit=50",
         "reservation_id",
         lambda reservation: (reservation.get("ticket") or {}).get("name") or Text("티켓", "Ticket"),
-        item=f"{API}/reservations/{{id}}",
+        item=f"{API}/board/reservations/{{id}}",
         state=lambda reservation: STATES.get(reservation["status"]),
         facts=_reservation_facts,
         next=_next,
         actions=(cancel,),
-        joins=(("ticket", f"{API}/board/{{ticket_id}}"),),
-        timeline=_timeline,
+        takes_min_version=True,
     ),
     general_actions=(
         Action(

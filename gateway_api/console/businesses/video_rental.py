@@ -68,8 +68,9 @@ def _video_state(video: Item) -> State | None:
 def _video_facts(video: Item) -> list[Fact]:
     facts: list[Fact] = [(DAILY_PRICE, Money(video["daily_price"]))]
     facts += [(Text("지금 빌릴 수 있는 수량", "Free now"), Count(video.get("available"), "개"))]
-    facts += [(COPIES, Count(video["copies"], "개"))]
-    return facts
+    facts += [(Text("예약된 수량", "Booked"), Count(video.get("booked"), "개"))]
+    facts += [(Text("대여 중인 수량", "Rented out"), Count(video.get("rented"), "개"))]
+    return [*facts, (COPIES, Count(video["copies"], "개"))]
 
 
 def _rental_facts(rental: Item) -> list[Fact]:

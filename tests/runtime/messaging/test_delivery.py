@@ -65,7 +65,8 @@ KINDS = sorted(
 class Raw:
     """A message of the broker, and its settler; both record how the delivery ended and raise where a test says."""
 
-    def __init__(self, **errors: BaseException | None) -> None:
+    def __init__(self, *, at_once: bool = False, **errors: BaseException | None) -> None:
+        self.at_once = at_once
         self.headers: dict[str, Any] = {}
         self.redelivered = False
         self.ended: list[str] = []
@@ -82,6 +83,12 @@ class Raw:
     async def nack(self, *, requeue: bool) -> None:
         assert requeue
         self._end("given_back")
+
+    def acknowledge_at_once(self, raw: Raw) -> bool:
+        assert raw is self
+        if self.at_once:
+            self._end("acknowledged")
+        return self.at_once
 
     async def acknowledge(self, raw: Raw) -> None:
         assert raw is self
@@ -135,8 +142,11 @@ async def undecided(delivery: Delivery) -> None:
         (undecided, ["given_back"]),
     ],
 )
-async def test_a_delivery_ends_as_its_handler_decided_or_is_given_back(handler: Any, ended: list[str]) -> None:
-    raw = Raw()
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_delivery_ends_as_its_handler_decided_or_is_given_back(
+    handler: Any, ended: list[str], at_once: bool
+) -> None:
+    raw = Raw(at_once=at_once)
 
     await handled(raw, handler)
 
@@ -160,6 +170,10 @@ async def raising_after_the_decision(error: BaseException) -> list[str]:
 
 async def raising_in_acknowledge(error: BaseException) -> list[str]:
     return (await handled(Raw(acknowledged=error), acknowledging)).ended
+
+
+async def raising_in_acknowledge_at_once(error: BaseException) -> list[str]:
+    return (await handled(Raw(at_once=True, acknowledged=error), acknowledging)).ended
 
 
 async def raising_in_dead_letter(error: BaseException) -> list[str]:
@@ -198,6 +212,7 @@ ENDS = {
     raising_in_handler: ["given_back"],
     raising_after_the_decision: ["given_back"],
     raising_in_acknowledge: ["given_back"],
+    raising_in_acknowledge_at_once: ["given_back"],
     raising_in_dead_letter: ["given_back"],
     raising_in_acknowledge_of_a_dead_letter: ["dead_lettered", "given_back"],
     raising_in_nack: ["given_back"],

@@ -18,6 +18,8 @@ from contracts.cafe.orders import (
     AcceptOrder,
     CancelOrder,
     CollectOrder,
+    KnownMenuItem,
+    ListKnownMenu,
     ListOrders,
     MarkOrderReady,
     Order,
@@ -150,3 +152,8 @@ async def show_order(query: ShowOrder, session: Session) -> Order:
 @orders.handles(ListOrders)
 async def list_orders(query: ListOrders, session: Session) -> Page[Order]:
     return await store.newest(session, query)
+
+
+@orders.handles(ListKnownMenu)
+async def list_known_menu(query: ListKnownMenu, session: Session) -> Page[KnownMenuItem]:
+    return await store.known_menu(session, query)

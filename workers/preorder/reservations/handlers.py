@@ -79,7 +79,7 @@ for product_event in (ProductRegistered, ProductChanged):
 # -- reserving
 
 
-@reservations.handles(ReservePhone, requests=RequestPayment)
+@reservations.handles(ReservePhone, requests=RequestPayment, begins_unserved=True)
 async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
     payment_id = tx.derive_id("payment")
     try:

@@ -36,6 +36,10 @@ class Disposition(Enum):
 class Settler(Protocol):
     """What a delivery needs of the connections."""
 
+    def acknowledge_at_once(self, raw: Any) -> bool:
+        """Acknowledge without giving way to another task; False when only `acknowledge` can."""
+        ...
+
     async def acknowledge(self, raw: Any) -> None: ...
 
     async def dead_letter(self, raw: Any, queue: str, reason: str) -> None: ...
@@ -116,6 +120,8 @@ class Delivery:
         if self._ended:
             return
         self._ended = True
+        if self._acknowledged_at_once(settler):
+            return
         settling = asyncio.ensure_future(self._settle(settler))
         try:
             await asyncio.shield(settling)
@@ -123,6 +129,14 @@ class Delivery:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(settling, 1)
             raise
+
+    def _acknowledged_at_once(self, settler: Settler) -> bool:
+        if self.disposition is not Disposition.ACKNOWLEDGE:
+            return False
+        try:
+            return settler.acknowledge_at_once(self.raw)
+        except BaseException:  # whatever it is, `_settle` ends the delivery
+            return False
 
     async def _settle(self, settler: Settler) -> None:
         try:

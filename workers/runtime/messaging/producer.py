@@ -153,12 +153,17 @@ class PipelinedProducer(AioPikaFastProducer):
         if is_returned(result):
             raise Unroutable(topic)
 
+    def acknowledge_at_once(self, raw: Any) -> bool:
+        """Acknowledge a delivery with the next write, by the accelerator; False without it."""
+        if not accelerator.is_enabled():
+            return False
+        acknowledge(self._acknowledgements, raw)
+        return True
+
     async def acknowledge(self, raw: Any) -> None:
         """Acknowledge a delivery, soon; when its channel is gone the broker delivers it again."""
-        if accelerator.is_enabled():
-            acknowledge(self._acknowledgements, raw)
-            return
-        await raw.ack()
+        if not self.acknowledge_at_once(raw):
+            await raw.ack()
 
     async def flush(self) -> None:
         """Wait until publications and acknowledgements are written to the sockets."""

@@ -29,6 +29,7 @@ class Handler:
         requests: type[Message] | None,
         read_only: bool,
         about: str | None = None,
+        begins_unserved: bool = False,
     ) -> None:
         self.message = message
         self.first = first
@@ -36,6 +37,8 @@ class Handler:
         self.read_only = read_only
         """The first function writes nothing, so there is no pending state to resume."""
         self.about = about
+        self.begins_unserved = begins_unserved
+        """The first function runs although nothing serves its request: what it wrote stays as a trace."""
         self.second: Step | None = None
 
     def then(self, second: Step) -> Step:
@@ -96,10 +99,13 @@ class BaseWorker(ABC):
         requests: type[Message] | None = None,
         read_only: bool = False,
         about: str | None = None,
+        begins_unserved: bool = False,
     ) -> Callable[[Step], Handler]:
         """Handle a message.
 
-        `requests` names what the step requests between its two functions. `about` lets only those events through that
+        `requests` names what the step requests between its two functions. While nothing serves that, a request is
+        answered *unavailable* and nothing is begun; with `begins_unserved` the step is begun, and its second function
+        settles what the first wrote, as after a request without a reply. `about` lets only those events through that
         are about this context, or about none. Raises TypeError for a message of another context, or one handled twice.
         """
         if not issubclass(message, Event) and message.owner() != self.name:
@@ -108,7 +114,9 @@ class BaseWorker(ABC):
             raise TypeError(f"{self.name} handles {message.topic} twice")
 
         def register(first: Step) -> Handler:
-            handler = self.handlers[message.topic] = Handler(message, first, requests, read_only, about)
+            handler = self.handlers[message.topic] = Handler(
+                message, first, requests, read_only, about, begins_unserved
+            )
             return handler
 
         return register

@@ -145,8 +145,10 @@ class MessageProcessor:
 
     async def _from_the_start(self) -> ProcessingResult:
         handler = self.handler
-        if handler.requests is not None and (refusal := await self._check_callee(handler.requests)):
-            return refusal
+        if handler.requests is not None and not handler.begins_unserved:
+            refusal = await self._check_callee(handler.requests)
+            if refusal is not None:
+                return refusal
         result = await self._step(handler.first)
         if not isinstance(result, Request | ExternalCall):
             return self._result(result)
@@ -209,7 +211,7 @@ class MessageProcessor:
         tries = 0
         while True:
             try:
-                return await self.services.batcher.run(self, function, *outcome)
+                return await self._run_committed(function, *outcome)
             except (ClaimConflict, Refused):
                 raise
             except CommitInDoubt as doubt:
@@ -234,6 +236,20 @@ class MessageProcessor:
                 if row is not None and row["owner"] != self.owner:
                     raise ClaimConflict(row) from None
                 raise
+
+    async def _run_committed(self, function: Step, *outcome: Any) -> Any:
+        """Run a step in a transaction; a first function that only reads has one only if there is something to keep."""
+        if not self.handler.read_only or function is not self.handler.first:
+            return await self.services.batcher.run(self, function, *outcome)
+        async with self.services.database.session() as session:
+            read = await self.run_step(session, function)
+        if self.keeps_nothing(read.result):
+            return read.result
+
+        async def keep(_message: Message, _tx: Tx) -> Any:
+            return read.result
+
+        return await self.services.batcher.run(self, keep)
 
     async def run_step(self, session: Session, function: Step, *outcome: Any) -> StepRun:
         """Run a step within a transaction; its claim is still to be made."""

@@ -1,30 +1,32 @@
 """A view: fed by events in batches, read by queries.
 
-    my_page = View("video_rental.my_page", tables, [Projection(rentals, "rental_id", RENTAL_EVENTS), ...])
+    my_page = View("video_rental.my_page", store.tables)
+    my_page.answers(store.queries)
 
-A batch is folded to the newest state per key and written in one transaction, sorted by key. When it fails it is halved,
-until the event that cannot be applied is found and becomes a dead letter. There is no inbox: versions make repeats,
-reordering and replicas harmless.
+A view handles the events of its tables' projections. A batch is folded to the newest state per key and written in one
+transaction, sorted by key. When it fails it is halved, until the event that cannot be applied is found and becomes a
+dead letter. There is no inbox: versions make repeats, reordering and replicas harmless.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.base import Event
 from contracts.outcomes import Outcome
 from storage.database import is_transient
-from storage.views import TimelineRow, ViewDatabase, ViewTables
+from storage.view_queries import ViewQueries
+from storage.views import Projection, TimelineRow, ViewDatabase, ViewTables
 from workers.runtime.cancellation import foreign_cancellation_as_error
 from workers.runtime.messaging import envelope as envelopes
 from workers.runtime.messaging.delivery import Delivery
@@ -37,6 +39,7 @@ from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.handlers import BaseWorker, Handler
 from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor, ProcessingResult
+from workers.runtime.processing.tx import RetryableNotFound, StaleRead
 from workers.runtime.processing.worker_runtime import NOTHING_COUNTED, PING_SECONDS, STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings
 
@@ -50,42 +53,44 @@ LINGER_SECONDS, BUSY_LINGER_SECONDS = 0.02, 0.06
 BUSY = 10
 """Events in one batch from which on the next may collect for longer, so that more events share its cost."""
 
+Parameters = Callable[[AsyncConnection], Awaitable[dict[str, Any]]]
 
-@dataclass(frozen=True)
-class Projection:
-    """The events of one kind of source, and the table that keeps its newest state."""
 
-    table: Table
-    key: str
-    events: tuple[type[Event], ...]
-    about: str | None = None
-    """Keep only what is about this context, or about none."""
-
-    def keeps(self, event: Any) -> bool:
-        return self.about is None or getattr(event, event.about) in ("", self.about)
-
-    def timeline_row(self, event: Any) -> TimelineRow:
-        """The event's line in the timeline."""
-        return TimelineRow.model_construct(
-            subject=getattr(event, self.key),
-            version=event.version,
-            what=type(event).__name__,
-            at=event.modified_at,
-            status=str(getattr(event, "status", "")),
-            reason=getattr(event, "reason", None),
-        )
+async def _nothing(connection: AsyncConnection) -> dict[str, Any]:
+    return {}
 
 
 class View(BaseWorker):
-    """A reading context: projections of events, and the queries that they answer."""
+    """A reading context: the projections of its tables, and the queries that they answer."""
 
-    def __init__(self, name: str, tables: ViewTables, projections: list[Projection]) -> None:
+    def __init__(self, name: str, tables: ViewTables) -> None:
         super().__init__(name)
         self.tables = tables
-        self.projections = {event.topic: projection for projection in projections for event in projection.events}
-        for projection in projections:
+        self.projections: dict[str, Projection] = {}
+        for projection in tables.projections:
             for event in projection.events:
+                self.projections[event.topic] = projection
                 self.handlers[event.topic] = Handler(event, _never, None, read_only=True, about=projection.about)
+
+    def answers(self, queries: ViewQueries, *, given: Parameters = _nothing) -> None:
+        """Answer two standard queries; that for one thing waits for the version that its sender has seen.
+
+        `given` reads what both need besides: the named arguments of `queries.newest` and `queries.find`.
+        """
+
+        async def newest(query: Any, connection: AsyncConnection) -> Any:
+            return await queries.newest(connection, query, **await given(connection))
+
+        async def find(query: Any, connection: AsyncConnection) -> Any:
+            entry = await queries.find(connection, query, **await given(connection))
+            if entry is None:
+                raise RetryableNotFound
+            if entry.version < query.min_version:
+                raise StaleRead(entry)
+            return entry
+
+        self.handles(queries.lists)(newest)
+        self.handles(queries.shows)(find)
 
     def runtime(self, settings: Settings) -> WorkerRuntime:
         return ViewRuntime(self, settings)

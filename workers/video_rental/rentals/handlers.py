@@ -116,7 +116,7 @@ async def note_changed(event: VideoChanged, tx: Tx) -> None:
 # -- booking
 
 
-@rentals.handles(BookVideo, requests=RequestPayment)
+@rentals.handles(BookVideo, requests=RequestPayment, begins_unserved=True)
 async def book_video(command: BookVideo, tx: Tx) -> Request:
     payment_id = tx.derive_id("payment")
     try:

@@ -6,6 +6,7 @@ from storage.migrations.common import create_inbox_and_outbox
 
 revision = "0001"
 down_revision = None
+folded = ("0002",)
 
 
 def upgrade() -> None:

@@ -8,7 +8,7 @@ from contracts.base import Page
 from contracts.payments import ListRefunds, PaymentState, RefundRest, RefundState, RefundStatus
 from storage import paging
 from storage.database import Row, Session, Statement
-from storage.payments import payment_of
+from storage.payments.payments import payment_of
 
 
 def refund_of(row: Row) -> RefundState:
