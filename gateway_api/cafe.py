@@ -37,6 +37,7 @@ from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "사이렌오더: the menu, orders ahead, and the clerk's report."
 router = APIRouter(prefix="/v1/cafe", tags=["café"], route_class=GatewayRoute)
 
 

@@ -56,9 +56,10 @@ COUNTING_SECONDS = 0.2
 
 def paying(settings: GatewaySettings) -> float:
     """The time limit of a payment and one second, for a command that requests a payment."""
-    return settings.preorder_payment_ms / 1000 + 1
+    return float(settings.preorder_payment_ms) / 1000 + 1
 
 
+DESCRIPTION = "스마트폰 사전예약: models, reservations and receipts."
 router = APIRouter(prefix="/v1/preorder", tags=["phone pre-order"], route_class=GatewayRoute)
 
 

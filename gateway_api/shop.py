@@ -56,9 +56,10 @@ from gateway_api.settings import GatewaySettings
 
 def taking_stock(settings: GatewaySettings) -> float:
     """The time limit of the products context and one second."""
-    return settings.shop_stock_ms / 1000 + 1
+    return float(settings.shop_stock_ms) / 1000 + 1
 
 
+DESCRIPTION = "간이쇼핑몰: products, orders, transfers and deliveries."
 router = APIRouter(prefix="/v1/shop", tags=["shop"], route_class=GatewayRoute)
 
 

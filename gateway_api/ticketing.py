@@ -53,6 +53,7 @@ from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "티켓 예약: tickets, discount policies, prices and reservations."
 router = APIRouter(prefix="/v1/ticketing", tags=["ticketing"], route_class=GatewayRoute)
 
 

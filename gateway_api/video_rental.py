@@ -55,9 +55,10 @@ from workers.runtime.messaging.envelope import RpcReply
 
 def paying(settings: GatewaySettings) -> float:
     """The time limit of a payment and one second, for a command that requests a payment."""
-    return settings.video_rental_payment_ms / 1000 + 1
+    return float(settings.video_rental_payment_ms) / 1000 + 1
 
 
+DESCRIPTION = "비디오 예약 & 대여: videos, rentals, and a member's page."
 router = APIRouter(prefix="/v1/video-rental", tags=["video rental"], route_class=GatewayRoute)
 
 

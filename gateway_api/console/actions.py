@@ -182,6 +182,14 @@ def no_state(_: Item) -> State | None:
     return None
 
 
+Registrations = tuple[tuple[str, dict[str, Any]], ...]
+"""Requests that register something, as staff: a path of the API, and a body."""
+
+
+def no_samples(_: datetime) -> Registrations:
+    return ()
+
+
 NOTHING_YET = Text("아직 아무것도 없습니다.", "Nothing here yet.")
 
 
@@ -224,7 +232,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """One of the six businesses, or payments."""
+    """One of the businesses, or payments."""
 
     slug: str
     family: str
@@ -236,6 +244,20 @@ class Business:
     more_listings: tuple[Listing, ...] = ()
     account: Listing | None = None
     """The account of a member: the deposit of bike sharing."""
+    events: Mapping[str, Text] = field(default_factory=dict)
+    """The labels of its events in a timeline, by the name of the event."""
+    notices: Mapping[str, tuple[Text, Text]] = field(default_factory=dict)
+    """Title and detail of refusals by code, where the console says more than the API does."""
+    links: Mapping[str, tuple[str, Text]] = field(default_factory=dict)
+    """The page that helps after a refusal, by its code, and the text of the link."""
+    purposes: Mapping[str, Text] = field(default_factory=dict)
+    """The titles of its payments, by the context that requests them."""
+    offers: tuple[str, ...] = ()
+    """Contexts whose events change the catalogue: their hints name the business only, and everybody gets them."""
+    samples: Callable[[datetime], Registrations] = no_samples
+    """Sample data for an empty system, made at a given time."""
+    has_unique_samples: bool = False
+    """Whether nobody can register its first sample twice."""
 
     @property
     def listings(self) -> tuple[Listing, ...]:

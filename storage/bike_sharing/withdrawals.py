@@ -119,19 +119,15 @@ async def find(session: Session, withdrawal_id: UUID) -> Withdrawal | None:
     return withdrawal_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from bike_sharing_deposits.withdrawals
-    where (cast(:member_id as text) is null or member_id = :member_id)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (created_at, withdrawal_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, withdrawal_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    Withdrawal,
+    "bike_sharing_deposits.withdrawals",
+    "withdrawal_id",
+    filters=("member_id", "status"),
+    make=withdrawal_of,
+)
 
 
 async def newest(session: Session, query: ListWithdrawals) -> Page[Withdrawal]:
     """One page of withdrawals, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST, member_id=query.member_id, status=query.status, at=at, id=id, limit=query.limit + 1
-    )
-    items, cursor = paging.page(rows, query.limit, withdrawal_of, lambda one: (one.created_at, one.withdrawal_id))
-    return Page[Withdrawal](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

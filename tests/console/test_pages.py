@@ -8,7 +8,7 @@ import json
 import pytest
 
 from contracts.outcomes import Outcome
-from gateway_api.console.businesses import ALL
+from gateway_api.console.payments import ALL
 from gateway_api.console.render import POLICY
 from gateway_api.console.session import SESSION, Sessions
 from tests.console.conftest import rental, video

@@ -1,6 +1,8 @@
 """Every route sends its message, with the right caller, to the right context."""
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from uuid import uuid4
 
 import pytest
@@ -10,6 +12,7 @@ from gateway_api.app import all_routes
 from gateway_api.gateway import STAFF
 from ops.settings import SystemSettings
 from tests.gateway_api import preorder_routes
+from workers.registry import SYSTEMS
 from workers.runtime.messaging.envelope import RpcReply
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
@@ -228,6 +231,11 @@ ROUTES = [
         "journal.resolve_dead_letter",
     ),
 ]
+
+
+for module in (import_module(f"tests.{system}.routes") for system in SYSTEMS if find_spec(f"tests.{system}.routes")):
+    ROUTES += [(method, path.replace(module.ID, ID), *rest) for method, path, *rest in module.ROUTES]
+    CREATED.update(module.CREATED)
 
 
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
