@@ -16,21 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway_api import (
-    bike_sharing,
-    bodies,
-    cafe,
-    console,
-    metrics,
-    operations,
-    pages,
-    payment_webhooks,
-    payments,
-    preorder,
-    shop,
-    ticketing,
-    video_rental,
-)
+from contracts.systems import modules_of
+from gateway_api import bodies, console, metrics, operations, pages, payment_webhooks, payments
 from gateway_api.edge_middleware import EdgeMiddleware, methods
 from gateway_api.gateway import Gateway, RequestClient
 from gateway_api.language import preferred
@@ -45,28 +32,11 @@ from workers.runtime.messaging.errors import BROKER_ERRORS
 
 log = structlog.get_logger()
 
-ROUTERS: list[APIRouter] = [
-    video_rental.router,
-    ticketing.router,
-    bike_sharing.router,
-    shop.router,
-    cafe.router,
-    preorder.router,
-    payments.router,
-    operations.router,
-]
+MODULES = [*modules_of("gateway_api"), payments, operations]
+ROUTERS: list[APIRouter] = [module.router for module in MODULES]
 """The routers of all systems, in the order in which the API documents show them."""
 
-TAGS = [
-    {"name": "video rental", "description": "비디오 예약 & 대여: videos, rentals, and a member's page."},
-    {"name": "ticketing", "description": "티켓 예약: tickets, discount policies, prices and reservations."},
-    {"name": "bike sharing", "description": "자전거 대여: deposits, bikes, rides and bills."},
-    {"name": "shop", "description": "간이쇼핑몰: products, orders, transfers and deliveries."},
-    {"name": "café", "description": "사이렌오더: the menu, orders ahead, and the clerk's report."},
-    {"name": "phone pre-order", "description": "스마트폰 사전예약: models, reservations and receipts."},
-    {"name": "payments", "description": "Payments and refunds of all businesses."},
-    {"name": "operations", "description": "For operators: the status of the system, stories, and dead letters."},
-]
+TAGS = [{"name": module.router.tags[0], "description": module.DESCRIPTION} for module in MODULES]
 
 RECONNECT_SECONDS = 0.5
 STOP_SECONDS = 2.0

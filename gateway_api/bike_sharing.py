@@ -46,7 +46,6 @@ from gateway_api.bodies import (
     NOT_BLANK,
     ONE_LINE,
     CardPayment,
-    Changes,
     Form,
     MinVersion,
     NonBlankReason,
@@ -55,9 +54,11 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, MemberName, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "자전거 대여: deposits, bikes, rides and bills."
 router = APIRouter(prefix="/v1/bike-sharing", tags=["bike sharing"], route_class=GatewayRoute)
 
 GivenLocation = Annotated[Location, NOT_BLANK, ONE_LINE]

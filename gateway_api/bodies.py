@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from contracts.base import ExpectedVersion, Name, Reason
+from contracts.base import Name, Reason
 from contracts.payments import CARD_TOKEN, Card
 from gateway_api import texts
 from gateway_api.language import Language
@@ -74,13 +74,6 @@ class EmptyBody(Form):
 def optional() -> Any:
     """Declare a field that is None when it is left out; an explicit null is refused."""
     return Field(default_factory=lambda: None)
-
-
-class Changes(Form):
-    """What changes something; a field that is left out keeps its value."""
-
-    expected_version: ExpectedVersion = optional()
-    """Change it only if this is still its version; the header `If-Match` may say so instead."""
 
 
 class Filters(Input):
@@ -268,19 +261,6 @@ def _floats(tree: Any, form: type[Form]) -> list[float]:
     """Return the numbers with a fraction or an exponent, which no field accepts."""
     values = [tree, *(tree[name] for name in _given(tree, form))]
     return [value for value in values if isinstance(value, float)]
-
-
-def with_if_match(form: Changes, header: bytes | None) -> Changes:
-    """The form with the version that `If-Match` names, which is as good as `expected_version`; raises `invalid`."""
-    if header in (None, b"*"):
-        return form
-    version = _VERSION.fullmatch(header or b"")
-    if version is None or form.expected_version not in (None, int(version[1])):
-        raise invalid([("If-Match", "version")])
-    return form.model_copy(update={"expected_version": int(version[1])})
-
-
-_VERSION = re.compile(rb'"?([1-9][0-9]{0,8})"?')
 
 
 @cache

@@ -27,7 +27,7 @@ EVERY_REQUEST = (
 EVERY_CHANGE = ("too_large", "bad_json", "still_running", "outcome_unknown")
 """Problems of a request that is not a GET."""
 
-DESCRIPTION = """The API of six small businesses: video rental, café, shop, bike sharing, ticketing, phone pre-order.
+DESCRIPTION = """The API of small businesses; each has a tag.
 
 A request that changes something may be repeated with the same `Idempotency-Key`; it is done once, and each repetition
 gets the first outcome. Problems are RFC 9457, in Korean or English by `Accept-Language`; clients go by their `code`.

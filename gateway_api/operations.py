@@ -20,6 +20,7 @@ from gateway_api.bodies import DIGITS, Filters, Form, NonBlankReason, Paging, ex
 from gateway_api.dependencies import Commands, Operator, Queries, ResourceId
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "For operators: the status of the system, stories, and dead letters."
 router = APIRouter(prefix="/v1/operations", tags=["operations"], route_class=GatewayRoute)
 
 FilterText = Annotated[str, Field(min_length=1, max_length=200)]

@@ -30,6 +30,7 @@ from gateway_api.dependencies import Anyone, Commands, Queries, ResourceId, Staf
 from gateway_api.gateway import owned
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "Payments and refunds of all businesses."
 router = APIRouter(prefix="/v1", tags=["payments"], route_class=GatewayRoute)
 
 

@@ -34,7 +34,6 @@ from contracts.preorder.reservations import (
 from gateway_api.bodies import (
     NOT_BLANK,
     CardPayment,
-    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -44,6 +43,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, Sender, owned
 from gateway_api.problems import Problem
 from gateway_api.routing import GatewayRoute, sends
@@ -56,9 +56,10 @@ COUNTING_SECONDS = 0.2
 
 def paying(settings: GatewaySettings) -> float:
     """The time limit of a payment and one second, for a command that requests a payment."""
-    return settings.preorder_payment_ms / 1000 + 1
+    return float(settings.preorder_payment_ms) / 1000 + 1
 
 
+DESCRIPTION = "스마트폰 사전예약: models, reservations and receipts."
 router = APIRouter(prefix="/v1/preorder", tags=["phone pre-order"], route_class=GatewayRoute)
 
 

@@ -17,8 +17,9 @@ from starlette.responses import Response
 
 from contracts.base import Message, Role
 from gateway_api import bodies
-from gateway_api.bodies import Changes, EmptyBody, Form
+from gateway_api.bodies import EmptyBody, Form
 from gateway_api.dependencies import AdmittedRequest, Authenticated
+from gateway_api.expected_version import IF_MATCH, Changes, with_if_match
 from gateway_api.gateway import DEFAULT_LIMIT_SECONDS, Gateway, Operation, TimeLimit
 from gateway_api.openapi import responses
 from gateway_api.path_segments import path_parameters
@@ -27,13 +28,6 @@ from gateway_api.problems import Problem
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _OPERATION = "gateway_operation"
-IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "The version that the thing must still have, as `expected_version` in the body.",
-    "schema": {"type": "string", "pattern": r'^(\*|"?[1-9][0-9]{0,8}"?)$'},
-}
 
 
 def sends(
@@ -117,7 +111,7 @@ class GatewayRoute(APIRoute):
                 admitted.raw = await bodies.receive_body(request.receive, length, gateway.settings.gateway_body_limit)
                 admitted.parsed = bodies.parse(admitted.raw, form)
                 if isinstance(admitted.parsed, Changes):
-                    admitted.parsed = bodies.with_if_match(admitted.parsed, headers.get(b"if-match"))
+                    admitted.parsed = with_if_match(admitted.parsed, headers.get(b"if-match"))
             scope = request.scope
             scope["query_string"] = bodies.check_query(scope["query_string"], empty=not has_query)
             scope["path_params"] = path_parameters(scope["path_params"])

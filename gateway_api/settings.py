@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pkgutil import iter_modules
 from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
-import contracts
 from contracts.base import Role
+from contracts.systems import SYSTEMS, limits
 from workers.runtime.settings import Settings
 
 
-class GatewaySettings(Settings):
+class GatewaySettings(*limits(), Settings):  # type: ignore[misc]
     """Every setting that the gateway reads."""
 
     others: ClassVar[tuple[str, ...]] = (
         "provider_",
         "keep_journal_",
-        *(f"{module.name}_" for module in iter_modules(contracts.__path__)),
+        "journal_",
+        "payments_",
+        *(f"{system}_" for system in SYSTEMS),
     )
 
     # HTTP
@@ -107,15 +108,6 @@ class GatewaySettings(Settings):
     """After which people sign in again, however often their tokens were refreshed."""
     local_sign_in: Literal["loopback", "allowed", "off"] = "loopback"
     """Without an issuer: only beside a loopback address; anywhere, where another barrier is; never."""
-
-    # the limits of the requests that commands make, by which their routes wait; the workers have the same settings
-    video_rental_payment_ms: int = Field(3000, ge=10)
-    cafe_price_ms: int = Field(610, ge=10)
-    shop_stock_ms: int = Field(3000, ge=10)
-    bike_sharing_take_ms: int = Field(1200, ge=10)
-    bike_sharing_payment_ms: int = Field(3000, ge=10)
-    ticketing_take_ms: int = Field(3000, ge=10)
-    preorder_payment_ms: int = Field(620, ge=10)
 
     def webhook_secret(self, provider: str) -> str | None:
         """The secret with which a payment provider signs its webhooks; None when it sends us none."""

@@ -39,7 +39,6 @@ from contracts.transfers import ListTransfers, NameRefundAccount, RefundAccount,
 from gateway_api.bodies import (
     NOT_BLANK,
     ONE_LINE,
-    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -49,6 +48,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
@@ -56,9 +56,10 @@ from gateway_api.settings import GatewaySettings
 
 def taking_stock(settings: GatewaySettings) -> float:
     """The time limit of the products context and one second."""
-    return settings.shop_stock_ms / 1000 + 1
+    return float(settings.shop_stock_ms) / 1000 + 1
 
 
+DESCRIPTION = "간이쇼핑몰: products, orders, transfers and deliveries."
 router = APIRouter(prefix="/v1/shop", tags=["shop"], route_class=GatewayRoute)
 
 

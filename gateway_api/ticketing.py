@@ -40,7 +40,6 @@ from contracts.ticketing.tickets import (
 )
 from gateway_api.bodies import (
     RFC_3339,
-    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -50,9 +49,11 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
+DESCRIPTION = "티켓 예약: tickets, discount policies, prices and reservations."
 router = APIRouter(prefix="/v1/ticketing", tags=["ticketing"], route_class=GatewayRoute)
 
 

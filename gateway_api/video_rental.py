@@ -37,7 +37,6 @@ from contracts.video_rental.videos import (
 )
 from gateway_api.bodies import (
     CardPayment,
-    Changes,
     Form,
     MinVersion,
     NonBlankName,
@@ -47,6 +46,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
@@ -55,9 +55,10 @@ from workers.runtime.messaging.envelope import RpcReply
 
 def paying(settings: GatewaySettings) -> float:
     """The time limit of a payment and one second, for a command that requests a payment."""
-    return settings.video_rental_payment_ms / 1000 + 1
+    return float(settings.video_rental_payment_ms) / 1000 + 1
 
 
+DESCRIPTION = "비디오 예약 & 대여: videos, rentals, and a member's page."
 router = APIRouter(prefix="/v1/video-rental", tags=["video rental"], route_class=GatewayRoute)
 
 

@@ -1,29 +1,32 @@
-"""The settings of a worker process: those of the runtime and of each system."""
+"""The settings of a worker process: those of the runtime, of the shared contexts and of each system."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import ClassVar
 
-from workers.bike_sharing.settings import BikeSharingSettings
-from workers.cafe.settings import CafeSettings
 from workers.journal.settings import JournalSettings
 from workers.payments.settings import PaymentsSettings
-from workers.preorder.settings import PreorderSettings
-from workers.shop.settings import ShopSettings
-from workers.ticketing.settings import TicketingSettings
-from workers.video_rental.settings import VideoRentalSettings
+from workers.registry import SYSTEMS
+from workers.runtime.settings import Settings
+
+
+def settings_of(system: str) -> Iterator[type[Settings]]:
+    """The class of settings in `workers/<system>/settings.py`; none where a system has no settings."""
+    if find_spec(f"workers.{system}.settings"):
+        module = import_module(f"workers.{system}.settings")
+        yield from (
+            each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__
+        )
 
 
 class WorkerSettings(
     PaymentsSettings,
     JournalSettings,
-    VideoRentalSettings,
-    TicketingSettings,
-    BikeSharingSettings,
-    ShopSettings,
-    CafeSettings,
-    PreorderSettings,
+    *(kind for system in SYSTEMS for kind in settings_of(system)),  # type: ignore[misc]
 ):
     """Every setting that a context may read."""
 

@@ -1,1 +1,4 @@
 """Ticketing: the messages of its contexts."""
+
+POSITION = 2
+"""Where documents and pages show this system among the others."""

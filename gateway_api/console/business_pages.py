@@ -13,9 +13,10 @@ from starlette.responses import Response
 
 from gateway_api.console import notices
 from gateway_api.console.actions import TEST_PAYMENTS, Action, Business, Item, Listing, idempotency_key
-from gateway_api.console.businesses import ALL
 from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.notices import ProblemNotice
+from gateway_api.console.payments import ALL
+from gateway_api.console.payments import EVENTS as PAYMENT_EVENTS
 from gateway_api.console.site import KEPT_PARAMETERS, PageContext, Site, local_url
 from gateway_api.console.words import MEMBER, Fact
 from gateway_api.gateway import ANY
@@ -230,6 +231,7 @@ class BusinessPages:
             business=business,
             listing=listing,
             card=self._card(page, business, listing, response.body),
+            events={**PAYMENT_EVENTS, **business.events},
             triggers=triggers([(business, listing)]),
         )
 
@@ -324,6 +326,7 @@ class BusinessPages:
             card=card,
             problem=notice,
             values={**values, "token": page.form.get("token", "tok_visa")},
+            shown={**action.shown_values(item), **(page.form if same_key else {})},
             kept_nonce=page.form.get("nonce", "") if same_key else "",
             payments=TEST_PAYMENTS,
             back=local_url(page.form.get("back") or page.query("back"), card.url if card else f"/{business.slug}"),

@@ -14,8 +14,9 @@ from contracts.base import Caller, Role
 from gateway_api import tokens
 from gateway_api.console import notices
 from gateway_api.console.business_pages import BusinessPages, ItemCard, ListSection, triggers
-from gateway_api.console.businesses import ALL, BUSINESSES
+from gateway_api.console.businesses import BUSINESSES
 from gateway_api.console.live import REFRESH, EventStream
+from gateway_api.console.payments import ALL
 from gateway_api.console.render import HEADERS
 from gateway_api.console.sample import seed
 from gateway_api.console.session import Visitor

@@ -22,6 +22,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from contracts.base import Caller
+from gateway_api.console.businesses import BUSINESSES
 from gateway_api.console.render import HEADERS
 from gateway_api.language import Language
 from gateway_api.limits import Seats
@@ -46,16 +47,7 @@ QUEUE_LIMIT = 20_000
 REFRESH = "refresh"
 """The hint to reload everything."""
 
-CATALOGUE_TOPICS = (
-    "video_rental.videos",
-    "video_rental.rentals",
-    "ticketing.",
-    "bike_sharing.bikes",
-    "shop.products",
-    "cafe.menu",
-    "preorder.products",
-    "preorder.reservations",
-)
+CATALOGUE_TOPICS = tuple(topic for business in BUSINESSES for topic in business.offers)
 """Prefixes of topics that change a catalogue; such a hint names the business only, and everybody gets it."""
 
 

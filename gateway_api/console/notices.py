@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from contracts.bike_sharing.refusals import BikeUnavailable, DebtOwed, DepositTooLow, RideOpen
-from contracts.preorder.refusals import AlreadyReserved
 from contracts.refusals import (
     DeclinedPayment,
     IdempotencyKeyReused,
@@ -16,9 +14,7 @@ from contracts.refusals import (
     StillRunning,
     WrongRole,
 )
-from contracts.shop.refusals import DeadlinePassed
-from contracts.ticketing.refusals import TicketUnavailable
-from contracts.video_rental.refusals import AlreadyBooked, LateFeeOwed
+from gateway_api.console.businesses import BUSINESSES
 from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.words import Text
 from gateway_api.language import Language
@@ -75,42 +71,26 @@ CONSOLE_TEXTS: dict[str, tuple[Text, Text]] = {
             "No money is kept, and a charge that turns up later is undone. Please try again shortly.",
         ),
     ),
-    TicketUnavailable.code: (
-        Text("티켓을 확인하지 못해 예약하지 않았습니다", "The ticket could not be checked, so nothing was reserved"),
-        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
-    ),
-    BikeUnavailable.code: (
-        Text("자전거를 확인하지 못해 빌리지 않았습니다", "The bike could not be checked, so no ride began"),
-        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
-    ),
     IdempotencyKeyReused.code: (
         Text("이미 보낸 신청입니다", "This form was sent before"),
         Text("내용을 확인하고 다시 보내 주세요.", "Check it and send it again."),
-    ),
-    DeadlinePassed.code: (
-        Text("입금 기한이 지난 주문입니다", "The deadline of this order has passed"),
-        Text("입금액을 돌려주거나 주문을 되살려 주세요.", "Give the money back, or revive the order."),
     ),
     "internal_error": (
         Text("문제가 생겼습니다", "Something went wrong"),
         Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
     ),
+    **{code: text for business in BUSINESSES for code, text in business.notices.items()},
 }
 """Title and detail by code, where those of the API are about headers and keys."""
 
 NOT_SHOWN = Text("지금은 응답이 없어 보여 드릴 수 없습니다.", "There is no answer now, so this cannot be shown.")
 
 LINKS: dict[str, tuple[str, Text]] = {
-    DepositTooLow.code: ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
-    DebtOwed.code: ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
-    RideOpen.code: ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
-    LateFeeOwed.code: ("/mine", Text("연체료 내기", "Pay the late fee")),
-    AlreadyBooked.code: ("/mine", Text("내 예약 보기", "See the booking")),
-    AlreadyReserved.code: ("/mine", Text("내 예약 보기", "See the reservation")),
     "outcome_unknown": ("/mine", Text("내 내역 보기", "See my things")),
     DeclinedPayment.code: ("/mine", Text("내 내역 보기", "See my things")),
     PaymentUnavailable.code: ("/mine", Text("내 내역 보기", "See my things")),
     "not_signed_in": ("/sign-in", Text("로그인", "Sign in")),
+    **{code: link for business in BUSINESSES for code, link in business.links.items()},
 }
 
 RETRY_SAME_KEY = {"outcome_unknown", "unavailable", "too_many_requests", StillRunning.code, StillConfirming.code}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from gateway_api.console import words
-from gateway_api.console.event_labels import event_label
 from gateway_api.console.session import Sessions, Visitor
 from gateway_api.console.words import CodeText, Count, Money, State, Text, Timestamp
 from gateway_api.language import Language
@@ -74,11 +74,12 @@ class Translator:
         local_time = words.clock(instant, self.language)
         return Markup('<time datetime="{}" data-until>{}</time>').format(instant, local_time)
 
-    def event(self, what: str) -> str:
-        return self.text(event_label(what))
+    def event(self, what: str, labels: Mapping[str, words.Text]) -> str:
+        """Return the label of an event; its name, where it has none."""
+        return self.text(labels.get(what, words.Text(what, what)))
 
     def reason(self, code: str) -> str:
-        return self.text(words.REASONS.get(code, code))
+        return self.text(words.reason_text(code))
 
 
 class Renderer:

@@ -7,12 +7,7 @@ from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from contracts.base import Refused
-from contracts.bike_sharing.refusals import BikeBroken, BikeNotAvailable, BikeUnavailable
-from contracts.payments import AlreadyVoided, ProviderUnavailable
-from contracts.refusals import DeclinedPayment, NotFound, PaymentUnavailable
-from contracts.shop.refusals import DeadlinePassed, OutOfStock, RoundClosed
-from contracts.ticketing.refusals import ExpiredTicket, TicketNotAvailable, TicketUnavailable
+from contracts.base import REFUSALS
 from gateway_api.language import Language
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -124,23 +119,6 @@ WEEKDAYS = (
 )
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-REASON_REFUSALS: tuple[type[Refused], ...] = (
-    AlreadyVoided,
-    BikeBroken,
-    BikeNotAvailable,
-    BikeUnavailable,
-    DeadlinePassed,
-    DeclinedPayment,
-    ExpiredTicket,
-    NotFound,
-    OutOfStock,
-    PaymentUnavailable,
-    ProviderUnavailable,
-    RoundClosed,
-    TicketNotAvailable,
-    TicketUnavailable,
-)
-"""The refusals whose codes are the reasons of states."""
 REASONS = {
     "insufficient_funds": Text("잔액 부족", "insufficient funds"),
     "not_picked_up": Text("기한 안에 찾아가지 않음", "not picked up in time"),
@@ -148,9 +126,17 @@ REASONS = {
     "cancelled_by_staff": Text("직원이 취소", "cancelled by staff"),
     "cancelled": Text("취소됨", "cancelled"),
     "deadline": Text("기한이 지남", "the deadline passed"),
-    **{refusal.code: Text(refusal.ko.title, refusal.en.title) for refusal in REASON_REFUSALS},
 }
-"""Texts of the reason codes of the system; a reason that a person wrote is shown as it is."""
+"""Texts of the reason codes that are no refusals."""
+
+
+def reason_text(reason: str) -> Text | str:
+    """Return the text of a reason: of its code, or of the refusal with this code; what a person wrote as it is."""
+    if text := REASONS.get(reason):
+        return text
+    refusal = REFUSALS.get(reason)
+    return Text(refusal.ko.title, refusal.en.title) if refusal else reason
+
 
 PAYMENTS = {
     "REQUESTED": State("결제 확인 중", "checking", "wait"),
@@ -192,4 +178,4 @@ def payment_facts(item: dict[str, Any]) -> list[Fact]:
 def reason_facts(item: dict[str, Any]) -> list[Fact]:
     """Return the reason of an item's status; empty without one."""
     reason = item.get("reason")
-    return [(REASON, REASONS.get(reason, reason))] if reason else []
+    return [(REASON, reason_text(reason))] if reason else []

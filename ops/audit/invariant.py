@@ -68,6 +68,8 @@ class Publication:
     writer: str
     key: str
     topics: Sequence[str]
+    silent: int = 0
+    """The first versions of a row that no event publishes."""
 
 
 @dataclass(frozen=True)

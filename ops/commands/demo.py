@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Annotated
 
@@ -13,11 +15,10 @@ import typer
 from ops.cli_support import configuration, fail
 from ops.settings import SystemSettings
 from ops.stack.local import local
-from ops.stories import bike_sharing, cafe, preorder, shop, ticketing, video_rental
 from ops.stories.runner import TIMEOUT, Line, StoryFailedError, StoryRunner, issuer
 from ops.terminal import echo
+from workers.registry import SYSTEMS
 
-STORIES: list[ModuleType] = [video_rental, ticketing, bike_sharing, shop, cafe, preorder]
 STEP, HTTP, OUTCOME, TOOK = 40, 8, 38, 8
 
 
@@ -30,19 +31,16 @@ def _name(story: ModuleType) -> str:
 
 
 def demo(
-    businesses: Annotated[
-        list[str] | None, typer.Argument(help=f"default: all of {', '.join(map(_name, STORIES))}")
-    ] = None,
+    businesses: Annotated[list[str] | None, typer.Argument(help=f"default: all of {', '.join(SYSTEMS)}")] = None,
     url: Annotated[str, typer.Option(help="the gateway; default: the local system's")] = "",
 ) -> None:
     """Play the stories over HTTP and print each step; exits with 1 at the first step that fails."""
-    wanted = [name.replace("-", "_") for name in businesses or map(_name, STORIES)]
-    stories = [story for story in STORIES if _name(story) in wanted]
-    if unknown := set(wanted) - set(map(_name, stories)):
-        fail(f"there is no story of {', '.join(sorted(unknown))}; there are {', '.join(map(_name, STORIES))}")
+    wanted = [name.replace("-", "_") for name in businesses or SYSTEMS]
+    if unknown := set(wanted) - set(SYSTEMS):
+        fail(f"there is no story of {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     configured = configuration()
     try:
-        asyncio.run(play(configured, url or gateway_url(configured), stories))
+        asyncio.run(play(configured, url or gateway_url(configured), wanted))
     except (StoryFailedError, ValueError) as failure:
         fail(f"the demo failed: {failure}")
 
@@ -54,8 +52,14 @@ def gateway_url(settings: SystemSettings) -> str:
     return running or f"http://{host}:{settings.gateway_port}"
 
 
-async def play(settings: SystemSettings, url: str, stories: Sequence[ModuleType]) -> None:
-    """Play stories, one after another; raises StoryFailedError."""
+def stories(systems: Iterable[str] = SYSTEMS) -> list[ModuleType]:
+    """The modules `ops/stories/<system>.py` that exist."""
+    names = [f"ops.stories.{system}" for system in systems]
+    return [import_module(name) for name in names if find_spec(name)]
+
+
+async def play(settings: SystemSettings, url: str, systems: Iterable[str] = SYSTEMS) -> None:
+    """Play the story of each system, one after another; raises StoryFailedError."""
     sign = issuer(settings)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
         try:
@@ -64,7 +68,7 @@ async def play(settings: SystemSettings, url: str, stories: Sequence[ModuleType]
             raise StoryFailedError(f"no answer from {url}: is the system up? (`yeyak up`)") from error
         if not ready:
             raise StoryFailedError(f"the gateway at {url} is not ready: `yeyak status` shows why")
-        for story in stories:
+        for story in stories(systems):
             echo(f"{story.TITLE}, at {url}")
             echo(printed(Line("step", "HTTP", "outcome", -1)))
             await story.play(StoryRunner(http, settings, sign, lambda line: echo(printed(line))))

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ops.deployment import asyncapi, compose, contexts, rendering, rules, schemas
+from ops.deployment import asyncapi, blocks, compose, contexts, rendering, rules, schemas
 from ops.deployment.manifests import Manifests
 from ops.stack.local import REPOSITORY
 
@@ -15,7 +15,7 @@ WORKFLOWS = REPOSITORY / ".github" / "workflows"
 
 
 def _generated_files() -> dict[Path, str]:
-    return contexts.generated_files() | {asyncapi.FILE: asyncapi.document()}
+    return contexts.generated_files() | blocks.generated_files() | {asyncapi.FILE: asyncapi.document()}
 
 
 def write() -> None:

@@ -7,20 +7,14 @@ from textwrap import indent
 
 from ops.accounts.files import GATEWAY, OPERATOR, Addresses
 from ops.stack.local import REPOSITORY
-from workers.registry import CONTEXTS
+from workers.registry import CONTEXTS, REGISTRY, SYSTEMS, Context, Replicas
+from workers.runtime.settings import PREFIX, Settings
+from workers.settings import settings_of
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 ALERTS = REPOSITORY / "deploy" / "prometheus" / "alerts.yml"
-MAX_REPLICAS = 5
-REPLICAS = {
-    "video_rental.rentals": 10,
-    "ticketing.reservations": 10,
-    "preorder.reservations": 10,
-    "bike_sharing.bikes": 3,
-    "journal": 2,
-}
-"""The maximum of replicas of a context, where it is not `MAX_REPLICAS`."""
-REFUND_LOG = "payments"
+(REFUND_LOG,) = (context.name for context in REGISTRY if context.asks_provider)
+"""The context that keeps the log of refunds."""
 ACCOUNTS = {account: tuple(Addresses("", "", "", "api").of(account)) for account in (*CONTEXTS, GATEWAY, OPERATOR)}
 """The accounts, and the names of their files."""
 
@@ -37,7 +31,8 @@ def name_of(context: str) -> str:
 def generated_files() -> dict[Path, str]:
     """The path and text of every generated file."""
     folder = KUBERNETES / "base" / "contexts"
-    files = {folder / name_of(context) / "kustomization.yaml": kustomization(context) for context in CONTEXTS}
+    files = {folder / name_of(context.name) / "kustomization.yaml": kustomization(context) for context in REGISTRY}
+    files |= {KUBERNETES / "config" / f"{system}.env": configuration(system) for system in SYSTEMS}
     files[folder / "kustomization.yaml"] = _listing()
     files[KUBERNETES / "accounts" / "kustomization.yaml"] = _accounts()
     files[KUBERNETES / "prepare" / "accounts.yaml"] = _all_accounts()
@@ -45,25 +40,49 @@ def generated_files() -> dict[Path, str]:
     return files
 
 
-def kustomization(context: str) -> str:
+def configuration(system: str) -> str:
+    """The settings of a system with their defaults, where these are numbers; an overlay merges other values."""
+    lines = "# Written by `make manifests` from the settings of the system; an overlay may merge other values.\n"
+    for kind in settings_of(system):
+        for name, field in kind.model_fields.items():
+            if name not in Settings.model_fields and isinstance(field.default, int | float):
+                value = f"{field.default:g}" if isinstance(field.default, float) else field.default
+                lines += f"{PREFIX}{name.upper()}={value}\n"
+    return lines
+
+
+def kustomization(context: Context) -> str:
     """The kustomization of a context: name, account, settings, queues and limits on top of the shared shape."""
-    system, queues = name_of(context.partition(".")[0]), "@" + context.replace(".", "[.]") + "$"
-    refund_log = _REFUND_LOG if context == REFUND_LOG else ""
+    name, system, replicas = name_of(context.name), name_of(context.system), context.replicas
+    queues = "@" + context.name.replace(".", "[.]") + "$"
+    figures = {
+        "/spec/minReplicaCount": (replicas.least, Replicas.least),
+        "/spec/triggers/0/metadata/value": (f'"{replicas.messages}"', f'"{Replicas.messages}"'),
+    }
+    scale = "".join(
+        f"      - {{op: replace, path: {path}, value: {figure}}}\n"
+        for path, (figure, usual) in figures.items()
+        if figure != usual
+    )
+    memory = ""
+    if context.memory != Context.memory:
+        path = "/spec/template/spec/containers/0/resources/limits/memory"
+        memory = f"      - {{op: replace, path: {path}, value: {context.memory}Mi}}\n"
     return f"""{WRITTEN}{KUSTOMIZATION}resources: [../../shape]
-nameSuffix: -{name_of(context)}
+nameSuffix: -{name}
 labels:
-  - pairs: {{app.kubernetes.io/name: {name_of(context)}}}
+  - pairs: {{app.kubernetes.io/name: {name}}}
     includeSelectors: true
 patches:
   - target: {{kind: Deployment}}
     patch: |-
-      - {{op: replace, path: /spec/template/spec/containers/0/args, value: [{context}]}}
+      - {{op: replace, path: /spec/template/spec/containers/0/args, value: [{context.name}]}}
       - {{op: add, path: /spec/template/spec/containers/0/envFrom/-, value: {{configMapRef: {{name: {system}}}}}}}
-      - {{op: replace, path: /spec/template/spec/volumes/0/secret/secretName, value: account-{name_of(context)}}}
-{refund_log}  - target: {{kind: ScaledObject}}
+      - {{op: replace, path: /spec/template/spec/volumes/0/secret/secretName, value: account-{name}}}
+{memory}{_REFUND_LOG if context.asks_provider else ""}  - target: {{kind: ScaledObject}}
     patch: |-
-      - {{op: replace, path: /spec/scaleTargetRef/name, value: worker-{name_of(context)}}}
-      - {{op: replace, path: /spec/maxReplicaCount, value: {REPLICAS.get(context, MAX_REPLICAS)}}}
+      - {{op: replace, path: /spec/scaleTargetRef/name, value: worker-{name}}}
+{scale}      - {{op: replace, path: /spec/maxReplicaCount, value: {replicas.most}}}
       - {{op: replace, path: /spec/triggers/0/metadata/queueName, value: "{queues}"}}
 """
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.deployment import settings
-from ops.deployment.contexts import MAX_REPLICAS, REFUND_LOG, REPLICAS, name_of
+from ops.deployment.contexts import REFUND_LOG, name_of
 from ops.deployment.manifests import Manifests, quantity
-from workers.registry import CONTEXTS, worker
+from workers.registry import CONTEXTS, REGISTRY, worker
 
 Rule = Callable[[Manifests], Iterator[str]]
 RULES: dict[str, Rule] = {}
@@ -66,6 +66,7 @@ def tagged(manifests: Manifests) -> Iterator[str]:
 
 @rule("resources are requested and limited")
 def limited(manifests: Manifests) -> Iterator[str]:
+    memory = {f"worker-{name_of(context.name)}": {"memory": f"{context.memory}Mi"} for context in REGISTRY}
     for pod in manifests.pods():
         for container in pod.containers:
             requested, limits = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
@@ -73,8 +74,8 @@ def limited(manifests: Manifests) -> Iterator[str]:
                 yield f"{pod.name} has resources without limits"
             elif any(quantity(requested[name]) > quantity(limits[name]) for name in ("cpu", "memory")):
                 yield f"{pod.name} requests more than its limits"
-            elif pod.is_long_running and limits != LIMITS:
-                yield f"{pod.name} has the limits {limits}, not {LIMITS}"
+            elif pod.is_long_running and limits != (wanted := LIMITS | memory.get(pod.name, {})):
+                yield f"{pod.name} has the limits {limits}, not {wanted}"
 
 
 @rule("every long-running pod has a startup, a readiness and a liveness probe")
@@ -133,12 +134,13 @@ def contexts(manifests: Manifests) -> Iterator[str]:
     running = [pod.containers[0]["args"] for pod in manifests.pods() if pod.name.startswith("worker-")]
     if sorted(running) != sorted([context] for context in CONTEXTS):
         yield "the deployments are not those of the system"
-    for context in CONTEXTS:
-        scaled = manifests.one("ScaledObject", f"worker-{name_of(context)}")
-        if scaled is None or manifests.one("PodDisruptionBudget", f"worker-{name_of(context)}") is None:
-            yield f"{context} has no ScaledObject or no PodDisruptionBudget"
-        elif scaled["spec"]["maxReplicaCount"] != REPLICAS.get(context, MAX_REPLICAS):
-            yield f"{context} has another number of replicas"
+    for context in REGISTRY:
+        name, replicas = f"worker-{name_of(context.name)}", context.replicas
+        scaled = manifests.one("ScaledObject", name)
+        if scaled is None or manifests.one("PodDisruptionBudget", name) is None:
+            yield f"{context.name} has no ScaledObject or no PodDisruptionBudget"
+        elif scaled["spec"]["minReplicaCount"] < replicas.least or scaled["spec"]["maxReplicaCount"] != replicas.most:
+            yield f"{context.name} has another number of replicas"
 
 
 @rule("each context is scaled by its own queues, unacknowledged messages included")

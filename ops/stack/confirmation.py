@@ -10,6 +10,4 @@ def agrees(question: str) -> bool:
     """Ask on the terminal; somebody who cannot be asked does not agree."""
     if not sys.stdin.isatty():
         return False
-    sys.stdout.write(f"{question} [y/N] ")
-    sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

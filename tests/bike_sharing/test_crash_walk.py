@@ -25,6 +25,7 @@ from tests.support.crash_walk import ROUNDS, Crashes, CrashWalk
 from tests.support.system import System, customer
 
 SCENARIOS = {"start": frozenset({RIDES, BIKES}), "top-up": frozenset({DEPOSITS})}
+WALKED = frozenset({RIDES, BIKES, DEPOSITS})
 TIMES = {"bike_sharing_payment_ms": 700, "bike_sharing_take_ms": 500, "bike_sharing_holder_check_seconds": 3600}
 RIDE = "select status, bike_id from bike_sharing_rides.rides where ride_id = $1"
 TOP_UP = "select status from bike_sharing_deposits.top_ups where top_up_id = $1"

@@ -171,3 +171,11 @@ async def test_a_member_sees_their_own_withdrawals(system: System, kim: Caller, 
 
     assert [item["withdrawal_id"] for item in found] == [started["withdrawal_id"]]
     assert foreign["code"] == "not_found"
+
+
+async def test_a_withdrawal_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    await system.done(top_up(kim, 3_000))
+
+    first, again = await system.again_with_an_old_key(DEPOSITS, withdraw(kim, 3_000))
+
+    assert again["withdrawal_id"] == first["withdrawal_id"]

@@ -16,6 +16,7 @@ from tests.support.system import System
 
 POSTS = {"ordered": 1, "posted four times": 4, "sold out": 1, "price changed": 1}
 """How often the same request is posted in each scenario."""
+WALKED = frozenset({ORDERS})
 REFUSALS = {"sold out": "sold_out", "price changed": "price_changed"}
 
 
@@ -48,7 +49,7 @@ async def play(system: System, crashes: Crashes, name: str, plan: Plan) -> list[
 
 
 async def test_an_order_ends_well_after_any_kill_and_any_lost_commit(make_settings: MakeSettings) -> None:
-    walk = CrashWalk(play, dict.fromkeys(POSTS, frozenset({ORDERS})))
+    walk = CrashWalk(play, dict.fromkeys(POSTS, WALKED))
 
     await walk.run(make_settings, "cafe", CONTEXTS, systems=4, cafe_price_ms=3000)
 

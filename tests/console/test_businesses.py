@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway_api.console.businesses import cafe, payments, preorder, ticketing
+from gateway_api.console import payments
+from gateway_api.console.businesses import cafe, preorder, ticketing
 from gateway_api.console.words import day
 from tests.console.conftest import rental
 

@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 
 from contracts.outcomes import Outcome
-from gateway_api.console.businesses import ALL
+from gateway_api.console.payments import ALL
 from tests.console.conftest import Browser, rental
 from tests.gateway_api.conftest import FakeRpcClient
 from workers.runtime.messaging.envelope import RpcReply

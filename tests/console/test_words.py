@@ -10,48 +10,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from contracts.base import REFUSALS, Event
-from gateway_api.console import ASSETS, event_labels, notices, words
+from contracts.base import REFUSALS
+from gateway_api.console import ASSETS, notices, words
 from gateway_api.console.actions import Action, as_local, as_utc, idempotency_key
-from gateway_api.console.businesses import ALL
 from gateway_api.console.internal_api import ApiResponse
+from gateway_api.console.payments import ALL
 from gateway_api.console.render import HERE, templates
 from gateway_api.console.words import Count
 from gateway_api.problem_kinds import is_known
 from gateway_api.problems import Problem
 
 HANGUL = re.compile("[가-힣]")
-LABELS = {
-    "video_rental.rentals.RentalStatus": ("video_rental", "STATES"),
-    "video_rental.videos.VideoStatus": ("video_rental", "VIDEO_STATES"),
-    "ticketing.tickets.TicketStatus": ("ticketing", "TICKET_STATES"),
-    "ticketing.reservations.ReservationStatus": ("ticketing", "STATES"),
-    "bike_sharing.bikes.BikeStatus": ("bike_sharing", "BIKE_STATES"),
-    "bike_sharing.rides.RideStatus": ("bike_sharing", "STATES"),
-    "bike_sharing.billing.BillStatus": ("bike_sharing", "BILL_STATES"),
-    "shop.states.OrderStatus": ("shop", "STATES"),
-    "shop.products.ProductStatus": ("shop", "PRODUCT_STATES"),
-    "shop.deliveries.DeliveryStatus": ("shop", "DELIVERY_STATES"),
-    "transfers.TransferStatus": ("shop", "TRANSFER_STATES"),
-    "shop.order_status.NextAction": ("shop", "NEXT"),
-    "cafe.menu.MenuItemStatus": ("cafe", "ITEM_STATES"),
-    "cafe.orders.OrderStatus": ("cafe", "STATES"),
-    "preorder.reservations.ReservationStatus": ("preorder", "STATES"),
-    "preorder.products.ProductStatus": ("preorder", "PRODUCT_STATES"),
-    "preorder.receipts.ReceiptStatus": ("preorder", "RECEIPTS"),
-}
-
-
-@pytest.mark.parametrize("name", LABELS)
-def test_each_state_has_a_label(name):
-    module, _, enum = name.rpartition(".")
-    business, table = LABELS[name]
-
-    labels = getattr(import_module(f"gateway_api.console.businesses.{business}"), table)
-
-    assert set(labels) == {str(state) for state in getattr(import_module(f"contracts.{module}"), enum)}
-
-
 KOREAN = {
     ("video_rental", "STATES"): "결제중 예약 결제거절 예약취소 대여 반납",
     ("ticketing", "TICKET_STATES"): "예약가능 예약됨 만료됨",
@@ -80,25 +49,6 @@ def test_payments_and_refunds_have_labels():
     assert set(words.REFUNDS) == set(RefundStatus)
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        "video_rental.my_page",
-        "ticketing.board",
-        "bike_sharing.ride_history",
-        "shop.order_status",
-        "cafe.report",
-        "preorder.my_reservations",
-    ],
-)
-def test_each_event_of_a_view_has_a_label(view):
-    handlers = import_module(f"workers.{view}").worker.handlers.values()
-    events = {handler.message.__name__ for handler in handlers if issubclass(handler.message, Event)}
-
-    assert events
-    assert events <= set(event_labels.EVENT_LABELS)
-
-
 def _texts():
     for business in ALL:
         yield business.name
@@ -124,9 +74,10 @@ def test_each_text_exists_in_both_languages():
         assert text.ko
         assert text.en
         assert not HANGUL.search(text.en), text
-    for text in event_labels.EVENT_LABELS.values():
-        assert HANGUL.search(text.ko)
-        assert not HANGUL.search(text.en)
+    for business in ALL:
+        for text in business.events.values():
+            assert HANGUL.search(text.ko)
+            assert not HANGUL.search(text.en)
 
 
 def test_the_console_names_no_code_that_nobody_declares():

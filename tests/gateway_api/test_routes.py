@@ -1,6 +1,8 @@
 """Every route sends its message, with the right caller, to the right context."""
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from uuid import uuid4
 
 import pytest
@@ -10,6 +12,7 @@ from gateway_api.app import all_routes
 from gateway_api.gateway import STAFF
 from ops.settings import SystemSettings
 from tests.gateway_api import preorder_routes
+from workers.registry import SYSTEMS
 from workers.runtime.messaging.envelope import RpcReply
 
 CARD = {"method": "card", "token": "tok_visa", "last4": "4242", "brand": "visa"}
@@ -230,6 +233,11 @@ ROUTES = [
 ]
 
 
+for module in (import_module(f"tests.{system}.routes") for system in SYSTEMS if find_spec(f"tests.{system}.routes")):
+    ROUTES += [(method, path.replace(module.ID, ID), *rest) for method, path, *rest in module.ROUTES]
+    CREATED.update(module.CREATED)
+
+
 @pytest.mark.parametrize(("method", "path", "body", "who", "topic"), ROUTES, ids=[f"{r[0]} {r[4]}" for r in ROUTES])
 async def test_each_route_sends_its_message_for_its_roles(client, rpc, method, path, body, who, topic):
     created = method == "POST" and path.rpartition("/")[2] in CREATED
@@ -398,7 +406,7 @@ async def test_the_catalogue_is_unavailable_without_a_reply(client):
 async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
     await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
-    assert rpc.body == {"video_id": ID, **sent}
+    assert rpc.body == {"video_id": ID, "expected_version": None, **sent}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ from tests.support.servers import Servers
 from workers.payments import worker
 from workers.payments.provider import ProviderClient
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.processing.processor import MessageProcessor, ProcessingResult
+from workers.runtime.processing.processor import MessageProcessor
+from workers.runtime.processing.results import ProcessingResult
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 KIM = Caller(member_id="kim", role="customer")

@@ -304,3 +304,11 @@ async def test_a_model_of_another_version_is_not_changed(system: System) -> None
 
     assert stale == {"code": "stale_version", "version": 1}
     assert (changed["price"], changed["version"]) == (1, 2)
+
+
+async def test_a_reservation_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    product_id = await known_product(system)
+
+    first, again = await system.again_with_an_old_key(RESERVATIONS, reserve(product_id, kim))
+
+    assert again["reservation_id"] == first["reservation_id"]

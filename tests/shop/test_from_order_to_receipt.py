@@ -13,6 +13,7 @@ from contracts.shop.products import ChangeProduct, ProductStatus, RestockProduct
 from tests.shop.helpers import (
     CLOSE,
     DELIVERIES,
+    ORDERS,
     awaiting_payment,
     cancel,
     confirm,
@@ -255,3 +256,11 @@ async def test_a_product_of_another_version_is_not_changed(system: System) -> No
 
     assert stale == {"code": "stale_version", "version": 1}
     assert (changed["price"], changed["version"]) == (1, 2)
+
+
+async def test_an_order_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    product_id = await known_product(system)
+
+    first, again = await system.again_with_an_old_key(ORDERS, place_order(product_id, 1, kim))
+
+    assert again["order_id"] == first["order_id"]

@@ -20,6 +20,7 @@ from tests.ticketing.helpers import CONTEXTS, RESERVATIONS, SETTINGS, TICKETS, d
 
 SCENARIOS = {"two rivals": (2, False), "reserved and cancelled": (1, True)}
 """How many members want the ticket, and whether the reservation is cancelled."""
+WALKED = frozenset({TICKETS, RESERVATIONS})
 AFTER_COMMIT = frozenset({COMMIT, "committed", "publish", "confirmed"})
 """Places that matter to what is published; the other places are crashed while a ticket is reserved."""
 
@@ -72,7 +73,7 @@ async def _contradiction(system: System, id: UUID, code: str, body: Json) -> str
 async def test_a_reservation_ends_well_after_any_kill_and_any_lost_commit(make_settings: MakeSettings) -> None:
     walk = CrashWalk(
         play,
-        dict.fromkeys(SCENARIOS, frozenset({TICKETS, RESERVATIONS})),
+        dict.fromkeys(SCENARIOS, WALKED),
         ready=can_reserve,
         visits=lambda name, place: ROUNDS if not SCENARIOS[name][1] or place[1] in AFTER_COMMIT else 0,
     )

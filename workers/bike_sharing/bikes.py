@@ -55,7 +55,7 @@ def check_location(tx: Tx, location: str | None) -> None:
 # -- bikes
 
 
-@bikes.handles(RegisterBike)
+@bikes.handles(RegisterBike, replays=store.find)
 async def register_bike(command: RegisterBike, tx: Tx) -> BikeState:
     check_location(tx, command.location)
     try:

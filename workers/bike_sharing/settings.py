@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from contracts.bike_sharing.limits import BikeSharingLimits
 from workers.runtime.settings import Settings
 
 
@@ -23,11 +24,9 @@ def _listed(value: object) -> object:
 Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
-class BikeSharingSettings(Settings):
+class BikeSharingSettings(BikeSharingLimits, Settings):
     """Settings of bike sharing."""
 
-    bike_sharing_take_ms: int = Field(1200, ge=10)
-    bike_sharing_payment_ms: int = Field(3000, ge=10)
     bike_sharing_minimum_deposit: int = Field(2_000, ge=0)
     """Won that a member must have to ride."""
     bike_sharing_fee_per_minute: int = Field(100, ge=0)

@@ -26,7 +26,7 @@ from workers.runtime.worker import Worker
 worker = menu = Worker("cafe.menu")
 
 
-@menu.handles(RegisterMenuItem)
+@menu.handles(RegisterMenuItem, replays=store.find)
 async def register_menu_item(command: RegisterMenuItem, tx: Tx) -> MenuItem:
     item = await store.register(tx, tx.id, command)
     tx.publish(MenuItemRegistered.of(item))

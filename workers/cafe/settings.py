@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from contracts.cafe.limits import CafeLimits
 from workers.runtime.settings import Settings
 
 
-class CafeSettings(Settings):
+class CafeSettings(CafeLimits, Settings):
     """Settings of the café."""
-
-    cafe_price_ms: int = Field(610, ge=10)
-    """How long an order waits for the price from the menu."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from contracts.bike_sharing.rides import RideStarted
-from contracts.cafe import orders as cafe
 from contracts.journal import Audit, RecordAudit, ShowTown, SystemOverview
 from contracts.outcomes import NOT_REFUSALS
-from contracts.preorder.reservations import ReservationConfirmed
-from contracts.shop import orders as shop
-from contracts.ticketing.reservations import TicketReserved
-from contracts.video_rental.rentals import VideoBooked
 from storage import journal_status as store
 from storage.database import Session
 from workers.journal.base import journal
+from workers.registry import BOOKINGS
 from workers.runtime.processing.tx import Tx
 
-BOOKINGS = (VideoBooked, TicketReserved, RideStarted, shop.OrderPlaced, cafe.OrderPlaced, ReservationConfirmed)
 MAX_MINUTES = 24 * 60
+BOOKED = [topic for topic, outcome in BOOKINGS.items() if outcome == "booked"]
 
 
 @journal.handles(ShowTown)
 async def show_town(query: ShowTown, session: Session) -> SystemOverview:
     minutes = max(1, min(query.minutes, MAX_MINUTES))
-    return await store.system_overview(session, minutes, [event.topic for event in BOOKINGS], sorted(NOT_REFUSALS))
+    return await store.system_overview(session, minutes, BOOKED, sorted(NOT_REFUSALS))
 
 
 @journal.handles(RecordAudit)

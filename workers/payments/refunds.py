@@ -91,7 +91,7 @@ async def _start_once(
     tx.publish(EVENT_OF_STATUS[refund.status].of(refund))
 
 
-@payments.handles(RefundPayment)
+@payments.handles(RefundPayment, replays=store.find)
 async def refund_payment(command: RefundPayment, tx: Tx) -> RefundState:
     payment, use = await store.lock_payment(tx, command.payment_id)
     if payment is None:

@@ -24,7 +24,7 @@ from workers.runtime.worker import Worker
 worker = products = Worker("preorder.products")
 
 
-@products.handles(RegisterProduct)
+@products.handles(RegisterProduct, replays=store.find)
 async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
     product = await store.register(tx, tx.id, command)
     tx.publish(ProductRegistered.of(product))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from contracts.preorder.limits import PreorderLimits
 from workers.runtime.settings import Settings
 
 
-class PreorderSettings(Settings):
+class PreorderSettings(PreorderLimits, Settings):
     """Settings of phone pre-order."""
-
-    preorder_payment_ms: int = Field(620, ge=10)

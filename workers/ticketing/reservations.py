@@ -50,6 +50,7 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import reservations as store
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 
@@ -84,7 +85,9 @@ async def note_price(event: PriceAssigned, tx: Tx) -> None:
 # -- reserving
 
 
-@reservations.handles(ReserveTicket, requests=TakeTicket)
+@reservations.handles(
+    ReserveTicket, requests=TakeTicket, replays=replay_of(store.find, lambda one: _current_answer(one))
+)
 async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Request:
     result = await store.begin(tx, tx.id, command)
     price = result.price

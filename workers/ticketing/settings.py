@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from contracts.ticketing.limits import TicketingLimits
 from workers.runtime.settings import Settings
 
 
-class TicketingSettings(Settings):
+class TicketingSettings(TicketingLimits, Settings):
     """Settings of ticketing."""
 
-    ticketing_take_ms: int = Field(3000, ge=10)
     ticketing_hold_check_seconds: float = Field(10, gt=0)
     """How long a hold may go unconfirmed until its holder is asked; longer than a take may take."""
 

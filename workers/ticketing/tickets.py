@@ -54,7 +54,7 @@ def public(ticket: TicketState) -> Ticket:
 # -- tickets
 
 
-@tickets.handles(RegisterTicket)
+@tickets.handles(RegisterTicket, replays=store.find)
 async def register_ticket(command: RegisterTicket, tx: Tx) -> Ticket:
     ticket = await store.register(tx, tx.id, command)
     if ticket is None:

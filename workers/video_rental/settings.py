@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from contracts.video_rental.limits import VideoRentalLimits
 from workers.runtime.settings import Settings
 
 
-class VideoRentalSettings(Settings):
+class VideoRentalSettings(VideoRentalLimits, Settings):
     """Settings of video rental."""
 
-    video_rental_payment_ms: int = Field(3000, ge=10)
     video_rental_pickup_hours: float = Field(48, gt=0)
 
     @property

@@ -24,7 +24,7 @@ from workers.runtime.worker import Worker
 worker = videos = Worker("video_rental.videos")
 
 
-@videos.handles(RegisterVideo)
+@videos.handles(RegisterVideo, replays=store.find)
 async def register_video(command: RegisterVideo, tx: Tx) -> VideoState:
     video = await store.register(tx, tx.id, command)
     tx.publish(VideoRegistered.of(video))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
+from datetime import datetime
+
+from contracts.bike_sharing.refusals import BikeUnavailable, DebtOwed, DepositTooLow, RideOpen
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, Registrations, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -13,6 +16,7 @@ from gateway_api.console.words import (
     State,
     Text,
     Timestamp,
+    payment_facts,
     reason_facts,
     unknown_state,
 )
@@ -24,6 +28,12 @@ BIKE_STATES = {
     "AVAILABLE": State("사용가능", "Available", "good"),
     "IN_USE": State("사용중", "In use", "wait"),
     "BROKEN": State("불량", "Broken", "bad"),
+}
+TOP_UP_STATES = {
+    "AWAITING_PAYMENT": State("결제중", "Being paid", "wait"),
+    "COMPLETED": State("충전 완료", "Completed", "good"),
+    "REJECTED": State("결제거절", "Payment declined", "bad"),
+    "CANCELLED": State("취소", "Cancelled", "neutral"),
 }
 STATES = {
     "STARTING": State("빌리는 중", "Starting", "wait"),
@@ -94,6 +104,11 @@ def _next(ride: Item) -> NextStep | None:
     if bill.get("status") == "OWED":
         return NextStep(Text("충전해서 미납금을 내 주세요", "Top up to pay what is owed"))
     return None
+
+
+def _top_up_facts(top_up: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, top_up["member_id"]), (AMOUNT, Money(top_up["amount"]))]
+    return [*facts, (CREATED, Timestamp(top_up["created_at"])), *payment_facts(top_up), *reason_facts(top_up)]
 
 
 def _account_facts(account: Item) -> list[Fact]:
@@ -189,6 +204,51 @@ pay_out = Action(
     tone="main",
 )
 
+
+def _samples(_: datetime) -> Registrations:
+    return (
+        (f"{API}/bikes", {"code": "서울-101", "location": "여의도역 1번 출구"}),
+        (f"{API}/bikes", {"code": "서울-102", "location": "여의도역 1번 출구"}),
+        (f"{API}/bikes", {"code": "서울-203", "location": "뚝섬 한강공원"}),
+    )
+
+
+EVENTS = {
+    "BikeRegistered": Text("자전거를 등록했습니다", "Bike registered"),
+    "BikeChanged": Text("자전거 정보를 바꾸었습니다", "Bike changed"),
+    "BikeTaken": Text("자전거를 빌려 갔습니다", "Bike taken"),
+    "BikeReleased": Text("자전거가 돌아왔습니다", "Bike back"),
+    "HoldReleased": Text("잡아 둔 자전거를 놓았습니다", "Hold released"),
+    "WithdrawalStarted": Text("보증금 반환을 신청했습니다", "Withdrawal requested"),
+    "WithdrawalProgressed": Text("보증금 일부를 처리했습니다", "Part of the withdrawal is done"),
+    "WithdrawalCompleted": Text("보증금을 돌려주었습니다", "Withdrawal completed"),
+    "FeeTaken": Text("보증금에서 요금을 받았습니다", "Fee taken from the deposit"),
+    "DebtPaid": Text("미납금을 냈습니다", "Debt paid"),
+    "AccountChanged": Text("보증금이 바뀌었습니다", "Deposit changed"),
+    "RideRequested": Text("자전거를 신청했습니다", "Bike asked for"),
+    "RideStarted": Text("대여를 시작했습니다", "Ride begun"),
+    "RideNotStarted": Text("대여하지 못했습니다", "Ride not begun"),
+    "RideReturned": Text("자전거를 반납했습니다", "Bike returned"),
+    "RideEndedByStaff": Text("직원이 대여를 끝냈습니다", "Ride ended by staff"),
+    "RideEndedAtCap": Text("최대 시간이 지나 대여가 끝났습니다", "Ride ended at the time limit"),
+    "BillOpened": Text("이용 요금을 재기 시작했습니다", "Bill opened"),
+    "BillSettling": Text("요금을 정산하고 있습니다", "Bill being settled"),
+    "BillOwed": Text("보증금이 모자라 미납금이 생겼습니다", "Deposit was short, the rest is owed"),
+    "BillClosed": Text("요금 정산을 마쳤습니다", "Bill closed"),
+}
+
+NOTICES = {
+    BikeUnavailable.code: (
+        Text("자전거를 확인하지 못해 빌리지 않았습니다", "The bike could not be checked, so no ride began"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+}
+LINKS = {
+    DepositTooLow.code: ("/bike-sharing/new/top-up", Text("보증금 충전", "Top up")),
+    DebtOwed.code: ("/bike-sharing/new/top-up", Text("충전해서 미납금 내기", "Top up to pay it")),
+    RideOpen.code: ("/mine", Text("타고 있는 자전거 보기", "See the open ride")),
+}
+
 business = Business(
     "bike-sharing",
     "bike_sharing",
@@ -270,6 +330,16 @@ business = Business(
             is_work=True,
         ),
         Listing(
+            "top-ups",
+            Text("충전 내역", "Top-ups"),
+            f"{API}/deposits/top-ups?limit=50",
+            "top_up_id",
+            lambda _: Text("보증금 충전", "Top-up"),
+            item=f"{API}/deposits/top-ups/{{id}}",
+            state=lambda top_up: TOP_UP_STATES.get(top_up["status"]),
+            facts=_top_up_facts,
+        ),
+        Listing(
             "deposits",
             Text("회원 보증금", "Members' deposits"),
             f"{API}/deposits?limit=50",
@@ -304,4 +374,11 @@ business = Business(
             roles=CUSTOMER,
         ),
     ),
+    events=EVENTS,
+    notices=NOTICES,
+    links=LINKS,
+    offers=("bike_sharing.bikes",),
+    samples=_samples,
+    has_unique_samples=True,
+    purposes={"bike_sharing.deposits": Text("자전거 보증금", "Bike deposit")},
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
+from datetime import datetime
+
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, Registrations, status_in
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -192,6 +194,26 @@ def _worklist(slug: str, name: Text, status: str) -> Listing:
     )
 
 
+def _samples(_: datetime) -> Registrations:
+    return (
+        (f"{API}/menu", {"name": "아메리카노 Americano", "price": 4_000}),
+        (f"{API}/menu", {"name": "카페라테 Latte", "price": 4_800}),
+        (f"{API}/menu", {"name": "유자차 Yuja tea", "price": 5_200}),
+    )
+
+
+EVENTS = {
+    "OrderPlaced": Text("주문했습니다", "Ordered"),
+    "OrderCancelled": Text("주문을 취소했습니다", "Order cancelled"),
+    "MenuItemRegistered": Text("메뉴를 등록했습니다", "Item registered"),
+    "MenuItemChanged": Text("메뉴를 바꾸었습니다", "Item changed"),
+    "OrderAccepted": Text("주문을 접수했습니다", "Accepted"),
+    "OrderRejected": Text("주문을 거절했습니다", "Rejected"),
+    "OrderMarkedReady": Text("음료가 준비되었습니다", "Ready"),
+    "OrderCollected": Text("음료를 받아 갔습니다", "Collected"),
+}
+
+
 business = Business(
     "cafe",
     "cafe",
@@ -248,4 +270,7 @@ business = Business(
             roles=STAFF,
         ),
     ),
+    events=EVENTS,
+    offers=("cafe.menu",),
+    samples=_samples,
 )

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from contracts.preorder.refusals import AlreadyReserved
+from gateway_api.console.actions import (
+    REASON_FIELD,
+    Action,
+    Business,
+    FormField,
+    Item,
+    Listing,
+    Registrations,
+    Shown,
+    status_in,
+)
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -94,6 +105,7 @@ reserve = Action(
         FormField("address", Text("받을 주소", "Address"), "long"),
         FormField("payment", Text("결제", "Payment"), "payment"),
     ),
+    shown=(Shown("expected_price", lambda product: product.get("price")),),
     when=_may_reserve,
     id_as="product_id",
     tone="main",
@@ -142,6 +154,30 @@ cancel = Action(
     ),
 )
 
+
+def _samples(_: datetime) -> Registrations:
+    return (
+        (f"{API}/products", {"name": "달빛 15", "price": 1_250_000}),
+        (f"{API}/products", {"name": "달빛 15 프로", "price": 1_690_000, "quota": 20}),
+    )
+
+
+EVENTS = {
+    "ReservationStarted": Text("예약을 시작했습니다", "Reservation begun"),
+    "ReservationRejected": Text("예약하지 못했습니다", "Reservation rejected"),
+    "ReservationCancelling": Text("예약을 취소하고 있습니다", "Reservation being cancelled"),
+    "ReservationCancelled": Text("예약을 취소했습니다", "Reservation cancelled"),
+    "ProductRegistered": Text("상품을 등록했습니다", "Product registered"),
+    "ProductChanged": Text("상품 정보를 바꾸었습니다", "Product changed"),
+    "ReservationConfirmed": Text("예약이 확정되었습니다", "Reservation confirmed"),
+    "ReceiptIssued": Text("접수증을 발급했습니다", "Receipt issued"),
+    "ReceiptVoided": Text("접수증을 취소했습니다", "Receipt voided"),
+}
+
+LINKS = {
+    AlreadyReserved.code: ("/mine", Text("내 예약 보기", "See the reservation")),
+}
+
 business = Business(
     "preorder",
     "preorder",
@@ -186,4 +222,8 @@ business = Business(
             roles=STAFF,
         ),
     ),
+    events=EVENTS,
+    links=LINKS,
+    offers=("preorder.products", "preorder.reservations"),
+    samples=_samples,
 )

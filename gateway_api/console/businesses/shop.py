@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from datetime import datetime
+
+from contracts.shop.refusals import DeadlinePassed
+from gateway_api.console.actions import (
+    REASON_FIELD,
+    Action,
+    Business,
+    FormField,
+    Item,
+    Listing,
+    Registrations,
+    Shown,
+    status_in,
+)
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -126,6 +139,7 @@ order = Action(
     Text("주문하기", "Order"),
     f"{API}/orders",
     (FormField("quantity", QUANTITY, "whole", default="1"),),
+    shown=(Shown("expected_price", lambda product: product.get("price"), times="quantity"),),
     when=status_in("ON_SALE"),
     id_as="product_id",
     tone="main",
@@ -227,6 +241,46 @@ refund_account = Action(
     when=lambda order: bool(order["refund_owed"]),
 )
 
+
+def _samples(_: datetime) -> Registrations:
+    return (
+        (f"{API}/products", {"name": "나무 책갈피", "price": 4_500, "stock": 30}),
+        (f"{API}/products", {"name": "한지 공책", "price": 12_000, "stock": 12}),
+        (f"{API}/products", {"name": "청자 찻잔", "price": 38_000, "stock": 2}),
+    )
+
+
+EVENTS = {
+    "ProductRegistered": Text("상품을 등록했습니다", "Product registered"),
+    "ProductChanged": Text("상품 정보를 바꾸었습니다", "Product changed"),
+    "ProductRestocked": Text("재고를 채웠습니다", "Restocked"),
+    "OrderPlaced": Text("주문했습니다", "Ordered"),
+    "PaymentAwaited": Text("입금을 기다립니다", "Waiting for the transfer"),
+    "BuyerReminded": Text("입금 기한을 알려 드렸습니다", "Reminded of the deadline"),
+    "ConfirmationStarted": Text("입금을 확인하고 있습니다", "Deposit being confirmed"),
+    "PaymentConfirmed": Text("입금을 확인했습니다", "Deposit confirmed"),
+    "PaymentCancelled": Text("재고가 없어 결제를 취소했습니다", "Out of stock, payment cancelled"),
+    "PaymentReturned": Text("입금액을 돌려드렸습니다", "The money was sent back"),
+    "OrderPreparing": Text("상품을 준비했습니다", "Goods ready"),
+    "OrderDelivering": Text("배송을 시작했습니다", "On its way"),
+    "OrderClosed": Text("수령을 확인했습니다", "Receipt confirmed"),
+    "OrderCancelled": Text("주문을 취소했습니다", "Order cancelled"),
+    "OrderRevived": Text("주문을 되살렸습니다", "Order revived"),
+    "LateTransferNoted": Text("취소된 주문에 입금이 있었습니다", "Money came for a cancelled order"),
+    "DeliveryPrepared": Text("배송을 준비했습니다", "Delivery prepared"),
+    "DeliveryStarted": Text("배송을 시작했습니다", "Delivery begun"),
+    "DeliveryCompleted": Text("배송을 마쳤습니다", "Delivery completed"),
+    "StockTaken": Text("재고를 뺐습니다", "Stock taken"),
+    "StockReturned": Text("재고를 되돌렸습니다", "Stock returned"),
+}
+
+NOTICES = {
+    DeadlinePassed.code: (
+        Text("입금 기한이 지난 주문입니다", "The deadline of this order has passed"),
+        Text("입금액을 돌려주거나 주문을 되살려 주세요.", "Give the money back, or revive the order."),
+    ),
+}
+
 business = Business(
     "shop",
     "shop",
@@ -312,4 +366,8 @@ business = Business(
             is_work=True,
         ),
     ),
+    events=EVENTS,
+    notices=NOTICES,
+    offers=("shop.products",),
+    samples=_samples,
 )

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from datetime import UTC, datetime, timedelta
+
+from contracts.ticketing.refusals import TicketUnavailable
+from gateway_api.console.actions import (
+    REASON_FIELD,
+    Action,
+    Business,
+    FormField,
+    Item,
+    Listing,
+    Registrations,
+    Shown,
+    status_in,
+)
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -22,6 +35,10 @@ TICKET_STATES = {
     "AVAILABLE": State("예약가능", "Available", "good"),
     "RESERVED": State("예약됨", "Reserved", "wait"),
     "EXPIRED": State("만료됨", "Expired", "neutral"),
+}
+POLICY_STATES = {
+    "ACTIVE": State("적용 중", "Active", "good"),
+    "ENDED": State("종료", "Ended", "neutral"),
 }
 STATES = {
     "PENDING": State("예약중", "Being reserved", "wait"),
@@ -94,6 +111,7 @@ reserve = Action(
     "reserve",
     Text("예약하기", "Reserve"),
     f"{API}/reservations",
+    shown=(Shown("expected_price", lambda ticket: (ticket.get("price") or {}).get("total")),),
     when=lambda ticket: ticket["status"] == "AVAILABLE" and ticket.get("price") is not None,
     id_as="ticket_id",
     tone="main",
@@ -127,6 +145,56 @@ end_policy = Action(
     tone="danger",
     note=Text("예약되지 않은 티켓의 가격이 다시 정해집니다.", "Tickets that are not reserved are priced anew."),
 )
+
+
+def _samples(now: datetime) -> Registrations:
+    """Return discount policies, and tickets of two concerts 7 and 14 days from `now`."""
+    noon = now.astimezone(UTC).replace(hour=10, minute=0, second=0, microsecond=0)
+    shows = (("가야금 독주회 Gayageum recital", 30_000, 7), ("판소리 한마당 Pansori", 45_000, 14))
+    tickets = (
+        (
+            f"{API}/tickets",
+            {
+                "name": f"{name} {seat}",
+                "starts_at": (noon + timedelta(days=days)).isoformat(),
+                "ends_at": (noon + timedelta(days=days, hours=2)).isoformat(),
+                "base_price": price,
+            },
+        )
+        for name, price, days in shows
+        for seat in ("A1", "A2", "B1")
+    )
+    return (
+        (f"{API}/discount-policies", {"name": "조기 예매 Early bird", "kind": "percent", "value": 10}),
+        (f"{API}/discount-policies", {"name": "VIP", "kind": "amount", "value": 5_000, "grade": "VIP"}),
+        *tickets,
+    )
+
+
+EVENTS = {
+    "TicketRegistered": Text("티켓을 등록했습니다", "Ticket registered"),
+    "TicketChanged": Text("티켓 정보를 바꾸었습니다", "Ticket changed"),
+    "TicketTaken": Text("티켓을 잡았습니다", "Ticket held"),
+    "TicketFreed": Text("티켓이 풀렸습니다", "Ticket free again"),
+    "HoldReleased": Text("잡아 둔 티켓을 놓았습니다", "Hold released"),
+    "TicketExpired": Text("티켓이 만료되었습니다", "Ticket expired"),
+    "PolicyEnded": Text("할인 정책을 끝냈습니다", "Discount policy ended"),
+    "PriceAssigned": Text("가격을 정했습니다", "Price set"),
+    "PriceFrozen": Text("예약 가격을 고정했습니다", "Price kept for the reservation"),
+    "PriceRestored": Text("가격을 되돌렸습니다", "Price restored"),
+    "ReservationStarted": Text("예약을 시작했습니다", "Reservation begun"),
+    "TicketReserved": Text("예약했습니다", "Reserved"),
+    "ReservationRejected": Text("예약하지 못했습니다", "Reservation rejected"),
+    "ReservationCancelling": Text("예약을 취소하고 있습니다", "Reservation being cancelled"),
+    "ReservationCancelled": Text("예약을 취소했습니다", "Reservation cancelled"),
+}
+
+NOTICES = {
+    TicketUnavailable.code: (
+        Text("티켓을 확인하지 못해 예약하지 않았습니다", "The ticket could not be checked, so nothing was reserved"),
+        Text("잠시 후 다시 시도해 주세요.", "Please try again shortly."),
+    ),
+}
 
 business = Business(
     "ticketing",
@@ -200,10 +268,15 @@ business = Business(
             "policy_id",
             lambda policy: str(policy["name"]),
             item=f"{API}/discount-policies/{{id}}",
+            state=lambda policy: POLICY_STATES.get(policy["status"]),
             facts=_policy_facts,
             actions=(end_policy,),
             empty=Text("할인 정책이 없습니다.", "There are no discount policies."),
             roles=STAFF,
         ),
     ),
+    events=EVENTS,
+    notices=NOTICES,
+    offers=("ticketing.",),
+    samples=_samples,
 )

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import REASON_FIELD, Action, Business, FormField, Item, Listing, status_in
+from datetime import datetime
+
+from contracts.video_rental.refusals import AlreadyBooked, LateFeeOwed
+from gateway_api.console.actions import (
+    REASON_FIELD,
+    Action,
+    Business,
+    FormField,
+    Item,
+    Listing,
+    Registrations,
+    Shown,
+    status_in,
+)
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -99,6 +112,7 @@ book = Action(
     Text("예약하기", "Book"),
     f"{API}/rentals",
     (FormField("days", Text("며칠 빌릴까요?", "For how many days?"), "whole", default="1"), PAYMENT),
+    shown=(Shown("expected_price", lambda video: video.get("daily_price"), times="days"),),
     when=lambda video: video["status"] == "AVAILABLE" and video.get("available") != 0,
     id_as="video_id",
     tone="main",
@@ -179,6 +193,34 @@ waive = Action(
     when=_owes,
 )
 
+
+def _samples(_: datetime) -> Registrations:
+    return (
+        (f"{API}/videos", {"title": "카사블랑카 Casablanca", "daily_price": 1_500, "copies": 3}),
+        (f"{API}/videos", {"title": "8월의 크리스마스 Christmas in August", "daily_price": 1_800, "copies": 2}),
+        (f"{API}/videos", {"title": "접속 The Contact", "daily_price": 1_200, "copies": 1}),
+    )
+
+
+EVENTS = {
+    "VideoRegistered": Text("비디오를 등록했습니다", "Video registered"),
+    "VideoChanged": Text("비디오 정보를 바꾸었습니다", "Video changed"),
+    "BookingStarted": Text("예약을 시작했습니다", "Booking begun"),
+    "VideoBooked": Text("예약했습니다", "Booked"),
+    "BookingRejected": Text("예약하지 못했습니다", "Booking rejected"),
+    "BookingCancelled": Text("예약을 취소했습니다", "Booking cancelled"),
+    "VideoRented": Text("비디오를 받아 갔습니다", "Picked up"),
+    "VideoReturned": Text("비디오를 반납했습니다", "Returned"),
+    "LateFeePaying": Text("연체료를 결제하고 있습니다", "Late fee being paid"),
+    "LateFeePaid": Text("연체료를 냈습니다", "Late fee paid"),
+    "LateFeeWaived": Text("연체료를 면제받았습니다", "Late fee waived"),
+}
+
+LINKS = {
+    LateFeeOwed.code: ("/mine", Text("연체료 내기", "Pay the late fee")),
+    AlreadyBooked.code: ("/mine", Text("내 예약 보기", "See the booking")),
+}
+
 business = Business(
     "video-rental",
     "video_rental",
@@ -223,4 +265,8 @@ business = Business(
             roles=STAFF,
         ),
     ),
+    events=EVENTS,
+    links=LINKS,
+    offers=("video_rental.videos", "video_rental.rentals"),
+    samples=_samples,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_api.console.businesses import ALL
+from gateway_api.console.payments import ALL
 from tests.console.browser.conftest import MemberPage, OpenBrowser
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")

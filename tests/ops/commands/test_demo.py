@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from gateway_api.app import build
 from ops.audit import audit, pending_work
-from ops.commands.demo import STORIES, printed
+from ops.commands.demo import printed, stories
 from ops.settings import SystemSettings
 from ops.stories import runner as runners
 from ops.stories.runner import Answer, Line, StoryFailedError, StoryRunner, counted, issuer
@@ -126,7 +126,7 @@ ANSWERS = {
     "cafe": {"POST 201", "POST 200", "POST 409", "PATCH 200", "PATCH 409", "GET 200", "GET 404"},
     "preorder": {"POST 201", "POST 402", "POST 409", "GET 200"},
 }
-"""The answers that each story must contain at least."""
+"""The answers that each story must contain at least, where it is more than a creation and a read."""
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ async def open_runner(
     await system.close()
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("story", stories(), ids=lambda story: story.__name__.rpartition(".")[2])
 async def test_each_story_runs_on_a_real_system_and_leaves_it_consistent(
     open_runner: Callable[[list[Line]], StoryRunner], story: ModuleType
 ) -> None:
@@ -155,4 +155,4 @@ async def test_each_story_runs_on_a_real_system_and_leaves_it_consistent(
     settings = twice[0].settings
     assert await pending_work(settings, within=20) == []
     assert not any((await audit(settings)).values())
-    assert {line.http for line in lines} >= ANSWERS[story.__name__.rpartition(".")[2]]
+    assert {line.http for line in lines} >= ANSWERS.get(story.__name__.rpartition(".")[2], {"POST 201", "GET 200"})

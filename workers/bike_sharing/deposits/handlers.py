@@ -39,6 +39,7 @@ from storage.database import Session
 from storage.paid import Settlement
 from workers import paid
 from workers.bike_sharing.deposits import rules
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Tx
 from workers.runtime.worker import Worker
 
@@ -48,7 +49,11 @@ worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment, RefundAm
 # -- top-ups
 
 
-@deposits.handles(TopUpDeposit, requests=RequestPayment)
+@deposits.handles(
+    TopUpDeposit,
+    requests=RequestPayment,
+    replays=replay_of(store.top_up, lambda top_up: _current_answer(top_up)),
+)
 async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Request:
     payment_id, member_id = tx.derive_id("payment"), command.caller.member_id
     await store.begin(tx, tx.id, member_id, command.amount, payment_id=payment_id)
@@ -93,7 +98,7 @@ def _current_answer(top_up: TopUp | None) -> TopUp | Refused:
     return top_up
 
 
-@deposits.handles(CreditDeposit)
+@deposits.handles(CreditDeposit, replays=store.top_up)
 async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
     await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
     top_up = await store.settle(tx, tx.id, Settlement(TopUpStatus.COMPLETED, None))

@@ -38,7 +38,7 @@ from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, Tx
 REASON = "deposit withdrawn"
 
 
-@deposits.handles(WithdrawDeposit, requests=FindOpenRide, read_only=True)
+@deposits.handles(WithdrawDeposit, requests=FindOpenRide, read_only=True, replays=store.find)
 async def withdraw_deposit(command: WithdrawDeposit, tx: Tx) -> Request:
     """A ride that starts after the answer costs a debt, as one does whose fee is higher than the deposit."""
     find = FindOpenRide(member_id=command.caller.member_id)

@@ -47,6 +47,7 @@ from contracts.refusals import NotFound, PriceChanged, WrongState
 from storage.database import Session
 from storage.preorder import reservations as store
 from workers import paid
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
@@ -73,7 +74,12 @@ for product_event in (ProductRegistered, ProductChanged):
 # -- reserving
 
 
-@reservations.handles(ReservePhone, requests=RequestPayment, begins_unserved=True)
+@reservations.handles(
+    ReservePhone,
+    requests=RequestPayment,
+    begins_unserved=True,
+    replays=replay_of(store.find, lambda found: _current_answer(found)),
+)
 async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
     payment_id = tx.derive_id("payment")
     try:
@@ -123,12 +129,11 @@ async def settle_reservation(
         tx.publish(EVENT_OF_OUTCOME[reservation.status].of(reservation))
         if reservation.status is ReservationStatus.CANCELLED:
             tx.publish(VoidPayment(payment_id=reservation.payment_id))
-    return await _current_answer(tx)
+    return _current_answer(await store.find(tx, tx.id))
 
 
-async def _current_answer(tx: Tx) -> Reservation | Refused:
+def _current_answer(found: tuple[Reservation, bool] | None) -> Reservation | Refused:
     """The answer to the command, from the current row."""
-    found = await store.find(tx, tx.id)
     if found is None:
         return NotFound()
     reservation, called_off = found

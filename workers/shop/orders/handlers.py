@@ -129,7 +129,7 @@ async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
 # -- ordering
 
 
-@orders.handles(PlaceOrder)
+@orders.handles(PlaceOrder, replays=store.find)
 async def place_order(command: PlaceOrder, tx: Tx) -> Order:
     placed = await store.place(
         tx,

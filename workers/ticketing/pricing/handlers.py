@@ -48,7 +48,7 @@ AT_ONCE = 100
 # -- policies
 
 
-@pricing.handles(CreatePolicy)
+@pricing.handles(CreatePolicy, replays=store.find_policy)
 async def create_policy(command: CreatePolicy, tx: Tx) -> Policy:
     policy = await store.create_policy(tx, tx.id, command)
     tx.schedule(RepriceTickets(), at=policy.valid_from, name="begins")

@@ -73,6 +73,7 @@ from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.database import Session
 from storage.video_rental import rentals as store
 from workers import paid
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
@@ -117,7 +118,12 @@ async def note_changed(event: VideoChanged, tx: Tx) -> None:
 # -- booking
 
 
-@rentals.handles(BookVideo, requests=RequestPayment, begins_unserved=True)
+@rentals.handles(
+    BookVideo,
+    requests=RequestPayment,
+    begins_unserved=True,
+    replays=replay_of(store.find, lambda rental: _current_answer(rental)),
+)
 async def book_video(command: BookVideo, tx: Tx) -> Request:
     payment_id = tx.derive_id("payment")
     try:

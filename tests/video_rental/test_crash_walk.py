@@ -26,6 +26,7 @@ class Scenario:
     posts: int = 1
 
 
+WALKED = frozenset({"payments", "video_rental.rentals"})
 SCENARIOS = {
     "approved": Scenario(1, ("tok_visa",)),
     "declined": Scenario(1, ("tok_declined",)),
@@ -53,7 +54,7 @@ async def play(system: System, crashes: Crashes, name: str, plan: Plan) -> list[
 
 
 async def test_a_booking_ends_well_after_any_kill_and_any_lost_commit(make_settings: MakeSettings) -> None:
-    walk = CrashWalk(play, dict.fromkeys(SCENARIOS, frozenset({"payments", "video_rental.rentals"})))
+    walk = CrashWalk(play, dict.fromkeys(SCENARIOS, WALKED))
 
     await walk.run(make_settings, "video_rental", CONTEXTS, systems=6)
 

@@ -28,7 +28,7 @@ Place = tuple[str, str]
 TOWNS = int(os.environ.get("CRASH_TOWNS", "4"))
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 """How often the same place of the same context is crashed in one scenario."""
-ONLY = frozenset({RESERVATIONS, RECEIPTS})
+WALKED = frozenset({RESERVATIONS, RECEIPTS})
 """Whose process is killed; payments is walked through by video rental."""
 
 
@@ -127,7 +127,7 @@ class Walk:
         await system.start(*system.names)
         try:
             while self.untraced:
-                name, plan = self.untraced.pop(0), Plan(only=ONLY)
+                name, plan = self.untraced.pop(0), Plan(only=WALKED)
                 if await self.run(system, plans, name, plan) in SCENARIOS[name].answers:
                     self.traces[name] = plan.trace
                 else:  # on a busy machine an approval may look like silence
@@ -160,9 +160,9 @@ def plans_for(traces: dict[str, list[Place]]) -> list[tuple[str, Plan]]:
             met[reached] += 1
             if met[reached] > ROUNDS:
                 continue
-            plans.append((name, Plan(at, only=ONLY)))
+            plans.append((name, Plan(at, only=WALKED)))
             if reached[1] == COMMIT:
-                plans.append((name, Plan(at, lost=True, only=ONLY)))
+                plans.append((name, Plan(at, lost=True, only=WALKED)))
     return plans
 
 
@@ -189,4 +189,4 @@ async def test_whatever_is_killed_and_whichever_commit_is_lost_the_story_ends_we
 
     assert walk.found == []
     assert walk.runs > 30
-    assert {context for trace in walk.traces.values() for context, _ in trace} == ONLY
+    assert {context for trace in walk.traces.values() for context, _ in trace} == WALKED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.businesses import BUSINESSES
 from gateway_api.console.words import (
     CREATED,
     MEMBER,
@@ -17,16 +18,15 @@ from gateway_api.console.words import (
 )
 from gateway_api.gateway import STAFF
 
-PURPOSES = {
-    "video_rental.rentals": Text("비디오 대여", "Video rental"),
-    "bike_sharing.deposits": Text("자전거 보증금", "Bike deposit"),
-    "preorder.reservations": Text("스마트폰 사전예약", "Phone pre-order"),
-}
 AMOUNT, REASON = Text("금액", "Amount"), Text("사유", "Reason")
 
 
-def _purpose(item: Item) -> str | Text:
-    return PURPOSES.get(item["purpose"], Text("결제", "Payment"))
+def _purpose(item: Item) -> Text:
+    """Return what a payment is for: the title that its business has for it, or the name of the business."""
+    purpose = str(item["purpose"])
+    family = purpose.partition(".")[0]
+    paid = next((one for one in BUSINESSES if one.family == family), None)
+    return paid.purposes.get(purpose, paid.name) if paid else Text("결제", "Payment")
 
 
 def _payment_facts(payment: Item) -> list[Fact]:
@@ -106,6 +106,27 @@ resolve = Action(
     when=status_in("OPEN"),
 )
 
+
+EVENTS = {
+    "PaymentApproved": Text("결제가 승인되었습니다", "Payment approved"),
+    "PaymentDeclined": Text("결제가 거절되었습니다", "Payment declined"),
+    "PaymentVoiding": Text("결제를 취소하고 있습니다", "Payment is being undone"),
+    "PaymentVoided": Text("결제를 취소했습니다", "Payment undone"),
+    "PaymentRefunded": Text("환불이 반영되었습니다", "Payment refunded"),
+    "RefundStarted": Text("환불을 시작했습니다", "Refund begun"),
+    "RefundFailed": Text("환불에 실패해 다시 시도합니다", "Refund failed, it is tried again"),
+    "RefundSucceeded": Text("환불했습니다", "Refund done"),
+    "RefundRefused": Text("환불할 금액이 남지 않았습니다", "Nothing left to refund"),
+    "TransferAwaited": Text("입금을 기다립니다", "Transfer awaited"),
+    "TransferConfirmed": Text("입금을 확인했습니다", "Transfer confirmed"),
+    "TransferCancelled": Text("입금을 취소했습니다", "Transfer cancelled"),
+    "TransferReturned": Text("입금액을 돌려보냈습니다", "Transfer sent back"),
+    "RefundAccountNamed": Text("환불 계좌를 알렸습니다", "Account for the refund named"),
+    "DiscrepancyFound": Text("결제사 장부와 다릅니다", "The provider's books differ"),
+    "DiscrepancyResolved": Text("결제사 장부와의 차이를 처리했습니다", "The difference was dealt with"),
+}
+
+
 business = Business(
     "payments",
     "payments",
@@ -145,4 +166,8 @@ business = Business(
         ),
         _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),
     ),
+    events=EVENTS,
 )
+
+ALL: tuple[Business, ...] = (*BUSINESSES, business)
+"""What has pages: the businesses, and payments."""
