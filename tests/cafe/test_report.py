@@ -99,7 +99,8 @@ async def applied(system: System, item_id: Any, lines: int) -> Json:
     """The item in the report, once its timeline has so many lines and no event is pending."""
     item = {"menu_item_id": str(item_id)}
 
-    query = "select 1 from cafe_report.timeline where subject = $1 having count(*) >= $2"
+    query = """select n from (select count(*) as n from cafe_report.timeline where subject = $1) as counted
+        where n >= $2"""
     await system.wait_for_rows(REPORT, query, item_id, lines)
     await system.wait_until_idle()
     return await view_of(system, item)

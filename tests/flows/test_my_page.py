@@ -117,10 +117,10 @@ ENDED: Json = {
 async def applied(system: System, rental_id: UUID, lines: int) -> Json:
     """The rental on My Page, once its timeline has so many lines and no event is pending."""
 
-    query = """select 1 from video_rental_my_page.timeline where subject = $1 or subject in
+    query = """select n from (select count(*) as n from video_rental_my_page.timeline where subject = $1 or subject in
           (select payment_id from video_rental_my_page.rentals where rental_id = $1 union select refund_id from
            video_rental_my_page.refunds f join video_rental_my_page.rentals r using (payment_id) where r.rental_id = $1)
-        having count(*) >= $2"""
+        ) as counted where n >= $2"""
     await system.wait_for_rows(MY_PAGE, query, rental_id, lines)
     await system.wait_until_idle()
     return await view_of(system, rental_id)

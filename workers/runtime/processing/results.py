@@ -42,4 +42,5 @@ def refused(refusal: Refused) -> ProcessingResult:
 
 def answered(answer: Any) -> ProcessingResult:
     """The result of a step that is done."""
-    return ProcessingResult(Outcome.DONE, answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")
+    body = answer.__pydantic_serializer__.to_json(answer) if isinstance(answer, BaseModel) else b"{}"
+    return ProcessingResult(Outcome.DONE, body)
