@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from pkgutil import walk_packages
 
+import contracts
 from contracts.base import Event, Message
 from workers.runtime.projections.view import View
 from workers.runtime.worker import Worker
@@ -12,8 +15,12 @@ Messages = dict[str, type[Message]]
 Rule = Callable[[list[Worker], Messages], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
-HANDLED_BY_THE_JOURNAL_ONLY = {"journal.mark_set"}
-"""The journal reads every event from the stream; these have no other handler."""
+HANDLED_BY_THE_JOURNAL_ONLY = {"journal.mark_set"} | {
+    event.topic
+    for module in walk_packages(contracts.__path__, "contracts.")
+    for event in getattr(import_module(module.name), "JOURNAL_ONLY", ())
+}
+"""The journal reads every event from the stream; these have no other handler, as JOURNAL_ONLY of a context says."""
 
 
 def rule(name: str) -> Callable[[Rule], Rule]:
