@@ -1,7 +1,10 @@
 # Most targets run ops/bootstrap.sh first, which returns at once when everything is installed.
 YEYAK := .venv/bin/yeyak
 .DEFAULT_GOAL := help
-.PHONY: help demo up down run status logs reset test test-faults test-deploy test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console test-openapi test-new
+ifdef processes
+export YEYAK_PROCESSES := $(processes)
+endif
+.PHONY: help demo up down run dev status logs reset test test-faults test-deploy test-laptop test-scale bench drill check manifests lock bootstrap python test-polyglot test-plain test-rabbitmq4 test-console test-openapi test-new
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,7 +13,7 @@ demo: bootstrap ## start the system, play the stories over HTTP, leave it runnin
 	@$(YEYAK) up
 	@$(YEYAK) demo
 
-up: bootstrap ## start the system; returns when all of it is ready
+up: bootstrap ## start the system; returns when all of it is ready; processes=each: one for each context
 	@$(YEYAK) up
 
 down: python ## stop the system; its data stays
@@ -19,19 +22,23 @@ down: python ## stop the system; its data stays
 run: bootstrap ## run the system in the foreground
 	@exec $(YEYAK) run
 
+dev: bootstrap ## run of=CONTEXT in the foreground, restarted when a file changes, the rest of the system beside it
+	@exec $(YEYAK) dev $(of)
+
 status: python ## processes, queues, backlogs
 	@$(YEYAK) status
 
 logs: python ## follow the logs, of=NAME for one process
 	@exec $(YEYAK) logs $(of)
 
-reset: python ## stop the system and delete its data
-	@$(YEYAK) reset
+reset: python ## stop the system and delete its data; asks first, unless force=1
+	@$(YEYAK) reset $(if $(force),--yes)
 
 CRASH_WALKS := $(filter-out tests/video_rental/%,$(wildcard tests/*/test_crash_walk*.py))
 
 test: bootstrap ## run the whole suite; crash tests of one business (all: test-faults)
 	@ops/kustomize.sh
+	@ops/localstripe.sh
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(CRASH_WALKS:%=--ignore=%) $(args)
 
 test-faults: bootstrap ## kill processes and servers at every step of every business
@@ -39,6 +46,9 @@ test-faults: bootstrap ## kill processes and servers at every step of every busi
 
 test-scale: bootstrap ## run two replicas of each context on a cluster of three brokers
 	@.venv/bin/python -m pytest tests/scale $(args)
+
+test-laptop: bootstrap ## measure an idle local system, and run every command on both layouts of its processes
+	@.venv/bin/python -m pytest tests/laptop $(args)
 
 test-deploy: bootstrap ## start every pod and service of the deployments as processes
 	@ops/kustomize.sh
@@ -77,6 +87,7 @@ bench: bootstrap ## measure the system against a minimal program
 	@.venv/bin/python -m bench $(args)
 
 drill: export YEYAK_ENGINE := private
+drill: export YEYAK_PROCESSES ?= each
 drill: ## cause failures on a system with replicas and print a pass table (stops a running system)
 	@ops/bootstrap.sh drill
 	@$(YEYAK) down

@@ -26,6 +26,9 @@ MemberId = Annotated[str, Field(min_length=1, max_length=LONGEST_MEMBER_ID)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
 
+ExpectedVersion = Annotated[int, Field(ge=1, lt=2**31)]
+"""The version that a thing must still have to be changed."""
+
 Role = Literal["customer", "staff", "operator"]
 DeliveryKind = Literal["durable", "request"]
 Answer = TypeVar("Answer")

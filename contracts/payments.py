@@ -4,6 +4,10 @@ RequestPayment -> PaymentApproved | PaymentDeclined | PaymentVoiding -> PaymentV
 VoidPayment    -> PaymentVoiding -> PaymentVoided         (at once when there is nothing to undo)
 RefundRest     -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
                -> RefundSucceeded                         (amount 0: nothing to refund)
+RefundAmount   -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
+               -> RefundRefused                           (more than what is left)
+UsePayment     -> a refund by hand is refused: it goes through the business that counts on the payment
+LetGoOfPayment -> a refund by hand is possible            (RefundRest lets go of it, too)
 
 Each repetition of a compensating command (VoidPayment, RefundRest) publishes its final event again. If the state has
 not changed, the event has the same version: a view ignores it, a saga that waits for it continues.
@@ -11,14 +15,24 @@ not changed, the event has the same version: a view ignores it, a saga that wait
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Refused, Shape, Won, Words
 from contracts.refusals import NotFound, StillRunning, WrongState
+
+CARD_TOKEN = r"^(tok_[a-z0-9_]{1,64}|pm_[A-Za-z0-9_]{1,64}|billing-key-[A-Za-z0-9-]{1,64})$"
+"""A token of the simulator, a payment method of Stripe, a billing key of PortOne."""
+
+
+def _card_token(text: str) -> str:
+    if not re.fullmatch(CARD_TOKEN, text):
+        raise ValueError("no token of a payment provider")
+    return text
 
 
 class PaymentStatus(StrEnum):
@@ -35,13 +49,16 @@ class RefundStatus(StrEnum):
     PENDING = "PENDING"
     REFUNDED = "REFUNDED"
     REFUND_FAILED = "REFUND_FAILED"
+    REFUSED = "REFUSED"
+    """Never begun: more than what was left of the payment."""
 
 
 class Card(Shape):
     """A tokenised card; a card number is never accepted."""
 
     method: Literal["card"]
-    token: Annotated[str, Field(pattern=r"^tok_[a-z0-9_]{1,64}$")]
+    token: Annotated[str, AfterValidator(_card_token)]
+    """Matches `CARD_TOKEN`; the gateway's own shape has the pattern in its schema."""
     last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
     brand: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -85,7 +102,7 @@ class RefundState(Shape):
     status: RefundStatus
     reason: str | None
     failure: str | None = None
-    """Why the last attempt failed; None when there was no failure."""
+    """Why the last attempt failed, or the code of the refusal; None when there was no failure."""
     requested_by: str
     created_at: AwareDatetime
     modified_at: AwareDatetime
@@ -158,6 +175,26 @@ class RefundTooLarge(Refused):
     current_status: str
 
 
+class RefundThroughBusiness(Refused):
+    """`business` counts on the payment for its `object_id`; the action at `href` gives the money back."""
+
+    code = "refund_through_business"
+    ko = Words("업무에서 취소해야 합니다", "이 결제로 산 것이 아직 유효합니다. href의 업무에서 취소하거나 돌려주세요.")
+    en = Words("To be cancelled in its business", "What this pays for is still valid: give it back at href instead.")
+
+    business: str
+    object_id: str
+    href: str
+
+
+class PaymentUse(Shape):
+    """What a payment pays for."""
+
+    object_id: UUID
+    href: str
+    """The path of the action that gives the money back."""
+
+
 class RequestPayment(Command[PaymentState]):
     """Charge a card once; a repetition with the same payment id gets the same answer."""
 
@@ -169,6 +206,25 @@ class RequestPayment(Command[PaymentState]):
     amount: Won
     method: Card
     purpose: str
+    use: PaymentUse | None = None
+    """What the requester counts on from the charge on; None for what may be refunded by hand at any time."""
+
+
+class UsePayment(Command[None]):
+    """The business counts on the payment for this; ignored once it has let go of it."""
+
+    topic = "payments.use_payment"
+
+    payment_id: UUID
+    use: PaymentUse
+
+
+class LetGoOfPayment(Command[None]):
+    """The business does not count on the payment any more, and never will."""
+
+    topic = "payments.let_go_of_payment"
+
+    payment_id: UUID
 
 
 class VoidPayment(Command[None]):
@@ -193,14 +249,29 @@ class RefundRest(Command[None]):
     reason: str
 
 
+class RefundAmount(Command[None]):
+    """Refund a part of a payment for the business that requested it; `refund_id` makes the command idempotent.
+
+    It ends in `RefundSucceeded`, or at once in `RefundRefused` if less than `amount` is left.
+    """
+
+    topic = "payments.refund_amount"
+
+    payment_id: UUID
+    refund_id: UUID
+    amount: Annotated[Won, Field(gt=0)]
+    reason: str
+
+
 class RefundPayment(Command[RefundState]):
     """A manual refund of a part or of the rest; the refund has the id of this message.
 
-    Refused (`wrong_state`) if nothing was captured, or the payment is being voided.
+    Refused (`wrong_state`) if nothing was captured, or the payment is being voided, and (`refund_through_business`)
+    while a business counts on the payment.
     """
 
     topic = "payments.refund_payment"
-    refusals = (NotFound, WrongState, RefundTooLarge, StillRunning)
+    refusals = (NotFound, WrongState, RefundThroughBusiness, RefundTooLarge, StillRunning)
 
     payment_id: UUID
     amount: Annotated[Won, Field(gt=0)]
@@ -284,6 +355,12 @@ class RefundSucceeded(RefundEvent):
     """The refund has succeeded; amount 0 means that there was nothing to refund."""
 
     topic = "payments.refund_succeeded"
+
+
+class RefundRefused(RefundEvent):
+    """Less than the amount is left of the payment; nothing was begun, and the refund id is used up."""
+
+    topic = "payments.refund_refused"
 
 
 class ShowPayment(Query[PaymentState]):

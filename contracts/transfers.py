@@ -3,6 +3,7 @@
 AwaitTransfer   -> TransferAwaited
 ConfirmTransfer -> TransferConfirmed
 CancelTransfer  -> TransferCancelled
+ReturnTransfer  -> TransferReturned     (staff have sent the money back; orders follows)
 
 Each command has the complete terms of the transfer and the version of its order. The first command that arrives creates
 the transfer, and one with an older order version changes nothing. Each command leads to the event of the transfer's
@@ -12,11 +13,14 @@ current state, with an unchanged version if nothing changed.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
-from contracts.base import Command, Event, MemberId, Page, Query, Shape, Won
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape, Won
+from contracts.refusals import NotFound, WrongState
+from contracts.shop.refusals import AmountMismatch
 from contracts.shop.states import OrderStatus
 
 
@@ -51,8 +55,52 @@ class TransferState(TransferTerms):
     """The public state of a transfer; `version` counts from 1."""
 
     status: TransferStatus
+    returned_at: AwareDatetime | None = None
+    """When staff sent the money back that was owed last; None while it was never."""
+    returned_by: str | None = None
+    return_reference: str | None = None
+    """What staff wrote about the return: the bank's own number of it."""
+    returned_round: int = 0
+    """The round of the order whose money was sent back."""
+    refund_account_last4: str | None = None
+    """The last digits of the account that the member named for it."""
     created_at: AwareDatetime
     modified_at: AwareDatetime
+    version: int
+
+
+class RefundAccount(Shape):
+    """The account to which a member wants their money back; only staff see the whole of it."""
+
+    bank: Annotated[str, Field(min_length=1, max_length=50)]
+    number: Annotated[str, Field(min_length=6, max_length=30)]
+    """Digits and hyphens."""
+    holder: Annotated[str, Field(min_length=1, max_length=100)]
+
+    @property
+    def last4(self) -> str:
+        return self.number.replace("-", "")[-4:]
+
+
+class TransferItem(TransferState):
+    """A transfer as staff see it."""
+
+    refund_account: RefundAccount | None = None
+
+
+class TransferReturn(Shape):
+    """Money of a transfer that was sent back."""
+
+    transfer_id: UUID
+    order_id: UUID
+    member_id: MemberId
+    amount: Won
+    refund_owed: bool
+    returned_at: AwareDatetime
+    returned_by: str
+    reference: str
+    """What staff wrote about the return."""
+    refund_account_last4: str | None
     version: int
 
 
@@ -66,6 +114,9 @@ class TransferPart(Shape):
     reference: str
     deadline: AwareDatetime
     refund_owed: bool
+    returned_at: AwareDatetime | None = None
+    """When the money was sent back; None where the reader does not know."""
+    refund_account_last4: str | None = None
 
 
 class TransferCommand(TransferTerms, Command[None]):
@@ -86,6 +137,32 @@ class CancelTransfer(TransferCommand):
     topic = "payments.cancel_transfer"
 
 
+class ReturnTransfer(Command[TransferReturn]):
+    """Staff have sent back the money that is owed; a repetition gets the first answer.
+
+    Refused (`wrong_state`) while nothing is owed and nothing was returned.
+    """
+
+    topic = "payments.return_transfer"
+    refusals = (NotFound, WrongState, AmountMismatch)
+
+    transfer_id: UUID
+    amount: Won
+    reference: Annotated[str, Field(min_length=1, max_length=100)]
+    caller: Caller
+
+
+class NameRefundAccount(Command[TransferState]):
+    """The member names the account to which their money is to be sent back."""
+
+    topic = "payments.name_refund_account"
+    refusals = (NotFound,)
+
+    order_id: UUID
+    account: RefundAccount
+    caller: Caller
+
+
 class TransferEvent(TransferState, Event):
     """A change of a transfer, with its state after the change."""
 
@@ -102,7 +179,19 @@ class TransferCancelled(TransferEvent):
     topic = "payments.transfer_cancelled"
 
 
-class ListTransfers(Query[Page[TransferState]]):
+class TransferReturned(TransferEvent):
+    """The money that was owed is sent back."""
+
+    topic = "payments.transfer_returned"
+
+
+class RefundAccountNamed(TransferEvent):
+    """The member has named an account; the event has its last digits only."""
+
+    topic = "payments.refund_account_named"
+
+
+class ListTransfers(Query[Page[TransferItem]]):
     topic = "payments.list_transfers"
     refusals = ()
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contracts.systems import modules_of
-from gateway_api import bodies, console, metrics, operations, pages, payments
+from gateway_api import bodies, console, metrics, operations, pages, payment_webhooks, payments
 from gateway_api.edge_middleware import EdgeMiddleware, methods
 from gateway_api.gateway import Gateway, RequestClient
 from gateway_api.language import preferred
@@ -115,6 +115,7 @@ def build(
     app.state.gateway = state
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(payment_webhooks.router)
     pages.add_to(app, state, settings.health_port)
     state.console = console.add_to(
         app,

@@ -27,11 +27,18 @@ from contracts.bike_sharing.deposits import (
     ListDeposits,
     ListEntries,
     ListTopUps,
+    ListWithdrawals,
+    PayOutWithdrawal,
+    Reference,
     ShowDeposit,
     ShowTopUp,
+    ShowWithdrawal,
     TopUpAmount,
     TopUpDeposit,
     TopUpStatus,
+    WithdrawalAmount,
+    WithdrawalStatus,
+    WithdrawDeposit,
 )
 from contracts.bike_sharing.ride_history import ListRideHistory, ShowRideHistory
 from contracts.bike_sharing.rides import EndRide, ListRides, ReturnBike, RideStatus, ShowRide, StartRide
@@ -47,6 +54,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, MemberName, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
@@ -79,6 +87,18 @@ class NewCredit(Form):
     reason: NonBlankReason
 
 
+class NewWithdrawal(Form):
+    model_config = example(amount=5000)
+
+    amount: WithdrawalAmount
+
+
+class Payout(Form):
+    model_config = example(reference="2026-11-30 국민은행 0412")
+
+    reference: Annotated[Reference, NOT_BLANK, ONE_LINE]
+
+
 class NewBike(Form):
     model_config = example(code="B-0042", location="강남역")
 
@@ -87,7 +107,7 @@ class NewBike(Form):
     status: Settable = "AVAILABLE"
 
 
-class BikeChanges(Form):
+class BikeChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(status="BROKEN")
@@ -125,6 +145,11 @@ class TopUpFilters(Paging):
     status: TopUpStatus = optional()
 
 
+class WithdrawalFilters(Paging):
+    member_id: MemberId = optional()
+    status: WithdrawalStatus = optional()
+
+
 class RideFilters(Paging):
     member_id: MemberId = optional()
     status: RideStatus = optional()
@@ -160,6 +185,39 @@ async def list_top_ups(filters: Annotated[TopUpFilters, Query()], caller: Anyone
 @sends(ShowTopUp)
 async def show_top_up(top_up_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
     return await queries.send(ShowTopUp(top_up_id=top_up_id, caller=caller))
+
+
+@router.post("/deposits/withdrawals")
+@sends(
+    WithdrawDeposit,
+    creates="/v1/bike-sharing/deposits/withdrawals/{withdrawal_id}",
+    time_limit=lambda settings: settings.bike_sharing_take_ms / 1000 + 1,
+)
+async def withdraw(form: NewWithdrawal, caller: Customer, commands: Commands) -> Response:
+    """Take money out of the caller's deposit; it goes back to the cards of the latest top-ups."""
+    return await commands.send(WithdrawDeposit(amount=form.amount, caller=caller))
+
+
+@router.get("/deposits/withdrawals")
+@sends(ListWithdrawals)
+async def list_withdrawals(
+    filters: Annotated[WithdrawalFilters, Query()], caller: Anyone, queries: Queries
+) -> Response:
+    """Withdrawals; staff may filter by `member_id`."""
+    return await queries.send(ListWithdrawals(**owned(caller, filters)))
+
+
+@router.get("/deposits/withdrawals/{withdrawal_id}")
+@sends(ShowWithdrawal)
+async def show_withdrawal(withdrawal_id: ResourceId, caller: Anyone, queries: Queries) -> Response:
+    return await queries.send(ShowWithdrawal(withdrawal_id=withdrawal_id, caller=caller))
+
+
+@router.post("/deposits/withdrawals/{withdrawal_id}/payout")
+@sends(PayOutWithdrawal)
+async def pay_out(withdrawal_id: ResourceId, form: Payout, caller: Staff, commands: Commands) -> Response:
+    """Record that staff have paid what no card could take."""
+    return await commands.send(PayOutWithdrawal(withdrawal_id=withdrawal_id, reference=form.reference, caller=caller))
 
 
 @router.post("/deposits/{member_id}/credits")
@@ -226,7 +284,8 @@ async def show_bike(bike_id: ResourceId, caller: Anyone, queries: Queries) -> Re
 async def change_bike(bike_id: ResourceId, form: BikeChanges, _: Staff, commands: Commands) -> Response:
     """A bike in use accepts only `BROKEN`, which takes effect after the ride."""
     condition = CONDITIONS[form.status]
-    return await commands.send(ChangeBike(bike_id=bike_id, location=form.location, condition=condition))
+    change = {"location": form.location, "condition": condition, "expected_version": form.expected_version}
+    return await commands.send(ChangeBike(bike_id=bike_id, **change))
 
 
 # -- rides

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from contracts.base import Name, Reason
-from contracts.payments import Card
+from contracts.payments import CARD_TOKEN, Card
 from gateway_api import texts
 from gateway_api.language import Language
 from gateway_api.problems import Problem
@@ -140,6 +140,8 @@ class CardPayment(Card):
     """A payment by card, as a body contains it: a token of the payment provider, never a card number."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    token: Annotated[str, Field(pattern=CARD_TOKEN)]
 
 
 FormT = TypeVar("FormT", bound=Form)
@@ -362,6 +364,10 @@ _DETAILS: dict[str, tuple[str, str]] = {
     "string_unicode": ("쓸 수 없는 문자가 들어 있습니다", "holds characters that are not accepted"),
     "repeated": ("한 번만 쓸 수 있습니다", "may be given once"),
     "query": ("읽을 수 없는 질의입니다", "cannot be read"),
+    "version": (
+        "expected_version과 같은 버전 번호여야 합니다",
+        "must be a version, the same as expected_version",
+    ),
     "visible": ("보이는 문자 1~255자여야 합니다", "must be 1 to 255 visible characters"),
     "json_invalid": ("쓸 수 없는 문자나 구조가 들어 있습니다", "holds characters or nesting that are not accepted"),
     "model_type": ("객체여야 합니다", "must be an object"),

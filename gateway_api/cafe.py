@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from contracts.base import MemberId
@@ -34,6 +33,7 @@ from contracts.cafe.orders import (
 from contracts.cafe.report import ListReport, ShowReport
 from gateway_api.bodies import Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
@@ -49,7 +49,7 @@ class NewMenuItem(Form):
     status: MenuItemStatus = MenuItemStatus.AVAILABLE
 
 
-class MenuItemChanges(Form):
+class MenuItemChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(price=4800, expected_version=3)
@@ -57,8 +57,6 @@ class MenuItemChanges(Form):
     name: NonBlankName = optional()
     price: MenuPrice = optional()
     status: MenuItemStatus = optional()
-    expected_version: Annotated[int, Field(ge=1, lt=2**31)] = optional()
-    """Change the item only if this is still its version."""
 
 
 class MenuFilters(Paging):

@@ -47,6 +47,7 @@ IN_FLIGHT = Gauge("yeyak_gateway_in_flight", "Requests in flight, by context", (
 CONTEXT_REQUESTS = Counter(
     "yeyak_gateway_context_requests", "Requests sent to contexts, by outcome", ("context", "outcome")
 )
+WEBHOOKS = Counter("yeyak_gateway_webhooks", "Webhooks of payment providers, by outcome", ("provider", "outcome"))
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

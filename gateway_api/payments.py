@@ -10,6 +10,12 @@ from pydantic import Field
 from starlette.responses import Response
 
 from contracts.base import MemberId, Won
+from contracts.payment_discrepancies import (
+    DiscrepancyStatus,
+    ListDiscrepancies,
+    ResolveDiscrepancy,
+    ShowProvider,
+)
 from contracts.payments import (
     ListPayments,
     ListRefunds,
@@ -38,6 +44,16 @@ class RefundFilters(Paging):
     payer: MemberId = optional()
     status: RefundStatus = optional()
     payment_id: UUID = optional()
+
+
+class DiscrepancyFilters(Paging):
+    status: DiscrepancyStatus = optional()
+
+
+class DiscrepancyResolution(Form):
+    model_config = example(resolution="카드사에 소명 자료를 보냄")
+
+    resolution: NonBlankReason
 
 
 class NewRefund(Form):
@@ -76,3 +92,30 @@ async def show_refund(refund_id: ResourceId, caller: Anyone, queries: Queries) -
 async def refund_payment(payment_id: ResourceId, form: NewRefund, caller: Staff, commands: Commands) -> Response:
     """A refund by hand, of a part or of the rest."""
     return await commands.send(RefundPayment(payment_id=payment_id, **vars(form), caller=caller))
+
+
+@router.get("/payment-provider")
+@sends(ShowProvider)
+async def show_payment_provider(_: Staff, queries: Queries) -> Response:
+    """The payment provider in use, and whether real money moves: `simulated`, `test` or `live`."""
+    return await queries.send(ShowProvider())
+
+
+@router.get("/payment-discrepancies")
+@sends(ListDiscrepancies)
+async def list_payment_discrepancies(
+    filters: Annotated[DiscrepancyFilters, Query()], _: Staff, queries: Queries
+) -> Response:
+    """What the provider's books say otherwise than ours: refunds by its dashboard, chargebacks, unknown charges."""
+    return await queries.send(ListDiscrepancies(**vars(filters)))
+
+
+@router.post("/payment-discrepancies/{discrepancy_id}/resolution")
+@sends(ResolveDiscrepancy)
+async def resolve_payment_discrepancy(
+    discrepancy_id: ResourceId, form: DiscrepancyResolution, caller: Staff, commands: Commands
+) -> Response:
+    """Staff have dealt with it; it leaves the worklist."""
+    return await commands.send(
+        ResolveDiscrepancy(discrepancy_id=discrepancy_id, resolution=form.resolution, caller=caller)
+    )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from contracts.base import MemberId
+from contracts.base import MemberId, Won
 from contracts.outcomes import Outcome
 from contracts.preorder.my_reservations import ListMyReservations, ShowMyReservation
 from contracts.preorder.products import (
@@ -43,6 +43,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, Sender, owned
 from gateway_api.problems import Problem
 from gateway_api.routing import GatewayRoute, sends
@@ -72,7 +73,7 @@ class NewProduct(Form):
     quota: Quota | None = None
 
 
-class ProductChanges(Form):
+class ProductChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(quota=150)
@@ -96,6 +97,8 @@ class NewReservation(Form):
     product_id: UUID
     address: Annotated[Address, NOT_BLANK]
     payment: CardPayment
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class Cancellation(Form):

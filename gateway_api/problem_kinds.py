@@ -51,6 +51,12 @@ GATEWAY_KINDS = {
             Words("Not JSON", "The body must be valid JSON in UTF-8."),
         ),
         ProblemKind(
+            "bad_signature",
+            400,
+            Words("서명이 맞지 않습니다", "결제사의 웹훅 시크릿으로 서명한 본문만 받습니다."),
+            Words("Bad signature", "Only bodies signed with the webhook secret of the payment provider are taken."),
+        ),
+        ProblemKind(
             "card_number_refused",
             422,
             Words(

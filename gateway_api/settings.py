@@ -41,6 +41,12 @@ class GatewaySettings(*limits(), Settings):  # type: ignore[misc]
     """Event streams of the console at once."""
     gateway_streams_per_person: int = Field(8, ge=1)
 
+    # payment providers
+    gateway_stripe_webhook_secret: SecretStr | None = None
+    """The signing secret of Stripe's webhook endpoint (`whsec_...`); without it Stripe's webhooks are `not_found`."""
+    gateway_portone_webhook_secret: SecretStr | None = None
+    """The same of PortOne's V2 webhooks."""
+
     # connections
     gateway_connections: int = Field(1_000, ge=0)
     """Open connections at once; 0 = no limit."""
@@ -102,6 +108,12 @@ class GatewaySettings(*limits(), Settings):  # type: ignore[misc]
     """After which people sign in again, however often their tokens were refreshed."""
     local_sign_in: Literal["loopback", "allowed", "off"] = "loopback"
     """Without an issuer: only beside a loopback address; anywhere, where another barrier is; never."""
+
+    def webhook_secret(self, provider: str) -> str | None:
+        """The secret with which a payment provider signs its webhooks; None when it sends us none."""
+        secrets = {"stripe": self.gateway_stripe_webhook_secret, "portone": self.gateway_portone_webhook_secret}
+        secret = secrets.get(provider)
+        return secret.get_secret_value() if secret else None
 
 
 @lru_cache

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from contracts.base import MemberId, Won
@@ -34,7 +35,7 @@ from contracts.shop.products import (
     Supply,
 )
 from contracts.shop.states import OrderStatus
-from contracts.transfers import ListTransfers, TransferStatus
+from contracts.transfers import ListTransfers, NameRefundAccount, RefundAccount, ReturnTransfer, TransferStatus
 from gateway_api.bodies import (
     NOT_BLANK,
     ONE_LINE,
@@ -47,6 +48,7 @@ from gateway_api.bodies import (
     optional,
 )
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
@@ -69,7 +71,7 @@ class NewProduct(Form):
     stock: Stock
 
 
-class ProductChanges(Form):
+class ProductChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(price=11000)
@@ -94,6 +96,8 @@ class NewOrder(Form):
 
     product_id: UUID
     quantity: Quantity
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class OrderCancellation(Form):
@@ -116,6 +120,22 @@ class OrderFilters(Paging):
 
 class DeliveryFilters(Paging):
     status: DeliveryStatus = optional()
+
+
+class ReturnedTransfer(Form):
+    model_config = example(amount=3000, reference="20300101-000123")
+
+    amount: Won
+    reference: Annotated[str, Field(min_length=1, max_length=100), NOT_BLANK, ONE_LINE]
+    """The bank's own number of the transfer back."""
+
+
+class NewRefundAccount(Form):
+    model_config = example(bank="국민은행", number="110-234-567890", holder="김예약")
+
+    bank: Annotated[str, Field(min_length=1, max_length=50), NOT_BLANK, ONE_LINE]
+    number: Annotated[str, Field(pattern=r"^[0-9][0-9-]{4,28}[0-9]$")]
+    holder: Annotated[str, Field(min_length=1, max_length=100), NOT_BLANK, ONE_LINE]
 
 
 class TransferFilters(Paging):
@@ -212,6 +232,24 @@ async def list_shop_transfers(filters: Annotated[TransferFilters, Query()], _: S
     """Bank transfers, as the payments context has them."""
     owed = None if filters.refund_owed is None else filters.refund_owed == "true"
     return await queries.send(ListTransfers(**{**vars(filters), "refund_owed": owed}))
+
+
+@router.post("/transfers/{transfer_id}/return")
+@sends(ReturnTransfer)
+async def return_shop_transfer(
+    transfer_id: ResourceId, form: ReturnedTransfer, caller: Staff, commands: Commands
+) -> Response:
+    """Staff have sent back the money that is owed; it leaves the list of what is owed."""
+    return await commands.send(ReturnTransfer(transfer_id=transfer_id, **vars(form), caller=caller))
+
+
+@router.put("/orders/{order_id}/refund-account")
+@sends(NameRefundAccount)
+async def name_shop_refund_account(
+    order_id: ResourceId, form: NewRefundAccount, caller: Customer, commands: Commands
+) -> Response:
+    """The account to which the money is to be sent back; only staff see the whole of it."""
+    return await commands.send(NameRefundAccount(order_id=order_id, account=RefundAccount(**vars(form)), caller=caller))
 
 
 @router.get("/order-status")

@@ -38,8 +38,18 @@ from contracts.ticketing.tickets import (
     ShowTicket,
     TicketStatus,
 )
-from gateway_api.bodies import RFC_3339, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import (
+    RFC_3339,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 
@@ -76,7 +86,7 @@ class NewTicket(Form):
         return _after("starts_at", value, info)
 
 
-class TicketChanges(Form):
+class TicketChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(name="연극 햄릿 S석")
@@ -127,6 +137,8 @@ class Wish(Form):
     model_config = example(ticket_id="0afa707b-1493-4eed-a57b-9e56f3c744a5")
 
     ticket_id: UUID
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class Cancellation(Form):
@@ -211,7 +223,7 @@ async def show_price(ticket_id: ResourceId, caller: Anyone, queries: Queries) ->
     time_limit=lambda settings: settings.ticketing_take_ms / 1000 + 1,
 )
 async def reserve_ticket(form: Wish, caller: Customer, commands: Commands) -> Response:
-    return await commands.send(ReserveTicket(ticket_id=form.ticket_id, caller=caller))
+    return await commands.send(ReserveTicket(**vars(form), caller=caller))
 
 
 @router.post("/reservations/{reservation_id}/cancellation")

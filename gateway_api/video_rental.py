@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from contracts.base import MemberId
+from contracts.base import MemberId, Won
 from contracts.outcomes import Outcome
 from contracts.video_rental.my_page import ListMyPage, ShowMyPage
 from contracts.video_rental.rentals import (
@@ -35,8 +35,18 @@ from contracts.video_rental.videos import (
     ShowVideo,
     VideoStatus,
 )
-from gateway_api.bodies import CardPayment, Form, MinVersion, NonBlankName, NonBlankReason, Paging, example, optional
+from gateway_api.bodies import (
+    CardPayment,
+    Form,
+    MinVersion,
+    NonBlankName,
+    NonBlankReason,
+    Paging,
+    example,
+    optional,
+)
 from gateway_api.dependencies import Anyone, Commands, Customer, Queries, ResourceId, Staff
+from gateway_api.expected_version import Changes
 from gateway_api.gateway import VERSION_SECONDS, owned
 from gateway_api.routing import GatewayRoute, sends
 from gateway_api.settings import GatewaySettings
@@ -60,7 +70,7 @@ class NewVideo(Form):
     copies: Copies = 1
 
 
-class VideoChanges(Form):
+class VideoChanges(Changes):
     """A field that is left out keeps its value."""
 
     model_config = example(daily_price=1200)
@@ -85,6 +95,8 @@ class Booking(Form):
     video_id: UUID
     days: Days = 1
     payment: CardPayment
+    expected_price: Won | None = None
+    """What the customer was shown, for the whole of it; another price now is refused (`price_changed`)."""
 
 
 class Cancellation(Form):

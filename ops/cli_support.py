@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 from pydantic import ValidationError
 
+from ops.accounts.files import ADMINISTRATOR, Folder
 from ops.settings import SystemSettings, system_settings
 from ops.terminal import echo
 from workers.runtime.settings import PREFIX
@@ -27,6 +28,12 @@ def configuration() -> SystemSettings:
         return system_settings()
     except ValidationError as error:
         fail("; ".join(wrong_settings(error)))
+
+
+def administrator() -> SystemSettings:
+    """The settings with the addresses of `administrator/` in the accounts' folder, where it exists."""
+    folder = Folder.named()
+    return SystemSettings.read(**folder.settings_of(ADMINISTRATOR)) if folder else system_settings()
 
 
 def wrong_settings(error: ValidationError) -> list[str]:

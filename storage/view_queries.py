@@ -12,9 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.base import Query
-from contracts.payments import RefundPart
 from storage import paging
-from storage.payment_projections import LatestRefunds
 from storage.view_columns import bare
 from storage.views import ViewTables
 
@@ -26,13 +24,34 @@ FILTERS = ("member_id", "video_id", "status")
 class Joined:
     """What each thing shows of another projection: of the row that has the same value in the column `on`.
 
-    `part` is the field that shows it as a shape, None without such a row; `columns` are shown as they are.
+    `part` is the field that shows it as a shape, None without such a row; `columns` are shown as they are. Of several
+    rows with that value `latest` takes the one that was created last.
     """
 
     table: sa.Table
     on: str
     part: str | None = None
     columns: Sequence[sa.ColumnElement[Any]] = ()
+    latest: bool = False
+
+    @property
+    def key(self) -> str:
+        return key_of(self.table)
+
+    def condition(self, things: sa.Table) -> sa.ColumnElement[bool]:
+        """The condition under which a row of `table` belongs to one of `things`."""
+        table = self.table.alias() if self.latest else self.table
+        mine = (table.c.generation == things.c.generation) & (table.c[self.on] == things.c[self.on])
+        if not self.latest:
+            return mine
+        newest = (table.c.created_at.desc(), table.c[self.key].desc())
+        latest = sa.select(table.c[self.key]).where(mine).order_by(*newest).limit(1).scalar_subquery()
+        return (self.table.c.generation == things.c.generation) & (self.table.c[self.key] == latest)
+
+
+def key_of(table: sa.Table) -> str:
+    """The column with the id of a projection's aggregates."""
+    return next(column.name for column in table.primary_key if column.name != "generation")
 
 
 class ViewQueries:
@@ -40,7 +59,6 @@ class ViewQueries:
 
     Their answers say what is selected: a page has `items`, `next_cursor` and `as_of`, an entry has `as_of` and
     `timeline` besides. A thing with a `member_id` is shown to that member and to staff; to others it does not exist.
-    With `refunds`, the projection of refunds, each thing has the latest `refund` of its payment.
     """
 
     def __init__(
@@ -52,7 +70,6 @@ class ViewQueries:
         shows: type[Query[Any]],
         joined: Sequence[Joined] = (),
         computed: Sequence[sa.ColumnElement[Any]] = (),
-        refunds: sa.Table | None = None,
         timeline: Sequence[sa.Column[Any]] = (),
     ) -> None:
         self.lists = lists
@@ -62,9 +79,8 @@ class ViewQueries:
         """The ids whose events the timeline has besides those of the thing itself."""
         self.page_type, self.entry_type = lists.answer, shows.answer
         self.item_type: Any = get_args(self.page_type.model_fields["items"].annotation)[0]
-        self._refunds = None if refunds is None else LatestRefunds(tables, refunds)
         self._things = things
-        self._key = next(column.name for column in things.primary_key if column.name != "generation")
+        self._key = key_of(things)
         self._parts = {one.part: self._part(one) for one in joined if one.part}
         self._select = self._joined(joined, [*computed, *(id for id in timeline if id.table is not things)])
         self._one = self._select.where(things.c[self._key] == sa.bindparam("id"))
@@ -79,11 +95,10 @@ class ViewQueries:
         """The page that `query` asks for; `values` are those of parameters in `computed`."""
         statement, given = self._keyset.read(query, **values)
         rows = (await connection.execute(statement, given)).mappings().all()
-        refunds = await self._latest_refunds(connection, rows[: query.limit])
         items, cursor = paging.page(
             rows,
             query.limit,
-            lambda row: self.item_type(**self._fields(row, query, refunds)),
+            lambda row: self.item_type(**self.fields(row, query)),
             lambda item: (item.created_at, getattr(item, self._key)),
         )
         return self.page_type(items=items, next_cursor=cursor, as_of=as_of or datetime.now(UTC))
@@ -96,14 +111,11 @@ class ViewQueries:
         row = (await connection.execute(self._one, given)).mappings().one_or_none()
         if row is None or ("member_id" in self._things.c and not query.caller.may_see(row["member_id"])):
             return None
-        refunds = await self._latest_refunds(connection, [row])
         subjects = await self.subjects(connection, row, query)
         return self.entry_type(
-            **self._fields(row, query, refunds),
+            **self.fields(row, query),
             as_of=as_of or datetime.now(UTC),
-            timeline=await self.tables.timeline_entries(
-                connection, [*subjects, *(refund.refund_id for refund in refunds.values())]
-            ),
+            timeline=await self.tables.timeline_entries(connection, subjects),
         )
 
     def fields(self, row: sa.RowMapping, query: Any) -> dict[str, Any]:
@@ -114,33 +126,20 @@ class ViewQueries:
         return shown
 
     async def subjects(self, connection: AsyncConnection, row: sa.RowMapping, query: Any) -> list[UUID | None]:
-        """The ids whose events the timeline of a thing has, besides those of its refund."""
+        """The ids whose events the timeline of a thing has."""
         return [row[self._key], *(row[column] for column in self.timeline)]
-
-    async def _latest_refunds(
-        self, connection: AsyncConnection, rows: Sequence[sa.RowMapping]
-    ) -> dict[UUID, RefundPart]:
-        if self._refunds is None:
-            return {}
-        return await self._refunds.of(connection, [row["payment_id"] for row in rows])
-
-    def _fields(self, row: sa.RowMapping, query: Any, refunds: dict[UUID, RefundPart]) -> dict[str, Any]:
-        fields = self.fields(row, query)
-        return fields if self._refunds is None else {**fields, "refund": refunds.get(row["payment_id"])}
 
     def _part(self, joined: Joined) -> tuple[str, dict[str, str]]:
         """The label of a joined row's id, and the label of each field of the part that it is shown as."""
         assert joined.part is not None
         shape, _ = bare(self.item_type.model_fields[joined.part].annotation)
-        key = next(column.name for column in joined.table.primary_key if column.name != "generation")
-        return f"{joined.part}_{key}", {field: f"{joined.part}_{field}" for field in shape.model_fields}
+        return f"{joined.part}_{joined.key}", {field: f"{joined.part}_{field}" for field in shape.model_fields}
 
     def _joined(self, joined: Sequence[Joined], more: Sequence[sa.ColumnElement[Any]]) -> sa.Select[Any]:
         source: sa.FromClause = self._things
         columns = list(more)
         for one in joined:
-            same = one.table.c.generation == self._things.c.generation
-            source = source.outerjoin(one.table, same & (one.table.c[one.on] == self._things.c[one.on]))
+            source = source.outerjoin(one.table, one.condition(self._things))
             columns += one.columns
             if one.part:
                 labels = self._parts[one.part][1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands that need only the names of contexts do not import the runtime
     from workers.runtime.processing.handlers import BaseWorker
 
 Kind = Literal["writer", "view", "service"]
@@ -225,11 +225,7 @@ def description(context: str) -> Context:
 
 def worker(context: str) -> BaseWorker:
     """The worker of a context; raises KeyError for an unknown name."""
-    from workers.runtime.processing.handlers import BaseWorker
-
-    found = import_module(f"workers.{description(context).name}").worker
-    assert isinstance(found, BaseWorker)
-    return found
+    return cast("BaseWorker", import_module(f"workers.{description(context).name}").worker)
 
 
 def workers() -> list[BaseWorker]:

@@ -15,9 +15,9 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Query, Shape
+from contracts.base import Caller, Command, Event, ExpectedVersion, MemberId, Page, Query, Shape
 from contracts.bike_sharing.refusals import BikeBroken, BikeNotAvailable, CodeTaken, HoldAlreadyReleased
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, StaleVersion, WrongState
 
 Code = Annotated[str, Field(min_length=1, max_length=60)]
 Location = Annotated[str, Field(min_length=1, max_length=60)]
@@ -64,11 +64,12 @@ class ChangeBike(Command[BikeState]):
     """Change the fields that are given; refused (`wrong_state`) for a held bike, except to set its condition BROKEN."""
 
     topic = "bike_sharing.bikes.change_bike"
-    refusals = (NotFound, WrongState)
+    refusals = (NotFound, StaleVersion, WrongState)
 
     bike_id: UUID
     location: Location | None = None
     condition: BikeCondition | None = None
+    expected_version: ExpectedVersion | None = None
 
 
 class TakeBike(Command[BikeState]):
@@ -108,7 +109,7 @@ class AskHolder(Command[None]):
 
     ride_id: UUID
     times: int = 1
-    """The number of the attempt; the delay between attempts doubles."""
+    """Set by earlier versions, which counted the attempts themselves."""
 
 
 class BikeEvent(BikeState, Event):

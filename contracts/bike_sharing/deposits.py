@@ -3,6 +3,8 @@
 TopUpDeposit  -> AccountChanged, and DebtPaid for each bill on which it pays a debt
 CreditDeposit -> AccountChanged, and DebtPaid for each bill on which it pays a debt
 TakeFee       -> FeeTaken, AccountChanged      (FeeTaken for each repetition)
+WithdrawDeposit  -> WithdrawalStarted, AccountChanged -> WithdrawalProgressed, WithdrawalCompleted
+PayOutWithdrawal -> WithdrawalProgressed | WithdrawalCompleted
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
-from contracts.bike_sharing.refusals import TopUpDeclined, TopUpUnavailable
+from contracts.bike_sharing.refusals import BalanceTooLow, RideOpen, TopUpDeclined, TopUpUnavailable
 from contracts.payments import Card, PaymentPart
-from contracts.refusals import NotFound
+from contracts.refusals import NotFound, WrongState
 
 TopUpAmount = Annotated[Won, Field(ge=1_000, le=500_000)]
+WithdrawalAmount = Annotated[Won, Field(ge=1)]
+Reference = Annotated[str, Field(min_length=1, max_length=100)]
 CreditAmount = Annotated[Won, Field(ge=1, le=500_000)]
 
 
@@ -34,6 +38,12 @@ class LedgerEntryKind(StrEnum):
     CREDIT = "CREDIT"
     FEE = "FEE"
     DEBT = "DEBT"
+    WITHDRAWAL = "WITHDRAWAL"
+
+
+class WithdrawalStatus(StrEnum):
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
 
 
 class AccountState(Shape):
@@ -67,8 +77,29 @@ class Entry(Shape):
     balance_after: Won
     bill_id: UUID | None
     top_up_id: UUID | None
+    withdrawal_id: UUID | None = None
     reason: str | None
     created_at: AwareDatetime
+
+
+class Withdrawal(Shape):
+    """Money that a member takes out of the deposit, in won; COMPLETED when `refunded + paid_out` is `amount`."""
+
+    withdrawal_id: UUID
+    member_id: MemberId
+    amount: Won
+    status: WithdrawalStatus
+    refunded: Won
+    """What cards of top-ups have got back."""
+    by_hand: Won
+    """What no card can take: staff pay it out."""
+    paid_out: Won
+    """What of `by_hand` staff have paid out, under `reference`."""
+    reference: str | None
+    paid_out_by: str | None
+    created_at: AwareDatetime
+    modified_at: AwareDatetime
+    version: int
 
 
 class TopUp(Shape):
@@ -127,6 +158,27 @@ class CreditDeposit(Command[TopUp]):
     caller: Caller
 
 
+class WithdrawDeposit(Command[Withdrawal]):
+    """Take money out of one's own deposit; the withdrawal has the id of this message."""
+
+    topic = "bike_sharing.deposits.withdraw_deposit"
+    refusals = (RideOpen, BalanceTooLow)
+
+    amount: WithdrawalAmount
+    caller: Caller
+
+
+class PayOutWithdrawal(Command[Withdrawal]):
+    """Staff have paid what no card can take; `reference` names the bank transfer."""
+
+    topic = "bike_sharing.deposits.pay_out_withdrawal"
+    refusals = (NotFound, WrongState)
+
+    withdrawal_id: UUID
+    reference: Reference
+    caller: Caller
+
+
 class TakeFee(Command[None]):
     """Take the fee of a bill once; the part that the deposit does not cover becomes a debt."""
 
@@ -152,6 +204,26 @@ class DebtPaid(FeeState, Event):
     """A debt on a bill was paid, in part or completely."""
 
     topic = "bike_sharing.deposits.debt_paid"
+
+
+class WithdrawalEvent(Withdrawal, Event):
+    """A change of a withdrawal, with its state after the change."""
+
+
+class WithdrawalStarted(WithdrawalEvent):
+    """The amount is taken from the balance."""
+
+    topic = "bike_sharing.deposits.withdrawal_started"
+
+
+class WithdrawalProgressed(WithdrawalEvent):
+    """A part was refunded, refused by its card, or paid out."""
+
+    topic = "bike_sharing.deposits.withdrawal_progressed"
+
+
+class WithdrawalCompleted(WithdrawalEvent):
+    topic = "bike_sharing.deposits.withdrawal_completed"
 
 
 class ShowDeposit(Query[Balance]):
@@ -198,5 +270,23 @@ class ListTopUps(Query[Page[TopUp]]):
 
     member_id: str | None = None
     status: TopUpStatus | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class ShowWithdrawal(Query[Withdrawal]):
+    topic = "bike_sharing.deposits.show_withdrawal"
+    refusals = (NotFound,)
+
+    withdrawal_id: UUID
+    caller: Caller
+
+
+class ListWithdrawals(Query[Page[Withdrawal]]):
+    topic = "bike_sharing.deposits.list_withdrawals"
+    refusals = ()
+
+    member_id: str | None = None
+    status: WithdrawalStatus | None = None
     limit: int = 50
     cursor: str | None = None

@@ -99,6 +99,16 @@ class DepositTooLow(Refused):
     minimum: int
 
 
+class BalanceTooLow(Refused):
+    """The member's `balance`, in won, is less than what is to be withdrawn."""
+
+    code = "balance_too_low"
+    ko = Words("예치금보다 많은 금액입니다", "잔액까지만 돌려받을 수 있습니다.")
+    en = Words("More than the balance", "No more than the balance can be withdrawn.")
+
+    balance: int
+
+
 class TopUpDeclined(DeclinedPayment):
     """The top-up is REJECTED."""
 

@@ -169,6 +169,19 @@ class ShowRide(Query[RideState]):
     caller: Caller
 
 
+class OpenRide(Shape):
+    """The ride of a member that is starting or in progress."""
+
+    ride_id: UUID | None
+
+
+class FindOpenRide(Query[OpenRide]):
+    topic = "bike_sharing.rides.find_open_ride"
+    refusals = ()
+
+    member_id: MemberId
+
+
 class ListRides(Query[Page[RideState]]):
     topic = "bike_sharing.rides.list_rides"
     refusals = ()

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
-from contracts.refusals import NotFound
+from contracts.base import Caller, Command, Event, ExpectedVersion, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, StaleVersion
 
 Quota = Annotated[int, Field(ge=0, le=10_000_000)]
 """The maximum number of valid reservations."""
@@ -69,12 +69,13 @@ class ChangeProduct(Command[ProductState]):
     """Change the fields that are given; the quota may be less than the number of reservations."""
 
     topic = "preorder.products.change_product"
-    refusals = (NotFound,)
+    refusals = (NotFound, StaleVersion)
 
     product_id: UUID
     price: ProductPrice | None = None
     quota: Quota | None = None
     status: ProductStatus | None = None
+    expected_version: ExpectedVersion | None = None
 
 
 class ProductRegistered(ProductState, Event):

@@ -23,7 +23,7 @@ from contracts.preorder.refusals import (
     ReservationDeclined,
     ReservationPaymentUnavailable,
 )
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 
 Address = Annotated[str, Field(min_length=1, max_length=500)]
 """The delivery address; personal data that no event contains."""
@@ -77,12 +77,15 @@ class ReservePhone(Command[Reservation]):
         Closed,
         AlreadyReserved,
         QuotaFull,
+        PriceChanged,
         ReservationDeclined,
         ReservationPaymentUnavailable,
         CancelledMeanwhile,
     )
 
     product_id: UUID
+    expected_price: Won | None = None
+    """What the caller was shown, for the whole of it, in won; refused (`price_changed`) if it costs another price."""
     address: Address
     payment: Card
     caller: Caller

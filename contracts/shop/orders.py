@@ -6,6 +6,7 @@ ConfirmPayment  -> ConfirmationStarted -> PaymentConfirmed -> OrderPreparing -> 
                 -> LateTransferNoted               (the money arrived for a cancelled order)
 CancelOrder, ExpireOrder -> OrderCancelled
 ReviveOrder     -> OrderRevived
+TransferReturned -> PaymentReturned                (the seller has sent back what was owed)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
-from contracts.refusals import NotFound
+from contracts.refusals import NotFound, PriceChanged
 from contracts.shop.deliveries import DeliveryPart
 from contracts.shop.products import Quantity
 from contracts.shop.refusals import (
@@ -82,10 +83,12 @@ class PlaceOrder(Command[Order]):
     """A customer orders at the current price; stock is not checked. The order has the id of this message."""
 
     topic = "shop.orders.place_order"
-    refusals = (NotFound, ProductNotOnSale)
+    refusals = (NotFound, ProductNotOnSale, PriceChanged)
 
     product_id: UUID
     quantity: Quantity
+    expected_price: Won | None = None
+    """What the caller was shown, for the whole of it, in won; refused (`price_changed`) if it costs another price."""
     caller: Caller
 
 
@@ -217,6 +220,12 @@ class LateTransferNoted(OrderEvent):
     """The money arrived for a cancelled order: a refund is owed."""
 
     topic = "shop.orders.late_transfer_noted"
+
+
+class PaymentReturned(OrderEvent):
+    """The seller has sent the money back: nothing is owed any more."""
+
+    topic = "shop.orders.payment_returned"
 
 
 class ShowOrder(Query[Order]):

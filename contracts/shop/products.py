@@ -15,8 +15,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
-from contracts.refusals import NotFound
+from contracts.base import Caller, Command, Event, ExpectedVersion, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, StaleVersion
 from contracts.shop.refusals import OutOfStock, RoundClosed
 from contracts.shop.states import OrderStatus
 
@@ -68,12 +68,13 @@ class ChangeProduct(Command[ProductState]):
     """Change the fields that are given; existing orders keep their price."""
 
     topic = "shop.products.change_product"
-    refusals = (NotFound,)
+    refusals = (NotFound, StaleVersion)
 
     product_id: UUID
     name: Name | None = None
     price: Price | None = None
     status: ProductStatus | None = None
+    expected_version: ExpectedVersion | None = None
 
 
 class RestockProduct(Command[ProductState]):

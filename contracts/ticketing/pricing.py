@@ -2,6 +2,7 @@
 
 TicketRegistered, TicketFreed -> PriceAssigned
 CreatePolicy, EndPolicy       -> RepriceTickets -> PriceAssigned
+EndPolicy                     -> PolicyEnded
 TicketReserved                -> PriceFrozen
 RestorePrice                  -> PriceRestored
 """
@@ -50,6 +51,10 @@ class PriceLine(Shape):
     kind: PolicyKind
     amount: Won
     """The discount in won, for both kinds of policy."""
+    value: PolicyValue | None = None
+    """The policy's percentage or amount; None in a price that an earlier version has assigned."""
+    valid_until: AwareDatetime | None = None
+    """From then on nobody gets this discount."""
 
 
 class Price(Shape):
@@ -137,6 +142,12 @@ class EndPolicy(Command[Policy]):
     refusals = (NotFound,)
 
     policy_id: UUID
+
+
+class PolicyEnded(Policy, Event):
+    """Staff have ended a policy: from now on nobody gets its discount."""
+
+    topic = "ticketing.pricing.policy_ended"
 
 
 class RepriceTickets(Command[None]):

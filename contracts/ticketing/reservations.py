@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape
-from contracts.refusals import NotFound, WrongState
+from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from contracts.ticketing.pricing import Price
 from contracts.ticketing.refusals import (
     NotPricedYet,
@@ -49,9 +49,18 @@ class ReserveTicket(Command[Reservation]):
     """Reserve a ticket; the reservation has the id of this message."""
 
     topic = "ticketing.reservations.reserve_ticket"
-    refusals = (NotFound, NotPricedYet, ReservationTicketExpired, ReservationTicketNotAvailable, TicketUnavailable)
+    refusals = (
+        NotFound,
+        NotPricedYet,
+        PriceChanged,
+        ReservationTicketExpired,
+        ReservationTicketNotAvailable,
+        TicketUnavailable,
+    )
 
     ticket_id: UUID
+    expected_price: Won | None = None
+    """What the caller was shown, for the whole of it, in won; refused (`price_changed`) if it costs another price."""
     caller: Caller
 
 

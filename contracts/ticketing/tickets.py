@@ -17,8 +17,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
-from contracts.refusals import NotFound, WrongState
+from contracts.base import Caller, Command, Event, ExpectedVersion, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, StaleVersion, WrongState
 from contracts.ticketing.refusals import ExpiredTicket, TicketNotAvailable
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
@@ -70,12 +70,13 @@ class ChangeTicket(Command[Ticket]):
     """Change the fields that are given; refused (`wrong_state`) unless the ticket is AVAILABLE."""
 
     topic = "ticketing.tickets.change_ticket"
-    refusals = (NotFound, WrongState)
+    refusals = (NotFound, StaleVersion, WrongState)
 
     ticket_id: UUID
     name: Name | None = None
     starts_at: Moment | None = None
     ends_at: Moment | None = None
+    expected_version: ExpectedVersion | None = None
 
 
 class TakeTicket(Command[TicketState]):

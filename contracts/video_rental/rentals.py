@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, Field
 
 from contracts.base import Caller, Command, Event, MemberId, Page, Query, Reason, Shape, Won
 from contracts.payments import Card, PaymentPart, RefundPart
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from contracts.video_rental.refusals import (
     AlreadyBooked,
     BookingDeclined,
@@ -97,10 +97,20 @@ class BookVideo(Command[Rental]):
     """A customer books a video for some days and pays at once; the rental has the id of this message."""
 
     topic = "video_rental.rentals.book_video"
-    refusals = (NotFound, LateFeeOwed, AlreadyBooked, VideoNotAvailable, BookingDeclined, BookingPaymentUnavailable)
+    refusals = (
+        NotFound,
+        LateFeeOwed,
+        AlreadyBooked,
+        VideoNotAvailable,
+        PriceChanged,
+        BookingDeclined,
+        BookingPaymentUnavailable,
+    )
 
     video_id: UUID
     days: Days = 1
+    expected_price: Won | None = None
+    """What the caller was shown, for the whole of it, in won; refused (`price_changed`) if it costs another price."""
     payment: Card
     caller: Caller
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, Name, Page, Query, Shape, Won
-from contracts.refusals import NotFound
+from contracts.base import Caller, Command, Event, ExpectedVersion, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, StaleVersion
 
 Copies = Annotated[int, Field(ge=0, le=100_000)]
 DailyPrice = Annotated[Won, Field(gt=0, le=10_000_000)]
@@ -52,13 +52,14 @@ class ChangeVideo(Command[VideoState]):
     """Change the fields that are given; `copies` may be less than the number of copies in use."""
 
     topic = "video_rental.videos.change_video"
-    refusals = (NotFound,)
+    refusals = (NotFound, StaleVersion)
 
     video_id: UUID
     title: Name | None = None
     daily_price: DailyPrice | None = None
     copies: Copies | None = None
     status: VideoStatus | None = None
+    expected_version: ExpectedVersion | None = None
 
 
 class VideoRegistered(VideoState, Event):

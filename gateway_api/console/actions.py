@@ -50,6 +50,19 @@ class FormField:
         return as_local(value) if self.kind == "moment" else str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A number that the page has shown of an item; the request names it, and is refused if it has changed since."""
+
+    name: str
+    """Its field in the body of the API request."""
+    of: Callable[[Item], int | None]
+    times: str = ""
+    """The field of the form by which it is multiplied."""
+
+
+VERSION = Shown("expected_version", lambda item: item.get("version"))
+
 REASON_FIELD = FormField("reason", REASON, required=False)
 """An optional reason. The form also serves as a confirmation step before a cancellation."""
 
@@ -83,6 +96,7 @@ class Action:
     """Whether the page of the new record is shown after success."""
     id_field: str = ""
     """The field of the item that holds `{id}`, where it is not the key of the list."""
+    shown: tuple[Shown, ...] = ()
     note: Text | None = None
     """A text about the consequences, which the form shows."""
 
@@ -90,9 +104,20 @@ class Action:
         """Whether a role may take this action on an item in its present status."""
         return role in self.roles and self.when(item)
 
+    @property
+    def all_shown(self) -> tuple[Shown, ...]:
+        """What has been shown; a change also names the version."""
+        return (*self.shown, VERSION) if self.method == "PATCH" else self.shown
+
+    def shown_values(self, item: Item) -> dict[str, int]:
+        """Return the numbers that are shown of an item now."""
+        values = {one.name: one.of(item) for one in self.all_shown}
+        return {name: value for name, value in values.items() if value is not None}
+
     def request(self, form: Mapping[str, str], id: str) -> tuple[str, dict[str, Any]]:
         """Return path and body of the API request; wrong values are sent as they are, for the API to refuse."""
         body = {**self.body, **{name: value for one in self.fields for name, value in _body_items(one, form)}}
+        body |= {one.name: value for one in self.all_shown if (value := _shown_value(one, form)) is not None}
         if self.id_as:
             body[self.id_as] = id
         return self.path.replace("{id}", id), body
@@ -108,6 +133,13 @@ def _body_items(field: FormField, form: Mapping[str, str]) -> list[tuple[str, An
         digits = text.replace(",", "")
         return [(field.name, int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else text)]
     return [(field.name, as_utc(text) if field.kind == "moment" else text)]
+
+
+def _shown_value(shown: Shown, form: Mapping[str, str]) -> int | None:
+    value, times = form.get(shown.name, ""), form.get(shown.times, "1").strip().replace(",", "")
+    if not (value + times).isascii() or not value.isdigit() or not times.isdigit() or len(value + times) > 18:
+        return None
+    return int(value) * int(times)
 
 
 def _payment(form: Mapping[str, str]) -> dict[str, str]:

@@ -326,6 +326,7 @@ class BusinessPages:
             card=card,
             problem=notice,
             values={**values, "token": page.form.get("token", "tok_visa")},
+            shown={**action.shown_values(item), **(page.form if same_key else {})},
             kept_nonce=page.form.get("nonce", "") if same_key else "",
             payments=TEST_PAYMENTS,
             back=local_url(page.form.get("back") or page.query("back"), card.url if card else f"/{business.slug}"),

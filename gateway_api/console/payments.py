@@ -11,6 +11,7 @@ from gateway_api.console.words import (
     REFUNDS,
     Fact,
     Money,
+    State,
     Text,
     Timestamp,
     reason_facts,
@@ -73,6 +74,39 @@ def _refunds(slug: str, name: Text, path: str, *, is_work: bool = False) -> List
     )
 
 
+DISCREPANCIES = {
+    "REFUNDED_AT_PROVIDER": State("결제사에서 환불됨", "refunded at the provider", "bad"),
+    "REFUND_REVERSED": State("환불이 되돌아옴", "refund came back", "bad"),
+    "DISPUTED": State("카드사 이의 제기", "disputed (chargeback)", "bad"),
+    "UNKNOWN_CHARGE": State("모르는 결제", "unknown charge", "bad"),
+    "MISSING_CHARGE": State("결제사에 없는 결제", "charge missing at the provider", "bad"),
+    "AMOUNT_DIFFERS": State("금액이 다름", "amount differs", "bad"),
+}
+RESOLUTION = Text("처리한 내용", "What was done")
+
+
+def _discrepancy_facts(discrepancy: Item) -> list[Fact]:
+    facts: list[Fact] = [
+        (MEMBER, discrepancy["payer"] or "-"),
+        (AMOUNT, Money(discrepancy["amount"])),
+        (Text("결제사", "Provider"), f"{discrepancy['provider']} {discrepancy['reference']}"),
+        (Text("발견", "Found"), Timestamp(discrepancy["found_at"])),
+    ]
+    if discrepancy["resolution"]:
+        facts += [(RESOLUTION, f"{discrepancy['resolution']} ({discrepancy['resolved_by']})")]
+    return facts
+
+
+resolve = Action(
+    "resolve",
+    Text("처리함", "Dealt with"),
+    "/v1/payment-discrepancies/{id}/resolution",
+    (FormField("resolution", RESOLUTION, "long"),),
+    roles=STAFF,
+    when=status_in("OPEN"),
+)
+
+
 EVENTS = {
     "PaymentApproved": Text("결제가 승인되었습니다", "Payment approved"),
     "PaymentDeclined": Text("결제가 거절되었습니다", "Payment declined"),
@@ -82,9 +116,14 @@ EVENTS = {
     "RefundStarted": Text("환불을 시작했습니다", "Refund begun"),
     "RefundFailed": Text("환불에 실패해 다시 시도합니다", "Refund failed, it is tried again"),
     "RefundSucceeded": Text("환불했습니다", "Refund done"),
+    "RefundRefused": Text("환불할 금액이 남지 않았습니다", "Nothing left to refund"),
     "TransferAwaited": Text("입금을 기다립니다", "Transfer awaited"),
     "TransferConfirmed": Text("입금을 확인했습니다", "Transfer confirmed"),
     "TransferCancelled": Text("입금을 취소했습니다", "Transfer cancelled"),
+    "TransferReturned": Text("입금액을 돌려보냈습니다", "Transfer sent back"),
+    "RefundAccountNamed": Text("환불 계좌를 알렸습니다", "Account for the refund named"),
+    "DiscrepancyFound": Text("결제사 장부와 다릅니다", "The provider's books differ"),
+    "DiscrepancyResolved": Text("결제사 장부와의 차이를 처리했습니다", "The difference was dealt with"),
 }
 
 
@@ -110,6 +149,19 @@ business = Business(
             "failed-refunds",
             Text("실패해 다시 시도하는 환불", "Refunds being tried again"),
             "/v1/refunds?status=REFUND_FAILED&limit=50",
+            is_work=True,
+        ),
+        Listing(
+            "discrepancies",
+            Text("결제사 장부와 다른 결제", "Payments that differ from the provider's books"),
+            "/v1/payment-discrepancies?status=OPEN&limit=50",
+            "discrepancy_id",
+            _purpose,
+            state=lambda discrepancy: DISCREPANCIES.get(discrepancy["kind"]),
+            facts=_discrepancy_facts,
+            actions=(resolve,),
+            roles=STAFF,
+            empty=Text("장부가 맞습니다.", "The books agree."),
             is_work=True,
         ),
         _refunds("refunds", Text("환불", "Refunds"), "/v1/refunds?limit=20"),

@@ -151,6 +151,7 @@ REFUNDS = {
     "PENDING": State("환불 진행 중", "refund under way", "wait"),
     "REFUNDED": State("환불 완료", "refunded", "neutral"),
     "REFUND_FAILED": State("환불 다시 시도 중", "refund failed, trying again", "wait"),
+    "REFUSED": State("환불할 수 없음", "cannot be refunded", "bad"),
 }
 
 PAYMENT, REFUND = Text("결제", "Payment"), Text("환불", "Refund")

@@ -1,7 +1,7 @@
 """The accounts folder: one folder for each account, with the addresses that it uses and the passwords in them.
 
-Files are named like settings, so that a process reads its own with `YEYAK_SECRETS_DIR`. A password is created once; to
-change it, delete the files of the account, write them again, apply, and restart the processes that use them.
+Files are named like settings, so that a process reads its own with `YEYAK_SECRETS_DIR`. A password is created once;
+`rotate` writes another one, to be applied to the servers before the processes that use it are restarted.
 """
 
 from __future__ import annotations
@@ -126,16 +126,37 @@ class Folder:
         names = list(contexts)
         is_kept = partial(_is_elsewhere, former=former or {}) if move else _is_kept
         written = sum(self._write(account, addresses, is_kept) for account in (*names, GATEWAY, OPERATOR))
-        for setting, name in (("yeyak_context_amqp_urls", AMQP), ("yeyak_context_database_urls", DATABASE)):
-            urls = {context: self.read(context)[name] for context in names}
-            written += self._write_file(self.of(SYSTEM) / setting, json.dumps(urls, indent=1))
-        written += self._write_file(self.of(SYSTEM) / PROVIDER_DATABASE, self.read(PAYMENTS)[PROVIDER_DATABASE])
-        return written
+        return written + self._write_system(names)
+
+    def rotate(self, account: str, contexts: Iterable[str]) -> int:
+        """Give an account a new password in each of its addresses; returns how many files were written.
+
+        Raises KeyError for an account that has none. Broker user and database role get the same password.
+        """
+        files = self.read(account)
+        if not files or account in (ADMINISTRATOR, SYSTEM):
+            raise KeyError(account)
+        password = secrets.token_urlsafe(24)
+        written = 0
+        for name, url in files.items():
+            parts = urlsplit(url)
+            login, _, host = parts.netloc.rpartition("@")
+            user = login.partition(":")[0]
+            changed = parts._replace(netloc=f"{user}:{password}@{host}").geturl()
+            written += self._write_file(self.of(account) / name, changed)
+        return written + self._write_system(list(contexts))
 
     def write_administrator(self, addresses: Mapping[str, str]) -> None:
         """Write the administrator's addresses, by file name."""
         for name, url in addresses.items():
             self._write_file(self.of(ADMINISTRATOR) / name, url)
+
+    def _write_system(self, contexts: list[str]) -> int:
+        written = 0
+        for setting, name in (("yeyak_context_amqp_urls", AMQP), ("yeyak_context_database_urls", DATABASE)):
+            urls = {context: self.read(context)[name] for context in contexts}
+            written += self._write_file(self.of(SYSTEM) / setting, json.dumps(urls, indent=1))
+        return written + self._write_file(self.of(SYSTEM) / PROVIDER_DATABASE, self.read(PAYMENTS)[PROVIDER_DATABASE])
 
     def _write(self, account: str, addresses: Addresses, is_kept: Callable[[str, str], bool]) -> int:
         existing, written, new_password = self.read(account), 0, secrets.token_urlsafe(24)

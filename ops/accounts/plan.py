@@ -126,12 +126,12 @@ def _gateway() -> Account:
 
 
 def _sent_by_gateway() -> Iterator[type[Message]]:
-    """The requests that the gateway's modules import: a route may fall back to another query than its own."""
+    """The commands and queries that the gateway's modules import: a route may fall back to another than its own."""
     known = set(CATALOGUE.values())
     for name, module in tuple(sys.modules.items()):
         if name.startswith(f"{gateway_api.__name__}."):
             found = (thing for thing in vars(module).values() if isinstance(thing, type) and thing in known)
-            yield from (message for message in found if message.delivery() == "request")
+            yield from (message for message in found if not issubclass(message, Event))
 
 
 def _operator() -> Account:

@@ -14,6 +14,7 @@ from contracts.bike_sharing.deposits import (
     FeeTaken,
     TakeFee,
     TopUpDeposit,
+    WithdrawalEvent,
 )
 from contracts.bike_sharing.rides import EndAtCap, RideEvent, StartRide
 from ops.audit.invariant import (
@@ -26,10 +27,25 @@ from ops.audit.invariant import (
     topics_of,
     view_comparison,
 )
+from ops.audit.paid import PaidThing
 from ops.audit.stores import Row, Stores
 from storage.bike_sharing import ride_history
 
 WRITERS = {f"bike_sharing.{name}": f"bike_sharing_{name}" for name in ("bikes", "rides", "billing", "deposits")}
+
+TOP_UP = PaidThing(
+    "top-up",
+    "bike_sharing_deposits.top_ups",
+    "top_up_id",
+    created_by=[TopUpDeposit, CreditDeposit],
+    due="status = 'COMPLETED'",
+    in_use="status = 'COMPLETED'",
+    given_back="""coalesce((select sum(r.amount) from <bike_sharing_deposits.withdrawal_refunds> r
+        where r.top_up_id = t.top_up_id and r.status <> 'REFUSED'), 0)""",
+    given_up="status = 'CANCELLED'",
+    cost="amount",
+    has_refund=False,
+)
 
 Rule = tuple[str, str]
 """The sentence about each row, with its columns as fields, and the statement that finds the rows."""
@@ -41,7 +57,7 @@ CAPACITY: tuple[Rule, ...] = (
         left join <bike_sharing_rides.rides> r on r.ride_id = b.held_by
         left join <bike_sharing_bikes.holds> h on h.ride_id = b.held_by
         where b.held_by is not null and coalesce(r.status, '') not in ('STARTING', 'RIDING')
-          and (r.ride_id is not null or h.ride_id is null or h.confirmed or h.released_at is not null)
+          and (r.ride_id is not null or h.ride_id is null or h.status <> 'HELD')
         order by 1""",
     ),
     (
@@ -102,6 +118,20 @@ LEDGER: tuple[Rule, ...] = (
         having coalesce(sum(e.amount), 0) <> case t.status when 'COMPLETED' then t.amount else 0 end order by 1""",
     ),
     (
+        "withdrawal {withdrawal_id} of {amount} won: {refunded} and {by_hand} by hand, and its refunds are {done} "
+        "and {open} under way, its entry {entered}",
+        """select w.withdrawal_id, w.amount, refunded, by_hand, done, open, coalesce(e.amount, 0) as entered
+        from <bike_sharing_deposits.withdrawals> w
+        left join <bike_sharing_deposits.entries> e on e.withdrawal_id = w.withdrawal_id
+        cross join lateral (
+          select coalesce(sum(r.amount) filter (where r.status = 'REFUNDED'), 0) as done,
+            coalesce(sum(r.amount) filter (where r.status = 'PENDING'), 0) as open
+          from <bike_sharing_deposits.withdrawal_refunds> r where r.withdrawal_id = w.withdrawal_id) sums
+        where refunded <> done or done + open + by_hand <> w.amount or e.amount is distinct from - w.amount
+          or (w.status = 'COMPLETED') <> (refunded + paid_out = w.amount)
+        order by 1""",
+    ),
+    (
         "ride {ride_id} costs {fee} won, and its bill says {amount}",
         """select r.ride_id, r.fee, b.amount from <bike_sharing_rides.rides> r
         join <bike_sharing_billing.bills> b using (ride_id) where b.amount is distinct from r.fee
@@ -133,35 +163,27 @@ NOT_RECEIVED: tuple[Rule, ...] = (
         """select r.ride_id, r.status from <bike_sharing_rides.rides> r
         left join <bike_sharing_bikes.holds> h using (ride_id)
         where (r.ended_at is not null or (r.status = 'NOT_STARTED' and r.reason = 'bike_unavailable'))
-          and (h.released_at is null or not r.bike_released) order by 1""",
-    ),
-    (
-        "top-up {top_up_id}: payments has not voided its payment {payment_id}",
-        """select top_up_id, t.payment_id from <bike_sharing_deposits.top_ups> t
-        left join <payments.payments> p using (payment_id)
-        where t.status = 'CANCELLED' and coalesce(p.status, '') not in ('VOIDING', 'VOIDED', 'DECLINED', 'REFUNDED')
-        order by 1""",
-    ),
-)
-
-PAYMENT_DIFFERENT: tuple[Rule, ...] = (
-    (
-        "top-up {top_up_id} has its payment as {recorded}, and it is {status}",
-        """select top_up_id, t.payment_status as recorded, p.status from <bike_sharing_deposits.top_ups> t
-        join <payments.payments> p using (payment_id)
-        where t.status <> 'AWAITING_PAYMENT' and p.status <> 'REQUESTED' and t.payment_status is distinct from p.status
-        order by 1""",
+          and (h.status is distinct from 'RELEASED' or not r.bike_released) order by 1""",
     ),
 )
 
 WITHOUT_REQUEST = """
-    select 'ride' as what, ride_id as id from <bike_sharing_rides.rides> r
+    select ride_id as id from <bike_sharing_rides.rides> r
     where status <> 'NOT_STARTED' and created_at > now() - $1::interval
       and not exists (select from <bike_sharing_rides.inbox> i where i.id = r.ride_id and i.topic = $2)
-    union all
-    select 'top-up', top_up_id from <bike_sharing_deposits.top_ups> t where created_at > now() - $1::interval
-      and not exists (select from <bike_sharing_deposits.inbox> i where i.id = t.top_up_id and i.topic in ($3, $4))
-    order by 2"""
+    order by 1"""
+
+
+WITHDRAWN: tuple[Rule, ...] = (
+    (
+        "withdrawal {withdrawal_id}: its refund {refund_id} is {recorded}, and payments has it as {status}",
+        """select withdrawal_id, refund_id, r.status as recorded, coalesce(f.status, 'not there') as status
+        from <bike_sharing_deposits.withdrawal_refunds> r left join <payments.refunds> f using (refund_id)
+        where case coalesce(f.status, '') when 'REFUNDED' then r.status <> 'REFUNDED'
+          when 'REFUSED' then r.status <> 'REFUSED' when '' then true else r.status <> 'PENDING' end
+          or f.amount <> r.amount order by 1""",
+    ),
+)
 
 
 async def capacity(stores: Stores) -> list[str]:
@@ -179,17 +201,16 @@ async def not_received(stores: Stores) -> list[str]:
     return [] if stores.without & WRITERS.keys() else await _find(stores, NOT_RECEIVED)
 
 
-async def payment_different(stores: Stores) -> list[str]:
-    """Check that deposits has the payment status of each top-up as payments has it."""
-    return await _find(stores, PAYMENT_DIFFERENT)
+async def withdrawn(stores: Stores) -> list[str]:
+    """Check that payments has each refund of a withdrawal, with the same outcome."""
+    return [] if "payments" in stores.without else await _find(stores, WITHDRAWN)
 
 
 async def without_request(stores: Stores) -> list[str]:
-    """Check that each ride and each top-up has its request in the inbox, while answers are kept."""
+    """Check that each ride has its request in the inbox, while answers are kept."""
     kept = timedelta(days=stores.settings.keep_answers_days) - timedelta(hours=1)
-    topics = (StartRide.topic, TopUpDeposit.topic, CreditDeposit.topic)
-    rows = await stores.rows(WITHOUT_REQUEST, kept, *topics)
-    return [f"{row['what']} {row['id']} has no request in the inbox" for row in rows]
+    rows = await stores.rows(WITHOUT_REQUEST, kept, StartRide.topic)
+    return [f"ride {row['id']} has no request in the inbox" for row in rows]
 
 
 async def _find(stores: Stores, checks: tuple[Rule, ...]) -> list[str]:
@@ -205,7 +226,15 @@ CHECKS = SystemChecks(
         "bike_sharing_bikes": ("bikes", "holds", "inbox"),
         "bike_sharing_rides": ("rides", "bikes", "accounts", "inbox"),
         "bike_sharing_billing": ("bills", "inbox"),
-        "bike_sharing_deposits": ("accounts", "entries", "fees", "top_ups", "inbox"),
+        "bike_sharing_deposits": (
+            "accounts",
+            "entries",
+            "fees",
+            "top_ups",
+            "withdrawals",
+            "withdrawal_refunds",
+            "inbox",
+        ),
         "bike_sharing_ride_history": ("generations", "rides", "bikes", "bills", "timeline"),
     },
     writers=WRITERS,
@@ -228,6 +257,7 @@ CHECKS = SystemChecks(
         Publication("ride", "bike_sharing_rides.rides", "ride_id", topics_of(RideEvent)),
         Publication("bill", "bike_sharing_billing.bills", "bill_id", topics_of(BillEvent)),
         Publication("account", "bike_sharing_deposits.accounts", "account_id", [AccountChanged.topic]),
+        Publication("withdrawal", "bike_sharing_deposits.withdrawals", "withdrawal_id", topics_of(WithdrawalEvent)),
         Publication("fee", "bike_sharing_deposits.fees", "bill_id", [FeeTaken.topic, DebtPaid.topic]),
     ],
     unfinished=[
@@ -245,7 +275,7 @@ CHECKS = SystemChecks(
         ),
         UnfinishedCheck(
             "ride {} holds a bike, and no step will check the hold",
-            "select ride_id as id from <bike_sharing_bikes.holds> where released_at is null and not confirmed",
+            "select ride_id as id from <bike_sharing_bikes.holds> where status = 'HELD'",
             steps_naming("bike_sharing_bikes", "ride_id"),
             AskHolder.topic,
         ),
@@ -255,25 +285,15 @@ CHECKS = SystemChecks(
             steps_naming("bike_sharing_deposits", "bill_id"),
             TakeFee.topic,
         ),
-        UnfinishedCheck(
-            "top-up {} awaits its payment, and no step settles it",
-            "select top_up_id as id from <bike_sharing_deposits.top_ups> where status = 'AWAITING_PAYMENT'",
-            "select id from <bike_sharing_deposits.inbox> where topic = $1 and state = 'started'",
-            TopUpDeposit.topic,
-        ),
+        TOP_UP.unfinished,
     ],
-    claims=[
-        """
-        select top_up_id, 'top-up', payment_id, amount, status,
-          case status when 'COMPLETED' then 'due' when 'AWAITING_PAYMENT' then 'open' else 'void' end
-        from <bike_sharing_deposits.top_ups> where payment_id is not null"""
-    ],
+    claims=[TOP_UP.claim],
     claim_kinds={"bike_sharing.deposits": "'top-up'"},
     checks={
         "I3": [capacity],
         "I4": [ledger],
-        "I5": [not_received],
-        "I8": [payment_different],
-        "I9": [without_request],
+        "I5": [not_received, withdrawn, TOP_UP.not_received],
+        "I8": [TOP_UP.parts_equal],
+        "I9": [without_request, TOP_UP.requested],
     },
 )

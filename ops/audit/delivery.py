@@ -74,7 +74,7 @@ def _difference(comparison: TableComparison, row: Row) -> str:
 
 # Reading all bodies is slow, so they are read only if there are not as many events as versions.
 COUNTED = """
-    select coalesce(sum(version), 0) as versions,
+    select coalesce(sum(version - {silent}), 0) as versions,
       (select coalesce(sum(events), 0) from <audit.written> where topic = any($1::text[])) as events
     from <{writer}>"""
 VERSIONS_MISSING = """
@@ -82,8 +82,8 @@ VERSIONS_MISSING = """
       select thing, (e.body::json ->> 'version')::int as version
       from <journal.events> e cross join unnest(e.things) thing where e.topic = any($1::text[])),
     tallies as (
-      select {key} as id, w.version as written, count(distinct published.version) as recorded,
-        max(published.version) as last
+      select {key} as id, w.version - {silent} as written, count(distinct published.version) as recorded,
+        max(published.version) - {silent} as last
       from <{writer}> w left join published on published.thing = w.{key} group by 1, 2)
     select id, written, recorded, last from tallies where recorded <> written or last <> written order by id"""
 WRITER_UNKNOWN = """
@@ -96,7 +96,8 @@ async def _not_in_the_journal(stores: Stores, publication: Publication) -> list[
     what, writer, key, topics = publication.what, publication.writer, publication.key, list(publication.topics)
 
     async def rows(statement: str) -> list[Row]:
-        return await stores.rows(statement.replace("{key}", key).replace("{writer}", writer), topics)
+        statement = statement.replace("{key}", key).replace("{writer}", writer)
+        return await stores.rows(statement.replace("{silent}", str(publication.silent)), topics)
 
     totals = (await rows(COUNTED))[0]
     if totals["versions"] == totals["events"]:

@@ -68,6 +68,8 @@ class Publication:
     writer: str
     key: str
     topics: Sequence[str]
+    silent: int = 0
+    """The first versions of a row that no event publishes."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ class SystemChecks:
     """Tables and their keys whose rows may publish the same version twice: a compensation re-publishes the state."""
     unfinished: Sequence[UnfinishedCheck] = ()
     claims: Sequence[str] = ()
-    """The payments that the system requested: `select`s of thing, kind, payment_id, cost, status, and claim
-    (`due` when the thing must be paid, `open` while it is undecided, `void` when nothing may be kept)."""
+    """The payments that the system requested: `select`s of thing, kind, payment_id, cost, status, claim (`due` when
+    the thing must be paid, `open` while it is undecided, `void` when nothing may be kept), and given_back (the most
+    that may have been refunded of a thing that its customer still has; null for any other)."""
     claim_kinds: Mapping[str, str] = field(default_factory=dict)
     """How to tell the kind of a claim from its RequestPayment `i` (SQL), by the payment's purpose."""
     fully_refunded: Sequence[str] = ()

@@ -18,12 +18,12 @@ PURPOSES = list(CLAIM_KINDS)
 
 # Claims of the systems, rows of payments, and charges of the provider, joined by payment id.
 DERIVED["money"] = (
-    """payment_id uuid, kind text, thing uuid, cost bigint, thing_status text, claim text,
+    """payment_id uuid, kind text, thing uuid, cost bigint, thing_status text, claim text, given_back bigint,
     status text, payer text, purpose text,
     amount bigint, captured bigint, voided bigint, refunded bigint, refunding bigint,
     key uuid, c_amount bigint, c_captured bigint, c_voided bigint, c_refunded bigint""",
     f"""
-    select coalesce(p.payment_id, c.key, b.payment_id), b.kind, b.thing, b.cost, b.status, b.claim,
+    select coalesce(p.payment_id, c.key, b.payment_id), b.kind, b.thing, b.cost, b.status, b.claim, b.given_back,
       p.status, p.payer, p.purpose, p.amount, p.captured, p.voided, p.refunded, p.refunding,
       c.key, c.amount, c.captured, c.voided, c.refunded
     from <payments.payments> p full join <provider.charges> c on c.key = p.payment_id
@@ -87,7 +87,7 @@ DIFFERENT = """
 REFUNDS = """
     with sums as (
       select payment_id, sum(amount) filter (where status = 'REFUNDED') as refunded,
-        sum(amount) filter (where status <> 'REFUNDED') as refunding
+        sum(amount) filter (where status in ('PENDING', 'REFUND_FAILED')) as refunding
       from <payments.refunds> group by payment_id)
     select coalesce(p.payment_id, s.payment_id) as payment_id, coalesce(p.refunded, 0) as refunded,
       coalesce(p.refunding, 0) as refunding, coalesce(s.refunded, 0) as sum_refunded,
@@ -113,6 +113,9 @@ REFUNDED_THOUGH_DUE = """
     select kind, thing, thing_status, refund_id from <audit.money> join <payments.refunds> using (payment_id)
     where claim = 'due' and kind = any($1::text[]) order by thing"""
 
+GIVEN_BACK_THOUGH_IN_USE = """
+    select *, refunded + refunding as gone from <audit.money> where refunded + refunding > given_back order by thing"""
+
 # Payments in progress count on neither side.
 TOTALS = """
     select coalesce(sum(c_captured - c_voided - c_refunded), 0) as kept,
@@ -136,6 +139,11 @@ async def i4_money_balance(stores: Stores) -> list[str]:
         f"{row['kind']} {row['thing']} is {row['thing_status']}, and was refunded ({row['refund_id']}) as if cancelled"
         for row in await stores.rows(REFUNDED_THOUGH_DUE, FULLY_REFUNDED)
         if row["refund_id"] == uuid5(row["thing"], "refund")
+    ]
+    found += [
+        f"{row['kind']} {row['thing']} is {row['thing_status']}, and {row['gone']} won of its payment "
+        f"{row['payment_id']} are refunded, {row['given_back']} of them by its business"
+        for row in await stores.rows(GIVEN_BACK_THOUGH_IN_USE)
     ]
     sums = await totals(stores)
     if sums.kept != sums.due:

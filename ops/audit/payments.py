@@ -6,6 +6,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+from contracts.payment_discrepancies import DiscrepancyEvent
 from contracts.payments import DriveRefund, DriveVoid, PaymentEvent, RefundEvent, RequestPayment
 from ops.audit.invariant import Publication, SystemChecks, UnfinishedCheck, steps_naming, topics_of
 from ops.audit.stores import Stores
@@ -32,16 +33,33 @@ async def answers(stores: Stores) -> list[str]:
     ]
 
 
+OPEN_DISCREPANCIES = """
+    select kind, amount, provider, reference, payment_id from <payments.discrepancies> where status = 'OPEN'
+    order by found_at, discrepancy_id"""
+
+
+async def provider_books(stores: Stores) -> list[str]:
+    """Report what the webhooks and the daily comparison found in the provider's books, and nobody has dealt with."""
+    return [
+        f"payment {row['payment_id'] or row['reference']}: {row['kind']} of {row['amount']} won at {row['provider']}"
+        for row in await stores.rows(OPEN_DISCREPANCIES)
+    ]
+
+
 def _payment_in(answer: str) -> UUID | None:
     fields: dict[str, Any] = json.loads(answer)
     return UUID(fields["payment_id"]) if "payment_id" in fields else None
 
 
 CHECKS = SystemChecks(
-    tables={"payments": ("payments", "refunds", "transfers", "entries", "inbox"), "provider": ("charges", "refunds")},
+    tables={
+        "payments": ("payments", "refunds", "transfers", "entries", "discrepancies", "inbox"),
+        "provider": ("charges", "refunds"),
+    },
     writers={"payments": "payments"},
     publications=[
         Publication("payment", "payments.payments", "payment_id", topics_of(PaymentEvent)),
+        Publication("discrepancy", "payments.discrepancies", "discrepancy_id", topics_of(DiscrepancyEvent)),
         Publication("refund", "payments.refunds", "refund_id", topics_of(RefundEvent)),
     ],
     republished={"payments.payments": "payment_id"},
@@ -60,10 +78,10 @@ CHECKS = SystemChecks(
         ),
         UnfinishedCheck(
             "refund {} is not through, and no step drives it",
-            "select refund_id as id from <payments.refunds> where status <> 'REFUNDED'",
+            "select refund_id as id from <payments.refunds> where status in ('PENDING', 'REFUND_FAILED')",
             steps_naming("payments", "refund_id"),
             DriveRefund.topic,
         ),
     ],
-    checks={"I9": [answers]},
+    checks={"I4": [provider_books], "I9": [answers]},
 )

@@ -87,11 +87,25 @@ TRANSFER_WITHOUT_ORDER = """
     where not exists (select from <shop_orders.orders> o where o.order_id = t.order_id) order by 1"""
 
 
+# Each round of an order has its money once, and it goes back once.
+WRONG_RETURNS = """
+    select transfer_id, t.returned_round, t.returned_at, count(e.version) as returns
+    from <payments.transfers> t left join <payments.entries> e on e.subject_id = t.transfer_id
+      and e.what = 'TRANSFER_RETURNED'
+    group by transfer_id, t.returned_round, t.returned_at
+    having count(e.version) > t.returned_round or (count(e.version) = 0) <> (t.returned_at is null) order by 1"""
+
+
 async def transfers(stores: Stores) -> list[str]:
     """Check that each transfer is confirmed or cancelled as its order is, and owed back when it had been paid."""
     if "payments" in stores.without:
         return []
     found = [_transfer_difference(row) for row in await stores.rows(TRANSFER_DIFFERENT)]
+    found += [
+        f"transfer {row['transfer_id']} was sent back {row['returns']} times by its entries, "
+        f"and last in round {row['returned_round']} at {row['returned_at'] or 'no time'}"
+        for row in await stores.rows(WRONG_RETURNS)
+    ]
     return found + [
         f"transfer {row['transfer_id']} is for order {row['order_id']}, which does not exist"
         for row in await stores.rows(TRANSFER_WITHOUT_ORDER)

@@ -36,6 +36,16 @@ DERIVED: dict[str, tuple[str, str]] = {}
 
 CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sa.exc.SQLAlchemyError)
 
+PROVIDER_BY_PAYMENTS = {
+    "charges": """
+      select payment_id as key, amount, captured + voided as captured, voided, refunded
+      from <payments.payments> where status <> 'DECLINED'""",
+    "refunds": """
+      select refund_id as key, payment_id as charge_key, amount
+      from <payments.refunds> where status = 'REFUNDED' and amount > 0""",
+}
+"""The columns of the simulator's tables that checks read, as payments has them."""
+
 _TABLE = re.compile(r"<([a-z_]+)\.([a-z_]+)>")
 
 
@@ -64,6 +74,8 @@ class Stores:
         self._tables = tables
         self._views = views
         self._databases = {schema: _database_of(schema, settings) for schema in tables}
+        if settings.payments_provider != "simulator":
+            del self._databases["provider"]
         self._home = Counter(self._databases.values()).most_common(1)[0][0]
         self._local_names: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}
@@ -145,6 +157,8 @@ class Stores:
         for table in remote:
             await home.execute(f"create temp table {table.name} ({table.columns})")
             self._local_names[table.table] = f"pg_temp.{table.name}"
+        if "provider" not in self._databases:
+            await self._stand_in_for_provider(home)
         for name, (columns, _) in DERIVED.items():
             await home.execute(f"create temp table audit__{name} ({columns})")
         for connection in (home, *others):
@@ -160,6 +174,16 @@ class Stores:
                 await _count_rows(home, table.name, table.columns)
             except CONNECTION_ERRORS as error:
                 self._unreadable[table.table.partition(".")[0]] = _reason(error)
+
+    async def _stand_in_for_provider(self, home: asyncpg.Connection) -> None:
+        """Take the books of a provider that has no database here from our own: `yeyak reconcile` compares the two."""
+        for table, query in PROVIDER_BY_PAYMENTS.items():
+            source = _TABLE.sub(self._local_name, query)
+            try:
+                await home.execute(f"create temp view provider__{table} as {source}")
+            except CONNECTION_ERRORS as error:
+                self._unreadable["provider"] = _reason(error)
+            self._local_names[f"provider.{table}"] = f"pg_temp.provider__{table}"
 
     async def _remote_tables(self, schema: str, connection: asyncpg.Connection | None) -> Sequence[RemoteTable]:
         """The tables of a schema in another database; `connection` is None when that is no PostgreSQL."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.ticketing.pricing import FrozenPriceEvent, PriceAssigned
+from contracts.ticketing.pricing import FrozenPriceEvent, PolicyEnded, PriceAssigned
 from contracts.ticketing.reservations import ReservationEvent, ReserveTicket
 from contracts.ticketing.tickets import CheckHold, ExpireTicket, TicketEvent
 from ops.audit.invariant import (
@@ -82,6 +82,7 @@ CHECKS = SystemChecks(
     ],
     publications=[
         Publication("ticket", "ticketing_tickets.tickets", "ticket_id", topics_of(TicketEvent)),
+        Publication("policy", "ticketing_pricing.policies", "policy_id", [PolicyEnded.topic], silent=1),
         Publication("price", "ticketing_pricing.prices", "price_id", [PriceAssigned.topic]),
         Publication("frozen price", "ticketing_pricing.frozen_prices", "frozen_price_id", topics_of(FrozenPriceEvent)),
         Publication(

@@ -1,4 +1,4 @@
-"""`yeyak accounts`: write the folder with the addresses and passwords of every account."""
+"""`yeyak accounts`: write the folder with the addresses and passwords of every account, and change a password."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ops.accounts.files import Addresses, Folder
+from ops.accounts.files import GATEWAY, OPERATOR, Addresses, Folder
 from ops.cli_support import fail
+from ops.stack import control
+from ops.stack.local import local
 from ops.terminal import echo
 from workers.registry import CONTEXTS
 
@@ -40,3 +42,30 @@ def write(
     addresses = Addresses(amqp, database, provider_database or f"{database}_provider", api)
     written = Folder(folder).write(CONTEXTS, addresses, move=move)
     echo(f"{written} files were written")
+
+
+@accounts_app.command()
+def rotate(name: Annotated[str, typer.Argument(help="a context, `gateway` or `operator`")]) -> None:
+    """Give an account of the local system another password on both servers, and restart what uses it."""
+    folder = Folder.named()
+    if folder is None:
+        fail("there is no accounts folder: start the system (`yeyak up`), or set YEYAK_ACCOUNTS_DIR")
+    try:
+        folder.rotate(name, CONTEXTS)
+    except KeyError:
+        fail(f"there is no account {name}; there are {', '.join([*CONTEXTS, GATEWAY, OPERATOR])}")
+    if local().supervisor_pid() is None:
+        echo(f"{name} has a new password; the next `yeyak up` applies it")
+        return
+    from ops.commands import migrate, topology  # they import the whole system, which `write` does not need
+
+    topology.apply()
+    migrate.apply_roles()
+    _restart({OPERATOR: "exporter"}.get(name, name))
+    echo(f"{name} has a new password, and uses it")
+
+
+def _restart(process: str) -> None:
+    answer = control.send_command(local().root, "restart", process, timeout=300)
+    if not answer or not answer["ok"]:
+        fail(f"{process} must be restarted: {answer['error'] if answer else 'the supervisor does not answer'}")

@@ -26,16 +26,21 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+def _name(story: ModuleType) -> str:
+    return story.__name__.rpartition(".")[2]
+
+
 def demo(
-    system: Annotated[str, typer.Argument(help="one business; default: all")] = "",
+    businesses: Annotated[list[str] | None, typer.Argument(help=f"default: all of {', '.join(SYSTEMS)}")] = None,
     url: Annotated[str, typer.Option(help="the gateway; default: the local system's")] = "",
 ) -> None:
     """Play the stories over HTTP and print each step; exits with 1 at the first step that fails."""
-    if system and system not in SYSTEMS:
-        fail(f"{system} is no business: they are {', '.join(SYSTEMS)}")
+    wanted = [name.replace("-", "_") for name in businesses or SYSTEMS]
+    if unknown := set(wanted) - set(SYSTEMS):
+        fail(f"there is no story of {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     configured = configuration()
     try:
-        asyncio.run(play(configured, url or gateway_url(configured), [system] if system else SYSTEMS))
+        asyncio.run(play(configured, url or gateway_url(configured), wanted))
     except (StoryFailedError, ValueError) as failure:
         fail(f"the demo failed: {failure}")
 

@@ -48,7 +48,8 @@ def _service(context: Context) -> str:
     if context.asks_provider:
         log = (
             "    environment:\n      <<: *worker-environment\n"
-            "      YEYAK_PAYMENTS_REFUND_LOG: /var/lib/yeyak/refunds.jsonl\n",
+            "      YEYAK_PAYMENTS_REFUND_LOG: /var/lib/yeyak/refunds.jsonl\n"
+            "    env_file: &payment-provider [{path: payment-provider.env, required: false}]  # docs/payments.md\n",
             "      - refunds:/var/lib/yeyak\n",
         )
     return (

@@ -18,6 +18,9 @@ from ops.stack.processes import dying_with_parent
 State = Literal["starting", "running", "stopped", "backoff"]
 FIRST_BACKOFF, LONGEST_BACKOFF, STABLE_AFTER = 0.2, 5.0, 10.0
 
+GIVE_UP_AFTER = 4
+"""Crashes in a row after which nobody waits for a process any longer; it is started again all the same."""
+
 
 @dataclass(frozen=True)
 class ProcessSpec:
@@ -30,6 +33,8 @@ class ProcessSpec:
     """What this is a replica of: a context, `gateway`, `balancer` or `exporter`."""
     contexts: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    memory_limit: int = 500 * 2**20
+    """Bytes; a process that holds more counts as leaking. The same limit as in deploy/kubernetes."""
 
     @property
     def url(self) -> str:
@@ -66,6 +71,11 @@ class ChildProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def age(self) -> float:
+        """Seconds since the last start; 0 before the first."""
+        return (datetime.now(UTC) - self.started_at).total_seconds() if self.started_at else 0.0
+
     def start(self, env: dict[str, str]) -> None:
         """Start the process, at once if it waits after a crash; does nothing while it runs."""
         self._env = env
@@ -79,12 +89,12 @@ class ChildProcess:
         """Send SIGTERM, and SIGKILL after `grace` seconds; returns when the process has ended."""
         self._stop_requested.set()
         self._retry_now.set()
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         if self._task is None:
             return
         done, _ = await asyncio.wait([self._task], timeout=grace)
         if not done:
-            self._signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
             await asyncio.wait([self._task])
 
     async def replace(self, reason: str, grace: float) -> None:
@@ -94,7 +104,7 @@ class ChildProcess:
             return
         self.replaced = reason
         print_timestamped(f"{self.spec.name} {reason}: replacing it")
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), grace)
         except TimeoutError:
@@ -150,7 +160,7 @@ class ChildProcess:
         self.started_at, self.is_being_replaced = datetime.now(UTC), False
         self._set_state("starting")
         if self._stop_requested.is_set():
-            self._signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
         await self._process.wait()
         self._process = None
         self.ready = False
@@ -171,7 +181,8 @@ class ChildProcess:
                 preexec_fn=dying_with_parent(os.getpid()),
             )
 
-    def _signal(self, signum: int) -> None:
+    def signal(self, signum: int) -> None:
+        """Send a signal to the process, if it runs."""
         if self._process and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signum)

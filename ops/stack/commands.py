@@ -5,24 +5,27 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import Annotated, Any, NoReturn
 
 import psutil
 import typer
 
 from ops.stack import control, processes
+from ops.stack.child_process import GIVE_UP_AFTER
+from ops.stack.confirmation import NOTHING_DELETED, YES, agrees
 from ops.stack.files import last_line, rotate
 from ops.stack.local import REPOSITORY, Local, local
 from ops.stack.output import addresses
+from ops.stack.progress import PATIENCE, Progress
 from ops.stack.servers import PostgresServer, RabbitServer, stop_all
 from ops.stack.supervisor import ALREADY_SUPERVISED, end_leftovers
 from ops.stack.supervisor import main as supervise
 from ops.stack.waiting import wait_until
 from ops.terminal import echo
 
-UP_TIMEOUT, STOP_TIMEOUT, COMMAND_TIMEOUT = 180.0, 60.0, 600.0
-GIVE_UP_AFTER = 4  # crashes in a row of one process
+STOP_TIMEOUT, COMMAND_TIMEOUT = 60.0, 3600.0
+_FOLLOW_ONE = 'tail -q -n 4000 -F "$@" | grep --line-buffered -F "\\"$0"'
+"""The lines of a shared log that name a context, or a message of it."""
 
 
 def up(
@@ -37,7 +40,11 @@ def up(
         _launch(here, replicas)
     else:
         control.send_command(here.root, "ensure")
-    state = _until_ready(here)
+    try:
+        state = _until_ready(here)
+    except KeyboardInterrupt:
+        echo(addresses(here.read_state()))
+        _fail("the system goes on starting: `yeyak status` shows it, `yeyak down` stops it", code=130)
     echo("The system was up already." if was_up else "The system is up.")
     echo(addresses(state))
 
@@ -58,9 +65,11 @@ def down() -> None:
     echo("The system is down.")
 
 
-def reset() -> None:
+def reset(yes: Annotated[bool, typer.Option(YES, help="do not ask")] = False) -> None:
     """Stop the system and delete its data, keys and logs."""
     here = local()
+    if not yes and here.root.exists() and not agrees(f"Delete all data, keys and logs in {here.root}?"):
+        _fail(NOTHING_DELETED)
     down()
     PostgresServer(here.root).destroy()
     shutil.rmtree(here.root, ignore_errors=True)
@@ -98,9 +107,13 @@ def scale(context: Annotated[str, typer.Argument(help="cafe.menu=3")]) -> None:
 
 def logs(of: str = typer.Argument("")) -> None:
     """Follow the log of a context, `gateway`, `rabbitmq`, `postgres` or `supervisor`, or all; Ctrl-C ends it."""
-    files = sorted(local().logs.glob(f"{of or '*'}.log"))
+    here = local()
+    sharing = [one["name"] for one in here.read_state().get("processes", []) if one["name"] != of in one["contexts"]]
+    if shared := [str(here.log_of(name)) for name in sharing if here.log_of(name).exists()]:
+        os.execvp("sh", ["sh", "-c", _FOLLOW_ONE, of, *shared])
+    files = sorted(here.logs.glob(f"{of or '*'}.log"))
     if not files:
-        known = ", ".join(file.stem for file in sorted(local().logs.glob("*.log")))
+        known = ", ".join(file.stem for file in sorted(here.logs.glob("*.log")))
         _fail(f"there is no log of {of or 'the system'}; there are: {known or 'none before the first `yeyak up`'}")
     os.execvp("tail", ["tail", "-n", "40", "-F", *map(str, files)])
 
@@ -125,17 +138,24 @@ def _launch(here: Local, replicas: int) -> None:
 
 
 def _until_ready(here: Local) -> dict[str, Any]:
-    deadline = time.monotonic() + UP_TIMEOUT
-    return wait_until(lambda: _ready_state(here, late=time.monotonic() > deadline), UP_TIMEOUT + 10.0, every=0.1)
+    """Wait while something progresses; returns the state of a system that is ready.
+
+    Ends the command when it cannot become ready, with the addresses that there are.
+    """
+    progress = Progress()
+    return wait_until(lambda: _ready_state(here, progress), float("inf"), every=0.1)
 
 
-def _ready_state(here: Local, late: bool) -> dict[str, Any]:
+def _ready_state(here: Local, progress: Progress) -> dict[str, Any]:
     """The state of a system that is ready; empty while it is not. Ends the command when it cannot become ready."""
     answer = control.send_command(here.root, "state", timeout=5.0)
     state = answer["state"] if answer else here.read_state()
     if answer and _is_complete(state):
         return dict(state)
-    _fail_if_cannot_start(here, state, late)
+    if problem := _why_not_ready(here, state, progress):
+        if known := addresses(state):
+            echo(known)
+        _fail(problem)
     return {}
 
 
@@ -144,20 +164,24 @@ def _is_complete(state: dict[str, Any]) -> bool:
     return state["phase"] == "up" and servers and all(process["ready"] for process in state["processes"])
 
 
-def _fail_if_cannot_start(here: Local, state: dict[str, Any], late: bool) -> None:
+def _why_not_ready(here: Local, state: dict[str, Any], progress: Progress) -> str:
+    """Why it is of no use to wait any longer; empty as long as it is."""
+    supervisor, log = here.supervisor_pid(), here.log_of("supervisor")
     if state.get("phase") == "failed":
-        _fail(state.get("problem") or f"the system does not start: read {here.log_of('supervisor')}")
-    if here.supervisor_pid() is None:
-        _fail(f"the supervisor has ended: read {here.log_of('supervisor')}")
+        return state.get("problem") or f"the system does not start: read {log}"
+    if supervisor is None:
+        return f"the supervisor has ended: read {log}"
     waiting = [process for process in state.get("processes", []) if not process["ready"]]
     for process in waiting:
         log = here.log_of(process["name"])
         if process["failures_in_a_row"] >= GIVE_UP_AFTER:
-            _fail(f"{process['name']} keeps ending ({last_line(log)}): read {log}")
-        if late:
-            _fail(f"{process['name']} is not ready after {UP_TIMEOUT:.0f} s: read {log}")
-    if late:
-        _fail(f"the system is not ready after {UP_TIMEOUT:.0f} s: read {here.log_of('supervisor')}")
+            return f"{process['name']} keeps ending ({last_line(log)}): read {log}"
+    signs = (state.get("phase"), *((one["name"], one["pid"]) for one in waiting))
+    pids = [one["pid"] for one in waiting if one["pid"]] or processes.descendants(supervisor)
+    if progress.is_stalled(signs, pids):
+        what = waiting[0]["name"] if waiting else "the system"
+        return f"{what} is not ready and has done nothing for {PATIENCE:.0f} s: read {log}"
+    return ""
 
 
 def _is_supervised(here: Local) -> bool:
@@ -206,6 +230,6 @@ def _send(command: str, name: str, env: dict[str, str] | None = None) -> None:
     echo(f"{name}: {command} done.")
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     echo(f"yeyak: {message}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)

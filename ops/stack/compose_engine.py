@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from ops.stack.confirmation import NOTHING_DELETED, YES, agrees
 from ops.stack.local import REPOSITORY, SERVER_ADDRESSES, Local
 
 COMPOSE, PRIVATE = "compose", "private"
@@ -65,6 +66,8 @@ def exec_compose(here: Local, argv: list[str]) -> NoReturn:
         here.root.mkdir(parents=True, exist_ok=True)
         _marker(here).write_text("compose\n")
     if argv[0] == "reset":
+        if YES not in argv and not agrees("Delete all data of the containers?"):
+            sys.exit(f"yeyak: {NOTHING_DELETED}")
         _marker(here).unlink(missing_ok=True)
     command = ["docker", "compose", "--project-directory", str(REPOSITORY), *arguments(argv)]
     os.execvp(command[0], command)
@@ -72,7 +75,7 @@ def exec_compose(here: Local, argv: list[str]) -> NoReturn:
 
 def arguments(argv: list[str]) -> list[str]:
     """The arguments of `docker compose` for `yeyak ARGV`; other commands than the stack's run in `operator`."""
-    command, *names = argv
+    command, *names = [word for word in argv if argv[0] != "reset" or word != YES]
     if command not in COMPOSE_COMMANDS:
         return [*OPERATOR, *argv]
     if options := [name for name in names if name.startswith("-")]:

@@ -14,6 +14,8 @@ from ops.stack.files import read_or_create_secret, write_atomically
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROCESS_MARK = "SYSTEM_PROCESS_OF"
 ACCOUNTS_DIR = "YEYAK_ACCOUNTS_DIR"
+PROCESSES = "YEYAK_PROCESSES"
+"""`shared`: the contexts run in one process; `each`: every one in its own."""
 SERVER_ADDRESSES = ("YEYAK_AMQP_URL", "YEYAK_RABBITMQ_API", "YEYAK_DATABASE_URL", "YEYAK_PROVIDER_DATABASE_URL")
 
 
@@ -39,6 +41,11 @@ class Local:
     def accounts(self) -> Path:
         """A folder for each account, with its addresses and passwords."""
         return self.root / "accounts"
+
+    @property
+    def shared_contexts(self) -> Path:
+        """Names the contexts that share a process, a line each."""
+        return self.root / "shared_contexts"
 
     def log_of(self, name: str) -> Path:
         return self.logs / f"{name}.log"

@@ -14,6 +14,7 @@ def addresses(state: Mapping[str, Any]) -> str:
         user, _, password = login.partition(":")
         lines.append(f"  RabbitMQ console  {scheme}://{host}  user {user}  password {password}")
     lines += [f"  {server['name']:<16}  {server['url']}" for server in state.get("servers", [])]
+    lines += [note] if (note := state.get("note")) else []
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import psutil
 from ops.accounts.files import ADMINISTRATOR, AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Folder
 from ops.stack.local import SERVER_ADDRESSES, Local
 from ops.stack.output import print_timestamped
-from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, start_all, stop_all
+from ops.stack.servers import PostgresServer, RabbitServer, Server, ServerFailed, stop_all
 
 
 class PrivateServers:
@@ -20,14 +20,21 @@ class PrivateServers:
         self._stopped_on_request: set[str] = set()
         self._starting: set[str] = set()
         self._restarts: dict[str, int] = {}
+        self._answering: dict[str, asyncio.Task[None]] = {}
         if not (os.environ.get("YEYAK_AMQP_URL") and os.environ.get("YEYAK_DATABASE_URL")):
             self.rabbit = RabbitServer(root.root, preferred_ports={"amqp": 5672, "console": 15672, "metrics": 15692})
             self.postgres = PostgresServer(root.root, preferred_ports={"sql": 5432})
             self.all = [self.rabbit, self.postgres]
 
-    async def start(self) -> None:
-        """Start all; raises ServerFailed."""
-        await asyncio.to_thread(start_all, *self.all)
+    async def launch(self) -> None:
+        """Start all without waiting for them; raises ServerFailed."""
+        for server in self.all:
+            await asyncio.to_thread(server.launch)
+            self._answering[server.name] = asyncio.create_task(asyncio.to_thread(server.wait_ready))
+
+    async def wait_ready(self, name: str = "") -> None:
+        """Wait until one server answers, or all; raises ServerFailed."""
+        await asyncio.gather(*(task for server, task in self._answering.items() if name in ("", server)))
 
     async def stop(self) -> None:
         await asyncio.to_thread(stop_all, *self.all)

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.accounts.files import OPERATOR
+from ops.accounts.files import OPERATOR, SYSTEM
 from ops.stack.child_process import ProcessSpec
-from ops.stack.local import REPOSITORY, Local
-from ops.stack.ports import free_port, is_free, read_or_choose_ports
+from ops.stack.local import PROCESSES, REPOSITORY, Local
+from ops.stack.ports import free_port, is_free, read_or_choose_ports, read_ports
+from ops.stack.servers import PostgresServer, RabbitServer
 
-GATEWAY, BALANCER, EXPORTER = "gateway", "balancer", "exporter"
+WORKERS, GATEWAY, BALANCER, EXPORTER = "workers", "gateway", "balancer", "exporter"
 GATEWAY_PORT = 8088
 MAX_GATEWAYS = 5
+SHARED, EACH = "shared", "each"
+SHARED_MEMORY_LIMIT = 1000 * 2**20
 
 
 class StartFailed(Exception):
@@ -23,24 +26,47 @@ class StartFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """A command that must succeed before any process starts; `name` is its log's, `server` the one that it needs."""
+
+    name: str
+    argv: list[str]
+    server: str = ""
+
+
+@dataclass(frozen=True)
 class Commands:
     """The commands that run a system; tests pass their own."""
 
-    prepare: list[list[str]]
+    prepare: list[Preparation]
     workers: Mapping[str, list[str]]
     gateway: list[str] | None
     exporter: list[str] | None = None
     """The command of the audit exporter; its port is appended as the last argument."""
+    shared: list[str] | None = None
+    """The command of a process for many contexts; the file that names them is appended. Without it each has its own."""
 
 
 def system_commands() -> Commands:
     python, yeyak = sys.executable, [sys.executable, "-m", "ops.cli"]
     return Commands(
-        prepare=[[*yeyak, "migrate"], [*yeyak, "topology", "apply"]],
+        prepare=[
+            Preparation("migrate", [*yeyak, "migrate"], PostgresServer.name),
+            Preparation("topology", [*yeyak, "topology", "apply"], RabbitServer.name),
+        ],
         workers={context: [python, "-m", "workers", context] for context in read_contexts()},
         gateway=[python, "-m", "gateway_api"],
         exporter=[*yeyak, "exporter", "--port"],
+        shared=[python, "-m", "workers", "--listed"] if are_shared() else None,
     )
+
+
+def are_shared() -> bool:
+    """Whether contexts share a process, as YEYAK_PROCESSES says; raises StartFailed for a wrong value."""
+    layout = os.environ.get(PROCESSES) or SHARED
+    if layout not in (SHARED, EACH):
+        raise StartFailed(f"{PROCESSES} is {SHARED} or {EACH}, not {layout}")
+    return layout == SHARED
 
 
 def read_contexts() -> list[str]:
@@ -70,21 +96,45 @@ class ProcessSpecs:
         self._gateways = [GATEWAY, *(f"{GATEWAY}-{number}" for number in range(2, MAX_GATEWAYS + 1))]
         entry_names = [*self._gateways, BALANCER] if balanced else [GATEWAY]
         self.balanced = balanced and commands.gateway is not None
-        self._ports = _ports([*commands.workers, EXPORTER], entry_names, here)
+        self.shared_file = here.shared_contexts
+        self._ports = _ports([*commands.workers, EXPORTER, WORKERS], entry_names, here)
 
     @property
     def gateway_port(self) -> int:
         """The port that clients of the system use."""
         return self._ports[BALANCER if self.balanced else GATEWAY]
 
+    @property
+    def note(self) -> str | None:
+        """Why the address is not the usual one, in a sentence that says what to do."""
+        if self.gateway_port == GATEWAY_PORT or os.environ.get("YEYAK_GATEWAY_PORT"):
+            return None
+        return (
+            f"Port {GATEWAY_PORT} was in use at the first start: the address is kept from then on; "
+            "YEYAK_GATEWAY_PORT chooses another."
+        )
+
+    @property
+    def shares(self) -> bool:
+        """Whether the contexts share a process."""
+        return self._commands.shared is not None
+
+    @property
+    def contexts(self) -> list[str]:
+        return list(self._commands.workers)
+
+    def first_services(self) -> list[str]:
+        """What runs from the start, the balancer and the exporter apart."""
+        return [*([WORKERS] if self.shares else self.contexts), *([GATEWAY] if self._commands.gateway else [])]
+
     def services(self) -> list[str]:
-        """What can have replicas: the contexts, and `gateway`."""
-        return [*self._commands.workers, *([GATEWAY] if self._commands.gateway else [])]
+        """What can have replicas."""
+        return list(dict.fromkeys([*self.contexts, *self.first_services()]))
 
     def replica(self, service: str, number: int) -> ProcessSpec:
         """The spec of replica `number`, from 1 on, of a context or of the gateway."""
         name = service if number == 1 else f"{service}-{number}"
-        identity = {"YEYAK_PROCESS": name} | self._account(service)
+        identity = {"YEYAK_PROCESS": name} | self._account(SYSTEM if service == WORKERS else service)
         port = self._ports.get(name) or free_port()
         url = f"http://127.0.0.1:{port}/ready"
         if service == GATEWAY:
@@ -93,6 +143,9 @@ class ProcessSpecs:
                 env["YEYAK_GATEWAY_CONNECTIONS_PER_ADDRESS"] = "0"
             return ProcessSpec(name, self._commands.gateway or [], url, service, env=env)
         env = {"YEYAK_HEALTH_PORT": str(port), **identity}
+        if service == WORKERS:
+            argv = [*(self._commands.shared or []), str(self.shared_file)]
+            return ProcessSpec(name, argv, url, service, env=env, memory_limit=SHARED_MEMORY_LIMIT)
         return ProcessSpec(name, self._commands.workers[service], url, service, [service], env)
 
     def _account(self, account: str) -> dict[str, str]:
@@ -113,14 +166,14 @@ class ProcessSpecs:
 
 
 def _ports(contexts: list[str], entry_names: list[str], here: Local) -> dict[str, int]:
-    """Assign a port to every name; the last of `entry_names` gets the system's port."""
+    """Assign a port to every name; the last of `entry_names` gets the system's port, with and without replicas."""
     entry, requested = entry_names[-1], os.environ.get("YEYAK_GATEWAY_PORT")
     if requested and not is_free(int(requested)):
         raise StartFailed(
             f"port {requested} (YEYAK_GATEWAY_PORT) is in use: choose another, or stop the process that listens there"
         )
-    file = here.root / ("ports.json" if entry == GATEWAY else "ports_balanced.json")
-    ports = read_or_choose_ports(file, [*contexts, *entry_names], {entry: GATEWAY_PORT})
-    if requested or is_free(GATEWAY_PORT):
-        ports[entry] = int(requested or GATEWAY_PORT)
-    return ports
+    alone, balanced = here.root / "ports.json", here.root / "ports_balanced.json"
+    file, other = (alone, balanced) if entry == GATEWAY else (balanced, alone)
+    preferred = read_ports(other).get(BALANCER if other == balanced else GATEWAY, GATEWAY_PORT)
+    ports = read_or_choose_ports(file, [*contexts, *entry_names], {entry: preferred})
+    return ports | ({entry: int(requested)} if requested else {})

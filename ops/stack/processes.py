@@ -52,6 +52,13 @@ def _living(belongs: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """The pids of a process and of all that it has started, directly or not; empty when it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return [pid, *(process.pid for process in psutil.Process(pid).children(recursive=True))]
+    return []
+
+
 def first(candidates: Iterable[psutil.Process], belongs: Callable[[psutil.Process], bool]) -> psutil.Process | None:
     """The first process for which `belongs` is true; one that ends meanwhile is skipped."""
     for process in candidates:

@@ -21,8 +21,9 @@ from ops.stack.output import addresses, print_timestamped
 from ops.stack.preparation import prepare
 from ops.stack.private_servers import PrivateServers
 from ops.stack.process_group import CommandFailed, ProcessGroup
-from ops.stack.process_specs import Commands, ProcessSpecs, StartFailed, system_commands
+from ops.stack.process_specs import Commands, Preparation, ProcessSpecs, StartFailed, system_commands
 from ops.stack.servers import ServerFailed
+from ops.stack.shared import NotChanged
 
 ALREADY_SUPERVISED = 3
 
@@ -70,7 +71,7 @@ class Supervisor:
         if command == "shutdown":
             self._stopping.set()
         elif command == "ensure":
-            self._ensure()
+            await self._ensure()
             await self.processes.probe(every=True)
         elif command in ("stop", "start", "restart", "scale"):
             return await self._run_command(command, name, env)
@@ -85,6 +86,7 @@ class Supervisor:
             "phase": self.phase,
             "problem": self.problem,
             "gateway_url": self.processes.gateway_url,
+            "note": self._specs.note if self._specs else None,
             "console_url": self.servers.console_url if self._env else None,
             "servers": self.servers.describe(),
             "processes": self.processes.describe(),
@@ -95,10 +97,9 @@ class Supervisor:
     async def _start(self) -> None:
         self._changed()
         await asyncio.to_thread(end_leftovers, self.local)
-        await self.servers.start()
-        self._commands = (
-            self._given_commands if self._given_commands is not None else await asyncio.to_thread(system_commands)
-        )
+        await self.servers.launch()
+        if self._given_commands is None:
+            self._commands = await asyncio.to_thread(system_commands)
         self._update_env()
         self._set_phase("preparing")
         await self._prepare()
@@ -106,9 +107,16 @@ class Supervisor:
             self._start_processes()
 
     async def _prepare(self) -> None:
-        for command in self._commands.prepare:
-            if not self._stopping.is_set():
-                await prepare(command, self._env | self._administrators, self.local, self._stopping)
+        """Run each preparation as soon as its server answers; raises the first failure after all have ended."""
+        steps = (self._prepare_one(step) for step in self._commands.prepare)
+        for result in await asyncio.gather(self.servers.wait_ready(), *steps, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _prepare_one(self, step: Preparation) -> None:
+        await self.servers.wait_ready(step.server)
+        if not self._stopping.is_set():
+            await prepare(step, self._env | self._administrators, self.local, self._stopping)
 
     @property
     def _signing_key(self) -> dict[str, str]:
@@ -166,12 +174,18 @@ class Supervisor:
         if self._update_env():
             self.processes.set_env(self._env)
             await self.processes.stop(self.processes.children)
-            self._ensure()
+            self._start_again()
         self._changed()
 
     # commands
 
-    def _ensure(self) -> None:
+    async def _ensure(self) -> None:
+        self.servers.clear_stop_requests()
+        async with self._process_lock:
+            await self.processes.ensure()
+        self._changed()
+
+    def _start_again(self) -> None:
         self.servers.clear_stop_requests()
         self.processes.start(self.processes.children)
 
@@ -184,30 +198,39 @@ class Supervisor:
             else:
                 async with self._process_lock:
                     await self._run_process_command(command, name, env)
-        except (ServerFailed, CommandFailed, ValueError) as failure:
+        except (ServerFailed, CommandFailed, NotChanged, ValueError) as failure:
             return {"ok": False, "error": str(failure)}
         self._changed()
         return {"ok": True, "state": self.describe()}
 
     async def _run_process_command(self, command: str, name: str, env: Env | None) -> None:
+        self._write_env()  # a password may have changed
         if command == "scale":
             service, _, count = name.partition("=")
             await self.processes.scale(service, int(count or 0))
             return
+        if self.processes.is_sharing(name):
+            if command == "start":
+                return
+            await self.processes.separate(name)
         chosen = self.processes.all_but_the_balancer if name == "all" else self.processes.named(name)
         if not chosen:
-            known = [child.spec.name for child in self.processes.children] + [
-                server.name for server in self.servers.all
-            ]
-            raise CommandFailed(f"there is no {name}; there are: {', '.join(known)}")
+            raise CommandFailed(f"there is no {name}; there are: {', '.join(self._known_names())}")
         if env is not None:
             self.processes.set_settings(chosen[0].spec.service, env)
         if command == "stop":
             await self.processes.stop(chosen)
+        elif self.processes.may_share(name):
+            await self.processes.rejoin(name)
         elif command == "start":
             self.processes.start(chosen)
         else:
             await self.processes.restart(chosen)
+
+    def _known_names(self) -> list[str]:
+        there = [child.spec.name for child in self.processes.children]
+        contexts = self._specs.contexts if self._specs else []
+        return list(dict.fromkeys([*contexts, *there, *(server.name for server in self.servers.all)]))
 
     # stopping
 

@@ -1,7 +1,4 @@
-"""Bike sharing: bikes, and which ride holds which bike.
-
-A row of `holds` is never deleted: as a tombstone, the row of a released hold refuses a later take by that ride.
-"""
+"""Bike sharing: bikes, and which ride holds which bike."""
 
 from __future__ import annotations
 
@@ -14,7 +11,9 @@ from contracts.base import Page
 from contracts.bike_sharing.bikes import BikeState, ChangeBike, ListBikes, RegisterBike, TakeBike
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.holds import Holds
 
+holds = Holds("bike_sharing_bikes.holds", "ride_id", "bike_id")
 CODE_CONSTRAINT = "bikes_code"
 
 
@@ -77,7 +76,8 @@ async def change(session: Session, command: ChangeBike) -> Bike | None:
 # -- holds
 
 _HOLD = Statement("""
-    insert into bike_sharing_bikes.holds (ride_id, bike_id, member_id) values (:ride_id, :bike_id, :member_id)
+    insert into bike_sharing_bikes.holds (ride_id, bike_id, member_id, status)
+    values (:ride_id, :bike_id, :member_id, 'HELD')
     on conflict do nothing returning ride_id""")
 
 
@@ -106,34 +106,6 @@ _TAKE_BACK = Statement("""
 async def take_back(session: Session, bike_id: UUID, ride_id: UUID, location: str | None) -> Bike | None:
     """Take a bike back from a ride; None when that ride does not hold it."""
     return bike_of(await session.one(_TAKE_BACK, bike_id=bike_id, ride_id=ride_id, location=location))
-
-
-_RELEASE = Statement("""
-    insert into bike_sharing_bikes.holds (ride_id, bike_id, released_at) values (:ride_id, :bike_id, now())
-    on conflict (ride_id) do update set released_at = coalesce(holds.released_at, excluded.released_at)""")
-
-
-async def release(session: Session, bike_id: UUID, ride_id: UUID) -> None:
-    """Release the hold of a ride for good; a tombstone if it has none."""
-    await session.one(_RELEASE, ride_id=ride_id, bike_id=bike_id)
-
-
-_CONFIRM = Statement("update bike_sharing_bikes.holds set confirmed = true where ride_id = :ride_id")
-
-
-async def confirm(session: Session, ride_id: UUID) -> None:
-    """Confirm the hold of a ride that is in progress."""
-    await session.one(_CONFIRM, ride_id=ride_id)
-
-
-_UNCONFIRMED_HOLD = Statement("""
-    select ride_id, bike_id, member_id from bike_sharing_bikes.holds
-    where ride_id = :ride_id and released_at is null and not confirmed""")
-
-
-async def unconfirmed_hold(session: Session, ride_id: UUID) -> Row | None:
-    """`ride_id`, `bike_id` and `member_id` of a hold that is neither confirmed nor released; else None."""
-    return await session.one(_UNCONFIRMED_HOLD, ride_id=ride_id)
 
 
 # -- queries

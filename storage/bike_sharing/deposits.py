@@ -22,9 +22,9 @@ from contracts.bike_sharing.deposits import (
     TopUp,
     TopUpStatus,
 )
-from contracts.payments import PaymentState
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.paid import SETTLE_PAYMENT, PaidThings, Settlement
 
 MEMBERS = UUID("9f1d6a0e-0f0b-4b5e-8a52-7f6f2f4f9c31")
 """The namespace of account ids."""
@@ -56,13 +56,14 @@ class LedgerLine(NamedTuple):
     bill_id: UUID | None = None
     top_up_id: UUID | None = None
     reason: str | None = None
+    withdrawal_id: UUID | None = None
 
 
 _POST = Statement("""
     with lines as (
       select * from unnest(cast(:kinds as text[]), cast(:amounts as bigint[]), cast(:bill_ids as uuid[]),
-        cast(:top_up_ids as uuid[]), cast(:reasons as text[]))
-        with ordinality line(kind, amount, bill_id, top_up_id, reason, n)),
+        cast(:top_up_ids as uuid[]), cast(:reasons as text[]), cast(:withdrawal_ids as uuid[]))
+        with ordinality line(kind, amount, bill_id, top_up_id, reason, withdrawal_id, n)),
     clock as materialized (select clock_timestamp() as at),
     account as (
       update bike_sharing_deposits.accounts
@@ -71,10 +72,10 @@ _POST = Statement("""
       where account_id = :account_id returning *),
     written as (
       insert into bike_sharing_deposits.entries
-        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, created_at)
+        (account_id, kind, amount, balance_after, bill_id, top_up_id, reason, withdrawal_id, created_at)
       select account_id, kind, amount, balance - coalesce(sum(amount) over (order by n desc
           rows between unbounded preceding and 1 preceding), 0),
-        bill_id, top_up_id, reason, at + n * interval '1 microsecond'
+        bill_id, top_up_id, reason, withdrawal_id, at + n * interval '1 microsecond'
       from account, clock, lines)
     select * from account""")
 
@@ -89,6 +90,7 @@ async def post(session: Session, account: AccountState, lines: Sequence[LedgerLi
         bill_ids=[line.bill_id for line in lines],
         top_up_ids=[line.top_up_id for line in lines],
         reasons=[line.reason for line in lines],
+        withdrawal_ids=[line.withdrawal_id for line in lines],
         debt=debt,
     )
     return AccountState.model_validate(dict(row or {}))
@@ -154,12 +156,12 @@ async def pay(session: Session, bill_id: UUID, part: int) -> FeeState:
 # -- top-ups
 
 
+paid = PaidThings("bike_sharing_deposits.top_ups", "top_up_id", cost="amount")
+
+
 def top_up_of(row: Row) -> TopUp:
     """A top-up from its row, with its payment if the payment's status is known."""
-    part = None
-    if row["payment_status"] is not None:
-        part = {"payment_id": row["payment_id"], "status": row["payment_status"], "amount": row["amount"]}
-    return TopUp.model_validate({**row, "payment": part})
+    return TopUp.model_validate({**row, "payment": paid.parts(row)["payment"]})
 
 
 _BEGIN = Statement("""
@@ -183,18 +185,16 @@ async def begin(
     return top_up_of(row or {})
 
 
-_SETTLE = Statement("""
+_SETTLE = Statement(f"""
     update bike_sharing_deposits.top_ups set status = :to, reason = coalesce(cast(:reason as text), reason),
-      payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+      {SETTLE_PAYMENT},
       modified_at = now(), version = version + 1
-    where top_up_id = :top_up_id and status = 'AWAITING_PAYMENT' returning *""")
+    where top_up_id = :top_up_id and status = 'AWAITING_PAYMENT' returning *""")  # noqa: S608 - a constant
 
 
-async def settle(
-    session: Session, top_up_id: UUID, to: TopUpStatus, payment_status: str | None, reason: str | None
-) -> TopUp | None:
+async def settle(session: Session, top_up_id: UUID, settled: Settlement[TopUpStatus]) -> TopUp | None:
     """Set the outcome of a top-up that is AWAITING_PAYMENT; None when it was settled before."""
-    row = await session.one(_SETTLE, top_up_id=top_up_id, to=to, payment_status=payment_status, reason=reason)
+    row = await session.one(_SETTLE, top_up_id=top_up_id, **settled.values())
     return top_up_of(row) if row else None
 
 
@@ -207,16 +207,6 @@ async def note_balance(session: Session, top_up_id: UUID, account: AccountState)
     """Store the member's balance and debt after the top-up."""
     row = await session.one(_NOTE_BALANCE, top_up_id=top_up_id, balance=account.balance, debt=account.debt)
     return top_up_of(row or {})
-
-
-_NOTE_PAYMENT = Statement("""
-    update bike_sharing_deposits.top_ups set payment_status = :status, payment_version = :version
-    where payment_id = :payment_id and payment_version < :version""")
-
-
-async def note_payment(session: Session, payment: PaymentState) -> None:
-    """Store the newest status of a top-up's payment; other payments are ignored."""
-    await session.one(_NOTE_PAYMENT, payment_id=payment.payment_id, status=payment.status, version=payment.version)
 
 
 # -- queries

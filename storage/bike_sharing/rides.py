@@ -39,6 +39,16 @@ async def eligibility(session: Session, command: StartRide) -> Row:
     return row
 
 
+_OPEN = Statement("""
+    select ride_id from bike_sharing_rides.rides where member_id = :member_id and status in ('STARTING', 'RIDING')""")
+
+
+async def open_ride(session: Session, member_id: str) -> UUID | None:
+    """The id of a member's ride that is STARTING or RIDING."""
+    ride_id: UUID | None = await session.value(_OPEN, member_id=member_id)
+    return ride_id
+
+
 _REQUEST = Statement("""
     insert into bike_sharing_rides.rides (ride_id, bike_id, member_id, status, reason, fee_plan)
     values (:ride_id, :bike_id, :member_id, :status, :reason, :fee_plan)

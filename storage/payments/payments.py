@@ -11,7 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.base import Page
-from contracts.payments import ListPayments, PaymentState, PaymentStatus, RequestPayment
+from contracts.payments import ListPayments, PaymentState, PaymentStatus, PaymentUse, RequestPayment
 from storage import paging
 from storage.database import Row, Session, Statement
 
@@ -47,10 +47,12 @@ def _with_entry(change: str, amount: str) -> Statement:
 _SETTLE = _with_entry(
     """
       insert into payments.payments as known
-        (payment_id, status, payer, amount, purpose, method, last4, brand, captured, reason, version)
-      values (:payment_id, :status, :payer, :amount, :purpose, :method, :last4, :brand, :captured, :reason, 1)
+        (payment_id, status, payer, amount, purpose, method, last4, brand, captured, reason, object_id, href, version)
+      values (:payment_id, :status, :payer, :amount, :purpose, :method, :last4, :brand, :captured, :reason, :object_id,
+        :href, 1)
       on conflict (payment_id) do update set status = excluded.status, captured = excluded.captured,
-        reason = excluded.reason, version = known.version + 1, modified_at = now()
+        reason = excluded.reason, object_id = excluded.object_id, href = excluded.href,
+        version = known.version + 1, modified_at = now()
       where known.status = 'REQUESTED'""",
     amount="captured",
 )
@@ -75,6 +77,8 @@ async def settle(
         brand=command.method.brand,
         captured=captured,
         reason=reason,
+        object_id=command.use.object_id if command.use else None,
+        href=command.use.href if command.use else None,
     )
     return payment_of(row) if row else None
 
@@ -86,6 +90,24 @@ async def find(session: Session, payment_id: UUID) -> PaymentState | None:
     """A payment; None when its id is unknown."""
     row = await session.one(_FIND, payment_id=payment_id)
     return payment_of(row) if row else None
+
+
+_USE = Statement("""
+    update payments.payments set object_id = :object_id, href = :href
+    where payment_id = :payment_id and not let_go""")
+
+
+async def use(session: Session, payment_id: UUID, use: PaymentUse) -> None:
+    """Store what a payment pays for, unless its business has let go of it."""
+    await session.one(_USE, payment_id=payment_id, object_id=use.object_id, href=use.href)
+
+
+_LET_GO = Statement("update payments.payments set let_go = true where payment_id = :payment_id")
+
+
+async def let_go(session: Session, payment_id: UUID) -> None:
+    """Record that no business counts on a payment any more."""
+    await session.one(_LET_GO, payment_id=payment_id)
 
 
 _BEGIN_VOID = _with_entry(

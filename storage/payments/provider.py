@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from storage.database import Row, Session, Statement
@@ -33,12 +34,19 @@ async def void(session: Session, key: UUID) -> int | None:
     return voided
 
 
-_FIND_CHARGE = Statement("select amount, captured, voided, refunded, declined from provider.charges where key = :key")
+_CHARGES = "select key, captured, voided, refunded, created_at from provider.charges "
+_FIND_CHARGE = Statement(_CHARGES + "where key = :key")
+_CHARGES_BETWEEN = Statement(_CHARGES + "where created_at >= :since and created_at < :until order by created_at, key")
 
 
 async def find_charge(session: Session, key: UUID) -> Row | None:
     """A charge; None when there is none under this key."""
     return await session.one(_FIND_CHARGE, key=key)
+
+
+async def charges_between(session: Session, since: datetime, until: datetime) -> list[Row]:
+    """The charges that were created from `since` on and before `until`, oldest first."""
+    return await session.all(_CHARGES_BETWEEN, since=since, until=until)
 
 
 _FIND_REFUND = Statement("select charge_key, amount from provider.refunds where key = :key")

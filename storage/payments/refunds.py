@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from uuid import UUID
 
 from contracts.base import Page
-from contracts.payments import ListRefunds, PaymentState, RefundRest, RefundState, RefundStatus
+from contracts.payments import (
+    ListRefunds,
+    PaymentState,
+    PaymentUse,
+    RefundAmount,
+    RefundRest,
+    RefundState,
+    RefundStatus,
+)
 from storage import paging
 from storage.database import Row, Session, Statement
 from storage.payments.payments import payment_of
@@ -27,20 +36,33 @@ async def find(session: Session, refund_id: UUID) -> RefundState | None:
 _LOCK = Statement("select * from payments.payments where payment_id = :payment_id for update")
 
 
-async def lock_payment(session: Session, payment_id: UUID) -> PaymentState | None:
-    """A payment, locked until this transaction ends; None when its id is unknown."""
+class LockedPayment(NamedTuple):
+    """A payment, locked until this transaction ends, with what its business counts on."""
+
+    payment: PaymentState | None
+    """None when its id is unknown."""
+    use: PaymentUse | None
+
+
+async def lock_payment(session: Session, payment_id: UUID) -> LockedPayment:
+    """Lock a payment."""
     row = await session.one(_LOCK, payment_id=payment_id)
-    return payment_of(row) if row else None
+    if row is None:
+        return LockedPayment(None, None)
+    in_use = row["object_id"] is not None and not row["let_go"]
+    use = PaymentUse(object_id=row["object_id"], href=row["href"]) if in_use else None
+    return LockedPayment(payment_of(row), use)
 
 
 _START = Statement("""
     with inserted as (
-      insert into payments.refunds (refund_id, payment_id, payer, purpose, amount, status, reason, requested_by)
-      values (:refund_id, :payment_id, :payer, :purpose, :amount, :status, :reason, :requested_by)
+      insert into payments.refunds
+        (refund_id, payment_id, payer, purpose, amount, status, reason, failure, requested_by)
+      values (:refund_id, :payment_id, :payer, :purpose, :amount, :status, :reason, :failure, :requested_by)
       on conflict do nothing returning *),
     reserved as (
       update payments.payments set refunding = refunding + inserted.amount, modified_at = now()
-      from inserted where payments.payment_id = inserted.payment_id and inserted.amount > 0),
+      from inserted where payments.payment_id = inserted.payment_id and inserted.status = 'PENDING'),
     entry as (
       insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
       select refund_id, version, payment_id, 'REFUND_' || status, amount, reason from inserted)
@@ -48,12 +70,19 @@ _START = Statement("""
 
 
 async def start(
-    session: Session, payment: PaymentState | None, refund: RefundRest, amount: int, requested_by: str
+    session: Session,
+    payment: PaymentState | None,
+    refund: RefundRest | RefundAmount,
+    amount: int,
+    requested_by: str,
+    *,
+    refusal: str | None = None,
 ) -> RefundState | None:
     """Insert a refund and reserve its amount on the locked payment; None when the refund's id exists.
 
-    A refund of amount 0 is REFUNDED at once.
+    A refund of amount 0 is REFUNDED at once, one with a `refusal` is REFUSED for good.
     """
+    status = RefundStatus.PENDING if amount else RefundStatus.REFUNDED
     row = await session.one(
         _START,
         refund_id=refund.refund_id,
@@ -61,8 +90,9 @@ async def start(
         payer=payment.payer if payment else "",
         purpose=payment.purpose if payment else "",
         amount=amount,
-        status=(RefundStatus.PENDING if amount else RefundStatus.REFUNDED).value,
+        status=(RefundStatus.REFUSED if refusal else status).value,
         reason=refund.reason,
+        failure=refusal,
         requested_by=requested_by,
     )
     return refund_of(row) if row else None
@@ -70,11 +100,11 @@ async def start(
 
 _BEGIN_ATTEMPT = Statement("""
     update payments.refunds set tries = tries + 1
-    where refund_id = :refund_id and status <> 'REFUNDED' returning *""")
+    where refund_id = :refund_id and status in ('PENDING', 'REFUND_FAILED') returning *""")
 
 
 async def begin_attempt(session: Session, refund_id: UUID) -> tuple[RefundState, int] | None:
-    """Count an attempt; returns the refund and the number of the attempt, None when the refund has succeeded."""
+    """Count an attempt; returns the refund and the number of the attempt, None when the refund has ended."""
     row = await session.one(_BEGIN_ATTEMPT, refund_id=refund_id)
     return (refund_of(row), row["tries"]) if row else None
 

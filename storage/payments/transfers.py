@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from contracts.base import Page
-from contracts.transfers import ListTransfers, TransferCommand, TransferState, TransferStatus, TransferTerms
+from contracts.transfers import (
+    ListTransfers,
+    RefundAccount,
+    ReturnTransfer,
+    TransferCommand,
+    TransferItem,
+    TransferState,
+    TransferStatus,
+    TransferTerms,
+)
 from storage import paging
 from storage.database import Row, Session, Statement
 
@@ -42,6 +53,67 @@ async def apply_command(session: Session, command: TransferCommand, status: Tran
     return transfer_of(row)
 
 
+_RETURN = Statement("""
+    with changed as (
+      update payments.transfers set refund_owed = false, returned_at = now(), returned_by = :returned_by,
+        return_reference = :reference, returned_round = round, modified_at = now(), version = version + 1
+      where transfer_id = :transfer_id and refund_owed and returned_round < round and amount = :amount returning *),
+    entry as (
+      insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
+      select transfer_id, version, transfer_id, 'TRANSFER_RETURNED', amount, return_reference from changed)
+    select * from changed""")
+
+
+async def give_back(session: Session, command: ReturnTransfer) -> TransferState | None:
+    """Record that the money owed was sent back; None when none is owed, or another amount. A round returns once."""
+    row = await session.one(
+        _RETURN,
+        transfer_id=command.transfer_id,
+        amount=command.amount,
+        reference=command.reference,
+        returned_by=command.caller.member_id,
+    )
+    return transfer_of(row) if row else None
+
+
+async def find(session: Session, transfer_id: UUID) -> TransferState | None:
+    """A transfer; None when its id is unknown."""
+    row = await session.one(_FIND, transfer_id=transfer_id)
+    return transfer_of(row) if row else None
+
+
+_OF_ORDER = Statement("select * from payments.transfers where order_id = :order_id")
+
+
+async def of_order(session: Session, order_id: UUID) -> TransferState | None:
+    """The transfer of an order; None when there is none."""
+    row = await session.one(_OF_ORDER, order_id=order_id)
+    return transfer_of(row) if row else None
+
+
+_NAME_ACCOUNT = Statement("""
+    with changed as (
+      update payments.transfers set refund_bank = :bank, refund_number = :number, refund_holder = :holder,
+        refund_account_last4 = :last4, modified_at = now(), version = version + 1
+      where transfer_id = :transfer_id returning *),
+    entry as (
+      insert into payments.entries (subject_id, version, payment_id, what, amount, reason)
+      select transfer_id, version, transfer_id, 'REFUND_ACCOUNT_NAMED', 0, null from changed)
+    select * from changed""")
+
+
+async def name_account(session: Session, transfer_id: UUID, account: RefundAccount) -> TransferState:
+    """Store the account for a return, in place of an earlier one."""
+    row = await session.one(_NAME_ACCOUNT, transfer_id=transfer_id, last4=account.last4, **vars(account))
+    assert row is not None
+    return transfer_of(row)
+
+
+def _item_of(row: Row) -> TransferItem:
+    account = {"bank": row["refund_bank"], "number": row["refund_number"], "holder": row["refund_holder"]}
+    return TransferItem.model_validate({**dict(row), "refund_account": account if row["refund_number"] else None})
+
+
 _NEWEST = Statement("""
     select * from payments.transfers
     where (cast(:status as text) is null or status = :status)
@@ -50,11 +122,11 @@ _NEWEST = Statement("""
     order by created_at desc, transfer_id desc limit :limit""")
 
 
-async def newest(session: Session, query: ListTransfers) -> Page[TransferState]:
+async def newest(session: Session, query: ListTransfers) -> Page[TransferItem]:
     """One page of transfers, newest first."""
     at, id = paging.decode(query.cursor)
     rows = await session.all(
         _NEWEST, status=query.status, refund_owed=query.refund_owed, at=at, id=id, limit=query.limit + 1
     )
-    items, cursor = paging.page(rows, query.limit, transfer_of, lambda one: (one.created_at, one.transfer_id))
-    return Page[TransferState](items=items, next_cursor=cursor)
+    items, cursor = paging.page(rows, query.limit, _item_of, lambda one: (one.created_at, one.transfer_id))
+    return Page[TransferItem](items=items, next_cursor=cursor)

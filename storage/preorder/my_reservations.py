@@ -30,8 +30,8 @@ queries = ViewQueries(
     joined=[
         Joined(products, "product_id", part="product"),
         Joined(payments, "payment_id", part="payment"),
+        Joined(refunds, "payment_id", part="refund", latest=True),
         Joined(receipts, "reservation_id", part="receipt"),
     ],
-    refunds=refunds,
-    timeline=[reservations.c.payment_id, receipts.c.receipt_id],
+    timeline=[reservations.c.payment_id, refunds.c.refund_id, receipts.c.receipt_id],
 )

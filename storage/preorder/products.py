@@ -36,17 +36,19 @@ _CHANGE = Statement("""
     update preorder_products.products set price = coalesce(cast(:price as bigint), price),
       quota = coalesce(cast(:quota as integer), quota), status = coalesce(cast(:status as text), status),
       modified_at = now(), version = version + 1
-    where product_id = :product_id returning *""")
+    where product_id = :product_id
+      and (cast(:expected_version as integer) is null or version = :expected_version) returning *""")
 
 
 async def change(session: Session, command: ChangeProduct) -> ProductState | None:
-    """Change the fields that are given; None when there is no such product."""
+    """Change the fields that are given; None when there is no such product, or it has another version."""
     row = await session.one(
         _CHANGE,
         product_id=command.product_id,
         price=command.price,
         quota=command.quota,
         status=command.status,
+        expected_version=command.expected_version,
     )
     return product_of(row) if row else None
 

@@ -6,14 +6,12 @@ that are AWAITING_PAYMENT, CONFIRMED or CANCELLING; the statement that changes t
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from contracts.base import Page
-from contracts.payments import PaymentState, RefundState
 from contracts.preorder.products import ProductState
 from contracts.preorder.receipts import ReceiptState
 from contracts.preorder.reservations import (
@@ -27,35 +25,24 @@ from contracts.preorder.reservations import (
 )
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.paid import BEGIN_REFUND, SETTLE_PAYMENT, PaidThings, Settlement
 
 ACTIVE_CONSTRAINT = "reservations_one_active"
 
-_FIELDS = tuple(name for name in Reservation.model_fields if name not in ("payment", "refund", "receipt"))
+paid = PaidThings("preorder_reservations.reservations", "reservation_id")
 
 
 def _fields_of(row: Row) -> dict[str, Any]:
     """A reservation's fields, with payment, refund and receipt if events of them have arrived."""
-    fields = {name: row[name] for name in _FIELDS}
-    if row["payment_status"] is not None:
-        fields["payment"] = {
-            "payment_id": row["payment_id"],
-            "status": row["payment_status"],
-            "amount": row["price"],
-        }
-    if row["refund_id"] is not None:
-        fields["refund"] = {
-            "refund_id": row["refund_id"],
-            "status": row["refund_status"],
-            "amount": row["refund_amount"],
-        }
+    receipt = None
     if row["receipt_id"] is not None:
-        fields["receipt"] = {
+        receipt = {
             "receipt_id": row["receipt_id"],
             "status": row["receipt_status"],
             "issued_at": row["receipt_issued_at"],
             "expected_delivery": row["expected_delivery"],
         }
-    return fields
+    return {**row, **paid.parts(row), "receipt": receipt}
 
 
 def reservation_of(row: Row) -> Reservation:
@@ -63,7 +50,7 @@ def reservation_of(row: Row) -> Reservation:
 
 
 def _with_address(row: Row) -> ReservationWithAddress:
-    return ReservationWithAddress.model_validate(_fields_of(row) | {"address": row["address"]})
+    return ReservationWithAddress.model_validate(_fields_of(row))
 
 
 # -- reserving
@@ -78,6 +65,7 @@ _RESERVE = Statement("""
     counted as (
       update preorder_reservations.quotas q set taken = taken + 1 from product p
       where q.product_id = p.product_id and p.status = 'OPEN' and (p.quota is null or q.taken < p.quota)
+        and p.price = coalesce(cast(:expected_price as bigint), p.price)
         and not exists (select from active)
       returning p.price),
     inserted as (
@@ -85,7 +73,8 @@ _RESERVE = Statement("""
         (reservation_id, product_id, member_id, address, price, status, payment_id)
       select :reservation_id, :product_id, :member_id, :address, price, 'AWAITING_PAYMENT', :payment_id
       from counted returning *)
-    select inserted.*, (select status from product) as product_status, exists (select from active) as active
+    select inserted.*, (select status from product) as product_status, (select p.price from product p) as price_now,
+      exists (select from active) as active
     from (select 1) one left join inserted on true""")
 
 
@@ -95,10 +84,11 @@ class ReserveResult:
     `product_status` is None when the product is unknown; `active`: the member has a reservation of it already.
     """
 
-    __slots__ = ("active", "product_status", "reservation")
+    __slots__ = ("active", "price", "product_status", "reservation")
 
     def __init__(self, row: Row) -> None:
         self.product_status: str | None = row["product_status"]
+        self.price: int = row["price_now"]
         self.active: bool = row["active"]
         self.reservation = reservation_of(row) if row["reservation_id"] else None
 
@@ -115,6 +105,7 @@ async def reserve(session: Session, reservation_id: UUID, payment_id: UUID, comm
         product_id=command.product_id,
         member_id=command.caller.member_id,
         address=command.address,
+        expected_price=command.expected_price,
     )
     assert row is not None
     return ReserveResult(row)
@@ -125,34 +116,24 @@ def is_second_reservation(error: asyncpg.UniqueViolationError) -> bool:
     return bool(error.constraint_name == ACTIVE_CONSTRAINT)
 
 
-_SETTLE = Statement("""
+_SETTLE = Statement(f"""
     with settled as (
       update preorder_reservations.reservations set status = cast(:to as text), reason = :reason, paid_at = :paid_at,
-        payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+        {SETTLE_PAYMENT},
         modified_at = now(), version = version + 1
       where reservation_id = :reservation_id and status = 'AWAITING_PAYMENT' returning *),
     freed as (
       update preorder_reservations.quotas q set taken = q.taken - 1 from settled s
       where q.product_id = s.product_id and s.status <> 'CONFIRMED')
-    select * from settled""")
+    select * from settled""")  # noqa: S608 - a constant
 
 
-async def settle(
-    session: Session,
-    reservation_id: UUID,
-    to: ReservationStatus,
-    payment_status: str,
-    *,
-    reason: str | None = None,
-    paid_at: datetime | None = None,
-) -> Reservation | None:
+async def settle(session: Session, reservation_id: UUID, settled: Settlement[ReservationStatus]) -> Reservation | None:
     """Set the outcome of a reservation that is AWAITING_PAYMENT, and free its unit unless it is CONFIRMED.
 
     None when it was settled before.
     """
-    row = await session.one(
-        _SETTLE, reservation_id=reservation_id, to=to, payment_status=payment_status, reason=reason, paid_at=paid_at
-    )
+    row = await session.one(_SETTLE, reservation_id=reservation_id, **settled.values())
     return reservation_of(row) if row else None
 
 
@@ -180,11 +161,11 @@ async def cancel_unpaid(session: Session, reservation_id: UUID, reason: str) -> 
     return reservation_of(row) if row else None
 
 
-_CANCEL = Statement("""
+_CANCEL = Statement(f"""
     update preorder_reservations.reservations set status = 'CANCELLING', reason = :reason,
-      refund_id = :refund_id, refund_status = 'PENDING', refund_amount = greatest(0, price - refunded),
+      {BEGIN_REFUND},
       modified_at = now(), version = version + 1
-    where reservation_id = :reservation_id and status = 'CONFIRMED' returning *""")
+    where reservation_id = :reservation_id and status = 'CONFIRMED' returning *""")  # noqa: S608 - a constant
 
 
 async def cancel(session: Session, reservation_id: UUID, refund_id: UUID, reason: str) -> Reservation | None:
@@ -211,45 +192,7 @@ async def end_cancelling(session: Session, reservation_id: UUID) -> Reservation 
     return reservation_of(row) if row else None
 
 
-# -- states of payments, refunds, receipts and products; `note_*` return the id of the reservation that has changed
-
-_NOTE_PAYMENT = Statement("""
-    update preorder_reservations.reservations
-    set payment_status = :status, refunded = :refunded, payment_version = :version
-    where payment_id = :payment_id and payment_version <= :version returning reservation_id""")
-
-
-async def note_payment(session: Session, payment: PaymentState) -> UUID | None:
-    """Store the newest status of a reservation's payment."""
-    reservation_id: UUID | None = await session.value(
-        _NOTE_PAYMENT,
-        payment_id=payment.payment_id,
-        status=payment.status,
-        refunded=payment.refunded,
-        version=payment.version,
-    )
-    return reservation_id
-
-
-_NOTE_REFUND = Statement("""
-    update preorder_reservations.reservations
-    set refund_status = :status, refund_amount = :amount, refund_version = :version
-    where payment_id = :payment_id and refund_id = :refund_id and refund_version <= :version
-    returning reservation_id""")
-
-
-async def note_refund(session: Session, refund: RefundState) -> UUID | None:
-    """Store the newest status of a reservation's refund."""
-    reservation_id: UUID | None = await session.value(
-        _NOTE_REFUND,
-        payment_id=refund.payment_id,
-        refund_id=refund.refund_id,
-        status=refund.status,
-        amount=refund.amount,
-        version=refund.version,
-    )
-    return reservation_id
-
+# -- states of receipts and products
 
 _NOTE_RECEIPT = Statement("""
     update preorder_reservations.reservations
@@ -259,7 +202,7 @@ _NOTE_RECEIPT = Statement("""
 
 
 async def note_receipt(session: Session, receipt: ReceiptState) -> UUID | None:
-    """Store the newest state of a reservation's receipt."""
+    """Store the newest state of a receipt; the id of its reservation, None for an older version."""
     reservation_id: UUID | None = await session.value(
         _NOTE_RECEIPT,
         reservation_id=receipt.reservation_id,

@@ -26,6 +26,8 @@ def order_of(row: Row) -> Order:
         "reference": fields["reference"],
         "deadline": fields["transfer_deadline"],
         "refund_owed": fields["refund_owed"],
+        "returned_at": fields["returned_at"],
+        "refund_account_last4": fields["refund_account_last4"],
     }
     if fields["delivery_id"] is not None:
         fields["delivery"] = {"delivery_id": fields["delivery_id"], "status": fields["delivery_status"]}
@@ -43,8 +45,23 @@ _PLACE = Statement("""
       select :order_id, :member_id, product_id, cast(:quantity as integer), price,
         price * cast(:quantity as integer), 'ORDER_PLACED',
         :transfer_id, :bank_account, :reference, now() + cast(:transfer_time as interval)
-      from product where status = 'ON_SALE' returning *)
-    select inserted.*, exists (select from product) as known from (select 1) one left join inserted on true""")
+      from product where status = 'ON_SALE'
+        and price * cast(:quantity as integer) = coalesce(cast(:expected_price as bigint), price * :quantity)
+      returning *)
+    select inserted.*, p.status as product_status, p.price * cast(:quantity as integer) as price_now
+    from (select 1) one left join product p on true left join inserted on true""")
+
+
+class PlaceResult:
+    """The result of `place`: the order, or None with the reasons; `product_status` is None for an unknown product."""
+
+    __slots__ = ("order", "price", "product_status")
+
+    def __init__(self, row: Row) -> None:
+        self.product_status: str | None = row["product_status"]
+        self.price: int = row["price_now"]
+        """What the order costs now, in won."""
+        self.order = order_of(row) if row["order_id"] else None
 
 
 async def place(
@@ -56,24 +73,22 @@ async def place(
     bank_account: str,
     reference: str,
     transfer_time: timedelta,
-) -> tuple[Order | None, bool]:
-    """Insert an order at the product's current price.
-
-    Returns the order (None when the product is not on sale), and whether the product is known.
-    """
+) -> PlaceResult:
+    """Insert an order at the product's current price."""
     row = await session.one(
         _PLACE,
         order_id=order_id,
         member_id=command.caller.member_id,
         product_id=command.product_id,
         quantity=command.quantity,
+        expected_price=command.expected_price,
         transfer_id=transfer_id,
         bank_account=bank_account,
         reference=reference,
         transfer_time=transfer_time,
     )
     assert row is not None
-    return order_of(row) if row["order_id"] else None, row["known"]
+    return PlaceResult(row)
 
 
 # -- changing an order
@@ -213,7 +228,8 @@ async def note_late_transfer(session: Session, order_id: UUID) -> Order | None:
 # -- states of transfers, deliveries and products
 
 _NOTE_TRANSFER = Statement("""
-    update shop_orders.orders set transfer_status = :status, transfer_version = :version
+    update shop_orders.orders set transfer_status = :status, transfer_version = :version,
+      returned_at = :returned_at, refund_account_last4 = :refund_account_last4
     where order_id = :order_id and transfer_version < :version""")
 
 _AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
@@ -221,9 +237,22 @@ _AWAIT = _transition("status = 'AWAITING_PAYMENT'", "status = 'ORDER_PLACED'")
 
 async def note_transfer(session: Session, transfer: TransferState) -> Order | None:
     """Store the newest status of a transfer; returns the order if this changes it to AWAITING_PAYMENT."""
-    values = {"status": transfer.status.value, "version": transfer.version}
+    values = {
+        "status": transfer.status.value,
+        "version": transfer.version,
+        "returned_at": transfer.returned_at,
+        "refund_account_last4": transfer.refund_account_last4,
+    }
     await session.value(_NOTE_TRANSFER, order_id=transfer.order_id, **values)
     return await _apply(session, _AWAIT, order_id=transfer.order_id)
+
+
+_NOTE_RETURN = _transition("money_came = false", "money_came and round >= :round")
+
+
+async def note_return(session: Session, transfer: TransferState) -> Order | None:
+    """Record that the money has gone back; None when that is recorded."""
+    return await _apply(session, _NOTE_RETURN, order_id=transfer.order_id, round=transfer.returned_round)
 
 
 _NOTE_DELIVERY = Statement("""

@@ -9,7 +9,7 @@ import json
 from uuid import UUID
 
 from contracts.base import Page
-from contracts.ticketing.pricing import PriceState
+from contracts.ticketing.pricing import Price, PriceState
 from contracts.ticketing.reservations import ListReservations, Reservation, ReservationStatus, ReserveTicket
 from storage import paging
 from storage.database import Row, Session, Statement
@@ -49,42 +49,72 @@ async def project_price(session: Session, price: PriceState) -> None:
     )
 
 
+_NOTE_ENDED = Statement("""
+    insert into ticketing_reservations.ended_policies (policy_id) values (:policy_id) on conflict do nothing""")
+
+
+async def note_ended(session: Session, policy_id: UUID) -> None:
+    """Record that a policy has ended."""
+    await session.one(_NOTE_ENDED, policy_id=policy_id)
+
+
 # -- reserving
 
 _BEGIN = Statement("""
     with priced as (
       select case when cast(:grade as text) = 'VIP' then vip else standard end as price
       from ticketing_reservations.prices where ticket_id = :ticket_id),
+    ended as (
+      select (line ->> 'policy_id')::uuid as policy_id from priced, jsonb_array_elements(price -> 'lines') line
+      where (line ->> 'valid_until')::timestamptz <= clock_timestamp()
+        or exists (select from ticketing_reservations.ended_policies e
+          where e.policy_id = (line ->> 'policy_id')::uuid)),
+    offer as (
+      select coalesce(cast(:price as jsonb), price) as price from priced
+      where cast(:price as jsonb) is not null or not exists (select from ended)),
     holder as (
       insert into ticketing_reservations.holders (reservation_id)
-      select cast(:reservation_id as uuid) from priced on conflict do nothing returning reservation_id),
+      select cast(:reservation_id as uuid) from offer
+      where cast(:expected_price as bigint) is null or (price ->> 'total')::bigint = :expected_price
+      on conflict do nothing returning reservation_id),
     inserted as (
       insert into ticketing_reservations.reservations (reservation_id, ticket_id, member_id, status, price)
-      select reservation_id, :ticket_id, :member_id, 'PENDING', price from holder, priced returning *)
-    select inserted.*, exists (select from priced) as priced,
+      select reservation_id, :ticket_id, :member_id, 'PENDING', price from holder, offer returning *)
+    select inserted.*, (select price from priced) as price_now, array(select policy_id from ended) as ended,
       exists (select from ticketing_reservations.tickets where ticket_id = :ticket_id) as known
     from (select 1) one left join inserted on true""")
 
 
 class BeginResult:
-    """The result of `begin`: the reservation, or None with the reasons `known` and `priced` (of the ticket)."""
+    """The result of `begin`: the reservation, or None with the reasons.
 
-    __slots__ = ("known", "priced", "reservation")
+    `known`: the ticket exists; `price`: as pricing has assigned it; `ended`: its policies that have ended since.
+    """
+
+    __slots__ = ("ended", "known", "price", "reservation")
 
     def __init__(self, row: Row) -> None:
         self.known: bool = row["known"]
-        self.priced: bool = row["priced"]
+        self.price = Price.model_validate_json(row["price_now"]) if row["price_now"] else None
+        self.ended: list[UUID] = row["ended"]
         self.reservation = reservation_of(row) if row["reservation_id"] else None
 
 
-async def begin(session: Session, reservation_id: UUID, command: ReserveTicket) -> BeginResult:
-    """Insert a PENDING reservation at the projected price for the member's grade."""
+async def begin(
+    session: Session, reservation_id: UUID, command: ReserveTicket, price: Price | None = None
+) -> BeginResult:
+    """Insert a PENDING reservation at the projected price for the member's grade, or at `price` if it is given.
+
+    Nothing is inserted at a projected price with a policy that has ended.
+    """
     row = await session.one(
         _BEGIN,
         reservation_id=reservation_id,
         ticket_id=command.ticket_id,
         member_id=command.caller.member_id,
         grade=command.caller.grade,
+        expected_price=command.expected_price,
+        price=price.model_dump_json() if price else None,
     )
     assert row is not None
     return BeginResult(row)

@@ -1,7 +1,7 @@
 """Ticketing: tickets, and the holds of reservations on them.
 
-A reservation has one hold row. Once RELEASED it stays so, and as a tombstone refuses a later take. Taking and releasing
-lock the ticket before they read the hold, so that the second of two concurrent statements sees the first one's change.
+Taking and releasing lock the ticket before they read the hold, so that the second of two concurrent statements sees the
+first one's change.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from contracts.ticketing.tickets import (
 )
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.holds import Holds
+
+holds = Holds("ticketing_tickets.holds", "reservation_id", "ticket_id")
 
 
 def _state(row: Row | None) -> TicketState | None:
@@ -108,12 +111,6 @@ async def take(session: Session, ticket_id: UUID, reservation_id: UUID) -> Ticke
     return _state(await session.one(_TAKE, ticket_id=ticket_id, reservation_id=reservation_id))
 
 
-_RELEASE = Statement("""
-    insert into ticketing_tickets.holds as existing (reservation_id, ticket_id, status)
-    values (:reservation_id, :ticket_id, 'RELEASED')
-    on conflict (reservation_id) do update set status = 'RELEASED',
-      version = existing.version + (existing.status <> 'RELEASED')::int
-    returning version""")
 _FREE = Statement("""
     update ticketing_tickets.tickets
     set status = case when ends_at > clock_timestamp() then 'AVAILABLE' else 'EXPIRED' end, reservation_id = null,
@@ -127,27 +124,8 @@ async def release(session: Session, reservation_id: UUID, ticket_id: UUID) -> tu
     Returns the version of the hold, and the ticket if it was freed; a ticket that another reservation holds is not.
     """
     await session.one(_LOCK, ticket_id=ticket_id)
-    version: int = await session.value(_RELEASE, reservation_id=reservation_id, ticket_id=ticket_id)
+    version = await holds.release(session, reservation_id, ticket_id)
     return version, _state(await session.one(_FREE, reservation_id=reservation_id, ticket_id=ticket_id))
-
-
-_CONFIRM = Statement("""
-    update ticketing_tickets.holds set status = 'CONFIRMED', version = version + 1
-    where reservation_id = :reservation_id and status = 'HELD'""")
-
-
-async def confirm(session: Session, reservation_id: UUID) -> None:
-    """Confirm a hold; changes nothing if it was released."""
-    await session.one(_CONFIRM, reservation_id=reservation_id)
-
-
-_UNCONFIRMED = Statement("""
-    select exists (select from ticketing_tickets.holds where reservation_id = :reservation_id and status = 'HELD')""")
-
-
-async def is_unconfirmed(session: Session, reservation_id: UUID) -> bool:
-    """Whether the hold of a reservation is neither confirmed nor released."""
-    return bool(await session.value(_UNCONFIRMED, reservation_id=reservation_id))
 
 
 _EXPIRE = Statement("""

@@ -20,7 +20,10 @@ queries = ViewQueries(
     rentals,
     lists=ListMyPage,
     shows=ShowMyPage,
-    joined=[Joined(videos, "video_id", columns=[videos.c.title]), Joined(payments, "payment_id", part="payment")],
-    refunds=refunds,
-    timeline=[rentals.c.payment_id, rentals.c.late_fee_payment_id],
+    joined=[
+        Joined(videos, "video_id", columns=[videos.c.title]),
+        Joined(payments, "payment_id", part="payment"),
+        Joined(refunds, "payment_id", part="refund", latest=True),
+    ],
+    timeline=[rentals.c.payment_id, rentals.c.late_fee_payment_id, refunds.c.refund_id],
 )

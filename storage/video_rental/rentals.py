@@ -11,7 +11,6 @@ from uuid import UUID
 import asyncpg
 
 from contracts.base import Page
-from contracts.payments import PaymentState, RefundState
 from contracts.video_rental.rentals import (
     BookVideo,
     LateFeeStatus,
@@ -24,29 +23,25 @@ from contracts.video_rental.rentals import (
 from contracts.video_rental.videos import VideoState
 from storage import paging
 from storage.database import Row, Session, Statement
+from storage.paid import BEGIN_REFUND, SETTLE_PAYMENT, PaidThings, Settlement
 
 ACTIVE_CONSTRAINT = "rentals_one_active"
 
 
+paid = PaidThings("video_rental_rentals.rentals", "rental_id")
+
+
 def rental_of(row: Row) -> Rental:
     """A rental from its row, with payment and refund if events of them have arrived."""
-    fields = dict(row)
-    payment_status, refund_id = fields.pop("payment_status"), fields.pop("refund_id")
-    refund_status, refund_amount = fields.pop("refund_status"), fields.pop("refund_amount")
-    del fields["refunded"], fields["payment_version"], fields["refund_version"]
-    if payment_status is not None:
-        fields["payment"] = {"payment_id": fields["payment_id"], "status": payment_status, "amount": fields["price"]}
-    if refund_id is not None:
-        fields["refund"] = {"refund_id": refund_id, "status": refund_status, "amount": refund_amount}
-    return Rental.model_validate(fields)
+    return Rental.model_validate({**row, **paid.parts(row)})
 
 
 # -- booking
 
 _HOLD = Statement("""
     with video as (
-      select v.video_id, v.daily_price, v.copies, v.status from video_rental_rentals.videos v
-      where v.video_id = :video_id),
+      select v.video_id, v.daily_price, v.daily_price * cast(:days as integer) as price, v.copies, v.status
+      from video_rental_rentals.videos v where v.video_id = :video_id),
     owing as (
       select 1 from video_rental_rentals.rentals
       where member_id = :member_id and late_fee_status in ('OWED', 'PAYING') limit 1),
@@ -56,15 +51,16 @@ _HOLD = Statement("""
     held as (
       update video_rental_rentals.holds h set held = held + 1 from video v
       where h.video_id = v.video_id and v.status = 'AVAILABLE' and h.held < v.copies
+        and v.price = coalesce(cast(:expected_price as bigint), v.price)
         and not exists (select from owing) and not exists (select from active)
-      returning v.daily_price),
+      returning v.daily_price, v.price),
     inserted as (
       insert into video_rental_rentals.rentals
         (rental_id, video_id, member_id, days, daily_price, price, status, payment_id)
       select :rental_id, :video_id, :member_id, cast(:days as integer), daily_price,
-        daily_price * cast(:days as integer), 'AWAITING_PAYMENT', :payment_id
+        price, 'AWAITING_PAYMENT', :payment_id
       from held returning *)
-    select inserted.*, exists (select from video) as known, exists (select from owing) as owing,
+    select inserted.*, (select price from video) as price_now, exists (select from owing) as owing,
       exists (select from active) as active
     from (select 1) one left join inserted on true""")
 
@@ -72,17 +68,17 @@ _HOLD = Statement("""
 class HoldResult:
     """The result of `hold_copy`: the rental, or None with the reasons.
 
-    `known`: the video exists; `owing`: the member owes a late fee; `active`: the member has booked this video already.
+    `price`: what it costs, None for an unknown video; `owing`: the member owes a late fee; `active`: the member has
+    booked this video already.
     """
 
-    __slots__ = ("active", "known", "owing", "rental")
+    __slots__ = ("active", "owing", "price", "rental")
 
     def __init__(self, row: Row) -> None:
-        fields = dict(row)
-        self.known: bool = fields.pop("known")
-        self.owing: bool = fields.pop("owing")
-        self.active: bool = fields.pop("active")
-        self.rental = rental_of(fields) if fields["rental_id"] else None
+        self.price: int | None = row["price_now"]
+        self.owing: bool = row["owing"]
+        self.active: bool = row["active"]
+        self.rental = rental_of(row) if row["rental_id"] else None
 
 
 async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command: BookVideo) -> HoldResult:
@@ -97,6 +93,7 @@ async def hold_copy(session: Session, rental_id: UUID, payment_id: UUID, command
         video_id=command.video_id,
         member_id=command.caller.member_id,
         days=command.days,
+        expected_price=command.expected_price,
     )
     assert row is not None
     return HoldResult(row)
@@ -107,43 +104,41 @@ def is_second_booking(error: asyncpg.UniqueViolationError) -> bool:
     return bool(error.constraint_name == ACTIVE_CONSTRAINT)
 
 
-_SETTLE = Statement("""
+_SETTLE = Statement(f"""
     with settled as (
       update video_rental_rentals.rentals set status = cast(:to as text), reason = :reason,
-        payment_status = case when payment_version > 0 then payment_status else cast(:payment_status as text) end,
+        {SETTLE_PAYMENT},
         pickup_until = case when cast(:to as text) = 'BOOKED' then now() + cast(:pickup as interval) end,
         modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'AWAITING_PAYMENT' returning *),
     freed as (
       update video_rental_rentals.holds h set held = h.held - 1 from settled s
       where h.video_id = s.video_id and s.status <> 'BOOKED')
-    select * from settled""")
+    select * from settled""")  # noqa: S608 - a constant
 
 
 async def settle(
-    session: Session, rental_id: UUID, to: RentalStatus, payment_status: str, reason: str | None, pickup: timedelta
+    session: Session, rental_id: UUID, settled: Settlement[RentalStatus], pickup: timedelta
 ) -> Rental | None:
     """Set the outcome of a rental that is AWAITING_PAYMENT, and free its copy unless it is BOOKED.
 
     None when it was settled before.
     """
-    row = await session.one(
-        _SETTLE, rental_id=rental_id, to=to, payment_status=payment_status, reason=reason, pickup=pickup
-    )
+    row = await session.one(_SETTLE, rental_id=rental_id, pickup=pickup, **settled.values())
     return rental_of(row) if row else None
 
 
 # -- after booking
 
-_CANCEL = Statement("""
+_CANCEL = Statement(f"""
     with cancelled as (
       update video_rental_rentals.rentals set status = 'CANCELLED', reason = :reason,
-        refund_id = :refund_id, refund_status = 'PENDING', refund_amount = greatest(0, price - refunded),
+        {BEGIN_REFUND},
         modified_at = now(), version = version + 1
       where rental_id = :rental_id and status = 'BOOKED' returning *),
     freed as (
       update video_rental_rentals.holds h set held = h.held - 1 from cancelled c where h.video_id = c.video_id)
-    select * from cancelled""")
+    select * from cancelled""")  # noqa: S608 - a constant
 
 
 async def cancel(session: Session, rental_id: UUID, refund_id: UUID, reason: str) -> Rental | None:
@@ -170,11 +165,7 @@ _LOCK = Statement("select *, now() as now from video_rental_rentals.rentals wher
 async def lock(session: Session, rental_id: UUID) -> tuple[Rental, datetime] | None:
     """A rental, locked until this transaction ends, and the database's time; None when there is none."""
     row = await session.one(_LOCK, rental_id=rental_id)
-    if row is None:
-        return None
-    fields = dict(row)
-    now = fields.pop("now")
-    return rental_of(fields), now
+    return (rental_of(row), row["now"]) if row else None
 
 
 _TAKE_BACK = Statement("""
@@ -288,40 +279,3 @@ async def on_shelf(session: Session, video_id: UUID) -> VideoOnShelf | None:
 async def shelf(session: Session, query: ListShelf) -> Page[VideoOnShelf]:
     """One page of videos with the numbers of their copies, newest first."""
     return await _SHELF_NEWEST.page(session, query)
-
-
-# -- states of payments and refunds
-
-_NOTE_PAYMENT = Statement("""
-    update video_rental_rentals.rentals
-    set payment_status = :status, refunded = :refunded, payment_version = :version
-    where payment_id = :payment_id and payment_version < :version""")
-
-
-async def note_payment(session: Session, payment: PaymentState) -> None:
-    """Store the newest status of a rental's payment; other payments are ignored."""
-    await session.one(
-        _NOTE_PAYMENT,
-        payment_id=payment.payment_id,
-        status=payment.status,
-        refunded=payment.refunded,
-        version=payment.version,
-    )
-
-
-_NOTE_REFUND = Statement("""
-    update video_rental_rentals.rentals
-    set refund_status = :status, refund_amount = :amount, refund_version = :version
-    where payment_id = :payment_id and refund_id = :refund_id and refund_version < :version""")
-
-
-async def note_refund(session: Session, refund: RefundState) -> None:
-    """Store the newest status of a cancelled rental's refund."""
-    await session.one(
-        _NOTE_REFUND,
-        payment_id=refund.payment_id,
-        refund_id=refund.refund_id,
-        status=refund.status,
-        amount=refund.amount,
-        version=refund.version,
-    )

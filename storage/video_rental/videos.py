@@ -32,11 +32,12 @@ _CHANGE = Statement("""
       daily_price = coalesce(cast(:daily_price as bigint), daily_price),
       copies = coalesce(cast(:copies as integer), copies), status = coalesce(cast(:status as text), status),
       modified_at = now(), version = version + 1
-    where video_id = :video_id returning *""")
+    where video_id = :video_id
+      and (cast(:expected_version as integer) is null or version = :expected_version) returning *""")
 
 
 async def change(session: Session, command: ChangeVideo) -> VideoState | None:
-    """Change the fields that are given; None when there is no such video."""
+    """Change the fields that are given; None when there is no such video, or it has another version than expected."""
     row = await session.one(
         _CHANGE,
         video_id=command.video_id,
@@ -44,6 +45,7 @@ async def change(session: Session, command: ChangeVideo) -> VideoState | None:
         daily_price=command.daily_price,
         copies=command.copies,
         status=command.status,
+        expected_version=command.expected_version,
     )
     return VideoState.model_validate(dict(row)) if row else None
 

@@ -52,6 +52,8 @@ FASTSTREAM = ("workers.runtime.", "workers.app.")
 """Where FastStream is used: the runtime, and the application that `faststream run` starts."""
 LOG_EVENTS = "workers.runtime.observability.log_events"
 """The module with the log events that operators search for."""
+SHARED = {"workers.paid", "workers.holds"}
+"""What contexts of several systems do in the same way."""
 ENTRY_POINTS = {"workers.app", "workers.__main__"}
 """They start contexts by name, and import the registry inside a function, after everything else."""
 RUNTIME_LAYERS = {
@@ -143,14 +145,14 @@ def one_name(listing: Listing) -> Iterator[str]:
                 yield f"{context} has no {layer}.{context}"
 
 
-@rule("every module of workers belongs to a context or to the runtime, or has the settings of a system")
+@rule("every module of workers belongs to a context, to several, or to the runtime, or has the settings of a system")
 def module_owner(listing: Listing) -> Iterator[str]:
     packages = {"workers", *(f"workers.{system}" for system in _systems(listing))}
     settings = {f"{package}.settings" for package in packages}
     for source in listing.of("workers"):
         if (
             source.module.startswith("workers.runtime")
-            or source.module in {"workers.registry"} | ENTRY_POINTS | packages | settings
+            or source.module in {"workers.registry"} | SHARED | ENTRY_POINTS | packages | settings
         ):
             continue
         if listing.context_of(source.module) is None:

@@ -232,3 +232,11 @@ async def test_pages_of_the_ledger_neither_skip_nor_repeat(system: System, kim: 
     entries = await system.items(ListEntries(member_id=kim.member_id, limit=2, caller=kim))
 
     assert [entry["amount"] for entry in entries] == [5, 4, 3, 2, 1]
+
+
+async def test_a_top_up_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    command = top_up(kim, 3_000)
+
+    first, again = await system.again_with_an_old_key(DEPOSITS, command)
+
+    assert again == first

@@ -72,7 +72,7 @@ async def test_a_bike_held_for_an_unknown_ride_is_freed_once_rides_answers_the_q
 async def test_an_open_ride_confirms_its_hold_and_keeps_its_bike(system: System, kim: Caller) -> None:
     ride = await started_ride(system, kim)
 
-    confirmed = "select 1 from bike_sharing_bikes.holds where ride_id = $1 and confirmed"
+    confirmed = "select 1 from bike_sharing_bikes.holds where ride_id = $1 and status = 'CONFIRMED'"
     await system.wait_for_rows(BIKES, confirmed, UUID(ride["ride_id"]))
 
     assert (await bike_of(system, ride["bike_id"]))["status"] == "IN_USE"
@@ -175,3 +175,13 @@ async def test_a_location_that_is_not_in_the_list_is_refused_before_anything_els
         assert [refusal["code"] for refusal in refusals] == ["invalid"] * 5
         assert {refusal["errors"][0]["field"] for refusal in refusals} == {"location"}
         assert (await system.done(return_bike(ride, kim, "Han River")))["status"] == "RETURNED"
+
+
+async def test_a_bike_of_another_version_is_not_changed(system: System) -> None:
+    bike_id = await known_bike(system)
+
+    stale = await system.refused(ChangeBike(bike_id=bike_id, location="Han River", expected_version=2))
+    changed = await system.done(ChangeBike(bike_id=bike_id, location="Han River", expected_version=1))
+
+    assert stale == {"code": "stale_version", "version": 1}
+    assert (changed["location"], changed["version"]) == ("Han River", 2)

@@ -72,7 +72,7 @@ def test_a_deposit_pays_what_it_has(balance: int, fee: int, taken: int) -> None:
 def test_the_oldest_debt_is_paid_first_and_the_last_in_part(
     debts: list[tuple[UUID, int]], amount: int, parts: list[tuple[UUID, int]]
 ) -> None:
-    assert deposits.debt_payments(debts, amount) == parts
+    assert deposits.allocate(debts, amount) == parts
 
 
 @pytest.mark.parametrize(

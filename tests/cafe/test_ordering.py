@@ -273,3 +273,11 @@ async def test_a_key_used_again_for_something_else_is_refused_before_any_rule(sy
     refusals = [await system.refused(other, id=request_id, digest="other") for other in others]
 
     assert [refusal["code"] for refusal in refusals] == ["idempotency_key_reused"] * 5
+
+
+async def test_an_order_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    item = await system.done(register_item())
+
+    first, again = await system.again_with_an_old_key("cafe.orders", place_order(item, kim))
+
+    assert again == first

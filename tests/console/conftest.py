@@ -13,6 +13,8 @@ from gateway_api.app import build
 from ops.settings import SystemSettings
 from tests.gateway_api.conftest import KEY, FakeRpcClient
 
+HIDDEN = ("csrf", "nonce", "back", "expected_price", "expected_version")
+
 
 class Browser(httpx.AsyncClient):
     """A browser without scripts: it keeps cookies, follows no redirect, and sends forms as they were rendered."""
@@ -33,7 +35,7 @@ class Browser(httpx.AsyncClient):
     async def submit(self, path: str, **fields: str) -> httpx.Response:
         """Send a form of the last page, with its hidden fields."""
         assert self.page is not None
-        names = [name for name in ("csrf", "nonce", "back") if f'name="{name}"' in self.page.text]
+        names = [name for name in HIDDEN if f'name="{name}"' in self.page.text]
         return await self.post(path, data={**{name: self.hidden(name) for name in names}, **fields})
 
     async def sign_in(self, person: str) -> None:

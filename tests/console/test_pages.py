@@ -16,6 +16,7 @@ from workers.runtime.messaging.envelope import RpcReply
 
 VIDEO, RENTAL = video()["video_id"], rental()["rental_id"]
 BOOK = f"/video-rental/videos/{VIDEO}/book"
+CHANGE = f"/video-rental/videos/{VIDEO}/change"
 ROOMS = ["/mine", "/staff", "/operator", *(f"/{business.slug}" for business in ALL)]
 
 
@@ -94,6 +95,17 @@ async def test_a_booking_is_one_request_and_redirects_to_its_page(browser, shelf
     (sent,) = [request for request in shelf.requests if request.topic == "video_rental.rentals.book_video"]
     assert json.loads(sent.body)["caller"]["member_id"] == "kim"
     assert json.loads(sent.body)["days"] == 2
+    assert json.loads(sent.body)["expected_price"] == 2 * video()["daily_price"]
+
+
+async def test_a_change_names_the_version_that_was_shown(browser, shelf):
+    await browser.sign_in("choi")
+    await browser.look(CHANGE)
+
+    await browser.submit(CHANGE, title="Casablanca", daily_price="2000", copies="1")
+
+    (sent,) = [request for request in shelf.requests if request.topic == "video_rental.videos.change_video"]
+    assert json.loads(sent.body)["expected_version"] == 1
 
 
 async def test_the_same_form_sent_twice_is_one_message(browser, shelf):

@@ -133,14 +133,19 @@ async def _money(system: System) -> list[str]:
     """Nothing is kept beyond what bookings and late fees cost; a payment without a rental keeps nothing."""
     rows = await system.rows(
         RENTALS,
-        """select payment_id, price - refunded as price, status in ('BOOKED', 'RENTED', 'RETURNED') as is_owed
+        """select payment_id, price - refunded as price, status in ('BOOKED', 'RENTED', 'RETURNED') as is_owed,
+             false as is_late_fee
            from video_rental_rentals.rentals
-           union all select late_fee_payment_id, late_fee, late_fee_status = 'PAID'
+           union all select late_fee_payment_id, late_fee, late_fee_status = 'PAID', true
            from video_rental_rentals.rentals where late_fee_payment_id is not null""",
     )
-    return await charge_discrepancies(
-        system, {row["payment_id"]: row["price"] if row["is_owed"] else 0 for row in rows}
+    by_hand = (
+        "select payment_id, sum(amount) as given from payments.refunds where requested_by = $1 group by payment_id"
     )
+    given = {row["payment_id"]: row["given"] for row in await system.rows("payments", by_hand, STAFF.member_id)}
+    late_fees = {row["payment_id"] for row in rows if row["is_late_fee"]} & given.keys()
+    owed = {row["payment_id"]: row["price"] if row["is_owed"] else 0 for row in rows}
+    return await charge_discrepancies(system, owed | {id: owed[id] - given[id] for id in late_fees})
 
 
 async def _views(system: System) -> list[str]:

@@ -192,3 +192,37 @@ async def test_the_first_event_of_a_booking_has_its_first_state(system: System, 
     (started,) = system.events_of(BookingStarted.topic, rental_id=rental["rental_id"])
 
     assert (started["status"], started["version"]) == ("AWAITING_PAYMENT", 1)
+
+
+# -- what staff change meanwhile
+
+
+async def test_another_price_than_expected_books_nothing(system: System, kim: Caller) -> None:
+    video_id = await system.video(daily_price=1000)
+    booking = system.booking(video_id, kim, days=2)
+
+    refusal = await system.refused(booking.model_copy(update={"expected_price": 1000}))
+    rental = await system.done(booking.model_copy(update={"expected_price": 2000}))
+
+    assert refusal == {"code": "price_changed", "price": 2000}
+    assert (rental["status"], rental["price"]) == ("BOOKED", 2000)
+
+
+async def test_a_price_that_staff_raise_between_look_and_booking_is_not_charged(system: System, kim: Caller) -> None:
+    video_id = await system.video(daily_price=1500)
+    await system.done(ChangeVideo(video_id=video_id, daily_price=999_999, expected_version=1))
+    await system.wait_until_idle()
+
+    refusal = await system.refused(system.booking(video_id, kim).model_copy(update={"expected_price": 1500}))
+
+    assert refusal == {"code": "price_changed", "price": 999_999}
+
+
+async def test_a_video_of_another_version_is_not_changed(system: System) -> None:
+    video_id = await system.video()
+
+    stale = await system.refused(ChangeVideo(video_id=video_id, title="a", expected_version=2))
+    changed = await system.done(ChangeVideo(video_id=video_id, title="b", expected_version=1))
+
+    assert stale == {"code": "stale_version", "version": 1}
+    assert (changed["title"], changed["version"]) == ("b", 2)

@@ -6,20 +6,22 @@ import asyncio
 from uuid import UUID
 
 from contracts.base import Caller
-from contracts.payments import RefundPayment
 from tests.flows.helpers import (
     cancel,
     free_copies,
     net_booking_charge,
+    pay_late_fee,
     pick_up,
     rental_events,
     rental_of,
     rented,
     return_video,
+    returned_late,
     wait_for_rental,
     wait_for_view,
 )
-from tests.support.system import STAFF, Json, System
+from tests.support.payments import refund_by_hand, refund_of_a_part
+from tests.support.system import STAFF, System
 
 
 async def test_a_cancelled_booking_is_refunded_and_the_next_member_gets_the_copy(
@@ -126,9 +128,9 @@ async def test_of_a_cancellation_and_a_pickup_at_once_one_happens_and_the_other_
         assert await net_booking_charge(system, rental) == (0 if cancelled.kind == "done" else 1000)
 
 
-async def test_a_cancellation_after_a_partial_refund_by_hand_refunds_the_rest(system: System, kim: Caller) -> None:
+async def test_a_cancellation_after_a_refund_of_a_part_refunds_the_rest(system: System, kim: Caller) -> None:
     rental = await system.done(system.booking(await system.video(daily_price=1000), kim))
-    await refund_by_hand(system, rental, 300)
+    await system.publish(refund_of_a_part(rental, 300))
     await wait_for_view(system, rental, status="BOOKED", payment={"status": "PARTIALLY_REFUNDED"})
 
     cancelled = await system.done(cancel(rental, kim))
@@ -141,21 +143,67 @@ async def test_a_cancellation_after_a_partial_refund_by_hand_refunds_the_rest(sy
     assert sorted(row["amount"] for row in rows) == [300, 700]
 
 
-async def test_a_cancellation_right_after_a_refund_by_hand_refunds_no_more_than_was_paid(
+async def test_a_cancellation_right_after_a_refund_of_a_part_refunds_no_more_than_was_paid(
     system: System, kim: Caller
 ) -> None:
     rental = await system.done(system.booking(await system.video(daily_price=1000), kim))
 
-    await asyncio.gather(refund_by_hand(system, rental, 300), system.done(cancel(rental, kim)), return_exceptions=True)
+    await asyncio.gather(system.publish(refund_of_a_part(rental, 300)), system.done(cancel(rental, kim)))
     await system.wait_until_idle()
 
     assert await net_booking_charge(system, rental) == 0
     await wait_for_view(system, rental, status="CANCELLED", payment={"status": "REFUNDED"})
 
 
-async def refund_by_hand(system: System, rental: Json, amount: int) -> Json:
-    command = RefundPayment(payment_id=rental["payment_id"], amount=amount, reason="scratched", caller=STAFF)
-    return await system.done(command)
+# -- staff refund by hand what no rental counts on
+
+
+async def test_the_payment_of_a_booking_is_refunded_by_cancelling_it(system: System, kim: Caller) -> None:
+    rental = await system.done(system.booking(await system.video(), kim))
+
+    refusal = await system.refused(refund_by_hand(rental, 1000))
+
+    href = f"/v1/video-rental/rentals/{rental['rental_id']}/cancellation"
+    where = {"business": "video_rental.rentals", "object_id": rental["rental_id"], "href": href}
+    assert refusal == {"code": "refund_through_business", **where}
+    assert (await net_booking_charge(system, rental), (await rental_of(system, rental))["status"]) == (1000, "BOOKED")
+
+
+async def test_the_payment_of_a_video_that_is_out_is_refunded_after_its_return(system: System, kim: Caller) -> None:
+    rental = await rented(system, kim, await system.video())
+    await system.wait_until_idle()
+
+    refusal = await system.refused(refund_by_hand(rental, 1000))
+    await system.done(return_video(rental, kim))
+    await system.wait_until_idle()
+    refund = await system.done(refund_by_hand(rental, 1000))
+
+    assert refusal["href"] == f"/v1/video-rental/rentals/{rental['rental_id']}/return"
+    assert refund["status"] == "PENDING"
+    await wait_for_view(system, rental, status="RETURNED", payment={"status": "REFUNDED"})
+
+
+async def test_a_late_fee_paid_by_mistake_is_refunded_by_hand(system: System, kim: Caller) -> None:
+    late = await returned_late(system, kim, await system.video(), days_late=1)
+    paid = await system.done(pay_late_fee(late, kim))
+
+    refund = await system.done(refund_by_hand({"payment_id": paid["late_fee_payment_id"]}, 500))
+
+    assert (refund["status"], refund["amount"]) == ("PENDING", 500)
+
+
+async def test_of_a_refund_by_hand_and_a_cancellation_at_once_no_more_is_refunded_than_was_paid(
+    system: System, kim: Caller
+) -> None:
+    rentals = [await system.done(system.booking(await system.video(), kim)) for _ in range(5)]
+
+    await asyncio.gather(
+        *(system.done(cancel(rental, kim)) for rental in rentals),
+        *(system.request(refund_by_hand(rental, 1000)) for rental in rentals),
+    )
+    await system.wait_until_idle()
+
+    assert [await net_booking_charge(system, rental) for rental in rentals] == [0] * 5
 
 
 async def test_a_returned_video_cannot_be_cancelled(system: System, kim: Caller) -> None:

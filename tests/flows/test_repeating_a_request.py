@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+import json
+from uuid import uuid4, uuid5
 
 import pytest
 
@@ -124,3 +125,53 @@ async def test_one_message_id_of_two_customers_is_refused(system: System, kim: C
     refusal = await system.refused(system.booking(video_id, customer()), id=request_id, digest="lee")
 
     assert refusal["code"] == "idempotency_key_reused"
+
+
+# -- keys that are older than an answer is kept
+
+
+@pytest.mark.parametrize("token", ["tok_visa", "tok_declined"])
+async def test_a_booking_whose_answer_is_forgotten_is_answered_as_it_is_now(
+    system: System, kim: Caller, token: str
+) -> None:
+    booking, request_id = system.booking(await system.video(), kim, token), uuid5(uuid4(), "a key")
+    first = await system.request(booking, id=request_id)
+    await system.forget_answer("video_rental.rentals", request_id)
+
+    again = await system.request(booking, id=request_id)
+    once_more = await system.request(booking, id=request_id)
+
+    assert (again.kind, again.replayed, once_more.kind, once_more.replayed) == (first.kind, True, first.kind, True)
+    assert json.loads(again.body).get("rental_id") == json.loads(first.body).get("rental_id")
+    assert once_more.body == again.body
+
+
+async def test_a_cancelled_booking_whose_answer_is_forgotten_is_shown_cancelled(system: System, kim: Caller) -> None:
+    booking, request_id = system.booking(await system.video(copies=2), kim), uuid5(uuid4(), "a key")
+    rental = await system.done(booking, id=request_id)
+    await system.done(cancel(rental, kim))
+    await system.forget_answer("video_rental.rentals", request_id)
+
+    again = await system.request(booking, id=request_id)
+
+    assert (again.replayed, json.loads(again.body)["status"]) == (True, "CANCELLED")
+    assert await net_booking_charge(system, rental) == 0
+
+
+async def test_a_registration_whose_answer_is_forgotten_is_answered_with_the_video(system: System) -> None:
+    command = RegisterVideo(title="Casablanca", daily_price=1, copies=1, caller=STAFF)
+
+    first, again = await system.again_with_an_old_key("video_rental.videos", command)
+
+    assert again == first
+
+
+async def test_a_key_that_created_nothing_is_refused_as_anybody(system: System, kim: Caller, lee: Caller) -> None:
+    video_id, request_id = await system.video(copies=1), uuid5(uuid4(), "a key")
+    await system.done(system.booking(video_id, lee))
+    refusal = await system.refused(system.booking(video_id, kim), id=request_id)
+    await system.forget_answer("video_rental.rentals", request_id)
+
+    again = await system.request(system.booking(video_id, kim), id=request_id)
+
+    assert (again.kind, again.replayed, json.loads(again.body)) == ("refused", False, refusal)

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.base import Caller
+from gateway_api.app import all_routes
 from gateway_api.idempotency import digest, message_id
+from workers import registry
 
 
 class Route(NamedTuple):
@@ -105,3 +107,8 @@ def test_spacing_escapes_and_order_never_matter(value, random):
 
     plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     assert digest({}, plain.encode()) == digest({}, json.dumps(shuffled(value), indent=1).encode())
+
+
+@pytest.mark.parametrize("message", [route.operation.message for route in all_routes() if route.operation.creates])
+def test_what_creates_something_can_be_answered_by_what_is_there(message):
+    assert registry.worker(message.owner()).handlers[message.topic].replays is not None

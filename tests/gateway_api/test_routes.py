@@ -30,6 +30,7 @@ CREATED = {
     "orders": "order_id",
     "top-ups": "top_up_id",
     "credits": "top_up_id",
+    "withdrawals": "withdrawal_id",
     "bikes": "bike_id",
     "rides": "ride_id",
     "tickets": "ticket_id",
@@ -43,6 +44,7 @@ WAITING = (
     "shop.orders.confirm_payment",
     "cafe.orders.place_order",
     "bike_sharing.deposits.top_up_deposit",
+    "bike_sharing.deposits.withdraw_deposit",
     "bike_sharing.rides.start_ride",
     "ticketing.reservations.reserve_ticket",
     "preorder.reservations.reserve_phone",
@@ -125,6 +127,16 @@ ROUTES = [
         "so",
         "bike_sharing.deposits.credit_deposit",
     ),
+    ("POST", "/v1/bike-sharing/deposits/withdrawals", {"amount": 1}, "c", "bike_sharing.deposits.withdraw_deposit"),
+    ("GET", "/v1/bike-sharing/deposits/withdrawals", None, "cso", "bike_sharing.deposits.list_withdrawals"),
+    ("GET", f"/v1/bike-sharing/deposits/withdrawals/{ID}", None, "cso", "bike_sharing.deposits.show_withdrawal"),
+    (
+        "POST",
+        f"/v1/bike-sharing/deposits/withdrawals/{ID}/payout",
+        {"reference": "KB 0412"},
+        "so",
+        "bike_sharing.deposits.pay_out_withdrawal",
+    ),
     ("GET", "/v1/bike-sharing/deposits/me", None, "c", "bike_sharing.deposits.show_deposit"),
     ("GET", "/v1/bike-sharing/deposits", None, "so", "bike_sharing.deposits.list_deposits"),
     ("GET", f"/v1/bike-sharing/deposits/{ID}", None, "so", "bike_sharing.deposits.show_deposit"),
@@ -184,6 +196,29 @@ ROUTES = [
     ("GET", "/v1/refunds", None, "cso", "payments.list_refunds"),
     ("GET", f"/v1/refunds/{ID}", None, "cso", "payments.show_refund"),
     ("POST", f"/v1/payments/{ID}/refunds", {"amount": 1, "reason": "scratched"}, "so", "payments.refund_payment"),
+    ("GET", "/v1/payment-provider", None, "so", "payments.show_provider"),
+    ("GET", "/v1/payment-discrepancies", None, "so", "payments.list_discrepancies"),
+    (
+        "POST",
+        f"/v1/payment-discrepancies/{ID}/resolution",
+        {"resolution": "called them"},
+        "so",
+        "payments.resolve_discrepancy",
+    ),
+    (
+        "POST",
+        f"/v1/shop/transfers/{ID}/return",
+        {"amount": 3000, "reference": "B-1"},
+        "so",
+        "payments.return_transfer",
+    ),
+    (
+        "PUT",
+        f"/v1/shop/orders/{ID}/refund-account",
+        {"bank": "국민은행", "number": "110-234-567890", "holder": "김예약"},
+        "c",
+        "payments.name_refund_account",
+    ),
     ("GET", "/v1/operations/town", None, "o", "journal.show_town"),
     ("GET", f"/v1/operations/stories/{ID}", None, "o", "journal.tell_story"),
     ("GET", "/v1/operations/dead-letters", None, "o", "journal.list_dead_letters"),
@@ -259,6 +294,7 @@ def test_every_wait_for_a_context_is_shorter_than_the_gateways(make_settings):
         ("/v1/shop/orders", "member_id"),
         ("/v1/shop/order-status", "member_id"),
         ("/v1/bike-sharing/deposits/top-ups", "member_id"),
+        ("/v1/bike-sharing/deposits/withdrawals", "member_id"),
         ("/v1/bike-sharing/rides", "member_id"),
         ("/v1/bike-sharing/billings", "member_id"),
         ("/v1/bike-sharing/ride-history", "member_id"),
@@ -370,7 +406,7 @@ async def test_the_catalogue_is_unavailable_without_a_reply(client):
 async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
     await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
 
-    assert rpc.body == {"video_id": ID, **sent}
+    assert rpc.body == {"video_id": ID, "expected_version": None, **sent}
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ CASES = [
     Case("I4", "update provider.charges set refunded = 0", "3000 won are kept of charge", True),
     Case("I4", "delete from provider.refunds; delete from provider.charges", "and there is no charge", True),
     Case("I4", payment("booked", "amount = 2999"), "(APPROVED): amount 2999, at the provider 3000"),
+    Case("I4", rental("partly", "status = 'BOOKED'"), "is BOOKED, and 500 won of its payment"),
     Case("I4", payment("partly", "refunded = 400"), "0 under way, the sums of its refunds are 500"),
     Case("I4", payment("rented", "status = 'DECLINED'"), "rental {rented} is RENTED for 3000 won, and payment"),
     Case("I4", rental("cancelled", "status = 'BOOKED'"), "rental {cancelled} is BOOKED, and was refunded"),

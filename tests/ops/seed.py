@@ -30,7 +30,7 @@ HOME = """
         payment_id, payment_status, payment_version, refunded, refund_id, refund_status, refund_amount, refund_version,
         pickup_until, picked_up_at, due_at, returned_at, late_fee, late_fee_status, late_fee_payment_id, version)
       select rental_id, video_id, 'member-' || i, 3, 1000, :price,
-        case kind when 'booked' then 'BOOKED' when 'partly' then 'BOOKED' when 'rented' then 'RENTED'
+        case kind when 'booked' then 'BOOKED' when 'partly' then 'RETURNED' when 'rented' then 'RENTED'
           when 'returned' then 'RETURNED' when 'late' then 'RETURNED' when 'rejected' then 'REJECTED'
           else 'CANCELLED' end,
         case kind when 'rejected' then 'insufficient_funds' when 'unavailable' then 'payment_unavailable'
@@ -43,12 +43,13 @@ HOME = """
         case kind when 'cancelled' then refund_id end, case kind when 'cancelled' then 'REFUNDED' end,
         case kind when 'cancelled' then :price end, case kind when 'cancelled' then 2 else 0 end,
         case when kind not in ('rejected', 'unavailable') then now() + interval '48 hours' end,
-        case when kind in ('rented', 'returned', 'late') then now() end,
-        case when kind in ('rented', 'returned', 'late') then now() + interval '3 days' end,
-        case when kind in ('returned', 'late') then now() end,
+        case when kind in ('rented', 'returned', 'late', 'partly') then now() end,
+        case when kind in ('rented', 'returned', 'late', 'partly') then now() + interval '3 days' end,
+        case when kind in ('returned', 'late', 'partly') then now() end,
         case kind when 'late' then :late_fee else 0 end, case kind when 'late' then 'PAID' else 'NONE' end,
         late_payment_id,
-        case kind when 'late' then 6 when 'returned' then 4 when 'rented' then 3 when 'cancelled' then 3 else 2 end
+        case when kind = 'late' then 6 when kind in ('returned', 'partly') then 4
+          when kind in ('rented', 'cancelled') then 3 else 2 end
       from plan;
     insert into video_rental_rentals.holds
       select video_id, count(*) filter (where status in ('BOOKED', 'RENTED'))

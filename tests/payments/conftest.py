@@ -19,6 +19,7 @@ from contracts.payments import (
     Card,
     PaymentState,
     PaymentStatus,
+    RefundAmount,
     RefundPayment,
     RefundRest,
     RefundState,
@@ -33,7 +34,8 @@ from tests.support.servers import Servers
 from workers.payments import worker
 from workers.payments.provider import ProviderClient
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.processing.processor import MessageProcessor, ProcessingResult
+from workers.runtime.processing.processor import MessageProcessor
+from workers.runtime.processing.results import ProcessingResult
 from workers.runtime.processing.worker_runtime import WorkerRuntime
 
 KIM = Caller(member_id="kim", role="customer")
@@ -206,6 +208,10 @@ def void(payment: RequestPayment) -> VoidPayment:
 
 def rest_of(payment: RequestPayment, refund_id: UUID | None = None) -> RefundRest:
     return RefundRest(payment_id=payment.payment_id, refund_id=refund_id or uuid4(), reason="cancelled")
+
+
+def amount_of(payment: RequestPayment, amount: int) -> RefundAmount:
+    return RefundAmount(payment_id=payment.payment_id, refund_id=uuid4(), amount=amount, reason="scratched")
 
 
 def part_of(payment: RequestPayment, amount: int) -> RefundPayment:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from contracts.payments import DriveRefund, PaymentRefunded, PaymentStatus, RefundStatus, RefundSucceeded
-from tests.payments.conftest import Payments, part_of, request, rest_of, void
+from contracts.payments import (
+    DriveRefund,
+    LetGoOfPayment,
+    PaymentRefunded,
+    PaymentStatus,
+    PaymentUse,
+    RefundRefused,
+    RefundStatus,
+    RefundSucceeded,
+    UsePayment,
+)
+from tests.payments.conftest import Payments, amount_of, part_of, request, rest_of, void
 from workers.payments.provider import ProviderClient
 
 S = PaymentStatus
@@ -213,3 +224,106 @@ async def test_a_voided_payment_cannot_be_refunded_by_hand(payments: Payments) -
     await payments.handle(void(command))
 
     assert await payments.answer(part_of(command, 1000)) == "wrong_state"
+
+
+# -- a part, for the business that requested the payment
+
+
+async def test_a_part_is_given_back_for_the_business(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    refund = amount_of(command, 4000)
+
+    for _ in range(3):
+        await payments.handle(refund)
+    await payments.wait_for(command.payment_id, S.PARTIALLY_REFUNDED)
+    await payments.handle(refund)
+
+    assert await payments.net_charges() == 5000
+    names = await payments.event_names()
+    assert names == ["PaymentApproved", *["RefundStarted"] * 3, "RefundSucceeded", "PaymentRefunded", "RefundSucceeded"]
+    await money_agrees(payments)
+
+
+@pytest.mark.parametrize(
+    ("before", "failure"),
+    [
+        ("approved", "refund_too_large"),
+        ("declined", "wrong_state"),
+        ("unknown", "not_found"),
+        ("voided", "wrong_state"),
+    ],
+)
+async def test_more_than_is_left_is_refused_for_good(payments: Payments, before: str, failure: str) -> None:
+    command = request("tok_declined" if before == "declined" else "tok_visa")
+    if before != "unknown":
+        await payments.answer(command)
+    if before == "voided":
+        await payments.handle(void(command))
+        await payments.wait_for(command.payment_id, S.VOIDED)
+    refund = amount_of(command, 9001)
+
+    await payments.handle(refund)
+    await payments.answer(command)
+    await payments.handle(refund)
+    await payments.run_timers()
+
+    refused = [event for event in await payments.events() if isinstance(event, RefundRefused)]
+    assert [(one.status, one.amount, one.failure, one.version) for one in refused] == [
+        (RefundStatus.REFUSED, 9001, failure, 1)
+    ] * 2
+    await money_agrees(payments)
+
+
+async def test_parts_at_once_never_reserve_more_than_was_taken(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+    refunds = [amount_of(command, 2000) for _ in range(10)]
+
+    await asyncio.gather(*(payments.handle(refund) for refund in refunds))
+    for _ in range(3):
+        await payments.run_timers()
+
+    statuses = [(await payments.refund(refund.refund_id)).status for refund in refunds]
+    assert (statuses.count(RefundStatus.REFUNDED), statuses.count(RefundStatus.REFUSED)) == (4, 6)
+    await money_agrees(payments)
+
+
+# -- refunds by hand of what a business counts on
+
+
+async def test_a_payment_in_use_is_not_refunded_by_hand_until_the_business_lets_go(payments: Payments) -> None:
+    use = PaymentUse(object_id=uuid4(), href="/v1/video-rental/rentals/1/cancellation")
+    command = request().model_copy(update={"use": use})
+    await payments.answer(command)
+
+    refusal = await payments.handle(part_of(command, 1000))
+    await payments.handle(LetGoOfPayment(payment_id=command.payment_id))
+    await payments.handle(UsePayment(payment_id=command.payment_id, use=use))  # overtaken by the one above
+
+    assert json.loads(refusal.body) == {
+        "code": "refund_through_business",
+        "business": "video_rental.rentals",
+        "object_id": str(use.object_id),
+        "href": use.href,
+    }
+    assert await payments.answer(part_of(command, 1000)) == "PENDING"
+
+
+async def test_a_payment_is_in_use_from_when_the_business_says_so(payments: Payments) -> None:
+    command = request()
+    await payments.answer(command)
+
+    use = PaymentUse(object_id=uuid4(), href="/v1/video-rental/rentals/1/return")
+    await payments.handle(UsePayment(payment_id=command.payment_id, use=use))
+
+    assert await payments.answer(part_of(command, 1000)) == "refund_through_business"
+
+
+async def test_the_refund_of_the_rest_lets_go_of_the_payment(payments: Payments) -> None:
+    command = request().model_copy(update={"use": PaymentUse(object_id=uuid4(), href="/v1/x")})
+    await payments.answer(command)
+
+    await payments.handle(rest_of(command))
+
+    assert await payments.answer(part_of(command, 1000)) == "refund_too_large"

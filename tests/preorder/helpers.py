@@ -83,9 +83,10 @@ async def view_of(system: System, reservation: object, min_version: int = 0, cal
     return await system.done(query)
 
 
-async def wait_for_view(system: System, reservation: object, **expected: Any) -> Json:
+async def wait_for_view(system: System, reservation: object, within: float = 10.0, **expected: Any) -> Json:
     """One reservation in the view, once it has these fields."""
-    return await system.wait_for(ShowMyReservation(reservation_id=id_of(reservation), caller=STAFF), **expected)
+    query = ShowMyReservation(reservation_id=id_of(reservation), caller=STAFF)
+    return await system.wait_for(query, within, **expected)
 
 
 async def reservation_events(system: System, reservation: object) -> list[str]:

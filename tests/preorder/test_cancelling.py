@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from contracts.base import Caller
-from contracts.payments import RefundPayment
 from contracts.preorder.reservations import ReservationStatus
 from tests.preorder.helpers import (
     PRICE,
@@ -28,7 +27,7 @@ from tests.preorder.helpers import (
     wait_until_cancelled,
 )
 from tests.support.failpoints import paused, until_reached
-from tests.support.payments import wait_for_payment, wait_for_void
+from tests.support.payments import refund_by_hand, refund_of_a_part, wait_for_payment, wait_for_void
 from tests.support.system import STAFF, Json, System, eventually
 
 DONE = ["reservation_started", "reservation_confirmed", "reservation_cancelling", "reservation_cancelled"]
@@ -137,16 +136,29 @@ async def test_ten_cancellations_at_once_refund_once(system: System, kim: Caller
     assert ([row["amount"] for row in refunds], await taken_quota(system, product_id)) == ([PRICE], 0)
 
 
-async def test_a_cancellation_does_not_refund_again_what_was_refunded_by_hand(system: System, kim: Caller) -> None:
+async def test_a_cancellation_does_not_refund_again_what_was_refunded_before(system: System, kim: Caller) -> None:
     reservation = await system.done(reserve(await known_product(system), kim))
-    by_hand = RefundPayment(payment_id=reservation["payment_id"], amount=250_000, reason="scratched", caller=STAFF)
-    await system.done(by_hand)
+    await system.publish(refund_of_a_part(reservation, 250_000))
     await wait_for_view(system, reservation, payment={"status": "PARTIALLY_REFUNDED"}, refund={"amount": 250_000})
 
     await system.done(cancel(reservation, kim))
 
     assert (await wait_until_cancelled(system, reservation))["refund"]["amount"] == PRICE - 250_000
     assert await net_reservation_charge(system, reservation) == 0
+
+
+async def test_the_payment_of_a_confirmed_reservation_is_refunded_by_cancelling_it(system: System, kim: Caller) -> None:
+    reservation = await system.done(reserve(await known_product(system), kim))
+
+    refusal = await system.refused(refund_by_hand(reservation, 1))
+    await system.done(cancel(reservation, kim))
+    await wait_until_cancelled(system, reservation)
+    afterwards = await system.refused(refund_by_hand(reservation, 1))
+
+    href = f"/v1/preorder/reservations/{reservation['reservation_id']}/cancellation"
+    where = {"business": RESERVATIONS, "object_id": reservation["reservation_id"], "href": href}
+    assert refusal == {"code": "refund_through_business", **where}
+    assert (afterwards["code"], afterwards["left"]) == ("refund_too_large", 0)
 
 
 async def test_a_rejected_reservation_cannot_be_cancelled(system: System, kim: Caller) -> None:

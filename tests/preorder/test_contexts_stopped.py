@@ -21,6 +21,7 @@ from tests.preorder.helpers import (
     RECEIPTS,
     RESERVATIONS,
     cancel,
+    discrepancies,
     known_product,
     my_reservations,
     reserve,
@@ -114,6 +115,9 @@ async def test_a_reservation_refused_while_payments_is_stopped_leaves_its_row_an
     assert await taken_quota(system, product_id) == 0
     await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
     await system.start("payments")
+    await wait_for_view(system, refusal, within=30, payment={"status": "VOIDED"})
+    await system.wait_until_idle()
+    assert await discrepancies(system) == []
     assert (await system.outcome(reserve(product_id, kim)))[0] == "done"
 
 

@@ -284,3 +284,31 @@ async def test_the_free_part_of_a_quota_is_counted(system: System, kim: Caller) 
 async def left(system: System, *product_ids: UUID) -> dict[str, int]:
     counts = (await system.done(CountFree(product_ids=list(product_ids))))["counts"]
     return {count["product_id"]: count["free"] for count in counts}
+
+
+async def test_another_price_than_expected_reserves_nothing(system: System, kim: Caller) -> None:
+    product_id = await known_product(system, quota=1)
+
+    refusal = await system.refused(reserve(product_id, kim).model_copy(update={"expected_price": PRICE - 1}))
+    reservation = await system.done(reserve(product_id, kim).model_copy(update={"expected_price": PRICE}))
+
+    assert refusal == {"code": "price_changed", "price": PRICE}
+    assert reservation["status"] == "CONFIRMED"
+
+
+async def test_a_model_of_another_version_is_not_changed(system: System) -> None:
+    product_id = await known_product(system)
+
+    stale = await system.refused(ChangeProduct(product_id=product_id, price=1, expected_version=2))
+    changed = await system.done(ChangeProduct(product_id=product_id, price=1, expected_version=1))
+
+    assert stale == {"code": "stale_version", "version": 1}
+    assert (changed["price"], changed["version"]) == (1, 2)
+
+
+async def test_a_reservation_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    product_id = await known_product(system)
+
+    first, again = await system.again_with_an_old_key(RESERVATIONS, reserve(product_id, kim))
+
+    assert again["reservation_id"] == first["reservation_id"]

@@ -33,7 +33,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RabbitSer
     first = RabbitServer(root / "1", die_with_parent=True)
     start_all(first)
     others = [RabbitServer(root / name, joins=first, die_with_parent=True) for name in ("2", "3")]
-    start_all(*others, timeout=120)
+    start_all(*others, patience=120)
     yield [first, *others]
     for node in (*others, first):
         node.destroy()
@@ -121,7 +121,7 @@ async def test_the_leader_of_the_busiest_queue_is_killed_under_load(doubled: Any
     assert [problem for id, reply in answers if (problem := checks.untrue(reply, rows.get(id)))] == []
     assert len(answers) >= AT_ONCE
     await eventually(lambda: _none(checks.discrepancies(system, video_id)), within=30)
-    leader.start(timeout=120)
+    leader.start(patience=120)
 
 
 async def test_of_two_processes_one_fires_each_timer(doubled: Any) -> None:

@@ -135,6 +135,12 @@ CASES = {
         "update payments.transfers set refund_owed = false where order_id = '{late}'",
         "update payments.transfers set refund_owed = true where order_id = '{late}'",
     ),
+    "money that was sent back, as nobody wrote down": (
+        "I4",
+        "was sent back 0 times by its entries, and last in round 1",
+        "update payments.transfers set returned_at = now(), returned_round = 1 where order_id = '{closed}'",
+        "update payments.transfers set returned_at = null, returned_round = 0 where order_id = '{closed}'",
+    ),
     "another amount": (
         "I4",
         "its transfer TRANSFER_CONFIRMED of 1999 won",

@@ -13,6 +13,7 @@ from contracts.shop.products import ChangeProduct, ProductStatus, RestockProduct
 from tests.shop.helpers import (
     CLOSE,
     DELIVERIES,
+    ORDERS,
     awaiting_payment,
     cancel,
     confirm,
@@ -235,3 +236,31 @@ async def test_orders_and_deliveries_are_listed_by_status_newest_first_page_by_p
     assert rest["next_cursor"] is None
     assert [one["order_id"] for one in delivering["items"]] == [made[0]["order_id"]]
     assert (await system.done(ListDeliveries(status="PREPARING")))["items"] == []
+
+
+async def test_another_price_than_expected_orders_nothing(system: System, kim: Caller) -> None:
+    product_id = await known_product(system, price=1000)
+
+    refusal = await system.refused(place_order(product_id, 3, kim).model_copy(update={"expected_price": 1000}))
+    order = await system.done(place_order(product_id, 3, kim).model_copy(update={"expected_price": 3000}))
+
+    assert refusal == {"code": "price_changed", "price": 3000}
+    assert order["total"] == 3000
+
+
+async def test_a_product_of_another_version_is_not_changed(system: System) -> None:
+    product_id = await known_product(system)
+
+    stale = await system.refused(ChangeProduct(product_id=product_id, price=1, expected_version=2))
+    changed = await system.done(ChangeProduct(product_id=product_id, price=1, expected_version=1))
+
+    assert stale == {"code": "stale_version", "version": 1}
+    assert (changed["price"], changed["version"]) == (1, 2)
+
+
+async def test_an_order_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
+    product_id = await known_product(system)
+
+    first, again = await system.again_with_an_old_key(ORDERS, place_order(product_id, 1, kim))
+
+    assert again["order_id"] == first["order_id"]

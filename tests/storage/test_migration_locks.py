@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ops.commands import prepare
+from ops.commands import migrate as migrate_command
 from ops.settings import system_settings
 from storage.migrations import locks, migrate
 from storage.migrations.locks import LockPolicy, LocksNotGranted
@@ -190,7 +190,7 @@ async def test_the_command_prints_each_try_and_ends_with_a_sentence_and_exit_cod
     url: str, environment: None
 ) -> None:
     app = typer.Typer()
-    app.command()(prepare.migrate)
+    app.command()(migrate_command.migrate)
 
     async with reader(url):
         result = await asyncio.to_thread(CliRunner().invoke, app, ["shop.products", "--patience", "1"])

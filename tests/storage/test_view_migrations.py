@@ -86,8 +86,9 @@ def test_a_later_revision_adds_what_the_declaration_has_and_the_database_has_not
 
 def test_a_database_at_a_revision_that_was_folded_goes_on_from_the_one_that_contains_it(database: sa.Engine) -> None:
     migrated(database)
+    newest = revision(database)
     run(database, "update video_rental_my_page_version set version_num = '0002'")
 
     migrated(database)
 
-    assert revision(database) == "0001"
+    assert revision(database) == newest

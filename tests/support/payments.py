@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from contracts.base import Caller
-from tests.support.system import System
+from contracts.payments import RefundAmount, RefundPayment
+from tests.support.system import STAFF, Json, System
+
+
+def refund_by_hand(thing: Json, amount: int) -> RefundPayment:
+    """What staff send to refund a part of what a thing was paid with."""
+    return RefundPayment(payment_id=thing["payment_id"], amount=amount, reason="scratched", caller=STAFF)
+
+
+def refund_of_a_part(thing: Json, amount: int) -> RefundAmount:
+    """What a business sends to refund a part of what a thing was paid with."""
+    return RefundAmount(payment_id=thing["payment_id"], refund_id=uuid4(), amount=amount, reason="scratched")
 
 
 async def wait_for_payment(system: System, payer: Caller, status: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import aio_pika
 import asyncpg
@@ -332,6 +332,20 @@ class System:
         return rows
 
     # -- quiescence
+
+    async def forget_answer(self, context: str, request_id: UUID) -> None:
+        """Delete what a context remembers of a request, as it is deleted some days later."""
+        await self.wait_until_idle()
+        await self.rows(context, f"delete from {context.replace('.', '_')}.inbox where id = $1", request_id)
+
+    async def again_with_an_old_key(self, context: str, message: Message) -> tuple[Json, Json]:
+        """Send a message with a key, forget its answer and send it again; returns both answers."""
+        request_id = uuid5(uuid4(), "a key")
+        first = await self.done(message, id=request_id)
+        await self.forget_answer(context, request_id)
+        again = await self.request(message, id=request_id)
+        assert (again.kind, again.replayed) == ("done", True), again
+        return first, json.loads(again.body)
 
     async def pending_work(self) -> list[str]:
         """What is not finished among the contexts that run: inbox and outbox rows, messages in queues."""

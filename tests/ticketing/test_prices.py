@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.support.system import Json
-from tests.ticketing.helpers import PRICING, Person, Ticketing
+from tests.ticketing.helpers import PRICING, RESERVATIONS, Person, Ticketing
 
 
 @pytest.fixture
@@ -164,3 +166,75 @@ async def test_the_next_member_pays_by_their_own_grade(
 
     assert prices == [(8000, "VIP"), (10_000, "STANDARD")] * 2
     assert (await vip.get(f"/prices/{ticket['ticket_id']}"))["total"] == 8000
+
+
+# -- what repricing has not reached yet
+
+
+@asynccontextmanager
+async def not_repriced_yet(ticketing: Ticketing, ticket: Json, before: Json) -> AsyncIterator[None]:
+    """Reservations knows the price of a ticket as it was before it was repriced."""
+    where = "from ticketing_reservations.prices where ticket_id = $1"
+    ticket_id = UUID(ticket["ticket_id"])
+    (now,) = await ticketing.system.rows(RESERVATIONS, f"select standard, vip {where}", ticket_id)
+    query = "update ticketing_reservations.prices set standard = $2, vip = $3 where ticket_id = $1"
+    await ticketing.system.rows(RESERVATIONS, query, ticket_id, *[json.dumps(before)] * 2)
+    yield
+    await ticketing.system.rows(RESERVATIONS, query, ticket_id, now["standard"], now["vip"])
+
+
+async def test_an_ended_policy_gives_nobody_its_price_whatever_repricing_has_reached(
+    ticketing: Ticketing, kim: Person, sale: list[Json]
+) -> None:
+    half = await ticketing.policy(50, name="half")
+    sale += [await ticketing.policy(1000, kind="amount", name="spring")]
+    ticket = await ticketing.ticket(base_price=10_000)
+    before = await kim.wait_for(f"/prices/{ticket['ticket_id']}", total=4_000)
+    await ticketing.end(half)
+    await ticketing.system.wait_until_idle()
+    shown = {"ticket_id": ticket["ticket_id"], "expected_price": 4_000}
+
+    async with not_repriced_yet(ticketing, ticket, before):
+        refusal = await kim.post("/reservations", shown, expect=409)
+        reservation = await kim.reserve(ticket)
+
+    assert (refusal["code"], refusal["price"]) == ("price_changed", 9_000)
+    assert (reservation["price"]["total"], lines(reservation["price"])) == (9_000, [("spring", 1000)])
+
+
+async def test_a_policy_gives_nobody_its_price_from_its_end_on(
+    ticketing: Ticketing, kim: Person, sale: list[Json]
+) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=2)
+    sale += [await ticketing.policy(50, name="half", valid_until=end.isoformat())]
+    ticket = await ticketing.ticket(base_price=10_000)
+    before = await kim.wait_for(f"/prices/{ticket['ticket_id']}", total=5_000)
+    await kim.wait_for(f"/prices/{ticket['ticket_id']}", total=10_000)
+    await ticketing.system.wait_until_idle()
+
+    async with not_repriced_yet(ticketing, ticket, before):
+        reservation = await kim.reserve(ticket)
+
+    assert reservation["price"]["total"] == 10_000
+
+
+async def test_another_price_than_expected_reserves_nothing(ticketing: Ticketing, kim: Person) -> None:
+    ticket = await ticketing.ticket(base_price=10_000)
+    wish = {"ticket_id": ticket["ticket_id"]}
+
+    refusal = await kim.post("/reservations", wish | {"expected_price": 9_999}, expect=409)
+    reservation = await kim.post("/reservations", wish | {"expected_price": 10_000})
+
+    assert (refusal["code"], refusal["price"]) == ("price_changed", 10_000)
+    assert reservation["status"] == "RESERVED"
+
+
+async def test_a_ticket_of_another_version_is_not_changed(ticketing: Ticketing) -> None:
+    ticket = await ticketing.ticket()
+    path = f"/tickets/{ticket['ticket_id']}"
+
+    stale = await ticketing.staff.send("PATCH", path, {"name": "a", "expected_version": ticket["version"] + 1})
+    changed = await ticketing.staff.send("PATCH", path, {"name": "b", "expected_version": ticket["version"]})
+
+    assert (stale.status_code, stale.json()["code"], stale.json()["version"]) == (409, "stale_version", 1)
+    assert (changed.status_code, changed.json()["name"]) == (200, "b")

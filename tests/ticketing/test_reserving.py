@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from contracts.ticketing.reservations import ReserveTicket
 from tests.support.system import Json
 from tests.ticketing.helpers import RESERVATIONS, Person, Ticketing
 
@@ -180,3 +181,12 @@ async def test_cancelling_a_hundred_times_at_once_is_cancelling_once(ticketing: 
     assert len(ticketing.system.events_of(cancelled, reservation_id=reservation["reservation_id"])) == 1
     names = await ticketing.ticket_events(reservation["ticket_id"])
     assert [names.count(name) for name in ("ticket_taken", "ticket_freed", "hold_released")] == [1, 1, 1]
+
+
+async def test_a_reservation_whose_answer_is_forgotten_is_answered_as_it_is(ticketing: Ticketing, kim: Person) -> None:
+    ticket = await ticketing.ticket()
+    wish = ReserveTicket(ticket_id=ticket["ticket_id"], caller=kim.caller)
+
+    first, again = await ticketing.system.again_with_an_old_key(RESERVATIONS, wish)
+
+    assert again == first

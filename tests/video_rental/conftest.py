@@ -14,6 +14,7 @@ from contracts.payments import Card, PaymentState, PaymentStatus, RefundState, R
 from contracts.video_rental.rentals import BookVideo, Rental, RentalStatus
 from contracts.video_rental.videos import VideoState, VideoStatus
 from storage.database import Database
+from storage.paid import Settlement
 from storage.video_rental import rentals as store
 from tests.support import servers as support
 from tests.support.servers import Servers
@@ -90,7 +91,7 @@ class Statements:
         self, rental: Rental, to: RentalStatus, payment: PaymentStatus = PaymentStatus.APPROVED
     ) -> Rental | None:
         async with self.database.transaction() as session:
-            return await store.settle(session, rental.rental_id, to, payment, None, PICKUP)
+            return await store.settle(session, rental.rental_id, Settlement(to, payment), PICKUP)
 
     async def booked(self, video_id: UUID, member_id: str = "", days: int = 1) -> Rental:
         rental = await self.settle(await self.held(video_id, member_id, days), RentalStatus.BOOKED)
@@ -111,11 +112,11 @@ class Statements:
 
     async def note_payment(self, payment: PaymentState) -> None:
         async with self.database.transaction() as session:
-            await store.note_payment(session, payment)
+            await store.paid.note_payment(session, payment)
 
     async def note_refund(self, refund: RefundState) -> None:
         async with self.database.transaction() as session:
-            await store.note_refund(session, refund)
+            await store.paid.note_refund(session, refund)
 
     async def find(self, rental: Rental) -> Rental:
         async with self.database.session() as session:

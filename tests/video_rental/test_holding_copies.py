@@ -60,7 +60,7 @@ async def test_the_price_is_the_servers_and_counts_the_days(statements: Statemen
 async def test_an_unknown_video_is_not_known(statements: Statements) -> None:
     held = await statements.hold(uuid4())
 
-    assert (held.rental, held.known) == (None, False)
+    assert (held.rental, held.price) == (None, None)
 
 
 async def test_a_retired_video_is_known_and_cannot_be_held(statements: Statements) -> None:
@@ -68,7 +68,7 @@ async def test_a_retired_video_is_known_and_cannot_be_held(statements: Statement
 
     held = await statements.hold(video_id)
 
-    assert (held.rental, held.known) == (None, True)
+    assert (held.rental, held.price) == (None, 1000)
     assert await statements.free(video_id) == 0
 
 

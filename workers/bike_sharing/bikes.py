@@ -38,13 +38,11 @@ from contracts.bike_sharing.rides import SettleHold
 from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import bikes as store
 from storage.database import Session
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers import holds
+from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = bikes = Worker("bike_sharing.bikes", sends=(SettleHold,))
-
-LONGEST_CHECK_DELAY = 3600.0
-"""Seconds: the longest delay between two `SettleHold` for one hold."""
 
 
 def check_location(tx: Tx, location: str | None) -> None:
@@ -57,7 +55,7 @@ def check_location(tx: Tx, location: str | None) -> None:
 # -- bikes
 
 
-@bikes.handles(RegisterBike)
+@bikes.handles(RegisterBike, replays=store.find)
 async def register_bike(command: RegisterBike, tx: Tx) -> BikeState:
     check_location(tx, command.location)
     try:
@@ -76,6 +74,8 @@ async def change_bike(command: ChangeBike, tx: Tx) -> BikeState:
     bike = await store.lock(tx, command.bike_id)
     if bike is None:
         raise RetryableNotFound
+    if command.expected_version not in (None, bike.version):
+        raise unchanged(bike)
     only_broken = command.location is None and command.condition is BikeCondition.BROKEN
     if bike.held_by is not None and not only_broken:
         raise WrongState(current_status=bike.status, allowed_actions=[])
@@ -103,38 +103,36 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
     if not await store.hold(tx, command):
         raise HoldAlreadyReleased
     tx.publish(BikeTaken.of(taken))
-    tx.schedule(AskHolder(ride_id=command.ride_id), after=_next_check_delay(tx, 1))
+    tx.schedule(
+        AskHolder(ride_id=command.ride_id), after=timedelta(seconds=tx.settings.bike_sharing_holder_check_seconds)
+    )
     return taken
-
-
-def _next_check_delay(tx: Tx, attempt: int) -> timedelta:
-    first = tx.settings.bike_sharing_holder_check_seconds
-    return timedelta(seconds=min(max(first, LONGEST_CHECK_DELAY), first * 2 ** min(attempt - 1, 30)))
 
 
 @bikes.handles(ReleaseBike)
 async def release_bike(command: ReleaseBike, tx: Tx) -> None:
     await store.lock(tx, command.bike_id)
-    await store.release(tx, command.bike_id, command.ride_id)
+    version = await store.holds.release(tx, command.ride_id, command.bike_id)
     bike = await store.take_back(tx, command.bike_id, command.ride_id, command.location)
     if bike is not None:
         tx.publish(BikeReleased.of(bike))
-    tx.publish(HoldReleased(ride_id=command.ride_id, bike_id=command.bike_id, version=1))
+    tx.publish(HoldReleased(ride_id=command.ride_id, bike_id=command.bike_id, version=version))
 
 
 @bikes.handles(AskHolder)
-async def ask_holder(command: AskHolder, tx: Tx) -> None:
-    hold = await store.unconfirmed_hold(tx, command.ride_id)
-    if hold is not None:
-        tx.publish(SettleHold(**hold))
-        tx.schedule(
-            command.model_copy(update={"times": command.times + 1}), after=_next_check_delay(tx, command.times + 1)
-        )
+async def ask_holder(command: AskHolder, tx: Tx) -> RunAgain | None:
+    return await holds.ask_holder(
+        tx,
+        store.holds,
+        command.ride_id,
+        lambda hold: SettleHold(ride_id=hold["ride_id"], bike_id=hold["bike_id"], member_id=hold["member_id"]),
+        first_seconds=tx.settings.bike_sharing_holder_check_seconds,
+    )
 
 
 @bikes.handles(ConfirmHold)
 async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
-    await store.confirm(tx, command.ride_id)
+    await store.holds.confirm(tx, command.ride_id)
 
 
 # -- queries

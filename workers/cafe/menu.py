@@ -6,7 +6,7 @@ ChangeMenuItem   -> MenuItemChanged
 
 from __future__ import annotations
 
-from contracts.base import Page, Refused
+from contracts.base import Page
 from contracts.cafe.menu import (
     ChangeMenuItem,
     ListMenu,
@@ -17,16 +17,16 @@ from contracts.cafe.menu import (
     RegisterMenuItem,
     ShowMenuItem,
 )
-from contracts.refusals import NotFound, StaleVersion
+from contracts.refusals import NotFound
 from storage.cafe import menu as store
 from storage.database import Session
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = menu = Worker("cafe.menu")
 
 
-@menu.handles(RegisterMenuItem)
+@menu.handles(RegisterMenuItem, replays=store.find)
 async def register_menu_item(command: RegisterMenuItem, tx: Tx) -> MenuItem:
     item = await store.register(tx, tx.id, command)
     tx.publish(MenuItemRegistered.of(item))
@@ -37,14 +37,9 @@ async def register_menu_item(command: RegisterMenuItem, tx: Tx) -> MenuItem:
 async def change_menu_item(command: ChangeMenuItem, tx: Tx) -> MenuItem:
     item = await store.change(tx, command)
     if item is None:
-        raise await _change_refusal(command, tx)
+        raise unchanged(await store.find(tx, command.menu_item_id))
     tx.publish(MenuItemChanged.of(item))
     return item
-
-
-async def _change_refusal(command: ChangeMenuItem, tx: Tx) -> Refused:
-    item = await store.find(tx, command.menu_item_id)
-    return RetryableNotFound() if item is None else StaleVersion(version=item.version)
 
 
 @menu.handles(ShowMenuItem)

@@ -10,7 +10,14 @@ RecordAudit            -> audits            the report of an audit
 TellStory, ShowTown, ReadEvents, FindMark, ListDeadLetters and ShowDeadLetter are queries.
 """
 
-from workers.journal import dead_letters, events, status, stories  # noqa: F401 - they register the handlers
-from workers.journal.base import journal as worker
+from importlib import import_module
+from typing import Any
 
-__all__ = ["worker"]
+
+def __getattr__(name: str) -> Any:
+    """`worker`, with its handlers, made when it is first asked for: whoever reads the settings needs neither."""
+    if name != "worker":
+        raise AttributeError(name)
+    for handlers in ("dead_letters", "events", "status", "stories"):
+        import_module(f"{__name__}.{handlers}")
+    return import_module(f"{__name__}.base").journal

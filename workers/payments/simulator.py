@@ -9,15 +9,19 @@ tok_refund_error  approves, and fails the first two refunds
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import UUID
 
-from storage.database import Database
+from contracts.payment_discrepancies import ProviderName
+from storage.database import Database, Row
 from storage.payments import provider as ledger
 from workers.payments.provider import (
     Approved,
     Declined,
     NoCharge,
     NotRefunded,
+    ProviderCharge,
     ProviderFailed,
     Refunded,
     Voided,
@@ -32,17 +36,20 @@ CAPTURE_MARGIN = 2.0
 class Simulator:
     """Stores one charge and one refund per key, also for repeated and concurrent calls."""
 
+    name: ProviderName = "simulator"
+
     def __init__(self, database: Database, *, slow_seconds: float) -> None:
         self._database = database
         self._slow_seconds = slow_seconds
         self._slow: set[asyncio.Task[Approved | Declined]] = set()
         self.capture_window = slow_seconds + CAPTURE_MARGIN
 
-    async def stop(self) -> None:
-        """Cancel the slow charges in progress."""
+    async def close(self) -> None:
+        """Cancel the slow charges in progress, and close the database."""
         for task in self._slow:
             task.cancel()
         await asyncio.gather(*self._slow, return_exceptions=True)
+        await self._database.close()
 
     async def charge(self, key: UUID, amount: int, token: str) -> Approved | Declined:
         if token == "tok_error":
@@ -88,13 +95,29 @@ class Simulator:
             await ledger.refund(session, key, charge_key, amount)
             return Refunded(amount)
 
-    async def look_up(self, key: UUID) -> Approved | Declined | Voided | Refunded | None:
+    async def find_refund(self, key: UUID, charge_key: UUID) -> Refunded | None:
         async with self._database.session() as session:
-            if refund := await ledger.find_refund(session, key):
-                return Refunded(refund["amount"])
-            charge = await ledger.find_charge(session, key)
-        if charge is None:
-            return None
-        if charge["declined"]:
-            return Declined(charge["declined"])
-        return Voided(charge["voided"]) if charge["voided"] else Approved(charge["captured"])
+            refund = await ledger.find_refund(session, key)
+        return Refunded(refund["amount"]) if refund else None
+
+    async def find_charge(self, key: UUID | None, reference: str = "") -> ProviderCharge | None:
+        async with self._database.session() as session:
+            row = await ledger.find_charge(session, key or UUID(reference))
+        return _charge_of(row) if row else None
+
+    async def charges(self, since: datetime, until: datetime) -> AsyncIterator[ProviderCharge]:
+        async with self._database.session() as session:
+            rows = await ledger.charges_between(session, since, until)
+        for row in rows:
+            yield _charge_of(row)
+
+
+def _charge_of(row: Row) -> ProviderCharge:
+    return ProviderCharge(
+        key=row["key"],
+        reference=str(row["key"]),
+        captured=row["captured"],
+        given_back=row["voided"] + row["refunded"],
+        disputed=0,
+        created_at=row["created_at"],
+    )

@@ -18,13 +18,13 @@ from contracts.preorder.products import (
 )
 from storage.database import Session
 from storage.preorder import products as store
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = products = Worker("preorder.products")
 
 
-@products.handles(RegisterProduct)
+@products.handles(RegisterProduct, replays=store.find)
 async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
     product = await store.register(tx, tx.id, command)
     tx.publish(ProductRegistered.of(product))
@@ -35,7 +35,7 @@ async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
 async def change_product(command: ChangeProduct, tx: Tx) -> ProductState:
     product = await store.change(tx, command)
     if product is None:
-        raise RetryableNotFound
+        raise unchanged(await store.find(tx, command.product_id))
     tx.publish(ProductChanged.of(product))
     return product
 

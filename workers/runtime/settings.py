@@ -16,7 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from workers.runtime.delays import delays
 
 PREFIX = "YEYAK_"
-OUTSIDE = frozenset({"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR", "YEYAK_ACCOUNTS_DIR", "YEYAK_ENGINE"})
+OUTSIDE = frozenset(
+    {"YEYAK_LOCAL", "YEYAK_SETTINGS_FILE", "YEYAK_SECRETS_DIR", "YEYAK_ACCOUNTS_DIR", "YEYAK_ENGINE", "YEYAK_PROCESSES"}
+)
 """Read before the settings are, by whoever finds the files."""
 
 

@@ -30,13 +30,13 @@ from contracts.shop.refusals import OutOfStock, RoundClosed
 from contracts.shop.states import OrderStatus
 from storage.database import Session
 from storage.shop import products as store
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = products = Worker("shop.products")
 
 
-@products.handles(RegisterProduct)
+@products.handles(RegisterProduct, replays=store.find)
 async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
     product = await store.register(tx, tx.id, command)
     tx.publish(ProductRegistered.of(product))
@@ -47,7 +47,7 @@ async def register_product(command: RegisterProduct, tx: Tx) -> ProductState:
 async def change_product(command: ChangeProduct, tx: Tx) -> ProductState:
     product = await store.change(tx, command)
     if product is None:
-        raise RetryableNotFound
+        raise unchanged(await store.find(tx, command.product_id))
     tx.publish(ProductChanged.of(product))
     return product
 

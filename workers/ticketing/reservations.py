@@ -11,12 +11,13 @@ SettleHold -> ConfirmHold   (the reservation is valid)
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
 from contracts.base import Caller, Page, Refused
-from contracts.refusals import NotFound, WrongState
-from contracts.ticketing.pricing import PriceAssigned, PriceRestored, RestorePrice
+from contracts.refusals import NotFound, PriceChanged, WrongState
+from contracts.ticketing.pricing import PolicyEnded, PolicyKind, Price, PriceAssigned, PriceRestored, RestorePrice
 from contracts.ticketing.refusals import (
     ExpiredTicket,
     NotPricedYet,
@@ -49,6 +50,7 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import reservations as store
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 
@@ -70,6 +72,11 @@ async def note_ticket(event: TicketRegistered, tx: Tx) -> None:
     await store.note_ticket(tx, event.ticket_id)
 
 
+@reservations.handles(PolicyEnded)
+async def note_ended(event: PolicyEnded, tx: Tx) -> None:
+    await store.note_ended(tx, event.policy_id)
+
+
 @reservations.handles(PriceAssigned)
 async def note_price(event: PriceAssigned, tx: Tx) -> None:
     await store.project_price(tx, event)
@@ -78,20 +85,42 @@ async def note_price(event: PriceAssigned, tx: Tx) -> None:
 # -- reserving
 
 
-@reservations.handles(ReserveTicket, requests=TakeTicket)
+@reservations.handles(
+    ReserveTicket, requests=TakeTicket, replays=replay_of(store.find, lambda one: _current_answer(one))
+)
 async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Request:
     result = await store.begin(tx, tx.id, command)
+    price = result.price
+    if result.ended and price is not None:
+        price = price_without(price, result.ended)
+        result = await store.begin(tx, tx.id, command, price) if price else result
     if result.reservation is None:
-        raise _begin_refusal(result)
+        raise _begin_refusal(result, price, command.expected_price)
     tx.publish(ReservationStarted.of(result.reservation))
     take = TakeTicket(ticket_id=command.ticket_id, reservation_id=tx.id)
     return tx.request(take, within=tx.settings.ticketing_take_ms / 1000)
 
 
-def _begin_refusal(result: store.BeginResult) -> Refused:
-    if result.priced:
-        return ReservationTicketNotAvailable()  # a tombstone: `SettleHold` arrived before the reservation was started
-    return Retryable(NotPricedYet()) if result.known else RetryableNotFound()
+def price_without(price: Price, ended: Collection[UUID]) -> Price | None:
+    """The price without the discounts of policies that have ended; None if a line does not tell its policy's value."""
+    left, lines = price.base, []
+    for line in price.lines:
+        if line.policy_id in ended:
+            continue
+        if line.value is None:
+            return None
+        amount = left * line.value // 100 if line.kind is PolicyKind.PERCENT else min(line.value, left)
+        lines.append(line.model_copy(update={"amount": amount}))
+        left -= amount
+    return price.model_copy(update={"lines": lines, "total": left})
+
+
+def _begin_refusal(result: store.BeginResult, price: Price | None, expected_price: int | None) -> Refused:
+    if price is None:
+        return Retryable(NotPricedYet()) if result.known else RetryableNotFound()
+    if expected_price not in (None, price.total):
+        return Retryable(PriceChanged(price=price.total))
+    return ReservationTicketNotAvailable()  # a tombstone: `SettleHold` arrived before the reservation was started
 
 
 @reserve_ticket.then

@@ -35,12 +35,11 @@ from contracts.ticketing.tickets import (
 )
 from storage.database import Session
 from storage.ticketing import tickets as store
-from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx
+from workers import holds
+from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = tickets = Worker("ticketing.tickets", sends=(SettleHold,))
-
-SLOWEST_CHECK_SECONDS = 3600.0
 
 
 def invalid_times() -> InvalidMessage:
@@ -55,7 +54,7 @@ def public(ticket: TicketState) -> Ticket:
 # -- tickets
 
 
-@tickets.handles(RegisterTicket)
+@tickets.handles(RegisterTicket, replays=store.find)
 async def register_ticket(command: RegisterTicket, tx: Tx) -> Ticket:
     ticket = await store.register(tx, tx.id, command)
     if ticket is None:
@@ -71,6 +70,8 @@ async def change_ticket(command: ChangeTicket, tx: Tx) -> Ticket:
     if found is None:
         raise RetryableNotFound
     before, is_over = found
+    if command.expected_version not in (None, before.version):
+        raise unchanged(before)
     if before.status is not TicketStatus.AVAILABLE or is_over:
         status = TicketStatus.EXPIRED if is_over and before.status is TicketStatus.AVAILABLE else before.status
         raise WrongState(current_status=status, allowed_actions=[])
@@ -114,16 +115,18 @@ async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
 
 @tickets.handles(ConfirmHold)
 async def confirm_hold(command: ConfirmHold, tx: Tx) -> None:
-    await store.confirm(tx, command.reservation_id)
+    await store.holds.confirm(tx, command.reservation_id)
 
 
 @tickets.handles(CheckHold)
 async def check_hold(command: CheckHold, tx: Tx) -> RunAgain | None:
-    """Ask reservations for the status of an unconfirmed hold, with growing delay: a hold never expires by itself."""
-    if not await store.is_unconfirmed(tx, command.reservation_id):
-        return None
-    tx.publish(SettleHold(reservation_id=command.reservation_id, ticket_id=command.ticket_id))
-    return RunAgain(tx.backoff(tx.settings.ticketing_hold_check_seconds, SLOWEST_CHECK_SECONDS))
+    return await holds.ask_holder(
+        tx,
+        store.holds,
+        command.reservation_id,
+        lambda hold: SettleHold(reservation_id=hold["reservation_id"], ticket_id=hold["ticket_id"]),
+        first_seconds=tx.settings.ticketing_hold_check_seconds,
+    )
 
 
 @tickets.handles(FreeTicket)

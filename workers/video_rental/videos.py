@@ -18,13 +18,13 @@ from contracts.video_rental.videos import (
 )
 from storage.database import Session
 from storage.video_rental import videos as store
-from workers.runtime.processing.tx import RetryableNotFound, Tx
+from workers.runtime.processing.tx import RetryableNotFound, Tx, unchanged
 from workers.runtime.worker import Worker
 
 worker = videos = Worker("video_rental.videos")
 
 
-@videos.handles(RegisterVideo)
+@videos.handles(RegisterVideo, replays=store.find)
 async def register_video(command: RegisterVideo, tx: Tx) -> VideoState:
     video = await store.register(tx, tx.id, command)
     tx.publish(VideoRegistered.of(video))
@@ -35,7 +35,7 @@ async def register_video(command: RegisterVideo, tx: Tx) -> VideoState:
 async def change_video(command: ChangeVideo, tx: Tx) -> VideoState:
     video = await store.change(tx, command)
     if video is None:
-        raise RetryableNotFound
+        raise unchanged(await store.find(tx, command.video_id))
     tx.publish(VideoChanged.of(video))
     return video
 

@@ -49,11 +49,16 @@ BILL_STATES = {
     "CLOSED": State("정산 완료", "settled", "neutral"),
     "OWED": State("미납", "owed", "bad"),
 }
+WITHDRAWAL_STATES = {
+    "PENDING": State("돌려주는 중", "being paid back", "wait"),
+    "COMPLETED": State("돌려줌", "paid back", "neutral"),
+}
 ENTRY_KINDS = {
     "TOP_UP": Text("충전", "Top-up"),
     "CREDIT": Text("직원 충전", "Credit"),
     "FEE": Text("이용 요금", "Fee"),
     "DEBT": Text("미납금 납부", "Debt paid"),
+    "WITHDRAWAL": Text("돌려받음", "Withdrawal"),
 }
 LOCATION, BALANCE, DEBT = Text("위치", "Location"), Text("잔액", "Balance"), Text("미납금", "Debt")
 AMOUNT, REASON = Text("금액", "Amount"), Text("사유", "Reason")
@@ -113,6 +118,17 @@ def _account_facts(account: Item) -> list[Fact]:
 def _entry_facts(entry: Item) -> list[Fact]:
     facts: list[Fact] = [(AMOUNT, Money(entry["amount"])), (BALANCE, Money(entry["balance_after"]))]
     return [*facts, (Text("시각", "When"), Timestamp(entry["created_at"])), *reason_facts(entry)]
+
+
+def _withdrawal_facts(withdrawal: Item) -> list[Fact]:
+    facts: list[Fact] = [(MEMBER, withdrawal["member_id"]), (AMOUNT, Money(withdrawal["amount"]))]
+    facts += [(Text("카드로 환불", "Refunded to cards"), Money(withdrawal["refunded"]))]
+    if withdrawal["by_hand"]:
+        facts += [(Text("계좌로 송금할 금액", "To be paid by hand"), Money(withdrawal["by_hand"]))]
+        facts += [(Text("송금한 금액", "Paid out"), Money(withdrawal["paid_out"]))]
+    if withdrawal["reference"]:
+        facts += [(Text("송금 번호", "Reference"), withdrawal["reference"])]
+    return [*facts, (CREATED, Timestamp(withdrawal["created_at"]))]
 
 
 ride = Action(
@@ -178,6 +194,16 @@ credit = Action(
     roles=STAFF,
 )
 
+pay_out = Action(
+    "payout",
+    Text("송금 완료", "Paid by hand"),
+    f"{API}/deposits/withdrawals/{{id}}/payout",
+    (FormField("reference", Text("송금 번호", "Reference of the transfer")),),
+    roles=STAFF,
+    when=lambda withdrawal: withdrawal["paid_out"] < withdrawal["by_hand"],
+    tone="main",
+)
+
 
 def _samples(_: datetime) -> Registrations:
     return (
@@ -193,6 +219,9 @@ EVENTS = {
     "BikeTaken": Text("자전거를 빌려 갔습니다", "Bike taken"),
     "BikeReleased": Text("자전거가 돌아왔습니다", "Bike back"),
     "HoldReleased": Text("잡아 둔 자전거를 놓았습니다", "Hold released"),
+    "WithdrawalStarted": Text("보증금 반환을 신청했습니다", "Withdrawal requested"),
+    "WithdrawalProgressed": Text("보증금 일부를 처리했습니다", "Part of the withdrawal is done"),
+    "WithdrawalCompleted": Text("보증금을 돌려주었습니다", "Withdrawal completed"),
     "FeeTaken": Text("보증금에서 요금을 받았습니다", "Fee taken from the deposit"),
     "DebtPaid": Text("미납금을 냈습니다", "Debt paid"),
     "AccountChanged": Text("보증금이 바뀌었습니다", "Deposit changed"),
@@ -268,6 +297,12 @@ business = Business(
             ),
             tone="main",
         ),
+        Action(
+            "withdraw",
+            Text("보증금 돌려받기", "Withdraw"),
+            f"{API}/deposits/withdrawals",
+            (FormField("amount", AMOUNT, "won"),),
+        ),
     ),
     account=Listing(
         "deposit",
@@ -314,6 +349,20 @@ business = Business(
             facts=_account_facts,
             actions=(credit,),
             roles=STAFF,
+        ),
+        Listing(
+            "withdrawals",
+            Text("보증금 반환", "Withdrawals"),
+            f"{API}/deposits/withdrawals?status=PENDING&limit=50",
+            "withdrawal_id",
+            lambda withdrawal: str(withdrawal["member_id"]),
+            item=f"{API}/deposits/withdrawals/{{id}}",
+            state=lambda withdrawal: WITHDRAWAL_STATES.get(withdrawal["status"]),
+            facts=_withdrawal_facts,
+            actions=(pay_out,),
+            empty=Text("돌려줄 보증금이 없습니다.", "No deposit is being paid back."),
+            roles=STAFF,
+            is_work=True,
         ),
         Listing(
             "ledger",

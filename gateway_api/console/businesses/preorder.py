@@ -13,6 +13,7 @@ from gateway_api.console.actions import (
     Item,
     Listing,
     Registrations,
+    Shown,
     status_in,
 )
 from gateway_api.console.words import (
@@ -104,6 +105,7 @@ reserve = Action(
         FormField("address", Text("받을 주소", "Address"), "long"),
         FormField("payment", Text("결제", "Payment"), "payment"),
     ),
+    shown=(Shown("expected_price", lambda product: product.get("price")),),
     when=_may_reserve,
     id_as="product_id",
     tone="main",

@@ -13,6 +13,7 @@ from gateway_api.console.actions import (
     Item,
     Listing,
     Registrations,
+    Shown,
     status_in,
 )
 from gateway_api.console.words import (
@@ -106,11 +107,19 @@ def _next(order: Item) -> NextStep | None:
     return NextStep(NEXT.get(action, Text(action, action)), order["deadline"], action.startswith("WAIT"))
 
 
+def _account_facts(transfer: Item) -> list[Fact]:
+    account = transfer.get("refund_account")
+    if not account:
+        return []
+    return [(Text("환불 계좌", "Account for the refund"), f"{account['bank']} {account['number']} {account['holder']}")]
+
+
 def _transfer_facts(transfer: Item) -> list[Fact]:
     return [
         (MEMBER, transfer["member_id"]),
         (TOTAL, Money(transfer["amount"])),
         (DEADLINE, Timestamp(transfer["deadline"])),
+        *_account_facts(transfer),
         *reason_facts(transfer),
     ]
 
@@ -130,6 +139,7 @@ order = Action(
     Text("주문하기", "Order"),
     f"{API}/orders",
     (FormField("quantity", QUANTITY, "whole", default="1"),),
+    shown=(Shown("expected_price", lambda product: product.get("price"), times="quantity"),),
     when=status_in("ON_SALE"),
     id_as="product_id",
     tone="main",
@@ -204,6 +214,33 @@ revive = Action(
     id_field="order_id",
 )
 
+give_back = Action(
+    "return",
+    Text("돌려보냄", "Sent back"),
+    f"{API}/transfers/{{id}}/return",
+    (
+        FormField("amount", TOTAL, "won", from_item="amount"),
+        FormField("reference", Text("은행 거래 번호", "The bank's number of the transfer")),
+    ),
+    roles=STAFF,
+    when=lambda transfer: bool(transfer["refund_owed"]),
+    id_field="transfer_id",
+    note=Text("먼저 은행에서 보낸 뒤 기록합니다.", "Send the money at the bank first, then record it here."),
+)
+
+refund_account = Action(
+    "refund-account",
+    Text("환불 계좌 알리기", "Name an account for the refund"),
+    f"{API}/orders/{{id}}/refund-account",
+    (
+        FormField("bank", Text("은행", "Bank")),
+        FormField("number", Text("계좌 번호", "Account number")),
+        FormField("holder", Text("예금주", "Holder")),
+    ),
+    method="PUT",
+    when=lambda order: bool(order["refund_owed"]),
+)
+
 
 def _samples(_: datetime) -> Registrations:
     return (
@@ -223,6 +260,7 @@ EVENTS = {
     "ConfirmationStarted": Text("입금을 확인하고 있습니다", "Deposit being confirmed"),
     "PaymentConfirmed": Text("입금을 확인했습니다", "Deposit confirmed"),
     "PaymentCancelled": Text("재고가 없어 결제를 취소했습니다", "Out of stock, payment cancelled"),
+    "PaymentReturned": Text("입금액을 돌려드렸습니다", "The money was sent back"),
     "OrderPreparing": Text("상품을 준비했습니다", "Goods ready"),
     "OrderDelivering": Text("배송을 시작했습니다", "On its way"),
     "OrderClosed": Text("수령을 확인했습니다", "Receipt confirmed"),
@@ -271,7 +309,7 @@ business = Business(
         state=lambda order: STATES.get(order["status"]),
         facts=_order_facts,
         next=_next,
-        actions=(received, confirm, revive, cancel),
+        actions=(received, confirm, revive, cancel, refund_account),
         takes_min_version=True,
     ),
     general_actions=(
@@ -309,7 +347,7 @@ business = Business(
             lambda transfer: str(transfer["reference"]),
             state=lambda transfer: TRANSFER_STATES.get(transfer["status"]),
             facts=_transfer_facts,
-            actions=(revive,),
+            actions=(give_back, revive),
             empty=Text("돌려줄 돈이 없습니다.", "Nothing is to be given back."),
             roles=STAFF,
             is_work=True,

@@ -13,6 +13,7 @@ from gateway_api.console.actions import (
     Item,
     Listing,
     Registrations,
+    Shown,
     status_in,
 )
 from gateway_api.console.words import (
@@ -110,6 +111,7 @@ reserve = Action(
     "reserve",
     Text("예약하기", "Reserve"),
     f"{API}/reservations",
+    shown=(Shown("expected_price", lambda ticket: (ticket.get("price") or {}).get("total")),),
     when=lambda ticket: ticket["status"] == "AVAILABLE" and ticket.get("price") is not None,
     id_as="ticket_id",
     tone="main",
@@ -176,6 +178,7 @@ EVENTS = {
     "TicketFreed": Text("티켓이 풀렸습니다", "Ticket free again"),
     "HoldReleased": Text("잡아 둔 티켓을 놓았습니다", "Hold released"),
     "TicketExpired": Text("티켓이 만료되었습니다", "Ticket expired"),
+    "PolicyEnded": Text("할인 정책을 끝냈습니다", "Discount policy ended"),
     "PriceAssigned": Text("가격을 정했습니다", "Price set"),
     "PriceFrozen": Text("예약 가격을 고정했습니다", "Price kept for the reservation"),
     "PriceRestored": Text("가격을 되돌렸습니다", "Price restored"),

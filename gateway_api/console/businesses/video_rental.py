@@ -13,6 +13,7 @@ from gateway_api.console.actions import (
     Item,
     Listing,
     Registrations,
+    Shown,
     status_in,
 )
 from gateway_api.console.words import (
@@ -111,6 +112,7 @@ book = Action(
     Text("예약하기", "Book"),
     f"{API}/rentals",
     (FormField("days", Text("며칠 빌릴까요?", "For how many days?"), "whole", default="1"), PAYMENT),
+    shown=(Shown("expected_price", lambda video: video.get("daily_price"), times="days"),),
     when=lambda video: video["status"] == "AVAILABLE" and video.get("available") != 0,
     id_as="video_id",
     tone="main",

@@ -11,17 +11,18 @@ never touched. Each root keeps its ports, passwords and data across restarts.
 
 from concurrent.futures import ThreadPoolExecutor
 
+from ops.stack.progress import PATIENCE
 from ops.stack.servers.postgres import PostgresServer
 from ops.stack.servers.rabbitmq import RabbitServer
 from ops.stack.servers.server import Server, ServerFailed
 
 
-def start_all(*servers: Server, timeout: float = 60.0) -> None:
+def start_all(*servers: Server, patience: float = PATIENCE) -> None:
     """Start all servers at the same time, from one thread (`die_with_parent` relies on that); raises ServerFailed."""
     for server in servers:
         server.launch()
     for server in servers:
-        server.wait_ready(timeout)
+        server.wait_ready(patience)
 
 
 def stop_all(*servers: Server) -> None:

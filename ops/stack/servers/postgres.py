@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -157,19 +158,45 @@ class PostgresServer(Server):
                 raise ServerFailed(f"the database {database} cannot be created: read {self.log}")
         super()._finish_setup()
 
+    def dump(self, database: str, file: BinaryIO) -> None:
+        """Write a database, at one instant of it, as an archive of `pg_dump`; raises ServerFailed."""
+        self._run("pg_dump", "--format=custom", "--no-owner", "--no-acl", database, stdout=file)
+
+    def restore(self, database: str, file: BinaryIO) -> None:
+        """Fill an empty database from an archive; its objects belong to our role. Raises ServerFailed."""
+        options = ("--no-owner", "--no-acl", "--exit-on-error", f"--role={self.user}")
+        self._run("pg_restore", *options, f"--dbname={database}", stdin=file)
+
+    def _run(
+        self, program: str, *arguments: str, stdin: BinaryIO | int = subprocess.DEVNULL, stdout: BinaryIO | None = None
+    ) -> None:
+        """Run a program of PostgreSQL as superuser."""
+        done = subprocess.run(
+            [self._binary(program), *arguments],
+            env=self._superuser(),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            raise ServerFailed(f"{program} failed: {done.stderr.decode(errors='replace').strip()[-400:]}")
+
+    def _superuser(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.ports["sql"]),
+            "PGUSER": "postgres",
+            "PGPASSWORD": self.password,
+            "PGCONNECT_TIMEOUT": "5",
+        }
+
     def _psql(self, database: str, statement: str) -> str | None:
         """Run one statement as superuser; returns the output, None when it failed."""
         result = subprocess.run(
             [self._binary("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement],
-            env={
-                "PATH": os.environ.get("PATH", os.defpath),
-                "PGHOST": "127.0.0.1",
-                "PGPORT": str(self.ports["sql"]),
-                "PGUSER": "postgres",
-                "PGPASSWORD": self.password,
-                "PGDATABASE": database,
-                "PGCONNECT_TIMEOUT": "5",
-            },
+            env=self._superuser() | {"PGDATABASE": database},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

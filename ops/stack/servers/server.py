@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import signal
 import subprocess
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 from ops.stack import processes
 from ops.stack.files import last_line, read_or_create_secret, rotate, write_atomically
 from ops.stack.ports import read_or_choose_ports, read_ports
+from ops.stack.progress import PATIENCE, Progress
 from ops.stack.waiting import wait_until
 
 
@@ -73,10 +73,10 @@ class Server(ABC):
     def is_running(self) -> bool:
         return self.pid is not None
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, patience: float = PATIENCE) -> None:
         """Start the server and return when it answers; does nothing while it runs. Raises ServerFailed."""
         self.launch()
-        self.wait_ready(timeout)
+        self.wait_ready(patience)
 
     def launch(self) -> None:
         """Start the process without waiting for it."""
@@ -96,24 +96,34 @@ class Server(ABC):
         wait_until(lambda: child.poll() is not None or self._find_main() is not None, within=5.0, every=0.01)
         return self._find_main()
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
-        """Wait until the server answers; one that ends before that is launched once more. Raises ServerFailed."""
-        deadline = time.monotonic() + timeout
-        outcome = self._outcome(deadline)
+    def wait_ready(self, patience: float = PATIENCE) -> None:
+        """Wait until the server answers; one that ends before that is launched once more. Raises ServerFailed.
+
+        It may take as long as it likes, but not do nothing for `patience` seconds.
+        """
+        outcome = self._outcome(patience)
         if outcome == "gone":
             self.launch()
-            outcome = self._outcome(deadline)
+            outcome = self._outcome(patience)
         if outcome == "gone":
             raise ServerFailed(f"{self.name} does not start ({last_line(self.log)}): read {self.log}")
         if outcome != "answers":
-            raise ServerFailed(f"{self.name} does not answer after {timeout:.0f} s: read {self.log}")
+            raise ServerFailed(f"{self.name} has done nothing for {patience:.0f} s: read {self.log}")
         self._finish_setup()
 
-    def _outcome(self, deadline: float) -> str:
-        """`answers` or `gone`; empty when it has neither answered nor ended by the deadline."""
-        return wait_until(
-            lambda: "answers" if self._answers() else "" if self.is_running() else "gone", deadline - time.monotonic()
-        )
+    def _outcome(self, patience: float) -> str:
+        """`answers`, `gone` or `stalled`."""
+        progress = Progress(patience)
+
+        def look() -> str:
+            if self._answers():
+                return "answers"
+            pid = self.pid
+            if pid is None:
+                return "gone"
+            return "stalled" if progress.is_stalled(pid, [pid]) else ""
+
+        return wait_until(look, float("inf"))
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop the server, with SIGKILL after `timeout` seconds; does nothing when it is down."""
@@ -127,6 +137,10 @@ class Server(ABC):
         """Send SIGKILL to every process of this server, like a power cut."""
         self._end(signal.SIGKILL, self._find_all())
         self._reap()
+
+    def forget(self) -> None:
+        """Have the next start begin with empty data; ports and password stay. Only while the server is down."""
+        (self.home / "made").unlink(missing_ok=True)
 
     def destroy(self) -> None:
         """Kill the server and delete its data, ports and password; the log is kept."""

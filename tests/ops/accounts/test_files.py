@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.accounts.files import AMQP, API, DATABASE, PROVIDER_DATABASE, Addresses, Credentials, Folder
-from ops.cli import add_commands, app
+from ops.cli import app
 from ops.settings import SystemSettings
 
 HERE = Addresses(
@@ -139,7 +139,6 @@ def test_contexts_of_one_process_keep_their_own_accounts(tmp_path: Path, monkeyp
 
 
 def test_the_command_writes_for_the_whole_system(tmp_path: Path) -> None:
-    add_commands()
     amqp, database = "amqp://{user}:{password}@broker/", "postgresql://{user}:{password}@db/yeyak"
 
     done = CliRunner().invoke(app, ["accounts", "write", str(tmp_path), "--amqp", amqp, "--database", database])
@@ -153,7 +152,6 @@ def test_the_command_writes_for_the_whole_system(tmp_path: Path) -> None:
 
 
 def test_an_export_has_hashes_and_no_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_commands()
     folder = Folder(tmp_path)
     folder.write(NAMES, HERE)
     monkeypatch.setenv("YEYAK_ACCOUNTS_DIR", str(tmp_path))
@@ -164,3 +162,22 @@ def test_an_export_has_hashes_and_no_passwords(tmp_path: Path, monkeypatch: pyte
     assert users["cafe.menu"]["password_hash"] != ""
     assert users["cafe.orders"]["password_hash"] == ""
     assert Credentials.of(folder.read("cafe.menu")[AMQP]).password not in printed
+
+
+def test_a_rotated_account_has_one_new_password_everywhere(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write(NAMES, HERE)
+    others, before = folder.read("cafe.menu"), folder.read("payments")
+
+    folder.rotate("payments", NAMES)
+
+    after = folder.read("payments")
+    passwords = {Credentials.of(url).password for url in after.values()}
+    assert len(passwords) == 1
+    assert passwords.isdisjoint({Credentials.of(url).password for url in before.values()})
+    assert [Credentials.of(url).user for url in after.values()] == [Credentials.of(url).user for url in before.values()]
+    assert folder.read("cafe.menu") == others
+    assert json.loads(folder.read("system")["yeyak_context_amqp_urls"])["payments"] == after[AMQP]
+    assert folder.read("system")[PROVIDER_DATABASE] == after[PROVIDER_DATABASE]
+    with pytest.raises(KeyError):
+        folder.rotate("cafe.bar", NAMES)

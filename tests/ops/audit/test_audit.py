@@ -128,6 +128,30 @@ async def test_an_unavailable_store_leaves_the_others_checkable(stores: Seeded) 
     assert all(not finding.discrepancies for finding in found.values())
 
 
+async def test_the_books_of_a_provider_without_a_database_are_taken_from_payments(original: Seeded) -> None:
+    settings = original.settings.model_copy(
+        update={
+            "payments_provider": "stripe",
+            "payments_stripe_key": SecretStr("sk_test_1"),
+            "provider_database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x"),
+        }
+    )
+
+    assert [finding for finding in await findings(settings) if not finding.passed] == []
+
+
+async def test_what_nobody_has_dealt_with_in_the_providers_books_is_found(stores: Seeded) -> None:
+    await stores.run(
+        """insert into payments.discrepancies
+             (discrepancy_id, kind, status, amount, provider, reference, payer, purpose, version)
+           values (gen_random_uuid(), 'DISPUTED', 'OPEN', 9000, 'stripe', 'pi_1', '', '', 0)"""
+    )
+
+    found = {finding.invariant: finding for finding in await findings(stores.settings)}
+
+    assert found["I4"].discrepancies == ["payment pi_1: DISPUTED of 9000 won at stripe"]
+
+
 async def test_without_its_main_database_nothing_is_checkable(stores: Seeded) -> None:
     settings = stores.settings.model_copy(update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/x")})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import jwt
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 
 from ops import environment
 from ops.cli_support import wrong_settings
-from ops.commands import audit, check_env, demo, provider_ledger, status, token
+from ops.commands import audit, check_env, demo, provider_ledger, reconcile, status, token
 from ops.settings import SystemSettings, system_settings
 from ops.stack.local import Local
 from tests.ops.conftest import Seeded
+from workers.payments.reconciliation import SEOUL
 from workers.registry import CONTEXTS, workers
 from workers.runtime.messaging import topology
 
@@ -39,7 +41,7 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
 def yeyak(environ: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Run a command in this process; return its exit code, standard output and standard error."""
     app = typer.Typer()
-    for module in (audit, check_env, demo, provider_ledger, status, token):
+    for module in (audit, check_env, demo, provider_ledger, reconcile, status, token):
         module.register(app)
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -130,6 +132,56 @@ def test_the_providers_ledger_as_a_table(yeyak: Yeyak, at: At, original: Seeded)
     assert printed.splitlines()[0].split() == ["key", "amount", "captured", "voided", "refunded", "kept"]
     assert printed.splitlines()[-1] == "9 charges, 15500 won kept"
     assert max(map(len, printed.splitlines())) <= 100
+
+
+# -- reconcile
+
+
+def days_of_the_seed() -> tuple[str, str, str, str]:
+    today = datetime.now(SEOUL).date()
+    return "--from", str(today - timedelta(days=1)), "--to", str(today)
+
+
+def test_equal_books_are_reported_by_day(yeyak: Yeyak, at: At, original: Seeded) -> None:
+    at(original.settings)
+
+    code, printed, _ = yeyak("reconcile", *days_of_the_seed(), "--json")
+
+    days = json.loads(printed)
+    assert code == 0
+    assert [day["differences"] for day in days] == [[], []]
+    assert sum(day["charges"] for day in days) == 9
+    assert sum(day["captured"] - day["given_back"] for day in days) == 15_500
+
+
+async def test_each_difference_is_named(yeyak: Yeyak, at: At, stores: Seeded) -> None:
+    (row,) = await stores.rows(
+        "update provider.charges set refunded = refunded + 700 where key = (select key from provider.charges "
+        "where captured - voided - refunded > 700 order by key limit 1) returning key",
+        provider=True,
+    )
+    at(stores.settings)
+
+    code, printed, _ = await asyncio.to_thread(yeyak, "reconcile", *days_of_the_seed())
+
+    assert code == 1
+    assert f"{row['key']} ({row['key']}): REFUNDED_AT_PROVIDER 700 won" in printed
+
+
+def test_wrong_days_and_unavailable_payments_are_reported(
+    yeyak: Yeyak, at: At, original: Seeded, environ: pytest.MonkeyPatch
+) -> None:
+    at(original.settings)
+    assert yeyak("reconcile", "--from", "yesterday")[0] == 1
+    assert yeyak("reconcile", "--from", "2030-01-02", "--to", "2030-01-01")[2] == "yeyak: --from is after --to\n"
+
+    environ.setenv("YEYAK_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+    system_settings.cache_clear()
+
+    code, printed, complaint = yeyak("reconcile")
+
+    assert (code, printed) == (1, "")
+    assert complaint.startswith("yeyak: the payments cannot be read")
 
 
 def test_an_unavailable_ledger_is_reported(yeyak: Yeyak, environ: pytest.MonkeyPatch) -> None:

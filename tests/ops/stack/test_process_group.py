@@ -97,7 +97,7 @@ async def test_leaking_replicas_are_replaced_one_after_the_other(here, monkeypat
         await until(lambda: is_ready(supervisor))
         await supervisor.handle_command("scale", "cafe.menu=2")
         leaking = {one["pid"] for one in replicas(supervisor, "cafe.menu")}
-        monkeypatch.setattr(monitor, "resident", lambda pid: monitor.MEMORY_LIMIT * 2 if pid in leaking else 0)
+        monkeypatch.setattr(monitor, "resident", lambda pid: 1000 * 2**20 if pid in leaking else 0)
         there = []
 
         async with asyncio.timeout(20):
@@ -107,3 +107,45 @@ async def test_leaking_replicas_are_replaced_one_after_the_other(here, monkeypat
 
         assert min(there) == 1
         assert "1000 MiB" in process(supervisor, "cafe.menu-2")["replaced"]
+
+
+BUSY = CHILD.replace(
+    "port = int(",
+    "import threading\ndef busy(*_):\n    while True: pass\nsignal.signal(signal.SIGUSR1, busy)\nport = int(",
+)
+
+
+async def test_a_busy_process_is_not_replaced_as_frozen_until_it_has_been_silent_for_long(here, monkeypatch):
+    monkeypatch.setattr(monitor, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(monitor, "BUSY_SECONDS", 8.0)
+    monkeypatch.setattr(monitor, "FROZEN_GRACE", 0.1)
+    commands = dataclasses.replace(system(), workers={"payments": [*PYTHON, BUSY], "cafe.menu": [*PYTHON, CHILD]})
+    async with supervised(here, commands) as supervisor:
+        await until(lambda: is_ready(supervisor))
+        busy = process(supervisor, "payments")["pid"]
+
+        os.kill(busy, signal.SIGUSR1)
+
+        await until(lambda: process(supervisor, "payments")["pid"] not in (busy, None), 60)
+        why = process(supervisor, "payments")["replaced"]
+        assert int(why.split()[4]) >= 8, why
+
+
+async def test_processes_that_freeze_together_are_replaced_one_after_the_other(here, monkeypatch):
+    monkeypatch.setattr(monitor, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(monitor, "FROZEN_GRACE", 0.1)
+    async with supervised(here, system()) as supervisor:
+        await until(lambda: is_ready(supervisor))
+        frozen = {process(supervisor, name)["pid"] for name in ("payments", "cafe.menu")}
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        at_once = []
+
+        async with asyncio.timeout(60):
+            while frozen & {one["pid"] for one in supervisor.describe()["processes"]}:
+                children = supervisor.processes.children
+                at_once.append(sum(one.is_being_replaced or bool(one.replaced and not one.ready) for one in children))
+                await asyncio.sleep(0.01)
+
+        await until(lambda: is_ready(supervisor), 20)
+        assert max(at_once) == 1

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import textwrap
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.stack import control
+from ops.stack import control, process_specs
 from ops.stack.local import PROCESS_MARK, AlreadySupervised, Local
-from ops.stack.process_specs import Commands
+from ops.stack.ports import free_port
+from ops.stack.process_specs import Commands, Preparation, ProcessSpecs
 from ops.stack.processes import marked
 from ops.stack.supervisor import Supervisor
 
@@ -42,8 +44,8 @@ def here(tmp_path, monkeypatch):
 
 
 @contextlib.asynccontextmanager
-async def supervised(here, commands):
-    supervisor = Supervisor(here, commands)
+async def supervised(here, commands, replicas=1):
+    supervisor = Supervisor(here, commands, replicas=replicas)
     running = asyncio.create_task(supervisor.run())
     try:
         yield supervisor
@@ -54,7 +56,7 @@ async def supervised(here, commands):
 
 def system(prepare=()):
     return Commands(
-        prepare=[[*PYTHON, program] for program in prepare],
+        prepare=[Preparation("prepare", [*PYTHON, program]) for program in prepare],
         workers={"cafe.menu": [*PYTHON, CHILD], "payments": [*PYTHON, CHILD]},
         gateway=[*PYTHON, CHILD],
     )
@@ -174,3 +176,19 @@ def test_a_system_has_one_supervisor(tmp_path):
             pass
 
     assert Local(tmp_path).supervisor_pid() is None
+
+
+def test_the_address_stays_the_same_from_one_start_to_the_next(tmp_path, monkeypatch):
+    monkeypatch.delenv("YEYAK_GATEWAY_PORT", raising=False)
+    here, taken, commands = Local(tmp_path), free_port(), Commands([], {"payments": []}, gateway=["gateway"])
+    monkeypatch.setattr(process_specs, "GATEWAY_PORT", taken)
+    with socket.create_server(("127.0.0.1", taken)):
+        first = ProcessSpecs(commands, here, {}, accounts=None, balanced=False)
+    again = ProcessSpecs(commands, here, {}, accounts=None, balanced=False)
+    balanced = ProcessSpecs(commands, here, {}, accounts=None, balanced=True)
+
+    assert first.gateway_port != taken
+    assert again.gateway_port == balanced.gateway_port == first.gateway_port
+    assert "YEYAK_GATEWAY_PORT" in str(again.note)
+    monkeypatch.setenv("YEYAK_GATEWAY_PORT", str(taken))
+    assert ProcessSpecs(commands, here, {}, accounts=None, balanced=False).gateway_port == taken

@@ -1,5 +1,6 @@
-"""Bike sharing: deposit accounts with top-ups, fees and debts."""
+"""Bike sharing: deposit accounts with top-ups, fees, debts and withdrawals."""
 
+from workers.bike_sharing.deposits import withdrawals
 from workers.bike_sharing.deposits.handlers import worker
 
-__all__ = ["worker"]
+__all__ = ["withdrawals", "worker"]

@@ -32,54 +32,52 @@ from contracts.bike_sharing.deposits import (
     TopUpStatus,
 )
 from contracts.bike_sharing.refusals import TopUpDeclined, TopUpUnavailable
-from contracts.payments import (
-    ChargeDeclined,
-    PaymentRefunded,
-    PaymentState,
-    PaymentStatus,
-    PaymentVoided,
-    PaymentVoiding,
-    RequestPayment,
-    VoidPayment,
-)
+from contracts.payments import PaymentState, RefundAmount, RequestPayment, VoidPayment
 from contracts.refusals import NotFound
 from storage.bike_sharing import deposits as store
 from storage.database import Session
+from storage.paid import Settlement
+from workers import paid
 from workers.bike_sharing.deposits import rules
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Tx
 from workers.runtime.worker import Worker
 
-worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment,))
+worker = deposits = Worker("bike_sharing.deposits", sends=(VoidPayment, RefundAmount))
 
 
 # -- top-ups
 
 
-@deposits.handles(TopUpDeposit, requests=RequestPayment)
+@deposits.handles(
+    TopUpDeposit,
+    requests=RequestPayment,
+    replays=replay_of(store.top_up, lambda top_up: _current_answer(top_up)),
+)
 async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Request:
     payment_id, member_id = tx.derive_id("payment"), command.caller.member_id
     await store.begin(tx, tx.id, member_id, command.amount, payment_id=payment_id)
-    request = RequestPayment(
-        payment_id=payment_id, payer=member_id, amount=command.amount, method=command.payment, purpose=worker.name
+    return paid.charge(
+        tx,
+        member_id,
+        command.amount,
+        command.payment,
+        within_ms=tx.settings.bike_sharing_payment_ms,
+        given_back_at="/v1/bike-sharing/deposits/withdrawals",
     )
-    return tx.request(request, id=payment_id, within=tx.settings.bike_sharing_payment_ms / 1000)
 
 
 @top_up_deposit.then
 async def settle_top_up(command: TopUpDeposit, outcome: PaymentState | Refused | NoReply, tx: Tx) -> TopUp | Refused:
-    match outcome:
-        case PaymentState():
-            to, payment, reason = TopUpStatus.COMPLETED, PaymentStatus.APPROVED, None
-        case ChargeDeclined():
-            to, payment, reason = TopUpStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
-        case _:
-            to, payment, reason = TopUpStatus.CANCELLED, PaymentStatus.VOIDING, TopUpUnavailable.code
-    top_up = await store.settle(tx, tx.id, to, payment, reason)
+    settled = paid.settlement(
+        outcome, paid=TopUpStatus.COMPLETED, declined=TopUpStatus.REJECTED, unavailable=TopUpStatus.CANCELLED
+    )
+    top_up = await store.settle(tx, tx.id, settled)
     if top_up is None:
         return _current_answer(await store.top_up(tx, tx.id))
-    if to is TopUpStatus.COMPLETED:
+    if top_up.status is TopUpStatus.COMPLETED:
         return await _credit(tx, top_up, LedgerEntryKind.TOP_UP)
-    if to is TopUpStatus.CANCELLED:
+    if top_up.status is TopUpStatus.CANCELLED:
         tx.publish(VoidPayment(payment_id=tx.derive_id("payment")))
     return _current_answer(top_up)
 
@@ -100,10 +98,10 @@ def _current_answer(top_up: TopUp | None) -> TopUp | Refused:
     return top_up
 
 
-@deposits.handles(CreditDeposit)
+@deposits.handles(CreditDeposit, replays=store.top_up)
 async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
     await store.begin(tx, tx.id, command.member_id, command.amount, payment_id=None, reason=command.reason)
-    top_up = await store.settle(tx, tx.id, TopUpStatus.COMPLETED, None, None)
+    top_up = await store.settle(tx, tx.id, Settlement(TopUpStatus.COMPLETED, None))
     assert top_up is not None
     return await _credit(tx, top_up, LedgerEntryKind.CREDIT)
 
@@ -111,16 +109,17 @@ async def credit_deposit(command: CreditDeposit, tx: Tx) -> TopUp:
 async def _credit(tx: Tx, top_up: TopUp, kind: LedgerEntryKind) -> TopUp:
     """Credit a top-up to its account; debts are paid from it first."""
     account = await store.lock(tx, top_up.member_id)
-    parts = rules.debt_payments(await store.debts(tx, account), top_up.amount)
+    parts = rules.allocate(await store.debts(tx, account), top_up.amount)
     lines = [store.LedgerLine(kind, top_up.amount, top_up_id=top_up.top_up_id, reason=top_up.reason)]
     lines += [store.LedgerLine(LedgerEntryKind.DEBT, -part, bill_id, top_up.top_up_id) for bill_id, part in parts]
     for bill_id, part in parts:
         tx.publish(DebtPaid.of(await store.pay(tx, bill_id, part)))
-    account = await _post_lines(tx, account, lines, debt=-sum(part for _, part in parts))
+    account = await post_lines(tx, account, lines, debt=-sum(part for _, part in parts))
     return await store.note_balance(tx, top_up.top_up_id, account)
 
 
-async def _post_lines(tx: Tx, account: AccountState, lines: list[store.LedgerLine], debt: int) -> AccountState:
+async def post_lines(tx: Tx, account: AccountState, lines: list[store.LedgerLine], debt: int = 0) -> AccountState:
+    """Insert ledger entries, and publish the account after them; it must be locked."""
     account = await store.post(tx, account, lines, debt)
     tx.publish(AccountChanged.of(account))
     return account
@@ -137,20 +136,14 @@ async def take_fee(command: TakeFee, tx: Tx) -> None:
         paid = rules.fee_paid(account.balance, command.amount)
         if command.amount:
             lines = [store.LedgerLine(LedgerEntryKind.FEE, -paid, command.bill_id)] if paid else []
-            account = await _post_lines(tx, account, lines, debt=command.amount - paid)
+            account = await post_lines(tx, account, lines, debt=command.amount - paid)
         fee = await store.take_fee(tx, account, command, paid)
     tx.publish(FeeTaken.of(fee))
 
 
 # -- events of payments
 
-
-async def note_payment(event: Any, tx: Tx) -> None:
-    await store.note_payment(tx, event)
-
-
-for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    deposits.handles(payment_event, about=deposits.name)(note_payment)
+paid.follow(deposits, store.paid, refunds=False)
 
 
 # -- queries

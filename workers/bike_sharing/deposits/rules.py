@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
+from typing import TypeVar
+
+Key = TypeVar("Key")
 
 
 def fee_paid(balance: int, fee: int) -> int:
@@ -11,13 +13,13 @@ def fee_paid(balance: int, fee: int) -> int:
     return min(balance, fee)
 
 
-def debt_payments(debts: Sequence[tuple[UUID, int]], amount: int) -> list[tuple[UUID, int]]:
-    """(bill id, won) that `amount` pays on debts, in the order of `debts`; the last one may be paid in part."""
+def allocate(limits: Sequence[tuple[Key, int]], amount: int) -> list[tuple[Key, int]]:
+    """Share out `amount`, in the order of `limits`, each at most its limit in won; the last share may be a part."""
     parts = []
-    for bill_id, owed in debts:
-        part = min(owed, amount)
+    for key, most in limits:
+        part = min(most, amount)
         if part <= 0:
             break
-        parts.append((bill_id, part))
+        parts.append((key, part))
         amount -= part
     return parts

@@ -35,7 +35,9 @@ from contracts.bike_sharing.rides import (
     EndAtCap,
     EndRide,
     FeePlan,
+    FindOpenRide,
     ListRides,
+    OpenRide,
     ReturnBike,
     RideEndedAtCap,
     RideEndedByStaff,
@@ -54,6 +56,7 @@ from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import rides as store
 from storage.database import Session
 from workers.bike_sharing.rides import rules
+from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
@@ -101,7 +104,7 @@ async def note_release(event: HoldReleased, tx: Tx) -> None:
 # -- starting
 
 
-@rides.handles(StartRide, requests=TakeBike)
+@rides.handles(StartRide, requests=TakeBike, replays=replay_of(store.find, lambda ride: _current_answer(ride)))
 async def start_ride(command: StartRide, tx: Tx) -> Request | RideState | Refused:
     eligibility = await store.eligibility(tx, command)
     if not eligibility["known"]:
@@ -255,3 +258,8 @@ async def show_ride(query: ShowRide, session: Session) -> RideState:
 @rides.handles(ListRides)
 async def list_rides(query: ListRides, session: Session) -> Page[RideState]:
     return await store.newest(session, query)
+
+
+@rides.handles(FindOpenRide)
+async def find_open_ride(query: FindOpenRide, session: Session) -> OpenRide:
+    return OpenRide(ride_id=await store.open_ride(session, query.member_id))

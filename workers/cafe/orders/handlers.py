@@ -63,7 +63,7 @@ async def note_changed(event: MenuItemChanged, tx: Tx) -> None:
 # -- ordering
 
 
-@orders.handles(PlaceOrder, requests=QuotePrice, read_only=True)
+@orders.handles(PlaceOrder, requests=QuotePrice, read_only=True, replays=store.find)
 async def place_order(command: PlaceOrder, tx: Tx) -> Request:
     """Refuse at once if the projection says SOLD_OUT; in all other cases the menu decides."""
     if await store.is_sold_out(tx, command.menu_item_id):

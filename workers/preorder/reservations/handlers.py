@@ -16,20 +16,7 @@ from uuid import UUID, uuid5
 import asyncpg
 
 from contracts.base import Page, Refused
-from contracts.payments import (
-    ChargeDeclined,
-    PaymentRefunded,
-    PaymentState,
-    PaymentStatus,
-    PaymentVoided,
-    PaymentVoiding,
-    RefundFailed,
-    RefundRest,
-    RefundStarted,
-    RefundSucceeded,
-    RequestPayment,
-    VoidPayment,
-)
+from contracts.payments import PaymentState, RefundRest, RequestPayment, VoidPayment
 from contracts.preorder.products import ProductChanged, ProductRegistered, ProductStatus
 from contracts.preorder.receipts import ReceiptIssued, ReceiptVoided, VoidReceipt
 from contracts.preorder.refusals import (
@@ -56,13 +43,21 @@ from contracts.preorder.reservations import (
     ReservePhone,
     ShowReservation,
 )
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from storage.database import Session
 from storage.preorder import reservations as store
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
+from workers import paid
+from workers.runtime.processing.handlers import replay_of
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 
 worker = reservations = Worker("preorder.reservations", sends=(RefundRest, VoidPayment, VoidReceipt))
+
+EVENT_OF_OUTCOME = {
+    ReservationStatus.CONFIRMED: ReservationConfirmed,
+    ReservationStatus.REJECTED: ReservationRejected,
+    ReservationStatus.CANCELLED: ReservationCancelled,
+}
 
 
 # -- events of products
@@ -79,7 +74,12 @@ for product_event in (ProductRegistered, ProductChanged):
 # -- reserving
 
 
-@reservations.handles(ReservePhone, requests=RequestPayment, begins_unserved=True)
+@reservations.handles(
+    ReservePhone,
+    requests=RequestPayment,
+    begins_unserved=True,
+    replays=replay_of(store.find, lambda found: _current_answer(found)),
+)
 async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
     payment_id = tx.derive_id("payment")
     try:
@@ -89,57 +89,51 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
             raise AlreadyReserved from None
         raise
     if reserved.reservation is None:
-        raise _reserve_refusal(reserved)
+        raise _reserve_refusal(reserved, command.expected_price)
     tx.publish(ReservationStarted.of(reserved.reservation))
-    request = RequestPayment(
-        payment_id=payment_id,
-        payer=command.caller.member_id,
-        amount=reserved.reservation.price,
-        method=command.payment,
-        purpose=worker.name,
+    reservation = reserved.reservation
+    return paid.charge(
+        tx,
+        reservation.member_id,
+        reservation.price,
+        command.payment,
+        within_ms=tx.settings.preorder_payment_ms,
+        given_back_at="/v1/preorder/reservations/{}/cancellation",
     )
-    return tx.request(request, id=payment_id, within=tx.settings.preorder_payment_ms / 1000)
 
 
-def _reserve_refusal(reserved: store.ReserveResult) -> Refused:
+def _reserve_refusal(reserved: store.ReserveResult, expected_price: int | None) -> Refused:
     if reserved.product_status is None:
         return RetryableNotFound()
     if reserved.product_status == ProductStatus.CLOSED:
         return Closed()
-    return AlreadyReserved() if reserved.active else QuotaFull()
+    if reserved.active:
+        return AlreadyReserved()
+    if expected_price not in (None, reserved.price):
+        return Retryable(PriceChanged(price=reserved.price))
+    return QuotaFull()
 
 
 @reserve_phone.then
 async def settle_reservation(
     command: ReservePhone, outcome: PaymentState | Refused | NoReply, tx: Tx
 ) -> Reservation | Refused:
-    match outcome:
-        case PaymentState():
-            reservation = await store.settle(
-                tx, tx.id, ReservationStatus.CONFIRMED, PaymentStatus.APPROVED, paid_at=outcome.modified_at
-            )
-            if reservation:
-                tx.publish(ReservationConfirmed.of(reservation))
-        case ChargeDeclined():
-            reservation = await store.settle(
-                tx, tx.id, ReservationStatus.REJECTED, PaymentStatus.DECLINED, reason=outcome.reason
-            )
-            if reservation:
-                tx.publish(ReservationRejected.of(reservation))
-        case _:
-            reason = ReservationPaymentUnavailable.code
-            reservation = await store.settle(
-                tx, tx.id, ReservationStatus.CANCELLED, PaymentStatus.VOIDING, reason=reason
-            )
-            if reservation:
-                tx.publish(ReservationCancelled.of(reservation))
-                tx.publish(VoidPayment(payment_id=reservation.payment_id))
-    return await _current_answer(tx)
+    settled = paid.settlement(
+        outcome,
+        paid=ReservationStatus.CONFIRMED,
+        declined=ReservationStatus.REJECTED,
+        unavailable=ReservationStatus.CANCELLED,
+    )
+    reservation = await store.settle(tx, tx.id, settled)
+    if reservation is not None:
+        tx.publish(EVENT_OF_OUTCOME[reservation.status].of(reservation))
+        if reservation.status is ReservationStatus.CANCELLED:
+            tx.publish(VoidPayment(payment_id=reservation.payment_id))
+    return _current_answer(await store.find(tx, tx.id))
 
 
-async def _current_answer(tx: Tx) -> Reservation | Refused:
+def _current_answer(found: tuple[Reservation, bool] | None) -> Reservation | Refused:
     """The answer to the command, from the current row."""
-    found = await store.find(tx, tx.id)
     if found is None:
         return NotFound()
     reservation, called_off = found
@@ -195,27 +189,17 @@ async def cancel_reservation(command: CancelReservation, tx: Tx) -> Reservation:
 # -- events of payments and receipts
 
 
-async def note_payment(event: Any, tx: Tx) -> None:
-    await _end_cancelling(tx, await store.note_payment(tx, event))
-
-
-async def note_refund(event: Any, tx: Tx) -> None:
-    await _end_cancelling(tx, await store.note_refund(tx, event))
-
-
 async def note_receipt(event: Any, tx: Tx) -> None:
-    await _end_cancelling(tx, await store.note_receipt(tx, event))
+    if reservation_id := await store.note_receipt(tx, event):
+        await _end_cancelling(tx, reservation_id)
 
 
-async def _end_cancelling(tx: Tx, reservation_id: UUID | None) -> None:
-    if reservation_id is not None and (cancelled := await store.end_cancelling(tx, reservation_id)):
+async def _end_cancelling(tx: Tx, reservation_id: UUID) -> None:
+    if cancelled := await store.end_cancelling(tx, reservation_id):
         tx.publish(ReservationCancelled.of(cancelled))
 
 
-for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    reservations.handles(payment_event, about=reservations.name)(note_payment)
-for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    reservations.handles(refund_event, about=reservations.name)(note_refund)
+paid.follow(reservations, store.paid, _end_cancelling)
 for receipt_event in (ReceiptIssued, ReceiptVoided):
     reservations.handles(receipt_event)(note_receipt)
 

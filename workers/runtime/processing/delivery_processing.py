@@ -37,18 +37,13 @@ from workers.runtime.processing import failpoints
 from workers.runtime.processing.handlers import Handler
 from workers.runtime.processing.health import WorkHealth
 from workers.runtime.processing.processor import (
-    NO_REPLY,
     RECHECK_SECONDS,
-    RETRY,
     STALE_READ_WAIT_SECONDS,
     TRANSIENT_TRIES,
-    UNAVAILABLE,
     MessageProcessor,
-    ProcessingResult,
     Requeue,
-    answered,
-    refused,
 )
+from workers.runtime.processing.results import NO_REPLY, RETRY, UNAVAILABLE, ProcessingResult, answered, refused
 from workers.runtime.processing.scheduler import InboxScheduler
 from workers.runtime.processing.services import Services
 from workers.runtime.processing.tx import Retryable, StaleRead

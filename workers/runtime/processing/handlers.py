@@ -6,6 +6,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 from contracts.base import Event, Message, Query
 from contracts.journal import EntryKind
@@ -14,9 +15,20 @@ from workers.runtime.settings import Settings
 
 Step = Callable[..., Awaitable[Any]]
 """A handler's first or second function."""
+ReadCreated = Callable[[Session, UUID], Awaitable[Any]]
 ResourceOpener = Callable[[Any], AsyncIterator[Any]]
 GaugeReader = Callable[[Session], Awaitable[None]]
 BackgroundTask = Callable[..., Awaitable[None]]
+
+
+def replay_of(find: Callable[[Session, UUID], Awaitable[Any]], answer: Callable[[Any], Any]) -> ReadCreated:
+    """For `replays=`: the answer to a command, made from the current row of what it has created."""
+
+    async def replay(session: Session, id: UUID) -> Any:
+        found = await find(session, id)
+        return None if found is None else answer(found)
+
+    return replay
 
 
 class Handler:
@@ -30,6 +42,7 @@ class Handler:
         read_only: bool,
         about: str | None = None,
         begins_unserved: bool = False,
+        replays: ReadCreated | None = None,
     ) -> None:
         self.message = message
         self.first = first
@@ -39,6 +52,8 @@ class Handler:
         self.about = about
         self.begins_unserved = begins_unserved
         """The first function runs although nothing serves its request: what it wrote stays as a trace."""
+        self.replays = replays
+        """Reads what an earlier handling of the message has created, long after its answer was forgotten."""
         self.second: Step | None = None
 
     def then(self, second: Step) -> Step:
@@ -100,13 +115,16 @@ class BaseWorker(ABC):
         read_only: bool = False,
         about: str | None = None,
         begins_unserved: bool = False,
+        replays: ReadCreated | None = None,
     ) -> Callable[[Step], Handler]:
         """Handle a message.
 
         `requests` names what the step requests between its two functions. While nothing serves that, a request is
         answered *unavailable* and nothing is begun; with `begins_unserved` the step is begun, and its second function
         settles what the first wrote, as after a request without a reply. `about` lets only those events through that
-        are about this context, or about none. Raises TypeError for a message of another context, or one handled twice.
+        are about this context, or about none. `replays(session, id)` is for a command that creates something under its
+        own id: it reads the answer from what is there, None if there is nothing.
+        Raises TypeError for a message of another context, or one handled twice.
         """
         if not issubclass(message, Event) and message.owner() != self.name:
             raise TypeError(f"{message.topic} belongs to {message.owner()}, not to {self.name}")
@@ -115,7 +133,7 @@ class BaseWorker(ABC):
 
         def register(first: Step) -> Handler:
             handler = self.handlers[message.topic] = Handler(
-                message, first, requests, read_only, about, begins_unserved
+                message, first, requests, read_only, about, begins_unserved, replays
             )
             return handler
 

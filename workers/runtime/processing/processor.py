@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from asyncpg import UniqueViolationError
 from pydantic import BaseModel
 
 from contracts.base import Message, Refused
@@ -30,6 +30,8 @@ from workers.runtime.observability.log_events import EXTERNAL_CALL_FAILED
 from workers.runtime.processing import failpoints, refusals
 from workers.runtime.processing.batcher import ClaimConflict, StepRun
 from workers.runtime.processing.handlers import Handler, Step
+from workers.runtime.processing.replays import Replay
+from workers.runtime.processing.results import NO_REPLY, STILL_RUNNING, UNAVAILABLE, ProcessingResult, answered, refused
 from workers.runtime.processing.services import Services
 from workers.runtime.processing.tx import (
     ExternalCall,
@@ -64,34 +66,6 @@ class Requeue(Exception):
     """The database was unavailable for too long: the message goes back to its queue."""
 
 
-@dataclass(slots=True)
-class ProcessingResult:
-    """How a handling ended, and the reply that follows from it."""
-
-    outcome: Outcome
-    body: bytes = b""
-    replayed: bool = False
-    """The stored answer of an earlier handling."""
-    code: str | None = None
-    """Of a refusal."""
-
-    @property
-    def label(self) -> str:
-        """The outcome as journal and metrics record it: a refusal by its code."""
-        return self.code or str(self.outcome)
-
-
-NO_REPLY = ProcessingResult(Outcome.NO_REPLY)
-UNAVAILABLE = ProcessingResult(Outcome.UNAVAILABLE)
-STILL_RUNNING = ProcessingResult(Outcome.STILL_RUNNING)
-RETRY = ProcessingResult(Outcome.RETRY)
-
-
-def refused(refusal: Refused) -> ProcessingResult:
-    """The result of a refusal."""
-    return ProcessingResult(Outcome.REFUSED, encode_refusal(refusal).encode(), code=refusal.code)
-
-
 class MessageProcessor:
     """A message, the handler for it, and a fence: `owner`, a random token."""
 
@@ -115,6 +89,7 @@ class MessageProcessor:
         """Called once a delivery that is lost loses nothing: the scheduler resumes the step, or its caller settles."""
         self.waits = False
         """It has begun to wait, and is counted among its caller's waits."""
+        self.replay = Replay(handler, envelope.id)
         self._may_wait: bool | None = None
         self._in_doubt = False
 
@@ -168,11 +143,11 @@ class MessageProcessor:
         return self._result(await self._step(self.handler.second, outcome))
 
     def _result(self, returned: Any) -> ProcessingResult:
-        if isinstance(returned, Refused):
-            return self.refused(returned)
         if isinstance(returned, RunAgain):
             return self.refused(returned.meanwhile) if returned.meanwhile else STILL_RUNNING
-        return answered(returned)
+        result = self.refused(returned) if isinstance(returned, Refused) else answered(returned)
+        result.replayed = self.replay.found
+        return result
 
     def refused(self, refusal: Refused) -> ProcessingResult:
         """The result of a refusal by the handler."""
@@ -230,11 +205,13 @@ class MessageProcessor:
             except CONNECTION_ERRORS as error:
                 self.services.availability.lost(error)
                 await self._wait_for_database()
-            except Exception:
+            except Exception as error:
                 # a repeated message may violate a constraint by its own rows: look before calling it a failure
                 row = await self._look()
                 if row is not None and row["owner"] != self.owner:
                     raise ClaimConflict(row) from None
+                if isinstance(error, UniqueViolationError) and self.replay.is_possible(outcome):
+                    return await self._commit(self.replay.after(error))
                 raise
 
     async def _run_committed(self, function: Step, *outcome: Any) -> Any:
@@ -263,6 +240,8 @@ class MessageProcessor:
             if session.is_broken:
                 raise
             raise HandlerBug(f"{self.handler.name} raised {error!r}") from error
+        if isinstance(result, Refused) and self.replay.is_possible(outcome):
+            result = await self.replay.instead_of(result, tx)
         await self.reach("written")
         return StepRun(result, CompletedStep(self._claim(result), tx.outgoing, tx.timers))
 
@@ -409,8 +388,3 @@ def _state(result: Any) -> str:
     if isinstance(result, Request | ExternalCall):
         return "started"
     return "waiting" if isinstance(result, RunAgain) else "done"
-
-
-def answered(answer: Any) -> ProcessingResult:
-    """The result of a step that is done."""
-    return ProcessingResult(Outcome.DONE, answer.model_dump_json().encode() if isinstance(answer, BaseModel) else b"{}")

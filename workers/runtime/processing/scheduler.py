@@ -23,7 +23,8 @@ from workers.runtime.observability import tracing
 from workers.runtime.observability.log_events import HANDLER_FAILED, MESSAGE_DEAD_LETTERED, NO_HANDLER
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.handlers import Handler
-from workers.runtime.processing.processor import RETRY, MessageProcessor, ProcessingResult, Requeue
+from workers.runtime.processing.processor import MessageProcessor, Requeue
+from workers.runtime.processing.results import RETRY, ProcessingResult
 from workers.runtime.processing.services import Services
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4, uuid5
 
 from contracts.base import Command, Event, Message, Query, Refused
 from contracts.outcomes import NoReply
-from contracts.refusals import NotFound
+from contracts.refusals import NotFound, StaleVersion
 from storage.database import Session
 from storage.inbox import Inbox, OutboxMessage, Timer
 from workers.runtime.messaging.envelope import Envelope
@@ -30,6 +30,7 @@ __all__ = [
     "decode_answer",
     "decode_refusal",
     "encode_refusal",
+    "unchanged",
 ]
 
 Resource = TypeVar("Resource")
@@ -50,6 +51,11 @@ class RetryableNotFound(Retryable):
 
     def __init__(self) -> None:
         super().__init__(NotFound())
+
+
+def unchanged(current: Versioned | None) -> Refused:
+    """The refusal of a change that matched nothing: there is no such thing, or it has another version than expected."""
+    return RetryableNotFound() if current is None else StaleVersion(version=current.version)
 
 
 class StaleRead(Exception):
@@ -95,6 +101,13 @@ class RunAgain:
     """The reply to callers until then; without it, that the request is still running. It is not kept."""
 
 
+class Versioned(Protocol):
+    """What is changed by `expected_version`."""
+
+    @property
+    def version(self) -> int: ...
+
+
 class StepServices(Protocol):
     """What a transaction takes from the running context."""
 
@@ -127,6 +140,11 @@ class Tx(Session):
     def id(self) -> UUID:
         """The message's id, which the entity that it creates takes as its own."""
         return self.envelope.id
+
+    @property
+    def context(self) -> str:
+        """The name of the context that handles the message."""
+        return self._services.name
 
     @property
     def settings(self) -> Any:

@@ -38,7 +38,8 @@ from workers.runtime.observability.log_events import BATCH_FAILED
 from workers.runtime.processing import failpoints
 from workers.runtime.processing.availability import DatabaseAvailability
 from workers.runtime.processing.handlers import BaseWorker, Handler
-from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor, ProcessingResult
+from workers.runtime.processing.processor import RECHECK_SECONDS, MessageProcessor
+from workers.runtime.processing.results import ProcessingResult
 from workers.runtime.processing.tx import RetryableNotFound, StaleRead
 from workers.runtime.processing.worker_runtime import NOTHING_COUNTED, PING_SECONDS, STATUS_SECONDS, WorkerRuntime
 from workers.runtime.settings import Settings

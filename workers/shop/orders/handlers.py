@@ -7,6 +7,7 @@ ConfirmPayment -> ConfirmationStarted -> TakeStock -> PaymentConfirmed, ConfirmT
                -> LateTransferNoted, CancelTransfer                     (the order is cancelled)
 CancelOrder, ExpireOrder -> OrderCancelled, CancelTransfer
 ReviveOrder    -> OrderRevived, AwaitTransfer
+TransferReturned -> PaymentReturned, CancelTransfer                     (what was owed is sent back)
 DeliveryPrepared -> OrderPreparing,  DeliveryStarted -> OrderDelivering
 ConfirmReceipt, CloseOrder -> OrderClosed
 """
@@ -18,7 +19,7 @@ from uuid import UUID, uuid5
 
 from contracts.base import Caller, Page, Refused
 from contracts.outcomes import Outcome
-from contracts.refusals import NotFound
+from contracts.refusals import NotFound, PriceChanged
 from contracts.shop.deliveries import DeliveryCompleted, DeliveryPrepared, DeliveryStarted
 from contracts.shop.orders import (
     BuyerReminded,
@@ -42,6 +43,7 @@ from contracts.shop.orders import (
     PaymentAwaited,
     PaymentCancelled,
     PaymentConfirmed,
+    PaymentReturned,
     PlaceOrder,
     RemindBuyer,
     ReviveOrder,
@@ -51,6 +53,7 @@ from contracts.shop.products import (
     ProductChanged,
     ProductRegistered,
     ProductRestocked,
+    ProductStatus,
     ReturnStock,
     StockReturned,
     StockTake,
@@ -63,14 +66,16 @@ from contracts.transfers import (
     AwaitTransfer,
     CancelTransfer,
     ConfirmTransfer,
+    RefundAccountNamed,
     TransferAwaited,
     TransferCancelled,
     TransferCommand,
     TransferConfirmed,
+    TransferReturned,
 )
 from storage.database import Session
 from storage.shop import orders as store
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, RunAgain, Tx
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation
@@ -124,9 +129,9 @@ async def locked(tx: Tx, order_id: UUID, caller: Caller) -> Order:
 # -- ordering
 
 
-@orders.handles(PlaceOrder)
+@orders.handles(PlaceOrder, replays=store.find)
 async def place_order(command: PlaceOrder, tx: Tx) -> Order:
-    order, known = await store.place(
+    placed = await store.place(
         tx,
         tx.id,
         command,
@@ -135,11 +140,20 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Order:
         reference=rules.reference(tx.id),
         transfer_time=tx.settings.transfer_time,
     )
+    order = placed.order
     if order is None:
-        raise ProductNotOnSale if known else RetryableNotFound
+        raise _place_refusal(placed, command.expected_price)
     publish_event(tx, OrderPlaced, order)
     start_transfer_period(tx, order)
     return order
+
+
+def _place_refusal(placed: store.PlaceResult, expected_price: int | None) -> Refused:
+    if placed.product_status is None:
+        return RetryableNotFound()
+    if placed.product_status == ProductStatus.ON_SALE and expected_price != placed.price:
+        return Retryable(PriceChanged(price=placed.price))
+    return ProductNotOnSale()
 
 
 async def note_transfer(event: Any, tx: Tx) -> None:
@@ -148,8 +162,18 @@ async def note_transfer(event: Any, tx: Tx) -> None:
         publish_event(tx, PaymentAwaited, order)
 
 
-for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled):
+for transfer_event in (TransferAwaited, TransferConfirmed, TransferCancelled, RefundAccountNamed):
     orders.handles(transfer_event)(note_transfer)
+
+
+@orders.handles(TransferReturned)
+async def note_return(event: TransferReturned, tx: Tx) -> None:
+    await store.note_transfer(tx, event)
+    order = await store.note_return(tx, event)
+    if order is not None:
+        publish_event(tx, PaymentReturned, order)
+        if order.status in rules.CANCELLED:  # payments may have been told meanwhile that it is owed
+            send_transfer_command(tx, CancelTransfer, order)
 
 
 # -- confirming the payment

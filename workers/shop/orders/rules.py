@@ -17,6 +17,7 @@ REMIND_AT = 0.75
 
 OPEN = frozenset({OrderStatus.ORDER_PLACED, OrderStatus.AWAITING_PAYMENT})
 PAID = frozenset({OrderStatus.PAYMENT_CONFIRMED, OrderStatus.PREPARING, OrderStatus.DELIVERING, OrderStatus.CLOSED})
+CANCELLED = frozenset({OrderStatus.ORDER_CANCELLED, OrderStatus.PAYMENT_CANCELLED})
 ACTIONS = {
     OrderStatus.ORDER_PLACED: ["cancellation", "payment-confirmation"],
     OrderStatus.AWAITING_PAYMENT: ["cancellation", "payment-confirmation"],

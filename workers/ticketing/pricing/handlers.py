@@ -20,6 +20,7 @@ from contracts.ticketing.pricing import (
     ListPolicies,
     ListPrices,
     Policy,
+    PolicyEnded,
     PriceAssigned,
     PriceFrozen,
     PriceRestored,
@@ -47,7 +48,7 @@ AT_ONCE = 100
 # -- policies
 
 
-@pricing.handles(CreatePolicy)
+@pricing.handles(CreatePolicy, replays=store.find_policy)
 async def create_policy(command: CreatePolicy, tx: Tx) -> Policy:
     policy = await store.create_policy(tx, tx.id, command)
     tx.schedule(RepriceTickets(), at=policy.valid_from, name="begins")
@@ -60,6 +61,7 @@ async def create_policy(command: CreatePolicy, tx: Tx) -> Policy:
 async def end_policy(command: EndPolicy, tx: Tx) -> Policy:
     policy = await store.end_policy(tx, command.policy_id)
     if policy is not None:
+        tx.publish(PolicyEnded.of(policy))
         tx.schedule(RepriceTickets())
         return policy
     ended = await store.find_policy(tx, command.policy_id)

@@ -17,6 +17,7 @@ def price_for(grade: Grade, base: int, policies: Sequence[Policy]) -> Price:
     left, lines = base, []
     for policy in [*everybody, *extras]:
         amount = left * policy.value // 100 if policy.kind is PolicyKind.PERCENT else min(policy.value, left)
-        lines.append(PriceLine(policy_id=policy.policy_id, name=policy.name, kind=policy.kind, amount=amount))
+        line = {name: getattr(policy, name) for name in ("policy_id", "name", "kind", "value", "valid_until")}
+        lines.append(PriceLine(**line, amount=amount))
         left -= amount
     return Price(base=base, lines=lines, total=left, grade=grade)

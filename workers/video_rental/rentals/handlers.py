@@ -5,8 +5,8 @@ BookVideo     -> BookingStarted -> RequestPayment -> VideoBooked, GiveUpBooking 
                                                   -> BookingCancelled, VoidPayment   (no reply in time)
 CancelBooking -> BookingCancelled, RefundRest
 GiveUpBooking -> BookingCancelled, RefundRest       (not picked up in time)
-PickUpVideo   -> VideoRented
-ReturnVideo   -> VideoReturned
+PickUpVideo   -> VideoRented, UsePayment            (the payment is given back by a return first)
+ReturnVideo   -> VideoReturned, LetGoOfPayment      (from now on staff may refund it by hand)
 PayLateFee    -> LateFeePaying -> RequestPayment -> LateFeePaid
                                                  -> LateFeePaying (OWED again; VoidPayment if there was no reply)
 WaiveLateFee  -> LateFeeWaived
@@ -22,20 +22,17 @@ import asyncpg
 
 from contracts.base import Caller, Page, Refused
 from contracts.payments import (
+    Card,
     ChargeDeclined,
-    PaymentRefunded,
+    LetGoOfPayment,
     PaymentState,
-    PaymentStatus,
-    PaymentVoided,
-    PaymentVoiding,
-    RefundFailed,
+    PaymentUse,
     RefundRest,
-    RefundStarted,
-    RefundSucceeded,
     RequestPayment,
+    UsePayment,
     VoidPayment,
 )
-from contracts.refusals import NotFound, WrongState
+from contracts.refusals import NotFound, PriceChanged, WrongState
 from contracts.video_rental.refusals import (
     AlreadyBooked,
     BookingDeclined,
@@ -75,11 +72,16 @@ from contracts.video_rental.rentals import (
 from contracts.video_rental.videos import VideoChanged, VideoRegistered
 from storage.database import Session
 from storage.video_rental import rentals as store
-from workers.runtime.processing.tx import NoReply, Request, RetryableNotFound, Tx
+from workers import paid
+from workers.runtime.processing.handlers import replay_of
+from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
 
-worker = rentals = Worker("video_rental.rentals", sends=(RefundRest, VoidPayment))
+worker = rentals = Worker("video_rental.rentals", sends=(RefundRest, VoidPayment, UsePayment, LetGoOfPayment))
+
+CANCELLATION = "/v1/video-rental/rentals/{}/cancellation"
+RETURN = "/v1/video-rental/rentals/{}/return"
 
 ACTIONS = {
     RentalStatus.BOOKED: ["cancellation", "pickup"],
@@ -116,7 +118,12 @@ async def note_changed(event: VideoChanged, tx: Tx) -> None:
 # -- booking
 
 
-@rentals.handles(BookVideo, requests=RequestPayment, begins_unserved=True)
+@rentals.handles(
+    BookVideo,
+    requests=RequestPayment,
+    begins_unserved=True,
+    replays=replay_of(store.find, lambda rental: _current_answer(rental)),
+)
 async def book_video(command: BookVideo, tx: Tx) -> Request:
     payment_id = tx.derive_id("payment")
     try:
@@ -126,43 +133,41 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
             raise AlreadyBooked from None
         raise
     if held.rental is None:
-        raise _hold_refusal(held)
+        raise _hold_refusal(held, command.expected_price)
     tx.publish(BookingStarted.of(held.rental))
-    request = RequestPayment(
-        payment_id=payment_id,
-        payer=command.caller.member_id,
-        amount=held.rental.price,
-        method=command.payment,
-        purpose=worker.name,
-    )
-    return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+    return _charge(tx, held.rental.member_id, held.rental.price, command.payment, CANCELLATION)
 
 
-def _hold_refusal(held: store.HoldResult) -> Refused:
-    if not held.known:
+def _charge(tx: Tx, member_id: str, amount: int, card: Card, given_back_at: str | None = None) -> Request:
+    limit = tx.settings.video_rental_payment_ms
+    return paid.charge(tx, member_id, amount, card, within_ms=limit, given_back_at=given_back_at)
+
+
+def _hold_refusal(held: store.HoldResult, expected_price: int | None) -> Refused:
+    if held.price is None:
         return RetryableNotFound()
     if held.owing:
         return LateFeeOwed()
-    return AlreadyBooked() if held.active else VideoNotAvailable()
+    if held.active:
+        return AlreadyBooked()
+    if expected_price not in (None, held.price):
+        return Retryable(PriceChanged(price=held.price))
+    return VideoNotAvailable()
 
 
 @book_video.then
 async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental | Refused:
     pickup = tx.settings.pickup_time
-    match outcome:
-        case PaymentState():
-            to, payment, reason = RentalStatus.BOOKED, PaymentStatus.APPROVED, None
-        case ChargeDeclined():
-            to, payment, reason = RentalStatus.REJECTED, PaymentStatus.DECLINED, outcome.reason
-        case _:
-            to, payment, reason = RentalStatus.CANCELLED, PaymentStatus.VOIDING, BookingPaymentUnavailable.code
-    rental = await store.settle(tx, tx.id, to, payment, reason, pickup)
+    settled = paid.settlement(
+        outcome, paid=RentalStatus.BOOKED, declined=RentalStatus.REJECTED, unavailable=RentalStatus.CANCELLED
+    )
+    rental = await store.settle(tx, tx.id, settled, pickup)
     if rental is None:
         return _current_answer(await store.find(tx, tx.id))
-    if to is RentalStatus.BOOKED:
+    if rental.status is RentalStatus.BOOKED:
         tx.publish(VideoBooked.of(rental))
         tx.schedule(GiveUpBooking(rental_id=rental.rental_id), after=pickup)
-    elif to is RentalStatus.REJECTED:
+    elif rental.status is RentalStatus.REJECTED:
         tx.publish(BookingRejected.of(rental))
     else:
         tx.publish(BookingCancelled.of(rental))
@@ -229,6 +234,8 @@ async def pick_up_video(command: PickUpVideo, tx: Tx) -> Rental:
     if rented is None:
         raise wrong_state(rental)
     tx.publish(VideoRented.of(rented))
+    use = PaymentUse(object_id=rented.rental_id, href=RETURN.format(rented.rental_id))
+    tx.publish(UsePayment(payment_id=rented.payment_id, use=use))
     return rented
 
 
@@ -244,6 +251,7 @@ async def return_video(command: ReturnVideo, tx: Tx) -> Rental:
     if returned is None:
         raise wrong_state(rental)
     tx.publish(VideoReturned.of(returned))
+    tx.publish(LetGoOfPayment(payment_id=returned.payment_id))
     return returned
 
 
@@ -262,14 +270,7 @@ async def pay_late_fee(command: PayLateFee, tx: Tx) -> Rental | Request:
     if paying is None:
         raise _late_fee_wrong_state(rental)
     tx.publish(LateFeePaying.of(paying))
-    request = RequestPayment(
-        payment_id=payment_id,
-        payer=rental.member_id,
-        amount=rental.late_fee,
-        method=command.payment,
-        purpose=worker.name,
-    )
-    return tx.request(request, id=payment_id, within=tx.settings.video_rental_payment_ms / 1000)
+    return _charge(tx, rental.member_id, rental.late_fee, command.payment)
 
 
 def _late_fee_wrong_state(rental: Rental) -> LateFeeWrongState:
@@ -317,19 +318,7 @@ async def waive_late_fee(command: WaiveLateFee, tx: Tx) -> Rental:
 
 # -- events of payments
 
-
-async def note_payment(event: Any, tx: Tx) -> None:
-    await store.note_payment(tx, event)
-
-
-async def note_refund(event: Any, tx: Tx) -> None:
-    await store.note_refund(tx, event)
-
-
-for payment_event in (PaymentVoiding, PaymentVoided, PaymentRefunded):
-    rentals.handles(payment_event, about=rentals.name)(note_payment)
-for refund_event in (RefundStarted, RefundFailed, RefundSucceeded):
-    rentals.handles(refund_event, about=rentals.name)(note_refund)
+paid.follow(rentals, store.paid)
 
 
 # -- queries

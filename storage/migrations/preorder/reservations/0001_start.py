@@ -3,6 +3,7 @@
 from alembic import op
 
 from storage.migrations.common import create_inbox_and_outbox
+from storage.paid import paid_columns
 
 revision = "0001"
 down_revision = None
@@ -28,7 +29,7 @@ def upgrade() -> None:
           product_id uuid primary key,
           taken integer not null default 0 check (taken >= 0)
         ) with (fillfactor = 50)""")
-    op.execute("""
+    op.execute(f"""
         create table reservations (
           reservation_id uuid primary key,
           product_id uuid not null,
@@ -38,15 +39,8 @@ def upgrade() -> None:
           status text not null,
           reason text,
           called_off boolean not null default false,
-          payment_id uuid not null,
           paid_at timestamptz,
-          payment_status text,
-          payment_version integer not null default 0,
-          refunded bigint not null default 0,
-          refund_id uuid,
-          refund_status text,
-          refund_amount bigint,
-          refund_version integer not null default 0,
+          {paid_columns()},
           receipt_id uuid,
           receipt_status text,
           receipt_issued_at timestamptz,

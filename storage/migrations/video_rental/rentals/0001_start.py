@@ -3,6 +3,7 @@
 from alembic import op
 
 from storage.migrations.common import create_inbox_and_outbox
+from storage.paid import paid_columns
 
 revision = "0001"
 down_revision = None
@@ -29,7 +30,7 @@ def upgrade() -> None:
           video_id uuid primary key,
           held integer not null default 0 check (held >= 0)
         ) with (fillfactor = 50)""")
-    op.execute("""
+    op.execute(f"""
         create table rentals (
           rental_id uuid primary key,
           video_id uuid not null,
@@ -39,14 +40,7 @@ def upgrade() -> None:
           price bigint not null,
           status text not null,
           reason text,
-          payment_id uuid not null,
-          payment_status text,
-          payment_version integer not null default 0,
-          refunded bigint not null default 0,
-          refund_id uuid,
-          refund_status text,
-          refund_amount bigint,
-          refund_version integer not null default 0,
+          {paid_columns()},
           pickup_until timestamptz,
           picked_up_at timestamptz,
           due_at timestamptz,

@@ -1,0 +1,53 @@
+"""Changes by staff name the version that they expect, in the body or as `If-Match`."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+CHANGES = {
+    f"/v1/video-rental/videos/{uuid4()}": {"title": "a"},
+    f"/v1/cafe/menu/{uuid4()}": {"name": "a"},
+    f"/v1/shop/products/{uuid4()}": {"name": "a"},
+    f"/v1/bike-sharing/bikes/{uuid4()}": {"location": "a"},
+    f"/v1/ticketing/tickets/{uuid4()}": {"name": "a"},
+    f"/v1/preorder/products/{uuid4()}": {"price": 1},
+}
+EACH = pytest.mark.parametrize("path", CHANGES, ids=lambda path: path.split("/")[2])
+
+
+@EACH
+@pytest.mark.parametrize("header", ['"7"', "7"])
+async def test_the_header_is_as_good_as_the_field(client, rpc, path, header):
+    await client.patch(path, json=CHANGES[path], headers={"if-match": header}, as_="staff:lee")
+    by_header = rpc.body["expected_version"]
+    await client.patch(path, json=CHANGES[path] | {"expected_version": 7}, as_="staff:lee")
+
+    assert by_header == rpc.body["expected_version"] == 7
+
+
+@EACH
+async def test_without_a_version_any_is_changed(client, rpc, path):
+    for headers in ({}, {"if-match": "*"}):
+        await client.patch(path, json=CHANGES[path], headers=headers, as_="staff:lee")
+
+        assert rpc.body["expected_version"] is None
+
+
+@EACH
+@pytest.mark.parametrize("header", ["", "0", "-1", "1.5", 'W/"7"', '"7", "8"', "seven", '"1000000000"'])
+async def test_what_is_no_version_is_invalid(client, rpc, path, header):
+    response = await client.patch(path, json=CHANGES[path], headers={"if-match": header}, as_="staff:lee")
+
+    assert (response.status_code, response.json()["code"], rpc.requests) == (422, "invalid", [])
+    assert response.json()["errors"][0]["field"] == "If-Match"
+
+
+async def test_header_and_field_must_agree(client, rpc):
+    path, body = next(iter(CHANGES.items()))
+    response = await client.patch(
+        path, json=body | {"expected_version": 8}, headers={"if-match": '"7"'}, as_="staff:lee"
+    )
+
+    assert (response.status_code, rpc.requests) == (422, [])
