@@ -1,4 +1,4 @@
-"""Changes by staff name the version that they expect, in the body or as `If-Match`."""
+"""Changes by staff: the fields that change, and the version that they expect, in the body or as `If-Match`."""
 
 from __future__ import annotations
 
@@ -66,3 +66,12 @@ async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
     await client.patch(f"/v1/video-rental/videos/{VIDEO}", json=body, as_="staff:lee")
 
     assert rpc.body == {"video_id": VIDEO, "expected_version": None, **sent}
+
+
+@pytest.mark.parametrize(
+    "body", [{"title": None}, {"copies": None}, {"status": "LOST"}, {"daily_price": 0}, {"title": " "}]
+)
+async def test_an_invalid_change_is_refused(client, body):
+    answer = await client.patch(f"/v1/video-rental/videos/{VIDEO}", json=body, as_="staff:lee")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
