@@ -4,8 +4,7 @@ RequestPayment -> PaymentApproved | PaymentDeclined | PaymentVoiding -> PaymentV
 VoidPayment    -> PaymentVoiding -> PaymentVoided         (at once when there is nothing to undo)
 RefundRest     -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
                -> RefundSucceeded                         (amount 0: nothing to refund)
-RefundAmount   -> RefundStarted -> RefundSucceeded, PaymentRefunded   (RefundFailed between the tries)
-               -> RefundRefused                           (more than what is left)
+RefundAmount   -> as RefundRest, or RefundRefused         (more than what is left)
 UsePayment     -> a refund by hand is refused: it goes through the business that counts on the payment
 LetGoOfPayment -> a refund by hand is possible            (RefundRest lets go of it, too)
 

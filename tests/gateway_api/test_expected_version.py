@@ -1,4 +1,4 @@
-"""Changes by staff name the version that they expect, in the body or as `If-Match`."""
+"""Changes by staff: the fields that change, and the version that they expect, in the body or as `If-Match`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ CHANGES = {
     f"/v1/ticketing/tickets/{uuid4()}": {"name": "a"},
     f"/v1/preorder/products/{uuid4()}": {"price": 1},
 }
+VIDEO = str(uuid4())
 EACH = pytest.mark.parametrize("path", CHANGES, ids=lambda path: path.split("/")[2])
 
 
@@ -51,3 +52,26 @@ async def test_header_and_field_must_agree(client, rpc):
     )
 
     assert (response.status_code, rpc.requests) == (422, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ({}, {"title": None, "daily_price": None, "copies": None, "status": None}),
+        ({"copies": 0}, {"title": None, "daily_price": None, "copies": 0, "status": None}),
+        ({"status": "RETIRED"}, {"title": None, "daily_price": None, "copies": None, "status": "RETIRED"}),
+    ],
+)
+async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
+    await client.patch(f"/v1/video-rental/videos/{VIDEO}", json=body, as_="staff:lee")
+
+    assert rpc.body == {"video_id": VIDEO, "expected_version": None, **sent}
+
+
+@pytest.mark.parametrize(
+    "body", [{"title": None}, {"copies": None}, {"status": "LOST"}, {"daily_price": 0}, {"title": " "}]
+)
+async def test_an_invalid_change_is_refused(client, body):
+    answer = await client.patch(f"/v1/video-rental/videos/{VIDEO}", json=body, as_="staff:lee")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

@@ -40,6 +40,7 @@ async def test_a_booking_is_sent_to_its_context_and_its_answer_is_returned_uncha
         "video_id": BOOKING["video_id"],
         "days": 2,
         "payment": CARD,
+        "expected_price": None,
         "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"},
     }
     request = rpc.requests[0]

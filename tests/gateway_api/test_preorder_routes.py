@@ -19,7 +19,11 @@ async def test_a_reservation_is_sent_to_its_context_and_answered_as_created(clie
     answer = await client.post(f"{BASE}/reservations", json=WISH, as_="customer:kim")
 
     assert (answer.status_code, answer.headers["location"]) == (201, f"{BASE}/reservations/{ID}")
-    assert rpc.body == {**WISH, "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"}}
+    assert rpc.body == {
+        **WISH,
+        "expected_price": None,
+        "caller": {"member_id": "kim", "role": "customer", "grade": "STANDARD"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ async def test_a_field_that_is_not_sent_is_not_changed(client, rpc):
 
     await client.patch(f"{BASE}/products/{ID}", json={"quota": 0}, as_="staff:lee")
 
-    assert rpc.body == {"product_id": ID, "price": None, "quota": 0, "status": None}
+    assert rpc.body == {"product_id": ID, "price": None, "quota": 0, "status": None, "expected_version": None}
 
 
 @pytest.mark.parametrize("path", ["/reservations", "/receipts", "/my-reservations"])

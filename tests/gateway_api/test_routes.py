@@ -393,26 +393,3 @@ async def test_the_catalogue_is_unavailable_without_a_reply(client):
     answer = await client.get("/v1/video-rental/videos", as_="customer:kim")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-
-
-@pytest.mark.parametrize(
-    ("body", "sent"),
-    [
-        ({}, {"title": None, "daily_price": None, "copies": None, "status": None}),
-        ({"copies": 0}, {"title": None, "daily_price": None, "copies": 0, "status": None}),
-        ({"status": "RETIRED"}, {"title": None, "daily_price": None, "copies": None, "status": "RETIRED"}),
-    ],
-)
-async def test_a_change_contains_only_changed_fields(client, rpc, body, sent):
-    await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
-
-    assert rpc.body == {"video_id": ID, "expected_version": None, **sent}
-
-
-@pytest.mark.parametrize(
-    "body", [{"title": None}, {"copies": None}, {"status": "LOST"}, {"daily_price": 0}, {"title": " "}]
-)
-async def test_an_invalid_change_is_refused(client, body):
-    answer = await client.patch(f"/v1/video-rental/videos/{ID}", json=body, as_="staff:lee")
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
