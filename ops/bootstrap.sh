@@ -34,6 +34,25 @@ sys.exit(any(PathFinder.find_spec(name) is None for name in names.split()))
 PYTHON
 }
 
+# Runs a command and says every ten seconds what it is at.
+showing() {
+  local what=$1 began=$SECONDS ticker
+  shift
+  (while sleep 10 && [ -e /proc/$$/exe ]; do say "$what ($((SECONDS - began)) s)$(progress)"; done) &
+  ticker=$!
+  "$@"
+  kill $ticker 2>/dev/null || true
+}
+trap 'say "stopped: run the same command again, it goes on from here"; exit 130' INT
+
+progress() {
+  local site
+  [ "$installing" = python ] || return 0
+  site=$(find $venv/lib -maxdepth 2 -name site-packages 2>/dev/null | head -n 1)
+  [ -z "$site" ] || echo ": $(find "$site" -maxdepth 1 -name '*.dist-info' | wc -l) of $(grep -c '==' requirements/lock.txt)"
+}
+installing=
+
 have_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null; }
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v initdb >/dev/null; }
 have_mariadb() { [ -x /usr/sbin/mariadbd ] && command -v mariadb-install-db >/dev/null && command -v my_print_defaults >/dev/null; }
@@ -116,12 +135,13 @@ flock 9
 mapfile -t missing < <(missing_packages)
 if [ ${#missing[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
-    fail "please install ${missing[*]} (as root: apt-get install ${missing[*]}) and try again"
+    fail "you are not root: run \`sudo apt-get install ${missing[*]}\` and try again"
   say "installing ${missing[*]}"
-  install_without_starting "${missing[@]}" 9>&-
+  showing "installing ${missing[*]}" install_without_starting "${missing[@]}" 9>&-
 fi
 
 if ! venv_is_complete; then
-  say "installing Python packages into $venv"
-  make_venv 9>&-
+  say "installing $(grep -c '==' requirements/lock.txt) Python packages into $venv"
+  installing=python
+  showing "installing Python packages" make_venv 9>&-
 fi

@@ -129,7 +129,7 @@ REGISTRY = (
     Context(
         "bike_sharing.deposits",
         "writer",
-        "deposits and their ledger, top-ups, debts",
+        "deposits and their ledger, top-ups, withdrawals, debts",
         "예치금과 원장, 충전, 미납금",
     ),
     Context(

@@ -98,7 +98,7 @@ def _of_worker(worker: BaseWorker, system: list[BaseWorker]) -> Account:
 def _sent_by(worker: BaseWorker) -> Iterable[type[Message]]:
     """Its events, its steps' requests, the commands that it declares, and the runtime's reports to the journal."""
     yield from (message for message in CATALOGUE.values() if issubclass(message, Event) and _owns(worker, message))
-    yield from (handler.requests for handler in worker.handlers.values() if handler.requests)
+    yield from (callee for handler in worker.handlers.values() for callee in handler.requests)
     yield from worker.sends
     yield RecordHandled
     if not isinstance(worker, View):

@@ -118,7 +118,7 @@ def audited_money(system: str) -> Iterator[str]:
     declared, file = checks_of(system), f"ops/audit/{system}.py"
     claims = " ".join(declared.claims)
     for context in contexts_of(system):
-        sent = {*worker(context.name).sends, *(one.requests for one in handlers_of(context) if one.requests)}
+        sent = {*worker(context.name).sends, *(callee for one in handlers_of(context) for callee in one.requests)}
         if RequestPayment in sent and context.name not in declared.claim_kinds:
             yield f"{context.name} sends {RequestPayment.topic}: add its purpose to `claim_kinds` in {file}"
         if RequestPayment in sent and f"<{context.schema}." not in claims:
@@ -137,7 +137,7 @@ def _compares(declared: SystemChecks, table: str) -> bool:
 
 @rule
 def audited_steps(system: str) -> Iterator[str]:
-    """What is left pending between the two functions of a step has a step that will finish it.
+    """What is left pending between the functions of a step has a step that will finish it.
 
     A step that only requests a query has changed nothing yet.
     """
@@ -146,7 +146,7 @@ def audited_steps(system: str) -> Iterator[str]:
     checked = {one.topic for one in checks_of(system).unfinished}
     for context in contexts_of(system):
         for handler in handlers_of(context):
-            pending = handler.requests is not None and handler.requests.exchange == Command.exchange
+            pending = any(callee.exchange == Command.exchange for callee in handler.requests)
             named = handler.message.topic in checked or f"{handler.message.__name__}.topic" in text
             if pending and not named:
                 yield f"no check in ops/audit/{system}.py finds a {handler.message.topic} that nobody settles"
@@ -224,7 +224,7 @@ def crash_walk(system: str) -> Iterator[str]:
     """Each context whose steps request something is killed at every place."""
     walked = {context for module in crash_walks(system) for context in module.WALKED}
     for context in contexts_of(system):
-        if context.name not in walked and any(handler.second for handler in handlers_of(context)):
+        if context.name not in walked and any(handler.later for handler in handlers_of(context)):
             file = f"tests/{system}/test_crash_walk.py"
             yield f"nothing kills {context.name} at every place of its steps: add it to WALKED in {file}"
 

@@ -72,10 +72,11 @@ def topics(workers: list[Worker], messages: Messages) -> Iterator[str]:
 def requests(workers: list[Worker], messages: Messages) -> Iterator[str]:
     for worker in workers:
         for handler in worker.handlers.values():
-            if handler.requests is not None and handler.second is None:
+            if handler.requests and not handler.later:
                 yield f"{worker.name}: {handler.name} sends a request and has no second function"
-            if handler.requests is not None and handler.requests.delivery() != "request":
-                yield f"{worker.name}: {handler.name} requests {handler.requests.topic}, which is durable"
+            for callee in handler.requests:
+                if callee.delivery() != "request":
+                    yield f"{worker.name}: {handler.name} requests {callee.topic}, which is durable"
 
 
 @rule("a view handles events and queries only")

@@ -134,7 +134,7 @@ def test_a_topic_that_does_not_spell_its_class_is_reported() -> None:
 
 def test_a_request_without_a_second_function_or_of_a_durable_message_is_reported() -> None:
     system = SmallSystem()
-    system.ovens.handlers[BAKE.topic].requests = SELL
+    system.ovens.handlers[BAKE.topic].requests = (SELL,)
 
     assert system.violations(rules.requests) == [
         "bakery.ovens: nothing sends a request and has no second function",

@@ -10,14 +10,11 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from contracts.base import Refused
-from contracts.outcomes import Outcome
 from contracts.payments import DriveVoid, PaymentState, PaymentVoided, RequestPayment, ShowPayment, VoidPayment
 from contracts.video_rental.videos import VideoRegistered
 from ops.settings import SystemSettings
 from storage.database import Session
 from workers.runtime.messaging.envelope import Envelope
-from workers.runtime.processing.handlers import Handler
-from workers.runtime.processing.processor import MessageProcessor
 from workers.runtime.processing.tx import Tx, decode_answer, decode_refusal, encode_refusal
 from workers.runtime.worker import Worker
 
@@ -51,11 +48,12 @@ def test_a_message_has_one_handler() -> None:
         worker.handles(VoidPayment)
 
 
-async def test_a_handler_that_sends_a_request_needs_a_second_function() -> None:
-    declared: Any = Handler(RequestPayment, handler, None, read_only=False)
+def test_a_handler_that_begins_read_only_makes_one_request() -> None:
+    declared = Worker("payments").handles(RequestPayment, read_only=True)(handler)
+    declared.then(handler)
 
-    with pytest.raises(TypeError, match="handler makes a request, but has no second function"):
-        await MessageProcessor(None, declared, None, envelope(), 0.0)._settle(Outcome.UNKNOWN)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="handler begins read-only"):
+        declared.then(handler)
 
 
 def test_each_context_has_a_queue_for_its_dead_letters() -> None:

@@ -39,6 +39,7 @@ from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import bikes as store
 from storage.database import Session
 from workers import holds
+from workers.bike_sharing.settings import BikeSharingSettings
 from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx, unchanged
 from workers.runtime.worker import Worker
 
@@ -47,7 +48,7 @@ worker = bikes = Worker("bike_sharing.bikes", sends=(SettleHold,))
 
 def check_location(tx: Tx, location: str | None) -> None:
     """Raise InvalidMessage for a location that is not configured; without configured locations all are valid."""
-    allowed = tx.settings.bike_sharing_locations
+    allowed = tx.settings(BikeSharingSettings).bike_sharing_locations
     if location is not None and allowed and location not in allowed:
         raise InvalidMessage(errors=[{"field": "location", "message": "not one of the locations"}])
 
@@ -103,9 +104,8 @@ async def take_bike(command: TakeBike, tx: Tx) -> BikeState:
     if not await store.hold(tx, command):
         raise HoldAlreadyReleased
     tx.publish(BikeTaken.of(taken))
-    tx.schedule(
-        AskHolder(ride_id=command.ride_id), after=timedelta(seconds=tx.settings.bike_sharing_holder_check_seconds)
-    )
+    first = tx.settings(BikeSharingSettings).bike_sharing_holder_check_seconds
+    tx.schedule(AskHolder(ride_id=command.ride_id), after=timedelta(seconds=first))
     return taken
 
 
@@ -126,7 +126,7 @@ async def ask_holder(command: AskHolder, tx: Tx) -> RunAgain | None:
         store.holds,
         command.ride_id,
         lambda hold: SettleHold(ride_id=hold["ride_id"], bike_id=hold["bike_id"], member_id=hold["member_id"]),
-        first_seconds=tx.settings.bike_sharing_holder_check_seconds,
+        first_seconds=tx.settings(BikeSharingSettings).bike_sharing_holder_check_seconds,
     )
 
 

@@ -11,6 +11,9 @@
     @book_video.then
     async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental: ...
 
+A step may make several requests in turn: each function that `then` registers may return the next one. After a crash the
+last function alone runs, with an unknown outcome, and undoes whatever may have been begun.
+
 A handler is called with a validated message in a transaction that the runtime commits. It refuses with what its message
 declares: `raise AlreadyBooked` undoes the step and keeps the refusal, `return AlreadyBooked()` keeps both.
 """

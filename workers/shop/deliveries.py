@@ -23,6 +23,7 @@ from storage.database import Session
 from storage.shop import deliveries as store
 from workers.runtime.processing.tx import Tx
 from workers.runtime.worker import Worker
+from workers.shop.settings import ShopSettings
 
 worker = deliveries = Worker("shop.deliveries")
 
@@ -32,7 +33,10 @@ async def prepare_delivery(event: PaymentConfirmed, tx: Tx) -> None:
     delivery = await store.prepare(tx, uuid5(event.order_id, "delivery"), event)
     if delivery is not None:
         tx.publish(DeliveryPrepared.of(delivery))
-        tx.schedule(StartDelivery(order_id=event.order_id), after=timedelta(seconds=tx.settings.shop_preparing_seconds))
+        tx.schedule(
+            StartDelivery(order_id=event.order_id),
+            after=timedelta(seconds=tx.settings(ShopSettings).shop_preparing_seconds),
+        )
 
 
 @deliveries.handles(StartDelivery)

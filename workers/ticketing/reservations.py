@@ -53,6 +53,7 @@ from storage.ticketing import reservations as store
 from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, RunAgain, Tx
 from workers.runtime.worker import Worker
+from workers.ticketing.settings import TicketingSettings
 
 worker = reservations = Worker("ticketing.reservations", sends=(ConfirmHold, FreeTicket, RestorePrice))
 
@@ -98,7 +99,7 @@ async def reserve_ticket(command: ReserveTicket, tx: Tx) -> Request:
         raise _begin_refusal(result, price, command.expected_price)
     tx.publish(ReservationStarted.of(result.reservation))
     take = TakeTicket(ticket_id=command.ticket_id, reservation_id=tx.id)
-    return tx.request(take, within=tx.settings.ticketing_take_ms / 1000)
+    return tx.request(take, within=tx.settings(TicketingSettings).ticketing_take_ms / 1000)
 
 
 def price_without(price: Price, ended: Collection[UUID]) -> Price | None:

@@ -38,6 +38,7 @@ from storage.ticketing import tickets as store
 from workers import holds
 from workers.runtime.processing.tx import RetryableNotFound, RunAgain, Tx, unchanged
 from workers.runtime.worker import Worker
+from workers.ticketing.settings import TicketingSettings
 
 worker = tickets = Worker("ticketing.tickets", sends=(SettleHold,))
 
@@ -109,7 +110,7 @@ async def take_ticket(command: TakeTicket, tx: Tx) -> TicketState | Refused:
         return TicketNotAvailable()
     tx.publish(TicketTaken.of(ticket))
     check = CheckHold(ticket_id=ticket.ticket_id, reservation_id=command.reservation_id)
-    tx.schedule(check, after=tx.settings.ticketing_hold_check)
+    tx.schedule(check, after=tx.settings(TicketingSettings).ticketing_hold_check)
     return ticket
 
 
@@ -125,7 +126,7 @@ async def check_hold(command: CheckHold, tx: Tx) -> RunAgain | None:
         store.holds,
         command.reservation_id,
         lambda hold: SettleHold(reservation_id=hold["reservation_id"], ticket_id=hold["ticket_id"]),
-        first_seconds=tx.settings.ticketing_hold_check_seconds,
+        first_seconds=tx.settings(TicketingSettings).ticketing_hold_check_seconds,
     )
 
 

@@ -256,7 +256,7 @@ def test_a_worker_declares_every_foreign_message_that_it_imports(plan: dict[str,
             if isinstance(thing, type) and thing in CATALOGUE.values() and not issubclass(thing, Event)
         }
         foreign = {topic for topic in imported if CATALOGUE[topic].owner() != worker.name}
-        requested = {handler.requests.topic for handler in worker.handlers.values() if handler.requests}
+        requested = {callee.topic for handler in worker.handlers.values() for callee in handler.requests}
 
         sent = {message.topic for message in worker.sends if message.owner() != worker.name}
         assert sent | requested == foreign, worker.name

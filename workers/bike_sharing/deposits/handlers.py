@@ -39,6 +39,7 @@ from storage.database import Session
 from storage.paid import Settlement
 from workers import paid
 from workers.bike_sharing.deposits import rules
+from workers.bike_sharing.settings import BikeSharingSettings
 from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Tx
 from workers.runtime.worker import Worker
@@ -62,7 +63,7 @@ async def top_up_deposit(command: TopUpDeposit, tx: Tx) -> Request:
         member_id,
         command.amount,
         command.payment,
-        within_ms=tx.settings.bike_sharing_payment_ms,
+        within_ms=tx.settings(BikeSharingSettings).bike_sharing_payment_ms,
         given_back_at="/v1/bike-sharing/deposits/withdrawals",
     )
 

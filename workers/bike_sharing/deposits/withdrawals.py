@@ -33,6 +33,7 @@ from storage.bike_sharing import withdrawals as store
 from storage.database import Session
 from workers.bike_sharing.deposits import rules
 from workers.bike_sharing.deposits.handlers import deposits, post_lines
+from workers.bike_sharing.settings import BikeSharingSettings
 from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, Tx
 
 REASON = "deposit withdrawn"
@@ -42,7 +43,7 @@ REASON = "deposit withdrawn"
 async def withdraw_deposit(command: WithdrawDeposit, tx: Tx) -> Request:
     """A ride that starts after the answer costs a debt, as one does whose fee is higher than the deposit."""
     find = FindOpenRide(member_id=command.caller.member_id)
-    return tx.request(find, within=tx.settings.bike_sharing_take_ms / 1000)
+    return tx.request(find, within=tx.settings(BikeSharingSettings).bike_sharing_take_ms / 1000)
 
 
 @withdraw_deposit.then

@@ -56,6 +56,7 @@ from contracts.refusals import InvalidMessage, NotFound, WrongState
 from storage.bike_sharing import rides as store
 from storage.database import Session
 from workers.bike_sharing.rides import rules
+from workers.bike_sharing.settings import BikeSharingSettings
 from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
@@ -80,7 +81,10 @@ def wrong_state(ride: RideState) -> WrongState:
 
 def fee_plan(tx: Tx) -> FeePlan:
     """The current prices."""
-    return FeePlan(per_minute=tx.settings.bike_sharing_fee_per_minute, at_most=tx.settings.bike_sharing_fee_at_most)
+    return FeePlan(
+        per_minute=tx.settings(BikeSharingSettings).bike_sharing_fee_per_minute,
+        at_most=tx.settings(BikeSharingSettings).bike_sharing_fee_at_most,
+    )
 
 
 # -- events of bikes and deposits
@@ -113,8 +117,8 @@ async def start_ride(command: StartRide, tx: Tx) -> Request | RideState | Refuse
         raise RideOpen
     if eligibility["debt"] > 0:
         raise Retryable(DebtOwed(debt=eligibility["debt"]))
-    if eligibility["balance"] < tx.settings.bike_sharing_minimum_deposit:
-        least = tx.settings.bike_sharing_minimum_deposit
+    if eligibility["balance"] < tx.settings(BikeSharingSettings).bike_sharing_minimum_deposit:
+        least = tx.settings(BikeSharingSettings).bike_sharing_minimum_deposit
         raise Retryable(DepositTooLow(balance=eligibility["balance"], minimum=least))
     try:
         ride = await store.request(tx, tx.id, command, fee_plan(tx))
@@ -126,7 +130,7 @@ async def start_ride(command: StartRide, tx: Tx) -> Request | RideState | Refuse
         return _current_answer(await store.find(tx, tx.id))
     tx.publish(RideRequested.of(ride))
     take = TakeBike(bike_id=ride.bike_id, ride_id=ride.ride_id, member_id=ride.member_id)
-    return tx.request(take, within=tx.settings.bike_sharing_take_ms / 1000)
+    return tx.request(take, within=tx.settings(BikeSharingSettings).bike_sharing_take_ms / 1000)
 
 
 @start_ride.then
@@ -135,7 +139,7 @@ async def settle_start(command: StartRide, outcome: BikeState | Refused | NoRepl
         ride = await store.start(tx, tx.id, outcome.location)
         if ride is not None:
             tx.publish(RideStarted.of(ride))
-            tx.schedule(EndAtCap(ride_id=ride.ride_id), after=tx.settings.longest_ride)
+            tx.schedule(EndAtCap(ride_id=ride.ride_id), after=tx.settings(BikeSharingSettings).longest_ride)
         return _current_answer(ride or await store.find(tx, tx.id))
     refusal = outcome if isinstance(outcome, BikeBroken | BikeNotAvailable | NotFound) else None
     ride = await store.mark_not_started(tx, tx.id, refusal.code if refusal else BikeUnavailable.code)
@@ -182,12 +186,12 @@ async def end_at_cap(command: EndAtCap, tx: Tx) -> None:
     found = await store.lock(tx, command.ride_id)
     if found is None or found[0].status is not RideStatus.RIDING or found[0].started_at is None:
         return
-    at = min(found[1], found[0].started_at + tx.settings.longest_ride)
+    at = min(found[1], found[0].started_at + tx.settings(BikeSharingSettings).longest_ride)
     await _end(tx, found[0], RideStatus.ENDED_AT_CAP, at, None, "longest_time_over")
 
 
 def _check_location(tx: Tx, location: str | None) -> None:
-    allowed = tx.settings.bike_sharing_locations
+    allowed = tx.settings(BikeSharingSettings).bike_sharing_locations
     if location is not None and allowed and location not in allowed:
         raise InvalidMessage(errors=[{"field": "location", "message": "not one of the locations"}])
 

@@ -41,6 +41,7 @@ from contracts.refusals import NotFound, WrongState
 from storage.cafe import orders as store
 from storage.database import Session
 from workers.cafe.orders import rules
+from workers.cafe.settings import CafeSettings
 from workers.runtime.processing.tx import NoReply, NothingCommitted, Request, Tx
 from workers.runtime.worker import Worker
 
@@ -68,7 +69,9 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Request:
     """Refuse at once if the projection says SOLD_OUT; in all other cases the menu decides."""
     if await store.is_sold_out(tx, command.menu_item_id):
         raise SoldOut
-    return tx.request(QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings.cafe_price_ms / 1000)
+    return tx.request(
+        QuotePrice(menu_item_id=command.menu_item_id), within=tx.settings(CafeSettings).cafe_price_ms / 1000
+    )
 
 
 @place_order.then

@@ -47,6 +47,7 @@ from contracts.refusals import NotFound, PriceChanged, WrongState
 from storage.database import Session
 from storage.preorder import reservations as store
 from workers import paid
+from workers.preorder.settings import PreorderSettings
 from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
@@ -97,7 +98,7 @@ async def reserve_phone(command: ReservePhone, tx: Tx) -> Request:
         reservation.member_id,
         reservation.price,
         command.payment,
-        within_ms=tx.settings.preorder_payment_ms,
+        within_ms=tx.settings(PreorderSettings).preorder_payment_ms,
         given_back_at="/v1/preorder/reservations/{}/cancellation",
     )
 

@@ -32,13 +32,13 @@ def replay_of(find: Callable[[Session, UUID], Awaitable[Any]], answer: Callable[
 
 
 class Handler:
-    """One message's handler: a function, or two around a request."""
+    """One message's handler: a function, or several with a request between each two."""
 
     def __init__(
         self,
         message: type[Message],
         first: Step,
-        requests: type[Message] | None,
+        requests: tuple[type[Message], ...],
         read_only: bool,
         about: str | None = None,
         begins_unserved: bool = False,
@@ -54,12 +54,19 @@ class Handler:
         """The first function runs although nothing serves its request: what it wrote stays as a trace."""
         self.replays = replays
         """Reads what an earlier handling of the message has created, long after its answer was forgotten."""
-        self.second: Step | None = None
+        self.later: list[Step] = []
+        """The functions after the first, each called with the outcome of the request before it."""
 
-    def then(self, second: Step) -> Step:
-        """Register the second function: called with the message, the outcome and a new transaction."""
-        self.second = second
-        return second
+    def then(self, function: Step) -> Step:
+        """Register the next function: called with the message, the outcome and a new transaction.
+
+        Each but the last may return another request. After a crash the last one alone runs, with an unknown outcome: it
+        undoes whatever may have been begun. Raises TypeError for a third function of a handler that begins read-only.
+        """
+        if self.read_only and self.later:
+            raise TypeError(f"{self.name} begins read-only: what would undo its second request?")
+        self.later.append(function)
+        return function
 
     @property
     def name(self) -> str:
@@ -71,8 +78,8 @@ class Handler:
 
     @property
     def starts_once(self) -> bool:
-        """A request in two functions: once started it can only be settled, never started again."""
-        return self.second is not None and self.message.delivery() == "request"
+        """A request in several functions: once started it can only be settled, never started again."""
+        return bool(self.later) and self.message.delivery() == "request"
 
     @property
     def kind(self) -> EntryKind:
@@ -111,7 +118,7 @@ class BaseWorker(ABC):
         self,
         message: type[Message],
         *,
-        requests: type[Message] | None = None,
+        requests: type[Message] | tuple[type[Message], ...] = (),
         read_only: bool = False,
         about: str | None = None,
         begins_unserved: bool = False,
@@ -119,7 +126,7 @@ class BaseWorker(ABC):
     ) -> Callable[[Step], Handler]:
         """Handle a message.
 
-        `requests` names what the step requests between its two functions. While nothing serves that, a request is
+        `requests` names what the step requests between its functions. While nothing serves that, a request is
         answered *unavailable* and nothing is begun; with `begins_unserved` the step is begun, and its second function
         settles what the first wrote, as after a request without a reply. `about` lets only those events through that
         are about this context, or about none. `replays(session, id)` is for a command that creates something under its
@@ -131,9 +138,11 @@ class BaseWorker(ABC):
         if message.topic in self.handlers:
             raise TypeError(f"{self.name} handles {message.topic} twice")
 
+        callees = requests if isinstance(requests, tuple) else (requests,)
+
         def register(first: Step) -> Handler:
             handler = self.handlers[message.topic] = Handler(
-                message, first, requests, read_only, about, begins_unserved, replays
+                message, first, callees, read_only, about, begins_unserved, replays
             )
             return handler
 

@@ -106,7 +106,7 @@ class MessageProcessor:
         return self.committed or self._in_doubt
 
     async def run(self, *, resume: bool = False) -> ProcessingResult:
-        """Handle from the start, or resume with the second function and an unknown outcome."""
+        """Handle from the start, or resume with the last function and an unknown outcome."""
         try:
             if resume:
                 return await self._settle(Outcome.UNKNOWN)
@@ -120,13 +120,19 @@ class MessageProcessor:
 
     async def _from_the_start(self) -> ProcessingResult:
         handler = self.handler
-        if handler.requests is not None and not handler.begins_unserved:
-            refusal = await self._check_callee(handler.requests)
-            if refusal is not None:
-                return refusal
+        if not handler.begins_unserved:
+            for callee in handler.requests:
+                if (refusal := await self._check_callee(callee)) is not None:
+                    return refusal
         result = await self._step(handler.first)
-        if not isinstance(result, Request | ExternalCall):
-            return self._result(result)
+        for function in handler.later:
+            if not isinstance(result, Request | ExternalCall):
+                break
+            result = await self._step(function, await self._requested(result))
+        return self._result(result)
+
+    async def _requested(self, result: Request | ExternalCall) -> Any:
+        """Publish what is committed, make the request and return its outcome."""
         self.services.outbox.publish_committed(self._take_outgoing())
         await self.reach("started")
         if isinstance(result, ExternalCall):
@@ -135,14 +141,15 @@ class MessageProcessor:
             await self.on_started()
         outcome = await self._outcome(result)
         await self.reach("outcome_known")
-        return await self._settle(outcome)
+        return outcome
 
     async def _settle(self, outcome: Any) -> ProcessingResult:
-        if self.handler.second is None:
-            raise TypeError(f"{self.handler.name} makes a request, but has no second function")
-        return self._result(await self._step(self.handler.second, outcome))
+        """Run the last function, which decides what becomes of everything that was begun."""
+        return self._result(await self._step(self.handler.later[-1], outcome))
 
     def _result(self, returned: Any) -> ProcessingResult:
+        if isinstance(returned, Request | ExternalCall):
+            raise TypeError(f"{self.handler.name} makes a request, but has no function for its outcome")
         if isinstance(returned, RunAgain):
             return self.refused(returned.meanwhile) if returned.meanwhile else STILL_RUNNING
         result = self.refused(returned) if isinstance(returned, Refused) else answered(returned)
@@ -192,6 +199,8 @@ class MessageProcessor:
             except CommitInDoubt as doubt:
                 result = doubt.args[0]
                 self._in_doubt = True
+                if outcome and _state(result) == "started":  # the row is `started` either way: the scheduler resumes it
+                    raise DeadlineExceeded from doubt
                 row = await self._look()
                 if row is not None and row["owner"] == self.owner and row["state"] == _state(result):
                     self.committed = True

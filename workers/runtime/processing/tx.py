@@ -16,6 +16,7 @@ from contracts.refusals import NotFound, StaleVersion
 from storage.database import Session
 from storage.inbox import Inbox, OutboxMessage, Timer
 from workers.runtime.messaging.envelope import Envelope
+from workers.runtime.settings import Settings
 
 __all__ = [
     "ExternalCall",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 Resource = TypeVar("Resource")
+SystemSettings = TypeVar("SystemSettings", bound=Settings)
 REPLY_MARGIN, LONGEST_REPLY_MARGIN = 0.05, 0.1
 """What a responder leaves of its caller's time for the way back: a share, and at most so many seconds."""
 
@@ -115,7 +117,7 @@ class StepServices(Protocol):
     def name(self) -> str: ...
 
     @property
-    def settings(self) -> Any: ...
+    def settings(self) -> Settings: ...
 
     @property
     def inbox(self) -> Inbox: ...
@@ -146,9 +148,12 @@ class Tx(Session):
         """The name of the context that handles the message."""
         return self._services.name
 
-    @property
-    def settings(self) -> Any:
-        return self._services.settings
+    def settings(self, kind: type[SystemSettings]) -> SystemSettings:
+        """The settings of a system; raises TypeError in a process that has not read them."""
+        settings = self._services.settings
+        if not isinstance(settings, kind):
+            raise TypeError(f"{self.context} runs without {kind.__name__}")
+        return settings
 
     @property
     def attempt(self) -> int:

@@ -123,7 +123,7 @@ class WorkerRuntime(DeliveryProcessing):
     def published_messages(self) -> list[type[Message]]:
         """What this context sends: its events, and what it orders or asks of others."""
         events = [m for m in CATALOGUE.values() if issubclass(m, Event) and m.owner() == self.name]
-        requested = [handler.requests for handler in self.worker.handlers.values() if handler.requests]
+        requested = [callee for handler in self.worker.handlers.values() for callee in handler.requests]
         return list(dict.fromkeys([*events, *self.worker.sends, *requested]))
 
     # -- start and stop

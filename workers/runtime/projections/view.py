@@ -71,7 +71,7 @@ class View(BaseWorker):
         for projection in tables.projections:
             for event in projection.events:
                 self.projections[event.topic] = projection
-                self.handlers[event.topic] = Handler(event, _never, None, read_only=True, about=projection.about)
+                self.handlers[event.topic] = Handler(event, _never, (), read_only=True, about=projection.about)
 
     def answers(self, queries: ViewQueries, *, given: Parameters = _nothing) -> None:
         """Answer two standard queries; that for one thing waits for the version that its sender has seen.

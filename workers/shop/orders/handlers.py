@@ -79,6 +79,7 @@ from workers.runtime.processing.tx import NoReply, Request, Retryable, Retryable
 from workers.runtime.worker import Worker
 from workers.shop.orders import rules
 from workers.shop.orders.rules import Confirmation
+from workers.shop.settings import ShopSettings
 
 worker = orders = Worker("shop.orders", sends=(AwaitTransfer, CancelTransfer, ConfirmTransfer, ReturnStock, TakeStock))
 
@@ -112,7 +113,7 @@ def send_transfer_command(tx: Tx, command: type[TransferCommand], order: Order) 
 def start_transfer_period(tx: Tx, order: Order) -> None:
     """Send the transfer to payments, and schedule the reminder and the deadline of this round."""
     send_transfer_command(tx, AwaitTransfer, order)
-    transfer_time = tx.settings.transfer_time
+    transfer_time = tx.settings(ShopSettings).transfer_time
     round = {"order_id": order.order_id, "round": order.round}
     tx.schedule(RemindBuyer(**round), after=rules.remind_after(transfer_time))
     tx.schedule(ExpireOrder(**round), after=transfer_time)
@@ -136,9 +137,9 @@ async def place_order(command: PlaceOrder, tx: Tx) -> Order:
         tx.id,
         command,
         transfer_id=uuid5(tx.id, "transfer"),
-        bank_account=tx.settings.shop_bank_account,
+        bank_account=tx.settings(ShopSettings).shop_bank_account,
         reference=rules.reference(tx.id),
-        transfer_time=tx.settings.transfer_time,
+        transfer_time=tx.settings(ShopSettings).transfer_time,
     )
     order = placed.order
     if order is None:
@@ -198,7 +199,7 @@ async def confirm_payment(command: ConfirmPayment, tx: Tx) -> Order | Request | 
         order = begun
     await store.note_confirmation(tx, tx.id, command, order.round)
     take = TakeStock(product_id=order.product_id, order_id=order.order_id, round=order.round, quantity=order.quantity)
-    return tx.request(take, within=tx.settings.shop_stock_ms / 1000)
+    return tx.request(take, within=tx.settings(ShopSettings).shop_stock_ms / 1000)
 
 
 async def _note_late_transfer(tx: Tx, order: Order) -> Refused:
@@ -281,7 +282,7 @@ async def revive_order(command: ReviveOrder, tx: Tx) -> Order:
     order = await locked(tx, command.order_id, command.caller)
     if order.status is OrderStatus.AWAITING_PAYMENT and order.round > 1:
         return order
-    revived = await store.revive(tx, order.order_id, tx.settings.transfer_time)
+    revived = await store.revive(tx, order.order_id, tx.settings(ShopSettings).transfer_time)
     if revived is None:
         raise rules.wrong_state(order)
     publish_event(tx, OrderRevived, revived)
@@ -303,7 +304,7 @@ async def note_preparing(event: DeliveryPrepared, tx: Tx) -> None:
 @orders.handles(DeliveryStarted)
 async def note_delivering(event: DeliveryStarted, tx: Tx) -> None:
     await store.note_delivery(tx, event)
-    receipt_time = tx.settings.receipt_time
+    receipt_time = tx.settings(ShopSettings).receipt_time
     order = await store.deliver(tx, event.order_id, receipt_time)
     if order is not None:
         publish_event(tx, OrderDelivering, order)

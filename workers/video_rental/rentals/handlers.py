@@ -77,6 +77,7 @@ from workers.runtime.processing.handlers import replay_of
 from workers.runtime.processing.tx import NoReply, Request, Retryable, RetryableNotFound, Tx
 from workers.runtime.worker import Worker
 from workers.video_rental.rentals import rules
+from workers.video_rental.settings import VideoRentalSettings
 
 worker = rentals = Worker("video_rental.rentals", sends=(RefundRest, VoidPayment, UsePayment, LetGoOfPayment))
 
@@ -139,7 +140,7 @@ async def book_video(command: BookVideo, tx: Tx) -> Request:
 
 
 def _charge(tx: Tx, member_id: str, amount: int, card: Card, given_back_at: str | None = None) -> Request:
-    limit = tx.settings.video_rental_payment_ms
+    limit = tx.settings(VideoRentalSettings).video_rental_payment_ms
     return paid.charge(tx, member_id, amount, card, within_ms=limit, given_back_at=given_back_at)
 
 
@@ -157,7 +158,7 @@ def _hold_refusal(held: store.HoldResult, expected_price: int | None) -> Refused
 
 @book_video.then
 async def settle_booking(command: BookVideo, outcome: PaymentState | Refused | NoReply, tx: Tx) -> Rental | Refused:
-    pickup = tx.settings.pickup_time
+    pickup = tx.settings(VideoRentalSettings).pickup_time
     settled = paid.settlement(
         outcome, paid=RentalStatus.BOOKED, declined=RentalStatus.REJECTED, unavailable=RentalStatus.CANCELLED
     )
