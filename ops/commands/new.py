@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ops.cli_support import fail
-from ops.scaffold.business import Business
+from ops.scaffold.business import NewBusiness
 from ops.scaffold.insertion import NoPlaceError
 from ops.scaffold.names import Names, WrongNameError
 from ops.stack.local import REPOSITORY
@@ -50,7 +50,7 @@ def new_context(
 def _written(names: Callable[[], Names]) -> list[str]:
     """Write the files; ends with one sentence when a name or a file is not as it should be."""
     try:
-        business = Business(REPOSITORY, names())
+        business = NewBusiness(REPOSITORY, names())
         if not (business.names.context and (REPOSITORY / "contracts" / business.names.system).exists()):
             business.write_system()
         if business.names.context:

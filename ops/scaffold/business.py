@@ -22,7 +22,7 @@ BRACKETS = {"tables": "{", "writers": "{", "claim_kinds": "{"}
 """Arguments of SystemChecks that are dictionaries; the others are lists."""
 
 
-class Business:
+class NewBusiness:
     """The files of a business in a tree; nothing is written before `save`."""
 
     def __init__(self, root: Path, names: Names) -> None:

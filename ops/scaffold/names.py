@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -9,25 +10,8 @@ from typing import Any
 from contracts.systems import SYSTEMS
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-COLUMNS = {
-    False: """\
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("price", sa.BigInteger, nullable=False),
-    sa.Column("registered_by", MemberText, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("modified_at", Instant, nullable=False),""",
-    True: """\
-    sa.Column("{thing}_id", sa.Uuid, nullable=False),
-    sa.Column("member_id", MemberText, nullable=False),
-    sa.Column("price", sa.BigInteger, nullable=False),
-    sa.Column("status", sa.String(40), nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("payment_id", sa.Uuid, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("modified_at", Instant, nullable=False),""",
-}
-"""The columns of a view's table, of things or of paid bookings."""
-BOOKING_EVENTS = ("BookingStarted", "Booked", "BookingRejected", "BookingCancelled", "BookingEnded")
+RESERVED = {"booking", "bookings", "limits", "refusals", "runtime", "settings", "store", "worker", "workers"}
+"""Names that the written modules use for something else."""
 
 
 class WrongNameError(Exception):
@@ -62,6 +46,8 @@ class Names:
         for name in filter(None, (self.system, self.context, self.view)):
             if not NAME.fullmatch(name):
                 raise WrongNameError(f"{name} is no name: small letters, digits and single underscores")
+            if name in RESERVED or keyword.iskeyword(name):
+                raise WrongNameError(f"{name} is no name: it means something else in the files that are written")
         if self.context and self.context == self.view:
             raise WrongNameError(f"the view needs another name than {self.context}")
 
@@ -70,7 +56,6 @@ class Names:
         thing = singular(self.context) if self.context else ""
         things = self.context if self.context.removesuffix("s") != self.context else f"{thing}s"
         title = self.system.replace("_", " ")
-        events = BOOKING_EVENTS if self.paid else ("Registered",)
         return {
             "system": self.system,
             "System": class_name(self.system),
@@ -97,9 +82,8 @@ class Names:
             "view_path": self.view.replace("_", "-"),
             "view_title": self.view.replace("_", " ").capitalize(),
             "State": f"{class_name(thing)}{'Booking' if self.paid else 'State'}",
+            "Item": f"{class_name(self.view)}Item" if self.paid else f"{class_name(thing)}State",
             "key": "booking_id" if self.paid else f"{thing}_id",
             "table": "bookings" if self.paid else things,
-            "columns": COLUMNS[self.paid].replace("{thing}", thing),
-            "Events": ", ".join(f"{class_name(thing)}{event}" for event in events),
-            "FirstEvent": f"{class_name(thing)}{events[0]}",
+            "FirstEvent": f"{class_name(thing)}{'BookingStarted' if self.paid else 'Registered'}",
         }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from pkgutil import walk_packages
 
+import contracts
 from contracts.base import Event, Message
 from workers.runtime.projections.view import View
 from workers.runtime.worker import Worker
@@ -19,8 +22,12 @@ HANDLED_BY_THE_JOURNAL_ONLY = {
     "bike_sharing.deposits.withdrawal_completed",
     "payments.discrepancy_found",
     "payments.discrepancy_resolved",
+} | {
+    event.topic
+    for module in walk_packages(contracts.__path__, "contracts.")
+    for event in getattr(import_module(module.name), "JOURNAL_ONLY", ())
 }
-"""The journal reads every event from the stream; these have no other handler."""
+"""The journal reads every event from the stream; these have no other handler, as JOURNAL_ONLY of a context says."""
 
 
 def rule(name: str) -> Callable[[Rule], Rule]:

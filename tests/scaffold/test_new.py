@@ -117,7 +117,9 @@ def test_a_context_is_added_to_a_business_that_was_there(tree: Tree) -> None:
     [
         (("system", "Lockers"), "Lockers is no name"),
         (("system", "cafe"), "contracts/cafe"),
+        (("system", "settings"), "settings is no name"),
         (("context", "cafe"), "names no context"),
+        (("context", "lockers.class"), "class is no name"),
         (("context", "cafe.menu"), "cafe.menu is a context already"),
         (("context", "cafe.seats", "--view", "seats"), "the view needs another name"),
     ],
