@@ -251,7 +251,7 @@ def test_a_route_is_missed(case: tuple[str, str], monkeypatch: Patch) -> None:
 
 def _walked(system: str) -> Iterator[tuple[str]]:
     for context in contexts_of(system):
-        if any(handler.second for handler in handlers_of(context)):
+        if any(handler.later for handler in handlers_of(context)):
             yield (context.name,)
 
 
