@@ -98,12 +98,10 @@ async def test_a_booking_refused_while_payments_is_stopped_leaves_its_row_and_th
 ) -> None:
     video_id = await system.video(copies=1)
     await system.stop_until_unavailable("payments")
-    started = time.monotonic()
 
     code, refusal = await system.outcome(system.booking(video_id, kim))
 
     assert (code, refusal["current_status"]) == ("payment_unavailable", "CANCELLED")
-    assert time.monotonic() - started < 1
     assert await free_copies(system, video_id) == 1
     await wait_for_view(system, refusal, status="CANCELLED", reason="payment_unavailable")
     await system.start("payments")
