@@ -83,12 +83,12 @@ class LocalSystem:
     # -- processes
 
     def processes(self, of: str = "") -> list[dict[str, Any]]:
-        """The processes as the supervisor describes them; replicas are called `name`, `name-2`, ..."""
+        """The processes as the supervisor describes them, or those that run a context, with others or alone."""
         answer = control.send_command(self._here.root, "state", timeout=10.0)
         if not answer:
             raise DrillFailedError("the supervisor does not answer: is the system up?")
         found: list[dict[str, Any]] = answer["state"]["processes"]
-        return [one for one in found if not of or one["name"] == of or one["name"].rpartition("-")[0] == of]
+        return [one for one in found if not of or one["name"] == of or of in one["contexts"]]
 
     async def run_command(self, command: str, name: str, env: dict[str, str] | None = None) -> None:
         """Send a command to the supervisor and wait until it is done; raises DrillFailedError."""
@@ -118,7 +118,7 @@ class LocalSystem:
         for one in await asyncio.to_thread(self.processes, of):
             with contextlib.suppress(httpx.HTTPError, ValueError):
                 reported = (await self._http.get(f"{one['health_url']}/ready")).json()["breakers"]
-                found |= {state for states in reported.values() for state in states.values()}
+                found |= set(reported.get(of, {}).values())
         return found
 
     async def wait_for(self, condition: Callable[[], Awaitable[bool]], within: float) -> bool:
