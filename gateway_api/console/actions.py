@@ -191,6 +191,15 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class StaffNotice:
+    """What staff should know before they work on a business's page."""
+
+    path: str
+    """The path of the API that tells it."""
+    text: Callable[[Item], Text]
+
+
+@dataclass(frozen=True, slots=True)
 class Business:
     """One of the six businesses, or payments."""
 
@@ -204,6 +213,7 @@ class Business:
     more_listings: tuple[Listing, ...] = ()
     account: Listing | None = None
     """The account of a member: the deposit of bike sharing."""
+    staff_notice: StaffNotice | None = None
 
     @property
     def listings(self) -> tuple[Listing, ...]:

@@ -80,6 +80,13 @@ def test_payments_and_refunds_have_labels():
     assert set(words.REFUNDS) == set(RefundStatus)
 
 
+def test_each_kind_of_discrepancy_has_a_label():
+    from contracts.payment_discrepancies import DiscrepancyKind
+    from gateway_api.console.businesses.payments import DISCREPANCIES
+
+    assert set(DISCREPANCIES) == set(DiscrepancyKind)
+
+
 @pytest.mark.parametrize(
     "view",
     [
