@@ -154,7 +154,7 @@ class BusinessPages:
             business=business,
             sections=sections,
             account=balance,
-            notice=notice,
+            staff_notice=notice,
             actions=[action for action in business.general_actions if page.role in action.roles],
             triggers=triggers((business, one) for one in [*wanted, *([account] if account else [])]),
         )

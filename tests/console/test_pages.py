@@ -390,9 +390,9 @@ async def test_hints_need_a_session(browser):
 @pytest.mark.parametrize(
     ("provider", "said"),
     [
-        ({"name": "simulator", "mode": "simulated"}, "모의 결제입니다"),
-        ({"name": "stripe", "mode": "test"}, "Stripe의 테스트 모드입니다"),
-        ({"name": "portone", "mode": "live"}, "PortOne에 연결되어 있습니다. 실제 돈이 움직입니다."),
+        ({"name": "simulator", "mode": "simulated"}, "Payments are simulated"),
+        ({"name": "stripe", "mode": "test"}, "Stripe in test mode"),
+        ({"name": "portone", "mode": "live"}, "Connected to PortOne: real money moves."),
     ],
 )
 async def test_staff_see_whether_real_money_moves(browser, rpc, provider, said):
