@@ -231,6 +231,15 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class StaffNotice:
+    """What staff should know before they work on a business's page."""
+
+    path: str
+    """The path of the API that tells it."""
+    text: Callable[[Item], Text]
+
+
+@dataclass(frozen=True, slots=True)
 class Business:
     """One of the businesses, or payments."""
 
@@ -258,6 +267,7 @@ class Business:
     """Sample data for an empty system, made at a given time."""
     has_unique_samples: bool = False
     """Whether nobody can register its first sample twice."""
+    staff_notice: StaffNotice | None = None
 
     @property
     def listings(self) -> tuple[Listing, ...]:

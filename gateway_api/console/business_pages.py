@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from starlette.responses import Response
 
 from gateway_api.console import notices
-from gateway_api.console.actions import TEST_PAYMENTS, Action, Business, Item, Listing, idempotency_key
+from gateway_api.console.actions import TEST_PAYMENTS, Action, Business, Item, Listing, StaffNotice, idempotency_key
 from gateway_api.console.internal_api import ApiResponse
 from gateway_api.console.notices import ProblemNotice
 from gateway_api.console.payments import ALL
 from gateway_api.console.payments import EVENTS as PAYMENT_EVENTS
 from gateway_api.console.site import KEPT_PARAMETERS, PageContext, Site, local_url
-from gateway_api.console.words import MEMBER, Fact
+from gateway_api.console.words import MEMBER, Fact, Text
 from gateway_api.gateway import ANY
 
 JoinedItems = dict[str, asyncio.Future[ApiResponse]]
@@ -144,9 +144,10 @@ class BusinessPages:
         if page.visitor.is_staff:  # staff see their tasks right after the catalogue
             wanted.sort(key=lambda one: (one is not business.catalogue, not one.is_work))
         account = business.account if business.account and page.role in business.account.roles else None
-        sections, balance = await asyncio.gather(
+        sections, balance, notice = await asyncio.gather(
             self.lists(page, [(business, one) for one in wanted]),
             self._account(page, account),
+            self._staff_notice(page, business.staff_notice),
         )
         return self.site.page(
             page,
@@ -154,6 +155,7 @@ class BusinessPages:
             business=business,
             sections=sections,
             account=balance,
+            staff_notice=notice,
             actions=[action for action in business.general_actions if page.role in action.roles],
             triggers=triggers((business, one) for one in [*wanted, *([account] if account else [])]),
         )
@@ -171,6 +173,12 @@ class BusinessPages:
             first=not page.query("after"),
             triggers=triggers([(business, listing)]),
         )
+
+    async def _staff_notice(self, page: PageContext, notice: StaffNotice | None) -> Text | None:
+        if notice is None or not page.visitor.is_staff:
+            return None
+        response = await self.site.api.get(page.visitor, notice.path)
+        return notice.text(response.body) if response.ok else None
 
     async def _account(self, page: PageContext, account: Listing | None) -> Item | None:
         if account is None:

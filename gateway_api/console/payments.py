@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_api.console.actions import Action, Business, FormField, Item, Listing, status_in
+from gateway_api.console.actions import Action, Business, FormField, Item, Listing, StaffNotice, status_in
 from gateway_api.console.businesses import BUSINESSES
 from gateway_api.console.words import (
     CREATED,
@@ -74,6 +74,22 @@ def _refunds(slug: str, name: Text, path: str, *, is_work: bool = False) -> List
     )
 
 
+PROVIDERS = {"simulator": "simulator", "stripe": "Stripe", "portone": "PortOne"}
+
+
+def _mode(provider: Item) -> Text:
+    name = PROVIDERS.get(provider["name"], provider["name"])
+    match provider["mode"]:
+        case "live":
+            return Text(f"{name}에 연결되어 있습니다. 실제 돈이 움직입니다.", f"Connected to {name}: real money moves.")
+        case "test":
+            return Text(
+                f"{name}의 테스트 모드입니다. 실제 돈은 움직이지 않습니다.",
+                f"{name} in test mode: no real money moves.",
+            )
+    return Text("모의 결제입니다. 실제 돈은 움직이지 않습니다.", "Payments are simulated: no real money moves.")
+
+
 DISCREPANCIES = {
     "REFUNDED_AT_PROVIDER": State("결제사에서 환불됨", "refunded at the provider", "bad"),
     "REFUND_REVERSED": State("환불이 되돌아옴", "refund came back", "bad"),
@@ -133,6 +149,7 @@ business = Business(
     Text("결제와 환불", "Payments"),
     Text("낸 돈과 돌려받은 돈입니다.", "What was paid, and what was given back."),
     catalogue=None,
+    staff_notice=StaffNotice("/v1/payment-provider", _mode),
     records=Listing(
         "payments",
         Text("결제", "Payments"),

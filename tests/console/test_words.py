@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from contracts.base import REFUSALS
+from contracts.payment_discrepancies import DiscrepancyKind
 from gateway_api.console import ASSETS, notices, words
 from gateway_api.console.actions import Action, as_local, as_utc, idempotency_key
 from gateway_api.console.internal_api import ApiResponse
-from gateway_api.console.payments import ALL
+from gateway_api.console.payments import ALL, DISCREPANCIES
 from gateway_api.console.render import HERE, templates
 from gateway_api.console.words import Count
 from gateway_api.problem_kinds import is_known
@@ -47,6 +48,10 @@ def test_payments_and_refunds_have_labels():
 
     assert set(words.PAYMENTS) == set(PaymentStatus)
     assert set(words.REFUNDS) == set(RefundStatus)
+
+
+def test_each_kind_of_discrepancy_has_a_label():
+    assert set(DISCREPANCIES) == set(DiscrepancyKind)
 
 
 def _texts():
