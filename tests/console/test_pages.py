@@ -397,25 +397,3 @@ async def test_an_expired_session_reloads_the_whole_page(browser):
 
 async def test_hints_need_a_session(browser):
     assert (await browser.look("/events")).status_code == 204
-
-
-@pytest.mark.parametrize(
-    ("provider", "said"),
-    [
-        ({"name": "simulator", "mode": "simulated"}, "Payments are simulated"),
-        ({"name": "stripe", "mode": "test"}, "Stripe in test mode"),
-        ({"name": "portone", "mode": "live"}, "Connected to PortOne: real money moves."),
-    ],
-)
-async def test_staff_see_whether_real_money_moves(browser, rpc, provider, said):
-    rpc.replies_with("payments.show_provider", provider)
-    await browser.sign_in("choi")
-
-    assert said in (await browser.look("/payments")).text
-
-
-async def test_customers_are_not_told_about_the_provider(browser, rpc):
-    rpc.replies_with("payments.show_provider", {"name": "stripe", "mode": "test"})
-    await browser.sign_in("kim")
-
-    assert "Stripe" not in (await browser.look("/payments")).text
