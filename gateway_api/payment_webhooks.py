@@ -85,6 +85,10 @@ def read_portone(secret: str, body: str, headers: Mapping[str, str]) -> NoteProv
 
 READERS: dict[str, Reader] = {"stripe": read_stripe, "portone": read_portone}
 
+for _provider in READERS:  # a rate sees the first one, too
+    for _outcome in ("taken", "ignored", "bad_signature", "unreadable", "unavailable"):
+        metrics.WEBHOOKS.labels(_provider, _outcome)
+
 router = APIRouter(include_in_schema=False)
 
 

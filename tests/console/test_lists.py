@@ -28,6 +28,7 @@ def endless(rpc: FakeRpcClient, monkeypatch: pytest.MonkeyPatch) -> FakeRpcClien
         return rpc.answers.get(request.topic, RpcReply(Outcome.DONE, json.dumps(more).encode()))
 
     rpc.replies_with("bike_sharing.deposits.show_deposit", {"member_id": "kim", "balance": 0, "debt": 0})
+    rpc.replies_with("payments.show_provider", {"name": "simulator", "mode": "simulated"})
     monkeypatch.setattr(rpc, "call", call)
     return rpc
 

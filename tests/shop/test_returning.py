@@ -90,6 +90,7 @@ async def test_a_revived_order_waits_for_new_money_once_the_old_has_gone_back(sy
     await expired(system, order)
     await system.refused(confirm(order))
     await wait_for_order(system, order, transfer={"refund_owed": True})
+    await system.wait_until_idle()
     await system.done(give_back(await transfer_of(system, order)))
     await wait_for_order(system, order, transfer={"refund_owed": False})
     await system.done(revive(order))

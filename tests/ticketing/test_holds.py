@@ -99,6 +99,7 @@ async def test_a_late_or_repeated_cancellation_does_not_touch_the_next_reservati
 ) -> None:
     ticket = await ticketing.ticket()
     first = await kim.reserve(ticket)
+    await ticketing.system.wait_until_idle()
     await kim.cancel(first)
     await kim.wait_for(f"/reservations/{first['reservation_id']}", status="CANCELLED")
     second = await lee.reserve(ticket)

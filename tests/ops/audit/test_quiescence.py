@@ -99,7 +99,7 @@ async def test_a_queued_message_is_pending_work_until_it_is_handled(
 
         await system.start("payments")
         await eventually(lambda: has_voided(system))
-        assert "the journal has 1 events to read" in await pending_work(system.settings, within=0.5)
+        assert "the journal has 2 events to read" in await pending_work(system.settings, within=0.5)
 
         await system.start(*(name for name in CONTEXTS if name != "payments"))
         assert await pending_work(system.settings, within=20) == []
