@@ -140,7 +140,14 @@ def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> l
             CORSMiddleware,
             allow_origins=settings.gateway_cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Accept-Language", "Traceparent"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-Match",
+                "Accept-Language",
+                "Traceparent",
+            ],
             expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Content-Language"],
             max_age=600,
         )
