@@ -115,7 +115,9 @@ class TransferPart(Shape):
     deadline: AwareDatetime
     refund_owed: bool
     returned_at: AwareDatetime | None = None
-    """When the money was sent back; None where the reader does not know."""
+    """When the money was sent back last; None where the reader does not know."""
+    returned_amount: Won | None = None
+    """How much was sent back then."""
     refund_account_last4: str | None = None
 
 

@@ -139,8 +139,15 @@ def _middleware(settings: GatewaySettings, routes: Callable[[], list[Any]]) -> l
         origins = Middleware(
             CORSMiddleware,
             allow_origins=settings.gateway_cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Accept-Language", "Traceparent"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-Match",
+                "Accept-Language",
+                "Traceparent",
+            ],
             expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Content-Language"],
             max_age=600,
         )

@@ -76,10 +76,9 @@ class GatewayRoute(APIRoute):
         options["responses"] = responses(operation)
         options["summary"] = endpoint.__name__.replace("_", " ").capitalize()
         super().__init__(path, endpoint, **options)
+        self.openapi_extra = {"parameters": [IF_MATCH]} if issubclass(self.form, Changes) else {}
         if self.body_field is not None and bodies.accepts_empty(self.form):
-            self.openapi_extra = {"requestBody": {"required": False}}
-            if issubclass(self.form, Changes):
-                self.openapi_extra["parameters"] = [IF_MATCH]
+            self.openapi_extra["requestBody"] = {"required": False}
         self.description = f"{self.description} For: {', '.join(sorted(self.roles))}.".strip()
 
     @property

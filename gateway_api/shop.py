@@ -81,7 +81,7 @@ class ProductChanges(Changes):
     status: ProductStatus = optional()
 
 
-class Restocking(Form):
+class Restocking(Changes):
     model_config = example(quantity=20)
 
     quantity: Supply
@@ -170,7 +170,7 @@ async def change_shop_product(product_id: ResourceId, form: ProductChanges, _: S
 @router.post("/products/{product_id}/restock")
 @sends(RestockProduct)
 async def restock_shop_product(product_id: ResourceId, form: Restocking, _: Staff, commands: Commands) -> Response:
-    return await commands.send(RestockProduct(product_id=product_id, quantity=form.quantity))
+    return await commands.send(RestockProduct(product_id=product_id, **vars(form)))
 
 
 @router.post("/orders")

@@ -129,6 +129,10 @@ class NewPolicy(Form):
         return _after("valid_from", value, info)
 
 
+class PolicyEnding(Changes):
+    model_config = example(expected_version=1)
+
+
 class PolicyFilters(Paging):
     status: PolicyStatus = PolicyStatus.ACTIVE
 
@@ -198,8 +202,8 @@ async def show_policy(policy_id: ResourceId, _: Staff, queries: Queries) -> Resp
 
 @router.delete("/discount-policies/{policy_id}")
 @sends(EndPolicy)
-async def end_policy(policy_id: ResourceId, _: Staff, commands: Commands) -> Response:
-    return await commands.send(EndPolicy(policy_id=policy_id))
+async def end_policy(policy_id: ResourceId, form: PolicyEnding, _: Staff, commands: Commands) -> Response:
+    return await commands.send(EndPolicy(policy_id=policy_id, **vars(form)))
 
 
 @router.get("/prices")

@@ -79,10 +79,11 @@ class ChangeProduct(Command[ProductState]):
 
 class RestockProduct(Command[ProductState]):
     topic = "shop.products.restock_product"
-    refusals = (NotFound,)
+    refusals = (NotFound, StaleVersion)
 
     product_id: UUID
     quantity: Supply
+    expected_version: ExpectedVersion | None = None
 
 
 class TakeStock(Command[StockTake]):

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.base import Caller, Command, Event, MemberId, Name, Page, Query, Shape, Won
-from contracts.refusals import NotFound
+from contracts.base import Caller, Command, Event, ExpectedVersion, MemberId, Name, Page, Query, Shape, Won
+from contracts.refusals import NotFound, StaleVersion
 from contracts.ticketing.refusals import NotPricedYet
 from contracts.ticketing.tickets import Moment
 
@@ -139,9 +139,10 @@ class CreatePolicy(Command[Policy]):
 
 class EndPolicy(Command[Policy]):
     topic = "ticketing.pricing.end_policy"
-    refusals = (NotFound,)
+    refusals = (NotFound, StaleVersion)
 
     policy_id: UUID
+    expected_version: ExpectedVersion | None = None
 
 
 class PolicyEnded(Policy, Event):

@@ -106,8 +106,8 @@ class Action:
 
     @property
     def all_shown(self) -> tuple[Shown, ...]:
-        """What has been shown; a change also names the version."""
-        return (*self.shown, VERSION) if self.method == "PATCH" else self.shown
+        """What has been shown; a change or an ending also names the version."""
+        return (*self.shown, VERSION) if self.method in ("PATCH", "DELETE") else self.shown
 
     def shown_values(self, item: Item) -> dict[str, int]:
         """Return the numbers that are shown of an item now."""

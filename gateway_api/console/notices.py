@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from contracts.payments import RefundThroughBusiness
 from contracts.refusals import (
     DeclinedPayment,
     IdempotencyKeyReused,
@@ -71,6 +74,13 @@ CONSOLE_TEXTS: dict[str, tuple[Text, Text]] = {
             "No money is kept, and a charge that turns up later is undone. Please try again shortly.",
         ),
     ),
+    RefundThroughBusiness.code: (
+        Text("업무에서 취소해야 합니다", "To be cancelled in its business"),
+        Text(
+            "이 결제로 산 것이 아직 유효합니다. 아래에서 취소하거나 돌려받으면 돈도 돌아갑니다.",
+            "What this pays for is still valid. Cancel or take it back there, and the money follows.",
+        ),
+    ),
     IdempotencyKeyReused.code: (
         Text("이미 보낸 신청입니다", "This form was sent before"),
         Text("내용을 확인하고 다시 보내 주세요.", "Check it and send it again."),
@@ -97,6 +107,31 @@ RETRY_SAME_KEY = {"outcome_unknown", "unavailable", "too_many_requests", StillRu
 """Codes after which the form is sent again with the same idempotency key."""
 
 
+WHERE_CANCELLED = Text("취소하는 화면 열기", "Open where it is cancelled")
+
+
+def _pages_of_actions() -> Iterator[tuple[str, str]]:
+    """The paths of the API that staff reach in the console, with `{id}`, and the page of each."""
+    for business in BUSINESSES:
+        for listing in business.listings:
+            for action in listing.actions:
+                if "staff" in action.roles and not action.id_field:
+                    yield action.path, f"/{business.slug}/{listing.slug}/{{id}}/{action.slug}"
+            if "staff" in listing.roles and listing.item:
+                yield listing.item.removesuffix("/{id}"), f"/{business.slug}/{listing.slug}"
+
+
+PAGES = [(re.compile(re.escape(path).replace(r"\{id\}", "([^/]+)")), page) for path, page in _pages_of_actions()]
+
+
+def page_of(href: str) -> str:
+    """The page where staff take the action at a path of the API, or see what members have asked for; "" if none."""
+    for path, page in PAGES:
+        if found := path.fullmatch(href):
+            return page.replace("{id}", "".join(found.groups()))
+    return ""
+
+
 def problem_notice(response: ApiResponse, language: Language) -> ProblemNotice:
     """Return the notice of a response that is a problem."""
     text = CONSOLE_TEXTS.get(response.code or "internal_error")
@@ -107,6 +142,8 @@ def problem_notice(response: ApiResponse, language: Language) -> ProblemNotice:
     errors: list[dict[str, Any]] = response.body.get("errors", [])
     fields = {str(error["field"]).removeprefix("payment."): str(error["detail"]) for error in errors}
     link, link_text = LINKS.get(response.code, ("", Text("", "")))
+    if response.code == RefundThroughBusiness.code:
+        link, link_text = page_of(response.body.get("href", "")), WHERE_CANCELLED
     if price := response.body.get("price"):
         detail = f"{detail} (₩{price:,})"
     if expected := response.body.get("expected"):

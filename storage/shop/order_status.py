@@ -20,7 +20,7 @@ tables = ViewTables("shop_order_status")
 
 orders = tables.projection("orders", OrderState, listed=True)
 products = tables.projection("products", ProductState, "name", "price", "status")
-transfers = tables.projection("transfers", TransferState, "status")
+transfers = tables.projection("transfers", TransferState, "status", "returned_at", "refund_account_last4")
 deliveries = tables.projection("deliveries", DeliveryState, "order_id", "status", index=("order_id",))
 
 NEXT_ACTION = {
@@ -56,6 +56,9 @@ class OrderQueries(ViewQueries):
             "reference": row["reference"],
             "deadline": row["transfer_deadline"],
             "refund_owed": row["refund_owed"],
+            "returned_at": row["returned_at"],
+            "returned_amount": row["total"] if row["returned_at"] else None,
+            "refund_account_last4": row["refund_account_last4"],
         }
         return super().fields(row, query) | {"transfer": transfer, "next_action": action, "deadline": deadline}
 
@@ -67,7 +70,15 @@ queries = OrderQueries(
     shows=ShowOrderStatus,
     joined=[
         Joined(products, "product_id", part="product"),
-        Joined(transfers, "transfer_id", columns=[transfers.c.status.label("transfer_status")]),
+        Joined(
+            transfers,
+            "transfer_id",
+            columns=[
+                transfers.c.status.label("transfer_status"),
+                transfers.c.returned_at,
+                transfers.c.refund_account_last4,
+            ],
+        ),
         Joined(deliveries, "order_id", part="delivery"),
     ],
     timeline=[orders.c.transfer_id, deliveries.c.delivery_id],

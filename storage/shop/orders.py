@@ -27,6 +27,7 @@ def order_of(row: Row) -> Order:
         "deadline": fields["transfer_deadline"],
         "refund_owed": fields["refund_owed"],
         "returned_at": fields["returned_at"],
+        "returned_amount": fields["total"] if fields["returned_at"] else None,
         "refund_account_last4": fields["refund_account_last4"],
     }
     if fields["delivery_id"] is not None:

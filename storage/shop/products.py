@@ -70,12 +70,18 @@ _RESTOCK = Statement("""
     update shop_products.products set stock = stock + cast(:quantity as integer),
       supplied = supplied + cast(:quantity as integer),
       modified_at = now(), version = version + 1
-    where product_id = :product_id returning *""")
+    where product_id = :product_id
+      and (cast(:expected_version as integer) is null or version = :expected_version) returning *""")
 
 
 async def restock(session: Session, command: RestockProduct) -> ProductState | None:
-    """Add to the stock of a product; None when there is no such product."""
-    row = await session.one(_RESTOCK, product_id=command.product_id, quantity=command.quantity)
+    """Add to the stock of a product; None when there is no such product, or it has another version."""
+    row = await session.one(
+        _RESTOCK,
+        product_id=command.product_id,
+        quantity=command.quantity,
+        expected_version=command.expected_version,
+    )
     return product_of(row) if row else None
 
 

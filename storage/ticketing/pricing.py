@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from contracts.base import Page
 from contracts.ticketing.pricing import (
     CreatePolicy,
+    EndPolicy,
     FrozenPrice,
     ListPolicies,
     ListPrices,
@@ -70,12 +71,13 @@ async def create_policy(session: Session, policy_id: UUID, command: CreatePolicy
 
 _END = Statement("""
     update ticketing_pricing.policies set status = 'ENDED', modified_at = now(), version = version + 1
-    where policy_id = :policy_id and status = 'ACTIVE' returning *""")
+    where policy_id = :policy_id and status = 'ACTIVE'
+      and (cast(:expected_version as integer) is null or version = :expected_version) returning *""")
 
 
-async def end_policy(session: Session, policy_id: UUID) -> Policy | None:
-    """End a policy; None when it has ended before, or does not exist."""
-    row = await session.one(_END, policy_id=policy_id)
+async def end_policy(session: Session, command: EndPolicy) -> Policy | None:
+    """End a policy; None when it has ended before, has another version than expected, or does not exist."""
+    row = await session.one(_END, policy_id=command.policy_id, expected_version=command.expected_version)
     return _policy(row) if row else None
 
 

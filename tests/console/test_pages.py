@@ -15,6 +15,7 @@ from tests.console.conftest import rental, video
 from workers.runtime.messaging.envelope import RpcReply
 
 VIDEO, RENTAL = video()["video_id"], rental()["rental_id"]
+PAYMENT = "5b0d9f2e-7f0e-4a3e-9a55-0d5a3f1a2b3c"
 BOOK = f"/video-rental/videos/{VIDEO}/book"
 CHANGE = f"/video-rental/videos/{VIDEO}/change"
 ROOMS = ["/mine", "/staff", "/operator", *(f"/{business.slug}" for business in ALL)]
@@ -228,6 +229,36 @@ async def test_a_refused_booking_shows_its_reason_and_what_can_be_done(browser, 
     assert says in page.text
     assert 'name="days" value="4"' in page.text
     assert "Accepted" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("href", "page"),
+    [
+        ("/v1/video-rental/rentals/{}/cancellation", "/video-rental/rentals/{}/cancel"),
+        ("/v1/video-rental/rentals/{}/return", "/video-rental/rentals/{}/return"),
+        ("/v1/preorder/reservations/{}/cancellation", "/preorder/reservations/{}/cancel"),
+        ("/v1/bike-sharing/deposits/withdrawals", "/bike-sharing/withdrawals"),
+    ],
+)
+async def test_a_refund_that_follows_the_goods_links_to_where_they_are_cancelled(browser, rpc, href, page):
+    empty = {"items": [], "next_cursor": None}
+    payment = {"payment_id": PAYMENT, "payer": "kim", "purpose": "video_rental.rentals", "status": "APPROVED"}
+    payment |= {"amount": 5000, "refunded": 0, "refunding": 0, "method": "card", "last4": "4242", "brand": "visa"}
+    rpc.replies_with("payments.show_payment", payment | {"reason": None, "created_at": "2026-02-27T14:50:01Z"})
+    rpc.replies_with("bike_sharing.deposits.list_withdrawals", empty)
+    rpc.replies_with("video_rental.my_page.show_my_page", rental())
+    rpc.replies_with("preorder.my_reservations.show_my_reservation", rental() | {"reservation_id": RENTAL})
+    where = {"business": "a", "object_id": RENTAL, "href": href.format(RENTAL)}
+    rpc.refuses("payments.refund_payment", "refund_through_business", **where)
+    await browser.sign_in("choi")
+    await browser.look(f"/payments/payments/{PAYMENT}/refund")
+
+    refused = await browser.submit(f"/payments/payments/{PAYMENT}/refund", amount="5000", reason="a")
+
+    assert refused.status_code == 409
+    assert "What this pays for is still valid" in refused.text
+    assert f'href="{page.format(RENTAL)}"' in refused.text
+    assert (await browser.look(page.format(RENTAL))).status_code == 200
 
 
 async def test_an_unknown_outcome_is_never_shown_as_done(browser, shelf):

@@ -15,31 +15,36 @@ CHANGES = {
     f"/v1/preorder/products/{uuid4()}": {"price": 1},
 }
 VIDEO = str(uuid4())
-EACH = pytest.mark.parametrize("path", CHANGES, ids=lambda path: path.split("/")[2])
+RESTOCK = f"/v1/shop/products/{uuid4()}/restock"
+POLICY = f"/v1/ticketing/discount-policies/{uuid4()}"
+REQUESTS = [("PATCH", path, body) for path, body in CHANGES.items()]
+REQUESTS += [("POST", RESTOCK, {"quantity": 1}), ("DELETE", POLICY, {})]
+NAMES = [f"{method}-{path.split('/')[2]}" for method, path, _ in REQUESTS]
+EACH = pytest.mark.parametrize(("method", "path", "body"), REQUESTS, ids=NAMES)
 
 
 @EACH
 @pytest.mark.parametrize("header", ['"7"', "7"])
-async def test_the_header_is_as_good_as_the_field(client, rpc, path, header):
-    await client.patch(path, json=CHANGES[path], headers={"if-match": header}, as_="staff:lee")
+async def test_the_header_is_as_good_as_the_field(client, rpc, method, path, body, header):
+    await client.request(method, path, json=body, headers={"if-match": header}, as_="staff:lee")
     by_header = rpc.body["expected_version"]
-    await client.patch(path, json=CHANGES[path] | {"expected_version": 7}, as_="staff:lee")
+    await client.request(method, path, json=body | {"expected_version": 7}, as_="staff:lee")
 
     assert by_header == rpc.body["expected_version"] == 7
 
 
 @EACH
-async def test_without_a_version_any_is_changed(client, rpc, path):
+async def test_without_a_version_any_is_changed(client, rpc, method, path, body):
     for headers in ({}, {"if-match": "*"}):
-        await client.patch(path, json=CHANGES[path], headers=headers, as_="staff:lee")
+        await client.request(method, path, json=body, headers=headers, as_="staff:lee")
 
         assert rpc.body["expected_version"] is None
 
 
 @EACH
 @pytest.mark.parametrize("header", ["", "0", "-1", "1.5", 'W/"7"', '"7", "8"', "seven", '"1000000000"'])
-async def test_what_is_no_version_is_invalid(client, rpc, path, header):
-    response = await client.patch(path, json=CHANGES[path], headers={"if-match": header}, as_="staff:lee")
+async def test_what_is_no_version_is_invalid(client, rpc, method, path, body, header):
+    response = await client.request(method, path, json=body, headers={"if-match": header}, as_="staff:lee")
 
     assert (response.status_code, response.json()["code"], rpc.requests) == (422, "invalid", [])
     assert response.json()["errors"][0]["field"] == "If-Match"

@@ -258,6 +258,16 @@ async def test_a_product_of_another_version_is_not_changed(system: System) -> No
     assert (changed["price"], changed["version"]) == (1, 2)
 
 
+async def test_a_product_of_another_version_is_not_restocked(system: System) -> None:
+    product_id = await known_product(system, stock=5)
+
+    stale = await system.refused(RestockProduct(product_id=product_id, quantity=3, expected_version=2))
+    restocked = await system.done(RestockProduct(product_id=product_id, quantity=3, expected_version=1))
+
+    assert stale == {"code": "stale_version", "version": 1}
+    assert (restocked["stock"], restocked["version"]) == (8, 2)
+
+
 async def test_an_order_whose_answer_is_forgotten_is_answered_as_it_is(system: System, kim: Caller) -> None:
     product_id = await known_product(system)
 

@@ -16,7 +16,6 @@ from tests.shop.helpers import (
     order_events,
     revive,
     transfer_of,
-    view_of,
     wait_for_order,
     wait_for_view,
 )
@@ -46,15 +45,19 @@ async def owed_transfers(system: System) -> list[str]:
 async def test_what_is_sent_back_leaves_the_worklist_and_is_shown_to_the_client(system: System, kim: Caller) -> None:
     order = await owed(system, kim)
     transfer = await transfer_of(system, order)
-    assert (await view_of(system, order))["next_action"] == "REFUND"
+    await system.done(NameRefundAccount(order_id=order["order_id"], account=ACCOUNT, caller=kim))
+    before = await wait_for_view(system, order, transfer={"refund_account_last4": "7890"})
+    assert (before["next_action"], before["transfer"]["returned_amount"]) == ("REFUND", None)
 
     answer = await system.done(give_back(transfer))
 
     assert (answer["refund_owed"], answer["returned_by"], answer["reference"]) == (False, STAFF.member_id, "B-1")
     assert order["order_id"] not in await owed_transfers(system)
     shown = await wait_for_order(system, order, status="ORDER_CANCELLED", transfer={"refund_owed": False})
-    assert shown["transfer"]["returned_at"] == answer["returned_at"]
-    viewed = await wait_for_view(system, order, refund_owed=False, next_action=None)
+    returned = {"returned_at": answer["returned_at"], "returned_amount": transfer["amount"]}
+    assert shown["transfer"] == shown["transfer"] | returned | {"refund_account_last4": "7890"}
+    viewed = await wait_for_view(system, order, refund_owed=False, next_action=None, transfer=returned)
+    assert viewed["transfer"]["refund_account_last4"] == "7890"
     assert "PaymentReturned" in [entry["what"] for entry in viewed["timeline"]]
     assert (await order_events(system, order))[-1] == "payment_returned"
 

@@ -229,6 +229,22 @@ async def test_another_price_than_expected_reserves_nothing(ticketing: Ticketing
     assert reservation["status"] == "RESERVED"
 
 
+async def test_a_policy_of_another_version_is_not_ended(ticketing: Ticketing, sale: list[Json]) -> None:
+    policy = await ticketing.policy(10)
+    sale.append(policy)
+    path = f"/discount-policies/{policy['policy_id']}"
+
+    stale = await ticketing.staff.send("DELETE", path, {"expected_version": 2})
+    still = await ticketing.staff.get(path)
+    ended = await ticketing.staff.send("DELETE", path, {"expected_version": 1})
+    again = await ticketing.staff.send("DELETE", path, {"expected_version": 1})
+
+    assert (stale.status_code, stale.json()["code"], stale.json()["version"]) == (409, "stale_version", 1)
+    assert still["status"] == "ACTIVE"
+    assert (ended.status_code, (await ticketing.staff.get(path))["status"]) == (204, "ENDED")
+    assert (again.status_code, again.json()["version"]) == (409, 2)
+
+
 async def test_a_ticket_of_another_version_is_not_changed(ticketing: Ticketing) -> None:
     ticket = await ticketing.ticket()
     path = f"/tickets/{ticket['ticket_id']}"

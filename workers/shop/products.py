@@ -56,7 +56,7 @@ async def change_product(command: ChangeProduct, tx: Tx) -> ProductState:
 async def restock_product(command: RestockProduct, tx: Tx) -> ProductState:
     product = await store.restock(tx, command)
     if product is None:
-        raise RetryableNotFound
+        raise unchanged(await store.find(tx, command.product_id))
     tx.publish(ProductRestocked.of(product))
     return product
 

@@ -93,6 +93,11 @@ def _order_facts(order: Item) -> list[Fact]:
         ]
     if transfer["refund_owed"]:
         facts += [(OWED, Money(transfer["amount"]))]
+    if returned := transfer.get("returned_amount"):
+        facts += [(Text("돌려받은 금액", "Sent back"), Money(returned))]
+        facts += [(Text("돌려받은 시각", "Sent back at"), Timestamp(transfer["returned_at"]))]
+    if transfer.get("refund_account_last4"):
+        facts += [(Text("환불 계좌", "Account for the refund"), f"···· {transfer['refund_account_last4']}")]
     if delivery := order.get("delivery"):
         facts += [
             (Text("배송", "Delivery"), DELIVERY_STATES.get(delivery["status"], unknown_state(delivery["status"])))

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,8 @@ class Played:
     """Let the next calls of `charge` or `refund` fail."""
     faults: Faults
     server: Any = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The settings of a worker that uses this server."""
 
 
 class Interrupted:
@@ -138,6 +140,7 @@ async def stripe(localstripe: str) -> AsyncIterator[Played]:
             lambda where, fault, times: server.faults.plan(paths[where], fault, times),
             server.faults,
             server,
+            {"payments_provider": "stripe", "payments_stripe_key": "sk_test_12345", "payments_stripe_url": url},
         )
         await provider.close()
     await server.close()
@@ -171,6 +174,13 @@ async def portone() -> AsyncIterator[Played]:
             lambda where, fault, times: server.faults.plan(paths[where], fault, times),
             server.faults,
             server,
+            {
+                "payments_provider": "portone",
+                "payments_portone_secret": portone_server.SECRET,
+                "payments_portone_store_id": portone_server.STORE,
+                "payments_portone_channel_key": portone_server.CHANNEL,
+                "payments_portone_url": url,
+            },
         )
         await provider.close()
 

@@ -35,7 +35,7 @@ from contracts.ticketing.reservations import TicketReserved
 from contracts.ticketing.tickets import TicketChanged, TicketExpired, TicketFreed, TicketRegistered, TicketTaken
 from storage.database import Session
 from storage.ticketing import pricing as store
-from workers.runtime.processing.tx import Retryable, RetryableNotFound, Tx
+from workers.runtime.processing.tx import Retryable, RetryableNotFound, Tx, unchanged
 from workers.runtime.worker import Worker
 from workers.ticketing.pricing import rules
 
@@ -59,14 +59,14 @@ async def create_policy(command: CreatePolicy, tx: Tx) -> Policy:
 
 @pricing.handles(EndPolicy)
 async def end_policy(command: EndPolicy, tx: Tx) -> Policy:
-    policy = await store.end_policy(tx, command.policy_id)
+    policy = await store.end_policy(tx, command)
     if policy is not None:
         tx.publish(PolicyEnded.of(policy))
         tx.schedule(RepriceTickets())
         return policy
     ended = await store.find_policy(tx, command.policy_id)
-    if ended is None:
-        raise RetryableNotFound
+    if ended is None or command.expected_version not in (None, ended.version):
+        raise unchanged(ended)
     return ended
 
 
