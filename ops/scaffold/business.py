@@ -20,6 +20,7 @@ TEMPLATES = jinja2.Environment(
 )
 BRACKETS = {"tables": "{", "writers": "{", "claim_kinds": "{"}
 """Arguments of SystemChecks that are dictionaries; the others are lists."""
+INVARIANT = re.compile(r"I\d+")
 
 
 class NewBusiness:
@@ -183,10 +184,15 @@ class NewBusiness:
             *self._contracts(),
             "from ops.audit.invariant import Publication, UnfinishedCheck, steps_naming, topics_of, view_comparison",
             *([f"from storage.{v['system']} import {v['view']}"] if v["view"] else []),
+            *(["from ops.audit.paid import PaidThing"] if v["paid"] else []),
         )
+        if v["paid"]:
+            audit.prepend_to("CHECKS = SystemChecks(", self.text("context/audit_paid"))
         for line in "\n".join(self._parts("audit")).splitlines():
             argument, _, item = line.partition(": ")
-            if item:
+            if INVARIANT.fullmatch(argument):
+                audit.add_check(argument, item)
+            elif item:
                 audit.add_argument("CHECKS = SystemChecks(", argument, BRACKETS.get(argument, "["), item)
 
     def _story(self) -> None:

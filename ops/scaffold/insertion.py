@@ -53,6 +53,14 @@ class Editor:
         closing = {"{": "}", "[": "]", "(": ")"}[opening]
         self.text = f"{self.text[:end]}\n    {name}={opening}{item}{closing},{self.text[end:]}"
 
+    def add_check(self, invariant: str, check: str) -> None:
+        """Insert a function into the list of an invariant's checks, in an audit module."""
+        call, opening = "CHECKS = SystemChecks(", f'"{invariant}": ['
+        if opening in self.text[self.text.find(call) :]:
+            self.add_to(opening, f"{check},", after=call)
+        else:
+            self.add_argument(call, "checks", "{", f"{opening}{check}],")
+
     def add_imports(self, *lines: str) -> None:
         """Insert imports behind the last one at the top; sorting and merging them is left to ruff."""
         imports = [node for node in ast.parse(self.text).body if isinstance(node, ast.Import | ast.ImportFrom)]
