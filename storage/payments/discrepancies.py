@@ -136,19 +136,14 @@ async def find(session: Session, discrepancy_id: UUID) -> DiscrepancyState | Non
     return discrepancy_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from payments.discrepancies
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:at as timestamptz) is null or (found_at, discrepancy_id) < (:at, cast(:id as uuid)))
-    order by found_at desc, discrepancy_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    DiscrepancyState, "payments.discrepancies", "discrepancy_id", at="found_at", filters=("status",)
+)
 
 
 async def newest(session: Session, query: ListDiscrepancies) -> Page[DiscrepancyState]:
     """One page of differences, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(_NEWEST, status=query.status, at=at, id=id, limit=query.limit + 1)
-    items, cursor = paging.page(rows, query.limit, discrepancy_of, lambda one: (one.found_at, one.discrepancy_id))
-    return Page[DiscrepancyState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)
 
 
 _NOW = Statement("select clock_timestamp()")

@@ -169,26 +169,9 @@ async def end_void(session: Session, payment_id: UUID, voided: int) -> PaymentSt
     return payment_of(row) if row else None
 
 
-_NEWEST = Statement("""
-    select * from payments.payments
-    where (cast(:payer as text) is null or payer = :payer)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:purpose as text) is null or purpose = :purpose)
-      and (cast(:at as timestamptz) is null or (created_at, payment_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, payment_id desc limit :limit""")
+_NEWEST = paging.Newest(PaymentState, "payments.payments", "payment_id", filters=("payer", "status", "purpose"))
 
 
 async def newest(session: Session, query: ListPayments) -> Page[PaymentState]:
     """One page of payments, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST,
-        payer=query.payer,
-        status=query.status,
-        purpose=query.purpose,
-        at=at,
-        id=id,
-        limit=query.limit + 1,
-    )
-    items, cursor = paging.page(rows, query.limit, payment_of, lambda one: (one.created_at, one.payment_id))
-    return Page[PaymentState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

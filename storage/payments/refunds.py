@@ -202,27 +202,15 @@ async def mark_logged(session: Session, ids: list[UUID]) -> None:
     await session.value(_MARK_LOGGED, ids=ids)
 
 
-_NEWEST = Statement("""
-    select * from payments.refunds
-    where amount > 0
-      and (cast(:payer as text) is null or payer = :payer)
-      and (cast(:status as text) is null or status = :status)
-      and (cast(:payment_id as uuid) is null or payment_id = :payment_id)
-      and (cast(:at as timestamptz) is null or (created_at, refund_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, refund_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    RefundState,
+    "payments.refunds",
+    "refund_id",
+    filters=("payer", "status", "payment_id"),
+    where="amount > 0",
+)
 
 
 async def newest(session: Session, query: ListRefunds) -> Page[RefundState]:
     """One page of refunds, newest first, without those of amount 0."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST,
-        payer=query.payer,
-        status=query.status,
-        payment_id=query.payment_id,
-        at=at,
-        id=id,
-        limit=query.limit + 1,
-    )
-    items, cursor = paging.page(rows, query.limit, refund_of, lambda one: (one.created_at, one.refund_id))
-    return Page[RefundState](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)

@@ -114,19 +114,11 @@ def _item_of(row: Row) -> TransferItem:
     return TransferItem.model_validate({**dict(row), "refund_account": account if row["refund_number"] else None})
 
 
-_NEWEST = Statement("""
-    select * from payments.transfers
-    where (cast(:status as text) is null or status = :status)
-      and (cast(:refund_owed as boolean) is null or refund_owed = :refund_owed)
-      and (cast(:at as timestamptz) is null or (created_at, transfer_id) < (:at, cast(:id as uuid)))
-    order by created_at desc, transfer_id desc limit :limit""")
+_NEWEST = paging.Newest(
+    TransferItem, "payments.transfers", "transfer_id", filters=("status", "refund_owed"), make=_item_of
+)
 
 
 async def newest(session: Session, query: ListTransfers) -> Page[TransferItem]:
     """One page of transfers, newest first."""
-    at, id = paging.decode(query.cursor)
-    rows = await session.all(
-        _NEWEST, status=query.status, refund_owed=query.refund_owed, at=at, id=id, limit=query.limit + 1
-    )
-    items, cursor = paging.page(rows, query.limit, _item_of, lambda one: (one.created_at, one.transfer_id))
-    return Page[TransferItem](items=items, next_cursor=cursor)
+    return await _NEWEST.page(session, query)
