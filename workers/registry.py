@@ -130,7 +130,7 @@ REGISTRY = (
         "bike_sharing.deposits",
         "writer",
         "deposits and their ledger, top-ups, withdrawals, debts",
-        "예치금과 원장, 충전, 미납금",
+        "예치금과 원장, 충전, 반환, 미납금",
     ),
     Context(
         "bike_sharing.ride_history",

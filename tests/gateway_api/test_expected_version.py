@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from gateway_api.app import all_routes
+
 CHANGES = {
     f"/v1/video-rental/videos/{uuid4()}": {"title": "a"},
     f"/v1/cafe/menu/{uuid4()}": {"name": "a"},
@@ -48,6 +50,14 @@ async def test_what_is_no_version_is_invalid(client, rpc, method, path, body, he
 
     assert (response.status_code, response.json()["code"], rpc.requests) == (422, "invalid", [])
     assert response.json()["errors"][0]["field"] == "If-Match"
+
+
+def test_each_change_of_fields_and_nothing_by_a_customer_takes_a_version():
+    taking = {route.operation.path: route for route in all_routes() if "expected_version" in route.form.model_fields}
+    patched = {route.operation.path for route in all_routes() if route.operation.method == "PATCH"}
+
+    assert patched < set(taking)
+    assert all("customer" not in route.roles for route in taking.values())
 
 
 async def test_header_and_field_must_agree(client, rpc):
