@@ -324,6 +324,10 @@ class MarkSet(Event):
     mark_id: UUID
 
 
+JOURNAL_ONLY = (MarkSet,)
+"""Events that only the journal handles."""
+
+
 class Minute(Shape):
     """Counts of one minute, which starts at `at`."""
 

@@ -106,6 +106,10 @@ class DiscrepancyResolved(DiscrepancyEvent):
     topic = "payments.discrepancy_resolved"
 
 
+JOURNAL_ONLY = (DiscrepancyFound, DiscrepancyResolved)
+"""Events that only the journal handles."""
+
+
 class ListDiscrepancies(Query[Page[DiscrepancyState]]):
     topic = "payments.list_discrepancies"
     refusals = ()

@@ -226,6 +226,10 @@ class WithdrawalCompleted(WithdrawalEvent):
     topic = "bike_sharing.deposits.withdrawal_completed"
 
 
+JOURNAL_ONLY = (WithdrawalStarted, WithdrawalProgressed, WithdrawalCompleted)
+"""Events that only the journal handles."""
+
+
 class ShowDeposit(Query[Balance]):
     """A member's balance. Without a deposit the member gets 0, and staff get `not_found`."""
 

@@ -16,13 +16,6 @@ Rule = Callable[[list[Worker], Messages], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
 HANDLED_BY_THE_JOURNAL_ONLY = {
-    "journal.mark_set",
-    "bike_sharing.deposits.withdrawal_started",
-    "bike_sharing.deposits.withdrawal_progressed",
-    "bike_sharing.deposits.withdrawal_completed",
-    "payments.discrepancy_found",
-    "payments.discrepancy_resolved",
-} | {
     event.topic
     for module in walk_packages(contracts.__path__, "contracts.")
     for event in getattr(import_module(module.name), "JOURNAL_ONLY", ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -10,12 +9,11 @@ import pytest
 from contracts.outcomes import Outcome
 from gateway_api.console.payments import ALL
 from gateway_api.console.render import POLICY
-from gateway_api.console.session import SESSION, Sessions
+from gateway_api.console.session import SESSION
 from tests.console.conftest import rental, video
 from workers.runtime.messaging.envelope import RpcReply
 
 VIDEO, RENTAL = video()["video_id"], rental()["rental_id"]
-PAYMENT = "5b0d9f2e-7f0e-4a3e-9a55-0d5a3f1a2b3c"
 BOOK = f"/video-rental/videos/{VIDEO}/book"
 CHANGE = f"/video-rental/videos/{VIDEO}/change"
 ROOMS = ["/mine", "/staff", "/operator", *(f"/{business.slug}" for business in ALL)]
@@ -231,36 +229,6 @@ async def test_a_refused_booking_shows_its_reason_and_what_can_be_done(browser, 
     assert "Accepted" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("href", "page"),
-    [
-        ("/v1/video-rental/rentals/{}/cancellation", "/video-rental/rentals/{}/cancel"),
-        ("/v1/video-rental/rentals/{}/return", "/video-rental/rentals/{}/return"),
-        ("/v1/preorder/reservations/{}/cancellation", "/preorder/reservations/{}/cancel"),
-        ("/v1/bike-sharing/deposits/withdrawals", "/bike-sharing/withdrawals"),
-    ],
-)
-async def test_a_refund_that_follows_the_goods_links_to_where_they_are_cancelled(browser, rpc, href, page):
-    empty = {"items": [], "next_cursor": None}
-    payment = {"payment_id": PAYMENT, "payer": "kim", "purpose": "video_rental.rentals", "status": "APPROVED"}
-    payment |= {"amount": 5000, "refunded": 0, "refunding": 0, "method": "card", "last4": "4242", "brand": "visa"}
-    rpc.replies_with("payments.show_payment", payment | {"reason": None, "created_at": "2026-02-27T14:50:01Z"})
-    rpc.replies_with("bike_sharing.deposits.list_withdrawals", empty)
-    rpc.replies_with("video_rental.my_page.show_my_page", rental())
-    rpc.replies_with("preorder.my_reservations.show_my_reservation", rental() | {"reservation_id": RENTAL})
-    where = {"business": "a", "object_id": RENTAL, "href": href.format(RENTAL)}
-    rpc.refuses("payments.refund_payment", "refund_through_business", **where)
-    await browser.sign_in("choi")
-    await browser.look(f"/payments/payments/{PAYMENT}/refund")
-
-    refused = await browser.submit(f"/payments/payments/{PAYMENT}/refund", amount="5000", reason="a")
-
-    assert refused.status_code == 409
-    assert "What this pays for is still valid" in refused.text
-    assert f'href="{page.format(RENTAL)}"' in refused.text
-    assert (await browser.look(page.format(RENTAL))).status_code == 200
-
-
 async def test_an_unknown_outcome_is_never_shown_as_done(browser, shelf):
     await browser.sign_in("kim")
     await browser.look(BOOK)
@@ -398,33 +366,3 @@ async def test_members_do_not_read_their_own_name_on_each_card_but_staff_do(brow
         page = await browser.look(f"/video-rental/rentals/{RENTAL}")
 
         assert ("<dt>Member</dt>" in page.text) == shown
-
-
-async def test_a_page_that_cannot_be_loaded_is_not_reported_as_unchanged(browser):
-    await browser.sign_in("kim")
-
-    page = await browser.look(f"/video-rental/rentals/{RENTAL}")
-
-    assert page.status_code == 503
-    assert "nothing was changed" not in page.text
-
-
-async def test_hints_end_with_the_session_and_the_page_reloads(browser, monkeypatch):
-    await browser.sign_in("kim")
-    monkeypatch.setattr(Sessions, "is_over", lambda *_: True)
-
-    async with asyncio.timeout(10):
-        stream = await browser.look("/events")
-
-    assert stream.headers["content-type"].startswith("text/event-stream")
-    assert stream.text.endswith("event: refresh\ndata: refresh\n\n")
-
-
-async def test_an_expired_session_reloads_the_whole_page(browser):
-    answer = await browser.look("/mine", headers={"hx-request": "true"})
-
-    assert (answer.status_code, answer.headers["hx-refresh"]) == (401, "true")
-
-
-async def test_hints_need_a_session(browser):
-    assert (await browser.look("/events")).status_code == 204
