@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ from gateway_api.app import GatewayState, build
 from gateway_api.metrics import NAME
 from gateway_api.server import protocol_of
 from gateway_api.settings import GatewaySettings, gateway_settings
+from workers.runtime.collector import settle_collector
 from workers.runtime.messaging import accelerator
 from workers.runtime.messaging.broker import Broker
 from workers.runtime.messaging.rpc import RpcClient
@@ -57,8 +57,7 @@ class GatewayServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # the collector would else go through all modules again and again
+        settle_collector()
 
     def handle_exit(self, sig: int, frame: object) -> None:
         self.state.draining = True

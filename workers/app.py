@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from faststream import FastStream
 from faststream.specification import AsyncAPI
 
 from workers.registry import BOOKINGS, CONTEXTS, worker
+from workers.runtime.collector import settle_collector
 from workers.runtime.messaging import accelerator
 from workers.runtime.observability import instrumentation, tracing
 from workers.runtime.observability.health import serve
@@ -118,12 +118,6 @@ class RunningContexts:
         self.runtimes[:] = [runtime for runtime in self.runtimes if runtime.name != name]
 
 
-def freeze_what_is_loaded() -> None:
-    """Take what modules and libraries hold out of the cyclic collector, which else goes through it again and again."""
-    gc.collect()
-    gc.freeze()
-
-
 async def run(names: list[str], configuration: WorkerSettings, listed: Path | None = None) -> None:
     """Run contexts until SIGTERM or SIGINT; raises when one cannot be started.
 
@@ -142,7 +136,7 @@ async def run(names: list[str], configuration: WorkerSettings, listed: Path | No
         try:
             await contexts.start()
             log.info(WORKER_READY, contexts=contexts.names)
-            freeze_what_is_loaded()
+            settle_collector()
             while listed and await _first(stop, changed) is changed:
                 changed.clear()
                 if (wanted := read_names(listed)) != contexts.names:
