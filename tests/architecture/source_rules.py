@@ -25,6 +25,7 @@ MAY_IMPORT = {
 RUNTIME_MODULES_OF_THE_GATEWAY = {
     f"workers.runtime.{name}"
     for name in (
+        "collector",
         "messaging.accelerator",
         "messaging.batch_consumer",
         "messaging.breaker",
