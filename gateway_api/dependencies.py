@@ -31,6 +31,8 @@ class AdmittedRequest(Request):
 
     raw: bytes = b""
     parsed: Form = EmptyBody()
+    matched_version: int | None = None
+    """The version that the header `If-Match` names."""
 
     def __init__(self, request: Request, gateway: Gateway, operation: Operation, signed_in: SignedIn) -> None:
         super().__init__(request.scope, request.receive)
@@ -99,7 +101,10 @@ async def _queries(request: AdmittedRequest) -> Sender:
 async def _commands(request: AdmittedRequest, idempotency_key: IdempotencyKey = None) -> Sender:
     key = None if idempotency_key is None else idempotency_key.encode("latin-1")
     id_ = message_id(request.signed_in.caller, request.operation, key)
-    return _sender(request, id_, digest(request.path_params, request.raw))
+    content = dict(request.path_params)
+    if request.matched_version is not None:  # another version is another request
+        content["If-Match"] = str(request.matched_version)
+    return _sender(request, id_, digest(content, request.raw))
 
 
 def _sender(request: AdmittedRequest, id_: UUID, digest_: str) -> Sender:

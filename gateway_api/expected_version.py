@@ -25,12 +25,20 @@ class Changes(Form):
     """Change it only if this is still its version; the header `If-Match` may say so instead."""
 
 
-def with_if_match(form: Changes, header: bytes | None) -> Changes:
-    """Return the form with the version that `If-Match` names; raises `invalid`."""
+def version_of(header: bytes | None) -> int | None:
+    """The version that a header `If-Match` names; None without one and for `*`. Raises `invalid`."""
     if header in (None, b"*"):
-        return form
+        return None
     matched = _VERSION.fullmatch(header or b"")
-    version = int(matched[1] or matched[2]) if matched else None
-    if version is None or form.expected_version not in (None, version):
+    if matched is None:
+        raise invalid([("If-Match", "version")])
+    return int(matched[1] or matched[2])
+
+
+def expecting(form: Changes, version: int | None) -> Changes:
+    """Return the form with the version that `If-Match` names; raises `invalid` if the body names another."""
+    if version is None:
+        return form
+    if form.expected_version not in (None, version):
         raise invalid([("If-Match", "version")])
     return form.model_copy(update={"expected_version": version})

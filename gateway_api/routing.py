@@ -19,7 +19,7 @@ from contracts.base import Message, Role
 from gateway_api import bodies
 from gateway_api.bodies import EmptyBody, Form
 from gateway_api.dependencies import AdmittedRequest, Authenticated
-from gateway_api.expected_version import IF_MATCH, Changes, with_if_match
+from gateway_api.expected_version import IF_MATCH, Changes, expecting, version_of
 from gateway_api.gateway import DEFAULT_LIMIT_SECONDS, Gateway, Operation, TimeLimit
 from gateway_api.openapi import responses
 from gateway_api.path_segments import path_parameters
@@ -110,7 +110,8 @@ class GatewayRoute(APIRoute):
                 admitted.raw = await bodies.receive_body(request.receive, length, gateway.settings.gateway_body_limit)
                 admitted.parsed = bodies.parse(admitted.raw, form)
                 if isinstance(admitted.parsed, Changes):
-                    admitted.parsed = with_if_match(admitted.parsed, headers.get(b"if-match"))
+                    admitted.matched_version = version_of(headers.get(b"if-match"))
+                    admitted.parsed = expecting(admitted.parsed, admitted.matched_version)
             scope = request.scope
             scope["query_string"] = bodies.check_query(scope["query_string"], empty=not has_query)
             scope["path_params"] = path_parameters(scope["path_params"])

@@ -90,3 +90,15 @@ async def test_an_invalid_change_is_refused(client, body):
     answer = await client.patch(f"/v1/video-rental/videos/{VIDEO}", json=body, as_="staff:lee")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@EACH
+async def test_the_same_key_with_another_version_is_another_request(client, rpc, method, path, body):
+    for header in ('"7"', "7", '"8"', "*", None):
+        headers = {"idempotency-key": "once"} | ({"if-match": header} if header else {})
+        await client.request(method, path, json=body, headers=headers, as_="staff:lee")
+
+    assert len({request.message_id for request in rpc.requests}) == 1
+    seven, bare, eight, any_version, none = (request.digest for request in rpc.requests)
+    assert seven == bare != eight
+    assert any_version == none not in (seven, eight)
