@@ -198,21 +198,22 @@ class Inbox:
         await session.value(self._set_traces, ids=list(traces), traces=list(traces.values()))
 
     @cached_property
-    def _add_message(self) -> Statement:
+    def _add_messages(self) -> Statement:
         return self._statement("""
             insert into {s}.outbox (id, topic, body, story_id, causation_id, actor)
-            values (:id, :topic, :body, :story_id, :causation_id, :actor)""")
+            select * from unnest(cast(:ids as uuid[]), cast(:topics as text[]), cast(:bodies as text[]),
+              cast(:story_ids as uuid[]), cast(:causation_ids as uuid[]), cast(:actors as text[]))""")
 
-    async def add_message(self, session: Session, message: OutboxMessage) -> None:
-        """Insert one message into the outbox; call it within a transaction."""
+    async def add_messages(self, session: Session, messages: Sequence[OutboxMessage]) -> None:
+        """Insert messages into the outbox; call it within a transaction."""
         await session.value(
-            self._add_message,
-            id=message.id,
-            topic=message.topic,
-            body=message.body,
-            story_id=message.story_id,
-            causation_id=message.causation_id,
-            actor=message.actor,
+            self._add_messages,
+            ids=[message.id for message in messages],
+            topics=[message.topic for message in messages],
+            bodies=[message.body for message in messages],
+            story_ids=[message.story_id for message in messages],
+            causation_ids=[message.causation_id for message in messages],
+            actors=[message.actor for message in messages],
         )
 
     @cached_property

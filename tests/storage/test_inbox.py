@@ -288,8 +288,7 @@ async def test_a_dead_letter_is_replayed_or_discarded_once(
 
 async def write_outbox_rows(session: Session, inbox: Inbox, *texts: str) -> list[UUID]:
     rows = [outbox_message(text) for text in texts]
-    for row in rows:
-        await inbox.add_message(session, row)
+    await inbox.add_messages(session, rows)
     return [row.id for row in rows]
 
 

@@ -238,7 +238,7 @@ async def resolve_dead_letter(command: ResolveDeadLetter, tx: Tx) -> DeadLetter:
         take_up = take_up_dead_letter(row["context"])
         tx.publish(take_up(message_id=UUID(row["message_id"]), action=command.action, reason=command.reason))
     elif command.action == "replay":
-        await tx.inbox.add_message(tx, replayed_message(row))
+        await tx.inbox.add_messages(tx, [replayed_message(row)])
     return store.dead_letter_of(row)
 
 

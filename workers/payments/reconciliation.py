@@ -116,8 +116,8 @@ async def reconcile(context: WorkerRuntime) -> None:
         async with context.database.transaction() as session:
             if not await store.lock_reconciliation(session) or not await store.uncompared(session, day, day):
                 return
-            for difference in comparison.differences:
-                await context.inbox.add_message(session, _command(provider.name, difference))
+            commands = [_command(provider.name, difference) for difference in comparison.differences]
+            await context.inbox.add_messages(session, commands)
             await store.mark_compared(
                 session,
                 day,

@@ -139,7 +139,7 @@ class InboxScheduler:
                 async with services.database.transaction() as session:
                     kept = await services.inbox.save_failure(session, claim, error)
                     if kept and dead_letter:
-                        await services.inbox.add_message(session, dead_letter)
+                        await services.inbox.add_messages(session, [dead_letter])
             except (*CONNECTION_ERRORS, CommitInDoubt) as lost:
                 services.availability.lost(lost)
                 if not await services.availability.wait(services.settings.database_patience_seconds):
